@@ -1,0 +1,332 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/capability.h>
+#include <linux/ethtool.h>
+#include <linux/if.h>
+#include <linux/magic.h>
+#include <linux/nsfs.h>
+#include <linux/sockios.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+
+const uint16_t CL_NLA_F_NESTED = NLA_F_NESTED, CL_NLA_TYPE_MASK = (uint16_t)NLA_TYPE_MASK;
+const int CL_NLMSG_HDRLEN = NLMSG_HDRLEN;
+const uint32_t CL_IFF_UP = IFF_UP, CL_IFF_RUNNING = IFF_RUNNING, CL_IFF_LOWER_UP = IFF_LOWER_UP,
+	       CL_IFF_LOOPBACK = IFF_LOOPBACK;
+const uint32_t CL_ETHTOOL_GRXCSUM = ETHTOOL_GRXCSUM, CL_ETHTOOL_SRXCSUM = ETHTOOL_SRXCSUM,
+	       CL_ETHTOOL_GTXCSUM = ETHTOOL_GTXCSUM, CL_ETHTOOL_STXCSUM = ETHTOOL_STXCSUM;
+const int CL_CAP_NET_ADMIN = CAP_NET_ADMIN, CL_CAP_SYS_ADMIN = CAP_SYS_ADMIN;
+const uint32_t CL_IN_NAMESPACE_DIRECTORY = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
+const uint32_t CL_IN_CONFIG_DIRECTORY =
+	IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF;
+
+static int result(long value) { return value < 0 ? -errno : (int)value; }
+
+int cl_setns_net(int fd) { return result(setns(fd, CLONE_NEWNET)); }
+int cl_unshare_net(void) { return result(unshare(CLONE_NEWNET)); }
+int cl_unshare_mount(void) { return result(unshare(CLONE_NEWNS)); }
+int cl_bind_mount(const char *source, const char *target) { return result(mount(source, target, "none", MS_BIND, NULL)); }
+int cl_make_private_recursive(const char *path) { return result(mount("", path, "none", MS_PRIVATE | MS_REC, NULL)); }
+int cl_mount_tmpfs(const char *path) { return result(mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755")); }
+int cl_unmount_detach(const char *path) { return result(umount2(path, MNT_DETACH)); }
+
+/* As ip-netns(8) does: a shared mount point, so that namespaces made here show up in other mount namespaces. */
+int cl_make_shared(const char *path)
+{
+	if (mount("", path, "none", MS_SHARED | MS_REC, NULL) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	if (mount(path, path, "none", MS_BIND | MS_REC, NULL) < 0)
+		return -errno;
+	return result(mount("", path, "none", MS_SHARED | MS_REC, NULL));
+}
+
+int cl_is_namespace_file(const char *path)
+{
+	struct statfs s;
+	if (statfs(path, &s) < 0)
+		return -errno;
+	return s.f_type == NSFS_MAGIC || s.f_type == PROC_SUPER_MAGIC;
+}
+
+int cl_epoll_create(void) { return result(epoll_create1(EPOLL_CLOEXEC)); }
+
+int cl_epoll_add(int epoll, int fd, uint64_t token)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.u64 = token};
+	return result(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e));
+}
+
+int cl_epoll_remove(int epoll, int fd) { return result(epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL)); }
+
+int cl_epoll_wait(int epoll, struct cl_event *events, int capacity, int timeout_ms)
+{
+	struct epoll_event raw[256];
+	if (capacity > 256)
+		capacity = 256;
+	int n = epoll_wait(epoll, raw, capacity, timeout_ms);
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	for (int i = 0; i < n; i++)
+		events[i] = (struct cl_event){raw[i].data.u64, raw[i].events};
+	return n;
+}
+
+int cl_mount_watch(int *mounts)
+{
+	struct epoll_event e = {.events = EPOLLPRI | EPOLLET};
+	int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), watch = -1;
+	if (fd < 0)
+		return -errno;
+	watch = epoll_create1(EPOLL_CLOEXEC);
+	if (watch < 0 || epoll_ctl(watch, EPOLL_CTL_ADD, fd, &e) < 0) {
+		int error = -errno;
+		close(fd);
+		if (watch >= 0)
+			close(watch);
+		return error;
+	}
+	*mounts = fd;
+	return watch;
+}
+
+void cl_mount_watch_reset(int watch)
+{
+	struct epoll_event e;
+	while (epoll_wait(watch, &e, 1, 0) > 0)
+		;
+}
+
+int cl_timerfd(void) { return result(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)); }
+
+int cl_timerfd_set(int fd, int64_t ms)
+{
+	struct itimerspec t = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}};
+	return result(timerfd_settime(fd, 0, &t, NULL));
+}
+
+int cl_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+int cl_inotify_create(void) { return result(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)); }
+int cl_inotify_add(int fd, const char *path, uint32_t mask) { return result(inotify_add_watch(fd, path, mask)); }
+int cl_pidfd_open(pid_t pid) { return result(syscall(SYS_pidfd_open, pid, 0)); }
+
+int cl_set_receive_buffer(int fd, int bytes)
+{
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) == 0)
+		return 0;
+	return result(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes));
+}
+
+int cl_set_send_buffer(int fd, int bytes)
+{
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) == 0)
+		return 0;
+	return result(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes));
+}
+
+int cl_tap_create(const char *name, bool tun, bool multi_queue, bool vnet_header, int64_t owner, int64_t group)
+{
+	struct ifreq request = {0};
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC), error = 0;
+	if (fd < 0)
+		return -errno;
+	strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+	request.ifr_flags = (tun ? IFF_TUN : IFF_TAP) | IFF_NO_PI | IFF_TUN_EXCL | (multi_queue ? IFF_MULTI_QUEUE : 0) |
+			    (vnet_header ? IFF_VNET_HDR : 0);
+	if (ioctl(fd, TUNSETIFF, &request) < 0 || (owner >= 0 && ioctl(fd, TUNSETOWNER, (unsigned long)owner) < 0) ||
+	    (group >= 0 && ioctl(fd, TUNSETGROUP, (unsigned long)group) < 0))
+		error = -errno;
+	if (!error)
+		return fd;
+	close(fd);
+	return error;
+}
+
+int cl_tap_persist(int fd, bool persistent) { return result(ioctl(fd, TUNSETPERSIST, (unsigned long)persistent)); }
+
+static int ethtool(int socket, const char *name, struct ethtool_value *value)
+{
+	struct ifreq request = {0};
+	strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+	request.ifr_data = (void *)value;
+	return result(ioctl(socket, SIOCETHTOOL, &request));
+}
+
+int cl_ethtool_get(int socket, const char *name, uint32_t command)
+{
+	struct ethtool_value value = {.cmd = command};
+	int error = ethtool(socket, name, &value);
+	return error < 0 ? error : value.data != 0;
+}
+
+int cl_ethtool_set(int socket, const char *name, uint32_t command, bool on)
+{
+	struct ethtool_value value = {.cmd = command, .data = on};
+	return ethtool(socket, name, &value);
+}
+
+uint64_t cl_raise_file_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 1024;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur;
+}
+
+int cl_has_capability(int capability)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	return data[capability / 32].effective >> capability % 32 & 1;
+}
+
+int cl_notify(const char *message)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	if (!path || !*path)
+		return 0;
+	size_t length = strlen(path);
+	if (length >= sizeof address.sun_path)
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, length);
+	if (address.sun_path[0] == '@')
+		address.sun_path[0] = 0;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	ssize_t sent = sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&address,
+			      offsetof(struct sockaddr_un, sun_path) + length);
+	int error = sent < 0 ? -errno : 0;
+	close(fd);
+	return error;
+}
+
+int cl_peer_uid(int fd)
+{
+	struct ucred credentials;
+	socklen_t length = sizeof credentials;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
+		return -errno;
+	return (int)credentials.uid;
+}
+
+int cl_gettid(void) { return (int)syscall(SYS_gettid); }
+bool cl_is_terminal(int fd) { return isatty(fd) == 1; }
+
+uint64_t cl_cpu_time(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t cl_peak_rss(void)
+{
+	struct rusage usage;
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)usage.ru_maxrss * 1024;
+}
+
+int cl_is_network_namespace(int fd)
+{
+	int type = ioctl(fd, NS_GET_NSTYPE);
+	if (type < 0)
+		return errno == ENOTTY || errno == EINVAL ? 0 : -errno;
+	return type == CLONE_NEWNET;
+}
+
+int cl_share_mount_point(const char *path)
+{
+	if (mount("", path, "none", MS_SHARED, NULL) == 0)
+		return 0;
+	return cl_make_shared(path);
+}
+
+struct new_namespace {
+	const char *path;
+	int result;
+};
+
+static void *make_namespace(void *argument)
+{
+	struct new_namespace *request = argument;
+	const char *own = "/proc/thread-self/ns/net";
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0 || (fd = open(own, O_RDONLY | O_CLOEXEC)) < 0) {
+		request->result = -errno;
+		return NULL;
+	}
+	request->result = fd;
+	if (mount(own, request->path, "none", MS_BIND, NULL) < 0) {
+		request->result = -errno;
+		close(fd);
+	}
+	return NULL;
+}
+
+int cl_create_network_namespace(const char *path)
+{
+	struct new_namespace request = {.path = path};
+	pthread_t thread;
+	int error = pthread_create(&thread, NULL, make_namespace, &request);
+
+	if (error)
+		return -error;
+	pthread_join(thread, NULL);
+	return request.result;
+}
+
+ssize_t cl_netlink_receive(int fd, void *buffer, size_t capacity)
+{
+	for (;;) {
+		struct sockaddr_nl sender = {0};
+		struct iovec part = {buffer, capacity};
+		struct msghdr message = {
+			.msg_name = &sender, .msg_namelen = sizeof sender, .msg_iov = &part, .msg_iovlen = 1};
+		ssize_t count = recvmsg(fd, &message, MSG_DONTWAIT);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return -errno;
+		if (message.msg_namelen != sizeof sender || sender.nl_pid != 0)
+			continue;
+		return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : count;
+	}
+}
+
+int cl_wait_readable(int fd, int timeout_ms)
+{
+	struct pollfd entry = {.fd = fd, .events = POLLIN};
+	int count = poll(&entry, 1, timeout_ms);
+	return count < 0 ? (errno == EINTR ? 0 : -errno) : count > 0;
+}
+
+const char *cl_error_symbol(int code) { return strerrorname_np(code); }
+const char *cl_error_text(int code) { return strerrordesc_np(code); }

@@ -1,0 +1,114 @@
+/*
+ * What Swift can't import: system calls that need _GNU_SOURCE, function-like macros, computed constants, and headers
+ * that the Glibc module leaves out. Every function returns -errno on failure.
+ */
+#ifndef NSM_AGENT_CLINUX_H
+#define NSM_AGENT_CLINUX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/if_link.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/fib_rules.h>
+#include <linux/veth.h>
+#include <linux/if_tun.h>
+#include <linux/net_namespace.h>
+
+/* Moves the calling thread, and only it, into the network namespace behind `fd`. */
+int cl_setns_net(int fd);
+/* Gives the calling thread a new network namespace. */
+int cl_unshare_net(void);
+/* Gives the calling thread's process a mount namespace of its own. */
+int cl_unshare_mount(void);
+/* Bind-mounts, or changes propagation; the flags are those of mount(2). */
+int cl_bind_mount(const char *source, const char *target);
+int cl_make_shared(const char *path);
+int cl_make_private_recursive(const char *path);
+int cl_mount_tmpfs(const char *path);
+int cl_unmount_detach(const char *path);
+/* Is `path` a file of the nsfs file system, so a namespace? 1 yes, 0 no. */
+int cl_is_namespace_file(const char *path);
+
+/* epoll, eventfd, inotify, pidfd */
+int cl_epoll_create(void);
+int cl_epoll_add(int epoll, int fd, uint64_t token);
+int cl_epoll_remove(int epoll, int fd);
+struct cl_event { uint64_t token; uint32_t events; };
+/* Waits for at most `timeout_ms` (-1: for ever); number of events, 0 on a time-out. */
+int cl_epoll_wait(int epoll, struct cl_event *events, int capacity, int timeout_ms);
+/* A descriptor that becomes readable when a mount appears or goes in this mount namespace; cl_mount_watch_reset()
+ * makes it wait for the next one. */
+int cl_mount_watch(int *mounts);
+void cl_mount_watch_reset(int watch);
+/* A timer as a descriptor; it becomes readable once, after `ms` milliseconds. 0 disarms it. */
+int cl_timerfd(void);
+int cl_timerfd_set(int fd, int64_t ms);
+int cl_eventfd(void);
+int cl_inotify_create(void);
+int cl_inotify_add(int fd, const char *path, uint32_t mask);
+int cl_pidfd_open(pid_t pid);
+extern const uint32_t CL_IN_NAMESPACE_DIRECTORY; /* create, delete, move in a directory */
+extern const uint32_t CL_IN_CONFIG_DIRECTORY;    /* the same, and files written */
+
+/* netlink socket options that libmnl does not name */
+int cl_set_receive_buffer(int fd, int bytes);
+int cl_set_send_buffer(int fd, int bytes);
+
+/*
+ * TUN/TAP: makes a device in the calling thread's namespace and returns its descriptor. The device goes when the
+ * descriptor is closed, unless it was made persistent. owner/group -1: none.
+ */
+int cl_tap_create(const char *name, bool tun, bool multi_queue, bool vnet_header, int64_t owner, int64_t group);
+int cl_tap_persist(int fd, bool persistent);
+
+/* ethtool offload flags: 1 on, 0 off, -errno. The socket decides the namespace. */
+int cl_ethtool_get(int socket, const char *name, uint32_t command);
+int cl_ethtool_set(int socket, const char *name, uint32_t command, bool on);
+extern const uint32_t CL_ETHTOOL_GRXCSUM, CL_ETHTOOL_SRXCSUM, CL_ETHTOOL_GTXCSUM, CL_ETHTOOL_STXCSUM;
+
+/* Raises the soft limit of open files to the hard one; the new limit. */
+uint64_t cl_raise_file_limit(void);
+/* The capability sets of the process: 1 if effective holds `capability`. */
+int cl_has_capability(int capability);
+extern const int CL_CAP_NET_ADMIN, CL_CAP_SYS_ADMIN;
+/* Sends `message` to the service manager named by NOTIFY_SOCKET; 0 also when there is none. */
+int cl_notify(const char *message);
+/* Peer credentials of a unix socket; user id or -errno. */
+int cl_peer_uid(int fd);
+int cl_gettid(void);
+/* The standard error and output streams as descriptors are 2 and 1; whether one is a terminal. */
+bool cl_is_terminal(int fd);
+/* CPU time of the process in nanoseconds, and its peak resident set in bytes. */
+uint64_t cl_cpu_time(void);
+uint64_t cl_peak_rss(void);
+
+/* Is `fd` a network namespace? 1 yes, 0 no. */
+int cl_is_network_namespace(int fd);
+/* Makes `path` a shared mount point without touching the mounts below it, so that the cost does not grow with them. */
+int cl_share_mount_point(const char *path);
+/*
+ * Makes a network namespace on a thread that lives only for it, bind-mounts it on the file `path` and returns a
+ * descriptor of it. The caller's thread never moves.
+ */
+int cl_create_network_namespace(const char *path);
+/*
+ * One datagram of the kernel from a netlink socket; those of other processes are dropped. -EMSGSIZE when it was longer
+ * than the buffer.
+ */
+ssize_t cl_netlink_receive(int fd, void *buffer, size_t capacity);
+/* Waits until `fd` is readable: 1 yes, 0 after `timeout_ms`. */
+int cl_wait_readable(int fd, int timeout_ms);
+/* The symbol of an errno value, such as "EEXIST", and its English text; NULL when unknown. */
+const char *cl_error_symbol(int code);
+const char *cl_error_text(int code);
+
+extern const uint16_t CL_NLA_F_NESTED, CL_NLA_TYPE_MASK;
+extern const int CL_NLMSG_HDRLEN;
+extern const uint32_t CL_IFF_UP, CL_IFF_RUNNING, CL_IFF_LOWER_UP, CL_IFF_LOOPBACK;
+
+#endif

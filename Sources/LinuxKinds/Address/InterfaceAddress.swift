@@ -1,0 +1,165 @@
+internal import Netlink
+internal import NetworkTypes
+public import Reconciler
+
+/// An address of an interface, derived from the interface.
+public struct InterfaceAddress: Value {
+    /// The word for addresses in plans and status.
+    public static let kind = "address"
+    /// After memberships, as a change of master drops IPv6 addresses; before routes.
+    public static let rank = 4
+
+    /// Where the address comes from.
+    enum Source: Hashable, Sendable {
+        case literal(IPPrefix)
+        case allocated(AllocationReference)
+    }
+
+    let interface: String
+    /// As written: the key holds it.
+    let text: String
+    let source: Source
+    let peer: IPPrefix?
+    let noDAD: Bool
+    /// Someone else assigns it, and we only wait for it.
+    let isExpected: Bool
+    let vrf: String?
+
+    init(
+        interface: String, text: String, peer: String?, noDAD: Bool, isExpected: Bool, vrf: String
+    ) throws(InvalidValue) {
+        self.interface = interface
+        self.text = text
+        self.noDAD = noDAD
+        self.isExpected = isExpected
+        self.vrf = vrf.isEmpty ? nil : vrf
+        if let reference = try AllocationReference(text, interface: interface) {
+            guard !reference.isGateway else {
+                throw InvalidValue("ip_addresses", text: "'\(text)' is a gateway, not an address of the interface")
+            }
+            source = .allocated(reference)
+        } else if let prefix = IPPrefix(text) {
+            source = .literal(prefix)
+        } else {
+            throw InvalidValue("ip_addresses", text: "'\(text)' is not an IP prefix")
+        }
+        guard let peer, !peer.isEmpty else {
+            self.peer = nil
+            return
+        }
+        guard let prefix = IPPrefix(peer) else { throw InvalidValue("peer", text: "'\(peer)' is not an IP prefix") }
+        self.peer = prefix
+    }
+
+    var key: Key {
+        let kind = if isExpected { "existing" } else if case .allocated = source { "alloc_ref" } else { "static" }
+        return "linux/interface/\(interface)/address/\(kind)/\(text)"
+    }
+
+    /// The VRF membership, and the allocation.
+    public var dependencies: [Dependency<LinuxWorld>] {
+        var result: [Dependency<LinuxWorld>] = []
+        if let vrf {
+            let key = InterfaceKeys.master(interface, vrf: vrf)
+            result.append(Dependency(label: "interface-assigned-to-vrf", target: .key(key)))
+        }
+        if case .allocated(let reference) = source {
+            result.append(Dependency(label: "address-allocated", target: .key(reference.key)))
+        }
+        return result
+    }
+
+    /// Routes look here for what makes their gateway reachable.
+    public var groups: [String] { [Self.reachGroup(interface)] }
+
+    static func reachGroup(_ interface: String) -> String { "reach/\(interface)" }
+
+    /// `10.0.0.1/24 on veth1`
+    public var summary: String {
+        peer.map { "\(text) peer \($0) on \(interface)" } ?? "\(text) on \(interface)"
+    }
+
+    /// The address with its prefix length, once an allocation is known.
+    func prefix(in world: LinuxWorld) -> IPPrefix? {
+        switch source {
+        case .literal(let prefix): prefix
+        case .allocated(let reference): world.allocations[reference.id]?.address
+        }
+    }
+
+    /// What is reachable on the link through this address.
+    func reaches(_ address: IPAddress) -> Bool {
+        if let peer { return peer.contains(address) }
+        guard case .literal(let prefix) = source else { return false }
+        return prefix.contains(address)
+    }
+
+    /// Whether the kernel's address is this one.
+    func matches(_ address: Address, in world: LinuxWorld) -> Bool {
+        guard let wanted = wanted(on: 0, in: world) else { return false }
+        return wanted.local == address.local && wanted.peer == address.peer
+    }
+
+    private func wanted(on index: Int32, in world: LinuxWorld) -> Address? {
+        guard let prefix = prefix(in: world) else { return nil }
+        var address = Address(
+            linkIndex: index, local: prefix, flags: noDAD && prefix.family == .v6 ? Address.noDAD : 0,
+            proto: world.ownership.proto)
+        if prefix.address.isLoopback { address.scope = 254 }
+        if prefix.family == .v6, prefix.address.isLinkLocal { address.scope = 253 }
+        if let peer {
+            // On a point-to-point link the prefix length is that of the other end.
+            address.local = IPPrefix(prefix.address, length: peer.length) ?? prefix
+            address.peer = peer.address
+        }
+        return address
+    }
+
+    /// The kernel's address is ours.
+    public func claim(in world: LinuxWorld) {
+        guard let link = link(in: world), let wanted = wanted(on: link.link.index, in: world),
+            let index = find(wanted, on: link)
+        else { return }
+        link.addresses[index].claim = world.pass
+    }
+
+    private func link(in world: LinuxWorld) -> LinkState? {
+        world.interfaces[interface].flatMap(world.link(of:))
+    }
+
+    private func find(_ wanted: Address, on link: LinkState) -> Int? {
+        link.addresses.firstIndex { $0.address.local == wanted.local && $0.address.peer == wanted.peer }
+    }
+
+    /// Compares the address with those of the link.
+    public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
+        guard let link = link(in: world), let wanted = wanted(on: link.link.index, in: world) else {
+            return Assessment(.waiting(["link of \(interface) is not there"]))
+        }
+        let namespace = link.namespace.id
+        if let index = find(wanted, on: link) {
+            link.addresses[index].claim = world.pass
+            guard link.addresses[index].address.flags & Address.dadFailed != 0 else { return .inPlace }
+            return Assessment(.blocked("duplicate address detection found \(wanted.local) on another host of the link"))
+        }
+        if isExpected { return Assessment(.waiting(["address-assigned-to-interface: \(text)"])) }
+        var operations: [LinuxOperation] = []
+        var differences: [Difference] = []
+        for entry in link.addresses where entry.claim != world.pass && blocks(entry.address, wanted, world) {
+            operations.append(LinuxOperation(namespace: namespace, action: .request(.deleteAddress(entry.address))))
+            differences.append(Difference("address", old: "\(entry.address.local)", new: "\(wanted.local)"))
+        }
+        operations.append(
+            LinuxOperation(namespace: namespace, action: .request(.addAddress(wanted, replace: true))))
+        return Assessment(.create, operations: operations, differences: differences)
+    }
+
+    /// An address of ours that is to go and must go first: the new one would become its secondary and go with it, or
+    /// is the same address to the kernel.
+    private func blocks(_ old: Address, _ wanted: Address, _ world: LinuxWorld) -> Bool {
+        guard old.proto == world.ownership.proto, old.local.family == wanted.local.family else { return false }
+        if old.local.address == wanted.local.address { return true }
+        return old.local.family == .v4 && old.local.network == wanted.local.network && old.peer == nil
+            && wanted.peer == nil
+    }
+}

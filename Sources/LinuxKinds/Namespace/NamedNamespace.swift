@@ -1,0 +1,43 @@
+internal import Model
+internal import Netlink
+public import Reconciler
+
+enum NamespaceKeys {
+    static let prefix = "config/nsmagent/linux/v1/namespace/"
+    static func key(_ name: String) -> Key { prefix + name }
+}
+
+/// A named network namespace that is declared, so that it comes and goes with the configuration.
+public struct NamedNamespace: Value {
+    /// The word for namespaces in plans and status.
+    public static let kind = "namespace"
+    /// Before everything that is in one.
+    public static let rank = 1
+
+    let name: String
+
+    /// None.
+    public var dependencies: [Dependency<LinuxWorld>] { [] }
+    /// `namespace p1`
+    public var summary: String { "namespace \(name)" }
+
+    /// The namespace is ours.
+    public func claim(in world: LinuxWorld) {
+        world.byReference[.named(name)]?.claim = world.pass
+    }
+
+    /// Compares with the names there are.
+    public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
+        guard let own = world.byReference[.own] else { return Assessment(.waiting(["the agent's own namespace"])) }
+        let mark = LinuxOperation(namespace: own.id, action: .markNamespace(name))
+        guard let state = world.byReference[.named(name)], !state.isDoomed else {
+            let create = LinuxOperation(namespace: own.id, action: .createNamespace(name))
+            return Assessment(.create, operations: [create, mark])
+        }
+        state.claim = world.pass
+        let group = state.linksByName["lo"]?.link.group ?? 0
+        if group == world.ownership.namespaceGroup { return .inPlace }
+        // A namespace that was there before stays when its declaration goes: it is not marked.
+        return group == 0 && state.handle == nil ? Assessment(.create, operations: [mark]) : .inPlace
+    }
+}

@@ -1,0 +1,105 @@
+internal import Model
+internal import Netlink
+internal import NetworkTypes
+public import Reconciler
+
+enum NeighbourKeys {
+    static let prefix = "config/linux/l3/v2/arp/"
+}
+
+/// A permanent neighbour (ARP or Neighbor Discovery), or a proxy entry.
+public struct PermanentNeighbour: Value {
+    /// The word for neighbours in plans and status.
+    public static let kind = "neighbour"
+    /// After addresses.
+    public static let rank = 7
+
+    let interface: String
+    let namespace: NamespaceReference
+    let address: IPAddress?
+    let reference: AllocationReference?
+    let mac: MACAddress?
+    let isProxy: Bool
+
+    init(_ message: Ligato_Linux_L3_ARPEntry) throws(InvalidValue) {
+        interface = message.interface
+        namespace = NamespaceReference(message.namespace, given: message.hasNamespace)
+        isProxy = message.proxy
+        reference = try AllocationReference(message.ipAddress, interface: nil)
+        if reference == nil {
+            guard let address = IPAddress(message.ipAddress) else {
+                throw InvalidValue("ip_address", text: "'\(message.ipAddress)' is not an IP address")
+            }
+            self.address = address
+        } else {
+            address = nil
+        }
+        if isProxy {
+            mac = nil
+            return
+        }
+        guard let mac = MACAddress(message.hwAddress) else {
+            throw InvalidValue("hw_address", text: "'\(message.hwAddress)' is not a MAC address")
+        }
+        self.mac = mac
+    }
+
+    /// The interface, if it is ours to make, and the allocation.
+    public var dependencies: [Dependency<LinuxWorld>] {
+        var result: [Dependency<LinuxWorld>] = [
+            Dependency(label: "interface-exists", target: .keyIfDeclared(InterfaceKeys.key(interface)))
+        ]
+        if let reference { result.append(Dependency(label: "address-allocated", target: .key(reference.key))) }
+        return result
+    }
+
+    /// `10.0.0.2 lladdr 02:… on veth1`
+    public var summary: String {
+        let destination = address.map(\.description) ?? reference.map { "alloc:\($0.id)" } ?? ""
+        return "\(destination) \(mac.map { "lladdr \($0)" } ?? "proxy") on \(interface)"
+    }
+
+    /// An interface that is not ours and is not there.
+    public func unmetConditions(in world: LinuxWorld) -> [String] {
+        if world.interfaces[interface] != nil { return [] }
+        if let reason = world.unmetCondition(namespace) { return [reason] }
+        if world.link(named: interface, in: namespace) != nil { return [] }
+        return ["interface-exists: \(interface)\(namespace.suffix) is not there and not declared"]
+    }
+
+    private func wanted(in world: LinuxWorld) -> (LinkState, Neighbour)? {
+        guard let link = world.link(named: interface, in: namespace),
+            let destination = address ?? reference.flatMap({ world.allocations[$0.id]?.address.address })
+        else { return nil }
+        let entry = Neighbour(
+            linkIndex: link.link.index, destination: destination, mac: mac, state: isProxy ? 0 : Neighbour.permanent,
+            flags: isProxy ? Neighbour.proxy : 0, proto: world.ownership.proto)
+        return (link, entry)
+    }
+
+    /// The kernel's entry is ours.
+    public func claim(in world: LinuxWorld) {
+        guard let (link, entry) = wanted(in: world),
+            let index = link.neighbours.firstIndex(where: { $0.neighbour.isSameEntry(as: entry) })
+        else { return }
+        link.neighbours[index].claim = world.pass
+    }
+
+    /// Compares the entry with the kernel's.
+    public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
+        guard let (link, entry) = wanted(in: world) else {
+            return Assessment(.waiting(["link of \(interface) is not there"]))
+        }
+        let add = LinuxOperation(namespace: link.namespace.id, action: .request(.addNeighbour(entry, replace: true)))
+        guard let index = link.neighbours.firstIndex(where: { $0.neighbour.isSameEntry(as: entry) }) else {
+            return Assessment(.create, operations: [add])
+        }
+        link.neighbours[index].claim = world.pass
+        let have = link.neighbours[index].neighbour
+        let isPermanent = isProxy || have.state & Neighbour.permanent != 0
+        if have.mac == mac, isPermanent { return .inPlace }
+        let difference = Difference(
+            "lladdr", old: have.mac.map(\.description) ?? "none", new: mac.map(\.description) ?? "none")
+        return Assessment(.update, operations: [add], differences: [difference])
+    }
+}

@@ -1,0 +1,282 @@
+internal import Model
+internal import Netlink
+internal import NetworkTypes
+public import Reconciler
+
+enum RouteKeys {
+    static let prefix = "config/linux/l3/v2/route/"
+    static func linkLocal(_ interface: String, _ destination: String) -> Key {
+        "linux/link-local-route/\(interface)/dest-address/\(destination)"
+    }
+}
+
+/// A route.
+public struct StaticRoute: Value {
+    /// The word for routes in plans and status.
+    public static let kind = "route"
+    /// After addresses.
+    public static let rank = 5
+
+    /// An address, or the reference to an allocated one.
+    enum Endpoint: Hashable, Sendable {
+        case literal(IPPrefix)
+        case allocated(AllocationReference)
+    }
+
+    /// One way to the destination.
+    struct Hop: Hashable, Sendable {
+        let interface: String
+        let gateway: Endpoint?
+        let weight: UInt16
+        let onlink: Bool
+    }
+
+    let namespace: NamespaceReference
+    let destination: Endpoint
+    let destinationText: String
+    let hops: [Hop]
+    /// `RT_SCOPE_*`; nil: link without a gateway, global with one.
+    let scope: UInt8?
+    let metric: UInt32
+    /// nil: that of the interface's VRF, else main.
+    let table: UInt32?
+    /// `RTN_*`
+    let type: UInt8
+    let source: IPAddress?
+    let mtu: UInt32
+
+    /// The interfaces, and what makes the gateways reachable.
+    public var dependencies: [Dependency<LinuxWorld>] {
+        var result: [Dependency<LinuxWorld>] = []
+        for hop in hops {
+            result.append(
+                Dependency(
+                    label: "outgoing-interface-is-up: \(hop.interface)",
+                    target: .anyOf(
+                        group: AdminState.upGroup(hop.interface), unlessUndeclared: InterfaceKeys.key(hop.interface),
+                        matches: { _ in true })))
+            guard let gateway = hop.gateway else { continue }
+            switch gateway {
+            case .literal(let prefix) where !hop.onlink && !(prefix.family == .v6 && prefix.address.isLinkLocal):
+                result.append(
+                    Dependency(
+                        label: "gw-reachable: \(prefix.address) on \(hop.interface)",
+                        target: .anyOf(
+                            group: InterfaceAddress.reachGroup(hop.interface),
+                            unlessUndeclared: InterfaceKeys.key(hop.interface),
+                            matches: { Self.reaches(prefix.address, through: $0) })))
+            case .literal: break
+            case .allocated(let reference):
+                result.append(Dependency(label: "gw_addr-allocated: \(reference.id)", target: .key(reference.key)))
+            }
+        }
+        if case .allocated(let reference) = destination {
+            result.append(Dependency(label: "dst_network-allocated: \(reference.id)", target: .key(reference.key)))
+        }
+        return result
+    }
+
+    private static func reaches(_ gateway: IPAddress, through value: any Value<LinuxWorld>) -> Bool {
+        if let address = value as? InterfaceAddress {
+            if case .allocated = address.source { return true }
+            return address.reaches(gateway)
+        }
+        if let route = value as? LinkRoute { return route.destination.contains(gateway) }
+        return false
+    }
+
+    /// What a route of link scope makes reachable.
+    public var derived: [DerivedValue<LinuxWorld>] {
+        guard scope == 253, hops.count == 1, case .literal(let prefix) = destination else { return [] }
+        let interface = hops[0].interface
+        return [
+            DerivedValue(
+                key: RouteKeys.linkLocal(interface, destinationText),
+                value: LinkRoute(interface: interface, destination: prefix.network))
+        ]
+    }
+
+    /// `10.0.0.0/8 via 192.168.1.1 dev eth0`
+    public var summary: String {
+        var text = destinationText
+        if type != 1 { text = "\(Names.routeType(type)) \(text)" }
+        for hop in hops {
+            switch hop.gateway {
+            case .literal(let gateway): text += " via \(gateway.address)"
+            case .allocated(let reference): text += " via alloc:\(reference.id)/GW"
+            case nil: break
+            }
+            text += " dev \(hop.interface)"
+        }
+        if metric != 0 { text += " metric \(metric)" }
+        if let table { text += " table \(table)" }
+        return text + namespace.suffix
+    }
+
+    /// An interface that is not ours and not there, or not up, or that does not reach the gateway.
+    public func unmetConditions(in world: LinuxWorld) -> [String] {
+        if hops.isEmpty { return world.unmetCondition(namespace).map { [$0] } ?? [] }
+        var reasons: [String] = []
+        for hop in hops where world.interfaces[hop.interface] == nil {
+            if let reason = world.unmetCondition(namespace) { return [reason] }
+            guard let link = world.link(named: hop.interface, in: namespace) else {
+                reasons.append("\(hop.interface)\(namespace.suffix) is not there and not declared")
+                continue
+            }
+            if !link.link.isUp { reasons.append("outgoing-interface-is-up: \(hop.interface)\(namespace.suffix) is down") }
+            if case .literal(let gateway) = hop.gateway, !hop.onlink, !link.reaches(gateway.address) {
+                reasons.append("gw-reachable: no address of \(hop.interface) has \(gateway.address) in its network")
+            }
+        }
+        return reasons
+    }
+
+    // MARK: - In the kernel
+
+    /// The namespace and the kernel's form of the route; nil when something it names is not there.
+    private func wanted(in world: LinuxWorld) -> (NamespaceState, Route)? {
+        guard let prefix = resolve(destination, in: world) else { return nil }
+        var state = world.byReference[namespace]
+        var nextHops: [NextHop] = []
+        var table = self.table ?? 254
+        for hop in hops {
+            guard let link = world.link(named: hop.interface, in: namespace) else { return nil }
+            if nextHops.isEmpty {
+                state = link.namespace
+                if self.table == nil, let master = link.namespace.links[link.link.master],
+                    case .vrf(let number) = master.link.kind
+                {
+                    table = number
+                }
+            }
+            var gateway: IPAddress?
+            if let endpoint = hop.gateway {
+                guard let address = resolveGateway(endpoint, in: world) else { return nil }
+                gateway = address
+            }
+            nextHops.append(
+                NextHop(gateway: gateway, linkIndex: link.link.index, weight: hop.weight, onlink: hop.onlink))
+        }
+        guard let state else { return nil }
+        var route = Route(
+            destination: prefix.network, table: table, proto: world.ownership.proto, type: type, metric: metric,
+            source: source, mtu: mtu, nextHops: nextHops)
+        if prefix.family == .v4 {
+            let isOnLink = nextHops.allSatisfy { $0.gateway == nil } && type == 1
+            route.scope = scope ?? (isOnLink ? 253 : 0)
+        } else if route.metric == 0 {
+            route.metric = 1024
+        }
+        return (state, route)
+    }
+
+    private func resolve(_ endpoint: Endpoint, in world: LinuxWorld) -> IPPrefix? {
+        switch endpoint {
+        case .literal(let prefix): prefix
+        case .allocated(let reference): world.allocations[reference.id]?.address
+        }
+    }
+
+    private func resolveGateway(_ endpoint: Endpoint, in world: LinuxWorld) -> IPAddress? {
+        switch endpoint {
+        case .literal(let prefix): prefix.address
+        case .allocated(let reference): world.allocations[reference.id]?.gateway?.address
+        }
+    }
+
+    /// The kernel's route is ours.
+    public func claim(in world: LinuxWorld) {
+        guard let (state, route) = wanted(in: world) else { return }
+        state.routes[RouteID(route)]?.claim = world.pass
+    }
+
+    /// Compares with the routes of the namespace.
+    public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
+        var operations: [LinuxOperation] = []
+        if hops.isEmpty { _ = world.stateOrPlan(namespace, &operations) }
+        guard let (state, route) = wanted(in: world) else {
+            return Assessment(.waiting(["what the route names is not there"]))
+        }
+        guard let known = state.routes[RouteID(route)] else {
+            operations.append(LinuxOperation(namespace: state.id, action: .request(.addRoute(route, replace: false))))
+            return Assessment(.create, operations: operations)
+        }
+        known.claim = world.pass
+        let differences = route.differences(from: known.route)
+        if differences.isEmpty { return .inPlace }
+        let replace = LinuxOperation(namespace: state.id, action: .request(.addRoute(route, replace: true)))
+        return Assessment(.update, operations: [replace], differences: differences)
+    }
+}
+
+/// What a route of link scope makes reachable: a property other routes look for.
+public struct LinkRoute: Value {
+    /// The word for it in status.
+    public static let kind = "link route"
+    /// With the route.
+    public static let rank = 5
+
+    let interface: String
+    let destination: IPPrefix
+
+    /// None but the route.
+    public var dependencies: [Dependency<LinuxWorld>] { [] }
+    /// Routes look here for what makes their gateway reachable.
+    public var groups: [String] { [InterfaceAddress.reachGroup(interface)] }
+    /// `10.0.0.1/32 on the link of veth1`
+    public var summary: String { "\(destination) on the link of \(interface)" }
+    /// It comes with the route.
+    public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> { .inPlace }
+}
+
+extension Route {
+    /// What differs from a route with the same destination, table and metric.
+    fileprivate func differences(from old: Route) -> [Difference] {
+        var result: [Difference] = []
+        func note(_ name: String, _ old: some Equatable, _ new: some Equatable, _ isSame: Bool) {
+            if !isSame { result.append(Difference(name, old: "\(old)", new: "\(new)")) }
+        }
+        note("type", old.type, type, old.type == type)
+        note("mtu", old.mtu, mtu, old.mtu == mtu)
+        note("src", old.source?.description ?? "none", source?.description ?? "none", old.source == source)
+        if destination.family == .v4 { note("scope", old.scope, scope, old.scope == scope) }
+        // The kernel keeps IPv6 routes without an interface on the loopback interface.
+        if type == 1 { note("next hop", old.hopText, hopText, old.sortedHops == sortedHops) }
+        return result
+    }
+
+    private var sortedHops: [NextHop] {
+        nextHops.sorted { ($0.linkIndex, $0.gateway?.description ?? "") < ($1.linkIndex, $1.gateway?.description ?? "") }
+    }
+
+    private var hopText: String {
+        nextHops.map { hop in
+            hop.gateway.map { "via \($0) dev \(hop.linkIndex)" } ?? "dev \(hop.linkIndex)"
+        }.joined(separator: ", ")
+    }
+}
+
+extension LinkState {
+    /// Whether an address of the link has `gateway` in its network.
+    func reaches(_ gateway: IPAddress) -> Bool {
+        if gateway.family == .v6, gateway.isLinkLocal { return true }
+        return addresses.contains { entry in
+            if let peer = entry.address.peer {
+                return IPPrefix(peer, length: entry.address.local.length)?.contains(gateway) ?? false
+            }
+            return entry.address.local.contains(gateway)
+        }
+    }
+}
+
+extension Names {
+    /// `RTN_*` in the words of ip-route(8).
+    static func routeType(_ type: UInt8) -> String {
+        switch type {
+        case 6: "blackhole"
+        case 7: "unreachable"
+        case 8: "prohibit"
+        default: "unicast"
+        }
+    }
+}

@@ -1,0 +1,113 @@
+internal import Netlink
+internal import NetworkTypes
+
+/// A change of the kernel, as data. Links that don't exist yet are named by negative indexes until they do.
+public struct LinuxOperation: Sendable {
+    enum Action: Sendable {
+        /// A request on the socket of the namespace.
+        case request(Request)
+        /// A new link, made by a request in the namespace and placed in `target`; `index` and `peerIndex` are the
+        /// negative numbers it has until the kernel names it.
+        case createLink(LinkAttributes, index: Int32, target: Int, peerTarget: Int?, peerIndex: Int32)
+        /// A new TUN/TAP device.
+        case createTUN(name: String, TUNAttributes, alias: String, index: Int32)
+        /// Changes the name of a link that is up: down, new name, up.
+        case rename(index: Int32, from: String, to: String, up: Bool)
+        /// Several links at once: they get a group of their own, which is then deleted.
+        case deleteLinks([Int32])
+        /// A named namespace.
+        case createNamespace(String)
+        /// Marks a named namespace as declared.
+        case markNamespace(String)
+        /// The removal of a named namespace.
+        case removeNamespace(String)
+        /// Writes a file below /proc/sys/net.
+        case sysctl(path: String, value: String)
+        /// Checksum offloads of a link.
+        case offload(index: Int32, receive: Bool?, transmit: Bool?)
+    }
+
+    /// Number of the namespace it happens in.
+    let namespace: Int
+    let action: Action
+}
+
+extension LinuxOperation.Action {
+    /// Whether it can wait in a batch with other requests of its namespace.
+    var isRequest: Bool {
+        switch self {
+        case .request, .createLink: true
+        default: false
+        }
+    }
+}
+
+extension Request {
+    /// The request with every negative link index replaced by the one the kernel gave; nil when a link was never made.
+    func resolved(_ index: (Int32) -> Int32?) -> Request? {
+        func link(_ number: Int32) -> Int32? { number >= 0 ? number : index(number) }
+        switch self {
+        case .createLink(var attributes, let echo):
+            guard attributes.resolve(link) else { return nil }
+            return .createLink(attributes, echo: echo)
+        case .setLink(var attributes):
+            guard attributes.resolve(link) else { return nil }
+            return .setLink(attributes)
+        case .deleteLink(let number):
+            return link(number).map { .deleteLink(index: $0) }
+        case .addAddress(var address, let replace):
+            guard let number = link(address.linkIndex) else { return nil }
+            address.linkIndex = number
+            return .addAddress(address, replace: replace)
+        case .deleteAddress(var address):
+            guard let number = link(address.linkIndex) else { return nil }
+            address.linkIndex = number
+            return .deleteAddress(address)
+        case .addRoute(var route, let replace):
+            return route.resolve(link) ? .addRoute(route, replace: replace) : nil
+        case .deleteRoute(var route):
+            return route.resolve(link) ? .deleteRoute(route) : nil
+        case .addNeighbour(var neighbour, let replace):
+            guard let number = link(neighbour.linkIndex) else { return nil }
+            neighbour.linkIndex = number
+            return .addNeighbour(neighbour, replace: replace)
+        case .deleteNeighbour(var neighbour):
+            guard let number = link(neighbour.linkIndex) else { return nil }
+            neighbour.linkIndex = number
+            return .deleteNeighbour(neighbour)
+        case .addRule, .deleteRule, .deleteLinkGroup:
+            return self
+        }
+    }
+}
+
+extension LinkAttributes {
+    mutating func resolve(_ link: (Int32) -> Int32?) -> Bool {
+        guard let number = link(index) else { return false }
+        index = number
+        if let master {
+            guard let number = link(master) else { return false }
+            self.master = number
+        }
+        if let below = self.link {
+            guard let number = link(below) else { return false }
+            self.link = number
+        }
+        if case .vxlan(var attributes) = kind, attributes.link < 0 {
+            guard let number = link(attributes.link) else { return false }
+            attributes.link = number
+            kind = .vxlan(attributes)
+        }
+        return true
+    }
+}
+
+extension Route {
+    mutating func resolve(_ link: (Int32) -> Int32?) -> Bool {
+        for index in nextHops.indices where nextHops[index].linkIndex < 0 {
+            guard let number = link(nextHops[index].linkIndex) else { return false }
+            nextHops[index].linkIndex = number
+        }
+        return true
+    }
+}

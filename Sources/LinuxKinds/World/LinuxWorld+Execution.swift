@@ -1,0 +1,334 @@
+internal import CLinux
+internal import Glibc
+internal import Netlink
+internal import NetworkTypes
+public import Reconciler
+
+extension LinuxWorld {
+    /// Does the operations in order. Requests to one namespace are collected and leave together; they leave early only
+    /// when a later operation needs to know the index of a link they make, or must not overtake them.
+    public func execute(_ operations: [LinuxOperation]) -> [OperationResult] {
+        var run = ExecutionRun(count: operations.count)
+        madeIndexes.removeAll(keepingCapacity: true)
+        creators.removeAll(keepingCapacity: true)
+        for (index, operation) in operations.enumerated() {
+            let state = states[operation.namespace]
+            switch operation.action {
+            case .request(let request):
+                enqueue(request, of: index, in: state, &run)
+            case .createLink(let attributes, let planned, let target, let peerTarget, let peerPlanned):
+                enqueueLink(
+                    attributes, of: index, in: state, LinkPlace(target, planned, peerTarget, peerPlanned), &run)
+            case .deleteLinks(let indexes):
+                flushAll(&run)
+                run.set(index, deleteLinks(indexes, in: state))
+            default:
+                flush(state, &run)
+                run.set(index, perform(operation.action, in: state))
+            }
+        }
+        flushAll(&run)
+        return run.results
+    }
+
+    // MARK: - Batches
+
+    private func enqueue(
+        _ request: Request, of operation: Int, in state: NamespaceState, _ run: inout ExecutionRun
+    ) {
+        let resolved = request.resolved { index in
+            if let made = madeIndexes[index] { return made }
+            // The link is made by a request that has not been sent yet.
+            if let creator = creators[index] { flush(creator, &run) }
+            return madeIndexes[index]
+        }
+        guard let resolved else {
+            run.set(operation, .skipped)
+            return
+        }
+        if case .addAddress(let address, _) = resolved, address.local.family == .v6 {
+            state.addressesV6[state.batch.count] = resolved
+        }
+        state.batch.append(resolved)
+        state.batched.append(operation)
+        run.dirty(state)
+    }
+
+    private func enqueueLink(
+        _ attributes: LinkAttributes, of operation: Int, in state: NamespaceState, _ place: LinkPlace,
+        _ run: inout ExecutionRun
+    ) {
+        var attributes = attributes
+        let resolved = attributes.resolve { index in
+            if index >= 0 { return index }
+            if madeIndexes[index] == nil, let creator = creators[index] { flush(creator, &run) }
+            return madeIndexes[index]
+        }
+        let target = states[place.target]
+        let peerTarget = place.peerTarget.map { states[$0] }
+        guard resolved, target.handle != nil, peerTarget.map({ $0.handle != nil }) ?? true else {
+            run.set(operation, .skipped)
+            return
+        }
+        if target !== state { attributes.namespaceDescriptor = target.handle?.descriptor }
+        if let peerTarget, peerTarget !== state {
+            attributes.peer?.namespaceDescriptor = peerTarget.handle?.descriptor
+        }
+        creators[place.index] = state
+        if place.peerTarget != nil { creators[place.peerIndex] = state }
+        let position = state.batch.count
+        state.batch.append(.createLink(attributes, echo: target === state))
+        state.batched.append(operation)
+        if let link = target.links[place.index] {
+            state.creations[position] = LinkCreation(state: link, peer: peerTarget?.links[place.peerIndex])
+        }
+        run.dirty(state)
+    }
+
+    private func flushAll(_ run: inout ExecutionRun) {
+        for state in run.waiting { flush(state, &run) }
+        run.waiting.removeAll(keepingCapacity: true)
+    }
+
+    /// Sends what waits for a namespace and takes in the answers.
+    private func flush(_ state: NamespaceState, _ run: inout ExecutionRun) {
+        guard !state.batch.isEmpty else { return }
+        defer {
+            state.batch.removeAll()
+            state.batched.removeAll(keepingCapacity: true)
+            state.creations.removeAll(keepingCapacity: true)
+            state.addressesV6.removeAll(keepingCapacity: true)
+        }
+        modifyingRequests += state.batch.count
+        var answers: [(Int, KernelError)] = []
+        do {
+            try routeSocket(state).transact(state.batch) { position, report in
+                if case .link(let link) = report { learn(link, position, in: state) }
+            } onError: { position, error in
+                answers.append((position, error))
+            }
+        } catch {
+            // What became of the requests is not known; the namespace is read again, and what is missing done again.
+            for operation in state.batched { run.set(operation, .failed(error.description, retriable: true)) }
+            state.isStale = true
+            return
+        }
+        for (position, error) in answers {
+            run.set(state.batched[position], result(of: error, position, in: state))
+        }
+        for position in state.creations.keys where !answers.contains(where: { $0.0 == position }) {
+            learnByName(position, in: state)
+        }
+    }
+
+    /// Takes the index of a new link, and of its other end, from the kernel's reply.
+    private func learn(_ link: Link, _ position: Int, in state: NamespaceState) {
+        guard let creation = state.creations.removeValue(forKey: position) else { return }
+        settle(creation.state, as: link.index, mac: link.mac, mtu: link.mtu)
+        if let peer = creation.peer { settle(peer, as: link.link, mac: peer.link.mac, mtu: peer.link.mtu) }
+    }
+
+    /// A link that was made for another namespace is announced there, so its index has to be asked for.
+    private func learnByName(_ position: Int, in state: NamespaceState) {
+        guard let creation = state.creations.removeValue(forKey: position) else { return }
+        let target = creation.state.namespace
+        guard let link = try? routeSocket(target).link(name: creation.state.link.name) else { return }
+        settle(creation.state, as: link.index, mac: link.mac, mtu: link.mtu)
+    }
+
+    func settle(_ link: LinkState, as index: Int32, mac: MACAddress?, mtu: UInt32) {
+        let planned = link.link.index
+        madeIndexes[planned] = index
+        var known = link.link
+        known.index = index
+        known.mac = mac
+        known.mtu = mtu
+        link.namespace.update(link, to: known, ownership: ownership)
+        for position in link.addresses.indices { link.addresses[position].address.linkIndex = index }
+        for position in link.neighbours.indices { link.neighbours[position].neighbour.linkIndex = index }
+        for id in link.routes {
+            guard let route = link.namespace.routes[id] else { continue }
+            for hop in route.route.nextHops.indices where route.route.nextHops[hop].linkIndex == planned {
+                route.route.nextHops[hop].linkIndex = index
+            }
+        }
+        for other in link.namespace.links.values where other.link.link == planned || other.link.master == planned {
+            if other.link.link == planned, other.link.linkNamespaceID == nil { other.link.link = index }
+            if other.link.master == planned { other.link.master = index }
+        }
+    }
+
+    // MARK: - Answers
+
+    private func result(of error: KernelError, _ position: Int, in state: NamespaceState) -> OperationResult {
+        state.isStale = true
+        if let repaired = secondTry(error, position, in: state) { return repaired }
+        return .failed(text(for: error), retriable: true)
+    }
+
+    /// The kernel's answer, with what to do where there is something.
+    func text(for error: KernelError) -> String {
+        let advice =
+            switch error.code {
+            case EPERM: "; the agent needs CAP_NET_ADMIN in that namespace, and CAP_SYS_ADMIN to enter it"
+            case EOPNOTSUPP: "; this kernel has no support for it (is the module there?)"
+            case ENOMEM, ENOBUFS: "; the kernel is short of memory"
+            case EEXIST: "; something that is not ours is in its place"
+            case ENOSPC: "; a limit of the namespace or of the kernel is reached"
+            case ENODEV: "; the link is gone"
+            default: ""
+            }
+        return error.description + advice
+    }
+
+    /// An IPv6 address on a link with IPv6 disabled: it is wanted, so IPv6 is enabled there.
+    private func secondTry(_ error: KernelError, _ position: Int, in state: NamespaceState) -> OperationResult? {
+        guard error.code == EACCES || error.code == EPERM, let request = state.addressesV6[position],
+            case .addAddress(let address, _) = request, let link = state.links[address.linkIndex]
+        else { return nil }
+        for name in Set(["lo", link.link.name]) {
+            _ = try? writeSysctl("net/ipv6/conf/\(name)/disable_ipv6", "0", in: state)
+        }
+        do {
+            modifyingRequests += 1
+            try routeSocket(state).perform(request)
+            return .done
+        } catch {
+            return .failed(text(for: error), retriable: true)
+        }
+    }
+
+    // MARK: - Other operations
+
+    private func perform(_ action: LinuxOperation.Action, in state: NamespaceState) -> OperationResult {
+        modifyingRequests += 1
+        do {
+            switch action {
+            case .createTUN(let name, let attributes, let alias, let index):
+                try createTUN(name, attributes, alias: alias, planned: index, in: state)
+            case .rename(let index, _, let name, let up): try rename(index, to: name, wasUp: up, in: state)
+            case .createNamespace(let name): try createNamespace(name)
+            case .markNamespace(let name): try markNamespace(name)
+            case .removeNamespace(let name): try removeNamespace(name)
+            case .sysctl(let path, let value): try writeSysctl(path, value, in: state)
+            case .offload(let index, let receive, let transmit):
+                try setOffload(index, receive: receive, transmit: transmit, in: state)
+            case .request, .createLink, .deleteLinks: break
+            }
+            return .done
+        } catch let error as KernelError {
+            state.isStale = true
+            return .failed(text(for: error), retriable: true)
+        } catch {
+            return .failed("\(error)", retriable: true)
+        }
+    }
+
+    /// One link goes by itself. Several get a link group of their own, so that the kernel waits for its readers once
+    /// instead of once for each.
+    private func deleteLinks(_ indexes: [Int32], in state: NamespaceState) -> OperationResult {
+        let indexes = indexes.map { madeIndexes[$0] ?? $0 }
+        do {
+            let socket = try routeSocket(state)
+            if indexes.count == 1 {
+                modifyingRequests += 1
+                try socket.perform(.deleteLink(index: indexes[0]))
+                return .done
+            }
+            let group = throwAwayGroup(in: state)
+            let batch = Batch()
+            for index in indexes {
+                var attributes = LinkAttributes(index: index)
+                attributes.group = group
+                batch.append(.setLink(attributes))
+            }
+            modifyingRequests += batch.count + 1
+            try socket.transact(batch) { _, _ in }
+            try socket.perform(.deleteLinkGroup(group))
+            return .done
+        } catch {
+            // What is gone already needs no deleting.
+            if error.code == ENODEV { return .done }
+            state.isStale = true
+            return .failed(text(for: error), retriable: true)
+        }
+    }
+
+    /// A link group that no link of the namespace is in.
+    private func throwAwayGroup(in state: NamespaceState) -> UInt32 {
+        let used = Set(state.links.values.map(\.link.group))
+        var group = ownership.linkGroup ^ 0x2000_0000
+        while used.contains(group) || group == 0 { group &+= 1 }
+        return group
+    }
+
+    private func rename(_ index: Int32, to name: String, wasUp: Bool, in state: NamespaceState) throws(KernelError) {
+        let socket = try routeSocket(state)
+        var attributes = LinkAttributes(index: madeIndexes[index] ?? index)
+        if wasUp {
+            attributes.up = false
+            try socket.perform(.setLink(attributes))
+        }
+        attributes.up = nil
+        attributes.name = name
+        defer {
+            attributes.name = nil
+            attributes.up = true
+            if wasUp { try? socket.perform(.setLink(attributes)) }
+        }
+        try socket.perform(.setLink(attributes))
+    }
+
+    private func createTUN(
+        _ name: String, _ tun: TUNAttributes, alias: String, planned: Int32, in state: NamespaceState
+    ) throws {
+        guard let handle = state.handle else { throw KernelError(code: ENOENT, message: "the namespace is gone") }
+        let device = try handle.run {
+            cl_tap_create(
+                name, tun.isTUN, tun.multiQueue, tun.vnetHeader, tun.owner.map(Int64.init) ?? -1,
+                tun.group.map(Int64.init) ?? -1)
+        }
+        guard device >= 0 else { throw KernelError(errno: device) }
+        // Closing the device removes it again, unless it was made persistent: so it is never there without its mark.
+        defer { close(device) }
+        let socket = try routeSocket(state)
+        guard let link = try socket.link(name: name) else { throw KernelError(code: ENODEV) }
+        var attributes = LinkAttributes(index: link.index)
+        attributes.alias = alias
+        attributes.group = ownership.linkGroup
+        try socket.perform(.setLink(attributes))
+        let result = cl_tap_persist(device, true)
+        guard result == 0 else { throw KernelError(errno: result) }
+        if let known = state.links[planned] { settle(known, as: link.index, mac: link.mac, mtu: link.mtu) }
+    }
+}
+
+/// Where a new link and its other end are to be.
+struct LinkPlace {
+    var target: Int
+    var index: Int32
+    var peerTarget: Int?
+    var peerIndex: Int32
+
+    init(_ target: Int, _ index: Int32, _ peerTarget: Int?, _ peerIndex: Int32) {
+        self.target = target
+        self.index = index
+        self.peerTarget = peerTarget
+        self.peerIndex = peerIndex
+    }
+}
+
+/// Results so far, and the namespaces for which requests wait.
+struct ExecutionRun {
+    private(set) var results: [OperationResult]
+    var waiting: [NamespaceState] = []
+
+    init(count: Int) { results = Array(repeating: .done, count: count) }
+
+    mutating func set(_ operation: Int, _ result: OperationResult) { results[operation] = result }
+
+    /// Notes that requests wait for a namespace, when the first one does.
+    mutating func dirty(_ state: NamespaceState) {
+        if state.batched.count == 1 { waiting.append(state) }
+    }
+}

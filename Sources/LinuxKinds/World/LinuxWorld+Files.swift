@@ -1,0 +1,94 @@
+internal import CLinux
+internal import Glibc
+internal import Netlink
+
+extension LinuxWorld {
+    /// Writes a file below /proc/sys in a namespace.
+    func writeSysctl(_ path: String, _ value: String, in state: NamespaceState) throws {
+        try inside(state) {
+            let file = open("/proc/sys/\(path)", O_WRONLY | O_CLOEXEC)
+            guard file >= 0 else { throw KernelError(code: errno, message: "/proc/sys/\(path)") }
+            defer { close(file) }
+            guard write(file, value, value.utf8.count) == value.utf8.count else {
+                throw KernelError(code: errno, message: "'\(value)' was refused for /proc/sys/\(path)")
+            }
+        }
+    }
+
+    /// The content of a file below /proc/sys in a namespace, without the line end; nil when there is no such file.
+    func readSysctl(_ path: String, in state: NamespaceState) -> String? {
+        try? inside(state) { () throws -> String? in
+            let file = open("/proc/sys/\(path)", O_RDONLY | O_CLOEXEC)
+            guard file >= 0 else { return nil }
+            defer { close(file) }
+            var text = [UInt8](repeating: 0, count: 256)
+            let count = read(file, &text, text.count)
+            guard count > 0 else { return nil }
+            return String(decoding: text[..<count], as: UTF8.self).split(separator: "\n").first.map(String.init) ?? ""
+        }
+    }
+
+    func inside<Result>(_ state: NamespaceState, _ body: () throws -> Result) throws -> Result {
+        guard let handle = state.handle else { throw KernelError(code: ENOENT, message: "the namespace is gone") }
+        // What belongs to our own namespace needs no move.
+        if state.reference == .own { return try body() }
+        return try handle.run(body)
+    }
+
+    // MARK: - Offloads
+
+    /// Whether checksums are left to the device; nil when the driver does not say.
+    func offload(of name: String, receive: Bool, in state: NamespaceState) -> Bool? {
+        let answer = try? withControlSocket(in: state) { socket in
+            cl_ethtool_get(socket, name, receive ? CL_ETHTOOL_GRXCSUM : CL_ETHTOOL_GTXCSUM)
+        }
+        guard let answer, answer >= 0 else { return nil }
+        return answer == 1
+    }
+
+    func setOffload(_ index: Int32, receive: Bool?, transmit: Bool?, in state: NamespaceState) throws {
+        guard let link = state.links[madeIndexes[index] ?? index] else { throw KernelError(code: ENODEV) }
+        try withControlSocket(in: state) { socket in
+            for (command, on) in [(CL_ETHTOOL_SRXCSUM, receive), (CL_ETHTOOL_STXCSUM, transmit)] {
+                guard let on else { continue }
+                let result = cl_ethtool_set(socket, link.link.name, command, on)
+                guard result == 0 else { throw KernelError(errno: result) }
+            }
+        }
+    }
+
+    private func withControlSocket<Result>(in state: NamespaceState, _ body: (Int32) throws -> Result) throws -> Result {
+        try inside(state) {
+            let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+            guard descriptor >= 0 else { throw KernelError(errno: errno) }
+            defer { close(descriptor) }
+            return try body(descriptor)
+        }
+    }
+
+    // MARK: - Named namespaces
+
+    func createNamespace(_ name: String) throws {
+        let state = plan(namespace: name)
+        guard state.handle == nil else { return }
+        let handle = try NetworkNamespace.create(named: name, directory: namespaceDirectory)
+        state.handle = handle
+        state.isStale = false
+        byIdentity[handle.identity] = state
+        watcher?.watch(state)
+    }
+
+    /// The loopback interface's group says that the namespace was declared.
+    func markNamespace(_ name: String) throws {
+        guard let state = byReference[.named(name)] else { throw KernelError(code: ENOENT) }
+        var attributes = LinkAttributes(index: 1)
+        attributes.group = ownership.namespaceGroup
+        try routeSocket(state).perform(.setLink(attributes))
+    }
+
+    func removeNamespace(_ name: String) throws {
+        guard let state = byReference[.named(name)] else { return }
+        drop(state)
+        try NetworkNamespace.remove(named: name, directory: namespaceDirectory)
+    }
+}

@@ -1,0 +1,178 @@
+internal import Netlink
+internal import NetworkTypes
+public import Reconciler
+
+extension LinuxWorld {
+    /// Links that are ours and that no value claims.
+    public func leftoversToRemoveFirst() -> [Removal<LinuxOperation>] {
+        var removals: [Removal<LinuxOperation>] = []
+        var doomed: [(state: NamespaceState, links: [LinkState])] = []
+        for state in states where state.handle != nil {
+            var links: [LinkState] = []
+            for link in state.links.values where link.claim != pass && isOurs(link) {
+                if link.link.flags & LinkFlags.loopback != 0 {
+                    removals.append(release(loopback: link))
+                } else {
+                    links.append(link)
+                }
+            }
+            if !links.isEmpty { doomed.append((state, links)) }
+        }
+        // Where most are, they go at once, and take the other ends of their pairs with them.
+        doomed.sort { ($1.links.count, $0.state.id) < ($0.links.count, $1.state.id) }
+        for (state, links) in doomed { removals += remove(links, in: state) }
+        return removals
+    }
+
+    /// Whether the mark says that we made the link: our alias, or our group on a link that got no alias any more.
+    private func isOurs(_ state: LinkState) -> Bool {
+        if ownership.owns(alias: state.link.alias) { return true }
+        return state.link.group == ownership.linkGroup && (state.link.alias ?? "").isEmpty
+    }
+
+    private func release(loopback: LinkState) -> Removal<LinuxOperation> {
+        var attributes = LinkAttributes(index: loopback.link.index)
+        attributes.alias = ""
+        let name = loopback.link.alias.map { String($0.dropFirst(ownership.aliasPrefix.count)) } ?? "lo"
+        return Removal(
+            key: InterfaceKeys.key(name), summary: "loopback lo\(loopback.namespace.reference.suffix)",
+            operations: [LinuxOperation(namespace: loopback.namespace.id, action: .request(.setLink(attributes)))])
+    }
+
+    /// One removal for each link; the last one carries the operation that removes them all, since many links go at the
+    /// price of one when they go together.
+    private func remove(_ doomed: [LinkState], in state: NamespaceState) -> [Removal<LinuxOperation>] {
+        let doomed = doomed.filter { link in
+            // An end whose pair goes with a namespace we handled before is gone by then.
+            !(link.link.kind == .veth && vanishing.contains(ObjectIdentifier(link)))
+        }.sorted { $0.link.index < $1.link.index }
+        guard !doomed.isEmpty else { return [] }
+        for link in doomed {
+            vanishing.insert(ObjectIdentifier(link))
+            if let peer = peer(of: link) { vanishing.insert(ObjectIdentifier(peer)) }
+        }
+        var removals = doomed.map { link in
+            Removal<LinuxOperation>(key: key(of: link), summary: summary(of: link), operations: [])
+        }
+        removals[removals.count - 1].operations = [
+            LinuxOperation(namespace: state.id, action: .deleteLinks(doomed.map { $0.link.index }))
+        ]
+        return removals
+    }
+
+    private func key(of state: LinkState) -> Key {
+        guard let alias = state.link.alias, ownership.owns(alias: alias) else { return "link \(state.link.name)" }
+        var name = alias.dropFirst(ownership.aliasPrefix.count)
+        if state.link.kind == .veth, let slash = name.firstIndex(of: "/") { name = name[..<slash] }
+        return InterfaceKeys.key(String(name))
+    }
+
+    private func summary(of state: LinkState) -> String {
+        "\(state.link.kind.name) \(state.link.name)\(state.namespace.reference.suffix)"
+    }
+
+    /// The other end of a veth pair, when it is ours.
+    func peer(of state: LinkState) -> LinkState? {
+        guard state.link.kind == .veth else { return nil }
+        if state.link.linkNamespaceID == nil, let peer = state.namespace.links[state.link.link] { return peer }
+        guard let alias = state.link.alias, ownership.owns(alias: alias) else { return plannedPeers[ObjectIdentifier(state)] }
+        let names = alias.dropFirst(ownership.aliasPrefix.count)
+        // NAME/PEER: names may hold slashes themselves, so try every place.
+        var index = names.firstIndex(of: "/")
+        while let slash = index {
+            let swapped = "\(ownership.aliasPrefix)\(names[names.index(after: slash)...])/\(names[..<slash])"
+            if let peer = ownedLink(alias: swapped), peer !== state { return peer }
+            index = names[names.index(after: slash)...].firstIndex(of: "/")
+        }
+        return nil
+    }
+
+    private func ownedLink(alias: String) -> LinkState? {
+        if let state = interfaceStates(alias: alias) { return state }
+        for state in states {
+            if let link = state.ownedLinks[alias] { return link }
+        }
+        return nil
+    }
+
+    /// The link of the declared interface that carries `alias`, which is found without looking everywhere.
+    private func interfaceStates(alias: String) -> LinkState? {
+        guard let namespace = aliasNamespaces[alias] else { return nil }
+        return byReference[namespace]?.ownedLinks[alias]
+    }
+
+    /// Addresses, routes, neighbours, rules and namespaces that are ours and that no value claims.
+    public func leftoversToRemoveLast() -> [Removal<LinuxOperation>] {
+        var removals: [Removal<LinuxOperation>] = []
+        for state in states where state.handle != nil && !state.isDoomed {
+            appendRoutesAndRules(of: state, to: &removals)
+            for link in state.links.values.sorted(by: { $0.link.index < $1.link.index }) {
+                appendParts(of: link, to: &removals)
+            }
+        }
+        for state in states where state.handle != nil && state.claim != pass {
+            guard case .named(let name) = state.reference, let own = byReference[.own],
+                state.linksByName["lo"]?.link.group == ownership.namespaceGroup
+            else { continue }
+            removals.append(
+                Removal(
+                    key: NamespaceKeys.key(name), summary: "namespace \(name)",
+                    operations: [LinuxOperation(namespace: own.id, action: .removeNamespace(name))]))
+        }
+        return removals
+    }
+
+    private func appendRoutesAndRules(of state: NamespaceState, to removals: inout [Removal<LinuxOperation>]) {
+        let place = state.reference.suffix
+        for (id, route) in state.routes where route.claim != pass {
+            let hops = route.route.nextHops.compactMap { state.links[$0.linkIndex] }
+            if hops.contains(where: { ownership.belongsToAnother(alias: $0.link.alias) }) { continue }
+            let device = hops.first?.link.name ?? ""
+            removals.append(
+                Removal(
+                    key: "\(RouteKeys.prefix)\(id.destination)/\(device)", summary: "route \(id.destination)\(place)",
+                    operations: [LinuxOperation(namespace: state.id, action: .request(.deleteRoute(route.route)))]))
+        }
+        for (rule, claim) in state.rules where claim != pass {
+            removals.append(
+                Removal(
+                    key: RuleKeys.prefix + "\(rule.priority)", summary: "rule \(rule.priority)\(place)",
+                    operations: [LinuxOperation(namespace: state.id, action: .request(.deleteRule(rule)))]))
+        }
+    }
+
+    private func appendParts(of link: LinkState, to removals: inout [Removal<LinuxOperation>]) {
+        let state = link.namespace
+        if ownership.belongsToAnother(alias: link.link.alias) { return }
+        let place = "dev \(link.link.name)\(state.reference.suffix)"
+        for neighbour in link.neighbours where neighbour.claim != pass {
+            removals.append(
+                Removal(
+                    key: "\(NeighbourKeys.prefix)\(link.link.name)/\(neighbour.neighbour.destination)",
+                    summary: "neighbour \(neighbour.neighbour.destination) \(place)",
+                    operations: [
+                        LinuxOperation(namespace: state.id, action: .request(.deleteNeighbour(neighbour.neighbour)))
+                    ]))
+        }
+        for address in link.addresses where address.claim != pass && address.address.proto == ownership.proto {
+            removals.append(
+                Removal(
+                    key: "linux/interface/\(link.link.name)/address/static/\(address.address.local)",
+                    summary: "address \(address.address.local) \(place)",
+                    operations: [
+                        LinuxOperation(namespace: state.id, action: .request(.deleteAddress(address.address)))
+                    ]))
+        }
+        if link.link.master != 0, link.masterClaim != pass, ownership.owns(alias: link.link.alias),
+            let master = state.links[link.link.master], ownership.owns(alias: master.link.alias)
+        {
+            var attributes = LinkAttributes(index: link.link.index)
+            attributes.master = 0
+            removals.append(
+                Removal(
+                    key: "linux/interface/\(link.link.name)/master/\(master.link.name)",
+                    summary: "membership of \(link.link.name) in \(master.link.name)\(state.reference.suffix)",
+                    operations: [LinuxOperation(namespace: state.id, action: .request(.setLink(attributes)))]))
+        }
+    }
+}

@@ -1,0 +1,95 @@
+internal import Glibc
+public import Netlink
+internal import NetworkTypes
+
+extension LinuxWorld {
+    /// Opens every namespace there is a reference to, and reads them all.
+    /// - Throws: the kernel's error when our own namespace can't be read.
+    public func readAll() throws(KernelError) {
+        try openNamespaces()
+        for state in states where state.handle != nil { state.isStale = true }
+        try refresh()
+    }
+
+    /// Opens our own namespace, the named ones, and those that declared values name by process or file.
+    func openNamespaces() throws(KernelError) {
+        if byReference[.own] == nil { adopt(try NetworkNamespace.current(), as: .own) }
+        let names = (try? NetworkNamespace.list(directory: namespaceDirectory)) ?? []
+        for name in names where byReference[.named(name)]?.handle == nil {
+            // A file that is no namespace, or one that went away just now, is not ours to complain about.
+            if let handle = try? NetworkNamespace(path: "\(namespaceDirectory)/\(name)") {
+                adopt(handle, as: .named(name))
+            }
+        }
+        for reference in referencedNamespaces() where byReference[reference] == nil { openNamespace(reference) }
+    }
+
+    /// Opens the namespace of a process or file, if it is there. Returns whether it is.
+    @discardableResult
+    func openNamespace(_ reference: NamespaceReference) -> Bool {
+        let path: String
+        switch reference {
+        case .process(let pid): path = "/proc/\(pid)/ns/net"
+        case .file(let file): path = file
+        case .named(let name): path = "\(namespaceDirectory)/\(name)"
+        case .own, .microservice: return byReference[reference] != nil
+        }
+        guard let handle = try? NetworkNamespace(path: path) else { return false }
+        adopt(handle, as: reference)
+        return true
+    }
+
+    private func referencedNamespaces() -> Set<NamespaceReference> {
+        Set(subjects.keys)
+    }
+
+    /// Reads the namespaces again that are marked as stale.
+    func refresh() throws(KernelError) {
+        for state in states where state.isStale && state.handle != nil {
+            do {
+                try read(state)
+            } catch where state.reference == .own {
+                throw error
+            } catch {
+                drop(state)
+            }
+        }
+    }
+
+    func routeSocket(_ state: NamespaceState) throws(KernelError) -> RouteSocket {
+        if let socket = state.socket { return socket }
+        guard let handle = state.handle else { throw KernelError(code: ENOENT, message: "the namespace is gone") }
+        let socket = try RouteSocket(in: handle)
+        state.socket = socket
+        return socket
+    }
+
+    /// Reads links, addresses, and what carries our protocol number.
+    private func read(_ state: NamespaceState) throws(KernelError) {
+        let socket = try routeSocket(state)
+        state.forget()
+        for case .link(let link) in try socket.dump(.links) {
+            state.insert(LinkState(link, in: state), ownership: ownership)
+        }
+        for case .address(let address) in try socket.dump(.addresses) {
+            state.links[address.linkIndex]?.addresses.append(AddressState(address: address))
+        }
+        for case .route(let route) in try socket.dump(.routes(proto: ownership.proto))
+        where route.proto == ownership.proto {
+            state.setRoute(route)
+        }
+        if state.links.count > 1 {
+            for report in try socket.dump(.neighbours(proxy: false)) { note(report, in: state) }
+            for report in try socket.dump(.neighbours(proxy: true)) { note(report, in: state) }
+        }
+        for case .rule(let rule) in try socket.dump(.rules()) where rule.proto == ownership.proto {
+            state.rules[rule] = 0
+        }
+        state.isStale = false
+    }
+
+    private func note(_ report: Report, in state: NamespaceState) {
+        guard case .neighbour(let neighbour) = report, neighbour.proto == ownership.proto else { return }
+        state.links[neighbour.linkIndex]?.neighbours.append(NeighbourState(neighbour: neighbour))
+    }
+}

@@ -1,0 +1,233 @@
+internal import Glibc
+public import Netlink
+internal import NetworkTypes
+
+extension LinuxWorld {
+    /// Starts to listen in every open namespace and for namespaces that come and go. Call ``readAll()`` afterwards, so
+    /// that nothing falls between reading and listening.
+    ///
+    /// - Throws: the kernel's error when the descriptors can't be made.
+    public func startWatching(on loop: EventLoop) throws(KernelError) {
+        let watcher = try Watcher(loop: loop)
+        self.watcher = watcher
+        try openNamespaces()
+        watchAll()
+    }
+
+    func watchAll() {
+        guard let watcher else { return }
+        for state in states where state.handle != nil { watcher.watch(state) }
+        var directories = [namespaceDirectory]
+        var isAwaiting = false
+        for reference in subjects.keys {
+            switch reference {
+            case .process(let pid):
+                if byReference[reference] == nil { isAwaiting = true } else { watcher.watch(process: pid) }
+            case .file(let path):
+                if let slash = path.lastIndex(of: "/"), slash > path.startIndex {
+                    directories.append(String(path[..<slash]))
+                }
+                if byReference[reference] == nil { isAwaiting = true }
+            case .own, .named, .microservice: break
+            }
+        }
+        watcher.watchDirectories(directories)
+        // Nothing tells when a process with a given number starts.
+        if isAwaiting { watcher.scheduleRecheck() }
+    }
+
+    /// Takes in what the event loop's tokens announce.
+    public func takeEvents(tokens: [UInt64]) -> WorldChanges {
+        var changes = WorldChanges()
+        var namespacesChanged = false
+        for token in tokens {
+            switch token {
+            case Watcher.Token.directory, Watcher.Token.mounts, Watcher.Token.timer: namespacesChanged = true
+            case Watcher.Token.processes...: endProcess(Int32(truncatingIfNeeded: token), &changes)
+            case Watcher.Token.namespaces..<Watcher.Token.directory:
+                let id = Int(token - Watcher.Token.namespaces)
+                if states.indices.contains(id) { drain(states[id], &changes) }
+            default: break
+            }
+        }
+        if namespacesChanged {
+            watcher?.drain()
+            rescanNamespaces(&changes)
+        }
+        return changes
+    }
+
+    private func endProcess(_ pid: Int32, _ changes: inout WorldChanges) {
+        watcher?.forget(process: pid)
+        byReference[.process(pid)] = nil
+        changes.needsFullPass = true
+        watchAll()
+    }
+
+    /// Finds namespaces that came, went, or were replaced under the same name.
+    private func rescanNamespaces(_ changes: inout WorldChanges) {
+        var found: Set<NamespaceReference> = [.own]
+        for name in (try? NetworkNamespace.list(directory: namespaceDirectory)) ?? [] {
+            rescan(.named(name), path: "\(namespaceDirectory)/\(name)", &found, &changes)
+        }
+        for reference in subjects.keys {
+            switch reference {
+            case .process(let pid): rescan(reference, path: "/proc/\(pid)/ns/net", &found, &changes)
+            case .file(let path): rescan(reference, path: path, &found, &changes)
+            case .own, .named, .microservice: break
+            }
+        }
+        for (reference, _) in byReference where !found.contains(reference) {
+            release(reference)
+            changes.needsFullPass = true
+        }
+        watchAll()
+    }
+
+    private func rescan(
+        _ reference: NamespaceReference, path: String, _ found: inout Set<NamespaceReference>,
+        _ changes: inout WorldChanges
+    ) {
+        guard let handle = try? NetworkNamespace(path: path) else { return }
+        found.insert(reference)
+        if let known = byReference[reference] {
+            if known.handle?.identity == handle.identity { return }
+            release(reference)
+        }
+        let state = adopt(handle, as: reference)
+        watcher?.watch(state)
+        if state.isStale { try? refresh() }
+        changes.needsFullPass = true
+    }
+
+    /// Takes a reference away; its namespace is forgotten with its last one, as keeping it open would keep it alive.
+    private func release(_ reference: NamespaceReference) {
+        guard let state = byReference.removeValue(forKey: reference) else { return }
+        if !byReference.values.contains(where: { $0 === state }) { drop(state) }
+    }
+
+    // MARK: - Events of one namespace
+
+    private func drain(_ state: NamespaceState, _ changes: inout WorldChanges) {
+        guard let events = state.events else { return }
+        if events.drain({ take($0, in: state, &changes) }) == .complete { return }
+        // Events were lost: what is known of the namespace is read anew.
+        state.isStale = true
+        try? refresh()
+        changes.needsFullPass = true
+    }
+
+    private func take(_ report: Report, in state: NamespaceState, _ changes: inout WorldChanges) {
+        switch report {
+        case .link(let link): take(link, in: state, &changes)
+        case .linkRemoved(let link):
+            guard let known = state.links[link.index] else { return }
+            // Moved to another namespace, or gone.
+            note(known.link.name, in: state, &changes)
+            state.remove(known)
+        case .address(let address): take(address, in: state, &changes)
+        case .addressRemoved(let address):
+            guard let link = state.links[address.linkIndex],
+                link.addresses.contains(where: { $0.address.isSameAddress(as: address) })
+            else { return }
+            // The kernel drops routes with the last address without a word.
+            simulate(LinuxOperation(namespace: state.id, action: .request(.deleteAddress(address))))
+            note(link.link.name, in: state, &changes)
+        case .route(let route):
+            guard route.proto == ownership.proto, state.routes[RouteID(route)]?.route != route else { return }
+            noteHops(of: route, in: state, &changes)
+            if let old = state.routes[RouteID(route)] { noteHops(of: old.route, in: state, &changes) }
+            state.setRoute(route)
+        case .routeRemoved(let route):
+            guard route.proto == ownership.proto, let known = state.routes[RouteID(route)],
+                known.route.nextHops == route.nextHops
+            else { return }
+            noteHops(of: route, in: state, &changes)
+            state.removeRoute(RouteID(route))
+        case .neighbour(let neighbour): take(neighbour, isRemoval: false, in: state, &changes)
+        case .neighbourRemoved(let neighbour): take(neighbour, isRemoval: true, in: state, &changes)
+        case .rule(let rule):
+            guard rule.proto == ownership.proto, state.rules[rule] == nil else { return }
+            state.rules[rule] = 0
+            note("", in: state, &changes)
+        case .ruleRemoved(let rule):
+            if state.rules.removeValue(forKey: rule) != nil { note("", in: state, &changes) }
+        }
+    }
+
+    private func take(_ link: Link, in state: NamespaceState, _ changes: inout WorldChanges) {
+        guard let known = state.links[link.index] else {
+            state.insert(LinkState(link, in: state), ownership: ownership)
+            note(link.name, in: state, &changes)
+            return
+        }
+        let old = known.link
+        if old == link { return }
+        if old.isUp, !link.isUp {
+            simulate(LinuxOperation(namespace: state.id, action: .request(.setLink(LinkAttributes(index: link.index).down))))
+        }
+        state.update(known, to: link, ownership: ownership)
+        // Counters of the carrier and the like concern nobody here.
+        let isSame =
+            old.isUp == link.isUp && old.name == link.name && old.mtu == link.mtu && old.mac == link.mac
+            && old.alias == link.alias && old.master == link.master && old.kind == link.kind && old.link == link.link
+        if isSame { return }
+        note(old.name, in: state, &changes)
+        if link.name != old.name { note(link.name, in: state, &changes) }
+    }
+
+    private func take(_ address: Address, in state: NamespaceState, _ changes: inout WorldChanges) {
+        guard let link = state.links[address.linkIndex] else { return }
+        if let index = link.addresses.firstIndex(where: { $0.address.isSameAddress(as: address) }) {
+            let hadFailed = link.addresses[index].address.flags & Address.dadFailed
+            link.addresses[index].address = address
+            if hadFailed == address.flags & Address.dadFailed { return }
+        } else {
+            link.addresses.append(AddressState(address: address))
+        }
+        note(link.link.name, in: state, &changes)
+    }
+
+    private func take(
+        _ neighbour: Neighbour, isRemoval: Bool, in state: NamespaceState, _ changes: inout WorldChanges
+    ) {
+        guard let link = state.links[neighbour.linkIndex] else { return }
+        let index = link.neighbours.firstIndex { $0.neighbour.isSameEntry(as: neighbour) }
+        let isOurs = neighbour.proto == ownership.proto
+        if isRemoval {
+            guard let index else { return }
+            link.neighbours.remove(at: index)
+        } else if let index {
+            if link.neighbours[index].neighbour == neighbour { return }
+            link.neighbours[index].neighbour = neighbour
+        } else {
+            guard isOurs else { return }
+            link.neighbours.append(NeighbourState(neighbour: neighbour))
+        }
+        note(link.link.name, in: state, &changes)
+    }
+
+    private func noteHops(of route: Route, in state: NamespaceState, _ changes: inout WorldChanges) {
+        note("", in: state, &changes)
+        for hop in route.nextHops {
+            if let name = state.links[hop.linkIndex]?.link.name { note(name, in: state, &changes) }
+        }
+    }
+
+    /// Adds the values that have to do with a link of the namespace; the empty name stands for the namespace itself.
+    private func note(_ name: String, in state: NamespaceState, _ changes: inout WorldChanges) {
+        if let keys = subjects[state.reference]?[name] { changes.keys.formUnion(keys) }
+        for reference in state.otherReferences {
+            if let keys = subjects[reference]?[name] { changes.keys.formUnion(keys) }
+        }
+    }
+}
+
+extension LinkAttributes {
+    /// The same link, taken down.
+    fileprivate var down: LinkAttributes {
+        var copy = self
+        copy.up = false
+        return copy
+    }
+}

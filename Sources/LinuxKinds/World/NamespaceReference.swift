@@ -1,0 +1,51 @@
+internal import Model
+
+/// How the configuration names a network namespace.
+public enum NamespaceReference: Hashable, Sendable, CustomStringConvertible {
+    /// The one the agent runs in.
+    case own
+    /// A name under /run/netns.
+    case named(String)
+    /// That of a process.
+    case process(Int32)
+    /// A file that refers to one.
+    case file(String)
+    /// That of a container with this label.
+    case microservice(String)
+
+    init(_ message: Ligato_Linux_Namespace_NetNamespace, given: Bool) {
+        guard given else {
+            self = .own
+            return
+        }
+        switch message.type {
+        case .nsid: self = .named(message.reference)
+        case .pid: self = .process(Int32(message.reference) ?? 0)
+        case .fd: self = .file(message.reference)
+        case .microservice: self = .microservice(message.reference)
+        case .undefined, .UNRECOGNIZED: self = .own
+        }
+    }
+
+    /// The words for people: `namespace p1`, `the namespace of process 12`.
+    public var description: String {
+        switch self {
+        case .own: "the agent's namespace"
+        case .named(let name): "namespace \(name)"
+        case .process(let pid): "the namespace of process \(pid)"
+        case .file(let path): "namespace \(path)"
+        case .microservice(let label): "the namespace of microservice \(label)"
+        }
+    }
+
+    /// As short as `ip -n` has it, for one-line summaries; empty for the agent's own.
+    var suffix: String {
+        switch self {
+        case .own: ""
+        case .named(let name): " in \(name)"
+        case .process(let pid): " in pid \(pid)"
+        case .file(let path): " in \(path)"
+        case .microservice(let label): " in microservice \(label)"
+        }
+    }
+}

@@ -1,0 +1,163 @@
+internal import Netlink
+internal import NetworkTypes
+
+/// What we believe one namespace looks like, and how to reach it.
+final class NamespaceState {
+    /// Number by which operations name the namespace.
+    let id: Int
+    /// The reference by which it was first found.
+    var reference: NamespaceReference
+    /// More references that lead to the same namespace.
+    var otherReferences: Set<NamespaceReference> = []
+    /// The open namespace; nil as long as it is only planned.
+    var handle: NetworkNamespace?
+    /// Requests and dumps.
+    var socket: RouteSocket?
+    /// Multicast events, when the world is watched.
+    var events: EventSocket?
+    /// Requests waiting to be sent together.
+    let batch = Batch()
+    /// Which operation each request of the batch belongs to.
+    var batched: [Int] = []
+    /// The operation whose reply tells the indexes of a new link, by position in the batch.
+    var creations: [Int: LinkCreation] = [:]
+
+    /// Requests of the batch that add an IPv6 address, by position: they may need IPv6 to be enabled first.
+    var addressesV6: [Int: Request] = [:]
+
+    var links: [Int32: LinkState] = [:]
+    var linksByName: [String: LinkState] = [:]
+    /// Our links, by their whole alias.
+    var ownedLinks: [String: LinkState] = [:]
+    /// Routes with our protocol number.
+    var routes: [RouteID: RouteState] = [:]
+    /// Rules with our protocol number.
+    var rules: [Rule: Int] = [:]
+    /// Whether the namespace must be read again before it is trusted.
+    var isStale = true
+    /// Whether a declared namespace value owns it (the mark on its loopback interface).
+    var claim = 0
+    /// A named namespace that is about to be removed.
+    var isDoomed = false
+
+    init(id: Int, reference: NamespaceReference, handle: NetworkNamespace?) {
+        self.id = id
+        self.reference = reference
+        self.handle = handle
+        isStale = handle != nil
+    }
+
+    func forget() {
+        links.removeAll(keepingCapacity: true)
+        linksByName.removeAll(keepingCapacity: true)
+        ownedLinks.removeAll(keepingCapacity: true)
+        routes.removeAll(keepingCapacity: true)
+        rules.removeAll(keepingCapacity: true)
+    }
+
+    func insert(_ state: LinkState, ownership: Ownership) {
+        links[state.link.index] = state
+        linksByName[state.link.name] = state
+        if let alias = state.link.alias, ownership.owns(alias: alias) { ownedLinks[alias] = state }
+    }
+
+    func remove(_ state: LinkState) {
+        links[state.link.index] = nil
+        if linksByName[state.link.name] === state { linksByName[state.link.name] = nil }
+        if let alias = state.link.alias, ownedLinks[alias] === state { ownedLinks[alias] = nil }
+        for id in state.routes { routes[id] = nil }
+        state.routes.removeAll()
+    }
+
+    /// Replaces what is known of a link by a newer report.
+    func update(_ state: LinkState, to link: Link, ownership: Ownership) {
+        if state.link.name != link.name {
+            if linksByName[state.link.name] === state { linksByName[state.link.name] = nil }
+            linksByName[link.name] = state
+        }
+        if state.link.alias != link.alias {
+            if let alias = state.link.alias, ownedLinks[alias] === state { ownedLinks[alias] = nil }
+            if let alias = link.alias, ownership.owns(alias: alias) { ownedLinks[alias] = state }
+        }
+        if state.link.index != link.index {
+            links[state.link.index] = nil
+            links[link.index] = state
+        }
+        state.link = link
+    }
+
+    func setRoute(_ route: Route) {
+        let id = RouteID(route)
+        if let old = routes[id] {
+            for hop in old.route.nextHops { links[hop.linkIndex]?.routes.remove(id) }
+            old.route = route
+        } else {
+            routes[id] = RouteState(route)
+        }
+        for hop in route.nextHops { links[hop.linkIndex]?.routes.insert(id) }
+    }
+
+    func removeRoute(_ id: RouteID) {
+        guard let old = routes.removeValue(forKey: id) else { return }
+        for hop in old.route.nextHops { links[hop.linkIndex]?.routes.remove(id) }
+    }
+}
+
+/// What we believe one link looks like, with everything that goes when it goes.
+final class LinkState {
+    var link: Link
+    unowned let namespace: NamespaceState
+    var addresses: [AddressState] = []
+    /// Neighbours with our protocol number.
+    var neighbours: [NeighbourState] = []
+    /// Our routes that leave by this link.
+    var routes: Set<RouteID> = []
+    /// The pass in which a value claimed the link.
+    var claim = 0
+    /// The pass in which a bridge or VRF claimed the membership.
+    var masterClaim = 0
+
+    init(_ link: Link, in namespace: NamespaceState) {
+        self.link = link
+        self.namespace = namespace
+    }
+}
+
+/// An address with its claim.
+struct AddressState {
+    var address: Address
+    var claim = 0
+}
+
+/// A neighbour with its claim.
+struct NeighbourState {
+    var neighbour: Neighbour
+    var claim = 0
+}
+
+/// A route with its claim.
+final class RouteState {
+    var route: Route
+    var claim = 0
+
+    init(_ route: Route) { self.route = route }
+}
+
+/// What tells two routes of a namespace apart in the kernel.
+struct RouteID: Hashable {
+    var destination: IPPrefix
+    var table: UInt32
+    var metric: UInt32
+
+    init(_ route: Route) {
+        destination = route.destination
+        table = route.table
+        metric = route.metric
+    }
+}
+
+/// A link that an operation makes, before the kernel has given it an index.
+struct LinkCreation {
+    var state: LinkState
+    var peer: LinkState?
+}

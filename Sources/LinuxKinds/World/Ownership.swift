@@ -1,0 +1,54 @@
+/// Kinds of Linux resources: what they look like in the kernel, and what makes them so.
+///
+/// The only room that knows both the model and the kernel.
+
+/// How the kernel is told whose an object is, so that it is known after a crash.
+///
+/// - Links carry the alias `/vnf-agent/LABEL/NAME…`. The kernel takes no alias when it creates a link, so a link group
+///   marks it from its first moment.
+/// - Addresses, routes, neighbours and rules carry a protocol number (`IFA_PROTO`, `rtm_protocol`, `NDA_PROTOCOL`,
+///   `FRA_PROTOCOL`).
+/// - A named namespace that was declared is marked by the link group of its loopback interface.
+public struct Ownership: Sendable, Hashable {
+    /// The label of the owner.
+    public let label: String
+    /// What the aliases of our links start with.
+    public let aliasPrefix: String
+    /// `IFLA_GROUP` of our links.
+    public let linkGroup: UInt32
+    /// `IFLA_GROUP` of the loopback interface in namespaces that were declared.
+    public let namespaceGroup: UInt32
+    /// Protocol number of our addresses, routes, neighbours and rules.
+    public let proto: UInt8
+
+    /// The protocol number of the label `default`.
+    public static let defaultProtocol: UInt8 = 78
+
+    /// Makes the marks of a label.
+    /// - Parameters:
+    ///   - label: the owner.
+    ///   - proto: the protocol number; nil: 78 for the label `default`, for others one of 200 to 249 that follows from
+    ///     the label.
+    public init(label: String, proto: UInt8? = nil) {
+        self.label = label
+        aliasPrefix = "/vnf-agent/\(label)/"
+        let hash = Self.hash(label)
+        linkGroup = 0x4e53_0000 | hash & 0xffff
+        namespaceGroup = 0x4e4e_0000 | hash & 0xffff
+        self.proto = proto ?? (label == "default" ? Self.defaultProtocol : UInt8(200 + hash % 50))
+    }
+
+    /// FNV-1a, 32 bits.
+    private static func hash(_ text: String) -> UInt32 {
+        text.utf8.reduce(2_166_136_261) { ($0 ^ UInt32($1)) &* 16_777_619 }
+    }
+
+    /// Whether an alias is one of ours.
+    public func owns(alias: String?) -> Bool { alias?.hasPrefix(aliasPrefix) ?? false }
+
+    /// Whether an alias says that an agent with another label owns the link.
+    func belongsToAnother(alias: String?) -> Bool {
+        guard let alias else { return false }
+        return alias.hasPrefix("/vnf-agent/") && !alias.hasPrefix(aliasPrefix)
+    }
+}

@@ -1,0 +1,107 @@
+internal import CLinux
+internal import Glibc
+internal import Netlink
+
+/// What happened in the world, as far as declared values are concerned.
+public struct WorldChanges: Sendable {
+    /// Values to look at again.
+    public var keys: Set<String> = []
+    /// Namespaces came or went, or what was read is not to be trusted: everything has to be looked at again.
+    public var needsFullPass = false
+
+    /// Nothing happened.
+    public init() {}
+
+    /// Whether nothing happened.
+    public var isEmpty: Bool { keys.isEmpty && !needsFullPass }
+}
+
+/// The descriptors that tell of changes: one multicast socket for each namespace, the directory of named namespaces,
+/// the processes whose namespaces are in use.
+final class Watcher {
+    /// Tokens in the event loop; those of namespaces are ``namespaces`` plus their number.
+    enum Token {
+        static let namespaces: UInt64 = 1 << 32
+        static let directory: UInt64 = 1 << 33
+        static let mounts: UInt64 = directory + 1
+        static let timer: UInt64 = directory + 2
+        static let processes: UInt64 = 1 << 34
+    }
+
+    /// How long after a change of the directory, or while a process is awaited, it is looked at again, milliseconds.
+    static let recheck: Int64 = 1000
+
+    let loop: EventLoop
+    private let inotify: Int32
+    private let mounts: Int32
+    private var mountTable: Int32 = -1
+    private let timer: Int32
+    private var directoryWatch: Int32 = -1
+    /// Descriptors of processes, by their number.
+    private(set) var processes: [Int32: Int32] = [:]
+
+    init(loop: EventLoop) throws(KernelError) {
+        self.loop = loop
+        inotify = cl_inotify_create()
+        guard inotify >= 0 else { throw KernelError(errno: inotify) }
+        mounts = cl_mount_watch(&mountTable)
+        timer = cl_timerfd()
+        guard timer >= 0 else { throw KernelError(errno: timer) }
+        try loop.add(inotify, token: Token.directory)
+        try loop.add(timer, token: Token.timer)
+        if mounts >= 0 { try loop.add(mounts, token: Token.mounts) }
+    }
+
+    deinit {
+        for descriptor in [inotify, mounts, mountTable, timer] + Array(processes.values) where descriptor >= 0 {
+            try? loop.remove(descriptor)
+            close(descriptor)
+        }
+    }
+
+    /// Listens in a namespace, if it is open.
+    func watch(_ state: NamespaceState) {
+        guard let handle = state.handle, state.events == nil else { return }
+        guard let events = try? EventSocket(in: handle) else { return }
+        state.events = events
+        try? loop.add(events.descriptor, token: Token.namespaces + UInt64(state.id))
+    }
+
+    /// Stops listening in a namespace.
+    func forget(_ state: NamespaceState) {
+        guard let events = state.events else { return }
+        try? loop.remove(events.descriptor)
+        state.events = nil
+    }
+
+    /// Watches the directory of named namespaces as soon as it exists, and directories of namespace files.
+    func watchDirectories(_ directories: some Sequence<String>) {
+        for directory in directories { _ = cl_inotify_add(inotify, directory, CL_IN_NAMESPACE_DIRECTORY) }
+    }
+
+    /// Watches the end of a process.
+    func watch(process: Int32) {
+        guard processes[process] == nil else { return }
+        let descriptor = cl_pidfd_open(process)
+        guard descriptor >= 0 else { return }
+        processes[process] = descriptor
+        try? loop.add(descriptor, token: Token.processes + UInt64(UInt32(bitPattern: process)))
+    }
+
+    func forget(process: Int32) {
+        guard let descriptor = processes.removeValue(forKey: process) else { return }
+        try? loop.remove(descriptor)
+        close(descriptor)
+    }
+
+    /// Looks again in a while.
+    func scheduleRecheck() { _ = cl_timerfd_set(timer, Self.recheck) }
+
+    /// Empties the descriptors that only say that something happened.
+    func drain() {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while read(inotify, &buffer, buffer.count) > 0 {}
+        while read(timer, &buffer, 8) > 0 {}
+        if mounts >= 0 { cl_mount_watch_reset(mounts) }
+    }
+}

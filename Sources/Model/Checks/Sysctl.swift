@@ -1,0 +1,98 @@
+/// A kernel setting of one interface: a file of /proc/sys/net/FAMILY/FOLDER/INTERFACE.
+public struct InterfaceSysctl: Hashable, Sendable {
+    /// `ipv4` or `ipv6`.
+    public let family: String
+    /// `conf` or `neigh`.
+    public let folder: String
+    /// The file, such as `rp_filter`.
+    public let name: String
+
+    /// Reads `FAMILY.NAME`, or a `NAME` that only one family has; nil when the kernel has no such setting.
+    public init?(_ key: String) {
+        var name = Substring(key)
+        var families = ["ipv4", "ipv6"]
+        if let dot = key.utf8.firstIndex(of: UInt8(ascii: ".")) {
+            families = [String(key[..<dot])]
+            name = key[key.utf8.index(after: dot)...]
+        }
+        let plain = String(name)
+        let found = families.filter { Self.folder(of: plain, family: $0) != nil }
+        guard found.count == 1, let folder = Self.folder(of: plain, family: found[0]) else { return nil }
+        self.family = found[0]
+        self.folder = folder
+        self.name = plain
+    }
+
+    /// The file for an interface.
+    public func path(interface: String) -> String { "/proc/sys/net/\(family)/\(folder)/\(interface)/\(name)" }
+
+    /// All settings, as `FAMILY.NAME`.
+    static var all: [String] {
+        (ipv4 + neighbour).map { "ipv4.\($0)" } + (ipv6 + neighbour).map { "ipv6.\($0)" }
+    }
+
+    static func isAmbiguous(_ key: String) -> Bool {
+        folder(of: key, family: "ipv4") != nil && folder(of: key, family: "ipv6") != nil
+    }
+
+    private static func folder(of name: String, family: String) -> String? {
+        if neighbour.contains(name), family == "ipv4" || family == "ipv6" { return "neigh" }
+        if family == "ipv4", ipv4.contains(name) { return "conf" }
+        if family == "ipv6", ipv6.contains(name) { return "conf" }
+        return nil
+    }
+
+    /// Source: `devinet_sysctl`, net/ipv4/devinet.c.
+    private static let ipv4: [String] = [
+        "accept_local", "accept_redirects", "accept_source_route", "arp_accept", "arp_announce", "arp_evict_nocarrier",
+        "arp_filter", "arp_ignore", "arp_notify", "bc_forwarding", "bootp_relay", "disable_policy", "disable_xfrm",
+        "drop_gratuitous_arp", "drop_unicast_in_l2_multicast", "force_igmp_version", "forwarding",
+        "igmpv2_unsolicited_report_interval", "igmpv3_unsolicited_report_interval", "ignore_routes_with_linkdown",
+        "log_martians", "medium_id", "promote_secondaries", "proxy_arp", "proxy_arp_pvlan", "route_localnet",
+        "rp_filter", "secure_redirects", "send_redirects", "shared_media", "src_valid_mark", "tag",
+    ]
+
+    /// Source: `addrconf_sysctl`, net/ipv6/addrconf.c. `stable_secret` is no number and `mc_forwarding` can't be written.
+    private static let ipv6: [String] = [
+        "accept_dad", "accept_ra", "accept_ra_defrtr", "accept_ra_from_local", "accept_ra_min_hop_limit",
+        "accept_ra_min_lft", "accept_ra_mtu", "accept_ra_pinfo", "accept_ra_rt_info_max_plen",
+        "accept_ra_rt_info_min_plen", "accept_ra_rtr_pref", "accept_redirects", "accept_source_route",
+        "accept_untracked_na", "addr_gen_mode", "autoconf", "dad_transmits", "disable_ipv6", "disable_policy",
+        "drop_unicast_in_l2_multicast", "drop_unsolicited_na", "enhanced_dad", "force_mld_version", "force_tllao",
+        "forwarding", "hop_limit", "ignore_routes_with_linkdown", "ioam6_enabled", "ioam6_id", "ioam6_id_wide",
+        "keep_addr_on_down", "max_addresses", "max_desync_factor", "mldv1_unsolicited_report_interval",
+        "mldv2_unsolicited_report_interval", "mtu", "ndisc_evict_nocarrier", "ndisc_notify", "ndisc_tclass",
+        "optimistic_dad", "proxy_ndp", "ra_defrtr_metric", "ra_honor_pio_life", "ra_honor_pio_pflag",
+        "regen_max_retry", "regen_min_advance", "router_probe_interval", "router_solicitation_delay",
+        "router_solicitation_interval", "router_solicitation_max_interval", "router_solicitations", "rpl_seg_enabled",
+        "seg6_enabled", "seg6_require_hmac", "suppress_frag_ndisc", "temp_prefered_lft", "temp_valid_lft",
+        "use_oif_addrs_only", "use_optimistic", "use_tempaddr",
+    ]
+
+    /// Source: `neigh_sysctl_template`, net/core/neighbour.c; the table-wide `gc_*` are not per interface.
+    private static let neighbour: [String] = [
+        "anycast_delay", "app_solicit", "base_reachable_time", "base_reachable_time_ms", "delay_first_probe_time",
+        "gc_stale_time", "interval_probe_time_ms", "locktime", "mcast_resolicit", "mcast_solicit", "proxy_delay",
+        "proxy_qlen", "retrans_time", "retrans_time_ms", "ucast_solicit", "unres_qlen", "unres_qlen_bytes",
+    ]
+}
+
+extension Checker {
+    /// Checks the name and value of a kernel setting.
+    mutating func check(sysctl key: String, _ value: String, _ item: Int) {
+        let path: [PathPart] = ["sysctls", .key(key)]
+        if InterfaceSysctl(key) == nil {
+            if InterfaceSysctl.isAmbiguous(key) {
+                report(item, path, "is a setting of IPv4 and of IPv6; write ipv4.\(key) or ipv6.\(key)")
+            } else {
+                let bare = InterfaceSysctl.all.map { $0.dropFirst(5) }.map(String.init)
+                let candidates = key.contains(".") ? InterfaceSysctl.all : bare
+                let hint = Suggestion.phrase(for: key, among: candidates)
+                report(item, path, "is not a setting of an interface\(hint)")
+            }
+        }
+        guard Int64(value) != nil, !value.hasPrefix("+") else {
+            return report(item, path, value: value, "is not a whole number")
+        }
+    }
+}

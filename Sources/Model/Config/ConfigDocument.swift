@@ -1,0 +1,101 @@
+internal import SwiftProtobuf
+
+/// Writes values as a configuration file.
+public enum ConfigDocument {
+    /// The order in which a reader wants to see the lists.
+    private static let order: [ModelDescription.Kind] = [
+        .namespace, .interface, .arp, .route, .rule, .ruleChain, .allocation, .client, .endpoint,
+    ]
+
+    /// The document that ``ConfigLoader`` reads back as the same values. Values keep their order within a list.
+    public static func tree(of values: [ModelValue]) -> Tree {
+        var lists = [[Tree]](repeating: [], count: ModelDescription.Kind.allCases.count)
+        for value in values { lists[value.kind.rawValue].append(tree(of: value)) }
+        var groups: [(String, [(String, Tree)])] = []
+        for kind in order where !lists[kind.rawValue].isEmpty {
+            let model = ModelRegistry.model(kind)
+            let list = (model.list, Tree.sequence(lists[kind.rawValue]))
+            if let index = groups.firstIndex(where: { $0.0 == model.group }) {
+                groups[index].1.append(list)
+            } else {
+                groups.append((model.group, [list]))
+            }
+        }
+        return .mapping(groups.map { ($0.0, .mapping($0.1)) })
+    }
+
+    /// The fields of one value: names in camelCase, enumerations by name, what has its default left out.
+    public static func tree(of value: ModelValue) -> Tree {
+        do {
+            let bytes: [UInt8] = try value.message.serializedBytes()
+            return Schema.plain.tree(of: Schema.modelMessages[value.kind.rawValue], Wire(bytes))
+        } catch {
+            // Only text that is no Unicode fails, and Swift's strings can't hold that.
+            return .mapping([])
+        }
+    }
+}
+
+extension Schema {
+    /// A message's wire form as a tree.
+    fileprivate func tree(of message: Int, _ wire: Wire) -> Tree {
+        let range = messages[message].fields
+        var values = [[Tree]](repeating: [], count: range.count)
+        var walk = wire
+        while let part = walk.next() {
+            guard let field = range.first(where: { fields[$0].number == part.number }) else { continue }
+            let index = field - range.lowerBound
+            if case .bytes = part.content, isNumber(fields[field].type) {
+                var packed = walk.message(part)
+                while let number = packed.varint() { values[index].append(scalar(fields[field].type, number)) }
+            } else {
+                values[index].append(value(fields[field].type, part, walk))
+            }
+        }
+        var pairs: [(String, Tree)] = []
+        for field in range where !values[field - range.lowerBound].isEmpty {
+            let list = values[field - range.lowerBound]
+            switch fields[field].cardinality {
+            case .single, .optional: pairs.append((names[field].json, list[list.count - 1]))
+            case .repeated: pairs.append((names[field].json, .sequence(list)))
+            case .map: pairs.append((names[field].json, mapping(list)))
+            }
+        }
+        return .mapping(pairs)
+    }
+
+    private func isNumber(_ type: FieldType) -> Bool {
+        switch type {
+        case .bool, .unsigned, .signed, .enumeration: true
+        case .string, .message: false
+        }
+    }
+
+    private func value(_ type: FieldType, _ part: Wire.Field, _ walk: Wire) -> Tree {
+        switch type {
+        case .message(let inner): tree(of: inner, walk.message(part))
+        case .string: .string(walk.text(part))
+        case .bool, .unsigned, .signed, .enumeration: scalar(type, part.value)
+        }
+    }
+
+    private func scalar(_ type: FieldType, _ number: UInt64) -> Tree {
+        switch type {
+        case .bool: .bool(number != 0)
+        case .signed: .int(Int64(bitPattern: number))
+        case .enumeration(let index):
+            enums[index].name(of: number).map { .string($0) } ?? .int(Int64(bitPattern: number))
+        case .unsigned, .string, .message: .uint(number)
+        }
+    }
+
+    /// The entries of a map, sorted by key: their order on the wire means nothing.
+    private func mapping(_ entries: [Tree]) -> Tree {
+        var pairs: [(String, Tree)] = entries.map { entry in
+            guard case .string(let key)? = entry["key"] else { return ("", entry["value"] ?? "") }
+            return (key, entry["value"] ?? "")
+        }
+        pairs.sort { $0.0 < $1.0 }
+        return .mapping(pairs)
+    }
+}

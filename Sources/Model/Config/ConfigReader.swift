@@ -1,0 +1,275 @@
+internal import YAML
+
+/// Takes apart the documents of files and collects their values.
+struct ConfigReader {
+    private let label: String
+    private var config = LoadedConfig()
+    private var places: [Checker.Place] = []
+    private var sources: [Source] = []
+    private var decoder: MessageDecoder
+    /// The file that is being read.
+    private var input = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// Where its lines start; filled when first needed.
+    private var lineStarts: [Int] = []
+
+    /// Groups of a configuration file whose content is for VPP.
+    private static let foreignGroups = ["vppConfig", "vpp_config"]
+    private static let groups = ["linuxConfig", "netallocConfig", "cnfConfig"]
+    private static let otherGroups = ["linux_config": "linuxConfig", "netalloc_config": "netallocConfig"]
+
+    init(label: String) {
+        self.label = label
+        decoder = MessageDecoder(source: Source(file: "", tree: YAMLTree(parsing: "")))
+    }
+
+    /// Reads one file's text.
+    mutating func read(_ bytes: UnsafeRawBufferPointer, name: String) {
+        config.files.append(name)
+        input = bytes
+        lineStarts = []
+        defer { input = UnsafeRawBufferPointer(start: nil, count: 0) }
+        begin(Source(file: name, tree: YAMLTree(parsing: bytes)))
+        config.mistakes += decoder.source.mistakes
+        for root in decoder.source.tree.documents { readDocument(root) }
+    }
+
+    /// Notes that a file as a whole can't be read.
+    mutating func fail(_ text: String, file: String) {
+        config.mistakes.append(Mistake(file: file, line: 0, column: 0, text: text))
+    }
+
+    /// Notes something about a file as a whole.
+    mutating func warn(_ text: String, file: String) {
+        config.warnings.append(Mistake(file: file, line: 0, column: 0, text: text))
+    }
+
+    /// Checks all values together and sorts what was found.
+    consuming func finish() -> LoadedConfig {
+        var checker = Checker(config: config, places: places, sources: sources)
+        checker.config.mistakes += decoder.mistakes
+        checker.run()
+        var result = checker.config
+        result.mistakes.sort()
+        result.warnings.sort()
+        result.invalidValues.sort { $0.position < $1.position }
+        if result.mistakes.count > ConfigLoader.maximumMistakes {
+            result.mistakes.removeLast(result.mistakes.count - ConfigLoader.maximumMistakes)
+        }
+        return result
+    }
+
+    private mutating func begin(_ source: Source) {
+        sources.append(source)
+        decoder.source = source
+    }
+
+    private var tree: YAMLTree { decoder.source.tree }
+
+    private mutating func report(_ node: Int, _ text: String) {
+        guard config.mistakes.count < ConfigLoader.maximumMistakes else { return }
+        config.mistakes.append(Mistake(text, at: decoder.source.position(of: node)))
+    }
+
+    private mutating func warn(_ node: Int, _ text: String) {
+        config.warnings.append(Mistake(text, at: decoder.source.position(of: node)))
+    }
+
+    private mutating func add(_ kind: ModelDescription.Kind, _ node: Int) {
+        guard let value = decoder.decode(kind, node) else { return }
+        config.items.append(
+            LoadedConfig.Item(key: value.key, value: value, position: decoder.source.position(of: node)))
+        places.append(Checker.Place(source: sources.count - 1, node: node))
+    }
+}
+
+extension ConfigReader {
+    private mutating func readDocument(_ root: Int) {
+        if tree.isNull(root) { return }
+        guard tree.kind(of: root) == .mapping else {
+            return report(root, "the document must be a mapping, such as 'linuxConfig:' with what belongs to it")
+        }
+        if tree.pair("apiVersion", in: root) != nil || tree.pair("kind", in: root) != nil {
+            readResource(root)
+        } else {
+            for (key, value) in tree.pairs(of: root) { readGroup(key, value) }
+        }
+    }
+
+    private mutating func readGroup(_ key: Int, _ value: Int) {
+        let word = tree.string(of: key)
+        if Self.foreignGroups.contains(word) {
+            return warn(key, "'\(word)' is skipped: there is no VPP here")
+        }
+        let group = Self.otherGroups[word] ?? word
+        guard Self.groups.contains(group) else {
+            let known = Self.groups + Self.foreignGroups
+            return report(
+                key, "unknown field \(word.inQuotes) in the configuration\(Suggestion.phrase(for: word, among: known))")
+        }
+        if tree.isNull(value) { return }
+        guard tree.kind(of: value) == .mapping else { return report(value, "\(word) must be a mapping of lists") }
+        for (listKey, list) in tree.pairs(of: value) { readList(listKey, list, group) }
+    }
+
+    private mutating func readList(_ key: Int, _ list: Int, _ group: String) {
+        let word = tree.string(of: key)
+        let models = ModelRegistry.all.filter { $0.group == group }
+        guard let model = models.first(where: { $0.list == word || $0.otherList == word }) else {
+            let hint = Suggestion.nearest(to: word, among: models.map(\.list)).map { "; did you mean '\($0)'?" }
+            let all = "; it has \(models.map(\.list).joined(separator: ", "))"
+            return report(key, "unknown field \(word.inQuotes) in \(group)\(hint ?? all)")
+        }
+        if tree.isNull(list) { return }
+        guard tree.kind(of: list) == .sequence else { return report(list, "\(group).\(word) must be a list") }
+        let tree = tree
+        for element in tree.elements(of: list) { add(model.kind, element) }
+    }
+}
+
+extension ConfigReader {
+    /// Reads a Kubernetes object: a `CNFConfiguration`, or a list of them.
+    private mutating func readResource(_ root: Int) {
+        let version = text("apiVersion", in: root)
+        let kind = text("kind", in: root)
+        if kind == "List" || kind == "CNFConfigurationList" {
+            guard let items = tree.pair("items", in: root)?.value, tree.kind(of: items) == .sequence else {
+                return report(root, "\(kind) has no list 'items'")
+            }
+            let tree = tree
+            for item in tree.elements(of: items) {
+                if tree.kind(of: item) == .mapping { readResource(item) } else { report(item, "must be a mapping") }
+            }
+            return
+        }
+        guard kind == "CNFConfiguration" || version.hasPrefix("pantheon.tech/") else {
+            return warn(
+                root, "\(kind.isEmpty ? "an object without kind" : kind) is skipped: only CNFConfiguration is read")
+        }
+        guard kind == "CNFConfiguration" else {
+            return report(
+                tree.pair("kind", in: root)?.value ?? root, "kind \(kind.inQuotes) must be 'CNFConfiguration'")
+        }
+        guard version == "pantheon.tech/v1" else {
+            return report(
+                tree.pair("apiVersion", in: root)?.value ?? root,
+                "apiVersion \(version.inQuotes) must be 'pantheon.tech/v1'")
+        }
+        checkKeys(of: root, ["apiVersion", "kind", "metadata", "spec", "status"], name: "CNFConfiguration")
+        guard let spec = tree.pair("spec", in: root)?.value, tree.kind(of: spec) == .mapping else {
+            return report(root, "CNFConfiguration has no 'spec'")
+        }
+        checkKeys(of: spec, ["microservice", "configItems"], name: "spec")
+        guard let items = tree.pair("configItems", in: spec)?.value, tree.kind(of: items) == .sequence else {
+            return report(spec, "spec has no list 'configItems'")
+        }
+        let owner = text("microservice", in: spec)
+        // An item's data has a tree of its own; this one must be back in place for the next item.
+        let source = decoder.source
+        let number = sources.count - 1
+        for item in source.tree.elements(of: items) {
+            readItem(item, owner: owner)
+            decoder.source = source
+        }
+        if sources.count - 1 != number { sources.append(source) }
+    }
+
+    private mutating func readItem(_ item: Int, owner: String) {
+        guard tree.kind(of: item) == .mapping else {
+            return report(item, "must be a mapping with module, type and data")
+        }
+        checkKeys(of: item, ["module", "type", "version", "name", "microservice", "data"], name: "an item")
+        let microservice = tree.pair("microservice", in: item) == nil ? owner : text("microservice", in: item)
+        guard !microservice.isEmpty else {
+            return report(item, "names no microservice, and neither does spec")
+        }
+        guard microservice == label else { return }
+        let (module, type, version) = (text("module", in: item), text("type", in: item), text("version", in: item))
+        if module == "vpp" || module.hasPrefix("vpp.") {
+            return warn(item, "item \(module).\(type) is skipped: there is no VPP here")
+        }
+        guard let model = ModelRegistry.model(named: "\(module).\(type)") else {
+            let names = ModelRegistry.all.map(\.name)
+            let hint = Suggestion.phrase(for: "\(module).\(type)", among: names)
+            return report(
+                tree.pair("module", in: item)?.value ?? item,
+                "there is no model with module \(module.inQuotes) and type \(type.inQuotes)\(hint)")
+        }
+        guard version.isEmpty || version == model.version else {
+            return report(
+                tree.pair("version", in: item)?.value ?? item,
+                "version \(version.inQuotes) of \(model.name) must be '\(model.version)'")
+        }
+        guard let data = tree.pair("data", in: item)?.value else { return report(item, "has no 'data'") }
+        readData(data, model)
+    }
+
+    private mutating func readData(_ data: Int, _ model: ModelDescription) {
+        switch tree.kind(of: data) {
+        case .sequence, .mapping:
+            return report(data, "data must be text: put '|' behind 'data:'")
+        default: break
+        }
+        let inner = tree.withBytes(of: data) { YAMLTree(parsing: $0) }
+        let origin = origin(of: data)
+        begin(Source(file: decoder.source.file, tree: inner, origin: origin))
+        config.mistakes += decoder.source.mistakes
+        guard inner.mistakes.isEmpty else { return }
+        guard inner.documents.count == 1, let root = inner.documents.first, !inner.isNull(root) else {
+            let position = decoder.source.position(line: 1, column: 1)
+            config.mistakes.append(Mistake("data must hold one \(model.name)", at: position))
+            return
+        }
+        add(model.kind, root)
+    }
+
+    /// Where the text of a scalar lies in the file. Only a `|` block keeps its lines apart and unchanged.
+    private mutating func origin(of node: Int) -> Source.Origin {
+        let place = tree[node]
+        let (line, column) = (Int(place.line), Int(place.column))
+        guard tree.kind(of: node) == .literal, case .file = decoder.source.origin else {
+            return .scalar(line: line, column: column)
+        }
+        return .block(lines: line, columns: indentation(of: node, below: line))
+    }
+
+    /// How much of the indentation in the file is not part of a block's text.
+    private mutating func indentation(of node: Int, below line: Int) -> Int {
+        if lineStarts.isEmpty {
+            lineStarts = [0]
+            for (index, byte) in input.enumerated() where byte == UInt8(ascii: "\n") { lineStarts.append(index + 1) }
+        }
+        let index = line < lineStarts.count ? lineStarts[line] : input.count
+        func spaces(_ bytes: Slice<UnsafeRawBufferPointer>) -> Int? {
+            var count = 0
+            for byte in bytes {
+                if byte == UInt8(ascii: "\n") {
+                    count = 0
+                } else if byte != UInt8(ascii: " ") {
+                    return count
+                } else {
+                    count += 1
+                }
+            }
+            return nil
+        }
+        let inner = tree.withBytes(of: node) { spaces($0[...]) } ?? 0
+        return max(0, (spaces(input[index...]) ?? 0) - inner)
+    }
+
+    private mutating func checkKeys(of mapping: Int, _ names: [String], name: String) {
+        let tree = tree
+        for (key, _) in tree.pairs(of: mapping) {
+            let word = tree.string(of: key)
+            if names.contains(word) { continue }
+            report(key, "unknown field \(word.inQuotes) in \(name)\(Suggestion.phrase(for: word, among: names))")
+        }
+    }
+
+    private func text(_ name: StaticString, in mapping: Int) -> String {
+        guard let value = tree.pair(name, in: mapping)?.value, !tree.isNull(value) else { return "" }
+        switch tree.kind(of: value) {
+        case .sequence, .mapping: return ""
+        default: return tree.string(of: value)
+        }
+    }
+}

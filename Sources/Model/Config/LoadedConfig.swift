@@ -1,0 +1,48 @@
+/// What files said, checked as far as that is possible without a kernel.
+public struct LoadedConfig: Sendable {
+    /// A value with its key and place.
+    public struct Item: Sendable {
+        /// The value's key. Routes that differ only in metric have the metric at the end.
+        public var key: String
+        /// The value.
+        public var value: ModelValue
+        /// Where it starts.
+        public var position: SourcePosition
+
+        /// Makes an item.
+        public init(key: String, value: ModelValue, position: SourcePosition) {
+            self.key = key
+            self.value = value
+            self.position = position
+        }
+    }
+
+    /// A value that is well written but can never be configured here. It is among ``LoadedConfig/items`` as well.
+    public struct InvalidValue: Sendable, Hashable {
+        /// The value's key.
+        public var key: String
+        /// Where the reason for it is.
+        public var position: SourcePosition
+        /// Why it can't be configured, and what could.
+        public var text: String
+        /// The fields to blame, by their names in the .proto file.
+        public var fields: [String]
+    }
+
+    /// The values, in the order of files and lines.
+    public var items: [Item] = []
+    /// What is wrong, by file and line. When there is any, nothing should be applied.
+    public var mistakes: [Mistake] = []
+    /// What was left out, by file and line.
+    public var warnings: [Mistake] = []
+    /// Values that can't be configured while others can.
+    public var invalidValues: [InvalidValue] = []
+    /// The files that were read, in order.
+    public var files: [String] = []
+
+    /// An empty configuration.
+    public init() {}
+
+    /// Whether nothing is wrong with the files.
+    public var isValid: Bool { mistakes.isEmpty }
+}

@@ -1,0 +1,98 @@
+internal import NetworkTypes
+
+extension ModelValue {
+    /// The key the value is known by, such as `config/linux/interfaces/v2/interface/veth1`.
+    public var key: String { model.keyPrefix + name }
+
+    /// The part of the key that tells values of one model apart, such as `veth1` or `10.0.0.0/24/veth1`.
+    public var name: String {
+        switch self {
+        case .interface(let message): Key.clean(message.name)
+        case .arp(let message): message.keyName
+        case .route(let message): message.keyName
+        case .ruleChain(let message): Key.clean(message.name)
+        case .allocation(let message): Key.clean("network/\(message.networkName)/interface/\(message.interfaceName)")
+        case .client(let message): Key.clean(message.name)
+        case .endpoint(let message): Key.clean(message.networkService)
+        case .namespace(let message): Key.clean(message.name)
+        case .rule(let message): Key.clean(message.name)
+        }
+    }
+}
+
+extension Ligato_Linux_L3_ARPEntry {
+    /// `interface/address`, both as written; with the namespace of an interface that is not managed.
+    var keyName: String {
+        var name = "\(interface)/\(ipAddress)"
+        if hasNamespace { name += namespace.keySuffix }
+        return Key.clean(name)
+    }
+}
+
+extension Ligato_Linux_L3_Route {
+    /// `network/length/interface`, then what else tells routes apart. The metric is not part of it: see `ConfigLoader`.
+    var keyName: String {
+        var name = Key.network(dstNetwork)
+        name += "/"
+        if !outgoingInterface.isEmpty {
+            name += outgoingInterface
+        } else if !nextHops.isEmpty {
+            name += "ecmp"
+        } else {
+            switch type {
+            case .blackhole: name += "blackhole"
+            case .unreachable: name += "unreachable"
+            case .prohibit: name += "prohibit"
+            case .unicast, .UNRECOGNIZED: break
+            }
+        }
+        if table != 0 { name += "/table/\(table)" }
+        if hasNamespace { name += namespace.keySuffix }
+        return Key.clean(name)
+    }
+}
+
+extension Ligato_Linux_Namespace_NetNamespace {
+    /// `/namespace/type/reference`, the type in lower case.
+    var keySuffix: String {
+        let word =
+            switch type {
+            case .undefined: "undefined"
+            case .nsid: "nsid"
+            case .pid: "pid"
+            case .fd: "fd"
+            case .microservice: "microservice"
+            case .UNRECOGNIZED(let number): String(number)
+            }
+        return "/namespace/\(word)/\(reference)"
+    }
+}
+
+/// Rules for the text of keys.
+enum Key {
+    /// A route's destination as it stands in a key: the network without host bits; references as they are.
+    static func network(_ destination: String) -> String {
+        if destination.hasPrefix("alloc:") { return destination }
+        guard let prefix = parsePrefix(destination) else { return "<invalid>/0" }
+        return prefix.network.description
+    }
+
+    /// Removes empty, `.` and `..` components and slashes at both ends, as clients do when they join a key.
+    static func clean(_ name: String) -> String {
+        var isClean = true
+        var previous = UInt8(ascii: "/")
+        for byte in name.utf8 {
+            if previous == UInt8(ascii: "/"), byte == UInt8(ascii: "/") || byte == UInt8(ascii: ".") {
+                isClean = false
+                break
+            }
+            previous = byte
+        }
+        if isClean, previous != UInt8(ascii: "/") || name.isEmpty { return name }
+        var parts: [Substring] = []
+        for part in name.split(separator: "/") where part != "." {
+            if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+        }
+        return parts.joined(separator: "/")
+    }
+}

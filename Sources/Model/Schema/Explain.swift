@@ -1,0 +1,209 @@
+/// Documentation of the models, taken from the comments of the .proto files.
+public enum Explain {
+    /// A path that leads nowhere.
+    public struct UnknownPath: Error, CustomStringConvertible, Sendable {
+        /// What is unknown, and what is near to it.
+        public let description: String
+    }
+
+    private static let schema = Schema.documented
+
+    /// Text about what a path names: `linux.l3.route`, `linux.l3.route.metric`, `linuxConfig.routes.nextHops`,
+    /// or a message by its name. Without a path: about all models.
+    public static func text(for path: String?) throws -> String {
+        guard let path, !path.isEmpty else { return overview }
+        if ModelRegistry.all.contains(where: { $0.group == path }) { return group(path) }
+        let (start, rest) = try resolve(path)
+        return try text(message: start.message, model: start.model, path: start.name, rest[...])
+    }
+
+    private struct Start {
+        var message: Int
+        var model: ModelDescription?
+        var name: String
+    }
+
+    /// Finds the message a path begins with, and the fields that follow.
+    private static func resolve(_ path: String) throws -> (Start, [String]) {
+        for model in ModelRegistry.all {
+            let names = [model.name, "\(model.group).\(model.list)", "\(model.group).\(model.otherList)"]
+            for name in names where path == name || path.hasPrefix(name + ".") {
+                let rest = path.dropFirst(name.count + 1).split(separator: ".").map(String.init)
+                let message = schema.index(ofMessage: model.protoMessage) ?? 0
+                return (Start(message: message, model: model, name: name), rest)
+            }
+        }
+        let parts = path.split(separator: ".").map(String.init)
+        if let message = schema.index(ofMessage: path) {
+            return (Start(message: message, model: nil, name: schema.messages[message].name), [])
+        }
+        if let first = parts.first, let message = schema.messages.firstIndex(where: { $0.name == first && isShown($0) })
+        {
+            return (Start(message: message, model: nil, name: first), Array(parts.dropFirst()))
+        }
+        let names = ModelRegistry.all.flatMap { [$0.name, "\($0.group).\($0.list)", $0.group] }
+        let hint = Suggestion.phrase(for: path, among: names)
+        throw UnknownPath(
+            description:
+                "there is no model or message \(path.inQuotes)\(hint.isEmpty ? "; 'explain' alone lists them" : hint)")
+    }
+
+    private static func isShown(_ message: MessageSchema) -> Bool {
+        !message.isMapEntry && message.fullName.hasPrefix("ligato.linux.") || message.fullName.hasPrefix("upnp.")
+            || message.fullName.hasPrefix("nsmagent.") || message.fullName.hasPrefix("ligato.netalloc.")
+    }
+
+    private static func text(
+        message: Int, model: ModelDescription?, path: String, _ rest: ArraySlice<String>
+    ) throws -> String {
+        guard let name = rest.first else { return describe(message: message, model: model, path: path) }
+        guard let field = schema.field(named: name, in: message) else {
+            let names = schema.messages[message].fields.map { schema.names[$0].json }
+            let hint = Suggestion.phrase(for: name, among: names)
+            throw UnknownPath(
+                description: "unknown field \(name.inQuotes) in \(schema.messages[message].name)"
+                    + (hint.isEmpty ? "; it has \(names.joined(separator: ", "))" : hint))
+        }
+        let path = "\(path).\(schema.names[field].json)"
+        if case .message(let inner) = schema.fields[field].type, schema.fields[field].cardinality != .map {
+            if rest.count > 1 { return try text(message: inner, model: nil, path: path, rest.dropFirst()) }
+            return describe(field: field, path: path) + "\n" + fieldList(inner)
+        }
+        guard rest.count == 1 else { throw UnknownPath(description: "\(path) has no fields") }
+        return describe(field: field, path: path)
+    }
+}
+
+extension Explain {
+    private static var overview: String {
+        var text = "Models: what can be written in a configuration file.\n\n"
+        let width = ModelRegistry.all.map(\.name.count).max() ?? 0
+        for model in ModelRegistry.all {
+            let message = schema.index(ofMessage: model.protoMessage).map { schema.messages[$0].comment } ?? ""
+            text += "  \(pad(model.name, width))  \(firstSentence(message))\n"
+            text += "  \(pad("", width))  \(model.group).\(model.list)\n"
+        }
+        return text + "\nMore: nsm-agent explain MODEL[.FIELD…]\n"
+    }
+
+    private static func group(_ name: String) -> String {
+        var text = "\(name): a group of a configuration file\n\nLISTS\n"
+        for model in ModelRegistry.all where model.group == name {
+            let message = schema.index(ofMessage: model.protoMessage).map { schema.messages[$0].comment } ?? ""
+            text += "  \(model.list)  (\(model.name))\n      \(firstSentence(message))\n"
+        }
+        return text
+    }
+
+    private static func describe(message: Int, model: ModelDescription?, path: String) -> String {
+        var text = "\(path)\n"
+        if !schema.messages[message].comment.isEmpty { text += wrap(schema.messages[message].comment, indent: 4) }
+        if let model {
+            text +=
+                "\n    in files  \(model.group).\(model.list)\n    key       \(model.keyPrefix)\(model.nameTemplate)\n"
+            text += "    message   \(model.protoMessage)\n"
+        }
+        return text + "\n" + fieldList(message)
+    }
+
+    private static func fieldList(_ message: Int) -> String {
+        var text = "FIELDS\n"
+        for field in schema.messages[message].fields {
+            text += "  \(spelling(field))  <\(typeText(field))>\n"
+            if !schema.names[field].comment.isEmpty { text += wrap(schema.names[field].comment, indent: 6) }
+        }
+        for (index, oneof) in schema.messages[message].oneofs.enumerated() {
+            let members = schema.messages[message].fields.filter { schema.fields[$0].oneof == index }
+            // An optional field is a group of its own in the descriptor, without members here.
+            if members.isEmpty { continue }
+            let names = members.map { schema.names[$0].json }.joined(separator: ", ")
+            text += "\n" + wrap("Only one of the group '\(oneof)' can be set: \(names).", indent: 2)
+        }
+        return text
+    }
+
+    private static func describe(field: Int, path: String) -> String {
+        let shape = schema.fields[field]
+        var text = "\(path)  <\(typeText(field))>\n"
+        if !schema.names[field].comment.isEmpty { text += wrap(schema.names[field].comment, indent: 4) }
+        text += "\n    names    \(spelling(field))\n"
+        if case .unsigned = shape.type { text += "    range    \(shape.minimum)–\(shape.maximum)\n" }
+        if let example = formatText(shape) { text += "    format   \(example)\n" }
+        if shape.cardinality == .single { text += defaultText(shape.type).map { "    default  \($0)\n" } ?? "" }
+        guard case .enumeration(let index) = shape.type else { return text }
+        text += "\nVALUES\n"
+        for value in schema.enums[index].values {
+            text += "  \(value.name) (\(value.number))\n"
+            if !value.comment.isEmpty { text += wrap(value.comment, indent: 6) }
+        }
+        return text
+    }
+
+    private static func spelling(_ field: Int) -> String {
+        let names = schema.names[field]
+        return names.json == names.original ? names.json : "\(names.json), \(names.original)"
+    }
+
+    private static func typeText(_ field: Int) -> String {
+        let shape = schema.fields[field]
+        let word =
+            switch shape.type {
+            case .bool: "bool"
+            case .unsigned: shape.hasRange ? "number \(shape.minimum)–\(shape.maximum)" : "number"
+            case .signed: "number"
+            case .string: "text"
+            case .message(let index): schema.messages[index].name
+            case .enumeration(let index): schema.enums[index].values.map(\.name).joined(separator: " | ")
+            }
+        switch shape.cardinality {
+        case .single: return word
+        case .optional: return "\(word), optional"
+        case .repeated: return "list of \(word)"
+        case .map: return "mapping of names to text"
+        }
+    }
+
+    private static func formatText(_ shape: FieldSchema) -> String? {
+        let reference = shape.allowsReference ? ", or a reference alloc:NETWORK[/INTERFACE][/GW]" : ""
+        switch shape.format {
+        case .any: return nil
+        case .address, .addressV4, .addressV6: return "an IP address\(reference)"
+        case .prefix, .prefixV4, .prefixV6, .addressOrPrefix, .addressOrPrefixV4, .addressOrPrefixV6:
+            return "an IP address with or without prefix length\(reference)"
+        }
+    }
+
+    private static func defaultText(_ type: FieldType) -> String? {
+        switch type {
+        case .bool: "false"
+        case .unsigned, .signed: "0"
+        case .string: "empty"
+        case .message: nil
+        case .enumeration(let index): schema.enums[index].name(of: 0)
+        }
+    }
+
+    private static func firstSentence(_ text: String) -> String {
+        text.split(separator: ".").first.map { "\($0)." } ?? ""
+    }
+
+    private static func pad(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - text.count))
+    }
+
+    /// Breaks text at spaces into lines of at most 100 characters.
+    private static func wrap(_ text: String, indent: Int) -> String {
+        let margin = String(repeating: " ", count: indent)
+        var lines: [String] = []
+        var line = margin
+        for word in text.split(whereSeparator: { $0 == " " || $0 == "\n" }) {
+            if line.count + word.count + 1 > 100, line.count > indent {
+                lines.append(line)
+                line = margin
+            }
+            line += line.count == indent ? "\(word)" : " \(word)"
+        }
+        lines.append(line)
+        return lines.joined(separator: "\n") + "\n"
+    }
+}

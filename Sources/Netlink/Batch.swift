@@ -1,0 +1,57 @@
+import CLinux
+import CMnl
+
+/// Requests on their way to the kernel, encoded as they are appended.
+///
+/// Used by one thread. ``removeAll()`` keeps the memory, so a long-lived batch allocates nothing.
+public final class Batch {
+    private(set) var storage: UnsafeMutableRawPointer
+    private var allocated: Int
+    private(set) var used = 0
+    /// Where each request starts; a request that could not be encoded has no bytes.
+    private(set) var starts: [Int] = []
+
+    /// Makes an empty batch.
+    ///
+    /// - Parameter capacity: bytes to begin with; it grows as needed. A request has 40 to 300 bytes.
+    public init(capacity: Int = 16384) {
+        allocated = max(capacity, 4096)
+        storage = .allocate(byteCount: allocated, alignment: 8)
+    }
+
+    deinit { storage.deallocate() }
+
+    /// Number of requests.
+    public var count: Int { starts.count }
+    /// Whether there are no requests.
+    public var isEmpty: Bool { starts.isEmpty }
+
+    /// Encodes a request at the next position.
+    ///
+    /// A name or alias above 1 KiB or a route with more than 1024 next hops fits no message: its position stays
+    /// empty and ``RouteSocket/transact(_:onReply:onError:)`` reports `EMSGSIZE` for it.
+    public func append(_ request: Request) {
+        starts.append(used)
+        guard let needed = request.capacity else { return }
+        if used + needed > allocated { grow(to: used + needed) }
+        // Messages start at multiples of 4 (NLMSG_ALIGNTO); so does every attribute, hence every length.
+        used += request.write(at: storage + used).count
+    }
+
+    /// Forgets the requests and keeps the memory.
+    public func removeAll() {
+        starts.removeAll(keepingCapacity: true)
+        used = 0
+    }
+
+    /// Where the request at `position` ends.
+    func end(of position: Int) -> Int { position + 1 < starts.count ? starts[position + 1] : used }
+
+    private func grow(to size: Int) {
+        allocated = max(size, allocated * 2)
+        let larger = UnsafeMutableRawPointer.allocate(byteCount: allocated, alignment: 8)
+        larger.copyMemory(from: storage, byteCount: used)
+        storage.deallocate()
+        storage = larger
+    }
+}

@@ -1,0 +1,79 @@
+import CLinux
+import Glibc
+
+extension NetworkNamespace {
+    /// Where ip-netns(8) keeps its names.
+    public static let standardDirectory = "/run/netns"
+
+    /// Makes a new namespace with a name, as `ip netns add` does, and opens it.
+    ///
+    /// The directory becomes a shared mount point, so that the name shows up in other mount namespaces; where that is
+    /// not allowed the name exists in this one only. A file that is not a namespace, left by a reboot or a kill
+    /// between two steps, is replaced. The device `lo` stays down. The calling thread does not move.
+    ///
+    /// - Throws: `EEXIST` when the name is taken; `EINVAL` when it is no file name; `EPERM` without `CAP_SYS_ADMIN`.
+    public static func create(
+        named name: String, directory: String = standardDirectory
+    ) throws(KernelError) -> NetworkNamespace {
+        let path = try path(of: name, in: directory)
+        if mkdir(directory, 0o755) != 0, errno != EEXIST { throw KernelError(errno: errno) }
+        _ = cl_share_mount_point(directory)
+        try createMountPoint(path)
+        let result = cl_create_network_namespace(path)
+        guard result >= 0 else {
+            unlink(path)
+            throw KernelError(errno: result)
+        }
+        return try NetworkNamespace(takingOver: result)
+    }
+
+    /// Takes a name away, as `ip netns delete` does. The namespace itself goes with its last user.
+    ///
+    /// - Throws: `ENOENT` when there is no such name; `EINVAL` when it is no file name.
+    public static func remove(named name: String, directory: String = standardDirectory) throws(KernelError) {
+        let path = try path(of: name, in: directory)
+        let result = cl_unmount_detach(path)
+        // EINVAL: a stale file, not a mount point.
+        guard result == 0 || result == -EINVAL else { throw KernelError(errno: result) }
+        guard unlink(path) == 0 else { throw KernelError(errno: errno) }
+    }
+
+    /// The names in a directory that lead to namespaces, in order. A missing directory holds none.
+    public static func list(directory: String = standardDirectory) throws(KernelError) -> [String] {
+        guard let stream = opendir(directory) else {
+            if errno == ENOENT { return [] }
+            throw KernelError(errno: errno)
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != ".", name != "..", cl_is_namespace_file("\(directory)/\(name)") == 1 { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    private static func path(of name: String, in directory: String) throws(KernelError) -> String {
+        let count = name.utf8.count
+        guard (1...255).contains(count), name != ".", name != "..", !name.utf8.contains(where: { $0 == 0 || $0 == 47 })
+        else {
+            throw KernelError(code: EINVAL, message: "a namespace's name is a file name of 1 to 255 bytes without '/'")
+        }
+        return "\(directory)/\(name)"
+    }
+
+    /// Makes the empty file that the namespace is mounted on.
+    private static func createMountPoint(_ path: String) throws(KernelError) {
+        let flags = O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC
+        var file = open(path, flags, 0)
+        if file < 0, errno == EEXIST {
+            if cl_is_namespace_file(path) == 1 { throw KernelError(code: EEXIST) }
+            guard unlink(path) == 0 else { throw KernelError(errno: errno) }
+            file = open(path, flags, 0)
+        }
+        guard file >= 0 else { throw KernelError(errno: errno) }
+        close(file)
+    }
+}

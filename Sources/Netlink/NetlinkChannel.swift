@@ -1,0 +1,75 @@
+import CLinux
+import CMnl
+import Glibc
+
+/// A netlink socket of libmnl with an owner: open, bound, non-blocking, close-on-exec.
+final class NetlinkChannel {
+    private let socket: OpaquePointer
+
+    /// Opens a socket in a namespace, nil: the calling thread's, and joins the groups of a bit mask (`RTMGRP_*`).
+    init(in namespace: NetworkNamespace?, groups: UInt32, receiveBuffer: Int32) throws(KernelError) {
+        socket = try Self.open(in: namespace)
+        let result = cl_set_receive_buffer(mnl_socket_get_fd(socket), receiveBuffer)
+        guard result == 0 else { throw KernelError(errno: result) }
+        _ = cl_set_send_buffer(mnl_socket_get_fd(socket), 1 << 20)
+        guard mnl_socket_bind(socket, groups, MNL_SOCKET_AUTOPID) == 0 else { throw KernelError(errno: errno) }
+    }
+
+    deinit { mnl_socket_close(socket) }
+
+    private static func open(in namespace: NetworkNamespace?) throws(KernelError) -> OpaquePointer {
+        let origin = try namespace?.enter()
+        defer { if let origin { NetworkNamespace.leave(to: origin) } }
+        guard let socket = mnl_socket_open2(NETLINK_ROUTE, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)) else {
+            throw KernelError(errno: errno)
+        }
+        return socket
+    }
+
+    var descriptor: Int32 { mnl_socket_get_fd(socket) }
+
+    /// Switches a boolean option of `SOL_NETLINK` on.
+    func enable(_ option: Int32) throws(KernelError) {
+        var on: Int32 = 1
+        guard mnl_socket_setsockopt(socket, option, &on, socklen_t(MemoryLayout<Int32>.size)) == 0 else {
+            throw KernelError(errno: errno)
+        }
+    }
+
+    /// Sends one datagram to the kernel, which has carried it out when this returns.
+    func send(_ bytes: UnsafeRawBufferPointer) throws(KernelError) {
+        while mnl_socket_sendto(socket, bytes.baseAddress, bytes.count) < 0 {
+            guard errno == EINTR else { throw KernelError(errno: errno) }
+        }
+    }
+
+    /// Receives one datagram if one is queued: its length or -errno, `-EAGAIN` when none is.
+    func receive(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        cl_netlink_receive(descriptor, buffer.baseAddress, buffer.count)
+    }
+
+    /// Receives one datagram that has to come.
+    ///
+    /// - Parameter timeout: milliseconds.
+    /// - Throws: `ENOBUFS` when the kernel dropped answers, after the others have been thrown away; `ETIMEDOUT`.
+    func receive(into buffer: UnsafeMutableRawBufferPointer, timeout: Int32) throws(KernelError) -> Int {
+        var waits = 0
+        while true {
+            let count = receive(into: buffer)
+            if count >= 0 { return count }
+            if count == -Int(EAGAIN), waits < 3 {
+                waits += 1
+                if cl_wait_readable(descriptor, timeout) == 0 { waits = 3 }
+                continue
+            }
+            drain(buffer)
+            if count == -Int(EAGAIN) { throw KernelError(code: ETIMEDOUT, message: "the kernel did not answer") }
+            throw KernelError(errno: Int32(truncatingIfNeeded: count))
+        }
+    }
+
+    private func drain(_ buffer: UnsafeMutableRawBufferPointer) {
+        // Not for ever: each turn takes one of the answers that are queued, or one error.
+        for _ in 0..<100_000 where receive(into: buffer) == -Int(EAGAIN) { return }
+    }
+}

@@ -1,0 +1,91 @@
+import CLinux
+import NetworkTypes
+
+extension Address {
+    /// Decodes `struct ifaddrmsg` and attributes.
+    init?(payload: UnsafeRawBufferPointer) {
+        guard let header = payload.value(as: ifaddrmsg.self),
+            let family = IPAddress.Family(rawValue: header.ifa_family)
+        else { return nil }
+        var local: IPAddress?
+        var other: IPAddress?
+        var flags = UInt32(header.ifa_flags)
+        var proto: UInt8 = 0
+        for attribute in AttributeReader(payload.after(MemoryLayout<ifaddrmsg>.size)) {
+            switch attribute.type {
+            case IFA_LOCAL: local = IPAddress(attribute.payload, family)
+            case IFA_ADDRESS: other = IPAddress(attribute.payload, family)
+            case IFA_FLAGS: flags = attribute.payload.u32
+            case IFA_PROTO: proto = attribute.payload.u8
+            default: break
+            }
+        }
+        // IPv6 sends IFA_LOCAL for point-to-point addresses only.
+        guard let own = local ?? other, let prefix = IPPrefix(own, length: header.ifa_prefixlen) else { return nil }
+        self.init(
+            linkIndex: Int32(bitPattern: header.ifa_index), local: prefix, peer: other == own ? nil : other,
+            scope: header.ifa_scope, flags: flags, proto: proto)
+    }
+}
+
+extension Neighbour {
+    /// Decodes `struct ndmsg` and attributes; nil for other families, such as a bridge's forwarding entries.
+    init?(payload: UnsafeRawBufferPointer) {
+        guard let header = payload.value(as: ndmsg.self), let family = IPAddress.Family(rawValue: header.ndm_family)
+        else { return nil }
+        var destination: IPAddress?
+        var mac: MACAddress?
+        var proto: UInt8 = 0
+        for attribute in AttributeReader(payload.after(MemoryLayout<ndmsg>.size)) {
+            switch attribute.type {
+            case NDA_DST: destination = IPAddress(attribute.payload, family)
+            case NDA_LLADDR: mac = MACAddress(attribute.payload)
+            case NDA_PROTOCOL: proto = attribute.payload.u8
+            default: break
+            }
+        }
+        guard let destination else { return nil }
+        self.init(
+            linkIndex: header.ndm_ifindex, destination: destination, mac: mac, state: header.ndm_state,
+            flags: header.ndm_flags, proto: proto)
+    }
+}
+
+extension Rule {
+    /// Decodes `struct fib_rule_hdr` and attributes.
+    init?(payload: UnsafeRawBufferPointer) {
+        guard let header = payload.value(as: fib_rule_hdr.self), let family = IPAddress.Family(rawValue: header.family)
+        else { return nil }
+        self.init(
+            family: family, priority: 0, table: UInt32(header.table), action: header.action,
+            invert: header.flags & UInt32(FIB_RULE_INVERT) != 0)
+        var source = IPAddress.unspecified(family)
+        var destination = source
+        for attribute in AttributeReader(payload.after(MemoryLayout<fib_rule_hdr>.size)) {
+            let value = attribute.payload
+            switch attribute.type {
+            case FRA_PRIORITY: priority = value.u32
+            case FRA_SRC: source = IPAddress(value, family) ?? source
+            case FRA_DST: destination = IPAddress(value, family) ?? destination
+            case FRA_IIFNAME: inputInterface = value.text
+            case FRA_OIFNAME: outputInterface = value.text
+            case FRA_FWMARK: mark = value.u32
+            case FRA_FWMASK: mask = value.u32
+            case FRA_TABLE: table = value.u32
+            case FRA_PROTOCOL: proto = value.u8
+            default: break
+            }
+        }
+        if header.src_len > 0 { from = IPPrefix(source, length: header.src_len) }
+        if header.dst_len > 0 { to = IPPrefix(destination, length: header.dst_len) }
+    }
+}
+
+extension IPAddress {
+    /// An address of the family its message announces; nil when the payload has another length.
+    @inline(__always)
+    init?(_ payload: UnsafeRawBufferPointer, _ family: Family) {
+        guard payload.count == (family == .v4 ? 4 : 16) else { return nil }
+        self.init(networkOrder: payload)
+    }
+}

@@ -1,0 +1,36 @@
+import CLinux
+import NetworkTypes
+
+extension Report {
+    /// Decodes one netlink message, header included.
+    ///
+    /// Safe for any bytes: reads inside `bytes` only and never traps. Alignment does not matter. A message may be
+    /// followed by others; those are not looked at.
+    ///
+    /// - Returns: nil for messages of other types or families, cut ones, and those that lack what identifies the
+    ///   object.
+    public static func decode(message bytes: UnsafeRawBufferPointer) -> Report? {
+        guard let header = bytes.value(as: nlmsghdr.self) else { return nil }
+        let length = Int(header.nlmsg_len)
+        guard length >= MemoryLayout<nlmsghdr>.size, length <= bytes.count else { return nil }
+        let payload = UnsafeRawBufferPointer(rebasing: bytes[MemoryLayout<nlmsghdr>.size..<length])
+        return decode(type: Int(header.nlmsg_type), payload: payload)
+    }
+
+    /// Decodes what follows the netlink header.
+    static func decode(type: Int, payload: UnsafeRawBufferPointer) -> Report? {
+        switch type {
+        case RTM_NEWLINK: Link(payload: payload).map { .link($0) }
+        case RTM_DELLINK: Link(payload: payload).map { .linkRemoved($0) }
+        case RTM_NEWADDR: Address(payload: payload).map { .address($0) }
+        case RTM_DELADDR: Address(payload: payload).map { .addressRemoved($0) }
+        case RTM_NEWROUTE: Route(payload: payload).map { .route($0) }
+        case RTM_DELROUTE: Route(payload: payload).map { .routeRemoved($0) }
+        case RTM_NEWNEIGH: Neighbour(payload: payload).map { .neighbour($0) }
+        case RTM_DELNEIGH: Neighbour(payload: payload).map { .neighbourRemoved($0) }
+        case RTM_NEWRULE: Rule(payload: payload).map { .rule($0) }
+        case RTM_DELRULE: Rule(payload: payload).map { .ruleRemoved($0) }
+        default: nil
+        }
+    }
+}

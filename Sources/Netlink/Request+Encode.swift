@@ -1,0 +1,84 @@
+import CLinux
+import CMnl
+import Glibc
+import NetworkTypes
+
+extension Request {
+    /// The message as it is sent, without the socket's port number. Pure: opens and sends nothing.
+    ///
+    /// - Returns: nothing when the request is too long for any message, see ``Batch/append(_:)``.
+    public func encoded(sequence: UInt32) -> [UInt8] {
+        guard let capacity else { return [] }
+        return [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+            guard let start = UnsafeMutableRawPointer(buffer.baseAddress) else { return }
+            let writer = write(at: start)
+            writer.header.pointee.nlmsg_seq = sequence
+            count = writer.count
+        }
+    }
+
+    /// Memory that surely holds the message; nil when it has more than an attribute's 65535 bytes can say.
+    var capacity: Int? {
+        let fixed = 1024
+        let perHop = 32
+        switch self {
+        case .createLink(let link, _), .setLink(let link):
+            return [link.name, link.alias, link.peer?.name, link.kind?.name]
+                .reduce(fixed) { total, text in Self.add(text, to: total) }
+        case .addRoute(let route, _), .deleteRoute(let route):
+            return route.nextHops.count <= 1024 ? fixed + route.nextHops.count * perHop : nil
+        case .addRule(let rule), .deleteRule(let rule):
+            return [rule.inputInterface, rule.outputInterface]
+                .reduce(fixed) { total, text in Self.add(text, to: total) }
+        case .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .addNeighbour, .deleteNeighbour:
+            return fixed
+        }
+    }
+
+    /// No text the kernel takes is longer than an alias, 255 bytes; it says so itself up to 1 KiB.
+    private static func add(_ text: String?, to total: Int?) -> Int? {
+        guard let text, let total else { return total }
+        let count = text.utf8.count
+        return count <= 1024 ? total + count : nil
+    }
+
+    /// Encodes into at least ``capacity`` bytes.
+    func write(at start: UnsafeMutableRawPointer) -> MessageWriter {
+        switch self {
+        case .createLink(let link, let echo):
+            let flags = NLM_F_CREATE | NLM_F_EXCL | (echo ? NLM_F_ECHO : 0)
+            return link.write(MessageWriter(at: start, type: RTM_NEWLINK, flags: flags))
+        case .setLink(let link):
+            return link.write(MessageWriter(at: start, type: RTM_NEWLINK))
+        case .deleteLink(let index):
+            let writer = MessageWriter(at: start, type: RTM_DELLINK)
+            writer.putStruct(ifinfomsg.self) { $0.ifi_index = index }
+            return writer
+        case .deleteLinkGroup(let group):
+            let writer = MessageWriter(at: start, type: RTM_DELLINK)
+            writer.putStruct(ifinfomsg.self) { _ in }
+            writer.put(IFLA_GROUP, u32: group)
+            return writer
+        case .addAddress(let address, let replace):
+            return address.write(MessageWriter(at: start, type: RTM_NEWADDR, flags: Self.creation(replace)))
+        case .deleteAddress(let address):
+            return address.write(MessageWriter(at: start, type: RTM_DELADDR))
+        case .addRoute(let route, let replace):
+            return route.write(MessageWriter(at: start, type: RTM_NEWROUTE, flags: Self.creation(replace)))
+        case .deleteRoute(let route):
+            return route.writeSelector(MessageWriter(at: start, type: RTM_DELROUTE))
+        case .addNeighbour(let entry, let replace):
+            return entry.write(MessageWriter(at: start, type: RTM_NEWNEIGH, flags: Self.creation(replace)))
+        case .deleteNeighbour(let entry):
+            return entry.writeSelector(MessageWriter(at: start, type: RTM_DELNEIGH))
+        case .addRule(let rule):
+            return rule.write(MessageWriter(at: start, type: RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL))
+        case .deleteRule(let rule):
+            return rule.write(MessageWriter(at: start, type: RTM_DELRULE))
+        }
+    }
+
+    private static func creation(_ replace: Bool) -> Int32 {
+        NLM_F_CREATE | (replace ? NLM_F_REPLACE : NLM_F_EXCL)
+    }
+}

@@ -1,0 +1,130 @@
+public import NetworkTypes
+
+/// A request that changes the kernel. The namespace is that of the socket it is sent on.
+public enum Request: Hashable, Sendable {
+    /// `RTM_NEWLINK` with `NLM_F_CREATE | NLM_F_EXCL`; with `NLM_F_ECHO` when `echo` is set.
+    case createLink(LinkAttributes, echo: Bool)
+    /// `RTM_NEWLINK` without `NLM_F_CREATE`: changes the attributes that are set.
+    case setLink(LinkAttributes)
+    /// `RTM_DELLINK` by index.
+    case deleteLink(index: Int32)
+    /// `RTM_DELLINK` with `IFLA_GROUP`: every link of the group at once.
+    case deleteLinkGroup(UInt32)
+    /// `RTM_NEWADDR`; with `NLM_F_REPLACE` or `NLM_F_EXCL`.
+    case addAddress(Address, replace: Bool)
+    /// `RTM_DELADDR`.
+    case deleteAddress(Address)
+    /// `RTM_NEWROUTE`; with `NLM_F_REPLACE` or `NLM_F_EXCL`.
+    case addRoute(Route, replace: Bool)
+    /// `RTM_DELROUTE`; table, destination, metric, type, protocol and next hops select.
+    case deleteRoute(Route)
+    /// `RTM_NEWNEIGH`; with `NLM_F_REPLACE` or `NLM_F_EXCL`.
+    case addNeighbour(Neighbour, replace: Bool)
+    /// `RTM_DELNEIGH`.
+    case deleteNeighbour(Neighbour)
+    /// `RTM_NEWRULE` with `NLM_F_EXCL`.
+    case addRule(Rule)
+    /// `RTM_DELRULE`.
+    case deleteRule(Rule)
+}
+
+/// What a link request sets; nil leaves as it is.
+public struct LinkAttributes: Hashable, Sendable {
+    /// `ifi_index`; 0: selected by name, or the kernel's choice in a create.
+    public var index: Int32
+    /// `IFLA_IFNAME`: the name of a new link, or a new name.
+    public var name: String?
+    /// Administrative state: `IFF_UP` in `ifi_flags` and `ifi_change`.
+    public var up: Bool?
+    /// `IFLA_MTU`, bytes.
+    public var mtu: UInt32?
+    /// `IFLA_ADDRESS`.
+    public var mac: MACAddress?
+    /// `IFLA_IFALIAS`; empty removes it. Ignored by the kernel in a create.
+    public var alias: String?
+    /// `IFLA_MASTER`; 0 releases the link.
+    public var master: Int32?
+    /// `IFLA_LINK`: the interface below.
+    public var link: Int32?
+    /// `IFLA_LINK_NETNSID`: the namespace `link` is in.
+    public var linkNamespaceID: Int32?
+    /// `IFLA_GROUP`.
+    public var group: UInt32?
+    /// `IFLA_NET_NS_FD`: the namespace to create in or move to. The descriptor must stay open until the request is
+    /// sent.
+    public var namespaceDescriptor: Int32?
+    /// `IFLA_LINKINFO`.
+    public var kind: LinkKind?
+    /// `VETH_INFO_PEER`: the other end of a new veth pair. It can't be created up (`ENOTCONN`).
+    public var peer: VethPeer?
+
+    /// Makes attributes of which none is set.
+    public init(index: Int32 = 0, name: String? = nil) {
+        self.index = index
+        self.name = name
+    }
+}
+
+/// The other end of a new veth pair.
+public struct VethPeer: Hashable, Sendable {
+    /// `IFLA_IFNAME`.
+    public var name: String
+    /// `IFLA_MTU`, bytes.
+    public var mtu: UInt32?
+    /// `IFLA_ADDRESS`.
+    public var mac: MACAddress?
+    /// `IFLA_NET_NS_FD`; nil: the namespace of the request.
+    public var namespaceDescriptor: Int32?
+    /// `IFLA_GROUP`. The kernel takes no alias in a create, so the group is what marks a link from its first moment.
+    public var group: UInt32?
+
+    /// Makes a peer.
+    public init(
+        name: String, mtu: UInt32? = nil, mac: MACAddress? = nil, namespaceDescriptor: Int32? = nil,
+        group: UInt32? = nil
+    ) {
+        self.name = name
+        self.mtu = mtu
+        self.mac = mac
+        self.namespaceDescriptor = namespaceDescriptor
+        self.group = group
+    }
+}
+
+/// What a dump or an event reports.
+public enum Report: Hashable, Sendable {
+    /// `RTM_NEWLINK`
+    case link(Link)
+    /// `RTM_DELLINK`
+    case linkRemoved(Link)
+    /// `RTM_NEWADDR`
+    case address(Address)
+    /// `RTM_DELADDR`
+    case addressRemoved(Address)
+    /// `RTM_NEWROUTE`
+    case route(Route)
+    /// `RTM_DELROUTE`
+    case routeRemoved(Route)
+    /// `RTM_NEWNEIGH`
+    case neighbour(Neighbour)
+    /// `RTM_DELNEIGH`
+    case neighbourRemoved(Neighbour)
+    /// `RTM_NEWRULE`
+    case rule(Rule)
+    /// `RTM_DELRULE`
+    case ruleRemoved(Rule)
+}
+
+/// The kernel refused a request.
+public struct KernelError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// A positive errno value, such as `EEXIST`.
+    public var code: Int32
+    /// The extended acknowledgement's text (`NLMSGERR_ATTR_MSG`), when the kernel sent one.
+    public var message: String?
+
+    /// Makes an error.
+    public init(code: Int32, message: String? = nil) {
+        self.code = code
+        self.message = message
+    }
+}

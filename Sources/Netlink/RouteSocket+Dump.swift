@@ -1,0 +1,146 @@
+import CLinux
+import CMnl
+import Glibc
+public import NetworkTypes
+
+/// What to read from the kernel.
+public enum Dump: Hashable, Sendable {
+    /// All links, without their statistics.
+    case links
+    /// All addresses of both families.
+    case addresses
+    /// Routes, filtered by the kernel as far as it can: of one family, one table, one protocol.
+    /// `ignoringKernel` leaves out what the kernel made by itself: `RTPROT_KERNEL`, local, broadcast, anycast and
+    /// multicast routes and cached copies.
+    case routes(
+        family: IPAddress.Family? = nil, table: UInt32? = nil, proto: UInt8? = nil, ignoringKernel: Bool = false)
+    /// Neighbour entries of both families, or the proxy entries instead. The kernel walks the entries of all
+    /// namespaces for each such dump.
+    case neighbours(proxy: Bool = false)
+    /// Policy rules of one family; nil: of both.
+    case rules(family: IPAddress.Family? = nil)
+}
+
+extension RouteSocket {
+    /// How often an interrupted dump is begun again.
+    static let dumpAttempts = 10
+
+    /// Reads all objects of a kind.
+    ///
+    /// When something changes during a dump the kernel says so (`NLM_F_DUMP_INTR`), and the dump is begun again: the
+    /// result is always one consistent state.
+    ///
+    /// - Throws: `EBUSY` when the dump was interrupted 10 times; what the kernel answers.
+    public func dump(_ what: Dump) throws(KernelError) -> [Report] {
+        var result: [Report] = []
+        for _ in 0..<Self.dumpAttempts {
+            result.removeAll(keepingCapacity: true)
+            if try dump(what, into: &result) { return result }
+        }
+        throw KernelError(code: EBUSY, message: "the dump was interrupted \(Self.dumpAttempts) times")
+    }
+
+    /// One attempt; whether it was consistent.
+    private func dump(_ what: Dump, into result: inout [Report]) throws(KernelError) -> Bool {
+        try withRequest { start throws(KernelError) in
+            var isConsistent = true
+            try exchange(what.write(at: start)) { message throws(KernelError) in
+                if message.isInterrupted { isConsistent = false }
+                guard !message.isStatus else {
+                    // Asked for by number, a table without routes does not exist.
+                    if let error = message.error, !(what.selectsTable && error.code == ENOENT) { throw error }
+                    return true
+                }
+                guard isConsistent, !what.ignores(message),
+                    let report = Report.decode(type: message.type, payload: message.payload)
+                else { return false }
+                result.append(report)
+                return false
+            }
+            return isConsistent
+        }
+    }
+
+    /// Lends memory for one short request.
+    func withRequest<T>(_ body: (UnsafeMutableRawPointer) throws(KernelError) -> T) throws(KernelError) -> T {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: 2048, alignment: 8)
+        defer { memory.deallocate() }
+        return try body(memory)
+    }
+
+    /// The link with an index; nil when there is none.
+    public func link(index: Int32) throws(KernelError) -> Link? {
+        guard index > 0 else { return nil }
+        return try link { writer in
+            writer.putStruct(ifinfomsg.self) { $0.ifi_index = index }
+            writer.put(IFLA_EXT_MASK, u32: UInt32(RTEXT_FILTER_SKIP_STATS))
+        }
+    }
+
+    /// The link with a name, or with that alternative name; nil when there is none.
+    public func link(name: String) throws(KernelError) -> Link? {
+        guard InterfaceName.mistake(in: name) == nil else { return nil }
+        return try link { writer in
+            writer.putStruct(ifinfomsg.self) { _ in }
+            writer.put(IFLA_EXT_MASK, u32: UInt32(RTEXT_FILTER_SKIP_STATS))
+            writer.put(IFLA_IFNAME, name: name)
+        }
+    }
+
+    private func link(_ fill: (MessageWriter) -> Void) throws(KernelError) -> Link? {
+        try withRequest { start throws(KernelError) in
+            var result: Link?
+            let writer = MessageWriter(at: start, type: RTM_GETLINK)
+            fill(writer)
+            try exchange(writer) { message throws(KernelError) in
+                if let error = message.error, message.isStatus, error.code != ENODEV { throw error }
+                if !message.isStatus { result = Link(payload: message.payload) }
+                return true
+            }
+            return result
+        }
+    }
+}
+
+extension Dump {
+    fileprivate var selectsTable: Bool {
+        if case .routes(_, .some, _, _) = self { true } else { false }
+    }
+
+    /// Whether a message is not wanted, decided before anything is built from it.
+    @inline(__always)
+    fileprivate func ignores(_ message: Message) -> Bool {
+        guard case .routes(_, _, _, ignoringKernel: true) = self else { return false }
+        return Route.isKernels(message.payload)
+    }
+
+    func write(at start: UnsafeMutableRawPointer) -> MessageWriter {
+        switch self {
+        case .links:
+            let writer = MessageWriter(at: start, type: RTM_GETLINK, flags: NLM_F_DUMP)
+            writer.putStruct(ifinfomsg.self) { _ in }
+            writer.put(IFLA_EXT_MASK, u32: UInt32(RTEXT_FILTER_SKIP_STATS))
+            return writer
+        case .addresses:
+            let writer = MessageWriter(at: start, type: RTM_GETADDR, flags: NLM_F_DUMP)
+            writer.putStruct(ifaddrmsg.self) { _ in }
+            return writer
+        case .routes(let family, let table, let proto, _):
+            let writer = MessageWriter(at: start, type: RTM_GETROUTE, flags: NLM_F_DUMP)
+            writer.putStruct(rtmsg.self) { header in
+                header.rtm_family = family?.rawValue ?? 0
+                header.rtm_protocol = proto ?? 0
+            }
+            if let table { writer.put(RTA_TABLE.rawValue, u32: table) }
+            return writer
+        case .neighbours(let proxy):
+            let writer = MessageWriter(at: start, type: RTM_GETNEIGH, flags: NLM_F_DUMP)
+            writer.putStruct(ndmsg.self) { $0.ndm_flags = proxy ? Neighbour.proxy : 0 }
+            return writer
+        case .rules(let family):
+            let writer = MessageWriter(at: start, type: RTM_GETRULE, flags: NLM_F_DUMP)
+            writer.putStruct(fib_rule_hdr.self) { $0.family = family?.rawValue ?? 0 }
+            return writer
+        }
+    }
+}

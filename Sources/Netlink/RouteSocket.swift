@@ -1,0 +1,59 @@
+import CLinux
+import CMnl
+import Glibc
+import NetworkTypes
+import Synchronization
+
+/// A route netlink socket, bound to the namespace it was opened in for as long as it lives.
+///
+/// Used by one thread at a time; any thread will do, since the namespace is the socket's and not the thread's.
+public final class RouteSocket {
+    /// Requests in one datagram. More bring nothing, and their answers have to fit the receive buffer.
+    static let chunkLimit = 128
+    /// Bytes in one datagram; the kernel copies it in one piece.
+    static let chunkBytes = 48 << 10
+    /// Answers are queued before sendmsg(2) returns, so this only bounds a kernel that breaks its word.
+    static let answerTimeout: Int32 = 5000
+
+    let channel: NetlinkChannel
+    /// Receives every answer. The kernel fills up to 32 KiB in a dump; one message alone may be longer.
+    let buffer: UnsafeMutableRawBufferPointer
+    /// Shared by all sockets of the process. The reply to an echoed create goes to the namespace of the new link, where
+    /// another socket of ours may have the same port number; a number of its own keeps it from being mistaken.
+    private static let sequence = Atomic<UInt32>(0)
+
+    /// Opens a socket in a namespace; nil: that of the calling thread.
+    ///
+    /// The calling thread moves there and back (about 20 µs): call it on a thread of one's own, see
+    /// ``NetworkNamespace/run(_:)``.
+    ///
+    /// - Throws: `EPERM` when the thread may not enter the namespace; `EMFILE`.
+    public init(in namespace: NetworkNamespace?) throws(KernelError) {
+        channel = try NetlinkChannel(in: namespace, groups: 0, receiveBuffer: 2 << 20)
+        try channel.enable(Int32(NETLINK_CAP_ACK))
+        try channel.enable(Int32(NETLINK_EXT_ACK))
+        try channel.enable(Int32(NETLINK_GET_STRICT_CHK))
+        buffer = .allocate(byteCount: 128 << 10, alignment: 8)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// Reserves `count` sequence numbers; the first one.
+    func reserveSequence(_ count: Int = 1) -> UInt32 {
+        Self.sequence.wrappingAdd(UInt32(truncatingIfNeeded: count), ordering: .relaxed).oldValue &+ 1
+    }
+
+    /// Sends one message and calls `body` with each message that answers it, until `body` returns true.
+    func exchange(_ writer: MessageWriter, _ body: (Message) throws(KernelError) -> Bool) throws(KernelError) {
+        let number = reserveSequence()
+        writer.header.pointee.nlmsg_seq = number
+        try channel.send(UnsafeRawBufferPointer(start: writer.header, count: writer.count))
+        while true {
+            let count = try channel.receive(into: buffer, timeout: Self.answerTimeout)
+            let datagram = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+            for message in MessageReader(datagram) where message.header.nlmsg_seq == number {
+                if try body(message) { return }
+            }
+        }
+    }
+}

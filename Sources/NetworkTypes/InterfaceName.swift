@@ -1,0 +1,19 @@
+/// The rules for the name of a network device.
+///
+/// Source: `dev_valid_name`, net/core/dev.c; `IFNAMSIZ` is 16 with the NUL.
+public enum InterfaceName {
+    /// The longest name, in bytes.
+    public static let maximumLength = 15
+
+    /// Why the kernel would refuse `name`; nil when it would not.
+    public static func mistake(in name: some StringProtocol) -> String? {
+        let count = name.utf8.count
+        if count == 0 { return "is empty" }
+        if count > maximumLength { return "is \(count) bytes long; the kernel takes at most \(maximumLength)" }
+        if name == "." || name == ".." { return "is reserved" }
+        for byte in name.utf8 where byte == UInt8(ascii: "/") || byte == UInt8(ascii: ":") || byte <= 32 || byte == 127 {
+            return "holds '/', ':', a space or a control character"
+        }
+        return nil
+    }
+}

@@ -1,0 +1,222 @@
+/// The values and what they depend on.
+///
+/// What it holds depends only on what was declared, not on the order of declarations. A declared value stands before a
+/// derived one with the same key, and of two derived ones that of the alphabetically first base; the other comes back
+/// when the first goes.
+struct Graph<W: World> {
+    /// A value that was taken out, as long as the world has not been reconciled since.
+    struct Departed {
+        var state: ValueState
+        /// Whether a source declared it.
+        var isBase: Bool
+        /// Whether it was there.
+        var wasAvailable: Bool
+        var value: (any Value<W>)?
+    }
+
+    private(set) var nodes: [Node<W>?] = []
+    private(set) var ids: [Key: Int] = [:]
+    private(set) var groups: [String: Set<Int>] = [:]
+    /// Derived values that another value with their key keeps out, by the base that wants them.
+    private(set) var rejected: [Key: [Key: DerivedValue<W>]] = [:]
+    var departed: [Key: Departed] = [:]
+    private var free: [Int] = []
+
+    // What follows from the declarations; see Graph+Order.swift.
+    var isResolved = true
+    var order: [Int] = []
+    var dependants = Adjacency()
+
+    var count: Int { ids.count }
+
+    subscript(id: Int) -> Node<W>? { nodes[id] }
+
+    func node(_ key: Key) -> Node<W>? { ids[key].flatMap { nodes[$0] } }
+
+    // MARK: - Declared values
+
+    /// Puts a base value, with everything derived from it. Returns false when nothing changed.
+    @discardableResult
+    mutating func put(_ key: Key, _ desired: Desired<W>, at now: Timestamp) -> Bool {
+        let old = node(key)
+        if let old, old.base == nil {
+            if Self.isSame(old, desired) { return false }
+            if case .value(let value) = desired, old.value != nil {
+                replace(old, with: value, at: now)
+                return true
+            }
+        }
+        if let old { makeRoom(old, at: now) }
+        switch desired {
+        case .value(let value):
+            insert(key, value, base: nil, at: now)
+        case .invalid(let kind, let summary, let error, let fields):
+            let node = add(key, nil, kind: kind, summary: summary, state: .invalid, at: now)
+            node.error = error
+            node.details = fields
+            node.lastOperation = .validate
+        case .unimplemented(let kind, let summary):
+            let node = add(key, nil, kind: kind, summary: summary, state: .unimplemented, at: now)
+            node.error = Self.unimplementedText(kind)
+        }
+        return true
+    }
+
+    /// Removes a base value and everything derived from it. Returns false when there is none.
+    @discardableResult
+    mutating func remove(_ key: Key, at now: Timestamp) -> Bool {
+        guard let node = node(key), node.base == nil else { return false }
+        var freed: [Key] = []
+        detach(node, freed: &freed)
+        fill(freed, at: now)
+        return true
+    }
+
+    private static func isSame(_ node: Node<W>, _ desired: Desired<W>) -> Bool {
+        switch desired {
+        case .value(let value):
+            node.value?.isSame(as: value) ?? false
+        case .invalid(let kind, let summary, let error, let fields):
+            node.state == .invalid && node.kind == kind && node.summary == summary && node.error == error
+                && node.details == fields
+        case .unimplemented(let kind, let summary):
+            node.state == .unimplemented && node.kind == kind && node.summary == summary
+        }
+    }
+
+    private static func unimplementedText(_ kind: String) -> String {
+        "this agent has nothing that handles \(kind) values"
+    }
+
+    private mutating func replace(_ node: Node<W>, with value: any Value<W>, at now: Timestamp) {
+        leaveGroups(node)
+        withdrawLost(node)
+        node.value = value
+        node.kind = type(of: value).kind
+        node.startAfresh()
+        node.repairs = RepairCount()
+        node.dependencies = value.dependencies
+        enterGroups(node, value.groups)
+        let parts = value.derived
+        let wanted = Set(parts.map(\.key))
+        var freed: [Key] = []
+        for case let part? in node.derived.map({ nodes[$0] }) where !wanted.contains(part.key) {
+            detach(part, freed: &freed)
+        }
+        node.derived.removeAll { nodes[$0] == nil }
+        for part in parts {
+            if let old = self.node(part.key), old.base == node.id {
+                // What failed before may work now that the base is another.
+                old.startAfresh()
+                if old.value?.isSame(as: part.value) != true { replace(old, with: part.value, at: now) }
+            } else {
+                derive(part, from: node, at: now)
+            }
+        }
+        fill(freed, at: now)
+        isResolved = false
+    }
+
+    // MARK: - Nodes
+
+    private mutating func add(
+        _ key: Key, _ value: (any Value<W>)?, kind: String, summary: String, state: ValueState, at now: Timestamp
+    ) -> Node<W> {
+        let id = free.popLast() ?? nodes.count
+        let node = Node<W>(id: id, key: key, value: value, kind: kind, summary: summary, state: state, since: now)
+        if id == nodes.count { nodes.append(node) } else { nodes[id] = node }
+        ids[key] = id
+        isResolved = false
+        return node
+    }
+
+    @discardableResult
+    private mutating func insert(_ key: Key, _ value: any Value<W>, base: Int?, at now: Timestamp) -> Node<W> {
+        let node = add(key, value, kind: type(of: value).kind, summary: "", state: .nonexistent, at: now)
+        node.base = base
+        node.dependencies = value.dependencies
+        enterGroups(node, value.groups)
+        for part in value.derived { derive(part, from: node, at: now) }
+        return node
+    }
+
+    /// Takes a node out, with what is derived from it. The caller mends `derived` of its base.
+    private mutating func detach(_ node: Node<W>, freed: inout [Key]) {
+        for case let part? in node.derived.map({ nodes[$0] }) { detach(part, freed: &freed) }
+        leaveGroups(node)
+        withdrawLost(node)
+        departed[node.key] = Departed(
+            state: node.state, isBase: node.base == nil, wasAvailable: node.available, value: node.value)
+        ids[node.key] = nil
+        nodes[node.id] = nil
+        free.append(node.id)
+        freed.append(node.key)
+        isResolved = false
+    }
+
+    // MARK: - Derived values
+
+    private mutating func derive(_ part: DerivedValue<W>, from node: Node<W>, at now: Timestamp) {
+        if let holder = self.node(part.key) {
+            if holder.base == node.id { return }
+            guard let base = holder.base.flatMap({ nodes[$0] }), node.key < base.key else {
+                reject(part, of: node)
+                return
+            }
+            makeRoom(holder, at: now)
+        }
+        node.derived.append(insert(part.key, part.value, base: node.id, at: now).id)
+    }
+
+    /// Takes out a node whose key another value takes over.
+    private mutating func makeRoom(_ node: Node<W>, at now: Timestamp) {
+        var freed: [Key] = []
+        detach(node, freed: &freed)
+        if let base = node.base.flatMap({ nodes[$0] }), let value = node.value {
+            base.derived.removeAll { $0 == node.id }
+            reject(DerivedValue(key: node.key, value: value), of: base)
+        }
+        freed.removeAll { $0 == node.key }
+        fill(freed, at: now)
+    }
+
+    private mutating func reject(_ part: DerivedValue<W>, of node: Node<W>) {
+        rejected[part.key, default: [:]][node.key] = part
+        node.lost.append(part.key)
+    }
+
+    private mutating func withdrawLost(_ node: Node<W>) {
+        for key in node.lost {
+            rejected[key]?[node.key] = nil
+            if rejected[key]?.isEmpty == true { rejected[key] = nil }
+        }
+        node.lost = []
+    }
+
+    /// Lets values in that were kept out by those that had these keys.
+    private mutating func fill(_ freed: [Key], at now: Timestamp) {
+        if rejected.isEmpty { return }
+        for key in freed.sorted() where ids[key] == nil {
+            guard let next = rejected[key]?.min(by: { $0.key < $1.key }), let base = node(next.key) else { continue }
+            rejected[key]?[next.key] = nil
+            if rejected[key]?.isEmpty == true { rejected[key] = nil }
+            base.lost.removeAll { $0 == key }
+            derive(next.value, from: base, at: now)
+        }
+    }
+
+    // MARK: - Groups
+
+    private mutating func enterGroups(_ node: Node<W>, _ names: [String]) {
+        node.groups = names
+        for name in names { groups[name, default: []].insert(node.id) }
+    }
+
+    private mutating func leaveGroups(_ node: Node<W>) {
+        for name in node.groups {
+            groups[name]?.remove(node.id)
+            if groups[name]?.isEmpty == true { groups[name] = nil }
+        }
+        node.groups = []
+    }
+}

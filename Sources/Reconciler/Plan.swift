@@ -1,0 +1,103 @@
+/// What is to be done, before anything is done.
+public struct Plan<Operation: Sendable>: Sendable {
+    /// What happens to a value.
+    public enum Verb: String, Sendable, Hashable {
+        /// It is made: `+`.
+        case create
+        /// It is changed in place: `~`.
+        case update
+        /// It is taken away and made anew: `±`.
+        case recreate
+        /// It is taken away: `-`.
+        case delete
+
+        /// The sign in a printed plan.
+        public var sign: String {
+            switch self {
+            case .create: "+"
+            case .update: "~"
+            case .recreate: "±"
+            case .delete: "-"
+            }
+        }
+    }
+
+    /// One value's part of the plan.
+    public struct Step: Sendable {
+        /// What happens.
+        public var verb: Verb
+        /// The value's key.
+        public var key: Key
+        /// What it is, in one line.
+        public var summary: String
+        /// What differs now.
+        public var differences: [Difference]
+        /// Its operations, as a range of ``Plan/operations``.
+        public var operations: Range<Int>
+        /// The node, for the reconciler; nil for something that no value stands for.
+        var node: Int?
+    }
+
+    /// A value that waits.
+    public struct Waiting: Sendable {
+        /// The value's key.
+        public var key: Key
+        /// What it is, in one line.
+        public var summary: String
+        /// What it waits for.
+        public var reasons: [String]
+    }
+
+    /// What is to be done, in order.
+    public var steps: [Step] = []
+    /// All operations of all steps, in order.
+    public var operations: [Operation] = []
+    /// Values that would stay pending, and why.
+    public var waiting: [Waiting] = []
+    /// Values that can't be made or changed now, and why: invalid ones and those that failed and are not due yet too.
+    public var blocked: [Waiting] = []
+    /// How many values are as they should be.
+    public var inPlace = 0
+
+    /// Whether there is nothing to do.
+    public var isEmpty: Bool { steps.isEmpty }
+}
+
+/// A finished transaction.
+public struct Transaction: Sendable {
+    /// One thing that was done.
+    public struct Entry: Sendable {
+        /// create, update, recreate or delete; revert: it was undone.
+        public var verb: String
+        /// Key of the value; empty for an operation of an undoing that failed.
+        public var key: Key
+        /// What was done, for people.
+        public var summary: String
+        /// State of the value before.
+        public var before: ValueState
+        /// State of the value after.
+        public var after: ValueState
+        /// Text of the error; empty: it succeeded.
+        public var error: String
+    }
+
+    /// Its number, from 1.
+    public var sequence: UInt64
+    /// What started it.
+    public var reason: String
+    /// When it started.
+    public var start: Timestamp
+    /// How long it took.
+    public var duration: Duration
+    /// What was done, in order.
+    public var entries: [Entry]
+    /// Whether it was undone because something failed.
+    public var reverted = false
+
+    /// What could not be undone; empty: everything was, or nothing had to be.
+    public var revertErrors: [String] {
+        entries.filter { $0.verb == Self.revertVerb && !$0.error.isEmpty }.map { "\($0.summary): \($0.error)" }
+    }
+
+    static let revertVerb = "revert"
+}

@@ -1,0 +1,120 @@
+/// What can be there in one pass of a planner, and why the rest can't.
+struct Prospects<W: World> {
+    /// Nodes that can be there, as far as is known before they are compared with the world.
+    let isPossible: [Bool]
+    /// Nodes that are left alone, as they failed.
+    let isHeld: [Bool]
+    /// Nodes that could be there if none were held; empty when that makes no difference.
+    private let isPossibleUnheld: [Bool]
+    private let conditions: [Int: [String]]
+
+    /// - Parameter stuck: nodes that are known not to be possible now.
+    init(_ graph: Graph<W>, _ world: W, _ holds: Holds<W>, stuck: [Int: Planner<W>.Verdict]) {
+        var conditions: [Int: [String]] = [:]
+        var isHeld = [Bool](repeating: false, count: graph.nodes.count)
+        var isAnyAbsent = false
+        let readiness = Readiness(graph) { node in
+            if let unmet = node.value?.unmetConditions(in: world), !unmet.isEmpty {
+                conditions[node.id] = unmet
+                return true
+            }
+            if !stuck.isEmpty, stuck[node.id] != nil { return true }
+            guard holds.contains(node) else { return false }
+            isHeld[node.id] = true
+            // A value that could not be changed is still there in its old form.
+            if !node.available { isAnyAbsent = true }
+            return !node.available
+        }
+        isPossible = readiness.isPossible
+        isPossibleUnheld =
+            isAnyAbsent
+            ? Readiness(graph) { stuck[$0.id] != nil || conditions[$0.id] != nil }.isPossible : []
+        self.isHeld = isHeld
+        self.conditions = conditions
+    }
+
+    /// Whether a held node has all it needs, so that it is only its own failure that keeps it back. If it is not there,
+    /// nodes that need it in turn are no reason for it to wait: they wait for it.
+    func staysHeld(_ node: Node<W>, in graph: Graph<W>, isThere: [Bool]) -> Bool {
+        node.requirements.allSatisfy { requirement in
+            requirement.isMet { id in
+                if isThere[id] { return true }
+                return !node.available && isPossibleUnheld[id] && graph[id]?.component == node.component
+            }
+        }
+    }
+
+    /// Whether something of the node may be in the world although it can't be there.
+    func hadHope(_ node: Node<W>) -> Bool {
+        isPossible[node.id] && (node.available || node.state == .nonexistent)
+    }
+
+    /// Why a node waits: conditions of the world, then labels of dependencies, with the key of what is declared but not
+    /// there.
+    func reasons(for node: Node<W>, in graph: Graph<W>, isThere: [Bool]) -> [String] {
+        var reasons = conditions[node.id] ?? []
+        var circle: [String] = []
+        for requirement in node.requirements where !requirement.isMet(by: { isThere[$0] }) {
+            switch requirement {
+            case .one(let id):
+                guard let target = graph[id] else { continue }
+                let word = isHeld[id] ? " failed" : target.value == nil ? " \(target.state.name.lowercased())" : ""
+                let label = node.dependency(on: target.key)?.label ?? target.key
+                let reason = label == target.key ? label + word : "\(label) (\(target.key)\(word))"
+                if target.component == node.component, !isHeld[id] {
+                    circle.append(reason)
+                } else {
+                    reasons.append(reason)
+                }
+            case .any(_, let label), .unmet(let label):
+                reasons.append(node.dependencies[label].label)
+            }
+        }
+        // Those that wait for this one are worth a word only if it waits for nothing else.
+        return reasons.isEmpty ? circle : reasons
+    }
+}
+
+/// Finds out whether a value that waits may be able to go on, from it and what it needs alone.
+///
+/// May say yes to one that can't, never no to one that can.
+struct HopeSearch<W: World> {
+    let graph: Graph<W>
+    let world: W
+    let holds: Holds<W>
+    private var hopeful: Set<Int> = []
+    private var hopeless: Set<Int> = []
+
+    init(graph: Graph<W>, world: W, holds: Holds<W>) {
+        self.graph = graph
+        self.world = world
+        self.holds = holds
+    }
+
+    mutating func mayBeReady(_ node: Node<W>, depth: Int = 0) -> Bool {
+        if hopeful.contains(node.id) { return true }
+        if hopeless.contains(node.id) { return false }
+        if depth == Self.deepest { return true }
+        guard let value = node.value, !holds.contains(node), value.unmetConditions(in: world).isEmpty else {
+            hopeless.insert(node.id)
+            return false
+        }
+        // Those that need each other may become ready together.
+        hopeful.insert(node.id)
+        for requirement in node.requirements {
+            var isMet = false
+            requirement.forEachTarget { id in
+                guard !isMet, let target = graph[id] else { return }
+                isMet = target.available || mayBeReady(target, depth: depth + 1)
+            }
+            if isMet { continue }
+            hopeful.remove(node.id)
+            hopeless.insert(node.id)
+            return false
+        }
+        return true
+    }
+
+    /// Deeper chains are answered with yes.
+    private static var deepest: Int { 64 }
+}

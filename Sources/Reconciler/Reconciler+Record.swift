@@ -1,0 +1,245 @@
+/// A removal that failed.
+struct FailedRemoval {
+    var summary: String
+    var error: String
+    var attempts: Int
+    var since: Timestamp
+    /// nil: it is not tried again by itself.
+    var nextTry: Timestamp?
+
+    var state: ValueState { nextTry == nil ? .failed : .retrying }
+
+    func rests(at time: Timestamp) -> Bool { nextTry.map { $0 > time } ?? true }
+}
+
+/// What a transaction has done so far.
+struct Log {
+    var entries: [Transaction.Entry] = []
+    /// Steps of all rounds.
+    var stepCount = 0
+    var isReverted = false
+    /// Leftovers that were seen and left.
+    var heldRemovals: Set<Key>?
+}
+
+/// What went wrong in one round.
+struct Failures {
+    var nodes: Set<Int> = []
+    /// Nodes that can't be made, which the plan took into account.
+    var blocked: Set<Int> = []
+    var removals: Set<Key> = []
+    /// Whether something was not tried.
+    var isIncomplete = false
+    /// The first that failed now and did not fail before.
+    var culprit: Key?
+
+    var isEmpty: Bool { nodes.isEmpty && removals.isEmpty && !isIncomplete }
+}
+
+extension Reconciler {
+    /// Moves every node to the state its verdict and results call for.
+    func record(
+        _ planner: Planner<W>, _ results: [OperationResult], isRepair: Bool, into log: inout Log
+    ) -> Failures {
+        let time = now()
+        let first = log.entries.count
+        var failures = Failures()
+        for step in planner.plan.steps {
+            let outcome = Self.outcome(of: step, results)
+            guard let id = step.node, let node = graph[id] else {
+                log.entries.append(recordRemoval(step, outcome, &failures, at: time))
+                continue
+            }
+            var before = node.state
+            if isRepair, node.available, step.verb == .create { before = .missing }
+            let error = finish(node, step, outcome, isRepair: isRepair, &failures, at: time)
+            log.entries.append(Self.entry(step, before: before, after: node.state, error: error))
+        }
+        for case (let id, .blocked(let reason)) in planner.verdicts {
+            guard let node = graph[id] else { continue }
+            let before = node.state
+            if node.attempts == 0 { failures.culprit = failures.culprit ?? node.key }
+            failures.blocked.insert(id)
+            node.available = false
+            fail(node, reason, retriable: true, operation: .create, at: time)
+            log.entries.append(
+                .init(
+                    verb: Plan<W.Operation>.Verb.create.rawValue, key: node.key, summary: node.value?.summary ?? "",
+                    before: before, after: node.state, error: reason))
+        }
+        // What the plan took for done was not: the next round finds how things are.
+        if !failures.isEmpty { return failures }
+        settle(planner, at: time)
+        for index in log.entries.indices[first...] where log.entries[index].after == .removed {
+            if let node = graph.node(log.entries[index].key) { log.entries[index].after = node.state }
+        }
+        log.heldRemovals = planner.heldRemovals
+        return failures
+    }
+
+    /// Applies the verdicts that hold if all operations did what they should.
+    func settle(_ planner: Planner<W>, at time: Timestamp) {
+        for (id, verdict) in planner.verdicts {
+            guard let node = graph[id] else { continue }
+            switch verdict {
+            case .inPlace: settle(node, at: time)
+            case .waiting(let reasons): wait(node, for: reasons, at: time)
+            case .blocked: break
+            }
+        }
+    }
+
+    private func settle(_ node: Node<W>, at time: Timestamp) {
+        node.available = true
+        node.startAfresh()
+        if node.state != .configured || !node.error.isEmpty || !node.details.isEmpty {
+            node.enter(.configured, at: time)
+        }
+    }
+
+    func wait(_ node: Node<W>, for reasons: [String], at time: Timestamp) {
+        if node.available { node.lastOperation = .delete }
+        node.available = false
+        node.startAfresh()
+        node.enter(.pending, details: reasons, at: time)
+    }
+
+    /// Returns the text of the error; empty: none.
+    private func finish(
+        _ node: Node<W>, _ step: Plan<W.Operation>.Step, _ outcome: OperationResult, isRepair: Bool,
+        _ failures: inout Failures, at time: Timestamp
+    ) -> String {
+        let operation: LastOperation = step.verb == .update ? .update : .create
+        switch outcome {
+        case .done:
+            let wasThere = node.available && node.state == .configured
+            node.lastOperation = operation
+            settle(node, at: time)
+            if isRepair, wasThere, let pause = node.repairs.add(at: time) { leaveAlone(node, for: pause, at: time) }
+            return ""
+        case .failed(let text, let retriable):
+            if let cause = failedCause(of: node, failures) {
+                // It could not have worked. The next round finds what it waits for.
+                failures.isIncomplete = true
+                return "\(text) (\(cause) failed)"
+            }
+            failures.nodes.insert(node.id)
+            if node.attempts == 0 { failures.culprit = failures.culprit ?? node.key }
+            // A value that could not be changed is still there in its old form.
+            node.available = step.verb == .update
+            fail(node, text, retriable: retriable, operation: operation, at: time)
+            return text
+        case .skipped:
+            failures.isIncomplete = true
+            if step.verb != .update { node.available = false }
+            let cause = failedCause(of: node, failures) ?? "what it builds on"
+            node.enter(.pending, details: ["\(cause) failed"], at: time)
+            return "skipped, as \(cause) failed"
+        }
+    }
+
+    /// Key of something the node needs that failed in this round.
+    private func failedCause(of node: Node<W>, _ failures: Failures) -> Key? {
+        if failures.nodes.isEmpty { return nil }
+        for requirement in node.requirements where !requirement.isMet(by: { !failures.nodes.contains($0) }) {
+            var cause: Key?
+            requirement.forEachTarget { cause = cause ?? graph[$0]?.key }
+            if let cause { return cause }
+        }
+        return nil
+    }
+
+    private func fail(
+        _ node: Node<W>, _ text: String, retriable: Bool, operation: LastOperation, at time: Timestamp
+    ) {
+        node.lastOperation = operation
+        node.attempts += 1
+        if retriable, retry.isEnabled {
+            postpone(node, until: time.advanced(by: retry.delay(beforeAttempt: node.attempts)))
+            node.enter(.retrying, error: text, at: time)
+        } else {
+            node.nextTry = nil
+            node.hasGivenUp = true
+            node.enter(.failed, error: text, at: time)
+        }
+    }
+
+    private func leaveAlone(_ node: Node<W>, for pause: Duration, at time: Timestamp) {
+        postpone(node, until: time.advanced(by: pause))
+        node.enter(
+            .retrying,
+            error: "another program changed it back \(RepairCount.limit) times in 5 s; left alone for \(pause)",
+            at: time)
+    }
+
+    private func postpone(_ node: Node<W>, until due: Timestamp) {
+        node.nextTry = due
+        retries.add(node.id, due: due)
+    }
+
+    private func recordRemoval(
+        _ step: Plan<W.Operation>.Step, _ outcome: OperationResult, _ failures: inout Failures, at time: Timestamp
+    ) -> Transaction.Entry {
+        let before = graph.node(step.key)?.state ?? graph.departed[step.key]?.state ?? .discovered
+        switch outcome {
+        case .done:
+            removals[step.key] = nil
+            return Self.entry(step, before: before, after: .removed, error: "")
+        case .failed(let text, let retriable):
+            let attempts = (removals[step.key]?.attempts ?? 0) + 1
+            if attempts == 1 { failures.culprit = failures.culprit ?? step.key }
+            failures.removals.insert(step.key)
+            let canRetry = retriable && retry.isEnabled
+            let due = canRetry ? time.advanced(by: retry.delay(beforeAttempt: attempts)) : nil
+            removals[step.key] = FailedRemoval(
+                summary: step.summary, error: text, attempts: attempts, since: removals[step.key]?.since ?? time,
+                nextTry: due)
+            return Self.entry(step, before: before, after: canRetry ? .retrying : .failed, error: text)
+        case .skipped:
+            failures.isIncomplete = true
+            return Self.entry(step, before: before, after: before, error: "skipped, as what it builds on failed")
+        }
+    }
+
+    /// Shows differences without repairing them.
+    func show(_ planner: Planner<W>) {
+        let time = now()
+        for (id, verdict) in planner.verdicts {
+            // It was changed back.
+            if case .inPlace = verdict, let node = graph[id] { settle(node, at: time) }
+        }
+        for step in planner.plan.steps {
+            guard let id = step.node, let node = graph[id] else { continue }
+            let changes = step.differences.map(\.description).joined(separator: ", ")
+            node.isDriftShown = true
+            node.enter(
+                step.verb == .create ? .missing : .failed,
+                error: "changed from outside: \(changes.isEmpty ? "it is gone" : changes); repair is off", at: time)
+        }
+        if !planner.plan.operations.isEmpty { world.refreshAfterFailure() }
+    }
+
+    // MARK: - Entries
+
+    private static func outcome(of step: Plan<W.Operation>.Step, _ results: [OperationResult]) -> OperationResult {
+        var outcome = OperationResult.done
+        for index in step.operations {
+            switch index < results.count ? results[index] : .skipped {
+            case .done: break
+            case .failed(let text, let retriable): return .failed(text, retriable: retriable)
+            case .skipped: outcome = .skipped
+            }
+        }
+        return outcome
+    }
+
+    private static func entry(
+        _ step: Plan<W.Operation>.Step, before: ValueState, after: ValueState, error: String
+    ) -> Transaction.Entry {
+        let changes = step.differences.map(\.description).joined(separator: ", ")
+        return Transaction.Entry(
+            verb: step.verb.rawValue, key: step.key,
+            summary: changes.isEmpty ? step.summary : "\(step.summary): \(changes)", before: before, after: after,
+            error: error)
+    }
+}

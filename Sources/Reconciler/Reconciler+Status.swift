@@ -1,0 +1,108 @@
+extension Reconciler {
+    /// Past transactions, oldest first.
+    public var transactions: [Transaction] { history }
+
+    /// How many values there are, derived ones included.
+    public var valueCount: Int { graph.count }
+
+    /// When the next retry is due; nil: none is planned. Then ``reconcile(reason:scope:revertOnFailure:progress:)`` with
+    /// all values tries what is due, and nothing else that failed.
+    public var nextTry: Timestamp? {
+        if isParked { return nil }
+        let node = retries.next { id, due in
+            id < graph.nodes.count && graph[id]?.nextTry == due
+        }
+        let removal = removals.values.lazy.compactMap(\.nextTry).min()
+        if let node, let removal { return min(node, removal) }
+        return node ?? removal
+    }
+
+    /// Makes everything that failed due at once, also what was given up.
+    public func forgetFailures() {
+        isParked = false
+        for case let node? in graph.nodes { node.startAfresh() }
+        for key in removals.keys { removals[key]?.nextTry = Timestamp(nanoseconds: 0) }
+    }
+
+    /// The values whose key starts with `prefix`, sorted by key; and removals that failed.
+    public func status(prefix: String = "") -> [ValueStatus] {
+        var result: [ValueStatus] = graph.nodes.compactMap { node in
+            guard let node, node.key.hasPrefix(prefix) else { return nil }
+            return ValueStatus(
+                key: node.key, baseKey: node.base.flatMap { graph[$0]?.key }, kind: node.kind,
+                summary: node.value?.summary ?? node.summary, state: node.state, error: node.error,
+                lastOperation: node.lastOperation, details: node.details, since: node.since, nextTry: node.nextTry)
+        }
+        for (key, removal) in removals where key.hasPrefix(prefix) && graph.ids[key] == nil {
+            result.append(
+                ValueStatus(
+                    key: key, baseKey: nil, kind: "leftover", summary: removal.summary,
+                    state: removal.state, error: removal.error, lastOperation: .delete,
+                    details: [], since: removal.since, nextTry: removal.nextTry))
+        }
+        return result.sorted { $0.key < $1.key }
+    }
+
+    /// How many values, and removals that failed, are in each state.
+    public func stateCounts() -> [ValueState: Int] {
+        var counts: [ValueState: Int] = [:]
+        for case let node? in graph.nodes { counts[node.state, default: 0] += 1 }
+        for (key, removal) in removals where graph.ids[key] == nil {
+            counts[removal.state, default: 0] += 1
+        }
+        return counts
+    }
+
+    /// Derived values that are not there because another value has their key, sorted by key.
+    public var collisions: [KeyCollision] {
+        graph.rejected.flatMap { key, losers in
+            let holder = graph.node(key)?.base.flatMap { graph[$0]?.key } ?? key
+            return losers.keys.map { KeyCollision(key: key, holder: holder, loser: $0) }
+        }.sorted { ($0.key, $0.loser) < ($1.key, $1.loser) }
+    }
+
+    /// The dependency graph of the values whose key starts with `prefix`.
+    public func edges(prefix: String = "") -> [GraphEdge] {
+        graph.resolve()
+        var result: [GraphEdge] = []
+        for case let node? in graph.nodes where node.key.hasPrefix(prefix) {
+            if let base = node.base.flatMap({ graph[$0] }) {
+                result.append(GraphEdge(from: base.key, to: node.key, isDerived: true, isUnmet: false))
+            }
+            for requirement in node.requirements {
+                if case .unmet(let label) = requirement {
+                    let label = node.dependencies[label].label
+                    result.append(.init(from: node.key, to: label, isDerived: false, isUnmet: true))
+                }
+                requirement.forEachTarget { id in
+                    guard id != node.base, let target = graph[id] else { return }
+                    result.append(
+                        .init(from: node.key, to: target.key, isDerived: false, isUnmet: !target.available))
+                }
+            }
+        }
+        return result
+    }
+}
+
+/// A derived value that is kept out, as another value has its key.
+public struct KeyCollision: Sendable, Hashable {
+    /// The key both want.
+    public var key: Key
+    /// Key of the base of the value that stands there; the key itself where it was declared.
+    public var holder: Key
+    /// Key of the base whose derived value is kept out.
+    public var loser: Key
+}
+
+/// A line of the dependency graph.
+public struct GraphEdge: Sendable, Hashable {
+    /// Key of the base value, or of the value that depends.
+    public var from: Key
+    /// Key of the derived value, or of the value depended on; a label where nothing can meet the dependency.
+    public var to: Key
+    /// Whether `to` is derived from `from`.
+    public var isDerived: Bool
+    /// Whether the dependency is not met.
+    public var isUnmet: Bool
+}

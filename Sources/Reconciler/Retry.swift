@@ -1,0 +1,113 @@
+/// When and how often a failed value is tried again.
+public struct RetryPolicy: Sendable {
+    /// Wait before the first retry; it doubles with each.
+    public var firstDelay: Duration
+    /// The longest wait.
+    public var longestDelay: Duration
+    /// Whether failed values are tried again at all.
+    public var isEnabled: Bool
+
+    /// Makes a policy. By default 1, 2, 4 … 60 seconds.
+    public init(firstDelay: Duration = .seconds(1), longestDelay: Duration = .seconds(60), isEnabled: Bool = true) {
+        self.firstDelay = firstDelay
+        self.longestDelay = longestDelay
+        self.isEnabled = isEnabled
+    }
+
+    /// No second try.
+    public static let never = RetryPolicy(isEnabled: false)
+
+    /// The wait before try number `attempt`, counted from 1.
+    func delay(beforeAttempt attempt: Int) -> Duration {
+        min(firstDelay * (1 << min(max(attempt, 1) - 1, 30)), longestDelay)
+    }
+}
+
+/// Recognises a value that another program changes back again and again.
+struct RepairCount {
+    /// Repairs within ``window`` that are still no fight.
+    static let limit = 10
+    /// Nanoseconds after which a repair is forgotten.
+    static let window: Int64 = 5_000_000_000
+    /// Nanoseconds of peace after which earlier fights are forgotten.
+    static let memory: Int64 = 60_000_000_000
+
+    private var start: Int64 = 0
+    private var count = 0
+    private var fights = 0
+    private var pauseEnd: Int64 = 0
+
+    /// Counts a repair. Returns how long to leave the value alone when this has become a fight: 2, 4, 8 … 60 seconds.
+    mutating func add(at now: Timestamp) -> Duration? {
+        if now.nanoseconds - start > Self.window {
+            if now.nanoseconds - pauseEnd > Self.memory { fights = 0 }
+            start = now.nanoseconds
+            count = 0
+        }
+        count += 1
+        if count <= Self.limit { return nil }
+        fights += 1
+        count = 0
+        start = now.nanoseconds
+        let pause = min(Duration.seconds(1 << min(fights, 6)), .seconds(60))
+        pauseEnd = now.advanced(by: pause).nanoseconds
+        return pause
+    }
+}
+
+/// The times of planned retries, the next one first. An entry that no longer holds is dropped when its turn comes.
+struct RetryQueue {
+    private struct Entry: Comparable {
+        var due: Timestamp
+        var id: Int
+
+        static func < (left: Self, right: Self) -> Bool { (left.due, left.id) < (right.due, right.id) }
+    }
+
+    private var heap = Heap<Entry>()
+
+    mutating func add(_ id: Int, due: Timestamp) { heap.insert(Entry(due: due, id: id)) }
+
+    /// The first time that `holds`.
+    mutating func next(where holds: (_ id: Int, _ due: Timestamp) -> Bool) -> Timestamp? {
+        while let first = heap.first {
+            if holds(first.id, first.due) { return first.due }
+            _ = heap.popFirst()
+        }
+        return nil
+    }
+}
+
+/// A binary heap: the least element first.
+struct Heap<Element: Comparable> {
+    private var elements: [Element] = []
+
+    var first: Element? { elements.first }
+
+    mutating func insert(_ element: Element) {
+        elements.append(element)
+        var child = elements.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            if elements[parent] <= elements[child] { break }
+            elements.swapAt(parent, child)
+            child = parent
+        }
+    }
+
+    mutating func popFirst() -> Element? {
+        guard let last = elements.popLast() else { return nil }
+        guard let least = elements.first else { return last }
+        elements[0] = last
+        var parent = 0
+        while true {
+            var smallest = parent
+            for child in [2 * parent + 1, 2 * parent + 2] where child < elements.count {
+                if elements[child] < elements[smallest] { smallest = child }
+            }
+            if smallest == parent { return least }
+            elements.swapAt(parent, smallest)
+            parent = smallest
+        }
+    }
+}

@@ -1,0 +1,151 @@
+/// Values, their dependency graph, plans, transactions and history.
+///
+/// Imports nothing of ours and knows neither Linux nor NSM: what a value is and how the world is changed comes from
+/// the ``Value`` and ``World`` conformances.
+
+/// The text that names a value, such as `config/linux/interfaces/v2/interface/veth1`.
+public typealias Key = String
+
+/// One thing that should be so in the world.
+///
+/// A value compares itself with the world and says what would make it so; it changes nothing itself.
+public protocol Value<W>: Sendable, Hashable {
+    /// The world this kind of value lives in.
+    associatedtype W: World
+
+    /// The word for this kind of value in plans and status, such as `interface`.
+    static var kind: String { get }
+
+    /// Among values that could come next, those of the lowest rank come first.
+    static var rank: Int { get }
+
+    /// Other values that must be there before this one.
+    var dependencies: [Dependency<W>] { get }
+
+    /// Values that live and die with this one, such as the addresses of an interface.
+    var derived: [DerivedValue<W>] { get }
+
+    /// Names under which a dependency on "any of" can find this value.
+    var groups: [String] { get }
+
+    /// What the value stands for in one line, in the words of the field.
+    var summary: String { get }
+
+    /// Conditions outside the configuration that are not met: an interface that is not there, a process that is gone.
+    /// Empty: none. The value waits as long as there is one.
+    func unmetConditions(in world: W) -> [String]
+
+    /// Marks the objects of the world that belong to this value, so that they are not taken for leftovers.
+    func claim(in world: W)
+
+    /// Compares the value with the world.
+    func assess(in world: W) -> Assessment<W.Operation>
+}
+
+extension Value {
+    /// No others by default.
+    public var derived: [DerivedValue<W>] { [] }
+    /// None by default.
+    public var groups: [String] { [] }
+    /// None by default.
+    public func unmetConditions(in world: W) -> [String] { [] }
+    /// Nothing by default.
+    public func claim(in world: W) {}
+
+    /// Whether `other` is of the same type and equal.
+    func isSame(as other: any Value<W>) -> Bool { (other as? Self) == self }
+}
+
+/// A value with the key it is known under.
+public struct DerivedValue<W: World>: Sendable {
+    /// The key of the value.
+    public let key: Key
+    /// The value.
+    public let value: any Value<W>
+
+    /// Pairs a value with its key.
+    public init(key: Key, value: any Value<W>) {
+        self.key = key
+        self.value = value
+    }
+}
+
+/// Something that must be there before a value can be.
+public struct Dependency<W: World>: Sendable {
+    /// How a dependency is met.
+    public enum Target: Sendable {
+        /// By the value with this key.
+        case key(Key)
+        /// By the value with this key; and if nobody declares such a value, it is met.
+        case keyIfDeclared(Key)
+        /// By any value of the group that matches; and, with a key, also when nobody declares a value with that key.
+        case anyOf(group: String, unlessUndeclared: Key?, matches: @Sendable (any Value<W>) -> Bool)
+    }
+
+    /// What is shown when it is not met, such as `gw-reachable`; unique in a value.
+    public let label: String
+    /// How it is met.
+    public let target: Target
+
+    /// Makes a dependency.
+    public init(label: String, target: Target) {
+        self.label = label
+        self.target = target
+    }
+}
+
+/// How far the world is from a value, and what would close the gap.
+public struct Assessment<Operation: Sendable>: Sendable {
+    /// The outcome of a comparison.
+    public enum Verdict: Sendable {
+        /// The world is as the value says.
+        case inPlace
+        /// The value is not there; the operations make it.
+        case create
+        /// The value is there and differs; the operations change it in place.
+        case update
+        /// The value is there and can't be changed in place; the operations remove and make it.
+        case recreate
+        /// The value can't be reached now, for the reasons given; it waits.
+        case waiting([String])
+        /// The value can't be made, for the reason given; trying again may help.
+        case blocked(String)
+    }
+
+    /// The outcome.
+    public var verdict: Verdict
+    /// What to do, in order.
+    public var operations: [Operation]
+    /// What differs, for people.
+    public var differences: [Difference]
+
+    /// Makes an assessment.
+    public init(_ verdict: Verdict, operations: [Operation] = [], differences: [Difference] = []) {
+        self.verdict = verdict
+        self.operations = operations
+        self.differences = differences
+    }
+
+    /// The world is as the value says.
+    public static var inPlace: Assessment { Assessment(.inPlace) }
+}
+
+/// One attribute that is not as it should be.
+public struct Difference: Hashable, Sendable, CustomStringConvertible {
+    /// Name of the attribute, such as `mtu`.
+    public let attribute: String
+    /// What it is.
+    public let old: String
+    /// What it should be.
+    public let new: String
+
+    /// Makes a difference.
+    public init(_ attribute: String, old: String, new: String) {
+        self.attribute = attribute
+        self.old = old
+        self.new = new
+    }
+
+    /// `mtu 1500 → 1450`
+    public var description: String { "\(attribute) \(old) → \(new)" }
+}

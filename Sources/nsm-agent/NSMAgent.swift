@@ -1,0 +1,4 @@
+@main
+struct NSMAgent {
+    static func main() {}
+}

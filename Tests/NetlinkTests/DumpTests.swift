@@ -1,0 +1,162 @@
+import Foundation
+import NetworkTypes
+import Testing
+
+@testable import Netlink
+
+@Suite("dumps", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
+struct DumpTests {
+    @Test("links of every kind this kernel makes, counted by ip(8)")
+    func links() throws {
+        try Sandbox.withNamespaces(1) { made in
+            let socket = try RouteSocket(in: made[0].namespace)
+            let pair = try socket.veth("a", VethPeer(name: "b"))
+            let kinds: [(String, LinkKind, Int32?)] = [
+                ("br", .bridge(BridgeAttributes(ageingTime: 12000, forwardDelay: 800)), nil),
+                (
+                    "vx4",
+                    .vxlan(
+                        VXLANAttributes(
+                            vni: 42, remote: ip("10.9.0.2"), local: ip("10.9.0.1"), link: pair.index, port: 4789,
+                            learning: false, ttl: 64)), nil
+                ),
+                (
+                    "vx6",
+                    .vxlan(
+                        VXLANAttributes(
+                            vni: 43, remote: ip("fd09::2"), local: ip("fd09::1"), port: 4790, learning: true)),
+                    nil
+                ),
+                ("mv", .macvlan(mode: 4), pair.index), ("du", .dummy, nil), ("vr", .vrf(table: 10), nil),
+                ("vl", .vlan(VLANAttributes(id: 7)), pair.index), ("iv", .ipvlan(mode: 0), pair.index),
+            ]
+            let (errors, replies) = try socket.send(
+                kinds.map { name, kind, below in
+                    .createLink(
+                        link(0, name) {
+                            $0.kind = kind
+                            $0.link = below
+                        }, echo: true)
+                })
+            for (position, error) in errors {
+                // This kernel may lack a kind; every other error is ours.
+                #expect(error.code == EOPNOTSUPP, "\(kinds[position].0): \(error)")
+            }
+            var dumped: [String: Link] = [:]
+            for case .link(let link) in try socket.dump(.links) { dumped[link.name] = link }
+            #expect(try Set(made[0].json("link").compactMap { $0["ifname"] as? String }) == Set(dumped.keys))
+            for (position, (name, kind, below)) in kinds.enumerated() where errors[position] == nil {
+                let link = try #require(dumped[name])
+                #expect(link.link == below ?? 0)
+                #expect(matches(asked: kind, told: link.kind), "\(name): \(link.kind)")
+                guard case .link(let reply) = replies[position] else { continue }
+                #expect(reply.index == link.index && reply.kind == link.kind)
+            }
+        }
+    }
+
+    /// The kernel tells more than was asked for: every default.
+    private func matches(asked: LinkKind, told: LinkKind) -> Bool {
+        switch (asked, told) {
+        case (.bridge(let asked), .bridge(let told)):
+            asked.ageingTime == told.ageingTime && asked.forwardDelay == told.forwardDelay && told.stpState == 0
+        case (.vxlan(var asked), .vxlan(let told)):
+            {
+                asked.ttl = told.ttl; return asked == told
+            }()
+        default:
+            asked == told
+        }
+    }
+
+    @Test("route filters")
+    func routes() throws {
+        try Sandbox.withNamespaces(1) { made in
+            let socket = try RouteSocket(in: made[0].namespace)
+            for command in [
+                "link set lo up", "link add va type veth peer name vb", "link set va up", "link set vb up",
+                "addr add 10.9.0.1/24 dev va", "addr add fd09::1/64 dev va nodad",
+                "route add 10.1.0.0/16 via 10.9.0.2 proto 77", "route add 10.2.0.0/16 via 10.9.0.2 table 1000 proto 78",
+                "route add fd01::/64 via fd09::2 proto 77", "route add blackhole 10.3.0.0/16 proto 77",
+                "route add unreachable fd03::/64 proto 77",
+            ] { try made[0].ip(command) }
+            func destinations(_ what: Dump) throws -> Set<String> {
+                Set(
+                    try socket.dump(what).map {
+                        if case .route(let route) = $0 { route.destination.description } else { "?" }
+                    })
+            }
+            let ours: Set = ["10.1.0.0/16", "fd01::/64", "10.3.0.0/16", "fd03::/64"]
+            #expect(try destinations(.routes(proto: 77)) == ours)
+            #expect(try destinations(.routes(family: .v6, proto: 77)) == ["fd01::/64", "fd03::/64"])
+            #expect(try destinations(.routes(table: 1000)) == ["10.2.0.0/16"])
+            #expect(try destinations(.routes(family: .v4, table: 1000, proto: 77)) == [])
+            #expect(try destinations(.routes(table: 4711)) == [])
+            #expect(try destinations(.routes(family: .v4, table: 4711)) == [])
+            #expect(try destinations(.routes(family: .v6, table: 4711)) == [])
+            #expect(try destinations(.routes(ignoringKernel: true)) == ours.union(["10.2.0.0/16"]))
+            #expect(try destinations(.routes()).isSuperset(of: ["10.9.0.1/32", "10.9.0.0/24", "ff00::/8", "::1/128"]))
+            for case .route(let route) in try socket.dump(.routes(proto: 77)) where route.type != 1 {
+                #expect(route.nextHops.isEmpty)
+            }
+        }
+    }
+
+    @Test("dumps of thousands of objects are whole while others change them")
+    func concurrentChange() throws {
+        try Sandbox.withNamespaces(1) { made in
+            let socket = try RouteSocket(in: made[0].namespace)
+            let index = try socket.veth("a", VethPeer(name: "b")).index
+            try socket.perform(.setLink(link(index) { $0.up = true }))
+            let addresses = (0..<3000).map {
+                Address(linkIndex: index, local: prefix("10.\($0 / 250).0.\($0 % 250 + 1)/32"))
+            }
+            #expect(try socket.send(addresses.map { .addAddress($0, replace: false) }).errors.isEmpty)
+            let namespace = made[0].namespace
+            nonisolated(unsafe) var failure: (any Error)?
+            let stop = StopFlag()
+            let thread = Thread {
+                do {
+                    let other = try RouteSocket(in: namespace)
+                    let extra = Address(linkIndex: index, local: prefix("10.99.0.1/32"))
+                    while !stop.isSet {
+                        try other.perform(.addAddress(extra, replace: false))
+                        try other.perform(.deleteAddress(extra))
+                    }
+                } catch { failure = error }
+                stop.ended.signal()
+            }
+            thread.start()
+            var complete = 0
+            for _ in 0..<20 {
+                do {
+                    let count = try socket.dump(.addresses).count
+                    // 3000, the extra one, and perhaps a link-local one.
+                    #expect((3000...3002).contains(count))
+                    complete += 1
+                } catch let error as KernelError {
+                    // Interrupted ten times over: told, not hidden.
+                    #expect(error.code == EBUSY && error.isTransient)
+                }
+            }
+            stop.set()
+            stop.ended.wait()
+            #expect(failure == nil)
+            #expect(try socket.dump(.addresses).count >= 3000)
+        }
+    }
+}
+
+/// Tells a thread to end, and tells that it did.
+final class StopFlag: Sendable {
+    let ended = DispatchSemaphore(value: 0)
+    private let flag = DispatchSemaphore(value: 0)
+
+    var isSet: Bool {
+        guard flag.wait(timeout: .now()) == .success else { return false }
+        flag.signal()
+        return true
+    }
+
+    func set() { flag.signal() }
+}

@@ -1,0 +1,65 @@
+import NetworkTypes
+import Testing
+
+@Suite struct AddressTests {
+    @Test(
+        "text of addresses survives a round trip in canonical form",
+        arguments: [
+            ("10.0.0.1", "10.0.0.1"), ("0.0.0.0", "0.0.0.0"), ("255.255.255.255", "255.255.255.255"),
+            ("::", "::"), ("::1", "::1"), ("1::", "1::"), ("fd00:0:0:1::2", "fd00:0:0:1::2"),
+            ("2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"), ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"),
+            ("::ffff:1.2.3.4", "::ffff:1.2.3.4"), ("1:0:2:0:3:0:4:0", "1:0:2:0:3:0:4:0"),
+            ("fe80::a:b:c:d", "fe80::a:b:c:d"), ("::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"), ("1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"),
+            ("64:ff9b::1.2.3.4", "64:ff9b::102:304"),
+        ])
+    func canonicalText(text: String, canonical: String) throws {
+        let address = try #require(IPAddress(text))
+        #expect(address.description == canonical)
+        #expect(address.withNetworkOrderBytes { IPAddress(networkOrder: $0) } == address)
+    }
+
+    @Test(
+        "what is no address is refused",
+        arguments: [
+            "", "1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1..3.4", "1.2.3.4 ", ":", ":::", "1:2:3:4:5:6:7",
+            "1:2:3:4:5:6:7:8:9", "1::2::3", "12345::", "g::", "1:2:3:4:5:6:7:8::", "::1.2.3", "1.2.3.4::", "fe80::1%eth0", "1:",
+        ])
+    func refused(text: String) {
+        #expect(IPAddress(text) == nil)
+    }
+
+    @Test("prefixes", arguments: [("10.1.2.3/24", "10.1.2.0/24"), ("10.1.2.3", "10.1.2.3/32"), ("fd00::ffff/65", "fd00::/65"), ("::1", "::1/128"), ("1.2.3.4/0", "0.0.0.0/0")])
+    func prefixes(text: String, network: String) throws {
+        #expect(try #require(IPPrefix(text)).network.description == network)
+    }
+
+    @Test("bad prefixes are refused", arguments: ["10.0.0.1/33", "::/129", "10.0.0.1/", "10.0.0.1/01", "10.0.0.1/-1", "/24", "10.0.0.1/1/2"])
+    func badPrefixes(text: String) {
+        #expect(IPPrefix(text) == nil)
+    }
+
+    @Test("a prefix contains its own network only")
+    func contains() throws {
+        let prefix = try #require(IPPrefix("fd00:0:0:1::/64"))
+        #expect(prefix.contains(try #require(IPAddress("fd00:0:0:1:ffff::1"))))
+        #expect(!prefix.contains(try #require(IPAddress("fd00:0:0:2::1"))))
+        #expect(!prefix.contains(try #require(IPAddress("10.0.0.1"))))
+    }
+
+    @Test("MAC addresses of either case")
+    func mac() throws {
+        #expect(try #require(MACAddress("02:00:AB:cd:00:01")).description == "02:00:ab:cd:00:01")
+        #expect(MACAddress("02-00-ab-cd-00-01") == MACAddress("02:00:ab:cd:00:01"))
+        for bad in ["", "02:00:ab:cd:00", "02:00:ab:cd:00:01:02", "02:00:ab:cd:00:0g", "0200.abcd.0001", "02:00-ab:cd:00:01"] {
+            #expect(MACAddress(bad) == nil)
+        }
+    }
+
+    @Test("interface names")
+    func names() {
+        for good in ["a", "eth0.100", "123456789012345"] { #expect(InterfaceName.mistake(in: good) == nil) }
+        for bad in ["", ".", "..", "1234567890123456", "a/b", "a:b", "a b", "ä23456789012345"] {
+            #expect(InterfaceName.mistake(in: bad) != nil)
+        }
+    }
+}

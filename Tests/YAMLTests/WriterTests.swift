@@ -1,0 +1,121 @@
+import Testing
+import YAML
+
+/// A small generator with a seed, so that a failure can be repeated.
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}
+
+@Suite struct WriterTests {
+    @Test("YAML is written in readable block style")
+    func readable() {
+        let tree: Tree = [
+            "linuxConfig": [
+                "interfaces": [
+                    ["name": "veth1", "mtu": .uint(1450), "ipAddresses": ["10.0.0.1/24", "fd00::1/64"]],
+                    ["name": "on", "enabled": true, "veth": ["peerIfName": "veth1"], "none": [], "empty": .mapping([])],
+                ]
+            ],
+            "text": "a\nb",
+        ]
+        #expect(
+            YAMLWriter.write(tree) == """
+                linuxConfig:
+                  interfaces:
+                    - name: veth1
+                      mtu: 1450
+                      ipAddresses: [10.0.0.1/24, "fd00::1/64"]
+                    - name: "on"
+                      enabled: true
+                      veth:
+                        peerIfName: veth1
+                      none: []
+                      empty: {}
+                text: "a\\nb"
+
+                """)
+    }
+
+    @Test("JSON is written with its escapes")
+    func json() {
+        let tree: Tree = ["a": [.uint(1), -2, .null, .double(.infinity)], "b": "\"\\\u{1}\u{2028}é", "c": .mapping([])]
+        #expect(
+            JSONWriter.write(tree) == """
+                {
+                  "a": [
+                    1,
+                    -2,
+                    null,
+                    null
+                  ],
+                  "b": "\\"\\\\\\u0001\\u2028é",
+                  "c": {}
+                }
+
+                """)
+    }
+
+    @Test("what would not read back as text is put in quotes")
+    func quotes() {
+        for text in [
+            "", "true", "null", "~", "1", "1.5", "0x1f", "0o7", "yes", "No", "ON", "y", "12:30:45", "1_000", "-x", "a: b",
+            "a #b", "#a", "a:", " a", "a ", "[a", "a]", "{", "*a", "&a", "!a", "|", ">", "'a'", "\"a\"", "%a", "@a", "`a",
+            "2024-01-02", "<<", "=", "?", "a\tb", "a\u{85}b", "é", "\u{feff}", "0b11", "---", "...", ".5",
+        ] {
+            let out = YAMLWriter.write(.string(text))
+            #expect(out.hasPrefix("\""), "\(text)")
+            #expect(parse(out) == .string(text))
+        }
+        for text in ["veth1", "10.0.0.1", "10.0.0.1/24", "fd00::1", "/proc/1/ns/net", "a b", "a-b", "02:00:00:00:0a:01"] {
+            #expect(YAMLWriter.write(.string(text)) == text + "\n")
+        }
+    }
+
+    private static let alphabet: [Character] = [
+        "a", "Z", "0", "9", " ", ":", "-", "#", ",", "[", "]", "{", "}", "&", "*", "!", "|", ">", "'", "\"", "%", "@", "`",
+        "\n", "\t", "\r", "\0", "\u{7f}", "\u{85}", "\u{2029}", "\u{feff}", "\u{fffe}", "é", "日", "🙂", "\\", "/", ".", "~", "?", "=",
+        "_", "e", "x",
+    ]
+
+    private func random(_ generator: inout SeededGenerator, depth: Int) -> Tree {
+        switch Int.random(in: 0..<(depth > 3 ? 6 : 8), using: &generator) {
+        case 0: return .null
+        case 1: return .bool(Bool.random(using: &generator))
+        case 2: return .uint(UInt64.random(in: 0...(.max), using: &generator))
+        case 3: return .double(Double.random(in: 0.25...1e9, using: &generator))
+        case 4, 5: return .string(text(&generator))
+        case 6: return .sequence((0..<Int.random(in: 0..<5, using: &generator)).map { _ in random(&generator, depth: depth + 1) })
+        default:
+            var pairs: [(String, Tree)] = []
+            for index in 0..<Int.random(in: 0..<5, using: &generator) {
+                pairs.append(("\(text(&generator))\(index)", random(&generator, depth: depth + 1)))
+            }
+            return .mapping(pairs)
+        }
+    }
+
+    private func text(_ generator: inout SeededGenerator) -> String {
+        String(
+            (0..<Int.random(in: 0..<8, using: &generator)).map { _ in
+                Self.alphabet[Int.random(in: 0..<Self.alphabet.count, using: &generator)]
+            })
+    }
+
+    @Test("any tree reads back as it was written, from YAML and from JSON")
+    func roundTrip() {
+        var generator = SeededGenerator(state: 7)
+        for _ in 0..<3000 {
+            let tree = random(&generator, depth: 0)
+            #expect(parse(YAMLWriter.write(tree)) == tree, "\(YAMLWriter.write(tree))")
+            #expect(parse(JSONWriter.write(tree)) == tree, "\(JSONWriter.write(tree))")
+        }
+    }
+}

@@ -1,0 +1,84 @@
+# What the scripts beside this file share. Sourced, never run.
+# shellcheck shell=bash
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '==> %s\n' "$*"; }
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# in_private_namespaces COMMAND…: becomes the command, in network and mount namespaces of its own with an empty /run/netns.
+# Nothing it does to the network reaches the machine, and all of it ends with the command. Needs root, or a kernel that lets
+# users make namespaces.
+in_private_namespaces() {
+    local flags=(--net --mount --propagation private)
+    if [ "$(id -u)" != 0 ]; then
+        flags+=(--user --map-root-user)
+        unshare "${flags[@]}" true 2>/dev/null || die "needs root: the kernel does not let users make namespaces here"
+    fi
+    # shellcheck disable=SC2016
+    exec unshare "${flags[@]}" bash -euc '
+        mkdir -p /run/netns 2>/dev/null || { mount -t tmpfs tmpfs /run; mkdir /run/netns; }
+        mount -t tmpfs -o mode=755 tmpfs /run/netns
+        ip link set lo up
+        exec "$@"' - "$@"
+}
+
+# install_missing COMMAND-OR-PKGCONFIG=PACKAGE…: makes sure that each is there.
+# `ip=iproute2` asks for a command, `lib:libmnl=libmnl-dev` for a library that pkg-config knows.
+install_missing() {
+    local need packages=()
+    for need in "$@"; do
+        local what=${need%%=*} package=${need#*=}
+        case $what in
+        lib:*) pkg-config --exists "${what#lib:}" 2>/dev/null || packages+=("$package") ;;
+        *) command -v "$what" >/dev/null || packages+=("$package") ;;
+        esac
+    done
+    if [ ${#packages[@]} = 0 ]; then return; fi
+    command -v apt-get >/dev/null ||
+        die "missing here: ${packages[*]} (Debian's names). Install them with this system's package manager."
+    local sudo=()
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || die "missing: as root, run  apt-get install ${packages[*]}"
+        sudo=(sudo)
+    fi
+    say "installing ${packages[*]}"
+    "${sudo[@]}" apt-get update -q=2
+    DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -q=2 -y --no-install-recommends "${packages[@]}" \
+        </dev/null >/dev/null
+}
+
+# What a build needs. The Swift toolchain is too big to bring along unasked.
+install_build_needs() {
+    install_missing pkg-config=pkg-config cc=gcc c++=g++ git=git \
+        lib:libnl-route-3.0="libnl-route-3-dev" lib:libnl-3.0="libnl-3-dev" \
+        lib:libmnl=libmnl-dev lib:yaml-0.1=libyaml-dev
+    command -v swift >/dev/null ||
+        die "no Swift compiler: install Swift 6.1 or newer (https://www.swift.org/install/linux) and put it on PATH"
+}
+
+# swift_build FLAG…: `swift build`, one at a time for this package folder.
+swift_build() { (cd "$root" && swift build "$@"); }
+
+# Builds the release binary and sets NSM_AGENT to it, unless NSM_AGENT already names one.
+build_release() {
+    if [ -n "${NSM_AGENT:-}" ]; then
+        [ -x "$NSM_AGENT" ] || die "NSM_AGENT=$NSM_AGENT is no program"
+        NSM_AGENT=$(realpath "$NSM_AGENT")
+        export NSM_AGENT
+        return
+    fi
+    install_build_needs
+    local flags=(-c release --static-swift-stdlib --product nsm-agent)
+    if [ -x "$root/.build/release/nsm-agent" ]; then
+        say "building nsm-agent (release)"
+    else
+        say "building nsm-agent (release); the first time this takes 5 to 15 minutes"
+    fi
+    swift_build "${flags[@]}"
+    NSM_AGENT=$(swift_build "${flags[@]}" --show-bin-path)/nsm-agent
+    export NSM_AGENT
+}
