@@ -13,9 +13,9 @@ public final class Batch {
 
     /// Makes an empty batch.
     ///
-    /// - Parameter capacity: bytes to begin with; it grows as needed. A request has 40 to 300 bytes.
-    public init(capacity: Int = 16384) {
-        allocated = max(capacity, 4096)
+    /// - Parameter capacity: bytes to begin with, at least 2048; it grows as needed. A request has 40 to 300 bytes.
+    public init(capacity: Int = 4096) {
+        allocated = max(capacity, 2048)
         storage = .allocate(byteCount: allocated, alignment: 8)
     }
 

@@ -22,6 +22,8 @@ extension Link {
             case IFLA_LINK_NETNSID: linkNamespaceID = value.i32
             case IFLA_GROUP: group = value.u32
             case IFLA_OPERSTATE: operationalState = value.u8
+            // Wireless drivers send their events as messages with a name and nothing else of ours.
+            case IFLA_WIRELESS: return nil
             case IFLA_LINKINFO: kind = LinkKind(info: value)
             default: break
             }

@@ -4,6 +4,10 @@ import Glibc
 
 /// A netlink socket of libmnl with an owner: open, bound, non-blocking, close-on-exec.
 final class NetlinkChannel {
+    /// Bytes for one datagram. The kernel makes those of a dump up to 32 KiB long, others up to a few pages; below
+    /// glibc's `M_MMAP_THRESHOLD` the memory comes and goes without a system call.
+    private static let bufferSize = 64 << 10
+
     private let socket: OpaquePointer
 
     /// Opens a socket in a namespace, nil: the calling thread's, and joins the groups of a bit mask (`RTMGRP_*`).
@@ -26,6 +30,12 @@ final class NetlinkChannel {
         return socket
     }
 
+    /// Joins the groups of a bit mask and leaves all others.
+    func join(groups: UInt32) throws(KernelError) {
+        let port = pid_t(bitPattern: mnl_socket_get_portid(socket))
+        guard mnl_socket_bind(socket, groups, port) == 0 else { throw KernelError(errno: errno) }
+    }
+
     var descriptor: Int32 { mnl_socket_get_fd(socket) }
 
     /// Switches a boolean option of `SOL_NETLINK` on.
@@ -41,6 +51,15 @@ final class NetlinkChannel {
         while mnl_socket_sendto(socket, bytes.baseAddress, bytes.count) < 0 {
             guard errno == EINTR else { throw KernelError(errno: errno) }
         }
+    }
+
+    /// Lends memory for received datagrams. Sockets are many and read seldom, so none keeps its own.
+    static func withBuffer<T, Failure>(
+        _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> T
+    ) throws(Failure) -> T {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bufferSize, alignment: 8)
+        defer { buffer.deallocate() }
+        return try body(buffer)
     }
 
     /// Receives one datagram if one is queued: its length or -errno, `-EAGAIN` when none is.

@@ -14,6 +14,8 @@ extension Route {
     }
 
     /// Appends what names the route: scope, preferred source and MTU don't select.
+    ///
+    /// The kernel takes metric 0 of an IPv4 route for "any", and then removes the best of those that match.
     func writeSelector(_ writer: MessageWriter) -> MessageWriter {
         writeHeader(writer, scope: UInt8(RT_SCOPE_NOWHERE.rawValue))
         writeDestination(writer)

@@ -18,16 +18,19 @@ extension RouteSocket {
     public func transact(
         _ batch: Batch, onReply: (Int, Report) -> Void = { _, _ in }, onError: (Int, KernelError) -> Void
     ) throws(KernelError) {
-        var next = 0
-        while next < batch.count {
-            let chunk = nextChunk(of: batch, from: next, onError)
-            if let last = chunk.last, chunk.upperBound > chunk.first {
-                let base = stamp(batch, chunk.first..<chunk.upperBound, last: last)
-                try channel.send(batch.bytes(of: chunk.first..<chunk.upperBound))
-                unstamp(batch, last: last)
-                try collect(base: base, chunk, onReply, onError)
+        guard !batch.isEmpty else { return }
+        try NetlinkChannel.withBuffer { buffer throws(KernelError) in
+            var next = 0
+            while next < batch.count {
+                let chunk = nextChunk(of: batch, from: next, onError)
+                next = chunk.upperBound
+                guard let last = chunk.last else { continue }
+                let base = stamp(batch, chunk.first..<next, last: last)
+                // The batch may be sent again, divided in another way.
+                defer { batch.header(at: last).pointee.nlmsg_flags &= ~UInt16(NLM_F_ACK) }
+                try channel.send(batch.bytes(of: chunk.first..<next))
+                try collect(buffer, base: base, chunk, onReply, onError)
             }
-            next = chunk.upperBound
         }
     }
 
@@ -78,13 +81,10 @@ extension RouteSocket {
         return base
     }
 
-    private func unstamp(_ batch: Batch, last: Int) {
-        batch.header(at: last).pointee.nlmsg_flags &= ~UInt16(NLM_F_ACK)
-    }
-
     /// Reads answers up to the one to the last request.
     private func collect(
-        base: UInt32, _ chunk: Chunk, _ onReply: (Int, Report) -> Void, _ onError: (Int, KernelError) -> Void
+        _ buffer: UnsafeMutableRawBufferPointer, base: UInt32, _ chunk: Chunk, _ onReply: (Int, Report) -> Void,
+        _ onError: (Int, KernelError) -> Void
     ) throws(KernelError) {
         let count = chunk.upperBound - chunk.first
         while true {

@@ -16,8 +16,6 @@ public final class RouteSocket {
     static let answerTimeout: Int32 = 5000
 
     let channel: NetlinkChannel
-    /// Receives every answer. The kernel fills up to 32 KiB in a dump; one message alone may be longer.
-    let buffer: UnsafeMutableRawBufferPointer
     /// Shared by all sockets of the process. The reply to an echoed create goes to the namespace of the new link, where
     /// another socket of ours may have the same port number; a number of its own keeps it from being mistaken.
     private static let sequence = Atomic<UInt32>(0)
@@ -27,16 +25,19 @@ public final class RouteSocket {
     /// The calling thread moves there and back (about 20 µs): call it on a thread of one's own, see
     /// ``NetworkNamespace/run(_:)``.
     ///
-    /// - Throws: `EPERM` when the thread may not enter the namespace; `EMFILE`.
-    public init(in namespace: NetworkNamespace?) throws(KernelError) {
-        channel = try NetlinkChannel(in: namespace, groups: 0, receiveBuffer: 2 << 20)
+    /// - Throws: `EPERM` when the thread may not enter the namespace; `EMFILE`; `ENOPROTOOPT` before Linux 4.20, which
+    ///   can't filter dumps.
+    public convenience init(in namespace: NetworkNamespace?) throws(KernelError) {
+        try self.init(in: namespace, receiveBuffer: 2 << 20)
+    }
+
+    /// - Parameter receiveBuffer: bytes; the answers to one chunk have to fit.
+    init(in namespace: NetworkNamespace?, receiveBuffer: Int32) throws(KernelError) {
+        channel = try NetlinkChannel(in: namespace, groups: 0, receiveBuffer: receiveBuffer)
         try channel.enable(Int32(NETLINK_CAP_ACK))
         try channel.enable(Int32(NETLINK_EXT_ACK))
         try channel.enable(Int32(NETLINK_GET_STRICT_CHK))
-        buffer = .allocate(byteCount: 128 << 10, alignment: 8)
     }
-
-    deinit { buffer.deallocate() }
 
     /// Reserves `count` sequence numbers; the first one.
     func reserveSequence(_ count: Int = 1) -> UInt32 {
@@ -48,11 +49,13 @@ public final class RouteSocket {
         let number = reserveSequence()
         writer.header.pointee.nlmsg_seq = number
         try channel.send(UnsafeRawBufferPointer(start: writer.header, count: writer.count))
-        while true {
-            let count = try channel.receive(into: buffer, timeout: Self.answerTimeout)
-            let datagram = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            for message in MessageReader(datagram) where message.header.nlmsg_seq == number {
-                if try body(message) { return }
+        try NetlinkChannel.withBuffer { buffer throws(KernelError) in
+            while true {
+                let count = try channel.receive(into: buffer, timeout: Self.answerTimeout)
+                let datagram = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+                for message in MessageReader(datagram) where message.header.nlmsg_seq == number {
+                    if try body(message) { return }
+                }
             }
         }
     }

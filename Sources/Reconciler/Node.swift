@@ -39,6 +39,8 @@ final class Node<W: World> {
     var nextTry: Timestamp?
     /// It failed and is not tried again as it is.
     var hasGivenUp = false
+    /// It turned out impossible only as it was compared with the world.
+    var isSuspect = false
     /// It differs, which is shown and not repaired.
     var isDriftShown = false
     var repairs = RepairCount()
@@ -76,6 +78,7 @@ final class Node<W: World> {
         attempts = 0
         nextTry = nil
         hasGivenUp = false
+        isSuspect = false
         isDriftShown = false
     }
 

@@ -20,7 +20,10 @@ struct Holds<W: World> {
 struct Planner<W: World> {
     enum Verdict {
         case inPlace
+        /// It waits for what is known before it is compared.
         case waiting([String])
+        /// It waits, as its comparison says.
+        case stalled([String])
         case blocked(String)
     }
 
@@ -46,47 +49,79 @@ struct Planner<W: World> {
     mutating func planAll(_ graph: Graph<W>) {
         _ = world.takeDisturbance()
         var stuck: [Int: Verdict] = [:]
+        // Those that were impossible last time are taken to be so, until their comparison says otherwise.
+        var suspects: Set<Int> = []
+        for id in graph.order {
+            if let node = graph[id], node.isSuspect, !node.available { suspects.insert(id) }
+        }
         for _ in 0..<Self.passes {
-            let needsAnother = pass(graph, &stuck)
-            if !world.takeDisturbance(), !needsAnother { break }
+            var needsAnother = pass(graph, &stuck, &suspects)
+            if needsAnother == .fromStart {
+                // Values of a circle were planned before another one of it turned out impossible.
+                plan = Plan()
+                world.refreshAfterFailure()
+            } else if world.takeDisturbance() {
+                needsAnother = .onTop
+            }
+            if needsAnother == .no { break }
         }
     }
 
     /// A bound on what a world can make us repeat. Three are needed at most when values keep to the rules.
     private static var passes: Int { 8 }
 
-    /// Goes over all values once. Returns whether that has to be repeated.
-    private mutating func pass(_ graph: Graph<W>, _ stuck: inout [Int: Verdict]) -> Bool {
+    /// Whether all values have to be gone over once more.
+    private enum Another { case no, onTop, fromStart }
+
+    /// Goes over all values once.
+    private mutating func pass(
+        _ graph: Graph<W>, _ stuck: inout [Int: Verdict], _ suspects: inout Set<Int>
+    ) -> Another {
         startPass()
-        let prospects = Prospects(graph, world, holds, stuck: stuck)
+        let prospects = Prospects(graph, world, holds, absent: suspects.union(stuck.keys))
         world.beginPass()
         for id in graph.order where prospects.isPossible[id] { graph[id]?.value?.claim(in: world) }
         for removal in world.leftoversToRemoveFirst() { remove(removal) }
         var isThere = prospects.isPossible
-        var needsAnother = false
+        var another = Another.no
         for id in graph.order {
             guard let node = graph[id] else { continue }
             if let verdict = stuck[id] {
                 note(node, verdict)
             } else if prospects.isHeld[id], prospects.staysHeld(node, in: graph, isThere: isThere) {
-                plan.blocked.append(
-                    .init(key: node.key, summary: node.value?.summary ?? "", reasons: [node.error]))
-            } else if isThere[id], node.requirements.allSatisfy({ $0.isMet(by: { isThere[$0] }) }) {
-                switch assess(node) {
-                case nil, .inPlace: continue
-                case .some(let verdict):
+                let reason = node.error
+                plan.blocked.append(.init(key: node.key, summary: node.value?.summary ?? "", reasons: [reason]))
+            } else if suspects.contains(id), prospects.isPossibleButForSelf(node, in: graph, isThere: isThere) {
+                if let verdict = impossibility(of: node) {
                     stuck[id] = verdict
-                    isThere[id] = false
-                    needsAnother = needsAnother || prospects.hadHope(node)
+                    note(node, verdict)
+                } else {
+                    suspects.remove(id)
+                    another = .onTop
                 }
+            } else if isThere[id], node.requirements.allSatisfy({ $0.isMet(by: { isThere[$0] }) }) {
+                guard let verdict = assess(node) else { continue }
+                if case .inPlace = verdict { continue }
+                stuck[id] = verdict
+                isThere[id] = false
+                if prospects.hadHope(node) { another = .onTop }
             } else {
-                needsAnother = needsAnother || isThere[id] && prospects.hadHope(node)
+                if isThere[id], prospects.hadHope(node) { another = .onTop }
                 isThere[id] = false
                 note(node, .waiting(prospects.reasons(for: node, in: graph, isThere: isThere)))
             }
         }
         for removal in world.leftoversToRemoveLast() { remove(removal) }
-        return needsAnother || !stuck.isEmpty && reliesOnTheAbsent(graph, isThere)
+        return !stuck.isEmpty && reliesOnTheAbsent(graph, isThere) ? .fromStart : another
+    }
+
+    /// Compares a value with the world only to see whether it is still impossible.
+    private func impossibility(of node: Node<W>) -> Verdict? {
+        switch node.value?.assess(in: world).verdict {
+        case .waiting(let reasons): .stalled(reasons)
+        case .blocked(let reason): .blocked(reason)
+        case nil, .inPlace, .create, .update, .recreate: nil
+        }
     }
 
     private mutating func startPass() {
@@ -145,7 +180,7 @@ struct Planner<W: World> {
         guard value.unmetConditions(in: world).isEmpty else { return false }
         switch assess(node) {
         case nil, .inPlace: return true
-        case .waiting, .blocked: return false
+        case .waiting, .stalled, .blocked: return false
         }
     }
 
@@ -161,8 +196,8 @@ struct Planner<W: World> {
             note(node, .inPlace)
             return .inPlace
         case .waiting(let reasons):
-            note(node, .waiting(reasons))
-            return .waiting(reasons)
+            note(node, .stalled(reasons))
+            return .stalled(reasons)
         case .blocked(let reason):
             note(node, .blocked(reason))
             return .blocked(reason)
@@ -182,7 +217,7 @@ struct Planner<W: World> {
         verdicts.append((node.id, verdict))
         switch verdict {
         case .inPlace: plan.inPlace += 1
-        case .waiting(let reasons):
+        case .waiting(let reasons), .stalled(let reasons):
             plan.waiting.append(.init(key: node.key, summary: node.value?.summary ?? "", reasons: reasons))
         case .blocked(let reason):
             plan.blocked.append(.init(key: node.key, summary: node.value?.summary ?? "", reasons: [reason]))

@@ -8,8 +8,8 @@ struct Prospects<W: World> {
     private let isPossibleUnheld: [Bool]
     private let conditions: [Int: [String]]
 
-    /// - Parameter stuck: nodes that are known not to be possible now.
-    init(_ graph: Graph<W>, _ world: W, _ holds: Holds<W>, stuck: [Int: Planner<W>.Verdict]) {
+    /// - Parameter absent: nodes that are taken not to be possible now.
+    init(_ graph: Graph<W>, _ world: W, _ holds: Holds<W>, absent: Set<Int>) {
         var conditions: [Int: [String]] = [:]
         var isHeld = [Bool](repeating: false, count: graph.nodes.count)
         var isAnyAbsent = false
@@ -18,28 +18,32 @@ struct Prospects<W: World> {
                 conditions[node.id] = unmet
                 return true
             }
-            if !stuck.isEmpty, stuck[node.id] != nil { return true }
-            guard holds.contains(node) else { return false }
+            guard holds.contains(node) else { return !absent.isEmpty && absent.contains(node.id) }
             isHeld[node.id] = true
             // A value that could not be changed is still there in its old form.
             if !node.available { isAnyAbsent = true }
-            return !node.available
+            return !node.available || !absent.isEmpty && absent.contains(node.id)
         }
         isPossible = readiness.isPossible
         isPossibleUnheld =
-            isAnyAbsent
-            ? Readiness(graph) { stuck[$0.id] != nil || conditions[$0.id] != nil }.isPossible : []
+            isAnyAbsent || !absent.isEmpty ? Readiness(graph) { conditions[$0.id] != nil }.isPossible : []
         self.isHeld = isHeld
         self.conditions = conditions
     }
 
-    /// Whether a held node has all it needs, so that it is only its own failure that keeps it back. If it is not there,
-    /// nodes that need it in turn are no reason for it to wait: they wait for it.
+    /// Whether a held node has all it needs, so that it is only its own failure that keeps it back.
     func staysHeld(_ node: Node<W>, in graph: Graph<W>, isThere: [Bool]) -> Bool {
-        node.requirements.allSatisfy { requirement in
+        if node.available { return isThere[node.id] }
+        return isPossibleButForSelf(node, in: graph, isThere: isThere)
+    }
+
+    /// Whether a node that is not there has all it needs. Nodes that need it in turn are no reason for it to wait: they
+    /// wait for it.
+    func isPossibleButForSelf(_ node: Node<W>, in graph: Graph<W>, isThere: [Bool]) -> Bool {
+        if conditions[node.id] != nil { return false }
+        return node.requirements.allSatisfy { requirement in
             requirement.isMet { id in
-                if isThere[id] { return true }
-                return !node.available && isPossibleUnheld[id] && graph[id]?.component == node.component
+                isThere[id] || isPossibleUnheld[id] && graph[id]?.component == node.component
             }
         }
     }

@@ -7,6 +7,11 @@ struct FailedRemoval {
     /// nil: it is not tried again by itself.
     var nextTry: Timestamp?
 
+    mutating func makeDue() {
+        attempts = 0
+        nextTry = Timestamp(nanoseconds: 0)
+    }
+
     var state: ValueState { nextTry == nil ? .failed : .retrying }
 
     func rests(at time: Timestamp) -> Bool { nextTry.map { $0 > time } ?? true }
@@ -61,6 +66,7 @@ extension Reconciler {
             if node.attempts == 0 { failures.culprit = failures.culprit ?? node.key }
             failures.blocked.insert(id)
             node.available = false
+            node.isSuspect = true
             fail(node, reason, retriable: true, operation: .create, at: time)
             log.entries.append(
                 .init(
@@ -84,6 +90,9 @@ extension Reconciler {
             switch verdict {
             case .inPlace: settle(node, at: time)
             case .waiting(let reasons): wait(node, for: reasons, at: time)
+            case .stalled(let reasons):
+                wait(node, for: reasons, at: time)
+                node.isSuspect = true
             case .blocked: break
             }
         }

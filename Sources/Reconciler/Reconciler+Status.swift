@@ -21,17 +21,21 @@ extension Reconciler {
     public func forgetFailures() {
         isParked = false
         for case let node? in graph.nodes { node.startAfresh() }
-        for key in removals.keys { removals[key]?.nextTry = Timestamp(nanoseconds: 0) }
+        for key in removals.keys { removals[key]?.makeDue() }
     }
 
     /// The values whose key starts with `prefix`, sorted by key; and removals that failed.
     public func status(prefix: String = "") -> [ValueStatus] {
         var result: [ValueStatus] = graph.nodes.compactMap { node in
             guard let node, node.key.hasPrefix(prefix) else { return nil }
+            let removal = removals[node.key]
             return ValueStatus(
                 key: node.key, baseKey: node.base.flatMap { graph[$0]?.key }, kind: node.kind,
-                summary: node.value?.summary ?? node.summary, state: node.state, error: node.error,
-                lastOperation: node.lastOperation, details: node.details, since: node.since, nextTry: node.nextTry)
+                summary: node.value?.summary ?? node.summary, state: node.state,
+                error: node.error.isEmpty
+                    ? removal.map { "its old form can't be removed: \($0.error)" } ?? "" : node.error,
+                lastOperation: node.lastOperation, details: node.details, since: node.since,
+                nextTry: node.nextTry ?? removal?.nextTry)
         }
         for (key, removal) in removals where key.hasPrefix(prefix) && graph.ids[key] == nil {
             result.append(

@@ -81,8 +81,14 @@ public final class Reconciler<W: World> {
 
     /// Puts into the graph what the sources say of a key. Returns the number of changes.
     func settle(_ key: Key, at time: Timestamp) -> Int {
-        if let desired = sources.desired(key) { return graph.put(key, desired, at: time) ? 1 : 0 }
-        return graph.remove(key, at: time) ? 1 : 0
+        let isChanged =
+            if let desired = sources.desired(key) {
+                graph.put(key, desired, at: time)
+            } else {
+                graph.remove(key, at: time)
+            }
+        if isChanged, !removals.isEmpty { removals[key]?.makeDue() }
+        return isChanged ? 1 : 0
     }
 
     // MARK: - Making it so

@@ -6,7 +6,7 @@ struct Sources<W: World> {
         case all(source: String, old: [Key: Desired<W>])
     }
 
-    private var values: [String: [Key: Desired<W>]] = [:]
+    private(set) var values: [String: [Key: Desired<W>]] = [:]
     /// Names of the sources, the one that wins first.
     private var names: [String] = []
     private var changes: [Change] = []

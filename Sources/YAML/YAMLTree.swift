@@ -112,12 +112,12 @@ public struct YAMLTree: Sendable {
 extension YAMLTree {
     /// The elements of a sequence.
     @frozen public struct Elements: Sequence, IteratorProtocol {
-        @usableFromInline let tree: YAMLTree
+        @usableFromInline let nodes: [YAMLNode]
         @usableFromInline var cursor: Int
         @usableFromInline let end: Int
 
         @inlinable init(tree: YAMLTree, of index: Index) {
-            self.tree = tree
+            nodes = tree.nodes
             cursor = index + 1
             end = Int(tree.nodes[index].end)
         }
@@ -125,19 +125,21 @@ extension YAMLTree {
         /// The next element.
         @inlinable public mutating func next() -> Index? {
             guard cursor < end else { return nil }
-            defer { cursor = Int(tree.nodes[cursor].end) }
-            return tree.resolve(cursor)
+            let node = nodes[cursor]
+            let index = node.kind == .alias ? Int(node.start) : cursor
+            cursor = Int(node.end)
+            return index
         }
     }
 
     /// The pairs of a mapping.
     @frozen public struct Pairs: Sequence, IteratorProtocol {
-        @usableFromInline let tree: YAMLTree
+        @usableFromInline let nodes: [YAMLNode]
         @usableFromInline var cursor: Int
         @usableFromInline let end: Int
 
         @inlinable init(tree: YAMLTree, of index: Index) {
-            self.tree = tree
+            nodes = tree.nodes
             cursor = index + 1
             end = Int(tree.nodes[index].end)
         }
@@ -146,8 +148,9 @@ extension YAMLTree {
         @inlinable public mutating func next() -> (key: Index, value: Index)? {
             while cursor < end {
                 let key = cursor
-                cursor = Int(tree.nodes[key + 1].end)
-                if tree.nodes[key].kind != .merge { return (key, tree.resolve(key + 1)) }
+                let value = nodes[key + 1]
+                cursor = Int(value.end)
+                if nodes[key].kind != .merge { return (key, value.kind == .alias ? Int(value.start) : key + 1) }
             }
             return nil
         }

@@ -49,27 +49,67 @@ import Testing
         arguments: [
             Case("[a]", "10: linux.interfaces.interface: must be a mapping of fields to values"),
             Case("{name: [a]}", "17: linux.interfaces.interface: name must be a text, not a list"),
-            Case("{name: true}", "17: linux.interfaces.interface 'true': name 'true' reads as a truth value; put it in quotes if it is meant as text"),
-            Case("{name: 0x1f}", "17: linux.interfaces.interface '0x1f': name '0x1f' reads as a number; put it in quotes if it is meant as text"),
-            Case("{name: 010}", "17: linux.interfaces.interface '010': name '010' reads as a number; put it in quotes if it is meant as text"),
-            Case("{name: 1.5}", "17: linux.interfaces.interface '1.5': name '1.5' reads as a number; put it in quotes if it is meant as text"),
-            Case("{name: a, type: 77}", "26: linux.interfaces.interface 'a': type '77' is not one of UNDEFINED (0), VETH (1), TAP_TO_VPP (2), LOOPBACK (3), EXISTING (4), VRF_DEVICE (5), DUMMY (6), TAP (100), BRIDGE (101), VLAN (102), VXLAN (103), MACVLAN (104), IPVLAN (105)"),
+            Case(
+                "{name: true}",
+                "17: linux.interfaces.interface 'true': name 'true' reads as a truth value; put it in quotes if it is meant as text"
+            ),
+            Case(
+                "{name: 0x1f}",
+                "17: linux.interfaces.interface '0x1f': name '0x1f' reads as a number; put it in quotes if it is meant as text"
+            ),
+            Case(
+                "{name: 010}",
+                "17: linux.interfaces.interface '010': name '010' reads as a number; put it in quotes if it is meant as text"
+            ),
+            Case(
+                "{name: 1.5}",
+                "17: linux.interfaces.interface '1.5': name '1.5' reads as a number; put it in quotes if it is meant as text"
+            ),
+            Case(
+                "{name: a, type: 77}",
+                "26: linux.interfaces.interface 'a': type '77' is not one of UNDEFINED (0), VETH (1), TAP_TO_VPP (2), LOOPBACK (3), EXISTING (4), VRF_DEVICE (5), DUMMY (6), TAP (100), BRIDGE (101), VLAN (102), VXLAN (103), MACVLAN (104), IPVLAN (105)"
+            ),
             Case("{name: a, mtu: -1}", "25: linux.interfaces.interface 'a': mtu '-1' is out of range (0–65575)"),
-            Case("{name: a, mtu: 1.5}", "25: linux.interfaces.interface 'a': mtu '1.5' is not a whole number (0–65575)"),
-            Case("{name: a, mtu: big}", "25: linux.interfaces.interface 'a': mtu 'big' is not a whole number (0–65575)"),
-            Case("{name: a, enabled: 'true'}", "29: linux.interfaces.interface 'a': enabled 'true' is not true or false"),
+            Case(
+                "{name: a, mtu: 1.5}", "25: linux.interfaces.interface 'a': mtu '1.5' is not a whole number (0–65575)"),
+            Case(
+                "{name: a, mtu: big}", "25: linux.interfaces.interface 'a': mtu 'big' is not a whole number (0–65575)"),
+            Case(
+                "{name: a, enabled: 'true'}", "29: linux.interfaces.interface 'a': enabled 'true' is not true or false"),
             Case("{name: a, ipAddresses: 10.0.0.1}", "33: linux.interfaces.interface 'a': ip_addresses must be a list"),
             Case("{name: a, ipAddresses: [~]}", "34: linux.interfaces.interface 'a': ip_addresses[0] is empty"),
             Case("{name: a, ipAddresses: ['']}", "34: linux.interfaces.interface 'a': ip_addresses[0] '' is empty"),
-            Case("{name: a, sysctls: [1]}", "29: linux.interfaces.interface 'a': sysctls must be a mapping of names to values"),
-            Case("{name: a, sysctls: {rp_filter: true}}", "41: linux.interfaces.interface 'a': sysctls['rp_filter'] 'true' reads as a truth value; put it in quotes if it is meant as text"),
-            Case("{name: a, veth: {peerIfName: b}, dummy: {}}", "43: unknown field 'dummy' in Interface; its fields: nsm-agent explain linux.interfaces.interface"),
-            Case("{name: a, veth: {peerIfName: b}, vrf_dev: {}}", "43: linux.interfaces.interface 'a': has both 'veth' and 'vrf_dev'; only one of them can be set"),
-            Case("{name: a, hostIfName: b, host_if_name: c}", "35: linux.interfaces.interface 'a': has both 'hostIfName' and 'host_if_name', which are one field"),
-            Case("{name: a, veth: {peer: b}}", "27: unknown field 'peer' in VethLink; it has peerIfName, rxChecksumOffloading, txChecksumOffloading"),
-            Case("{name: a, vxlan: {remote: 10.0.0.0/8}}", "36: linux.interfaces.interface 'a': vxlan.remote '10.0.0.0/8' is an address with a prefix length; write 10.0.0.0 alone"),
-            Case("{name: a, vxlan: {remote: 'alloc:net'}}", "36: linux.interfaces.interface 'a': vxlan.remote 'alloc:net' refers to an allocation, which is not possible here"),
-            Case("{name: \"a\\nb\", type: x}", "31: linux.interfaces.interface 'a\\u{a}b': type 'x' is not one of UNDEFINED, VETH, TAP_TO_VPP, LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN"),
+            Case(
+                "{name: a, sysctls: [1]}",
+                "29: linux.interfaces.interface 'a': sysctls must be a mapping of names to values"),
+            Case(
+                "{name: a, sysctls: {rp_filter: true}}",
+                "41: linux.interfaces.interface 'a': sysctls['rp_filter'] 'true' reads as a truth value; put it in quotes if it is meant as text"
+            ),
+            Case(
+                "{name: a, veth: {peerIfName: b}, dummy: {}}",
+                "43: unknown field 'dummy' in Interface; its fields: nsm-agent explain linux.interfaces.interface"),
+            Case(
+                "{name: a, veth: {peerIfName: b}, vrf_dev: {}}",
+                "43: linux.interfaces.interface 'a': has both 'veth' and 'vrf_dev'; only one of them can be set"),
+            Case(
+                "{name: a, hostIfName: b, host_if_name: c}",
+                "35: linux.interfaces.interface 'a': has both 'hostIfName' and 'host_if_name', which are one field"),
+            Case(
+                "{name: a, veth: {peer: b}}",
+                "27: unknown field 'peer' in VethLink; it has peerIfName, rxChecksumOffloading, txChecksumOffloading"),
+            Case(
+                "{name: a, vxlan: {remote: 10.0.0.0/8}}",
+                "36: linux.interfaces.interface 'a': vxlan.remote '10.0.0.0/8' is an address with a prefix length; write 10.0.0.0 alone"
+            ),
+            Case(
+                "{name: a, vxlan: {remote: 'alloc:net'}}",
+                "36: linux.interfaces.interface 'a': vxlan.remote 'alloc:net' refers to an allocation, which is not possible here"
+            ),
+            Case(
+                "{name: \"a\\nb\", type: x}",
+                "31: linux.interfaces.interface 'a\\u{a}b': type 'x' is not one of UNDEFINED, VETH, TAP_TO_VPP, LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN"
+            ),
         ])
     func fieldTypes(test: Case) {
         let found = mistakes("linuxConfig:\n  interfaces:\n    -    \(test.value)\n")

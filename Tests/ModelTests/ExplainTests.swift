@@ -16,13 +16,22 @@ import Testing
         arguments: [
             ("linux.interfaces.interface", "    A network interface: one the agent creates, or one it adopts."),
             ("linux.interfaces.interface", "  hostIfName, host_if_name  <text>"),
-            ("linux.interfaces.interface", "  Only one of the group 'link' can be set: veth, tap, vrfDev, tuntap, bridge"),
+            (
+                "linux.interfaces.interface",
+                "  Only one of the group 'link' can be set: veth, tap, vrfDev, tuntap, bridge"
+            ),
             ("linuxConfig.interfaces", "    in files  linuxConfig.interfaces"),
-            ("linux.interfaces.interface.veth.peerIfName", "linux.interfaces.interface.veth.peerIfName  <text>\n    Logical name of the other end.\n"),
-            ("linuxConfig.interfaces.mtu", "    range    0–65575\n"), ("linux.interfaces.interface.type", "  TAP (100)\n      A persistent TAP or TUN device"),
+            (
+                "linux.interfaces.interface.veth.peerIfName",
+                "linux.interfaces.interface.veth.peerIfName  <text>\n    Logical name of the other end.\n"
+            ),
+            ("linuxConfig.interfaces.mtu", "    range    0–65575\n"),
+            ("linux.interfaces.interface.type", "  TAP (100)\n      A persistent TAP or TUN device"),
             ("linux.l3.route.gw_addr", "an IP address, or a reference alloc:NETWORK[/INTERFACE][/GW]"),
-            ("linux.l3.route.nextHops", "  weight  <number 0–256>"), ("linuxConfig.arp_entries.proxy", "    default  false\n"),
-            ("VxlanLink", "  vni  <number 0–16777215>"), ("VxlanLink.group", "needs a parent"), ("linuxConfig", "  RuleChain  (linux.iptables.rulechain)"),
+            ("linux.l3.route.nextHops", "  weight  <number 0–256>"),
+            ("linuxConfig.arp_entries.proxy", "    default  false\n"),
+            ("VxlanLink", "  vni  <number 0–16777215>"), ("VxlanLink.group", "needs a parent"),
+            ("linuxConfig", "  RuleChain  (linux.iptables.rulechain)"),
             ("ligato.linux.l3.NextHop", "One of several next hops."),
         ])
     func paths(path: String, part: String) throws {
@@ -33,7 +42,10 @@ import Testing
     @Test(
         "a path that leads nowhere says what is near",
         arguments: [
-            ("linux.interfaces.interfaces", "there is no model or message 'linux.interfaces.interfaces'; did you mean 'linux.interfaces.interface'?"),
+            (
+                "linux.interfaces.interfaces",
+                "there is no model or message 'linux.interfaces.interfaces'; did you mean 'linux.interfaces.interface'?"
+            ),
             ("linux.l3.route.metrics", "unknown field 'metrics' in Route; did you mean 'metric'?"),
             ("linux.l3.route.metric.x", "linux.l3.route.metric has no fields"),
             ("zzz", "there is no model or message 'zzz'; 'explain' alone lists them"),
@@ -58,7 +70,8 @@ import Testing
         #expect(interface["properties"]?["enabled"]?["description"] == "Administrative state: true is up.")
         let config = try #require(schema["$defs"]?["Config"]?["properties"])
         #expect(config["linuxConfig"]?["properties"]?["arp_entries"] != nil)
-        #expect(config["linux_config"] != nil && config["cnfConfig"]?["properties"]?["NetworkServiceClient_list"] != nil)
+        #expect(
+            config["linux_config"] != nil && config["cnfConfig"]?["properties"]?["NetworkServiceClient_list"] != nil)
         // Every reference leads somewhere.
         let text = JSONWriter.write(schema)
         for part in text.split(separator: "\"$ref\": \"#/$defs/").dropFirst() {

@@ -5,8 +5,10 @@ import Testing
 /// Damages good files in every way that is cheap, and expects an answer each time.
 @Suite struct FuzzTests {
     private static let pieces = [
-        "\n", " ", "  ", "\t", ":", ": ", "- ", "[", "]", "{", "}", ",", "'", "\"", "&a ", "*a", "<<: *a", "|", ">", "#", "!!str ",
-        "---\n", "...\n", "null", "~", "4294967296", "-1", "1e400", "0x", "alloc:", "alloc:n/GW", "/", "/99", "::", "true", "é",
+        "\n", " ", "  ", "\t", ":", ": ", "- ", "[", "]", "{", "}", ",", "'", "\"", "&a ", "*a", "<<: *a", "|", ">",
+        "#", "!!str ",
+        "---\n", "...\n", "null", "~", "4294967296", "-1", "1e400", "0x", "alloc:", "alloc:n/GW", "/", "/99", "::",
+        "true", "é",
         "\u{0}", "\u{feff}", "\\u0000", "%YAML 1.1\n", "? ", "name: ", "type: 7", "veth: {}", "[[[[[[[[", "&b [*b]",
     ].map { Array($0.utf8) }
 
@@ -69,6 +71,11 @@ import Testing
             String(repeating: "{a: ", count: 50_000), String(repeating: "&a ", count: 10_000),
             "linuxConfig: {interfaces: [" + String(repeating: "{}, ", count: 20_000) + "]}",
             "linuxConfig: {interfaces: [&x {name: a, type: DUMMY}" + String(repeating: ", *x", count: 20_000) + "]}",
+            interfaces(
+                (0..<5000).map { "{name: a\($0), type: VETH, veth: {peerIfName: b\($0)}}" }.joined(
+                    separator: "\n    - ")),
+            interfaces(
+                (0..<5000).map { "{name: a\($0), type: DUMMY, sysctls: {x\($0): 1}}" }.joined(separator: "\n    - ")),
             "x: \"" + String(repeating: "a", count: 1_000_000) + "\"",
         ]
         for text in texts { #expect(!load(text).isValid) }

@@ -15,7 +15,10 @@ import Testing
                 "config/netalloc/v1/ip/network/net1/interface/tap0", "config/cnf/nsm/v1/client/c1",
                 "config/cnf/nsm/v1/endpoint/cnf-nat-example",
             ])
-        #expect(config.warnings.map(\.description) == ["\(corpus("upstream.yaml")):35:1: 'vppConfig' is skipped: there is no VPP here"])
+        #expect(
+            config.warnings.map(\.description) == [
+                "\(corpus("upstream.yaml")):35:1: 'vppConfig' is skipped: there is no VPP here"
+            ])
     }
 
     @Test("our own kinds and fields have keys of their own")
@@ -64,7 +67,9 @@ import Testing
             #expect(keys == [0: plain, 5: "\(plain)/metric/5", 7: "\(plain)/metric/7"])
         }
         // The kernel gives an IPv6 route without a metric 1024.
-        let same = linux("routes", "{dstNetwork: '::/0', outgoingInterface: e}", "{dstNetwork: '::/0', outgoingInterface: e, metric: 1024}")
+        let same = linux(
+            "routes", "{dstNetwork: '::/0', outgoingInterface: e}",
+            "{dstNetwork: '::/0', outgoingInterface: e, metric: 1024}")
         #expect(mistakes(same) == ["f.yaml:4:7: linux.l3.route '::/0/e': is declared twice; first at f.yaml:3:7"])
     }
 }

@@ -40,7 +40,8 @@ final class TemporaryFolder {
 
 /// A file of the committed corpus.
 func corpus(_ name: String) -> String {
-    #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/Corpus/\(name)"
+    #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        + "/Corpus/\(name)"
 }
 
 @Suite struct LoaderTests {
@@ -77,7 +78,9 @@ func corpus(_ name: String) -> String {
         let folder = try TemporaryFolder()
         defer { folder.remove() }
         try folder.write("b.yaml", "linuxConfg: {}\n")
-        try folder.write("a.yaml", "linuxConfig:\n  route: []\n---\n[1]\n---\nlinuxConfig: 3\n---\nlinuxConfig: {routes: {}}\n---\nx: [\n")
+        try folder.write(
+            "a.yaml",
+            "linuxConfig:\n  route: []\n---\n[1]\n---\nlinuxConfig: 3\n---\nlinuxConfig: {routes: {}}\n---\nx: [\n")
         let found = ConfigLoader.load(paths: [folder.path], label: "default").mistakes
         #expect(
             found.map { String($0.description.dropFirst(folder.path.count + 1)) } == [
@@ -89,7 +92,9 @@ func corpus(_ name: String) -> String {
             ])
     }
 
-    @Test("an empty text is an empty configuration", arguments: ["", "---\n", "# nothing\n", "linuxConfig:\n", "linuxConfig: {interfaces: }\n"])
+    @Test(
+        "an empty text is an empty configuration",
+        arguments: ["", "---\n", "# nothing\n", "linuxConfig:\n", "linuxConfig: {interfaces: }\n"])
     func empty(text: String) {
         let config = load(text)
         #expect(config.isValid && config.items.isEmpty && config.warnings.isEmpty)
@@ -110,7 +115,10 @@ func corpus(_ name: String) -> String {
     func resource() {
         let config = ConfigLoader.load(paths: [corpus("cnf.yaml")], label: "default")
         #expect(config.mistakes.map(\.description) == [])
-        #expect(config.items.map(\.key) == ["config/linux/l3/v2/route/80.80.80.0/24/tap0", "config/cnf/nsm/v1/client/access"])
+        #expect(
+            config.items.map(\.key) == [
+                "config/linux/l3/v2/route/80.80.80.0/24/tap0", "config/cnf/nsm/v1/client/access",
+            ])
         #expect(config.warnings.map(\.text) == ["item vpp.interfaces.interface is skipped: there is no VPP here"])
         #expect(config.items.first?.position.description == "\(corpus("cnf.yaml")):11:9")
         let other = ConfigLoader.load(paths: [corpus("cnf.yaml")], label: "other")
@@ -118,45 +126,46 @@ func corpus(_ name: String) -> String {
         #expect(other.mistakes.map(\.line) == [30])
     }
 
+    private static let wrongResource = """
+        apiVersion: pantheon.tech/v1
+        kind: CNFConfiguration
+        spec:
+          microservice: default
+          configItem: []
+          configItems:
+            - module: linux.l3
+              type: route
+              data: |
+                  # a comment
+                  outgoing_interface: tap0
+                  dst_network: 80.80.80.0/99
+            - module: linux.l3
+              type: rout
+              data: ''
+            - module: linux.l3
+              type: arp
+              version: v1
+              data: ''
+            - {module: linux.l3, type: arp, data: "interface: e\\nipadress: 3"}
+            - {module: linux.l3, type: arp, data: {interface: e}}
+            - {module: linux.l3, type: arp}
+            - module: linux.l3
+              type: arp
+              data: |
+                a: [
+            - {module: linux.l3, type: arp, data: ""}
+        ---
+        apiVersion: pantheon.tech/v2
+        kind: CNFConfiguration
+        ---
+        apiVersion: apps/v1
+        kind: Deployment
+
+        """
+
     @Test("mistakes in data are at their place in the file")
     func positions() {
-        let text = """
-            apiVersion: pantheon.tech/v1
-            kind: CNFConfiguration
-            spec:
-              microservice: default
-              configItem: []
-              configItems:
-                - module: linux.l3
-                  type: route
-                  data: |
-                      # a comment
-                      outgoing_interface: tap0
-                      dst_network: 80.80.80.0/99
-                - module: linux.l3
-                  type: rout
-                  data: ''
-                - module: linux.l3
-                  type: arp
-                  version: v1
-                  data: ''
-                - {module: linux.l3, type: arp, data: "interface: e\\nipadress: 3"}
-                - {module: linux.l3, type: arp, data: {interface: e}}
-                - {module: linux.l3, type: arp}
-                - module: linux.l3
-                  type: arp
-                  data: |
-                    a: [
-                - {module: linux.l3, type: arp, data: ""}
-            ---
-            apiVersion: pantheon.tech/v2
-            kind: CNFConfiguration
-            ---
-            apiVersion: apps/v1
-            kind: Deployment
-
-            """
-        let config = load(text)
+        let config = load(Self.wrongResource)
         #expect(
             config.mistakes.map(\.description) == [
                 "f.yaml:5:3: unknown field 'configItem' in spec; did you mean 'configItems'?",
@@ -169,7 +178,8 @@ func corpus(_ name: String) -> String {
                 "f.yaml:27:43: data must hold one linux.l3.arp",
                 "f.yaml:29:13: apiVersion 'pantheon.tech/v2' must be 'pantheon.tech/v1'",
             ])
-        #expect(config.warnings.map(\.description) == ["f.yaml:32:1: Deployment is skipped: only CNFConfiguration is read"])
+        #expect(
+            config.warnings.map(\.description) == ["f.yaml:32:1: Deployment is skipped: only CNFConfiguration is read"])
     }
 
     @Test("a Kubernetes list holds several resources")
@@ -178,10 +188,24 @@ func corpus(_ name: String) -> String {
         func resource(_ name: String) -> String {
             "{apiVersion: pantheon.tech/v1, kind: CNFConfiguration, spec: {microservice: default, configItems: [\(item.replacing("NAME", with: name))]}}"
         }
-        let config = load("apiVersion: v1\nkind: List\nitems:\n  - \(resource("a"))\n  - \(resource("b"))\n  - \(resource("a"))\n")
+        let config = load(
+            "apiVersion: v1\nkind: List\nitems:\n  - \(resource("a"))\n  - \(resource("b"))\n  - \(resource("a"))\n")
         #expect(config.items.map(\.value.name) == ["a", "b", "a"])
         #expect(config.mistakes.count == 1)
         #expect(config.mistakes.first?.text == "nsmagent.linux.namespace 'a': is declared twice; first at f.yaml:4:152")
         #expect(mistakes("apiVersion: v1\nkind: List\n") == ["f.yaml:1:1: List has no list 'items'"])
+    }
+}
+
+@Suite struct FollowUpTests {
+    @Test("one mistake is not reported a second time by what depends on it")
+    func noFollowUps() {
+        let half = "{name: b, type: VETH, veth: {peerIfName: a}}"
+        for broken in [
+            "{name: a, type: VETH, veth: {peerIfName: b}, mtu: x}", "{name: a, veth: {peerIfName: b}}",
+            "{name: a, type: VETH, veth: {peerIfName: b}}\n  rotes: []", "{name: c, type: DUMMY}\n---\n[",
+        ] {
+            #expect(mistakes(interfaces(half, broken)).count == 1, "\(broken)")
+        }
     }
 }

@@ -11,52 +11,135 @@ import Testing
     @Test(
         "routes",
         arguments: [
-            list("routes", "{outgoingInterface: e}", "3:7: linux.l3.route 'e': dst_network is missing; 0.0.0.0/0 and ::/0 are the default routes"),
-            list("routes", "{dstNetwork: 10.0.0.0/8}", "3:7: linux.l3.route '10.0.0.0/8': outgoing_interface is missing; name the interface the packets leave by"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 10.0.0.1/24}", "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr '10.0.0.1/24' is an address with a prefix length; write 10.0.0.1 alone"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 'fd00::1'}", "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr 'fd00::1' is IPv6, but the destination is IPv4"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 224.0.0.1}", "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr '224.0.0.1' is a multicast address"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 10.0.0.1, scope: LINK}", "3:79: linux.l3.route '10.0.0.0/8/e': scope 'LINK' is not possible with a gateway: the destination is not on the link"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 'alloc:n/e'}", "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr 'alloc:n/e' must end in /GW here"),
+            list(
+                "routes", "{outgoingInterface: e}",
+                "3:7: linux.l3.route 'e': dst_network is missing; 0.0.0.0/0 and ::/0 are the default routes"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8}",
+                "3:7: linux.l3.route '10.0.0.0/8': outgoing_interface is missing; name the interface the packets leave by"
+            ),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 10.0.0.1/24}",
+                "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr '10.0.0.1/24' is an address with a prefix length; write 10.0.0.1 alone"
+            ),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 'fd00::1'}",
+                "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr 'fd00::1' is IPv6, but the destination is IPv4"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 224.0.0.1}",
+                "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr '224.0.0.1' is a multicast address"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 10.0.0.1, scope: LINK}",
+                "3:79: linux.l3.route '10.0.0.0/8/e': scope 'LINK' is not possible with a gateway: the destination is not on the link"
+            ),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 'alloc:n/e'}",
+                "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr 'alloc:n/e' must end in /GW here"),
             list("routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 'alloc:n/GW'}"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, onlink: true}", "3:62: linux.l3.route '10.0.0.0/8/e': onlink is about a gateway; there is none"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, srcAddr: 'fd00::1'}", "3:63: linux.l3.route '10.0.0.0/8/e': src_addr 'fd00::1' is not of the same family as 10.0.0.0/8"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, srcAddr: 224.0.0.1}", "3:63: linux.l3.route '10.0.0.0/8/e': src_addr '224.0.0.1' can't be the source of a packet"),
-            list("routes", "{dstNetwork: '::/0', outgoingInterface: e, mtu: 1000}", "3:55: linux.l3.route '::/0/e': mtu '1000' is below the smallest MTU (1280)"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, type: BLACKHOLE, outgoingInterface: e, gwAddr: 10.0.0.1, nextHops: [{outgoingInterface: e}]}", "3:68: linux.l3.route '10.0.0.0/8/e': outgoing_interface 'e' does not belong to a BLACKHOLE route", "3:79: linux.l3.route '10.0.0.0/8/e': gw_addr '10.0.0.1' does not belong to a BLACKHOLE route", "3:99: linux.l3.route '10.0.0.0/8/e': next_hops do not belong to a BLACKHOLE route"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, nextHops: [{outgoingInterface: e}]}", "3:64: linux.l3.route '10.0.0.0/8/e': next_hops can't be set together with outgoing_interface or gw_addr"),
-            list("routes", "{dstNetwork: 10.0.0.0/8, nextHops: [{gwAddr: 'fd00::1'}, {outgoingInterface: e, onlink: true}]}", "3:43: linux.l3.route '10.0.0.0/8/ecmp': next_hops[0].outgoing_interface is missing; name the interface the packets leave by", "3:52: linux.l3.route '10.0.0.0/8/ecmp': next_hops[0].gw_addr 'fd00::1' is IPv6, but the destination is IPv4", "3:95: linux.l3.route '10.0.0.0/8/ecmp': next_hops[1].onlink is about a gateway; there is none"),
-            list("routes", "{dstNetwork: 10.0.0.0/33, outgoingInterface: e}", "3:20: linux.l3.route '10.0.0.0/33/e': dst_network '10.0.0.0/33' is not an IP prefix (length 0–32)"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, onlink: true}",
+                "3:62: linux.l3.route '10.0.0.0/8/e': onlink is about a gateway; there is none"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, srcAddr: 'fd00::1'}",
+                "3:63: linux.l3.route '10.0.0.0/8/e': src_addr 'fd00::1' is not of the same family as 10.0.0.0/8"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, srcAddr: 224.0.0.1}",
+                "3:63: linux.l3.route '10.0.0.0/8/e': src_addr '224.0.0.1' can't be the source of a packet"),
+            list(
+                "routes", "{dstNetwork: '::/0', outgoingInterface: e, mtu: 1000}",
+                "3:55: linux.l3.route '::/0/e': mtu '1000' is below the smallest MTU (1280)"),
+            list(
+                "routes",
+                "{dstNetwork: 10.0.0.0/8, type: BLACKHOLE, outgoingInterface: e, gwAddr: 10.0.0.1, nextHops: [{outgoingInterface: e}]}",
+                "3:68: linux.l3.route '10.0.0.0/8/e': outgoing_interface 'e' does not belong to a BLACKHOLE route",
+                "3:79: linux.l3.route '10.0.0.0/8/e': gw_addr '10.0.0.1' does not belong to a BLACKHOLE route",
+                "3:99: linux.l3.route '10.0.0.0/8/e': next_hops do not belong to a BLACKHOLE route"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, nextHops: [{outgoingInterface: e}]}",
+                "3:64: linux.l3.route '10.0.0.0/8/e': next_hops can't be set together with outgoing_interface or gw_addr"
+            ),
+            list(
+                "routes",
+                "{dstNetwork: 10.0.0.0/8, nextHops: [{gwAddr: 'fd00::1'}, {outgoingInterface: e, onlink: true}]}",
+                "3:43: linux.l3.route '10.0.0.0/8/ecmp': next_hops[0].outgoing_interface is missing; name the interface the packets leave by",
+                "3:52: linux.l3.route '10.0.0.0/8/ecmp': next_hops[0].gw_addr 'fd00::1' is IPv6, but the destination is IPv4",
+                "3:95: linux.l3.route '10.0.0.0/8/ecmp': next_hops[1].onlink is about a gateway; there is none"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/33, outgoingInterface: e}",
+                "3:20: linux.l3.route '10.0.0.0/33/e': dst_network '10.0.0.0/33' is not an IP prefix (length 0–32)"),
         ] as [CheckCase])
     func routes(test: CheckCase) { check(test) }
 
     @Test(
         "rules, neighbours, namespaces, chains",
         arguments: [
-            list("rules", "{name: r}", "3:7: nsmagent.linux.rule 'r': priority is missing; rules are tried in the order of this number", "3:7: nsmagent.linux.rule 'r': table is missing; a LOOKUP rule needs the table to look in"),
-            list("rules", "{name: r, priority: 1, table: 5, from: 10.0.0.0/8, to: 'fd00::/8'}", "3:62: nsmagent.linux.rule 'r': to 'fd00::/8' is IPv6, but from is IPv4"),
-            list("rules", "{name: r, priority: 1, table: 5, from: 10.0.0.0/8, family: IPV6}", "3:66: nsmagent.linux.rule 'r': family 'IPV6' does not fit 10.0.0.0/8, which is IPv4"),
-            list("rules", "{name: r, priority: 1, table: 5, action: PROHIBIT}", "3:37: nsmagent.linux.rule 'r': table '5' belongs to action LOOKUP only"),
-            list("rules", "{name: r, priority: 1, table: 5, iif: a/b}", "3:45: nsmagent.linux.rule 'r': iif 'a/b' holds '/', ':', a space or a control character"),
-            list("arpEntries", "{interface: e}", "3:7: linux.l3.arp 'e': hw_address is missing", "3:7: linux.l3.arp 'e': ip_address is missing"),
-            list("arpEntries", "{ipAddress: 10.0.0.1/8, hwAddress: '02:00:00:00:00:01'}", "3:19: linux.l3.arp '10.0.0.1/8': ip_address '10.0.0.1/8' is an address with a prefix length; write 10.0.0.1 alone"),
-            list("arpEntries", "{ipAddress: 10.0.0.1, hwAddress: '02:00:00:00:00:01'}", "3:7: linux.l3.arp '10.0.0.1': interface is missing; give it the name of an interface"),
-            list("arpEntries", "{interface: e, ipAddress: 224.0.0.1, hwAddress: 'x'}", "3:33: linux.l3.arp 'e/224.0.0.1': ip_address '224.0.0.1' can't be the address of a neighbour", "3:55: linux.l3.arp 'e/224.0.0.1': hw_address 'x' is not a MAC address, such as 02:00:00:00:00:01"),
-            list("arpEntries", "{interface: e, ipAddress: 10.0.0.1, proxy: true, hwAddress: '02:00:00:00:00:01'}", "3:67: linux.l3.arp 'e/10.0.0.1': hw_address '02:00:00:00:00:01' does not belong to a proxy entry: the agent's host answers"),
-            list("namespaces", "{name: a/b}", "3:14: nsmagent.linux.namespace 'a/b': name 'a/b' holds a '/'; for a path use type FD"),
+            list(
+                "rules", "{name: r}",
+                "3:7: nsmagent.linux.rule 'r': priority is missing; rules are tried in the order of this number",
+                "3:7: nsmagent.linux.rule 'r': table is missing; a LOOKUP rule needs the table to look in"),
+            list(
+                "rules", "{name: r, priority: 1, table: 5, from: 10.0.0.0/8, to: 'fd00::/8'}",
+                "3:62: nsmagent.linux.rule 'r': to 'fd00::/8' is IPv6, but from is IPv4"),
+            list(
+                "rules", "{name: r, priority: 1, table: 5, from: 10.0.0.0/8, family: IPV6}",
+                "3:66: nsmagent.linux.rule 'r': family 'IPV6' does not fit 10.0.0.0/8, which is IPv4"),
+            list(
+                "rules", "{name: r, priority: 1, table: 5, action: PROHIBIT}",
+                "3:37: nsmagent.linux.rule 'r': table '5' belongs to action LOOKUP only"),
+            list(
+                "rules", "{name: r, priority: 1, table: 5, iif: a/b}",
+                "3:45: nsmagent.linux.rule 'r': iif 'a/b' holds '/', ':', a space or a control character"),
+            list(
+                "arpEntries", "{interface: e}", "3:7: linux.l3.arp 'e': hw_address is missing",
+                "3:7: linux.l3.arp 'e': ip_address is missing"),
+            list(
+                "arpEntries", "{ipAddress: 10.0.0.1/8, hwAddress: '02:00:00:00:00:01'}",
+                "3:19: linux.l3.arp '10.0.0.1/8': ip_address '10.0.0.1/8' is an address with a prefix length; write 10.0.0.1 alone"
+            ),
+            list(
+                "arpEntries", "{ipAddress: 10.0.0.1, hwAddress: '02:00:00:00:00:01'}",
+                "3:7: linux.l3.arp '10.0.0.1': interface is missing; give it the name of an interface"),
+            list(
+                "arpEntries", "{interface: e, ipAddress: 224.0.0.1, hwAddress: 'x'}",
+                "3:33: linux.l3.arp 'e/224.0.0.1': ip_address '224.0.0.1' can't be the address of a neighbour",
+                "3:55: linux.l3.arp 'e/224.0.0.1': hw_address 'x' is not a MAC address, such as 02:00:00:00:00:01"),
+            list(
+                "arpEntries", "{interface: e, ipAddress: 10.0.0.1, proxy: true, hwAddress: '02:00:00:00:00:01'}",
+                "3:67: linux.l3.arp 'e/10.0.0.1': hw_address '02:00:00:00:00:01' does not belong to a proxy entry: the agent's host answers"
+            ),
+            list(
+                "namespaces", "{name: a/b}",
+                "3:14: nsmagent.linux.namespace 'a/b': name 'a/b' holds a '/'; for a path use type FD"),
             list("namespaces", "{}", "3:7: nsmagent.linux.namespace: name is missing; give it a name"),
-            list("RuleChain", "{name: c, chainType: CUSTOM, table: NAT, defaultPolicy: DROP}", "3:7: linux.iptables.rulechain 'c': chain_name is missing; a CUSTOM chain needs one", "3:63: linux.iptables.rulechain 'c': default_policy is only for built-in chains of table FILTER"),
-            list("RuleChain", "{name: c, chainType: INPUT, table: NAT}", "3:28: linux.iptables.rulechain 'c': chain_type 'INPUT' is not a chain of table NAT"),
+            list(
+                "RuleChain", "{name: c, chainType: CUSTOM, table: NAT, defaultPolicy: DROP}",
+                "3:7: linux.iptables.rulechain 'c': chain_name is missing; a CUSTOM chain needs one",
+                "3:63: linux.iptables.rulechain 'c': default_policy is only for built-in chains of table FILTER"),
+            list(
+                "RuleChain", "{name: c, chainType: INPUT, table: NAT}",
+                "3:28: linux.iptables.rulechain 'c': chain_type 'INPUT' is not a chain of table NAT"),
         ] as [CheckCase])
     func others(test: CheckCase) { check(test) }
 
     @Test(
         "allocations and the mesh",
         arguments: [
-            CheckCase("netallocConfig:\n  ipAddresses:\n    - {networkName: a/b, address: 10.0.0.1, gw: 'fd00::1'}\n", "3:7: netalloc.ip 'a/b': interface_name is missing; give it the name of an interface", "3:21: netalloc.ip 'a/b': network_name 'a/b' holds a '/'", "3:49: netalloc.ip 'a/b': gw 'fd00::1' is IPv6, but address is IPv4"),
-            CheckCase("netallocConfig:\n  ipAddresses:\n    - {networkName: a, interfaceName: b}\n", "3:7: netalloc.ip 'a/b': address is missing"),
-            CheckCase("cnfConfig:\n  NetworkServiceClient_list:\n    - {name: c, ipAddresses: [x]}\n", "3:7: cnf.nsm.client 'c': interface_name is missing; give it the name of the interface it yields", "3:7: cnf.nsm.client 'c': network_service is missing; give it the name of a service", "3:31: cnf.nsm.client 'c': ip_addresses[0] 'x' is not an IP address with prefix length"),
-            CheckCase("cnfConfig:\n  NetworkServiceEndpoint_list:\n    - {networkService: s}\n", "3:7: cnf.nsm.endpoint 's': interface_name_prefix is missing; give it the start of interface names"),
+            CheckCase(
+                "netallocConfig:\n  ipAddresses:\n    - {networkName: a/b, address: 10.0.0.1, gw: 'fd00::1'}\n",
+                "3:7: netalloc.ip 'a/b': interface_name is missing; give it the name of an interface",
+                "3:21: netalloc.ip 'a/b': network_name 'a/b' holds a '/'",
+                "3:49: netalloc.ip 'a/b': gw 'fd00::1' is IPv6, but address is IPv4"),
+            CheckCase(
+                "netallocConfig:\n  ipAddresses:\n    - {networkName: a, interfaceName: b}\n",
+                "3:7: netalloc.ip 'a/b': address is missing"),
+            CheckCase(
+                "cnfConfig:\n  NetworkServiceClient_list:\n    - {name: c, ipAddresses: [x]}\n",
+                "3:7: cnf.nsm.client 'c': interface_name is missing; give it the name of the interface it yields",
+                "3:7: cnf.nsm.client 'c': network_service is missing; give it the name of a service",
+                "3:31: cnf.nsm.client 'c': ip_addresses[0] 'x' is not an IP address with prefix length"),
+            CheckCase(
+                "cnfConfig:\n  NetworkServiceEndpoint_list:\n    - {networkService: s}\n",
+                "3:7: cnf.nsm.endpoint 's': interface_name_prefix is missing; give it the start of interface names"),
         ] as [CheckCase])
     func mesh(test: CheckCase) { check(test) }
 

@@ -5,7 +5,9 @@ import Testing
 private struct MessageMaker {
     var generator: SeededGenerator
     private let schema = Schema.plain
-    private static let texts = ["a", "veth1", "1234", "true", "~", "", "a: b", "x y", "é", "-1", "0x1f", "null", "10.0.0.1", "a/b", "on"]
+    private static let texts = [
+        "a", "veth1", "1234", "true", "~", "", "a: b", "x y", "é", "-1", "0x1f", "null", "10.0.0.1", "a/b", "on",
+    ]
 
     init(seed: UInt64) { generator = SeededGenerator(state: seed) }
 
@@ -33,7 +35,9 @@ private struct MessageMaker {
         }
     }
 
-    private func append(text: String, number: Int, _ out: inout [UInt8]) { append(bytes: Array(text.utf8), number: number, &out) }
+    private func append(text: String, number: Int, _ out: inout [UInt8]) {
+        append(bytes: Array(text.utf8), number: number, &out)
+    }
 
     private func append(bytes: [UInt8], number: Int, _ out: inout [UInt8]) {
         Wire.append(UInt64(number) << 3 | 2, to: &out)
@@ -48,7 +52,8 @@ private struct MessageMaker {
         case .bool: append(number: generator.chance(50) ? 1 : 0, shape, &out)
         case .unsigned, .signed:
             append(number: UInt64.random(in: UInt64(shape.minimum)...shape.maximum, using: &generator), shape, &out)
-        case .enumeration(let index): append(number: UInt64(generator.pick(schema.enums[index].values).number), shape, &out)
+        case .enumeration(let index):
+            append(number: UInt64(generator.pick(schema.enums[index].values).number), shape, &out)
         }
     }
 
@@ -62,7 +67,8 @@ private struct MessageMaker {
         if shape.allowsReference, generator.chance(20) { return "alloc:net/x" }
         let isV4 = generator.chance(50)
         let address = isV4 ? "10.\(generator.below(256)).0.1" : "fd00::\(String(generator.below(65536), radix: 16))"
-        return shape.format.allowsLength && generator.chance(70) ? "\(address)/\(generator.below(isV4 ? 33 : 129))" : address
+        return shape.format.allowsLength && generator.chance(70)
+            ? "\(address)/\(generator.below(isV4 ? 33 : 129))" : address
     }
 }
 
@@ -81,7 +87,9 @@ private struct MessageMaker {
         }
     }
 
-    @Test("a written configuration reads back as the same values", arguments: ["upstream.yaml", "own.yaml", "config.json"])
+    @Test(
+        "a written configuration reads back as the same values",
+        arguments: ["upstream.yaml", "own.yaml", "config.json"])
     func documents(name: String) {
         let config = ConfigLoader.load(paths: [corpus(name)], label: "default")
         let values = config.items.map(\.value)
@@ -112,7 +120,8 @@ private struct MessageMaker {
 
     @Test("the schema knows every message that is written")
     func schema() {
-        #expect(Schema.modelMessages.map { Schema.plain.messages[$0].fullName } == ModelRegistry.all.map(\.protoMessage))
+        #expect(
+            Schema.modelMessages.map { Schema.plain.messages[$0].fullName } == ModelRegistry.all.map(\.protoMessage))
         #expect(ModelRegistry.all.map(\.kind) == ModelDescription.Kind.allCases)
         for message in Schema.plain.messages {
             #expect(message.fields.count <= 64, "decoding counts on one word of bits per message")

@@ -66,6 +66,22 @@ struct EventTests {
             #expect(seen.count == 1)
         }
     }
+
+    @Test("groups can be left and joined again")
+    func subscription() throws {
+        try Sandbox.withNamespaces(1) { made in
+            let events = try EventSocket(in: made[0].namespace)
+            var seen = 0
+            try events.subscribe(to: [])
+            try made[0].ip("rule add priority 50 table 10")
+            #expect(events.drain { _ in seen += 1 } == .complete)
+            #expect(seen == 0)
+            try events.subscribe(to: .all)
+            try made[0].ip("rule del priority 50")
+            #expect(events.drain { _ in seen += 1 } == .complete)
+            #expect(seen == 1)
+        }
+    }
 }
 
 @Suite("event loop")

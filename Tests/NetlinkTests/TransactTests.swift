@@ -78,6 +78,19 @@ struct TransactTests {
         }
     }
 
+    @Test("answers that don't fit the receive buffer are an error, and the socket goes on")
+    func lostAnswers() throws {
+        try Sandbox.withNamespaces(1) { made in
+            let socket = try RouteSocket(in: made[0].namespace, receiveBuffer: 4096)
+            let error = #expect(throws: KernelError.self) {
+                try socket.send([Request](repeating: .deleteLink(index: 4711), count: 128))
+            }
+            #expect(error?.code == ENOBUFS)
+            #expect(try socket.send([.deleteLink(index: 4711)]).errors[0]?.code == ENODEV)
+            #expect(try socket.dump(.links).count == 1)
+        }
+    }
+
     @Test("the kernel's own words come with an error, with and without a copy of the request")
     func extendedText() throws {
         try Sandbox.withNamespaces(1) { made in

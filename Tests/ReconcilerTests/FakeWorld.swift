@@ -66,7 +66,9 @@ struct Contents: Hashable {
             guard let thing = things[name] else { return (nil, false) }
             remove(name)
             if thing.attributes["primary"] != nil {
-                let flushed = things.filter { $0.value.parent == thing.parent && $0.value.attributes["secondary"] != nil }
+                let flushed = things.filter {
+                    $0.value.parent == thing.parent && $0.value.attributes["secondary"] != nil
+                }
                 for name in flushed.keys { remove(name) }
                 return (nil, !flushed.isEmpty)
             }

@@ -110,7 +110,10 @@ struct OrderTests {
         bench.declare([Item("r", needs: [.anyOf("links", unless: nil)])])
         bench.run()
         #expect(bench.status("k/r")?.details == ["any-links"])
-        bench.put(Item("a").setting { $0.groups = ["links"]; $0.condition = "never" })
+        bench.put(
+            Item("a").setting {
+                $0.groups = ["links"]; $0.condition = "never"
+            })
         bench.run()
         #expect(bench.state("k/r") == .pending)
         bench.put(Item("b").setting { $0.groups = ["links"] })

@@ -21,7 +21,10 @@ struct SeededGenerator: RandomNumberGenerator {
             "linuxConfig": [
                 "interfaces": [
                     ["name": "veth1", "mtu": .uint(1450), "ipAddresses": ["10.0.0.1/24", "fd00::1/64"]],
-                    ["name": "on", "enabled": true, "veth": ["peerIfName": "veth1"], "none": [], "empty": .mapping([])],
+                    [
+                        "name": "on", "enabled": true, "veth": ["peerIfName": "veth1"], "none": [],
+                        "empty": .mapping([]),
+                    ],
                 ]
             ],
             "text": "a\nb",
@@ -46,7 +49,9 @@ struct SeededGenerator: RandomNumberGenerator {
 
     @Test("JSON is written with its escapes")
     func json() {
-        let tree: Tree = ["a": [.uint(1), -2, .null, .double(.infinity)], "b": "\"\\\u{1}\u{2028}é", "c": .mapping([])]
+        let tree: Tree = [
+            "a": [.uint(1), -2, .null, .double(.infinity)], "b": "\"\\\u{1}\u{2028}é", "c": .mapping([]),
+        ]
         #expect(
             JSONWriter.write(tree) == """
                 {
@@ -66,22 +71,28 @@ struct SeededGenerator: RandomNumberGenerator {
     @Test("what would not read back as text is put in quotes")
     func quotes() {
         for text in [
-            "", "true", "null", "~", "1", "1.5", "0x1f", "0o7", "yes", "No", "ON", "y", "12:30:45", "1_000", "-x", "a: b",
-            "a #b", "#a", "a:", " a", "a ", "[a", "a]", "{", "*a", "&a", "!a", "|", ">", "'a'", "\"a\"", "%a", "@a", "`a",
+            "", "true", "null", "~", "1", "1.5", "0x1f", "0o7", "yes", "No", "ON", "y", "12:30:45", "1_000", "-x",
+            "a: b",
+            "a #b", "#a", "a:", " a", "a ", "[a", "a]", "{", "*a", "&a", "!a", "|", ">", "'a'", "\"a\"", "%a", "@a",
+            "`a",
             "2024-01-02", "<<", "=", "?", "a\tb", "a\u{85}b", "é", "\u{feff}", "0b11", "---", "...", ".5",
         ] {
             let out = YAMLWriter.write(.string(text))
             #expect(out.hasPrefix("\""), "\(text)")
             #expect(parse(out) == .string(text))
         }
-        for text in ["veth1", "10.0.0.1", "10.0.0.1/24", "fd00::1", "/proc/1/ns/net", "a b", "a-b", "02:00:00:00:0a:01"] {
+        for text in [
+            "veth1", "10.0.0.1", "10.0.0.1/24", "fd00::1", "/proc/1/ns/net", "a b", "a-b", "02:00:00:00:0a:01",
+        ] {
             #expect(YAMLWriter.write(.string(text)) == text + "\n")
         }
     }
 
     private static let alphabet: [Character] = [
-        "a", "Z", "0", "9", " ", ":", "-", "#", ",", "[", "]", "{", "}", "&", "*", "!", "|", ">", "'", "\"", "%", "@", "`",
-        "\n", "\t", "\r", "\0", "\u{7f}", "\u{85}", "\u{2029}", "\u{feff}", "\u{fffe}", "é", "日", "🙂", "\\", "/", ".", "~", "?", "=",
+        "a", "Z", "0", "9", " ", ":", "-", "#", ",", "[", "]", "{", "}", "&", "*", "!", "|", ">", "'", "\"", "%", "@",
+        "`",
+        "\n", "\t", "\r", "\0", "\u{7f}", "\u{85}", "\u{2029}", "\u{feff}", "\u{fffe}", "é", "日", "🙂", "\\", "/", ".",
+        "~", "?", "=",
         "_", "e", "x",
     ]
 
@@ -92,7 +103,9 @@ struct SeededGenerator: RandomNumberGenerator {
         case 2: return .uint(UInt64.random(in: 0...(.max), using: &generator))
         case 3: return .double(Double.random(in: 0.25...1e9, using: &generator))
         case 4, 5: return .string(text(&generator))
-        case 6: return .sequence((0..<Int.random(in: 0..<5, using: &generator)).map { _ in random(&generator, depth: depth + 1) })
+        case 6:
+            return .sequence(
+                (0..<Int.random(in: 0..<5, using: &generator)).map { _ in random(&generator, depth: depth + 1) })
         default:
             var pairs: [(String, Tree)] = []
             for index in 0..<Int.random(in: 0..<5, using: &generator) {

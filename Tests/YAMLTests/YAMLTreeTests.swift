@@ -119,7 +119,10 @@ func mistakes(_ text: String) -> [String] {
     @Test(
         "syntax errors say where and what",
         arguments: [
-            ("a: [1, 2\nb: 3\n", "2:2: did not find expected ',' or ']' while parsing a flow sequence that starts at line 1"),
+            (
+                "a: [1, 2\nb: 3\n",
+                "2:2: did not find expected ',' or ']' while parsing a flow sequence that starts at line 1"
+            ),
             ("a:\n\t- b\n", "2:1: a tab can't indent YAML; use spaces"),
             ("a: \"x\n", "2:1: found unexpected end of stream while scanning a quoted scalar that starts at line 1"),
             ("a: b: c\n", "1:5: mapping values are not allowed in this context"),

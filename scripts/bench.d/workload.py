@@ -76,7 +76,7 @@ def batches(n):
     for i in range(n):
         host.append(
             f"neigh add {v4(POD, 4 * i)} lladdr {mac(1, i)} dev h{i} nud permanent\n"
-            f"route add {v4(ROUTED, i)}/32 via {v4(POD, 4 * i)} dev h{i} onlink\n"
+            f"route add {v4(ROUTED, i)}/32 via {v4(POD, 4 * i)} dev h{i}\n"
         )
         pods[f"p{i}"] = (
             f"link set eth0 up\naddress add {v4(POD, 4 * i)}/30 dev eth0\n"

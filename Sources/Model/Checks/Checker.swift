@@ -36,6 +36,10 @@ struct Checker {
     var interfaces: [InterfaceFacts] = []
     /// From logical name to index in `interfaces`.
     var interfaceByName: [String: Int] = [:]
+    /// Interfaces that are declared, but so wrongly that nothing more is known of them.
+    var brokenInterfaces = Set<String>()
+    /// Whether parts of the files could not be read: what seems to be missing may be there.
+    var isIncomplete = false
     private var namespaceNumbers: [String: Int] = [:]
 
     init(config: LoadedConfig, places: [Place], sources: [Source]) {

@@ -7,16 +7,17 @@ extension Checker {
         let name = interface.name
         check(name: name, item, "name")
         guard type != .undefined else {
+            brokenInterfaces.insert(name)
             let types = Interface.TypeEnum.allCases.filter { $0 != .undefined && $0 != .tapToVpp }.map(\.word)
             return report(item, ["type"], "is missing; it is one of \(types.joined(separator: ", "))")
         }
+        remember(interface, item)
         guard type != .tapToVpp else {
             let text = "is not possible: there is no VPP here; for a TAP device use type TAP"
             reject(item, ["type"], value: "TAP_TO_VPP", text)
             return
         }
         if interface.hasNamespace { check(namespace: interface.namespace, item) }
-        remember(interface, item)
         checkHostName(interface, item)
         checkLink(interface, item)
         if !interface.physAddress.isEmpty { checkMAC(interface, item) }

@@ -50,6 +50,15 @@ extension Checker {
         }
     }
 
+    /// Notes that an interface is referred to but not declared, unless a mistake noted before explains that.
+    private mutating func reportMissing(_ name: String, _ facts: InterfaceFacts, _ path: [PathPart], _ text: String) {
+        guard !isIncomplete, !brokenInterfaces.contains(name) else { return }
+        // Comparing with every name is dear; a reader follows the first few hints only.
+        let candidates = config.mistakes.count < 20 ? interfaces[...] : []
+        let hint = Suggestion.phrase(for: name, among: candidates.lazy.map(\.name).filter { $0 != facts.name })
+        report(facts.item, path, value: name, "\(text)\(hint)")
+    }
+
     private func facts(named name: String) -> InterfaceFacts? { interfaceByName[name].map { interfaces[$0] } }
 
     private func message(_ facts: InterfaceFacts) -> Interface {
@@ -77,8 +86,7 @@ extension Checker {
         guard !name.isEmpty else { return }
         guard name != facts.name else { return report(facts.item, path, value: name, "is the interface itself") }
         guard let peer = self.facts(named: name) else {
-            let hint = Suggestion.phrase(for: name, among: interfaces.lazy.map(\.name).filter { $0 != facts.name })
-            return report(facts.item, path, value: name, "is not declared; both halves of a pair are\(hint)")
+            return reportMissing(name, facts, path, "is not declared; both halves of a pair are")
         }
         guard peer.type == .veth else {
             return report(facts.item, path, value: name, "is a \(peer.type.word), not a VETH (\(place(peer)))")
@@ -98,8 +106,7 @@ extension Checker {
         let path: [PathPart] = ["vrf_master_interface"]
         guard name != facts.name else { return report(facts.item, path, value: name, "is the interface itself") }
         guard let master = self.facts(named: name) else {
-            let vrfs = interfaces.lazy.filter { $0.type == .vrfDevice }.map(\.name)
-            return report(facts.item, path, value: name, "is not declared\(Suggestion.phrase(for: name, among: vrfs))")
+            return reportMissing(name, facts, path, "is not declared")
         }
         guard master.type == .vrfDevice || master.type == .existing else {
             return report(
@@ -118,8 +125,7 @@ extension Checker {
                 continue
             }
             guard let port = self.facts(named: name) else {
-                let hint = Suggestion.phrase(for: name, among: interfaces.lazy.map(\.name).filter { $0 != facts.name })
-                report(facts.item, path, value: name, "is not declared\(hint)")
+                reportMissing(name, facts, path, "is not declared")
                 continue
             }
             if let earlier = taken.updateValue(facts.item, forKey: name) {
@@ -165,10 +171,8 @@ extension Checker {
         guard !name.isEmpty else { return }
         guard name != facts.name else { return report(facts.item, path, value: name, "is the interface itself") }
         guard let parent = self.facts(named: name) else {
-            let hint = Suggestion.phrase(for: name, among: interfaces.lazy.map(\.name).filter { $0 != facts.name })
-            return report(
-                facts.item, path, value: name,
-                "is not declared; declare it, as EXISTING if something else makes it\(hint)")
+            let text = "is not declared; declare it, as EXISTING if something else makes it"
+            return reportMissing(name, facts, path, text)
         }
         if inNamespace, parent.namespace != facts.namespace {
             report(facts.item, path, value: name, "is in another namespace (\(place(parent)))")

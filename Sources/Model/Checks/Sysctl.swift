@@ -7,40 +7,37 @@ public struct InterfaceSysctl: Hashable, Sendable {
     /// The file, such as `rp_filter`.
     public let name: String
 
+    private init(_ family: String, _ folder: String, _ name: String) {
+        self.family = family
+        self.folder = folder
+        self.name = name
+    }
+
     /// Reads `FAMILY.NAME`, or a `NAME` that only one family has; nil when the kernel has no such setting.
     public init?(_ key: String) {
-        var name = Substring(key)
-        var families = ["ipv4", "ipv6"]
-        if let dot = key.utf8.firstIndex(of: UInt8(ascii: ".")) {
-            families = [String(key[..<dot])]
-            name = key[key.utf8.index(after: dot)...]
-        }
-        let plain = String(name)
-        let found = families.filter { Self.folder(of: plain, family: $0) != nil }
-        guard found.count == 1, let folder = Self.folder(of: plain, family: found[0]) else { return nil }
-        self.family = found[0]
-        self.folder = folder
-        self.name = plain
+        guard let setting = Self.known[key] else { return nil }
+        self = setting
     }
 
     /// The file for an interface.
     public func path(interface: String) -> String { "/proc/sys/net/\(family)/\(folder)/\(interface)/\(name)" }
 
-    /// All settings, as `FAMILY.NAME`.
-    static var all: [String] {
-        (ipv4 + neighbour).map { "ipv4.\($0)" } + (ipv6 + neighbour).map { "ipv6.\($0)" }
-    }
+    /// Whether both families have a setting of this name.
+    static func isAmbiguous(_ name: String) -> Bool { known["ipv4.\(name)"] != nil && known["ipv6.\(name)"] != nil }
 
-    static func isAmbiguous(_ key: String) -> Bool {
-        folder(of: key, family: "ipv4") != nil && folder(of: key, family: "ipv6") != nil
-    }
-
-    private static func folder(of name: String, family: String) -> String? {
-        if neighbour.contains(name), family == "ipv4" || family == "ipv6" { return "neigh" }
-        if family == "ipv4", ipv4.contains(name) { return "conf" }
-        if family == "ipv6", ipv6.contains(name) { return "conf" }
-        return nil
-    }
+    /// Every setting by each of its accepted names.
+    static let known: [String: InterfaceSysctl] = {
+        var table: [String: InterfaceSysctl] = [:]
+        for (family, names) in [("ipv4", ipv4), ("ipv6", ipv6)] {
+            for name in names { table["\(family).\(name)"] = InterfaceSysctl(family, "conf", name) }
+            for name in neighbour { table["\(family).\(name)"] = InterfaceSysctl(family, "neigh", name) }
+        }
+        for setting in table.values {
+            let other = setting.family == "ipv4" ? "ipv6" : "ipv4"
+            if table["\(other).\(setting.name)"] == nil { table[setting.name] = setting }
+        }
+        return table
+    }()
 
     /// Source: `devinet_sysctl`, net/ipv4/devinet.c.
     private static let ipv4: [String] = [
@@ -85,9 +82,8 @@ extension Checker {
             if InterfaceSysctl.isAmbiguous(key) {
                 report(item, path, "is a setting of IPv4 and of IPv6; write ipv4.\(key) or ipv6.\(key)")
             } else {
-                let bare = InterfaceSysctl.all.map { $0.dropFirst(5) }.map(String.init)
-                let candidates = key.contains(".") ? InterfaceSysctl.all : bare
-                let hint = Suggestion.phrase(for: key, among: candidates)
+                let names = config.mistakes.count < 20 ? InterfaceSysctl.known.keys.sorted() : []
+                let hint = Suggestion.phrase(for: key, among: names)
                 report(item, path, "is not a setting of an interface\(hint)")
             }
         }

@@ -7,6 +7,10 @@ struct ConfigReader {
     private var places: [Checker.Place] = []
     private var sources: [Source] = []
     private var decoder: MessageDecoder
+    /// Interfaces that are declared, but wrongly.
+    private var brokenInterfaces = Set<String>()
+    /// Whether parts of the files could not be read as values.
+    private var isIncomplete = false
     /// The file that is being read.
     private var input = UnsafeRawBufferPointer(start: nil, count: 0)
     /// Where its lines start; filled when first needed.
@@ -29,12 +33,13 @@ struct ConfigReader {
         lineStarts = []
         defer { input = UnsafeRawBufferPointer(start: nil, count: 0) }
         begin(Source(file: name, tree: YAMLTree(parsing: bytes)))
-        config.mistakes += decoder.source.mistakes
+        noteSyntax()
         for root in decoder.source.tree.documents { readDocument(root) }
     }
 
     /// Notes that a file as a whole can't be read.
     mutating func fail(_ text: String, file: String) {
+        isIncomplete = true
         config.mistakes.append(Mistake(file: file, line: 0, column: 0, text: text))
     }
 
@@ -46,6 +51,8 @@ struct ConfigReader {
     /// Checks all values together and sorts what was found.
     consuming func finish() -> LoadedConfig {
         var checker = Checker(config: config, places: places, sources: sources)
+        checker.brokenInterfaces = brokenInterfaces
+        checker.isIncomplete = isIncomplete
         checker.config.mistakes += decoder.mistakes
         checker.run()
         var result = checker.config
@@ -65,7 +72,14 @@ struct ConfigReader {
 
     private var tree: YAMLTree { decoder.source.tree }
 
+    private mutating func noteSyntax() {
+        let found = decoder.source.mistakes
+        if !found.isEmpty { isIncomplete = true }
+        config.mistakes += found.prefix(max(0, ConfigLoader.maximumMistakes - config.mistakes.count))
+    }
+
     private mutating func report(_ node: Int, _ text: String) {
+        isIncomplete = true
         guard config.mistakes.count < ConfigLoader.maximumMistakes else { return }
         config.mistakes.append(Mistake(text, at: decoder.source.position(of: node)))
     }
@@ -75,7 +89,10 @@ struct ConfigReader {
     }
 
     private mutating func add(_ kind: ModelDescription.Kind, _ node: Int) {
-        guard let value = decoder.decode(kind, node) else { return }
+        guard let value = decoder.decode(kind, node) else {
+            if kind == .interface { brokenInterfaces.insert(Label.name(of: kind, decoder.source, node)) }
+            return
+        }
         config.items.append(
             LoadedConfig.Item(key: value.key, value: value, position: decoder.source.position(of: node)))
         places.append(Checker.Place(source: sources.count - 1, node: node))
@@ -212,7 +229,7 @@ extension ConfigReader {
         let inner = tree.withBytes(of: data) { YAMLTree(parsing: $0) }
         let origin = origin(of: data)
         begin(Source(file: decoder.source.file, tree: inner, origin: origin))
-        config.mistakes += decoder.source.mistakes
+        noteSyntax()
         guard inner.mistakes.isEmpty else { return }
         guard inner.documents.count == 1, let root = inner.documents.first, !inner.isNull(root) else {
             let position = decoder.source.position(line: 1, column: 1)

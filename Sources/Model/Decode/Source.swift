@@ -52,6 +52,11 @@ enum Label {
 
     /// From its text, when it can't be decoded.
     static func of(_ kind: ModelDescription.Kind, _ source: Source, _ node: Int) -> String {
+        join(ModelRegistry.model(kind), name(of: kind, source, node))
+    }
+
+    /// The name that a value's text gives it, whatever else is wrong with it.
+    static func name(of kind: ModelDescription.Kind, _ source: Source, _ node: Int) -> String {
         let message = Schema.modelMessages[kind.rawValue]
         func text(_ name: String) -> String {
             guard source.tree.kind(of: node) == .mapping else { return "" }
@@ -74,7 +79,7 @@ enum Label {
             case .allocation: [text("network_name"), text("interface_name")]
             case .endpoint: [text("network_service")]
             }
-        return join(ModelRegistry.model(kind), slashed(parts))
+        return slashed(parts)
     }
 
     private static func slashed(_ parts: String...) -> String { slashed(parts) }

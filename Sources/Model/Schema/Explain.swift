@@ -100,10 +100,21 @@ extension Explain {
         if !schema.messages[message].comment.isEmpty { text += wrap(schema.messages[message].comment, indent: 4) }
         if let model {
             text +=
-                "\n    in files  \(model.group).\(model.list)\n    key       \(model.keyPrefix)\(model.nameTemplate)\n"
+                "\n    in files  \(model.group).\(model.list)\n    key       \(model.keyPrefix)\(keyEnd(model.kind))\n"
             text += "    message   \(model.protoMessage)\n"
         }
         return text + "\n" + fieldList(message)
+    }
+
+    /// What follows the prefix in a key.
+    private static func keyEnd(_ kind: ModelDescription.Kind) -> String {
+        switch kind {
+        case .interface, .ruleChain, .client, .namespace, .rule: "NAME"
+        case .arp: "INTERFACE/ADDRESS"
+        case .route: "NETWORK/LENGTH/INTERFACE[/table/TABLE][/namespace/TYPE/REFERENCE][/metric/METRIC]"
+        case .allocation: "network/NETWORK/interface/INTERFACE"
+        case .endpoint: "NETWORK_SERVICE"
+        }
     }
 
     private static func fieldList(_ message: Int) -> String {
@@ -151,7 +162,7 @@ extension Explain {
             case .bool: "bool"
             case .unsigned: shape.hasRange ? "number \(shape.minimum)–\(shape.maximum)" : "number"
             case .signed: "number"
-            case .string: "text"
+            case .string: shape.format == .any ? "text" : shape.format.allowsLength ? "IP prefix" : "IP address"
             case .message(let index): schema.messages[index].name
             case .enumeration(let index): schema.enums[index].values.map(\.name).joined(separator: " | ")
             }

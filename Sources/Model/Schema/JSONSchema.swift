@@ -1,7 +1,7 @@
 extension Schema {
     /// A JSON Schema (draft 2020-12) of a configuration file, for editors.
     ///
-    /// It accepts what ``ConfigLoader`` accepts, except that relations between values are not in it.
+    /// It knows names, types and ranges, but no relations between values. Unlike ``ConfigLoader`` it takes no empty values.
     public static func jsonSchema() -> Tree {
         let schema = documented
         var needed: [Int] = []

@@ -1,0 +1,27 @@
+public import LinuxKinds
+
+/// What an agent is told when it starts.
+public struct AgentSettings: Sendable {
+    /// The owner of everything it makes: `default` unless set.
+    public var label: String
+    /// Protocol number of its addresses, routes, neighbours and rules; nil: the one that follows from the label.
+    public var proto: UInt8?
+    /// Where named network namespaces are.
+    public var namespaceDirectory: String
+
+    /// Makes settings.
+    public init(label: String = "default", proto: UInt8? = nil, namespaceDirectory: String = "/run/netns") {
+        self.label = label
+        self.proto = proto
+        self.namespaceDirectory = namespaceDirectory
+    }
+
+    /// The marks of the owner.
+    public var ownership: Ownership { Ownership(label: label, proto: proto) }
+}
+
+/// The version of the agent.
+public enum Version {
+    /// Such as `0.1.0`.
+    public static let text = "0.1.0"
+}

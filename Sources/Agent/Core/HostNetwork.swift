@@ -1,0 +1,74 @@
+public import LinuxKinds
+public import Model
+public import Netlink
+public import Reconciler
+
+/// What is declared, and the kernel it is kept in: what the one-shot commands and the daemon share.
+///
+/// Belongs to one thread, like its world. Nothing here waits for anything but the kernel.
+public final class HostNetwork {
+    /// The source under which files are declared.
+    public static let filesSource = "files"
+
+    /// The kernel.
+    public let world: LinuxWorld
+    /// The declared values and where they stand.
+    public let reconciler: Reconciler<LinuxWorld>
+    /// The clock of all time stamps.
+    public let clock: Clock
+
+    /// Makes a network of which nothing is declared or known yet.
+    public init(_ settings: AgentSettings, retry: RetryPolicy = RetryPolicy()) {
+        let clock = Clock()
+        self.clock = clock
+        world = LinuxWorld(ownership: settings.ownership, namespaceDirectory: settings.namespaceDirectory)
+        reconciler = Reconciler(world: world, retry: retry, now: { clock.now })
+    }
+
+    /// Replaces what is declared. Returns how many values changed.
+    @discardableResult
+    public func declare(_ config: LoadedConfig) -> Int {
+        var values = world.declare(config.items.map { ($0.key, $0.value) })
+        if !config.invalidValues.isEmpty { markInvalid(config.invalidValues, in: &values) }
+        return reconciler.replace(source: Self.filesSource, with: values)
+    }
+
+    /// Reads what the kernel has. Call it after ``declare(_:)``, which says where to look.
+    public func read() throws(KernelError) { try world.readAll() }
+
+    /// Whether a value is as it was wanted.
+    public static func isGood(_ state: ValueState) -> Bool {
+        switch state {
+        case .configured, .obtained: true
+        case .nonexistent, .missing, .unimplemented, .removed, .discovered, .pending, .invalid, .failed, .retrying:
+            false
+        }
+    }
+
+    /// Whether time alone, or an event, may still make a value as it was wanted.
+    public static func mayImprove(_ state: ValueState) -> Bool {
+        switch state {
+        case .pending, .retrying: true
+        case .nonexistent, .missing, .unimplemented, .removed, .configured, .obtained, .discovered, .invalid, .failed:
+            false
+        }
+    }
+
+    private func markInvalid(
+        _ invalid: [LoadedConfig.InvalidValue], in values: inout [(key: Key, desired: Desired<LinuxWorld>)]
+    ) {
+        let byKey = Dictionary(invalid.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+        for index in values.indices {
+            guard let reason = byKey[values[index].key] else { continue }
+            let kind: String
+            let summary: String
+            switch values[index].desired {
+            case .value(let value): (kind, summary) = (type(of: value).kind, value.summary)
+            case .invalid(let word, let text, _, _): (kind, summary) = (word, text)
+            case .unimplemented(let word, let text): (kind, summary) = (word, text)
+            }
+            values[index].desired = .invalid(
+                kind: kind, summary: summary, error: "\(reason.position): \(reason.text)", fields: reason.fields)
+        }
+    }
+}

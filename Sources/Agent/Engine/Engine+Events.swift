@@ -1,0 +1,139 @@
+internal import LinuxKinds
+internal import Logging
+internal import Netlink
+internal import Reconciler
+
+extension Engine {
+    /// How long files must be quiet before they are read, nanoseconds, and how long that can be put off.
+    private static var filesRest: Int64 { 50_000_000 }
+    private static var longestFilesRest: Int64 { 1_000_000_000 }
+    /// Least time between two passes of retries, nanoseconds.
+    private static var leastRetryWait: Int64 { 100_000_000 }
+
+    /// Handles what became readable: first all that the kernel reports, then one repair of everything it concerns.
+    func handle(_ tokens: [UInt64]) {
+        var tokens = tokens
+        if let index = tokens.firstIndex(of: Token.files) {
+            tokens.remove(at: index)
+            noteFileChange()
+        }
+        guard !tokens.isEmpty else { return }
+        repair(network.world.takeEvents(tokens: tokens))
+    }
+
+    private func noteFileChange() {
+        guard directory.takeEvents() else { return }
+        let now = Clock.monotonic
+        if filesDue == nil { filesDueAtLatest = now + Self.longestFilesRest }
+        filesDue = min(now + Self.filesRest, filesDueAtLatest)
+    }
+
+    private func repair(_ changes: WorldChanges) {
+        guard files.isInForce, !changes.isEmpty else { return }
+        if changes.needsFullPass {
+            reconcile(reason: "event", scope: .all)
+        } else {
+            reconcile(reason: "drift", scope: .keys(changes.keys))
+            if !options.repairsDrift { reportDrift(changes.keys) }
+        }
+    }
+
+    /// Tries again what is due.
+    func retry(_ now: Int64) {
+        retryFloor = now + Self.leastRetryWait
+        guard files.isInForce else { return }
+        reconcile(reason: "retry", scope: .all)
+    }
+
+    func reconcile(reason: String, scope: Reconciler<LinuxWorld>.Scope) {
+        let transaction = network.reconciler.reconcile(reason: reason, scope: scope)
+        guard let transaction else { return }
+        tell(transaction)
+        if manager.isPresent { manager.status(statusLine()) }
+    }
+
+    /// Reads the kernel from the ground up and makes it as declared.
+    func readAndReconcile(reason: String) {
+        readDue = nil
+        takeWaitingEvents()
+        do {
+            try network.read()
+        } catch {
+            logger.error("the kernel can't be read; trying again in a second", metadata: ["error": "\(error)"])
+            readDue = Clock.monotonic + 1_000_000_000
+            return
+        }
+        reconcile(reason: reason, scope: .all)
+    }
+
+    /// Takes in what the kernel has already reported, so that it is not taken for newer than what is read next.
+    private func takeWaitingEvents() {
+        for _ in 0..<1000 {
+            guard let tokens = try? loop.wait(timeoutMilliseconds: 0) else { return }
+            if tokens.contains(Token.files) { noteFileChange() }
+            let events = tokens.filter { $0 != Token.files }
+            if events.isEmpty { return }
+            _ = network.world.takeEvents(tokens: events)
+        }
+    }
+
+    // MARK: - Telling
+
+    private func tell(_ transaction: Transaction) {
+        let number = Logger.MetadataValue.stringConvertible(transaction.sequence)
+        var failures = 0
+        for entry in transaction.entries {
+            var details: Logger.Metadata = ["key": "\(entry.key)", "txn": number, "what": "\(entry.summary)"]
+            if entry.error.isEmpty {
+                logger.info(Self.word(entry.verb), metadata: details)
+            } else {
+                failures += 1
+                details["error"] = "\(entry.error)"
+                logger.error("failed to \(entry.verb)", metadata: details)
+            }
+        }
+        logger.info(
+            transaction.reverted ? "transaction undone" : "transaction done",
+            metadata: [
+                "txn": number, "reason": "\(transaction.reason)", "steps": "\(transaction.entries.count)",
+                "failed": "\(failures)", "duration": "\(Self.text(transaction.duration))",
+            ])
+    }
+
+    private static func word(_ verb: String) -> Logger.Message {
+        switch verb {
+        case "create": "created"
+        case "update": "changed"
+        case "recreate": "recreated"
+        case "delete": "removed"
+        case "revert": "undone"
+        default: "\(verb)"
+        }
+    }
+
+    private static func text(_ duration: Duration) -> String {
+        let microseconds = duration.components.seconds * 1_000_000 + duration.components.attoseconds / 1_000_000_000_000
+        return microseconds < 10_000 ? "\(microseconds)µs" : "\(microseconds / 1000)ms"
+    }
+
+    private func reportDrift(_ keys: Set<Key>) {
+        for status in network.reconciler.status() where keys.contains(status.key) {
+            if HostNetwork.isGood(status.state) { continue }
+            logger.warning(
+                "differs and is left alone",
+                metadata: ["key": "\(status.key)", "what": "\(status.summary)", "error": "\(status.error)"])
+        }
+    }
+
+    /// One line for the service manager.
+    func statusLine() -> String {
+        let counts = network.reconciler.stateCounts()
+        let good = (counts[.configured] ?? 0) + (counts[.obtained] ?? 0)
+        var text = "\(good) values configured"
+        for state in ValueState.allCases where !HostNetwork.isGood(state) {
+            if let count = counts[state], count > 0 { text += ", \(count) \(state.name.lowercased())" }
+        }
+        if !files.mistakes.isEmpty { text += "; the files have mistakes, an earlier configuration is in force" }
+        return text
+    }
+}

@@ -1,0 +1,77 @@
+internal import LinuxKinds
+internal import Logging
+internal import Model
+internal import Northbound
+internal import Reconciler
+
+extension Engine {
+    /// Reads the files and, if they hold no mistake, makes the network so. Returns the mistakes.
+    ///
+    /// The files are read and checked away from the engine's thread, which goes on repairing meanwhile.
+    @discardableResult
+    nonisolated func reload(_ reason: ReloadReason) async -> [String] {
+        guard let number = await beginReload(reason) else { return await files.mistakes }
+        let config = ConfigLoader.load(paths: [options.configPath], label: options.settings.label)
+        return await adopt(config, number: number, reason)
+    }
+
+    /// Returns the number of this read; nil when there is nothing to read.
+    private func beginReload(_ reason: ReloadReason) -> UInt64? {
+        if reason != .start { manager.reloading() }
+        // Watched first: what changes while it is read leads to another read.
+        let isThere = directory.watch()
+        files.begun += 1
+        if isThere { return files.begun }
+        let consequence = files.isInForce ? "the last configuration stays in force" : "nothing is touched until it appears"
+        files.warnings = ["\(options.configPath) does not exist; \(consequence)"]
+        logger.warning("no configuration", metadata: ["path": "\(options.configPath)", "effect": "\(consequence)"])
+        manager.ready("\(options.configPath) does not exist")
+        return nil
+    }
+
+    private func adopt(_ config: LoadedConfig, number: UInt64, _ reason: ReloadReason) -> [String] {
+        guard number > files.adopted else { return files.mistakes }
+        files.adopted = number
+        files.warnings = config.warnings.map(\.description)
+        files.mistakes = config.mistakes.map(\.description)
+        for warning in files.warnings { logger.warning("configuration", metadata: ["at": "\(warning)"]) }
+        if config.isValid {
+            enforce(config, reason)
+        } else {
+            reject(config)
+        }
+        manager.ready(statusLine())
+        return files.mistakes
+    }
+
+    private func reject(_ config: LoadedConfig) {
+        for mistake in config.mistakes { logger.error("mistake", metadata: ["at": "\(mistake)"]) }
+        logger.error(
+            files.isInForce
+                ? "the configuration has mistakes and is not used; the last one stays in force"
+                : "the configuration has mistakes and is not used; nothing is touched",
+            metadata: ["mistakes": "\(config.mistakes.count)"])
+    }
+
+    private func enforce(_ config: LoadedConfig, _ reason: ReloadReason) {
+        files.names = config.files
+        let changes = network.declare(config)
+        let isFirst = !files.isInForce
+        files.isInForce = true
+        let counts: Logger.Metadata = [
+            "files": "\(config.files.count)", "values": "\(config.items.count)", "changed": "\(changes)",
+        ]
+        switch reason {
+        case .start, .files:
+            if changes == 0, !isFirst {
+                logger.info("configuration read again; nothing changed", metadata: counts)
+                return
+            }
+        case .signal, .request:
+            // Somebody wants everything looked at, and what failed tried again.
+            network.reconciler.forgetFailures()
+        }
+        logger.info("configuration read", metadata: counts)
+        readAndReconcile(reason: reason == .request ? "request" : reason == .signal ? "signal" : "files")
+    }
+}

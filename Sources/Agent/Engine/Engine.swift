@@ -1,0 +1,184 @@
+public import Logging
+internal import Model
+internal import Netlink
+internal import Northbound
+internal import Reconciler
+
+/// Keeps the network of this host as the files say, as long as the process lives.
+///
+/// An actor with a thread of its own. The thread waits in epoll(7) for the kernel's events, for changes of the files and
+/// for calls of others; without any of these, and without anything to try again, it never wakes up.
+public actor Engine {
+    /// What an engine is told when it is made.
+    public struct Options: Sendable {
+        /// Owner, marks, places.
+        public var settings: AgentSettings
+        /// The directory of configuration files.
+        public var configPath: String
+        /// Whether drift is repaired, or only reported.
+        public var repairsDrift: Bool
+
+        /// Makes options.
+        public init(settings: AgentSettings, configPath: String, repairsDrift: Bool = true) {
+            self.settings = settings
+            self.configPath = configPath
+            self.repairsDrift = repairsDrift
+        }
+    }
+
+    /// The files as far as they were read.
+    struct Files {
+        /// Whether there is a configuration in force. Before, nothing is touched: what is not known is not unwanted.
+        var isInForce = false
+        var names: [String] = []
+        var mistakes: [String] = []
+        var warnings: [String] = []
+        /// Numbers of reads, so that an older one never replaces a newer one.
+        var begun: UInt64 = 0
+        var adopted: UInt64 = 0
+    }
+
+    enum Token {
+        static let files: UInt64 = 1
+    }
+
+    nonisolated let thread: EngineThread
+    nonisolated let options: Options
+    nonisolated let clock: Clock
+    nonisolated let logger: Logger
+    nonisolated let manager: ServiceManager
+    /// Why the configuration is to be read again, as it comes up.
+    nonisolated let reloads: AsyncStream<ReloadReason>
+    nonisolated let reloadRequests: AsyncStream<ReloadReason>.Continuation
+
+    let loop: EventLoop
+    let network: HostNetwork
+    let directory: ConfigDirectory
+    let start: Timestamp
+    var files = Files()
+
+    // Moments of CLOCK_MONOTONIC, nanoseconds; nil: none.
+    /// When changed files are read: once they have been quiet for a while.
+    var filesDue: Int64?
+    /// The latest moment for that.
+    var filesDueAtLatest: Int64 = 0
+    var nextSignOfLife: Int64?
+    /// Before this no retry is made, whatever the reconciler thinks.
+    var retryFloor: Int64 = 0
+    /// When to read the kernel again after that failed.
+    var readDue: Int64?
+
+    /// The engine's own thread.
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
+    /// Makes an engine that does nothing until ``run()``.
+    ///
+    /// - Throws: when the process has no descriptors left.
+    public init(_ options: Options, manager: ServiceManager, logger: Logger) throws(AgentError) {
+        self.options = options
+        self.manager = manager
+        self.logger = logger
+        do {
+            loop = try EventLoop()
+        } catch {
+            throw AgentError("the event loop can't be made: \(error)")
+        }
+        thread = EngineThread(waker: loop.waker)
+        guard let directory = ConfigDirectory(path: options.configPath) else {
+            throw AgentError("no inotify instance is left; raise fs.inotify.max_user_instances")
+        }
+        self.directory = directory
+        network = HostNetwork(options.settings)
+        clock = network.clock
+        network.reconciler.repairsDrift = options.repairsDrift
+        start = clock.now
+        (reloads, reloadRequests) = AsyncStream.makeStream()
+        nextSignOfLife = manager.watchdogInterval.map { _ in 0 }
+    }
+
+    // MARK: - The thread's life
+
+    /// Starts the thread and keeps the network until the task is cancelled, which leaves everything as it is.
+    public nonisolated func run() async throws {
+        thread.start { self.assumeIsolated { $0.turn() } }
+        try await listen()
+        await reload(.start)
+        for await reason in reloads { await reload(reason) }
+    }
+
+    /// Asks for the configuration to be read again.
+    public nonisolated func requestReload(_ reason: ReloadReason) { reloadRequests.yield(reason) }
+
+    private func listen() throws(AgentError) {
+        do {
+            try loop.add(directory.descriptor, token: Token.files)
+            try network.world.startWatching(on: loop)
+        } catch {
+            throw AgentError("the kernel's events can't be had: \(error)")
+        }
+    }
+
+    /// Waits for what happens next, and handles it.
+    private func turn() {
+        let tokens: [UInt64]
+        do {
+            tokens = try loop.wait(timeoutMilliseconds: timeout())
+        } catch {
+            preconditionFailure("epoll_wait: \(error)")
+        }
+        if !tokens.isEmpty { handle(tokens) }
+        handleTimers()
+    }
+
+    private func timeout() -> Int32 {
+        var due = filesDue
+        func consider(_ moment: Int64?) {
+            if let moment { due = min(due ?? moment, moment) }
+        }
+        consider(nextSignOfLife)
+        consider(readDue)
+        if files.isInForce, let next = network.reconciler.nextTry {
+            let wait = next.nanoseconds - clock.now.nanoseconds
+            consider(max(Clock.monotonic + wait, retryFloor))
+        }
+        guard let due else { return -1 }
+        let wait = (due - Clock.monotonic + 999_999) / 1_000_000
+        return Int32(min(max(wait, 0), 3_600_000))
+    }
+
+    private func handleTimers() {
+        guard filesDue != nil || nextSignOfLife != nil || readDue != nil || network.reconciler.nextTry != nil else { return }
+        let now = Clock.monotonic
+        if let due = nextSignOfLife, due <= now, let interval = manager.watchdogInterval {
+            manager.alive()
+            nextSignOfLife = now + interval
+        }
+        if let due = filesDue, due <= now {
+            filesDue = nil
+            reloadRequests.yield(.files)
+        }
+        if let due = readDue, due <= now { readAndReconcile(reason: "retry") }
+        if retryFloor <= now, let due = network.reconciler.nextTry, due <= clock.now { retry(now) }
+    }
+}
+
+/// Why an agent can't start, in words for the operator.
+public struct AgentError: Error, Sendable, CustomStringConvertible {
+    /// What is wrong and what to do.
+    public let description: String
+
+    /// Makes an error.
+    public init(_ description: String) { self.description = description }
+}
+
+/// Why the configuration is read.
+public enum ReloadReason: String, Sendable {
+    /// The agent starts.
+    case start
+    /// The files changed.
+    case files
+    /// `SIGHUP`.
+    case signal
+    /// Somebody asked for it by the control service.
+    case request
+}

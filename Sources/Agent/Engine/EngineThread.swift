@@ -1,0 +1,76 @@
+internal import Glibc
+public import Netlink
+internal import Synchronization
+
+/// The one thread an ``Engine`` lives on.
+///
+/// It is the engine's executor: calls from elsewhere become jobs, which end the thread's wait for events and run between
+/// two waits. Events are handled on the thread itself, without a hop.
+public final class EngineThread: SerialExecutor {
+    private let waker: EventLoop.Waker
+    private let jobs = Mutex<[UnownedJob]>([])
+    /// The thread, once it runs.
+    private let thread = Atomic<UInt>(0)
+
+    init(waker: EventLoop.Waker) { self.waker = waker }
+
+    /// Takes a job; it runs as soon as the thread is done with what it does now.
+    public func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        let wasEmpty = jobs.withLock { jobs in
+            jobs.append(job)
+            return jobs.count == 1
+        }
+        if wasEmpty { waker.wakeUp() }
+    }
+
+    /// Stops the program unless this is the thread.
+    public func checkIsolated() {
+        precondition(isIsolatingCurrentContext() == true, "not on the engine's thread")
+    }
+
+    /// Whether this is the thread.
+    public func isIsolatingCurrentContext() -> Bool? {
+        thread.load(ordering: .relaxed) == UInt(pthread_self())
+    }
+
+    /// Starts the thread. `turn` waits for events and handles them, again and again as long as the process lives.
+    func start(_ turn: @escaping @Sendable () -> Void) {
+        let body = Body { [self] in
+            thread.store(UInt(pthread_self()), ordering: .relaxed)
+            while true {
+                runJobs()
+                turn()
+            }
+        }
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(body)
+        let result = pthread_create(&thread, nil, enginePthread, context.toOpaque())
+        precondition(result == 0, "no thread can be made: \(String(cString: strerror(result)))")
+        pthread_detach(thread)
+    }
+
+    private func runJobs() {
+        while true {
+            let batch = jobs.withLock { jobs in
+                let batch = jobs
+                jobs.removeAll(keepingCapacity: true)
+                return batch
+            }
+            if batch.isEmpty { return }
+            for job in batch { job.runSynchronously(on: asUnownedSerialExecutor()) }
+        }
+    }
+
+    fileprivate final class Body: Sendable {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+}
+
+/// What the thread starts with. A free function, as closures passed to C inherit checks of where they were written.
+private func enginePthread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    pthread_setname_np(pthread_self(), "nsm-engine")
+    if let context { Unmanaged<EngineThread.Body>.fromOpaque(context).takeRetainedValue().run() }
+    return nil
+}

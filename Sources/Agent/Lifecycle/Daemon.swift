@@ -1,0 +1,74 @@
+internal import CLinux
+public import Logging
+internal import Northbound
+internal import ServiceLifecycle
+internal import UnixSignals
+
+/// The agent as a daemon: engine, control socket and signals, started and stopped together.
+public struct Daemon: Sendable {
+    private let engine: Engine
+    private let control: ControlServer
+    private let manager: ServiceManager
+    private let logger: Logger
+
+    /// Takes hold of the control socket; nothing runs yet.
+    ///
+    /// - Throws: when there is another agent, or no socket can be had.
+    public init(_ options: Engine.Options, socket: String, logger: Logger) throws {
+        self.logger = logger
+        manager = ServiceManager()
+        _ = cl_raise_file_limit()
+        engine = try Engine(options, manager: manager, logger: logger)
+        control = try ControlServer(path: socket, backend: engine)
+        let settings = options.settings
+        logger.info(
+            "starting",
+            metadata: [
+                "version": "\(Version.text)", "label": "\(settings.label)", "protocol": "\(settings.ownership.proto)",
+                "config": "\(options.configPath)", "socket": "\(socket)",
+            ])
+    }
+
+    /// Runs until `SIGTERM` or `SIGINT`, and leaves the network as it is.
+    public func run() async throws {
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [ControlFace(server: control), EngineService(engine: engine, manager: manager), Reloader(engine: engine)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
+        try await group.run()
+        logger.info("stopped; the network stays as it is")
+    }
+}
+
+private struct EngineService: Service {
+    let engine: Engine
+    let manager: ServiceManager
+    func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await cancelWhenGracefulShutdown { try await engine.run() }
+        } onGracefulShutdown: {
+            manager.stopping()
+        }
+    }
+}
+
+private struct ControlFace: Service {
+    let server: ControlServer
+    func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await server.run()
+        } onGracefulShutdown: {
+            server.stop()
+        }
+    }
+}
+
+/// `SIGHUP` reads the configuration again.
+private struct Reloader: Service {
+    let engine: Engine
+    func run() async throws {
+        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
+            engine.requestReload(.signal)
+        }
+    }
+}

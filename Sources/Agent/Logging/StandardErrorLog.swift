@@ -1,0 +1,113 @@
+internal import Glibc
+public import Logging
+internal import Model
+
+/// Writes log lines to standard error: one line for each event, as text or JSON.
+public struct StandardErrorLog: LogHandler {
+    /// How a line looks.
+    public enum Format: String, Sendable, CaseIterable {
+        /// `2026-11-22T21:00:00.123Z info  configured key=…`
+        case text
+        /// One JSON object a line.
+        case json
+    }
+
+    /// Lines below this level are not written.
+    public var logLevel: Logger.Level
+    /// What is added to each line.
+    public var metadata: Logger.Metadata = [:]
+    private let format: Format
+    private let label: String
+
+    /// Makes a log.
+    public init(label: String, format: Format, level: Logger.Level) {
+        self.label = label
+        self.format = format
+        logLevel = level
+    }
+
+    /// One part of what is added to each line.
+    public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    /// Writes one line.
+    public func log(event: LogEvent) {
+        var details = metadata
+        if let more = event.metadata { details.merge(more) { $1 } }
+        if let error = event.error { details["error"] = "\(error)" }
+        let time = UTC.now
+        var line =
+            switch format {
+            case .text: Self.text(time, event.level, "\(event.message)", details)
+            case .json: Self.json(time, event.level, "\(event.message)", details, logger: label)
+            }
+        line += "\n"
+        // One call for each line, so that lines of several threads don't mix.
+        line.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+    }
+
+    private static func text(
+        _ time: String, _ level: Logger.Level, _ message: String, _ details: Logger.Metadata
+    ) -> String {
+        let name = Self.name(level)
+        var line = "\(time) \(name)"
+        for _ in name.utf8.count..<6 { line += " " }
+        line += oneLine(message)
+        for (key, value) in ordered(details) {
+            let text = "\(value)"
+            let needsQuotes = text.isEmpty || text.utf8.contains { $0 <= 0x20 || $0 == 0x22 || $0 == 0x3d }
+            line += " \(key)=\(needsQuotes ? JSONWriter.quote(text) : text)"
+        }
+        return line
+    }
+
+    private static func json(
+        _ time: String, _ level: Logger.Level, _ message: String, _ details: Logger.Metadata, logger: String
+    ) -> String {
+        var line = "{\"time\":\"\(time)\",\"level\":\"\(name(level))\",\"logger\":\(JSONWriter.quote(logger))"
+        line += ",\"message\":\(JSONWriter.quote(message))"
+        for (key, value) in ordered(details) { line += ",\(JSONWriter.quote(key)):\(JSONWriter.quote("\(value)"))" }
+        return line + "}"
+    }
+
+    /// The key of the value first, then the transaction, then the rest by name.
+    private static func ordered(_ details: Logger.Metadata) -> [(key: String, value: Logger.Metadata.Value)] {
+        if details.count < 2 { return details.map { ($0.key, $0.value) } }
+        func rank(_ key: String) -> Int { key == "key" ? 0 : key == "txn" ? 1 : 2 }
+        return details.sorted { (rank($0.key), $0.key) < (rank($1.key), $1.key) }
+    }
+
+    private static func oneLine(_ text: String) -> String {
+        text.utf8.contains { $0 < 0x20 } ? String(text.map { $0.isNewline || $0 == "\u{1b}" ? " " : $0 }) : text
+    }
+
+    private static func name(_ level: Logger.Level) -> String {
+        switch level {
+        case .trace: "trace"
+        case .debug: "debug"
+        case .info: "info"
+        case .notice: "note"
+        case .warning: "warn"
+        case .error: "error"
+        case .critical: "fatal"
+        }
+    }
+}
+
+extension Logger.Level {
+    /// Reads a level by the names of this log and those of the agents before it.
+    public init?(name: String) {
+        switch name.lowercased() {
+        case "trace": self = .trace
+        case "debug": self = .debug
+        case "info": self = .info
+        case "notice", "note": self = .notice
+        case "warn", "warning": self = .warning
+        case "error": self = .error
+        case "critical", "fatal", "panic": self = .critical
+        default: return nil
+        }
+    }
+}

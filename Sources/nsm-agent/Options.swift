@@ -1,0 +1,123 @@
+internal import Agent
+internal import ArgumentParser
+internal import CLinux
+internal import Glibc
+internal import Northbound
+
+/// Whose objects a command is about, and where.
+struct OwnerOptions: ParsableArguments {
+    @Option(help: "Owner of what is made. Two labels on one host never touch each other's objects. (default: $MICROSERVICE_LABEL or 'default')")
+    var label: String?
+
+    @Option(
+        name: .customLong("protocol"),
+        help: ArgumentHelp(
+            "Protocol number that marks addresses, routes, neighbours and rules as ours, 1 to 255. (default: 78 for the label 'default', else one of 200 to 249)",
+            valueName: "number"))
+    var proto: UInt8?
+
+    @Option(help: ArgumentHelp("Where named network namespaces are.", valueName: "directory"))
+    var namespaceDirectory = "/run/netns"
+
+    mutating func validate() throws {
+        let name = resolvedLabel
+        guard !name.isEmpty, name.utf8.count <= 64, !name.contains(where: { $0 == "/" || $0.isWhitespace }) else {
+            throw ValidationError("the label '\(name)' must have 1 to 64 bytes without '/' and spaces")
+        }
+        // 0 to 4 are the kernel's own: unspecified, redirect, kernel, boot, static.
+        if let proto, proto <= 4 {
+            throw ValidationError("protocol \(proto) belongs to the kernel and ip(8); use one of 5 to 255")
+        }
+    }
+
+    var resolvedLabel: String { label ?? environment("MICROSERVICE_LABEL") ?? "default" }
+
+    var settings: AgentSettings {
+        AgentSettings(label: resolvedLabel, proto: proto, namespaceDirectory: namespaceDirectory)
+    }
+}
+
+/// How something is shown.
+struct OutputOptions: ParsableArguments {
+    @Option(name: .shortAndLong, help: "How to show it: table, json or yaml.")
+    var output = OutputFormat.table
+}
+
+/// How something is shown.
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case table
+    case json
+    case yaml
+}
+
+/// How to reach the agent.
+struct SocketOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The agent's socket. (default: $NSM_AGENT_SOCKET or \(ControlSocket.defaultPath))", valueName: "path"))
+    var socket: String?
+
+    var path: String { socket ?? environment("NSM_AGENT_SOCKET") ?? ControlSocket.defaultPath }
+
+    /// A client, or a failure that says what to do.
+    func client() throws -> ControlClient {
+        do throws(ControlSocket.Failure) {
+            return try ControlClient(path: path)
+        } catch {
+            throw Failure(error.description, status: error.exitStatus)
+        }
+    }
+}
+
+extension ControlSocket.Failure {
+    var exitStatus: Int32 {
+        switch self {
+        case .noAgent: ExitStatus.unavailable
+        case .forbidden: ExitStatus.forbidden
+        case .refused(_, _, let code): code == EACCES || code == EPERM ? ExitStatus.forbidden : ExitStatus.failure
+        case .pathTooLong: ExitStatus.usage
+        case .inUse, .notASocket: ExitStatus.failure
+        }
+    }
+}
+
+/// A span of time on the command line: `10`, `10s`, `500ms`, `2m`.
+struct Span: ExpressibleByArgument, CustomStringConvertible {
+    let milliseconds: Int64
+
+    init(milliseconds: Int64) { self.milliseconds = milliseconds }
+
+    init?(argument: String) {
+        let units: [(String, Double)] = [("ms", 1), ("s", 1000), ("m", 60_000), ("", 1000)]
+        for (unit, factor) in units where argument.hasSuffix(unit) {
+            guard let number = Double(argument.dropLast(unit.count)), number >= 0, number * factor < 1e12 else { return nil }
+            milliseconds = Int64((number * factor).rounded())
+            return
+        }
+        return nil
+    }
+
+    var description: String { milliseconds % 1000 == 0 ? "\(milliseconds / 1000)s" : "\(milliseconds)ms" }
+    var defaultValueDescription: String { description }
+}
+
+/// The capabilities a command needs.
+enum Privileges {
+    /// Checks for the right to change the network, or only to look into namespaces.
+    static func require(changing: Bool) throws {
+        var missing: [String] = []
+        if changing, cl_has_capability(CL_CAP_NET_ADMIN) != 1 { missing.append("CAP_NET_ADMIN") }
+        if cl_has_capability(CL_CAP_SYS_ADMIN) != 1 { missing.append("CAP_SYS_ADMIN") }
+        if missing.isEmpty { return }
+        let what = changing ? "changing networks" : "looking into network namespaces"
+        throw Failure(
+            "\(what) needs \(missing.joined(separator: " and ")); run this as root, or in a service with these capabilities",
+            status: ExitStatus.forbidden)
+    }
+}
+
+/// A variable of the environment that is not empty.
+func environment(_ name: String) -> String? {
+    guard let value = getenv(name).map({ String(cString: $0) }), !value.isEmpty else { return nil }
+    return value
+}
