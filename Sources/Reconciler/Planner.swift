@@ -84,10 +84,15 @@ struct Planner<W: World> {
         for removal in world.leftoversToRemoveFirst() { remove(removal) }
         var isThere = prospects.isPossible
         var another = Another.no
+        var waiting: [Node<W>] = []
         for id in graph.order {
             guard let node = graph[id] else { continue }
             if let verdict = stuck[id] {
-                note(node, verdict)
+                if prospects.isPossibleButForSelf(node, in: graph, isThere: isThere) {
+                    note(node, verdict)
+                } else {
+                    waiting.append(node)
+                }
             } else if prospects.isHeld[id], prospects.staysHeld(node, in: graph, isThere: isThere) {
                 let reason = node.error
                 plan.blocked.append(.init(key: node.key, summary: node.value?.summary ?? "", reasons: [reason]))
@@ -108,8 +113,11 @@ struct Planner<W: World> {
             } else {
                 if isThere[id], prospects.hadHope(node) { another = .onTop }
                 isThere[id] = false
-                note(node, .waiting(prospects.reasons(for: node, in: graph, isThere: isThere)))
+                waiting.append(node)
             }
+        }
+        for node in waiting {
+            note(node, .waiting(prospects.reasons(for: node, in: graph, stuck: stuck, isThere: isThere)))
         }
         for removal in world.leftoversToRemoveLast() { remove(removal) }
         return !stuck.isEmpty && reliesOnTheAbsent(graph, isThere) ? .fromStart : another

@@ -55,17 +55,24 @@ struct Prospects<W: World> {
 
     /// Why a node waits: conditions of the world, then labels of dependencies, with the key of what is declared but not
     /// there.
-    func reasons(for node: Node<W>, in graph: Graph<W>, isThere: [Bool]) -> [String] {
+    func reasons(
+        for node: Node<W>, in graph: Graph<W>, stuck: [Int: Planner<W>.Verdict], isThere: [Bool]
+    ) -> [String] {
+        func hasFailed(_ target: Node<W>) -> Bool {
+            if case .blocked = stuck[target.id] { return true }
+            return isHeld[target.id] && staysHeld(target, in: graph, isThere: isThere)
+        }
         var reasons = conditions[node.id] ?? []
         var circle: [String] = []
         for requirement in node.requirements where !requirement.isMet(by: { isThere[$0] }) {
             switch requirement {
             case .one(let id):
                 guard let target = graph[id] else { continue }
-                let word = isHeld[id] ? " failed" : target.value == nil ? " \(target.state.name.lowercased())" : ""
+                let hasFailed = hasFailed(target)
+                let word = hasFailed ? " failed" : target.value == nil ? " \(target.state.name.lowercased())" : ""
                 let label = node.dependency(on: target.key)?.label ?? target.key
                 let reason = label == target.key ? label + word : "\(label) (\(target.key)\(word))"
-                if target.component == node.component, !isHeld[id] {
+                if target.component == node.component, !hasFailed {
                     circle.append(reason)
                 } else {
                     reasons.append(reason)

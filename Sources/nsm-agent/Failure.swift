@@ -37,7 +37,6 @@ struct Failure: Error {
 
     /// Writes to standard error as it is.
     static func write(_ text: String) {
-        fflush(stdoutStream)
         var text = text
         text.withUTF8 { bytes in
             var rest = UnsafeRawBufferPointer(bytes)
@@ -48,7 +47,4 @@ struct Failure: Error {
             }
         }
     }
-
-    /// All output streams: the C library's variables can't be named here.
-    private static var stdoutStream: UnsafeMutablePointer<FILE>? { nil }
 }

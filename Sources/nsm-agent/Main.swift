@@ -29,7 +29,7 @@ enum Main {
         let status = NSMAgent.exitCode(for: error)
         let text = NSMAgent.fullMessage(for: error)
         if status.isSuccess {
-            print(text)
+            Show.line(text)
         } else if text.hasPrefix("Error: ") {
             Failure.tell(String(text.dropFirst("Error: ".count)))
         } else if !text.isEmpty {

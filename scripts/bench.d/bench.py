@@ -460,7 +460,7 @@ def main():
     parser.add_argument("--only", default="a,b,c,d,e,f,g,large")
     parser.add_argument("--no-ip", action="store_true", help="leave `ip -batch` out")
     parser.add_argument("--quick", action="store_true", help="N 10 and 100, two rounds, 40 deletions")
-    parser.add_argument("--json", default="bench.json")
+    parser.add_argument("--json", default=".build/bench.json")
     options = parser.parse_args()
     if options.quick:
         options.n, options.reps, options.breaks = "10,100", 2, 40

@@ -9,6 +9,9 @@ public enum UTC {
         return text(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
     }
 
+    /// Whole seconds since 1970.
+    public static var seconds: Int64 { Int64(time(nil)) }
+
     /// A time since 1970.
     public static func text(seconds: Int64, nanoseconds: Int64) -> String {
         var time = time_t(seconds)

@@ -83,6 +83,7 @@ public struct PermanentNeighbour: Value {
             let index = link.neighbours.firstIndex(where: { $0.neighbour.isSameEntry(as: entry) })
         else { return }
         link.neighbours[index].claim = world.pass
+        link.namespace.routes[world.neighbourMarkID]?.claim = world.pass
     }
 
     /// Compares the entry with the kernel's.
@@ -90,16 +91,26 @@ public struct PermanentNeighbour: Value {
         guard let (link, entry) = wanted(in: world) else {
             return Assessment(.waiting(["link of \(interface) is not there"]))
         }
-        let add = LinuxOperation(namespace: link.namespace.id, action: .request(.addNeighbour(entry, replace: true)))
+        let state = link.namespace
+        var operations: [LinuxOperation] = []
+        if let mark = state.routes[world.neighbourMarkID] {
+            mark.claim = world.pass
+        } else {
+            let mark = Request.addRoute(world.ownership.neighbourMark, replace: false)
+            operations.append(LinuxOperation(namespace: state.id, action: .request(mark)))
+        }
+        let add = LinuxOperation(namespace: state.id, action: .request(.addNeighbour(entry, replace: true)))
         guard let index = link.neighbours.firstIndex(where: { $0.neighbour.isSameEntry(as: entry) }) else {
-            return Assessment(.create, operations: [add])
+            return Assessment(.create, operations: operations + [add])
         }
         link.neighbours[index].claim = world.pass
         let have = link.neighbours[index].neighbour
         let isPermanent = isProxy || have.state & Neighbour.permanent != 0
-        if have.mac == mac, isPermanent { return .inPlace }
+        if have.mac == mac, isPermanent {
+            return operations.isEmpty ? .inPlace : Assessment(.update, operations: operations)
+        }
         let difference = Difference(
             "lladdr", old: have.mac.map(\.description) ?? "none", new: mac.map(\.description) ?? "none")
-        return Assessment(.update, operations: [add], differences: [difference])
+        return Assessment(.update, operations: operations + [add], differences: [difference])
     }
 }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Netlink
 internal import NetworkTypes
 
@@ -13,8 +14,9 @@ public struct LinuxOperation: Sendable {
         case createTUN(name: String, TUNAttributes, alias: String, index: Int32)
         /// Changes the name of a link that is up: down, new name, up.
         case rename(index: Int32, from: String, to: String, up: Bool)
-        /// Several links at once: they get a group of their own, which is then deleted.
-        case deleteLinks([Int32])
+        /// Several links at once: they get a group of their own, which is then deleted; with `wholeGroup` they are
+        /// all there is of our group.
+        case deleteLinks([Int32], wholeGroup: Bool = false)
         /// A named namespace.
         case createNamespace(String)
         /// Marks a named namespace as declared.
@@ -42,7 +44,21 @@ extension LinuxOperation.Action {
     }
 }
 
+extension KernelError {
+    /// Whether the object of the request is not there: `ESRCH` for routes, `ENOENT` for rules and neighbours,
+    /// `EADDRNOTAVAIL` for addresses, `ENODEV` for what was on a link.
+    var meansGone: Bool { [ESRCH, ENOENT, EADDRNOTAVAIL, ENODEV].contains(code) }
+}
+
 extension Request {
+    /// Whether it only takes something away.
+    var isRemoval: Bool {
+        switch self {
+        case .deleteLink, .deleteLinkGroup, .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule: true
+        case .createLink, .setLink, .addAddress, .addRoute, .addNeighbour, .addRule: false
+        }
+    }
+
     /// The request with every negative link index replaced by the one the kernel gave; nil when a link was never made.
     func resolved(_ index: (Int32) -> Int32?) -> Request? {
         func link(_ number: Int32) -> Int32? { number >= 0 ? number : index(number) }

@@ -8,6 +8,9 @@ extension LinuxWorld {
     /// Does the operations in order. Requests to one namespace are collected and leave together; they leave early only
     /// when a later operation needs to know the index of a link they make, or must not overtake them.
     public func execute(_ operations: [LinuxOperation]) -> [OperationResult] {
+        let isBulk = operations.count > Self.bulk && watcher != nil
+        if isBulk { pauseEvents() }
+        defer { if isBulk { resumeEvents() } }
         var run = ExecutionRun(count: operations.count)
         madeIndexes.removeAll(keepingCapacity: true)
         creators.removeAll(keepingCapacity: true)
@@ -19,9 +22,9 @@ extension LinuxWorld {
             case .createLink(let attributes, let planned, let target, let peerTarget, let peerPlanned):
                 enqueueLink(
                     attributes, of: index, in: state, LinkPlace(target, planned, peerTarget, peerPlanned), &run)
-            case .deleteLinks(let indexes):
+            case .deleteLinks(let indexes, let wholeGroup):
                 flushAll(&run)
-                run.set(index, deleteLinks(indexes, in: state))
+                run.set(index, deleteLinks(indexes, wholeGroup: wholeGroup, in: state))
             default:
                 flush(state, &run)
                 run.set(index, perform(operation.action, in: state))
@@ -29,6 +32,24 @@ extension LinuxWorld {
         }
         flushAll(&run)
         return run.results
+    }
+
+    /// Operations from which on it costs less to read the namespaces anew than to hear of every change: the kernel looks
+    /// at every listening socket of the machine for each of them.
+    private static var bulk: Int { 256 }
+
+    private func pauseEvents() {
+        for state in states { try? state.events?.subscribe(to: []) }
+    }
+
+    private func resumeEvents() {
+        for state in states {
+            guard let events = state.events else { continue }
+            try? events.subscribe(to: .all)
+            _ = events.drain { _ in }
+            state.isStale = true
+        }
+        try? refresh()
     }
 
     // MARK: - Batches
@@ -49,6 +70,7 @@ extension LinuxWorld {
         if case .addAddress(let address, _) = resolved, address.local.family == .v6 {
             state.addressesV6[state.batch.count] = resolved
         }
+        if resolved.isRemoval { state.removals.insert(state.batch.count) }
         state.batch.append(resolved)
         state.batched.append(operation)
         run.dirty(state)
@@ -98,6 +120,7 @@ extension LinuxWorld {
             state.batched.removeAll(keepingCapacity: true)
             state.creations.removeAll(keepingCapacity: true)
             state.addressesV6.removeAll(keepingCapacity: true)
+            state.removals.removeAll(keepingCapacity: true)
         }
         modifyingRequests += state.batch.count
         var answers: [(Int, KernelError)] = []
@@ -152,7 +175,7 @@ extension LinuxWorld {
                 route.route.nextHops[hop].linkIndex = index
             }
         }
-        for other in link.namespace.links.values where other.link.link == planned || other.link.master == planned {
+        for other in plannedDependants.removeValue(forKey: planned) ?? [] {
             if other.link.link == planned, other.link.linkNamespaceID == nil { other.link.link = index }
             if other.link.master == planned { other.link.master = index }
         }
@@ -161,6 +184,7 @@ extension LinuxWorld {
     // MARK: - Answers
 
     private func result(of error: KernelError, _ position: Int, in state: NamespaceState) -> OperationResult {
+        if state.removals.contains(position), error.meansGone { return .done }
         state.isStale = true
         if let repaired = secondTry(error, position, in: state) { return repaired }
         return .failed(text(for: error), retriable: true)
@@ -226,7 +250,7 @@ extension LinuxWorld {
 
     /// One link goes by itself. Several get a link group of their own, so that the kernel waits for its readers once
     /// instead of once for each.
-    private func deleteLinks(_ indexes: [Int32], in state: NamespaceState) -> OperationResult {
+    private func deleteLinks(_ indexes: [Int32], wholeGroup: Bool, in state: NamespaceState) -> OperationResult {
         let indexes = indexes.map { madeIndexes[$0] ?? $0 }
         do {
             let socket = try routeSocket(state)
@@ -235,15 +259,18 @@ extension LinuxWorld {
                 try socket.perform(.deleteLink(index: indexes[0]))
                 return .done
             }
-            let group = throwAwayGroup(in: state)
+            var group = ownership.linkGroup
             let batch = Batch()
-            for index in indexes {
-                var attributes = LinkAttributes(index: index)
-                attributes.group = group
-                batch.append(.setLink(attributes))
+            if !wholeGroup {
+                group = throwAwayGroup(in: state)
+                for index in indexes {
+                    var attributes = LinkAttributes(index: index)
+                    attributes.group = group
+                    batch.append(.setLink(attributes))
+                }
             }
             modifyingRequests += batch.count + 1
-            try socket.transact(batch) { _, _ in }
+            if !batch.isEmpty { try socket.transact(batch) { _, _ in } }
             try socket.perform(.deleteLinkGroup(group))
             return .done
         } catch {

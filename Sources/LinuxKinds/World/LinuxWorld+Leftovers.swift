@@ -55,9 +55,19 @@ extension LinuxWorld {
             Removal<LinuxOperation>(key: key(of: link), summary: summary(of: link), operations: [])
         }
         removals[removals.count - 1].operations = [
-            LinuxOperation(namespace: state.id, action: .deleteLinks(doomed.map { $0.link.index }))
+            LinuxOperation(
+                namespace: state.id,
+                action: .deleteLinks(doomed.map { $0.link.index }, wholeGroup: isWholeGroup(doomed, in: state)))
         ]
         return removals
+    }
+
+    /// Whether every link of our group in the namespace goes, so that the group can go as it is.
+    private func isWholeGroup(_ doomed: [LinkState], in state: NamespaceState) -> Bool {
+        doomed.allSatisfy { $0.link.group == ownership.linkGroup }
+            && state.links.values.allSatisfy { link in
+                link.link.group != ownership.linkGroup || vanishing.contains(ObjectIdentifier(link))
+            }
     }
 
     private func key(of state: LinkState) -> Key {
@@ -105,10 +115,12 @@ extension LinuxWorld {
     public func leftoversToRemoveLast() -> [Removal<LinuxOperation>] {
         var removals: [Removal<LinuxOperation>] = []
         for state in states where state.handle != nil && !state.isDoomed {
+            let links = state.links.values.filter { !ownership.belongsToAnother(alias: $0.link.alias) }
+                .sorted { $0.link.index < $1.link.index }
+            // Neighbours before the mark that says that there are any.
+            for link in links { appendNeighbours(of: link, to: &removals) }
             appendRoutesAndRules(of: state, to: &removals)
-            for link in state.links.values.sorted(by: { $0.link.index < $1.link.index }) {
-                appendParts(of: link, to: &removals)
-            }
+            for link in links { appendParts(of: link, to: &removals) }
         }
         for state in states where state.handle != nil && state.claim != pass {
             guard case .named(let name) = state.reference, let own = byReference[.own],
@@ -128,9 +140,10 @@ extension LinuxWorld {
             let hops = route.route.nextHops.compactMap { state.links[$0.linkIndex] }
             if hops.contains(where: { ownership.belongsToAnother(alias: $0.link.alias) }) { continue }
             let device = hops.first?.link.name ?? ""
+            let summary = id == neighbourMarkID ? "mark of neighbours\(place)" : "route \(id.destination)\(place)"
             removals.append(
                 Removal(
-                    key: "\(RouteKeys.prefix)\(id.destination)/\(device)", summary: "route \(id.destination)\(place)",
+                    key: "\(RouteKeys.prefix)\(id.destination)/\(device)", summary: summary,
                     operations: [LinuxOperation(namespace: state.id, action: .request(.deleteRoute(route.route)))]))
         }
         for (rule, claim) in state.rules where claim != pass {
@@ -141,9 +154,8 @@ extension LinuxWorld {
         }
     }
 
-    private func appendParts(of link: LinkState, to removals: inout [Removal<LinuxOperation>]) {
+    private func appendNeighbours(of link: LinkState, to removals: inout [Removal<LinuxOperation>]) {
         let state = link.namespace
-        if ownership.belongsToAnother(alias: link.link.alias) { return }
         let place = "dev \(link.link.name)\(state.reference.suffix)"
         for neighbour in link.neighbours where neighbour.claim != pass {
             removals.append(
@@ -154,6 +166,11 @@ extension LinuxWorld {
                         LinuxOperation(namespace: state.id, action: .request(.deleteNeighbour(neighbour.neighbour)))
                     ]))
         }
+    }
+
+    private func appendParts(of link: LinkState, to removals: inout [Removal<LinuxOperation>]) {
+        let state = link.namespace
+        let place = "dev \(link.link.name)\(state.reference.suffix)"
         for address in link.addresses where address.claim != pass && address.address.proto == ownership.proto {
             removals.append(
                 Removal(

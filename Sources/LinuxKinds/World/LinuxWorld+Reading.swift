@@ -78,7 +78,7 @@ extension LinuxWorld {
         where route.proto == ownership.proto {
             state.setRoute(route)
         }
-        if state.links.count > 1 {
+        if state.routes[neighbourMarkID] != nil {
             for report in try socket.dump(.neighbours(proxy: false)) { note(report, in: state) }
             for report in try socket.dump(.neighbours(proxy: true)) { note(report, in: state) }
         }

@@ -23,7 +23,7 @@ extension LinuxWorld {
             var renamed = link.link
             renamed.name = name
             state.update(link, to: renamed, ownership: ownership)
-        case .deleteLinks(let indexes):
+        case .deleteLinks(let indexes, _):
             removeLinks(indexes.compactMap { state.links[$0] })
         case .createNamespace(let name): _ = plan(namespace: name)
         case .markNamespace(let name):
@@ -48,7 +48,9 @@ extension LinuxWorld {
             mtu: attributes.mtu ?? defaultMTU(of: kind), mac: attributes.mac, master: attributes.master ?? 0,
             link: attributes.link ?? 0, group: attributes.group ?? 0, kind: kind)
         guard let peer, let half = attributes.peer else {
-            target.insert(LinkState(link, in: target), ownership: ownership)
+            let made = LinkState(link, in: target)
+            target.insert(made, ownership: ownership)
+            if link.link < 0 { plannedDependants[link.link, default: []].append(made) }
             return
         }
         link.link = peer.index
@@ -115,6 +117,7 @@ extension LinuxWorld {
             let isVRF = [master, new.master].contains { state.links[$0]?.link.kind.isVRF ?? false }
             if isVRF { flushAfterDown(link) }
             new.master = master
+            if master < 0 { plannedDependants[master, default: []].append(link) }
         }
         let shrinks = new.mtu < 1280 && link.link.mtu >= 1280
         state.update(link, to: new, ownership: ownership)

@@ -13,6 +13,8 @@ public final class LinuxWorld: World {
     /// Where named namespaces are.
     public let namespaceDirectory: String
 
+    /// What tells the mark of a namespace with neighbours of ours.
+    let neighbourMarkID: RouteID
     var states: [NamespaceState] = []
     var byReference: [NamespaceReference: NamespaceState] = [:]
     var byIdentity: [NetworkNamespace.Identity: NamespaceState] = [:]
@@ -34,6 +36,8 @@ public final class LinuxWorld: World {
     var plannedLinks: [String: LinkState] = [:]
     /// Indexes of links made by this run, by their negative index.
     var madeIndexes: [Int32: Int32] = [:]
+    /// Links that name a planned link as the one below or as their master, by its negative index.
+    var plannedDependants: [Int32: [LinkState]] = [:]
     /// Where planned links are made, by their negative index.
     var creators: [Int32: NamespaceState] = [:]
     /// Counts modifying requests, for tests and for the promise that an unchanged configuration costs none.
@@ -49,6 +53,7 @@ public final class LinuxWorld: World {
     /// Makes a world of which nothing is known yet; call ``readAll()`` first.
     public init(ownership: Ownership, namespaceDirectory: String = "/run/netns") {
         self.ownership = ownership
+        neighbourMarkID = RouteID(ownership.neighbourMark)
         self.namespaceDirectory = namespaceDirectory
     }
 
@@ -141,6 +146,7 @@ public final class LinuxWorld: World {
         pass += 1
         plannedLinks.removeAll(keepingCapacity: true)
         plannedPeers.removeAll(keepingCapacity: true)
+        plannedDependants.removeAll(keepingCapacity: true)
         vanishing.removeAll(keepingCapacity: true)
     }
 
@@ -172,7 +178,7 @@ public final class LinuxWorld: World {
             return "RTM_NEWLINK \(attributes.kind?.name ?? "") \(attributes.name ?? "")\(states[target].reference.suffix)"
         case .createTUN(let name, _, _, _): return "TUNSETIFF \(name)\(place)"
         case .rename(_, let old, let new, _): return "rename \(old) to \(new)\(place)"
-        case .deleteLinks(let indexes): return "RTM_DELLINK of \(indexes.count) links\(place)"
+        case .deleteLinks(let indexes, _): return "RTM_DELLINK of \(indexes.count) links\(place)"
         case .createNamespace(let name): return "create namespace \(name)"
         case .markNamespace(let name): return "mark namespace \(name)"
         case .removeNamespace(let name): return "remove namespace \(name)"

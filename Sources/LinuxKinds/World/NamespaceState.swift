@@ -22,6 +22,8 @@ final class NamespaceState {
     /// The operation whose reply tells the indexes of a new link, by position in the batch.
     var creations: [Int: LinkCreation] = [:]
 
+    /// Positions of requests in the batch that remove something: what is gone already needs no removing.
+    var removals: Set<Int> = []
     /// Requests of the batch that add an IPv6 address, by position: they may need IPv6 to be enabled first.
     var addressesV6: [Int: Request] = [:]
 

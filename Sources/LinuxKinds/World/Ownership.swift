@@ -2,6 +2,9 @@
 ///
 /// The only room that knows both the model and the kernel.
 
+internal import Netlink
+internal import NetworkTypes
+
 /// How the kernel is told whose an object is, so that it is known after a crash.
 ///
 /// - Links carry the alias `/vnf-agent/LABEL/NAME…`. The kernel takes no alias when it creates a link, so a link group
@@ -9,6 +12,8 @@
 /// - Addresses, routes, neighbours and rules carry a protocol number (`IFA_PROTO`, `rtm_protocol`, `NDA_PROTOCOL`,
 ///   `FRA_PROTOCOL`).
 /// - A named namespace that was declared is marked by the link group of its loopback interface.
+/// - A namespace in which neighbours of ours are has a `throw` route in a table that nothing looks into. The kernel
+///   walks the neighbours of all namespaces for each dump of them, so dumps are made only where this mark is.
 public struct Ownership: Sendable, Hashable {
     /// The label of the owner.
     public let label: String
@@ -41,6 +46,14 @@ public struct Ownership: Sendable, Hashable {
     /// FNV-1a, 32 bits.
     private static func hash(_ text: String) -> UInt32 {
         text.utf8.reduce(2_166_136_261) { ($0 ^ UInt32($1)) &* 16_777_619 }
+    }
+
+    /// The table of ``neighbourMark``; no rule leads to it.
+    public var markTable: UInt32 { linkGroup }
+
+    /// The route that says that neighbours of ours are in a namespace. `RTN_THROW` is 9.
+    var neighbourMark: Route {
+        Route(destination: .any(.v4), table: markTable, proto: proto, type: 9)
     }
 
     /// Whether an alias is one of ours.

@@ -1,0 +1,110 @@
+internal import ArgumentParser
+internal import Model
+internal import Northbound
+
+struct Apply: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Make what we own in the kernel exactly these files.",
+        discussion: """
+            Values that are pending or failed for a reason that may pass are waited for, up to --timeout. What this label \
+            owns and no file declares any more is removed. Applying the same files again changes nothing.
+            """)
+
+    @Argument(help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"))
+    var paths: [String]
+    @Option(help: ArgumentHelp("How long to wait for values that are pending.", valueName: "time"))
+    var timeout = Span(milliseconds: 10_000)
+    @Flag(help: "Undo everything when one value fails.")
+    var revertOnFailure = false
+    @Option(
+        help: ArgumentHelp(
+            "Undo everything unless it is confirmed within this time, by Enter or 'nsm-agent confirm'.", valueName: "time"))
+    var confirm: Span?
+    @Option(
+        help: ArgumentHelp("With --confirm: the socket for 'nsm-agent confirm'.", valueName: "path"))
+    var socket = ControlSocket.confirmationPath
+    @OptionGroup var owner: OwnerOptions
+    @OptionGroup var output: OutputOptions
+
+    mutating func validate() throws {
+        if let confirm, confirm.milliseconds == 0 { throw ValidationError("--confirm needs a time above 0") }
+    }
+
+    func run() throws {
+        let config = try OneShot.load(paths, label: owner.resolvedLabel)
+        try Privileges.require(changing: true)
+        OneShot.warnOfDaemon(ControlSocket.defaultPath)
+        let application = try Application(
+            owner, config, waiting: timeout, revertOnFailure: revertOnFailure, output: output.output)
+        // Taken first: without a socket there is no way back.
+        let waiter = try confirm.map { try ConfirmationWaiter(socket: socket, time: $0) }
+        let snapshot = waiter.map { _ in application.network.world.snapshot() }
+        try application.run()
+        let isGood = application.report()
+        if let waiter, let snapshot, application.hasChanged, !waiter.isConfirmed() {
+            try application.undo(to: snapshot)
+            throw Failure.said(status: ExitStatus.failure)
+        }
+        OneShot.finish(isGood ? ExitStatus.success : ExitStatus.failure)
+    }
+}
+
+struct Delete: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Remove everything this label owns in the kernel.",
+        discussion: "The same as an apply of nothing. Files stay as they are, and so does what other labels own.")
+
+    @Flag(help: "Everything; without it nothing is removed.")
+    var all = false
+    @Flag(name: .shortAndLong, help: "Don't ask.")
+    var yes = false
+    @OptionGroup var owner: OwnerOptions
+    @OptionGroup var output: OutputOptions
+
+    mutating func validate() throws {
+        if !all { throw ValidationError("say 'delete --all' to remove everything that the label '\(owner.resolvedLabel)' owns") }
+    }
+
+    func run() throws {
+        try Privileges.require(changing: true)
+        OneShot.warnOfDaemon(ControlSocket.defaultPath)
+        let application = try Application(
+            owner, LoadedConfig(), waiting: Span(milliseconds: 10_000), revertOnFailure: false, output: output.output)
+        if !yes, Prompt.isPossible {
+            guard try application.isRemovalWanted() else { throw Failure("nothing was removed") }
+        }
+        try application.run()
+        OneShot.finish(application.report() ? ExitStatus.success : ExitStatus.failure)
+    }
+}
+
+struct Export: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Write the kernel's state as a configuration file.",
+        discussion: "An apply of the result finds everything in place.")
+
+    @Option(help: ArgumentHelp("Only this named namespace.", valueName: "name"))
+    var namespace: String?
+    @Flag(help: "Also what this label does not own.")
+    var all = false
+    @OptionGroup var owner: OwnerOptions
+    @Option(name: .shortAndLong, help: "yaml or json.")
+    var output = OutputFormat.yaml
+
+    mutating func validate() throws {
+        if output == .table { throw ValidationError("an export is --output yaml or json") }
+    }
+
+    func run() throws {
+        try Privileges.require(changing: false)
+        let network = try OneShot.network(owner, LoadedConfig())
+        let values: [ModelValue]
+        do {
+            values = try network.world.export(namespace: namespace, all: all)
+        } catch {
+            throw Failure("\(error)")
+        }
+        Show.tree(ConfigDocument.tree(of: values), as: output) { _ in "" }
+        OneShot.finish(ExitStatus.success)
+    }
+}

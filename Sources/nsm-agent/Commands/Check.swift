@@ -1,0 +1,58 @@
+internal import ArgumentParser
+internal import Model
+
+struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Check configuration files.",
+        discussion: "Lists every mistake of every file with its line and column. Touches nothing and needs no privileges.")
+
+    @Argument(help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"))
+    var paths: [String]
+    @OptionGroup var owner: OwnerOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() throws {
+        let config = ConfigLoader.load(paths: paths, label: owner.resolvedLabel)
+        switch output.output {
+        case .table: tell(config)
+        case .json, .yaml: Show.tree(tree(config), as: output.output) { _ in "" }
+        }
+        OneShot.finish(config.isValid ? ExitStatus.success : ExitStatus.invalid)
+    }
+
+    private func tell(_ config: LoadedConfig) {
+        var lines = config.warnings.map { "\($0.position): warning: \($0.text)\n" }
+        for value in config.invalidValues {
+            lines.append("\(value.position): warning: \(value.key) can't be configured here: \(value.text)\n")
+        }
+        lines += config.mistakes.map { "\($0)\n" }
+        Failure.write(lines.joined())
+        let files = Text.count(config.files.count, "file")
+        if config.isValid {
+            Show.line("\(files), \(Text.count(config.items.count, "value")): no mistakes.")
+        } else {
+            Failure.tell("\(Text.count(config.mistakes.count, "mistake")) in \(files)")
+        }
+    }
+
+    private func tree(_ config: LoadedConfig) -> Tree {
+        func list(_ mistakes: [Mistake]) -> Tree {
+            .sequence(mistakes.map { Self.place($0.position, ("text", .string($0.text))) })
+        }
+        let invalid = config.invalidValues.map {
+            Self.place(
+                $0.position, ("key", .string($0.key)), ("text", .string($0.text)), ("fields", .texts($0.fields)))
+        }
+        return [
+            "valid": .bool(config.isValid), "files": .texts(config.files), "values": .count(config.items.count),
+            "mistakes": list(config.mistakes), "warnings": list(config.warnings), "notConfigurable": .sequence(invalid),
+        ]
+    }
+
+    private static func place(_ position: SourcePosition, _ more: (String, Tree)...) -> Tree {
+        let pairs: [(String, Tree)] = [
+            ("file", .string(position.file)), ("line", .count(position.line)), ("column", .count(position.column)),
+        ]
+        return .mapping(pairs + more)
+    }
+}

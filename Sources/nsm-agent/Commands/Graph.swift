@@ -1,0 +1,69 @@
+internal import ArgumentParser
+internal import Glibc
+internal import Northbound
+
+struct Graph: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Draw what depends on what, with states in colour.",
+        discussion: "Dashed lines lead to parts of a value; red ones to what is missing. SVG needs the program 'dot' of graphviz.")
+
+    enum Format: String, ExpressibleByArgument, CaseIterable {
+        case dot
+        case mermaid
+        case svg
+    }
+
+    @Argument(help: "Only values whose key starts with this.")
+    var keyPrefix = ""
+    @Option(name: .shortAndLong, help: "dot, mermaid or svg.")
+    var format = Format.dot
+    @OptionGroup var socket: SocketOptions
+
+    func run() async throws {
+        var request = Nsmagent_Control_GraphRequest()
+        request.keyPrefix = keyPrefix
+        let drawing = GraphDrawing(
+            graph: try await socket.client().answer { [request] in try await $0.graph(request) })
+        switch format {
+        case .dot: Show.text(drawing.dot)
+        case .mermaid: Show.text(drawing.mermaid)
+        case .svg: try Self.draw(drawing.dot)
+        }
+    }
+
+    /// Pipes the text through graphviz, whose output is ours.
+    private static func draw(_ dot: String) throws {
+        var ends: [Int32] = [-1, -1]
+        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw Failure("no pipe can be made: \(String(cString: strerror(errno)))") }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, ends[0], STDIN_FILENO)
+        var words: [UnsafeMutablePointer<CChar>?] = [strdup("dot"), strdup("-Tsvg"), nil]
+        defer { for word in words { free(word) } }
+        var process = pid_t()
+        let result = posix_spawnp(&process, "dot", &actions, nil, &words, environ)
+        close(ends[0])
+        guard result == 0 else {
+            close(ends[1])
+            throw Failure(
+                result == ENOENT
+                    ? "the program 'dot' is not here; install graphviz, or use --format dot or mermaid"
+                    : "the program 'dot' can't be started: \(String(cString: strerror(result)))")
+        }
+        signal(SIGPIPE, SIG_IGN)
+        var text = dot
+        text.withUTF8 { bytes in
+            var rest = UnsafeRawBufferPointer(bytes)
+            while !rest.isEmpty {
+                let count = write(ends[1], rest.baseAddress, rest.count)
+                if count <= 0 { return }
+                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+            }
+        }
+        close(ends[1])
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        if status != 0 { throw Failure("the program 'dot' failed") }
+    }
+}

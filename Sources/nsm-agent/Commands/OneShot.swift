@@ -1,0 +1,49 @@
+internal import Agent
+internal import Glibc
+internal import LinuxKinds
+internal import Model
+internal import Netlink
+internal import Northbound
+internal import Reconciler
+
+/// What the commands share that read files and the kernel once.
+enum OneShot {
+    /// Reads and checks files. Mistakes and warnings go to standard error; with mistakes it fails.
+    static func load(_ paths: [String], label: String) throws -> LoadedConfig {
+        let config = ConfigLoader.load(paths: paths, label: label)
+        Failure.write(config.warnings.map { "\($0.position): warning: \($0.text)\n" }.joined())
+        if config.isValid { return config }
+        Failure.write(config.mistakes.map { "\($0)\n" }.joined())
+        Failure.tell("\(Text.count(config.mistakes.count, "mistake")) found; nothing was read from or changed in the kernel")
+        throw Failure.said(status: ExitStatus.invalid)
+    }
+
+    /// The network with what is declared and what the kernel has.
+    static func network(
+        _ options: OwnerOptions, _ config: LoadedConfig, retry: RetryPolicy = .never
+    ) throws -> HostNetwork {
+        let network = HostNetwork(options.settings, retry: retry)
+        network.declare(config)
+        try read(network)
+        return network
+    }
+
+    static func read(_ network: HostNetwork) throws {
+        do throws(KernelError) {
+            try network.read()
+        } catch {
+            throw Failure("the kernel's state can't be read: \(error)")
+        }
+    }
+
+    /// A daemon with the same label would undo what a one-shot command does: worth a word.
+    static func warnOfDaemon(_ path: String) {
+        var status = stat()
+        guard lstat(path, &status) == 0, (try? ControlSocket.check(path)) != nil else { return }
+        Failure.tell(
+            "note: an agent is running (\(path)); if it has the same label, it returns to what its own files say")
+    }
+
+    /// Ends at once: tidying up thousands of objects before the process goes would only cost time.
+    static func finish(_ status: Int32) -> Never { exit(status) }
+}

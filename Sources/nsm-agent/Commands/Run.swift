@@ -1,0 +1,116 @@
+internal import Agent
+internal import ArgumentParser
+internal import Glibc
+internal import Logging
+internal import Northbound
+
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run the daemon: keep the network as a directory of files says.",
+        discussion: """
+            Changes of the files are applied at once, and drift is repaired as the kernel reports it. Files with mistakes \
+            change nothing; 'nsm-agent status' shows them. SIGHUP reads the files again and tries again what failed. \
+            SIGTERM stops the daemon and leaves the network as it is.
+            """)
+
+    @Option(help: ArgumentHelp("Directory of *.yaml, *.yml and *.json files.", valueName: "directory"))
+    var config = "/etc/nsm-agent/network.d"
+    @OptionGroup var socket: SocketOptions
+    @Flag(help: "Only report drift.")
+    var noRepair = false
+    @Option(help: "Least level that is logged: trace, debug, info, notice, warning, error. (default: $INITIAL_LOGLVL or info)")
+    var logLevel: String?
+    @Option(help: "How log lines look: text or json.")
+    var logFormat = StandardErrorLog.Format.text
+    @OptionGroup var owner: OwnerOptions
+
+    mutating func validate() throws {
+        if let logLevel, Logger.Level(name: logLevel) == nil {
+            throw ValidationError("there is no log level '\(logLevel)'; use trace, debug, info, notice, warning or error")
+        }
+    }
+
+    func run() async throws {
+        // Until the daemon listens to it, it must not end the process.
+        signal(SIGHUP, SIG_IGN)
+        signal(SIGPIPE, SIG_IGN)
+        try Privileges.require(changing: true)
+        let logger = makeLogger()
+        let options = Engine.Options(settings: owner.settings, configPath: config, repairsDrift: !noRepair)
+        let daemon: Daemon
+        do {
+            daemon = try Daemon(options, socket: socket.path, logger: logger)
+        } catch let error as ControlSocket.Failure {
+            throw Failure(error.description, status: error.exitStatus)
+        } catch {
+            throw Failure("\(error)")
+        }
+        do {
+            try await daemon.run()
+        } catch {
+            throw Failure("\(error)")
+        }
+    }
+
+    private func makeLogger() -> Logger {
+        let name = logLevel ?? environment("INITIAL_LOGLVL") ?? "info"
+        let level = Logger.Level(name: name)
+        let format = logFormat
+        let logger = Logger(label: "nsm-agent") { label in
+            StandardErrorLog(label: label, format: format, level: level ?? .info)
+        }
+        if level == nil { logger.warning("unknown log level; using info", metadata: ["level": "\(name)"]) }
+        return logger
+    }
+}
+
+extension StandardErrorLog.Format: ExpressibleByArgument {}
+
+struct Reload: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Make the daemon read its files again.",
+        discussion: "As SIGHUP does, but waits until it is done. Exit status 65 if the files have mistakes.")
+
+    @OptionGroup var socket: SocketOptions
+
+    func run() async throws {
+        let response = try await socket.client().answer { try await $0.reload() }
+        if response.mistakes.isEmpty { return }
+        Failure.write(response.mistakes.map { $0 + "\n" }.joined())
+        Failure.tell("the files have mistakes; the configuration in force is unchanged")
+        throw Failure.said(status: ExitStatus.invalid)
+    }
+}
+
+struct Confirm: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Keep the changes of an 'apply --confirm' that waits.")
+
+    @Option(help: ArgumentHelp("The socket of the apply that waits.", valueName: "path"))
+    var socket = ControlSocket.confirmationPath
+
+    func run() async throws {
+        let client: ControlClient
+        do throws(ControlSocket.Failure) {
+            client = try ControlClient(path: socket)
+        } catch {
+            if case .noAgent = error {
+                throw Failure("no apply waits for confirmation on \(socket)", status: ExitStatus.unavailable)
+            }
+            throw Failure(error.description, status: error.exitStatus)
+        }
+        let response = try await client.answer { try await $0.confirm() }
+        guard response.confirmed else { throw Failure("nothing waits for confirmation on \(socket)") }
+        Show.line("Confirmed: the changes stay.")
+    }
+}
+
+extension ControlClient {
+    /// Asks, and puts a failure in the words of the command line.
+    func answer<Answer: Sendable>(_ ask: (ControlClient) async throws -> Answer) async throws -> Answer {
+        do {
+            return try await ask(self)
+        } catch let error as ControlClient.Failure {
+            throw nsm_agent.Failure(error.description, status: ExitStatus.unavailable)
+        }
+    }
+}

@@ -1,0 +1,102 @@
+internal import Agent
+internal import ArgumentParser
+internal import Model
+internal import Northbound
+internal import Reconciler
+
+struct Status: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show every value with its state, and what it waits for.",
+        discussion: "Exit status 1 if a value is not configured, or if the files have mistakes.")
+
+    @Argument(help: "Only values whose key starts with this.")
+    var keyPrefix = ""
+    @OptionGroup var socket: SocketOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        var request = Nsmagent_Control_StatusRequest()
+        request.keyPrefix = keyPrefix
+        let response = try await socket.client().answer { [request] in try await $0.status(request) }
+        let report = StatusReport(response)
+        Show.tree(report.tree, as: output.output) { report.text($0) }
+        if !report.isGood { throw Failure.said(status: ExitStatus.failure) }
+    }
+}
+
+/// What an agent said of itself and its values.
+private struct StatusReport {
+    private let response: Nsmagent_Control_StatusResponse
+    private let now = UTC.seconds
+
+    init(_ response: Nsmagent_Control_StatusResponse) { self.response = response }
+
+    /// Whether all is as the files say.
+    var isGood: Bool {
+        response.mistakes.isEmpty && response.values.allSatisfy { HostNetwork.isGood(ValueState($0.status.state)) }
+    }
+
+    func text(_ terminal: Terminal) -> String {
+        var text = ""
+        if !response.mistakes.isEmpty {
+            text += terminal.paint("The files have mistakes and are not in force:", .red) + "\n"
+            for mistake in response.mistakes { text += "  \(mistake)\n" }
+            text += "\n"
+        }
+        for warning in response.warnings { text += terminal.paint("Warning: ", .yellow) + warning + "\n" }
+        if !response.warnings.isEmpty { text += "\n" }
+        if !response.values.isEmpty {
+            var table = Table("KEY", "STATE", "SINCE", "DETAIL")
+            for value in response.values {
+                let state = ValueState(value.status.state)
+                table.add(
+                    .init(value.status.key), .init(state.name, state.colour),
+                    .init(Text.age(seconds: now - value.sinceSeconds)), .init(Self.detail(value, state)))
+            }
+            text += table.text(terminal) + "\n"
+        }
+        return text + summary + "\n"
+    }
+
+    private static func detail(_ value: Nsmagent_Control_Value, _ state: ValueState) -> String {
+        if HostNetwork.isGood(state) { return value.summary }
+        var parts: [String] = []
+        if !value.status.error.isEmpty { parts.append(value.status.error) }
+        let details = value.status.details.joined(separator: ", ")
+        if !details.isEmpty { parts.append(state == .pending ? "waits for \(details)" : details) }
+        if value.retryIn > 0 { parts.append("next try in \(Text.age(seconds: Int64(value.retryIn.rounded(.up))))") }
+        return parts.isEmpty ? value.summary : parts.joined(separator: "; ")
+    }
+
+    private var summary: String {
+        var counts: [ValueState: Int] = [:]
+        for value in response.values { counts[ValueState(value.status.state), default: 0] += 1 }
+        let parts = ValueState.allCases.compactMap { state in
+            counts[state].map { "\($0) \(state.name.lowercased())" }
+        }
+        let values = Text.count(response.values.count, "value") + (parts.isEmpty ? "" : ": ")
+        let repairs = response.repairs ? "" : " Drift is only reported."
+        return values + parts.joined(separator: ", ") + "." + repairs
+    }
+
+    var tree: Tree {
+        let values = response.values.map { value -> Tree in
+            var pairs: [(String, Tree)] = [
+                ("key", .string(value.status.key)), ("summary", .string(value.summary)),
+                ("state", .string(ValueState(value.status.state).name)),
+                ("since", .string(UTC.text(seconds: value.sinceSeconds, nanoseconds: Int64(value.sinceNanos)))),
+            ]
+            if !value.baseKey.isEmpty { pairs.append(("partOf", .string(value.baseKey))) }
+            if !value.status.error.isEmpty { pairs.append(("error", .string(value.status.error))) }
+            if !value.status.details.isEmpty { pairs.append(("details", .texts(value.status.details))) }
+            if value.retryIn > 0 { pairs.append(("retryInSeconds", .double(value.retryIn))) }
+            return .mapping(pairs)
+        }
+        return [
+            "version": .string(response.version), "label": .string(response.label), "pid": .int(Int64(response.pid)),
+            "uptimeSeconds": .double(response.uptime), "repairs": .bool(response.repairs),
+            "files": .texts(response.files), "mistakes": .texts(response.mistakes),
+            "warnings": .texts(response.warnings), "values": .sequence(values),
+        ]
+    }
+}

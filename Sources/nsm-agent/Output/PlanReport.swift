@@ -1,0 +1,160 @@
+internal import LinuxKinds
+internal import Model
+internal import Reconciler
+
+/// A plan for people and programs.
+struct PlanReport {
+    typealias Step = Plan<LinuxOperation>.Step
+    typealias Waiting = Plan<LinuxOperation>.Waiting
+
+    /// A declared value with what happens to it and to what is derived from it.
+    private struct Group {
+        var key: Key
+        var summary: String
+        var step: Step?
+        var parts: [Step] = []
+    }
+
+    private let plan: Plan<LinuxOperation>
+    private let bases: [Key: Key]
+    private let groups: [Group]
+
+    /// - Parameter values: the values that are declared, for what belongs together.
+    init(_ plan: Plan<LinuxOperation>, values: [ValueStatus]) {
+        self.plan = plan
+        let known = Dictionary(values.map { ($0.key, $0) }) { first, _ in first }
+        var bases: [Key: Key] = [:]
+        var groups: [Group] = []
+        var places: [Key: Int] = [:]
+        for step in plan.steps {
+            let base = known[step.key]?.baseKey
+            let key = base ?? step.key
+            bases[step.key] = base
+            let place = places[key] ?? groups.count
+            if place == groups.count {
+                groups.append(Group(key: key, summary: known[key].map(Self.name) ?? step.summary))
+                places[key] = place
+            }
+            if base != nil {
+                groups[place].parts.append(step)
+            } else if groups[place].step == nil {
+                groups[place].step = step
+            } else {
+                groups.append(Group(key: key, summary: step.summary, step: step))
+            }
+        }
+        self.bases = bases
+        self.groups = groups
+    }
+
+    /// Whether something would be done.
+    var hasChanges: Bool { !plan.isEmpty }
+
+    // MARK: - For people
+
+    func text(_ terminal: Terminal) -> String {
+        var text = ""
+        for group in groups {
+            if let step = group.step {
+                text += line(step, indent: "", terminal)
+            } else {
+                text += terminal.paint("  \(group.summary)", .dim) + "\n"
+            }
+            for part in group.parts { text += line(part, indent: "    ", terminal) }
+        }
+        text += list("Pending:", plan.waiting, .yellow, terminal)
+        text += list("Not possible:", plan.blocked, .red, terminal)
+        if !text.isEmpty { text += "\n" }
+        return text + summary + "\n"
+    }
+
+    /// `Plan: 5 to create, 1 to change, …`
+    var summary: String {
+        if plan.isEmpty, plan.waiting.isEmpty, plan.blocked.isEmpty {
+            return "Nothing to do: \(Text.count(plan.inPlace, "value")) in place."
+        }
+        var parts = [
+            "\(count(.create)) to create", "\(count(.update)) to change", "\(count(.recreate)) to recreate",
+            "\(count(.delete)) to delete", "\(plan.inPlace) in place",
+        ]
+        if !plan.waiting.isEmpty { parts.append("\(plan.waiting.count) pending") }
+        if !plan.blocked.isEmpty { parts.append("\(plan.blocked.count) not possible") }
+        return "Plan: \(parts.joined(separator: ", "))."
+    }
+
+    private func count(_ verb: Plan<LinuxOperation>.Verb) -> Int { plan.steps.count { $0.verb == verb } }
+
+    private func line(_ step: Step, indent: String, _ terminal: Terminal) -> String {
+        let colour: Terminal.Colour =
+            switch step.verb {
+            case .create: .green
+            case .update: .yellow
+            case .recreate: .magenta
+            case .delete: .red
+            }
+        var line = indent + terminal.paint("\(step.verb.sign) \(Self.text(step.summary, key: step.key))", colour)
+        guard !step.differences.isEmpty else { return line + "\n" }
+        let differences = step.differences.map(\.description).joined(separator: ", ")
+        line += "  "
+        guard let width = terminal.width else { return line + differences + "\n" }
+        let used = indent.count + 4 + step.summary.count
+        if used + differences.count <= width { return line + differences + "\n" }
+        let margin = indent + "      "
+        for part in Text.wrap(differences, width: max(width - margin.count, 20)) { line += "\n" + margin + part }
+        return line + "\n"
+    }
+
+    private func list(_ title: String, _ items: [Waiting], _ colour: Terminal.Colour, _ terminal: Terminal) -> String {
+        if items.isEmpty { return "" }
+        var text = "\n\(title)\n"
+        for item in items {
+            let reasons = item.reasons.joined(separator: ", ")
+            text += "  \(terminal.paint(Self.text(item.summary, key: item.key), colour))"
+            text += reasons.isEmpty ? "\n" : ": \(reasons)\n"
+        }
+        return text
+    }
+
+    private static func name(_ status: ValueStatus) -> String { text(status.summary, key: status.key) }
+
+    /// Something that has no summary is shown by its key.
+    private static func text(_ summary: String, key: Key) -> String { summary.isEmpty ? key : summary }
+
+    // MARK: - For programs
+
+    var tree: Tree {
+        let steps = plan.steps.map { step -> Tree in
+            var pairs: [(String, Tree)] = [
+                ("action", .string(step.verb.rawValue)), ("key", .string(step.key)), ("summary", .string(step.summary)),
+            ]
+            if let base = bases[step.key] { pairs.append(("partOf", .string(base))) }
+            if !step.differences.isEmpty {
+                pairs.append(
+                    (
+                        "differences",
+                        .sequence(
+                            step.differences.map {
+                                ["attribute": .string($0.attribute), "old": .string($0.old), "new": .string($0.new)]
+                            })
+                    ))
+            }
+            return .mapping(pairs)
+        }
+        return [
+            "steps": .sequence(steps), "pending": Self.tree(plan.waiting), "notPossible": Self.tree(plan.blocked),
+            "summary": [
+                "create": .count(count(.create)), "change": .count(count(.update)),
+                "recreate": .count(count(.recreate)), "delete": .count(count(.delete)),
+                "inPlace": .count(plan.inPlace), "pending": .count(plan.waiting.count),
+                "notPossible": .count(plan.blocked.count),
+            ],
+        ]
+    }
+
+    private static func tree(_ items: [Waiting]) -> Tree {
+        .sequence(
+            items.map {
+                ["key": .string($0.key), "summary": .string($0.summary), "reasons": .texts($0.reasons)]
+            })
+    }
+}

@@ -1,0 +1,52 @@
+/// Lines with aligned columns. The last column is broken into several lines when the terminal is too narrow.
+struct Table {
+    struct Cell {
+        var text: String
+        var colour: Terminal.Colour?
+
+        init(_ text: String, _ colour: Terminal.Colour? = nil) {
+            self.text = text
+            self.colour = colour
+        }
+    }
+
+    private let header: [String]
+    private var rows: [[Cell]] = []
+    /// The last column is not made narrower than this.
+    private static let leastWidth = 24
+
+    init(_ header: String...) { self.header = header }
+
+    mutating func add(_ cells: Cell...) { rows.append(cells) }
+
+    func text(_ terminal: Terminal) -> String {
+        var widths = header.map(\.count)
+        for row in rows {
+            for (column, cell) in row.enumerated() { widths[column] = max(widths[column], cell.text.count) }
+        }
+        let left = widths.dropLast().reduce(0) { $0 + $1 + 2 }
+        let room = terminal.width.map { max($0 - left, Self.leastWidth) }
+        var text = ""
+        append(header.map { Cell($0, .bold) }, widths, left, nil, terminal, &text)
+        for row in rows { append(row, widths, left, room, terminal, &text) }
+        return text
+    }
+
+    private func append(
+        _ row: [Cell], _ widths: [Int], _ left: Int, _ room: Int?, _ terminal: Terminal, _ text: inout String
+    ) {
+        var line = ""
+        for (column, cell) in row.enumerated().dropLast() {
+            line += terminal.paint(cell.text, cell.colour)
+            line += String(repeating: " ", count: widths[column] + 2 - cell.text.count)
+        }
+        guard let last = row.last else { return }
+        let parts = room.map { Text.wrap(last.text, width: $0) } ?? [last.text]
+        for (number, part) in parts.enumerated() {
+            if number > 0 { line = String(repeating: " ", count: left) }
+            line += terminal.paint(part, last.colour)
+            while line.last == " " { line.removeLast() }
+            text += line + "\n"
+        }
+    }
+}

@@ -1,0 +1,21 @@
+import Testing
+
+/// Which kinds of links this kernel has.
+enum Kernel {
+    static let hasDummy = has("dummy")
+    static let hasVRF = has("vrf table 10")
+    static let hasVLAN = has("vlan id 10", parent: true)
+    static let hasIPVLAN = has("ipvlan", parent: true)
+
+    static let reason: Comment = "this kernel has no such links; scripts/test --kernels runs these tests with one that has"
+
+    private static func has(_ type: String, parent: Bool = false) -> Bool {
+        guard Sandbox.isAvailable else { return false }
+        let answer = try? Sandbox.run { host in
+            if parent { try host.ip("link add below type veth peer name other") }
+            try host.ip("link add \(parent ? "link below " : "")name probe type \(type)")
+            return true
+        }
+        return answer ?? false
+    }
+}

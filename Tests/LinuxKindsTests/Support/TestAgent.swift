@@ -1,0 +1,165 @@
+import Foundation
+import LinuxKinds
+import Model
+import Netlink
+import Reconciler
+import Testing
+
+/// An agent as the command line composes it, without the command line: files in, kernel out.
+final class TestAgent {
+    struct Mistaken: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    let world: LinuxWorld
+    let reconciler: Reconciler<LinuxWorld>
+    let sandbox: Sandbox
+    private var loop: EventLoop?
+
+    init(_ sandbox: Sandbox, label: String? = nil, retry: RetryPolicy = .never) {
+        self.sandbox = sandbox
+        world = LinuxWorld(
+            ownership: Ownership(label: label ?? sandbox.label), namespaceDirectory: sandbox.directory)
+        reconciler = Reconciler(world: world, retry: retry, now: { Self.now })
+    }
+
+    static var now: Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+    }
+
+    /// Takes a configuration in. An empty one declares nothing. Mistakes in it are errors, unless it is taken as it is.
+    func declare(_ yaml: String, tolerant: Bool = false) throws {
+        let config = ConfigLoader.load(bytes: Array(yaml.utf8), name: "test.yaml")
+        if !tolerant, !config.isValid { throw Mistaken(description: config.mistakes.map(\.description).joined(separator: "\n")) }
+        declare(config.items.map { ($0.key, $0.value) })
+    }
+
+    func declare(_ items: [(key: Key, value: ModelValue)]) {
+        reconciler.replace(source: "files", with: world.declare(items))
+    }
+
+    /// Takes a configuration in, reads the kernel, and makes it so.
+    @discardableResult
+    func apply(_ yaml: String, tolerant: Bool = false, revertOnFailure: Bool = false) throws -> Transaction? {
+        try declare(yaml, tolerant: tolerant)
+        try world.readAll()
+        return reconciler.reconcile(reason: "test", revertOnFailure: revertOnFailure)
+    }
+
+    /// What is not configured: key, state, and why.
+    var problems: [String] {
+        reconciler.status().filter { $0.state != .configured }.map { status in
+            "\(status.key) \(status.state.name) \(status.error)\(status.details.joined(separator: "; "))"
+        }
+    }
+
+    /// The state of the value with a key.
+    func status(_ key: Key) -> ValueStatus? { reconciler.status(prefix: key).first { $0.key == key } }
+
+    func state(_ key: Key) -> ValueState? { status(key)?.state }
+
+    func interface(_ name: String) -> ValueStatus? { status("config/linux/interfaces/v2/interface/\(name)") }
+
+    /// What a plan of this configuration would do, in a world that was read anew.
+    func plan(_ yaml: String) throws -> [String] {
+        try declare(yaml)
+        try world.readAll()
+        let plan = reconciler.plan()
+        return plan.steps.map { step in
+            let differences = step.differences.map(\.description).joined(separator: ", ")
+            return "\(step.verb.sign) \(step.summary)\(differences.isEmpty ? "" : ": \(differences)")"
+        }
+    }
+
+    // MARK: - Events
+
+    /// Listens from now on. Afterwards the kernel is read once more, so that nothing is missed.
+    func watch() throws {
+        let loop = try EventLoop()
+        self.loop = loop
+        try world.startWatching(on: loop)
+        try world.readAll()
+        reconciler.reconcile(reason: "start watching")
+        while try settle() != nil {}
+    }
+
+    /// Takes what the kernel reported, and repairs it. Returns nil when nothing was reported.
+    @discardableResult
+    func settle(timeout: Int32 = 0) throws -> WorldChanges? {
+        guard let loop else { return nil }
+        let tokens = try loop.wait(timeoutMilliseconds: timeout)
+        if tokens.isEmpty { return nil }
+        let changes = world.takeEvents(tokens: tokens)
+        if !changes.isEmpty {
+            reconciler.reconcile(reason: "drift", scope: changes.needsFullPass ? .all : .keys(changes.keys))
+        }
+        return changes
+    }
+
+    /// Handles events until a condition holds; for at most some seconds.
+    func settle(seconds: Double = 5, until condition: () throws -> Bool) throws -> Bool {
+        let end = Date().addingTimeInterval(seconds)
+        repeat {
+            while try settle() != nil {}
+            if try condition() { return true }
+            try settle(timeout: 20)
+        } while Date() < end
+        return try condition()
+    }
+
+    /// Handles events until none has come for a moment. Returns the keys that were looked at.
+    @discardableResult
+    func quiesce() throws -> Set<String> {
+        var keys: Set<String> = []
+        while let changes = try settle(timeout: 50) { keys.formUnion(changes.keys) }
+        return keys
+    }
+}
+
+extension Sandbox {
+    /// A fresh agent that knows nothing but what the kernel tells: what a restart leaves.
+    func agent(label: String? = nil, retry: RetryPolicy = .never) -> TestAgent {
+        TestAgent(self, label: label, retry: retry)
+    }
+
+    /// Applies a configuration with a fresh agent, and expects everything to be configured, and nothing to be left to do
+    /// for the same agent or another.
+    @discardableResult
+    func apply(
+        _ yaml: String, label: String? = nil, location: SourceLocation = #_sourceLocation
+    ) throws -> TestAgent {
+        let agent = agent(label: label)
+        try agent.apply(yaml)
+        #expect(agent.problems == [], sourceLocation: location)
+        try expectInPlace(yaml, agent, label: label, location: location)
+        return agent
+    }
+
+    /// Expects that neither this agent nor a new one finds anything to do.
+    func expectInPlace(
+        _ yaml: String, _ agent: TestAgent? = nil, label: String? = nil, location: SourceLocation = #_sourceLocation
+    ) throws {
+        if let agent {
+            let before = agent.world.modifyingRequests
+            // What the agent believes, and what it reads.
+            for isRead in [false, true] {
+                if isRead { try agent.world.readAll() }
+                let again = agent.reconciler.reconcile(reason: "again")
+                #expect(
+                    again?.entries.map(\.line) ?? [] == [], "the second time, read: \(isRead)", sourceLocation: location)
+            }
+            #expect(agent.world.modifyingRequests == before, sourceLocation: location)
+        }
+        let fresh = self.agent(label: label)
+        let transaction = try fresh.apply(yaml)
+        #expect(transaction?.entries.map(\.line) ?? [] == [], "after a restart", sourceLocation: location)
+        #expect(fresh.world.modifyingRequests == 0, sourceLocation: location)
+        #expect(fresh.problems == [], sourceLocation: location)
+    }
+}
+
+extension Transaction.Entry {
+    var line: String { "\(verb) \(key): \(summary)\(error.isEmpty ? "" : " (\(error))")" }
+}
