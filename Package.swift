@@ -59,11 +59,12 @@ let package = Package(
                 "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ], swiftSettings: strict),
         .executableTarget(
             name: "nsm-agent",
             dependencies: [
-                "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "CLinux",
+                "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
@@ -76,6 +77,7 @@ let package = Package(
         .testTarget(
             name: "LinuxKindsTests", dependencies: ["LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux"],
             swiftSettings: strict),
-        .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux"], swiftSettings: strict),
+        .testTarget(
+            name: "AgentTests", dependencies: ["Agent", "Northbound", "CLinux", "nsm-agent"], swiftSettings: strict),
     ]
 )

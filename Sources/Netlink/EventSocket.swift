@@ -26,7 +26,9 @@ public final class EventSocket {
         public static let neighbours = Groups(RTNLGRP_NEIGH)
         /// `RTNLGRP_IPV4_RULE` and `RTNLGRP_IPV6_RULE`.
         public static let rules: Groups = [Groups(RTNLGRP_IPV4_RULE), Groups(RTNLGRP_IPV6_RULE)]
-        /// All of them.
+        /// `RTNLGRP_IPV4_NETCONF` and `RTNLGRP_IPV6_NETCONF`: settings of links, as far as the kernel tells of them.
+        public static let settings: Groups = [Groups(RTNLGRP_IPV4_NETCONF), Groups(RTNLGRP_IPV6_NETCONF)]
+        /// All that concern objects, so all but ``settings``.
         public static let all: Groups = [.links, .addresses, .routes, .neighbours, .rules]
     }
 

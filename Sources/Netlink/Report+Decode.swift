@@ -30,7 +30,18 @@ extension Report {
         case RTM_DELNEIGH: Neighbour(payload: payload).map { .neighbourRemoved($0) }
         case RTM_NEWRULE: Rule(payload: payload).map { .rule($0) }
         case RTM_DELRULE: Rule(payload: payload).map { .ruleRemoved($0) }
+        case RTM_NEWNETCONF: settings(payload)
         default: nil
         }
+    }
+
+    /// `struct netconfmsg` is padded to 4 bytes; the link is in `NETCONFA_IFINDEX`, negative for "all" and "default".
+    private static func settings(_ payload: UnsafeRawBufferPointer) -> Report? {
+        guard payload.count > 4 else { return nil }
+        for attribute in AttributeReader(UnsafeRawBufferPointer(rebasing: payload[4...]))
+        where attribute.type == NETCONFA_IFINDEX {
+            return attribute.payload.value(as: Int32.self).flatMap { $0 > 0 ? .settings(linkIndex: $0) : nil }
+        }
+        return nil
     }
 }

@@ -113,6 +113,8 @@ public enum Report: Hashable, Sendable {
     case rule(Rule)
     /// `RTM_DELRULE`
     case ruleRemoved(Rule)
+    /// `RTM_NEWNETCONF`: a setting of a link changed, such as forwarding or rp_filter. Source: linux/netconf.h.
+    case settings(linkIndex: Int32)
 }
 
 /// The kernel refused a request.

@@ -36,15 +36,17 @@ extension Graph {
     /// changed.
     mutating func resolve() {
         if isResolved { return }
-        for case let node? in nodes { node.requirements = requirements(of: node) }
-        let nodes = nodes
-        func forEachEdge(_ body: (Node<W>, Int) -> Void) {
-            for case let node? in nodes {
+        for id in states.indices {
+            if let node = self[id] { node.requirements = requirements(of: node) }
+        }
+        let states = states
+        func forEachEdge(_ body: (NodeState, Int) -> Void) {
+            for case let node? in states {
                 for requirement in node.requirements { requirement.forEachTarget { body(node, $0) } }
             }
         }
-        dependants = Adjacency(count: nodes.count) { add in forEachEdge { node, target in add(target, node.id) } }
-        let targets = Adjacency(count: nodes.count) { add in forEachEdge { node, target in add(node.id, target) } }
+        dependants = Adjacency(count: states.count) { add in forEachEdge { node, target in add(target, node.id) } }
+        let targets = Adjacency(count: states.count) { add in forEachEdge { node, target in add(node.id, target) } }
         assignDepths(targets)
         sortNodes()
         isResolved = true
@@ -61,7 +63,7 @@ extension Graph {
                 if let id = ids[key] { result.append(.one(id)) }
             case .anyOf(let group, let key, let matches):
                 if let key, ids[key] == nil { continue }
-                let candidates = (groups[group] ?? []).filter { id in nodes[id]?.value.map(matches) ?? false }
+                let candidates = (groups[group] ?? []).filter { self[$0]?.value.map(matches) ?? false }
                 result.append(candidates.isEmpty ? .unmet(label: label) : .any(candidates.sorted(), label: label))
             }
         }
@@ -72,15 +74,15 @@ extension Graph {
     ///
     /// Tarjan's algorithm, without recursion: a circle is complete only after everything that it needs.
     private func assignDepths(_ targets: Adjacency) {
-        var index = [Int](repeating: -1, count: nodes.count)
+        var index = [Int](repeating: -1, count: states.count)
         var low = index
         var next = index
-        var isOpen = [Bool](repeating: false, count: nodes.count)
+        var isOpen = [Bool](repeating: false, count: states.count)
         var open: [Int] = []
         var path: [Int] = []
         var visited = 0
         var circle: [Int] = []
-        for root in nodes.indices where nodes[root] != nil && index[root] < 0 {
+        for root in states.indices where states[root] != nil && index[root] < 0 {
             path.append(root)
             while let id = path.last {
                 if index[id] < 0 {
@@ -117,18 +119,18 @@ extension Graph {
 
     /// Settles the depth of nodes that need each other; most often it is one node alone.
     private func close(_ circle: [Int], number: Int, _ targets: Adjacency) {
-        for id in circle { nodes[id]?.component = number }
+        for id in circle { states[id]?.component = number }
         var depth = 0
         for id in circle {
-            for case let target? in targets[id].lazy.map({ nodes[$0] }) where target.component != number {
+            for case let target? in targets[id].lazy.map({ states[$0] }) where target.component != number {
                 depth = max(depth, target.depth + 1)
             }
         }
-        for case let node? in circle.lazy.map({ nodes[$0] }) {
+        for case let node? in circle.lazy.map({ states[$0] }) {
             // In a circle too, a derived value comes after its base.
             var level = 0
             var base = node.base
-            while let above = base.flatMap({ nodes[$0] }), above.component == number, circle.count > 1 {
+            while let above = base.flatMap({ states[$0] }), above.component == number, circle.count > 1 {
                 level += 1
                 base = above.base
             }
@@ -139,11 +141,10 @@ extension Graph {
     /// Orders nodes with a value by depth, then rank, then key.
     private mutating func sortNodes() {
         var places: [(depth: Int, rank: Int, key: Key, id: Int)] = []
-        places.reserveCapacity(nodes.count)
-        for case let node? in nodes {
+        places.reserveCapacity(states.count)
+        for case let node? in states {
             node.position = -1
-            guard let value = node.value else { continue }
-            places.append((node.depth, type(of: value).rank, node.key, node.id))
+            if node.hasValue { places.append((node.depth, node.rank, node.key, node.id)) }
         }
         places.sort { left, right in
             if left.depth != right.depth { return left.depth < right.depth }
@@ -151,6 +152,6 @@ extension Graph {
             return left.key < right.key
         }
         order = places.map { $0.id }
-        for (position, id) in order.enumerated() { nodes[id]?.position = position }
+        for position in order.indices { states[order[position]]?.position = position }
     }
 }

@@ -14,7 +14,7 @@ struct Graph<W: World> {
         var value: (any Value<W>)?
     }
 
-    private(set) var nodes: [Node<W>?] = []
+    private(set) var states: [NodeState?] = []
     private(set) var ids: [Key: Int] = [:]
     private(set) var groups: [String: Set<Int>] = [:]
     /// Derived values that another value with their key keeps out, by the base that wants them.
@@ -29,9 +29,16 @@ struct Graph<W: World> {
 
     var count: Int { ids.count }
 
-    subscript(id: Int) -> Node<W>? { nodes[id] }
+    /// The node with a number; nil: there is none at present.
+    subscript(id: Int) -> Node<W>? {
+        // Only `add` stores nodes, and of no other type; a checked cast takes longer than all the rest of a lookup.
+        states[id].map { unsafeDowncast($0, to: Node<W>.self) }
+    }
 
-    func node(_ key: Key) -> Node<W>? { ids[key].flatMap { nodes[$0] } }
+    /// All nodes.
+    var nodes: some Sequence<Node<W>> { states.indices.lazy.compactMap { self[$0] } }
+
+    func node(_ key: Key) -> Node<W>? { ids[key].flatMap { self[$0] } }
 
     // MARK: - Declared values
 
@@ -93,6 +100,7 @@ struct Graph<W: World> {
         withdrawLost(node)
         node.value = value
         node.kind = type(of: value).kind
+        node.rank = type(of: value).rank
         node.startAfresh()
         node.repairs = RepairCount()
         node.dependencies = value.dependencies
@@ -100,10 +108,10 @@ struct Graph<W: World> {
         let parts = value.derived
         let wanted = Set(parts.map(\.key))
         var freed: [Key] = []
-        for case let part? in node.derived.map({ nodes[$0] }) where !wanted.contains(part.key) {
+        for case let part? in node.derived.map({ self[$0] }) where !wanted.contains(part.key) {
             detach(part, freed: &freed)
         }
-        node.derived.removeAll { nodes[$0] == nil }
+        node.derived.removeAll { states[$0] == nil }
         for part in parts {
             if let old = self.node(part.key), old.base == node.id {
                 // What failed before may work now that the base is another.
@@ -122,9 +130,9 @@ struct Graph<W: World> {
     private mutating func add(
         _ key: Key, _ value: (any Value<W>)?, kind: String, summary: String, state: ValueState, at now: Timestamp
     ) -> Node<W> {
-        let id = free.popLast() ?? nodes.count
+        let id = free.popLast() ?? states.count
         let node = Node<W>(id: id, key: key, value: value, kind: kind, summary: summary, state: state, since: now)
-        if id == nodes.count { nodes.append(node) } else { nodes[id] = node }
+        if id == states.count { states.append(node) } else { states[id] = node }
         ids[key] = id
         isResolved = false
         return node
@@ -133,6 +141,7 @@ struct Graph<W: World> {
     @discardableResult
     private mutating func insert(_ key: Key, _ value: any Value<W>, base: Int?, at now: Timestamp) -> Node<W> {
         let node = add(key, value, kind: type(of: value).kind, summary: "", state: .nonexistent, at: now)
+        node.rank = type(of: value).rank
         node.base = base
         node.dependencies = value.dependencies
         enterGroups(node, value.groups)
@@ -142,13 +151,13 @@ struct Graph<W: World> {
 
     /// Takes a node out, with what is derived from it. The caller mends `derived` of its base.
     private mutating func detach(_ node: Node<W>, freed: inout [Key]) {
-        for case let part? in node.derived.map({ nodes[$0] }) { detach(part, freed: &freed) }
+        for case let part? in node.derived.map({ self[$0] }) { detach(part, freed: &freed) }
         leaveGroups(node)
         withdrawLost(node)
         departed[node.key] = Departed(
             state: node.state, isBase: node.base == nil, wasAvailable: node.available, value: node.value)
         ids[node.key] = nil
-        nodes[node.id] = nil
+        states[node.id] = nil
         free.append(node.id)
         freed.append(node.key)
         isResolved = false
@@ -159,7 +168,7 @@ struct Graph<W: World> {
     private mutating func derive(_ part: DerivedValue<W>, from node: Node<W>, at now: Timestamp) {
         if let holder = self.node(part.key) {
             if holder.base == node.id { return }
-            guard let base = holder.base.flatMap({ nodes[$0] }), node.key < base.key else {
+            guard let base = holder.base.flatMap({ self[$0] }), node.key < base.key else {
                 reject(part, of: node)
                 return
             }
@@ -172,7 +181,7 @@ struct Graph<W: World> {
     private mutating func makeRoom(_ node: Node<W>, at now: Timestamp) {
         var freed: [Key] = []
         detach(node, freed: &freed)
-        if let base = node.base.flatMap({ nodes[$0] }), let value = node.value {
+        if let base = node.base.flatMap({ self[$0] }), let value = node.value {
             base.derived.removeAll { $0 == node.id }
             reject(DerivedValue(key: node.key, value: value), of: base)
         }

@@ -1,5 +1,5 @@
 /// What a planner leaves alone.
-struct Holds<W: World> {
+struct Holds {
     var now: Timestamp
     /// Nodes that failed in this transaction.
     var nodes: Set<Int> = []
@@ -8,34 +8,45 @@ struct Holds<W: World> {
     /// Whether differences that were shown stay as they are.
     var keepsDrift = false
 
-    func contains(_ node: Node<W>) -> Bool {
+    func contains(_ node: NodeState) -> Bool {
         if let due = node.nextTry, due > now { return true }
         return node.hasGivenUp || keepsDrift && node.isDriftShown || nodes.contains(node.id)
     }
+}
+
+/// What was found out about a value that has no step and is not in place.
+enum Verdict {
+    /// It waits for what is known before it is compared.
+    case waiting([String])
+    /// It waits, as its comparison says.
+    case stalled([String])
+    case blocked(String)
 }
 
 /// Works out what to do, by comparing each value with a world in which everything before it was already done.
 ///
 /// Changes what the world is believed to look like, and no node.
 struct Planner<W: World> {
-    enum Verdict {
+    /// How the comparison of a value ended.
+    private enum Outcome {
         case inPlace
-        /// It waits for what is known before it is compared.
-        case waiting([String])
-        /// It waits, as its comparison says.
-        case stalled([String])
-        case blocked(String)
+        case step
+        case impossible(Verdict)
     }
 
     let world: W
-    let holds: Holds<W>
+    let holds: Holds
     private(set) var plan = Plan<W.Operation>()
-    /// What was found out about each node that was looked at and has no step.
+    /// Nodes that are as they should be.
+    private(set) var inPlace: [Int] = []
+    /// What was found out about each node that was looked at, has no step, and is not in place.
     private(set) var verdicts: [(id: Int, verdict: Verdict)] = []
+    /// Whether the values that were planned are not all that the change concerns.
+    private(set) var needsAll = false
     /// Keys of leftovers that were left, as they are held.
     private(set) var heldRemovals: Set<Key> = []
 
-    init(world: W, holds: Holds<W>) {
+    init(world: W, holds: Holds) {
         self.world = world
         self.holds = holds
     }
@@ -51,19 +62,23 @@ struct Planner<W: World> {
         var stuck: [Int: Verdict] = [:]
         // Those that were impossible last time are taken to be so, until their comparison says otherwise.
         var suspects: Set<Int> = []
-        for id in graph.order {
-            if let node = graph[id], node.isSuspect, !node.available { suspects.insert(id) }
-        }
+        for case let node? in graph.states where node.isSuspect && !node.available { suspects.insert(node.id) }
+        world.beginPass()
         for _ in 0..<Self.passes {
             var needsAnother = pass(graph, &stuck, &suspects)
             if needsAnother == .fromStart {
                 // Values of a circle were planned before another one of it turned out impossible.
                 plan = Plan()
+                verdicts = []
+                inPlace = []
                 world.refreshAfterFailure()
-            } else if world.takeDisturbance() {
-                needsAnother = .onTop
+                _ = world.takeDisturbance()
+                world.beginPass()
+                continue
             }
+            if world.takeDisturbance() { needsAnother = .onTop }
             if needsAnother == .no { break }
+            world.forgetClaims()
         }
     }
 
@@ -79,7 +94,6 @@ struct Planner<W: World> {
     ) -> Another {
         startPass()
         let prospects = Prospects(graph, world, holds, absent: suspects.union(stuck.keys))
-        world.beginPass()
         for id in graph.order where prospects.isPossible[id] { graph[id]?.value?.claim(in: world) }
         for removal in world.leftoversToRemoveFirst() { remove(removal) }
         var isThere = prospects.isPossible
@@ -87,7 +101,7 @@ struct Planner<W: World> {
         var waiting: [Node<W>] = []
         for id in graph.order {
             guard let node = graph[id] else { continue }
-            if let verdict = stuck[id] {
+            if !stuck.isEmpty, let verdict = stuck[id] {
                 if prospects.isPossibleButForSelf(node, in: graph, isThere: isThere) {
                     note(node, verdict)
                 } else {
@@ -96,7 +110,9 @@ struct Planner<W: World> {
             } else if prospects.isHeld[id], prospects.staysHeld(node, in: graph, isThere: isThere) {
                 let reason = node.error
                 plan.blocked.append(.init(key: node.key, summary: node.value?.summary ?? "", reasons: [reason]))
-            } else if suspects.contains(id), prospects.isPossibleButForSelf(node, in: graph, isThere: isThere) {
+            } else if !suspects.isEmpty, suspects.contains(id),
+                prospects.isPossibleButForSelf(node, in: graph, isThere: isThere)
+            {
                 if let verdict = impossibility(of: node) {
                     stuck[id] = verdict
                     note(node, verdict)
@@ -104,9 +120,8 @@ struct Planner<W: World> {
                     suspects.remove(id)
                     another = .onTop
                 }
-            } else if isThere[id], node.requirements.allSatisfy({ $0.isMet(by: { isThere[$0] }) }) {
-                guard let verdict = assess(node) else { continue }
-                if case .inPlace = verdict { continue }
+            } else if isThere[id], node.isSatisfied(by: isThere) {
+                guard case .impossible(let verdict) = assess(node) else { continue }
                 stuck[id] = verdict
                 isThere[id] = false
                 if prospects.hadHope(node) { another = .onTop }
@@ -134,6 +149,7 @@ struct Planner<W: World> {
 
     private mutating func startPass() {
         verdicts.removeAll(keepingCapacity: true)
+        inPlace.removeAll(keepingCapacity: true)
         plan.waiting = []
         plan.blocked = []
         plan.inPlace = 0
@@ -141,19 +157,18 @@ struct Planner<W: World> {
 
     /// Whether a value of a circle was taken to be there before another one turned out not to be.
     private func reliesOnTheAbsent(_ graph: Graph<W>, _ isThere: [Bool]) -> Bool {
-        graph.order.contains { id in
-            guard isThere[id], let node = graph[id] else { return false }
-            return !node.requirements.allSatisfy { $0.isMet(by: { isThere[$0] }) }
+        graph.states.contains { node in
+            guard let node, isThere[node.id] else { return false }
+            return !node.isSatisfied(by: isThere)
         }
     }
 
     // MARK: - Some values
 
     /// Plans some values again, after the world changed, and what depends on those that need a change. Takes time for
-    /// these alone. Returns false when that is not enough and all have to be planned.
-    mutating func planSome(_ ids: some Sequence<Int>, _ graph: Graph<W>) -> Bool {
+    /// these alone, and notes when that is not enough and all have to be planned after it.
+    mutating func planSome(_ ids: some Sequence<Int>, _ graph: Graph<W>) {
         _ = world.takeDisturbance()
-        var isEnough = true
         var queue = Heap<Int>()
         var queued: Set<Int> = []
         var looks: [Int: Int] = [:]
@@ -167,7 +182,7 @@ struct Planner<W: World> {
             guard let node = graph[id], looks[id, default: 0] < 2 else { continue }
             looks[id, default: 0] += 1
             let steps = plan.steps.count
-            if !planAgain(node, graph) { isEnough = false }
+            if !planAgain(node, graph) { needsAll = true }
             if plan.steps.count == steps { continue }
             for case let dependant? in graph.dependants[id].lazy.map({ graph[$0] }) {
                 if dependant.position >= 0, queued.insert(dependant.position).inserted {
@@ -175,7 +190,7 @@ struct Planner<W: World> {
                 }
             }
         }
-        return isEnough && !world.takeDisturbance()
+        if world.takeDisturbance() { needsAll = true }
     }
 
     /// Returns false when the change is one that others have to know of.
@@ -187,28 +202,29 @@ struct Planner<W: World> {
         }
         guard value.unmetConditions(in: world).isEmpty else { return false }
         switch assess(node) {
-        case nil, .inPlace: return true
-        case .waiting, .stalled, .blocked: return false
+        case .inPlace, .step: return true
+        case .impossible: return false
         }
     }
 
     // MARK: - One value
 
-    /// Returns nil when there is something to do, after which others may build on the node.
-    private mutating func assess(_ node: Node<W>) -> Verdict? {
-        guard let value = node.value else { return .blocked(node.error) }
+    /// Compares a value with the world. After a step, others may build on it.
+    private mutating func assess(_ node: Node<W>) -> Outcome {
+        guard let value = node.value else { return .impossible(.blocked(node.error)) }
         let assessment = value.assess(in: world)
         let verb: Plan<W.Operation>.Verb
         switch assessment.verdict {
         case .inPlace:
-            note(node, .inPlace)
+            inPlace.append(node.id)
+            plan.inPlace += 1
             return .inPlace
         case .waiting(let reasons):
             note(node, .stalled(reasons))
-            return .stalled(reasons)
+            return .impossible(.stalled(reasons))
         case .blocked(let reason):
             note(node, .blocked(reason))
-            return .blocked(reason)
+            return .impossible(.blocked(reason))
         case .create: verb = .create
         case .update: verb = .update
         case .recreate: verb = .recreate
@@ -218,13 +234,12 @@ struct Planner<W: World> {
             .init(
                 verb: verb, key: node.key, summary: value.summary, differences: assessment.differences,
                 operations: range, node: node.id))
-        return nil
+        return .step
     }
 
     private mutating func note(_ node: Node<W>, _ verdict: Verdict) {
         verdicts.append((node.id, verdict))
         switch verdict {
-        case .inPlace: plan.inPlace += 1
         case .waiting(let reasons), .stalled(let reasons):
             plan.waiting.append(.init(key: node.key, summary: node.value?.summary ?? "", reasons: reasons))
         case .blocked(let reason):

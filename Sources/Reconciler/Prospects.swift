@@ -9,24 +9,34 @@ struct Prospects<W: World> {
     private let conditions: [Int: [String]]
 
     /// - Parameter absent: nodes that are taken not to be possible now.
-    init(_ graph: Graph<W>, _ world: W, _ holds: Holds<W>, absent: Set<Int>) {
+    init(_ graph: Graph<W>, _ world: W, _ holds: Holds, absent: Set<Int>) {
         var conditions: [Int: [String]] = [:]
-        var isHeld = [Bool](repeating: false, count: graph.nodes.count)
-        var isAnyAbsent = false
-        let readiness = Readiness(graph) { node in
+        var isHeld = [Bool](repeating: false, count: graph.states.count)
+        var isExcluded = isHeld
+        var isAnyAbsent = !absent.isEmpty
+        for id in absent { isExcluded[id] = true }
+        for id in graph.order {
+            guard let node = graph[id] else { continue }
             if let unmet = node.value?.unmetConditions(in: world), !unmet.isEmpty {
-                conditions[node.id] = unmet
-                return true
+                conditions[id] = unmet
+                isExcluded[id] = true
+            } else if holds.contains(node) {
+                isHeld[id] = true
+                // A value that could not be changed is still there in its old form.
+                if !node.available {
+                    isExcluded[id] = true
+                    isAnyAbsent = true
+                }
             }
-            guard holds.contains(node) else { return !absent.isEmpty && absent.contains(node.id) }
-            isHeld[node.id] = true
-            // A value that could not be changed is still there in its old form.
-            if !node.available { isAnyAbsent = true }
-            return !node.available || !absent.isEmpty && absent.contains(node.id)
         }
-        isPossible = readiness.isPossible
-        isPossibleUnheld =
-            isAnyAbsent || !absent.isEmpty ? Readiness(graph) { conditions[$0.id] != nil }.isPossible : []
+        isPossible = Readiness(graph.states, graph.dependants, excluding: isExcluded).isPossible
+        if isAnyAbsent {
+            var isUnmet = [Bool](repeating: false, count: graph.states.count)
+            for id in conditions.keys { isUnmet[id] = true }
+            isPossibleUnheld = Readiness(graph.states, graph.dependants, excluding: isUnmet).isPossible
+        } else {
+            isPossibleUnheld = []
+        }
         self.isHeld = isHeld
         self.conditions = conditions
     }
@@ -49,14 +59,14 @@ struct Prospects<W: World> {
     }
 
     /// Whether something of the node may be in the world although it can't be there.
-    func hadHope(_ node: Node<W>) -> Bool {
+    func hadHope(_ node: NodeState) -> Bool {
         isPossible[node.id] && (node.available || node.state == .nonexistent)
     }
 
     /// Why a node waits: conditions of the world, then labels of dependencies, with the key of what is declared but not
     /// there.
     func reasons(
-        for node: Node<W>, in graph: Graph<W>, stuck: [Int: Planner<W>.Verdict], isThere: [Bool]
+        for node: Node<W>, in graph: Graph<W>, stuck: [Int: Verdict], isThere: [Bool]
     ) -> [String] {
         func hasFailed(_ target: Node<W>) -> Bool {
             if case .blocked = stuck[target.id] { return true }
@@ -92,11 +102,11 @@ struct Prospects<W: World> {
 struct HopeSearch<W: World> {
     let graph: Graph<W>
     let world: W
-    let holds: Holds<W>
+    let holds: Holds
     private var hopeful: Set<Int> = []
     private var hopeless: Set<Int> = []
 
-    init(graph: Graph<W>, world: W, holds: Holds<W>) {
+    init(graph: Graph<W>, world: W, holds: Holds) {
         self.graph = graph
         self.world = world
         self.holds = holds

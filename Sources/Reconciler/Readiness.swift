@@ -6,30 +6,26 @@ struct Readiness {
     private(set) var isPossible: [Bool]
 
     /// - Parameters:
-    ///   - graph: the values; its order must be resolved.
+    ///   - states: all nodes; their order must be resolved.
+    ///   - dependants: the nodes that need a node.
     ///   - excluded: nodes that can't be there now, whatever they need.
-    init<W: World>(_ graph: Graph<W>, excluding excluded: (Node<W>) -> Bool) {
-        isPossible = [Bool](repeating: false, count: graph.nodes.count)
-        for case let node? in graph.nodes where node.value != nil && !excluded(node) { isPossible[node.id] = true }
+    init(_ states: [NodeState?], _ dependants: Adjacency, excluding excluded: [Bool]) {
+        isPossible = [Bool](repeating: false, count: states.count)
+        for case let node? in states where node.hasValue && !excluded[node.id] { isPossible[node.id] = true }
         var queue: [Int] = []
-        for case let node? in graph.nodes {
+        for case let node? in states {
             // Values that were never possible take others with them too.
-            if isPossible[node.id], isSatisfied(node) { continue }
+            if isPossible[node.id], node.isSatisfied(by: isPossible) { continue }
             isPossible[node.id] = false
             queue.append(node.id)
         }
         while let id = queue.popLast() {
-            for dependant in graph.dependants[id] where isPossible[dependant] {
-                if let node = graph[dependant], !isSatisfied(node) {
+            for dependant in dependants[id] where isPossible[dependant] {
+                if let node = states[dependant], !node.isSatisfied(by: isPossible) {
                     isPossible[dependant] = false
                     queue.append(dependant)
                 }
             }
         }
-    }
-
-    private func isSatisfied<W: World>(_ node: Node<W>) -> Bool {
-        for requirement in node.requirements where !requirement.isMet(by: { isPossible[$0] }) { return false }
-        return true
     }
 }

@@ -85,10 +85,12 @@ extension Reconciler {
 
     /// Applies the verdicts that hold if all operations did what they should.
     func settle(_ planner: Planner<W>, at time: Timestamp) {
+        for id in planner.inPlace {
+            if let node = graph.states[id] { settle(node, at: time) }
+        }
         for (id, verdict) in planner.verdicts {
-            guard let node = graph[id] else { continue }
+            guard let node = graph.states[id] else { continue }
             switch verdict {
-            case .inPlace: settle(node, at: time)
             case .waiting(let reasons): wait(node, for: reasons, at: time)
             case .stalled(let reasons):
                 wait(node, for: reasons, at: time)
@@ -98,7 +100,7 @@ extension Reconciler {
         }
     }
 
-    private func settle(_ node: Node<W>, at time: Timestamp) {
+    private func settle(_ node: NodeState, at time: Timestamp) {
         node.available = true
         node.startAfresh()
         if node.state != .configured || !node.error.isEmpty || !node.details.isEmpty {
@@ -106,7 +108,7 @@ extension Reconciler {
         }
     }
 
-    func wait(_ node: Node<W>, for reasons: [String], at time: Timestamp) {
+    func wait(_ node: NodeState, for reasons: [String], at time: Timestamp) {
         if node.available { node.lastOperation = .delete }
         node.available = false
         node.startAfresh()
@@ -213,10 +215,8 @@ extension Reconciler {
     /// Shows differences without repairing them.
     func show(_ planner: Planner<W>) {
         let time = now()
-        for (id, verdict) in planner.verdicts {
-            // It was changed back.
-            if case .inPlace = verdict, let node = graph[id] { settle(node, at: time) }
-        }
+        // Some may have been changed back.
+        for case let node? in planner.inPlace.map({ graph.states[$0] }) { settle(node, at: time) }
         for step in planner.plan.steps {
             guard let id = step.node, let node = graph[id] else { continue }
             let changes = step.differences.map(\.description).joined(separator: ", ")

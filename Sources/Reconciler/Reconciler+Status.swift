@@ -10,7 +10,7 @@ extension Reconciler {
     public var nextTry: Timestamp? {
         if isParked { return nil }
         let node = retries.next { id, due in
-            id < graph.nodes.count && graph[id]?.nextTry == due
+            id < graph.states.count && graph.states[id]?.nextTry == due
         }
         let removal = removals.values.lazy.compactMap(\.nextTry).min()
         if let node, let removal { return min(node, removal) }
@@ -20,14 +20,14 @@ extension Reconciler {
     /// Makes everything that failed due at once, also what was given up.
     public func forgetFailures() {
         isParked = false
-        for case let node? in graph.nodes { node.startAfresh() }
+        for case let node? in graph.states { node.startAfresh() }
         for key in removals.keys { removals[key]?.makeDue() }
     }
 
     /// The values whose key starts with `prefix`, sorted by key; and removals that failed.
     public func status(prefix: String = "") -> [ValueStatus] {
         var result: [ValueStatus] = graph.nodes.compactMap { node in
-            guard let node, node.key.hasPrefix(prefix) else { return nil }
+            guard node.key.hasPrefix(prefix) else { return nil }
             let removal = removals[node.key]
             return ValueStatus(
                 key: node.key, baseKey: node.base.flatMap { graph[$0]?.key }, kind: node.kind,
@@ -50,7 +50,7 @@ extension Reconciler {
     /// How many values, and removals that failed, are in each state.
     public func stateCounts() -> [ValueState: Int] {
         var counts: [ValueState: Int] = [:]
-        for case let node? in graph.nodes { counts[node.state, default: 0] += 1 }
+        for case let node? in graph.states { counts[node.state, default: 0] += 1 }
         for (key, removal) in removals where graph.ids[key] == nil {
             counts[removal.state, default: 0] += 1
         }
@@ -69,7 +69,7 @@ extension Reconciler {
     public func edges(prefix: String = "") -> [GraphEdge] {
         graph.resolve()
         var result: [GraphEdge] = []
-        for case let node? in graph.nodes where node.key.hasPrefix(prefix) {
+        for node in graph.nodes where node.key.hasPrefix(prefix) {
             if let base = node.base.flatMap({ graph[$0] }) {
                 result.append(GraphEdge(from: base.key, to: node.key, isDerived: true, isUnmet: false))
             }

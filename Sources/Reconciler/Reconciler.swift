@@ -100,7 +100,7 @@ public final class Reconciler<W: World> {
         graph.resolve()
         var planner = Planner(world: world, holds: holds())
         planner.planAll(graph)
-        for case let node? in graph.nodes where node.value == nil {
+        for node in graph.nodes where node.value == nil {
             planner.block(node)
         }
         return planner.plan
@@ -134,7 +134,11 @@ public final class Reconciler<W: World> {
             let isRepair = if case .keys = scope { true } else { false }
             let failures = record(planner, results, isRepair: isRepair, into: &log)
             let culprit = log.isReverted ? nil : failures.culprit
-            if failures.isEmpty, culprit == nil || before == nil { break }
+            if failures.isEmpty, culprit == nil || before == nil {
+                // What some keys need is done; now for what all others make of it.
+                if planner.needsAll { continue }
+                break
+            }
             world.refreshAfterFailure()
             if let before, let culprit {
                 revert(to: before, culprit: culprit, failures, log: &log)
@@ -153,14 +157,14 @@ public final class Reconciler<W: World> {
     /// Rounds of one transaction: each failure can free or block others, which the next round settles.
     private static var rounds: Int { 16 }
 
-    func holds() -> Holds<W> {
+    func holds() -> Holds {
         let time = now()
         let resting = removals.lazy.filter { $0.value.rests(at: time) }.map(\.key)
         return Holds(now: time, removals: Set(resting), keepsDrift: !repairsDrift)
     }
 
     /// Returns nil when there is nothing to do.
-    private func makePlanner(_ scope: Scope, _ holds: Holds<W>) -> Planner<W>? {
+    private func makePlanner(_ scope: Scope, _ holds: Holds) -> Planner<W>? {
         graph.resolve()
         var planner = Planner(world: world, holds: holds)
         guard case .keys(let keys) = scope else {
@@ -173,14 +177,16 @@ public final class Reconciler<W: World> {
             looking.keepsDrift = false
             planner = Planner(world: world, holds: looking)
         }
-        let isEnough = planner.planSome(keys.compactMap { graph.ids[$0] }, graph)
+        planner.planSome(keys.compactMap { graph.ids[$0] }, graph)
         if !repairsDrift {
             show(planner)
-            if isEnough { return nil }
+            if !planner.needsAll { return nil }
             planner = Planner(world: world, holds: holds)
+            planner.planAll(graph)
+        } else if planner.needsAll, planner.plan.isEmpty {
+            planner = Planner(world: world, holds: holds)
+            planner.planAll(graph)
         }
-        // What was planned so far is simulated and stays in the plan.
-        if !isEnough { planner.planAll(graph) }
         return planner
     }
 

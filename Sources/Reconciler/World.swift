@@ -7,8 +7,13 @@ public protocol World: AnyObject {
     /// What can be returned to with ``restore(_:)``.
     associatedtype Snapshot
 
-    /// Called before values are claimed and assessed as a whole: forgets earlier claims.
+    /// Called before values are claimed and assessed as a whole, when nothing is simulated that is not executed: forgets
+    /// earlier claims.
     func beginPass()
+
+    /// Called before all values are claimed and assessed once more for the same plan, on top of what is simulated: forgets
+    /// earlier claims and nothing else. A world that ignores it gets rid of some leftovers only in the next plan.
+    func forgetClaims()
 
     /// Objects that carry our mark and that no value claims, and that must go before anything is made: in the way of
     /// names, or costly to keep.
@@ -58,6 +63,9 @@ extension World {
     }
 
     /// Nothing by default.
+    public func forgetClaims() {}
+
+    /// None by default.
     public func takeDisturbance() -> Bool { false }
 }
 

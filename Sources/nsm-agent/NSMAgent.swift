@@ -16,9 +16,11 @@ struct NSMAgent: ParsableCommand {
             """,
         version: "nsm-agent \(Version.text)",
         groupedSubcommands: [
-            CommandGroup(name: "One-shot:", subcommands: [Check.self, PlanCommand.self, Apply.self, Delete.self, Export.self]),
             CommandGroup(
-                name: "Daemon:", subcommands: [Run.self, Status.self, History.self, Graph.self, Reload.self, Confirm.self]),
+                name: "One-shot:", subcommands: [Check.self, PlanCommand.self, Apply.self, Delete.self, Export.self]),
+            CommandGroup(
+                name: "Daemon:",
+                subcommands: [Run.self, Status.self, History.self, Graph.self, Reload.self, Confirm.self]),
             CommandGroup(name: "Documentation:", subcommands: [ExplainCommand.self, SchemaCommand.self]),
         ])
 }

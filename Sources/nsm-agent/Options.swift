@@ -6,7 +6,10 @@ internal import Northbound
 
 /// Whose objects a command is about, and where.
 struct OwnerOptions: ParsableArguments {
-    @Option(help: "Owner of what is made. Two labels on one host never touch each other's objects. (default: $MICROSERVICE_LABEL or 'default')")
+    @Option(
+        help:
+            "Owner of what is made. Two labels on one host never touch each other's objects. (default: $MICROSERVICE_LABEL or 'default')"
+    )
     var label: String?
 
     @Option(
@@ -90,7 +93,9 @@ struct Span: ExpressibleByArgument, CustomStringConvertible {
     init?(argument: String) {
         let units: [(String, Double)] = [("ms", 1), ("s", 1000), ("m", 60_000), ("", 1000)]
         for (unit, factor) in units where argument.hasSuffix(unit) {
-            guard let number = Double(argument.dropLast(unit.count)), number >= 0, number * factor < 1e12 else { return nil }
+            guard let number = Double(argument.dropLast(unit.count)), number >= 0, number * factor < 1e12 else {
+                return nil
+            }
             milliseconds = Int64((number * factor).rounded())
             return
         }

@@ -92,6 +92,7 @@ extension Report {
         case .neighbourRemoved(let entry): .deleteNeighbour(entry)
         case .rule(let rule): .addRule(rule)
         case .ruleRemoved(let rule): .deleteRule(rule)
+        case .settings(let index): .deleteLink(index: index)
         case .link(let link):
             .createLink(
                 LinkAttributes(index: link.index, name: link.name).with(kind: link.kind, alias: link.alias),

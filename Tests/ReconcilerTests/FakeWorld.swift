@@ -107,6 +107,8 @@ final class FakeWorld: World {
     /// Whether things whose parent could not be made are skipped instead of failing.
     var skips = false
     var assessments = 0
+    /// Calls that break the rules of a world.
+    var mistakes: [String] = []
     private var claimed: Set<String> = []
     private var isDisturbed = false
 
@@ -118,7 +120,12 @@ final class FakeWorld: World {
         belief = real
     }
 
-    func beginPass() { claimed = [] }
+    func beginPass() {
+        claimed = []
+        if belief != real { mistakes.append("a pass began with something simulated") }
+    }
+
+    func forgetClaims() { claimed = [] }
 
     func leftoversToRemoveFirst() -> [Removal<Change>] { leftovers { $0.parent == nil } }
 

@@ -217,7 +217,7 @@ struct RandomLife {
     private func unmetNeeds() -> [String] {
         let graph = bench.reconciler.graph
         return graph.nodes.compactMap { node in
-            guard let node, let item = node.value as? Item, node.state == .configured else { return nil }
+            guard let item = node.value as? Item, node.state == .configured else { return nil }
             let isMet = node.requirements.allSatisfy { $0.isMet { graph[$0]?.available == true } }
             let isThere = bench.world.real.things[item.name]?.attributes == item.attributes
             return isMet && isThere ? nil : "\(node.key) needs met: \(isMet), there: \(isThere)"

@@ -22,7 +22,8 @@ extension Engine {
         let isThere = directory.watch()
         files.begun += 1
         if isThere { return files.begun }
-        let consequence = files.isInForce ? "the last configuration stays in force" : "nothing is touched until it appears"
+        let consequence =
+            files.isInForce ? "the last configuration stays in force" : "nothing is touched until it appears"
         files.warnings = ["\(options.configPath) does not exist; \(consequence)"]
         logger.warning("no configuration", metadata: ["path": "\(options.configPath)", "effect": "\(consequence)"])
         manager.ready("\(options.configPath) does not exist")

@@ -147,7 +147,9 @@ public actor Engine {
     }
 
     private func handleTimers() {
-        guard filesDue != nil || nextSignOfLife != nil || readDue != nil || network.reconciler.nextTry != nil else { return }
+        guard filesDue != nil || nextSignOfLife != nil || readDue != nil || network.reconciler.nextTry != nil else {
+            return
+        }
         let now = Clock.monotonic
         if let due = nextSignOfLife, due <= now, let interval = manager.watchdogInterval {
             manager.alive()

@@ -33,8 +33,12 @@ public struct Daemon: Sendable {
     public func run() async throws {
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: [ControlFace(server: control), EngineService(engine: engine, manager: manager), Reloader(engine: engine)],
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
+                services: [
+                    ControlFace(server: control), EngineService(engine: engine, manager: manager),
+                    Reloader(engine: engine),
+                ],
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
         try await group.run()
         logger.info("stopped; the network stays as it is")
     }

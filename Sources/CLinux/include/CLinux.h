@@ -18,6 +18,7 @@
 #include <linux/veth.h>
 #include <linux/if_tun.h>
 #include <linux/net_namespace.h>
+#include <linux/netconf.h>
 
 /* Moves the calling thread, and only it, into the network namespace behind `fd`. */
 int cl_setns_net(int fd);

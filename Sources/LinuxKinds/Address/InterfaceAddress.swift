@@ -145,7 +145,7 @@ public struct InterfaceAddress: Value {
         if isExpected { return Assessment(.waiting(["address-assigned-to-interface: \(text)"])) }
         var operations: [LinuxOperation] = []
         var differences: [Difference] = []
-        for entry in link.addresses where entry.claim != world.pass && blocks(entry.address, wanted, world) {
+        for entry in link.addresses where blocks(entry.address, wanted, world) {
             operations.append(LinuxOperation(namespace: namespace, action: .request(.deleteAddress(entry.address))))
             differences.append(Difference("address", old: "\(entry.address.local)", new: "\(wanted.local)"))
         }
@@ -158,6 +158,8 @@ public struct InterfaceAddress: Value {
     /// is the same address to the kernel.
     private func blocks(_ old: Address, _ wanted: Address, _ world: LinuxWorld) -> Bool {
         guard old.proto == world.ownership.proto, old.local.family == wanted.local.family else { return false }
+        let declared = world.interfaces[interface]?.addresses ?? []
+        if declared.contains(where: { $0.matches(old, in: world) }) { return false }
         if old.local.address == wanted.local.address { return true }
         return old.local.family == .v4 && old.local.network == wanted.local.network && old.peer == nil
             && wanted.peer == nil

@@ -128,14 +128,20 @@ extension Interface {
         }
         var operations: [LinuxOperation] = []
         if !isAdopted, link.link.name != hostName {
-            if let other = link.namespace.linksByName[hostName] {
-                return Assessment(.blocked(Self.taken(hostName, by: other)))
-            }
+            // A foreign link in its place is met when the name is changed, so that the link stays as it is until then.
+            _ = makeRoom(for: hostName, in: link.namespace, world, &operations)
             operations.append(operation(link, .rename(index: link.link.index, from: link.link.name, to: hostName, up: link.link.isUp)))
             differences.append(Difference("name", old: link.link.name, new: hostName))
         }
         if attributes != LinkAttributes(index: link.link.index) {
             operations.append(operation(link, .request(.setLink(attributes))))
+        }
+        if receiveOffload == nil, transmitOffload == nil, link.link.group == world.ownership.tunedGroup {
+            var mark = LinkAttributes(index: link.link.index)
+            mark.group = world.ownership.linkGroup
+            operations.append(operation(link, .offload(index: link.link.index, receive: true, transmit: true)))
+            operations.append(operation(link, .request(.setLink(mark))))
+            differences.append(Difference("checksum offload", old: "set", new: "default"))
         }
         if kind == .existing, !linkOnly { stripForeignAddresses(of: link, in: world, &operations, &differences) }
         return operations.isEmpty ? .inPlace : Assessment(.update, operations: operations, differences: differences)
@@ -160,13 +166,30 @@ extension Interface {
     private func stripForeignAddresses(
         of link: LinkState, in world: LinuxWorld, _ operations: inout [LinuxOperation], _ differences: inout [Difference]
     ) {
-        for entry in link.addresses where entry.claim != world.pass && !entry.address.local.address.isLinkLocal {
+        for entry in link.addresses where !entry.address.local.address.isLinkLocal {
             let address = entry.address
             if address.proto == world.ownership.proto { continue }
             if addresses.contains(where: { $0.matches(address, in: world) }) { continue }
             operations.append(operation(link, .request(.deleteAddress(address))))
             differences.append(Difference("address", old: "\(address.local)", new: "none"))
         }
+    }
+
+    /// Takes a name from a link of ours that is to have another one, which it gets when its turn comes. Returns the link
+    /// that has the name and keeps it, if there is one.
+    func makeRoom(
+        for name: String, in state: NamespaceState, _ world: LinuxWorld, _ operations: inout [LinuxOperation]
+    ) -> LinkState? {
+        guard let other = state.linksByName[name] else { return nil }
+        guard let owner = world.interfaces.values.first(where: { $0.alias == other.link.alias }), owner.hostName != name,
+            !owner.isAdopted, world.byReference[owner.namespace] === state
+        else { return other }
+        let index = other.link.index
+        let move = operation(
+            other, .rename(index: index, from: name, to: "nsm-tmp\(index.magnitude)", up: other.link.isUp))
+        operations.append(move)
+        world.simulate(move)
+        return nil
     }
 
     static func taken(_ name: String, by link: LinkState) -> String {
@@ -196,7 +219,7 @@ extension BridgeAttributes {
         change.stpState = note("stp", have.stpState, stpState)
         change.ageingTime = note("ageing_time", have.ageingTime, ageingTime)
         change.forwardDelay = note("forward_delay", have.forwardDelay, forwardDelay)
-        if let vlanFiltering, vlanFiltering != have.vlanFiltering {
+        if let vlanFiltering, vlanFiltering != (have.vlanFiltering ?? false) {
             differences.append(
                 Difference("vlan_filtering", old: "\(have.vlanFiltering ?? false)", new: "\(vlanFiltering)"))
             change.vlanFiltering = vlanFiltering

@@ -16,7 +16,9 @@ extension Interface {
         guard let target = world.stateOrPlan(namespace, &operations) else {
             return .waiting(world.unmetCondition(namespace) ?? "namespace-available")
         }
-        if let other = target.linksByName[hostName] { return .blocked(Self.taken(hostName, by: other)) }
+        if let other = makeRoom(for: hostName, in: target, world, &operations) {
+            return .blocked(Self.taken(hostName, by: other))
+        }
         switch kind {
         case .veth(let peer):
             guard let other = world.interfaces[peer] else { return .waiting("veth-peer-exists") }
@@ -68,7 +70,10 @@ extension Interface {
         switch kind {
         case .dummy: attributes.kind = .dummy
         case .vrf(let table): attributes.kind = .vrf(table: table)
-        case .bridge(let bridge, _): attributes.kind = .bridge(bridge)
+        case .bridge(var bridge, _):
+            // A kernel without VLAN filtering refuses to switch it off, too.
+            if bridge.vlanFiltering == false { bridge.vlanFiltering = nil }
+            attributes.kind = .bridge(bridge)
         case .vlan(_, let vlan): attributes.kind = .vlan(vlan)
         case .vxlan(_, let vxlan): attributes.kind = .vxlan(vxlan)
         case .macvlan(_, let mode): attributes.kind = .macvlan(mode: mode)
@@ -114,13 +119,14 @@ extension Interface {
             operations.append(removal)
             world.simulate(removal)
         }
-        if let link = otherTarget.linksByName[other.hostName] { return .blocked(Self.taken(other.hostName, by: link)) }
+        if let link = makeRoom(for: other.hostName, in: otherTarget, world, &operations) {
+            return .blocked(Self.taken(other.hostName, by: link))
+        }
         // Requests are cheapest where many go together.
         let hasMore = (world.vethEnds[namespace] ?? 0) >= (world.vethEnds[other.namespace] ?? 0)
         let (near, far) = hasMore ? (self, other) : (other, self)
         let (nearState, farState) = hasMore ? (target, otherTarget) : (otherTarget, target)
         var attributes = near.baseAttributes(world)
-        if near.enabled { attributes.up = true }
         attributes.peer = VethPeer(
             name: far.hostName, mtu: far.mtu == far.kind.defaultMTU ? nil : far.mtu, mac: far.mac,
             group: world.ownership.linkGroup)
@@ -136,10 +142,10 @@ extension Interface {
         }
         world.plannedLinks[near.alias] = nearLink
         world.plannedLinks[far.alias] = farLink
-        let (mine, wasUp) = hasMore ? (nearLink, near.enabled) : (farLink, false)
+        let mine = hasMore ? nearLink : farLink
         var mark = LinkAttributes(index: mine.link.index)
         mark.alias = alias
-        if enabled, !wasUp { mark.up = true }
+        if enabled { mark.up = true }
         operations.append(operation(mine, .request(.setLink(mark))))
         return .create(operations)
     }

@@ -1,6 +1,7 @@
+internal import Netlink
 public import Reconciler
 
-/// Checksum offloads of an interface, where they differ from the default.
+/// Checksum offloads of an interface, where one is set. One that is not has the default, which is on.
 public struct Offload: Value {
     /// The word for offloads in plans and status.
     public static let kind = "offload"
@@ -24,17 +25,25 @@ public struct Offload: Value {
         guard let link = world.interfaces[interface].flatMap(world.link(of:)) else {
             return Assessment(.waiting(["link of \(interface) is not there"]))
         }
-        let action = LinuxOperation.Action.offload(index: link.link.index, receive: receive, transmit: transmit)
-        let set = LinuxOperation(namespace: link.namespace.id, action: action)
-        guard link.link.index > 0, link.namespace.handle != nil else { return Assessment(.create, operations: [set]) }
+        let isReceiving = receive ?? true
+        let isTransmitting = transmit ?? true
+        let action = LinuxOperation.Action.offload(
+            index: link.link.index, receive: isReceiving, transmit: isTransmitting)
+        var set = [LinuxOperation(namespace: link.namespace.id, action: action)]
+        if link.link.group != world.ownership.tunedGroup {
+            // The mark comes first: what is marked too early is put right, what is not marked is forgotten.
+            var mark = LinkAttributes(index: link.link.index)
+            mark.group = world.ownership.tunedGroup
+            set.insert(LinuxOperation(namespace: link.namespace.id, action: .request(.setLink(mark))), at: 0)
+        }
+        guard link.link.index > 0, link.namespace.handle != nil else { return Assessment(.create, operations: set) }
         var differences: [Difference] = []
-        for (name, wanted, isReceive) in [("rx-checksum", receive, true), ("tx-checksum", transmit, false)] {
-            guard let wanted else { continue }
+        for (name, wanted, isReceive) in [("rx-checksum", isReceiving, true), ("tx-checksum", isTransmitting, false)] {
             guard let have = world.offload(of: link.link.name, receive: isReceive, in: link.namespace) else {
                 return Assessment(.blocked("the driver of \(link.link.name) has no \(name) offload"))
             }
             if have != wanted { differences.append(Difference(name, old: have ? "on" : "off", new: wanted ? "on" : "off")) }
         }
-        return differences.isEmpty ? .inPlace : Assessment(.update, operations: [set], differences: differences)
+        return differences.isEmpty ? .inPlace : Assessment(.update, operations: set, differences: differences)
     }
 }

@@ -12,6 +12,7 @@ extension LinuxWorld {
         aliasNamespaces.removeAll(keepingCapacity: true)
         vethEnds.removeAll()
         subjects.removeAll()
+        settingNamespaces.removeAll()
         var result: [(key: Key, desired: Desired<LinuxWorld>)] = []
         result.reserveCapacity(items.count)
         for (key, value) in items {
@@ -30,6 +31,7 @@ extension LinuxWorld {
         if let interface = value as? Interface {
             interfaces[interface.name] = interface
             aliasNamespaces[interface.alias] = interface.namespace
+            if !interface.sysctls.isEmpty { settingNamespaces.insert(interface.namespace) }
             if case .veth = interface.kind { vethEnds[interface.namespace, default: 0] += 1 }
         } else if let allocation = value as? Allocation {
             allocations[allocation.id] = allocation

@@ -45,7 +45,7 @@ extension LinuxWorld {
     private func resumeEvents() {
         for state in states {
             guard let events = state.events else { continue }
-            try? events.subscribe(to: .all)
+            try? events.subscribe(to: state.eventGroups)
             _ = events.drain { _ in }
             state.isStale = true
         }
@@ -64,6 +64,7 @@ extension LinuxWorld {
             return madeIndexes[index]
         }
         guard let resolved else {
+            state.isStale = true
             run.set(operation, .skipped)
             return
         }
@@ -102,6 +103,9 @@ extension LinuxWorld {
         state.batch.append(.createLink(attributes, echo: target === state))
         state.batched.append(operation)
         if let link = target.links[place.index] {
+            // What it is built on has got its index by now.
+            if link.link.kind != .veth, let below = attributes.link { link.link.link = below }
+            if case .vxlan = attributes.kind, let kind = attributes.kind { link.link.kind = kind }
             state.creations[position] = LinkCreation(state: link, peer: peerTarget?.links[place.peerIndex])
         }
         run.dirty(state)
@@ -187,6 +191,10 @@ extension LinuxWorld {
         if state.removals.contains(position), error.meansGone { return .done }
         state.isStale = true
         if let repaired = secondTry(error, position, in: state) { return repaired }
+        if error.code == EOPNOTSUPP, let kind = state.creations[position]?.state.link.kind.name {
+            return .failed(
+                "\(error); this kernel may have no links of kind \(kind): try modprobe \(kind)", retriable: true)
+        }
         return .failed(text(for: error), retriable: true)
     }
 
@@ -291,6 +299,10 @@ extension LinuxWorld {
 
     private func rename(_ index: Int32, to name: String, wasUp: Bool, in state: NamespaceState) throws(KernelError) {
         let socket = try routeSocket(state)
+        // Seen before the link is taken down, which would cost it its IPv6 addresses.
+        if try socket.link(name: name) != nil {
+            throw KernelError(code: EEXIST, message: "a link named \(name) is there already\(state.reference.suffix)")
+        }
         var attributes = LinkAttributes(index: madeIndexes[index] ?? index)
         if wasUp {
             attributes.up = false
@@ -326,7 +338,10 @@ extension LinuxWorld {
         try socket.perform(.setLink(attributes))
         let result = cl_tap_persist(device, true)
         guard result == 0 else { throw KernelError(errno: result) }
-        if let known = state.links[planned] { settle(known, as: link.index, mac: link.mac, mtu: link.mtu) }
+        // MAC and MTU are set by later requests, of which the picture already knows.
+        if let known = state.links[planned] {
+            settle(known, as: link.index, mac: known.link.mac ?? link.mac, mtu: known.link.mtu)
+        }
     }
 }
 

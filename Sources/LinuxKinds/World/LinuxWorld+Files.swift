@@ -75,7 +75,7 @@ extension LinuxWorld {
         state.handle = handle
         state.isStale = false
         byIdentity[handle.identity] = state
-        watcher?.watch(state)
+        watcher?.watch(state, groups: groups(for: state))
     }
 
     /// The loopback interface's group says that the namespace was declared.

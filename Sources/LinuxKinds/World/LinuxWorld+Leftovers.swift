@@ -123,7 +123,7 @@ extension LinuxWorld {
             for link in links { appendParts(of: link, to: &removals) }
         }
         for state in states where state.handle != nil && state.claim != pass {
-            guard case .named(let name) = state.reference, let own = byReference[.own],
+            guard case .named(let name) = state.reference, let own = byReference[.own], !isInUse(state),
                 state.linksByName["lo"]?.link.group == ownership.namespaceGroup
             else { continue }
             removals.append(
@@ -132,6 +132,11 @@ extension LinuxWorld {
                     operations: [LinuxOperation(namespace: own.id, action: .removeNamespace(name))]))
         }
         return removals
+    }
+
+    /// Whether a declared value is in the namespace; then it stays, even if its own declaration went.
+    private func isInUse(_ state: NamespaceState) -> Bool {
+        subjects[state.reference] != nil || state.otherReferences.contains { subjects[$0] != nil }
     }
 
     private func appendRoutesAndRules(of state: NamespaceState, to removals: inout [Removal<LinuxOperation>]) {
@@ -168,6 +173,18 @@ extension LinuxWorld {
         }
     }
 
+    /// Whether a link is ours, or an existing one whose whole configuration is declared.
+    private func isConfigured(_ link: LinkState) -> Bool {
+        if ownership.owns(alias: link.link.alias) { return true }
+        // Claimed, and not ours: a value of type EXISTING has it.
+        guard link.claim == pass else { return false }
+        let keys = subjects[link.namespace.reference]?[link.link.name] ?? []
+        return keys.contains { key in
+            guard key.hasPrefix(InterfaceKeys.prefix) else { return false }
+            return interfaces[String(key.dropFirst(InterfaceKeys.prefix.count))].map { !$0.linkOnly } ?? false
+        }
+    }
+
     private func appendParts(of link: LinkState, to removals: inout [Removal<LinuxOperation>]) {
         let state = link.namespace
         let place = "dev \(link.link.name)\(state.reference.suffix)"
@@ -180,7 +197,7 @@ extension LinuxWorld {
                         LinuxOperation(namespace: state.id, action: .request(.deleteAddress(address.address)))
                     ]))
         }
-        if link.link.master != 0, link.masterClaim != pass, ownership.owns(alias: link.link.alias),
+        if link.link.master != 0, link.masterClaim != pass, isConfigured(link),
             let master = state.links[link.link.master], ownership.owns(alias: master.link.alias)
         {
             var attributes = LinkAttributes(index: link.link.index)

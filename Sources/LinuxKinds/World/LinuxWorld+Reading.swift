@@ -7,6 +7,7 @@ extension LinuxWorld {
     /// - Throws: the kernel's error when our own namespace can't be read.
     public func readAll() throws(KernelError) {
         try openNamespaces()
+        watchAll()
         for state in states where state.handle != nil { state.isStale = true }
         try refresh()
     }

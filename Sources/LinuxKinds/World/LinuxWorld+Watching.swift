@@ -16,7 +16,7 @@ extension LinuxWorld {
 
     func watchAll() {
         guard let watcher else { return }
-        for state in states where state.handle != nil { watcher.watch(state) }
+        for state in states where state.handle != nil { watcher.watch(state, groups: groups(for: state)) }
         var directories = [namespaceDirectory]
         var isAwaiting = false
         for reference in subjects.keys {
@@ -34,6 +34,13 @@ extension LinuxWorld {
         watcher.watchDirectories(directories)
         // Nothing tells when a process with a given number starts.
         if isAwaiting { watcher.scheduleRecheck() }
+    }
+
+    /// What to listen to in a namespace: settings only where some are declared, as every listener costs everyone who
+    /// changes anything.
+    func groups(for state: NamespaceState) -> EventSocket.Groups {
+        settingNamespaces.contains(state.reference) || !state.otherReferences.isDisjoint(with: settingNamespaces)
+            ? [.all, .settings] : .all
     }
 
     /// Takes in what the event loop's tokens announce.
@@ -95,7 +102,7 @@ extension LinuxWorld {
             release(reference)
         }
         let state = adopt(handle, as: reference)
-        watcher?.watch(state)
+        watcher?.watch(state, groups: groups(for: state))
         if state.isStale { try? refresh() }
         changes.needsFullPass = true
     }
@@ -150,6 +157,8 @@ extension LinuxWorld {
             guard rule.proto == ownership.proto, state.rules[rule] == nil else { return }
             state.rules[rule] = 0
             note("", in: state, &changes)
+        case .settings(let index):
+            if let name = state.links[index]?.link.name { note(name, in: state, &changes) }
         case .ruleRemoved(let rule):
             if state.rules.removeValue(forKey: rule) != nil { note("", in: state, &changes) }
         }
@@ -162,6 +171,8 @@ extension LinuxWorld {
             return
         }
         let old = known.link
+        // The only sign of changed offloads is that the kernel reports the link once more.
+        if link.group == ownership.tunedGroup { note(link.name, in: state, &changes) }
         if old == link { return }
         if old.isUp, !link.isUp {
             simulate(LinuxOperation(namespace: state.id, action: .request(.setLink(LinkAttributes(index: link.index).down))))

@@ -28,6 +28,8 @@ public final class LinuxWorld: World {
     /// Keys of the values that have to do with a link, by namespace and name.
     var subjects: [NamespaceReference: [String: [Key]]] = [:]
 
+    /// Namespaces with declared settings of interfaces.
+    var settingNamespaces: Set<NamespaceReference> = []
     /// Number of the current pass, against which claims are held.
     var pass = 1
     /// The last negative index given to a planned link.
@@ -154,7 +156,11 @@ public final class LinuxWorld: World {
     public func refreshAfterFailure() {
         plannedLinks.removeAll()
         madeIndexes.removeAll()
-        for state in states where state.handle == nil { drop(state) }
+        for state in states {
+            if state.handle == nil { drop(state) }
+            // Links that were planned and never made.
+            if state.links.keys.contains(where: { $0 < 0 }) { state.isStale = true }
+        }
         try? refresh()
     }
 

@@ -15,6 +15,8 @@ final class NamespaceState {
     var socket: RouteSocket?
     /// Multicast events, when the world is watched.
     var events: EventSocket?
+    /// What the event socket listens to.
+    var eventGroups: EventSocket.Groups = []
     /// Requests waiting to be sent together.
     let batch = Batch()
     /// Which operation each request of the batch belongs to.

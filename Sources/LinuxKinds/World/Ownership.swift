@@ -21,6 +21,8 @@ public struct Ownership: Sendable, Hashable {
     public let aliasPrefix: String
     /// `IFLA_GROUP` of our links.
     public let linkGroup: UInt32
+    /// `IFLA_GROUP` of our links whose offloads are not the kernel's default, which no dump tells.
+    public let tunedGroup: UInt32
     /// `IFLA_GROUP` of the loopback interface in namespaces that were declared.
     public let namespaceGroup: UInt32
     /// Protocol number of our addresses, routes, neighbours and rules.
@@ -39,6 +41,7 @@ public struct Ownership: Sendable, Hashable {
         aliasPrefix = "/vnf-agent/\(label)/"
         let hash = Self.hash(label)
         linkGroup = 0x4e53_0000 | hash & 0xffff
+        tunedGroup = 0x4e54_0000 | hash & 0xffff
         namespaceGroup = 0x4e4e_0000 | hash & 0xffff
         self.proto = proto ?? (label == "default" ? Self.defaultProtocol : UInt8(200 + hash % 50))
     }

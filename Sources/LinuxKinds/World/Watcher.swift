@@ -60,9 +60,14 @@ final class Watcher {
     }
 
     /// Listens in a namespace, if it is open.
-    func watch(_ state: NamespaceState) {
+    func watch(_ state: NamespaceState, groups: EventSocket.Groups) {
+        if let events = state.events, state.eventGroups != groups {
+            try? events.subscribe(to: groups)
+            state.eventGroups = groups
+        }
         guard let handle = state.handle, state.events == nil else { return }
-        guard let events = try? EventSocket(in: handle) else { return }
+        guard let events = try? EventSocket(in: handle, groups: groups) else { return }
+        state.eventGroups = groups
         state.events = events
         try? loop.add(events.descriptor, token: Token.namespaces + UInt64(state.id))
     }

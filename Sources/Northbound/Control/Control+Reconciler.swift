@@ -11,7 +11,8 @@ extension Nsmagent_Control_Value {
         self.status.key = status.key
         self.status.state = Ligato_Kvscheduler_ValueState(status.state)
         self.status.error = status.error
-        self.status.lastOperation = Ligato_Kvscheduler_TxnOperation(rawValue: status.lastOperation.rawValue) ?? .undefined
+        self.status.lastOperation =
+            Ligato_Kvscheduler_TxnOperation(rawValue: status.lastOperation.rawValue) ?? .undefined
         self.status.details = status.details
         baseKey = status.baseKey ?? ""
         (sinceSeconds, sinceNanos) = status.since.parts

@@ -25,7 +25,8 @@ public enum ControlSocket {
         /// What is wrong and what to do.
         public var description: String {
             switch self {
-            case .pathTooLong(let path): "the socket path \(path) is longer than \(capacity - 1) bytes; choose a shorter one"
+            case .pathTooLong(let path):
+                "the socket path \(path) is longer than \(capacity - 1) bytes; choose a shorter one"
             case .inUse(let path): "another agent is listening on \(path); stop it or give another --socket"
             case .notASocket(let path): "\(path) is there and is no socket; remove it or give another --socket"
             case .refused(let call, let path, let code):
@@ -107,7 +108,9 @@ public enum ControlSocket {
         guard path.utf8.count < capacity else { throw .pathTooLong(path) }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
         return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
         }
     }
 }

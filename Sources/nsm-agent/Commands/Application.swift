@@ -77,7 +77,9 @@ final class Application {
                 // Now and then, so that the time left is shown.
                 let step = progress == nil ? rest : min(rest, 1000)
                 let changes = network.world.takeEvents(tokens: try loop.wait(timeoutMilliseconds: Int32(step)))
-                if changes.needsFullPass { reconcile("event") } else if !changes.keys.isEmpty {
+                if changes.needsFullPass {
+                    reconcile("event")
+                } else if !changes.keys.isEmpty {
                     reconcile("event", .keys(changes.keys))
                 }
                 if let due = reconciler.nextTry, due <= network.clock.now { reconcile("retry") }

@@ -18,7 +18,8 @@ struct Apply: ParsableCommand {
     var revertOnFailure = false
     @Option(
         help: ArgumentHelp(
-            "Undo everything unless it is confirmed within this time, by Enter or 'nsm-agent confirm'.", valueName: "time"))
+            "Undo everything unless it is confirmed within this time, by Enter or 'nsm-agent confirm'.",
+            valueName: "time"))
     var confirm: Span?
     @Option(
         help: ArgumentHelp("With --confirm: the socket for 'nsm-agent confirm'.", valueName: "path"))
@@ -62,7 +63,10 @@ struct Delete: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     mutating func validate() throws {
-        if !all { throw ValidationError("say 'delete --all' to remove everything that the label '\(owner.resolvedLabel)' owns") }
+        if !all {
+            throw ValidationError(
+                "say 'delete --all' to remove everything that the label '\(owner.resolvedLabel)' owns")
+        }
     }
 
     func run() throws {

@@ -4,7 +4,8 @@ internal import Model
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Check configuration files.",
-        discussion: "Lists every mistake of every file with its line and column. Touches nothing and needs no privileges.")
+        discussion:
+            "Lists every mistake of every file with its line and column. Touches nothing and needs no privileges.")
 
     @Argument(help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"))
     var paths: [String]

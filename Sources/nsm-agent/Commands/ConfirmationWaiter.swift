@@ -53,7 +53,9 @@ final class ConfirmationWaiter {
             let rest = (end - ContinuousClock.now).components
             let milliseconds = rest.seconds * 1000 + rest.attoseconds / 1_000_000_000_000_000
             if milliseconds <= 0 || isInterrupted.load(ordering: .relaxed) { return false }
-            guard let tokens = try? loop.wait(timeoutMilliseconds: Int32(min(milliseconds + 1, 3_600_000))) else { return false }
+            guard let tokens = try? loop.wait(timeoutMilliseconds: Int32(min(milliseconds + 1, 3_600_000))) else {
+                return false
+            }
             if tokens.contains(Self.inputToken), takeInput() { break }
         }
         // Lets the answer to `confirm` leave before the process does.

@@ -5,7 +5,8 @@ struct ExplainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain",
         abstract: "Explain models and fields of the configuration.",
-        discussion: "For example 'explain linux.l3.route' or 'explain linux.l3.route.metric'. Alone it lists all models.")
+        discussion:
+            "For example 'explain linux.l3.route' or 'explain linux.l3.route.metric'. Alone it lists all models.")
 
     @Argument(help: ArgumentHelp("A model, with or without a field.", valueName: "model[.field…]"))
     var path: String?

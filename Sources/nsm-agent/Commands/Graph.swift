@@ -5,7 +5,9 @@ internal import Northbound
 struct Graph: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Draw what depends on what, with states in colour.",
-        discussion: "Dashed lines lead to parts of a value; red ones to what is missing. SVG needs the program 'dot' of graphviz.")
+        discussion:
+            "Dashed lines lead to parts of a value; red ones to what is missing. SVG needs the program 'dot' of graphviz."
+    )
 
     enum Format: String, ExpressibleByArgument, CaseIterable {
         case dot
@@ -34,7 +36,9 @@ struct Graph: AsyncParsableCommand {
     /// Pipes the text through graphviz, whose output is ours.
     private static func draw(_ dot: String) throws {
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw Failure("no pipe can be made: \(String(cString: strerror(errno)))") }
+        guard pipe2(&ends, O_CLOEXEC) == 0 else {
+            throw Failure("no pipe can be made: \(String(cString: strerror(errno)))")
+        }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }

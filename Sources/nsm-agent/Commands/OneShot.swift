@@ -14,7 +14,8 @@ enum OneShot {
         Failure.write(config.warnings.map { "\($0.position): warning: \($0.text)\n" }.joined())
         if config.isValid { return config }
         Failure.write(config.mistakes.map { "\($0)\n" }.joined())
-        Failure.tell("\(Text.count(config.mistakes.count, "mistake")) found; nothing was read from or changed in the kernel")
+        Failure.tell(
+            "\(Text.count(config.mistakes.count, "mistake")) found; nothing was read from or changed in the kernel")
         throw Failure.said(status: ExitStatus.invalid)
     }
 

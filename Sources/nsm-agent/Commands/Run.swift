@@ -18,7 +18,10 @@ struct Run: AsyncParsableCommand {
     @OptionGroup var socket: SocketOptions
     @Flag(help: "Only report drift.")
     var noRepair = false
-    @Option(help: "Least level that is logged: trace, debug, info, notice, warning, error. (default: $INITIAL_LOGLVL or info)")
+    @Option(
+        help:
+            "Least level that is logged: trace, debug, info, notice, warning, error. (default: $INITIAL_LOGLVL or info)"
+    )
     var logLevel: String?
     @Option(help: "How log lines look: text or json.")
     var logFormat = StandardErrorLog.Format.text
@@ -26,7 +29,8 @@ struct Run: AsyncParsableCommand {
 
     mutating func validate() throws {
         if let logLevel, Logger.Level(name: logLevel) == nil {
-            throw ValidationError("there is no log level '\(logLevel)'; use trace, debug, info, notice, warning or error")
+            throw ValidationError(
+                "there is no log level '\(logLevel)'; use trace, debug, info, notice, warning or error")
         }
     }
 

@@ -59,9 +59,13 @@ struct ApplicationReport {
     }
 
     func text(_ terminal: Terminal) -> String {
-        if isReverted { return "\(terminal.paint("Undone", .red)) in \(Text.duration(duration)), as something failed.\n" }
+        if isReverted {
+            return "\(terminal.paint("Undone", .red)) in \(Text.duration(duration)), as something failed.\n"
+        }
         var parts: [String] = []
-        for (verb, word) in [("create", "created"), ("update", "changed"), ("recreate", "recreated"), ("delete", "deleted")] {
+        for (verb, word) in [
+            ("create", "created"), ("update", "changed"), ("recreate", "recreated"), ("delete", "deleted"),
+        ] {
             if let number = done[verb] { parts.append("\(number) \(word)") }
         }
         let isNothing = parts.isEmpty

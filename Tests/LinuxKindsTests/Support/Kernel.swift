@@ -5,6 +5,7 @@ enum Kernel {
     static let hasDummy = has("dummy")
     static let hasVRF = has("vrf table 10")
     static let hasVLAN = has("vlan id 10", parent: true)
+    static let filtersVLANs = has("bridge vlan_filtering 1")
     static let hasIPVLAN = has("ipvlan", parent: true)
 
     static let reason: Comment = "this kernel has no such links; scripts/test --kernels runs these tests with one that has"

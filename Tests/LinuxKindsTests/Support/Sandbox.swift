@@ -142,7 +142,11 @@ final class Sandbox {
     /// Addresses of a link as `10.0.0.1/24`, in order, without those the kernel gives itself.
     func addresses(_ name: String, in namespace: String? = nil) throws -> [String] {
         let all = try json("addr show dev \(name)", in: namespace).flatMap { $0["addr_info"] as? [[String: Any]] ?? [] }
-        return all.filter { $0["scope"] as? String != "link" || $0["protocol"] as? String != "kernel_ll" }
+        return all.filter { entry in
+            // What the kernel derives from a MAC address is not ours.
+            let local = entry["local"] as? String ?? ""
+            return !(local.hasPrefix("fe80:") && local.contains("ff:fe"))
+        }
             .compactMap { entry in
                 guard let local = entry["local"] as? String, let length = entry["prefixlen"] as? Int else { return nil }
                 let peer = (entry["address"] as? String).map { " peer \($0)" } ?? ""

@@ -8,9 +8,9 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/grpc/grpc-swift
 
-import GRPCCore
-import GRPCProtobuf
-import Model
+public import GRPCCore
+internal import GRPCProtobuf
+public import Model
 
 // MARK: - nsmagent.control.Control
 

@@ -1,0 +1,187 @@
+import Testing
+
+@Suite("namespaces", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
+struct NamespaceTests {
+    @Test("a declared namespace comes and goes")
+    func declared() throws {
+        try Sandbox.run { host in
+            let yaml = linux(
+                veth("a", "b", in: "blue", "ipAddresses: [10.0.0.1/24]"), veth("b", "a"), namespaces: ["name: blue", "name: red"])
+            let agent = try host.apply(yaml)
+            #expect(host.namespaces == ["blue", "red"])
+            try agent.apply(linux(namespaces: ["name: red"]))
+            #expect(agent.problems == [])
+            #expect(host.namespaces == ["red"])
+            try host.agent().apply("")
+            #expect(host.namespaces == [])
+        }
+    }
+
+    @Test("a namespace that is only referred to is made, and stays")
+    func implicit() throws {
+        try Sandbox.run { host in
+            try host.apply(linux(veth("a", "b", in: "blue"), veth("b", "a")))
+            #expect(host.namespaces == ["blue"])
+            try host.agent().apply("")
+            #expect(host.namespaces == ["blue"])
+            #expect(try host.links().map(\.name) == ["lo"])
+        }
+    }
+
+    @Test("a plan makes no namespace, nor anything else")
+    func plan() throws {
+        try Sandbox.run { host in
+            let steps = try host.agent().plan(
+                linux(veth("a", "b", in: "blue"), veth("b", "a"), "name: lo1, type: LOOPBACK, enabled: true" + place("green"),
+                    rules: ["name: r, priority: 10, table: 5" + place("black")], namespaces: ["name: red"]))
+            #expect(steps.count == 5)
+            #expect(host.namespaces == [])
+            #expect(try host.links().map(\.name) == ["lo"])
+        }
+    }
+
+    @Test("a namespace that was there before stays when its declaration goes")
+    func foreign() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("old")
+            try host.apply(linux(namespaces: ["name: old"]))
+            try host.agent().apply("")
+            #expect(host.namespaces == ["old"])
+        }
+    }
+
+    @Test("a namespace that is there is declared later, and one that was implicit is kept by its references")
+    func declaredLater() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(linux(veth("a", "b", in: "blue"), veth("b", "a")))
+            let yaml = linux(veth("a", "b", in: "blue"), veth("b", "a"), namespaces: ["name: blue"])
+            try agent.apply(yaml)
+            try host.expectInPlace(yaml, agent)
+        }
+    }
+
+    @Test("a declaration goes while the namespace is in use: it stays, with everything in it")
+    func undeclaredInUse() throws {
+        try Sandbox.run { host in
+            let interfaces = [veth("a", "b", in: "blue", "ipAddresses: [10.0.0.1/24]"), veth("b", "a")]
+            let agent = try host.apply(Config(interfaces: interfaces, namespaces: ["name: blue"]).text)
+            let yaml = Config(interfaces: interfaces).text
+            try agent.apply(yaml)
+            #expect(agent.problems == [])
+            #expect(try host.addresses("a", in: "blue") == ["10.0.0.1/24"])
+            try host.expectInPlace(yaml, agent)
+        }
+    }
+
+    @Test("a process is awaited, its namespace is used, and what was in it waits again when it ends")
+    func process() throws {
+        try Sandbox.run { host in
+            let process = try host.startProcess()
+            let yaml = linux(
+                "name: a, type: VETH, enabled: true, ipAddresses: [10.0.0.1/24], veth: {peerIfName: b}, namespace: {type: PID, reference: \"\(process)\"}",
+                veth("b", "a"))
+            let agent = try host.apply(yaml)
+            try agent.watch()
+            #expect(try host.command("nsenter --net=/proc/\(process)/ns/net ip -o link show dev a").contains("a@"))
+            host.stop(process)
+            #expect(try agent.settle { agent.interface("a")?.state == .pending })
+            #expect(agent.interface("a")?.details.first == "namespace-available: process \(process) is not there")
+            #expect(try agent.settle { try host.link("b") == nil })
+        }
+    }
+
+    @Test("a process that is not there is named")
+    func missingProcess() throws {
+        try Sandbox.run { host in
+            let agent = host.agent()
+            try agent.apply(
+                linux("name: l, type: LOOPBACK, enabled: true, namespace: {type: PID, reference: \"4194303\"}"))
+            #expect(agent.interface("l")?.state == .pending)
+            #expect(agent.interface("l")?.details == ["namespace-available: process 4194303 is not there"])
+        }
+    }
+
+    @Test("a namespace file is awaited, used when it appears, and awaited again when it goes")
+    func file() throws {
+        try Sandbox.run { host in
+            let path = "\(host.directory)/later"
+            let yaml = linux(
+                "name: a, type: VETH, enabled: true, veth: {peerIfName: b}, ipAddresses: [10.0.0.1/24], namespace: {type: FD, reference: '\(path)'}",
+                veth("b", "a"))
+            let agent = host.agent()
+            try agent.apply(yaml)
+            #expect(agent.interface("a")?.details == ["namespace-available: \(path) is not there or is no namespace"])
+            #expect(agent.interface("b")?.state == .pending)
+            try agent.watch()
+            try host.addNamespaces("later")
+            #expect(try agent.settle { agent.problems == [] })
+            #expect(try host.addresses("a", in: "later") == ["10.0.0.1/24"])
+            try host.expectInPlace(yaml, agent)
+            try host.removeNamespace("later")
+            #expect(try agent.settle { agent.interface("a")?.state == .pending })
+            try host.addNamespaces("later")
+            #expect(try agent.settle { agent.problems == [] })
+            try host.expectInPlace(yaml, agent)
+        }
+    }
+
+    @Test("one namespace under two references is one namespace")
+    func twoReferences() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("x")
+            let yaml = linux(
+                veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24]"),
+                "name: b, type: VETH, enabled: true, veth: {peerIfName: a}, namespace: {type: FD, reference: '\(host.directory)/x'}")
+            let agent = try host.apply(yaml)
+            try agent.watch()
+            try host.ip("addr flush dev a", in: "x")
+            try host.ip("link set dev b down", in: "x")
+            #expect(try agent.settle { try host.addresses("a", in: "x") == ["10.0.0.1/24"] && host.link("b", in: "x")?.isUp == true })
+        }
+    }
+
+    @Test("a named namespace that is replaced is filled again")
+    func replaced() throws {
+        try Sandbox.run { host in
+            let yaml = linux(veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24]"), veth("b", "a"))
+            let agent = try host.apply(yaml)
+            try agent.watch()
+            try host.removeNamespace("x")
+            try host.addNamespaces("x")
+            #expect(try agent.settle { try host.link("a", in: "x") != nil && agent.problems == [] })
+            #expect(try host.addresses("a", in: "x") == ["10.0.0.1/24"])
+            try host.expectInPlace(yaml, agent)
+        }
+    }
+
+    @Test("a named namespace that vanishes is made again, as an apply would")
+    func vanished() throws {
+        try Sandbox.run { host in
+            let yaml = linux(veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24]"), veth("b", "a"))
+            let agent = try host.apply(yaml)
+            try agent.watch()
+            try host.removeNamespace("x")
+            #expect(try agent.settle { host.namespaces == ["x"] && agent.problems == [] })
+            try host.expectInPlace(yaml, agent)
+        }
+    }
+
+    @Test("a namespace vanishes before its values are deleted: that counts as done")
+    func vanishedBeforeDelete() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(linux(veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24]"), veth("b", "a")))
+            try host.removeNamespace("x")
+            try agent.apply("")
+            #expect(agent.problems == [])
+            #expect(try host.links().map(\.name) == ["lo"])
+        }
+    }
+
+    @Test("a stale file in the place of a name is replaced")
+    func staleFile() throws {
+        try Sandbox.run { host in
+            try host.command("touch \(host.directory)/x")
+            try host.apply(linux(veth("a", "b", in: "x"), veth("b", "a"), namespaces: ["name: x"]))
+        }
+    }
+}
