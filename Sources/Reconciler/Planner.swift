@@ -5,6 +5,8 @@ struct Holds {
     var nodes: Set<Int> = []
     /// Removals that failed, until they are due.
     var removals: Set<Key> = []
+    /// Keys of all removals that failed, due or not.
+    var leftBehind: Set<Key> = []
     /// Whether differences that were shown stay as they are.
     var keepsDrift = false
 

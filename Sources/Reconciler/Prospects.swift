@@ -7,6 +7,7 @@ struct Prospects<W: World> {
     /// Nodes that could be there if none were held; empty when that makes no difference.
     private let isPossibleUnheld: [Bool]
     private let conditions: [Int: [String]]
+    private let leftBehind: Set<Key>
 
     /// - Parameter absent: nodes that are taken not to be possible now.
     init(_ graph: Graph<W>, _ world: W, _ holds: Holds, absent: Set<Int>) {
@@ -38,6 +39,7 @@ struct Prospects<W: World> {
             isPossibleUnheld = []
         }
         self.isHeld = isHeld
+        leftBehind = holds.leftBehind
         self.conditions = conditions
     }
 
@@ -60,7 +62,8 @@ struct Prospects<W: World> {
 
     /// Whether something of the node may be in the world although it can't be there.
     func hadHope(_ node: NodeState) -> Bool {
-        isPossible[node.id] && (node.available || node.state == .nonexistent)
+        isPossible[node.id]
+            && (node.available || node.state == .nonexistent || leftBehind.contains(node.key))
     }
 
     /// Why a node waits: conditions of the world, then labels of dependencies, with the key of what is declared but not

@@ -160,7 +160,8 @@ public final class Reconciler<W: World> {
     func holds() -> Holds {
         let time = now()
         let resting = removals.lazy.filter { $0.value.rests(at: time) }.map(\.key)
-        return Holds(now: time, removals: Set(resting), keepsDrift: !repairsDrift)
+        return Holds(
+            now: time, removals: Set(resting), leftBehind: Set(removals.keys), keepsDrift: !repairsDrift)
     }
 
     /// Returns nil when there is nothing to do.

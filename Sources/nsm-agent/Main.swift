@@ -8,7 +8,7 @@ enum Main {
     static func main() {
         do {
             var command = try NSMAgent.parseAsRoot()
-            if let waiting = command as? any AsyncParsableCommand {
+            if let waiting = command as? any WaitingCommand {
                 try Waiting.run(waiting)
             } else {
                 // On this thread and without tasks: a one-shot command pays only for what it does.
@@ -39,9 +39,12 @@ enum Main {
     }
 }
 
-/// Commands that talk to others are asynchronous; the main thread waits for them.
+/// A command that talks to others, and is therefore asynchronous.
+protocol WaitingCommand: AsyncParsableCommand, Sendable {}
+
+/// The main thread waits for such a command.
 private enum Waiting {
-    static func run(_ command: any AsyncParsableCommand & Sendable) throws {
+    static func run(_ command: any WaitingCommand) throws {
         let outcome = Outcome()
         Task.detached {
             do {
@@ -61,7 +64,7 @@ private enum Waiting {
 
         init() {
             var pair: [Int32] = [-1, -1]
-            _ = pipe2(&pair, O_CLOEXEC)
+            _ = pipe(&pair)
             ends = (pair[0], pair[1])
         }
 

@@ -5,7 +5,7 @@ internal import Glibc
 internal import Northbound
 
 /// Whose objects a command is about, and where.
-struct OwnerOptions: ParsableArguments {
+struct OwnerOptions: ParsableArguments, Sendable {
     @Option(
         help:
             "Owner of what is made. Two labels on one host never touch each other's objects. (default: $MICROSERVICE_LABEL or 'default')"
@@ -41,7 +41,7 @@ struct OwnerOptions: ParsableArguments {
 }
 
 /// How something is shown.
-struct OutputOptions: ParsableArguments {
+struct OutputOptions: ParsableArguments, Sendable {
     @Option(name: .shortAndLong, help: "How to show it: table, json or yaml.")
     var output = OutputFormat.table
 }
@@ -54,7 +54,7 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 }
 
 /// How to reach the agent.
-struct SocketOptions: ParsableArguments {
+struct SocketOptions: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "The agent's socket. (default: $NSM_AGENT_SOCKET or \(ControlSocket.defaultPath))", valueName: "path"))

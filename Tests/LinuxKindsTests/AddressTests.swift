@@ -150,23 +150,23 @@ struct AddressTests {
         try Sandbox.run { host in
             func yaml(_ settings: String) -> String { pair("sysctls: {\(settings)}, ipAddresses: [10.0.0.1/24]") }
             let agent = try host.apply(
-                yaml("forwarding: '1', ipv6.forwarding: '1', proxy_arp: '1', rp_filter: '2', accept_ra: '0', base_reachable_time_ms: '40000'"))
+                yaml("ipv4.forwarding: '1', ipv6.forwarding: '1', proxy_arp: '1', rp_filter: '2', accept_ra: '0', ipv4.base_reachable_time_ms: '40000'"))
             #expect(try host.sysctl("net/ipv4/conf/a/forwarding", in: "x") == "1")
             #expect(try host.sysctl("net/ipv6/conf/a/forwarding", in: "x") == "1")
             #expect(try host.sysctl("net/ipv4/conf/a/proxy_arp", in: "x") == "1")
             #expect(try host.sysctl("net/ipv4/conf/a/rp_filter", in: "x") == "2")
             #expect(try host.sysctl("net/ipv6/conf/a/accept_ra", in: "x") == "0")
             #expect(try host.sysctl("net/ipv4/neigh/a/base_reachable_time_ms", in: "x") == "40000")
-            try agent.apply(yaml("forwarding: '0'"))
+            try agent.apply(yaml("ipv4.forwarding: '0'"))
             #expect(try host.sysctl("net/ipv4/conf/a/forwarding", in: "x") == "0")
-            try host.expectInPlace(yaml("forwarding: '0'"), agent)
+            try host.expectInPlace(yaml("ipv4.forwarding: '0'"), agent)
         }
     }
 
     @Test("a setting of a dotted host name")
     func dottedName() throws {
         try Sandbox.run { host in
-            try host.apply(linux(veth("a", "b", in: "x", host: "eth0.5", "sysctls: {forwarding: '1'}, ipAddresses: ['fd00::1/64']"), veth("b", "a")))
+            try host.apply(linux(veth("a", "b", in: "x", host: "eth0.5", "sysctls: {ipv4.forwarding: '1'}, ipAddresses: ['fd00::1/64']"), veth("b", "a")))
             #expect(try host.sysctl("net/ipv4/conf/eth0.5/forwarding", in: "x") == "1")
         }
     }

@@ -97,6 +97,7 @@ struct ExistingTests {
             #expect(try agent.settle { agent.interface("e")?.state == .pending })
             try prepare(host)
             #expect(try agent.settle { agent.problems == [] })
+            try agent.quiesce()
             #expect(try host.routes() == ["10.5.0.0/16 via 10.0.0.2 dev eth0"])
             try host.expectInPlace(yaml, agent)
         }

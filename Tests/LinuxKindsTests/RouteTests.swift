@@ -2,7 +2,7 @@ import Testing
 
 @Suite("routes", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
 struct RouteTests {
-    private static let pair = [veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24, 10.0.0.5/24, 'fd00::1/64']"), veth("b", "a")]
+    private static let pair = [veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24, 10.0.0.5/24], addresses: [{address: 'fd00::1/64', nodad: true}]"), veth("b", "a")]
 
     private func config(_ routes: String...) -> String { Config(interfaces: Self.pair, routes: routes).text }
 
@@ -193,9 +193,13 @@ struct RouteTests {
             #expect(agent.problems.count == 1 && agent.problems[0].contains("is not there and not declared"))
             try agent.watch()
             try host.ip("link add eth9 type veth peer name eth8", in: namespace)
-            #expect(try agent.settle { agent.problems.first?.contains("outgoing-interface-is-up") == true })
+            try agent.quiesce()
+            try agent.apply(yaml)
+            #expect(agent.problems.first?.contains("outgoing-interface-is-up") == true)
             try host.ip("link set eth9 up", in: namespace)
-            #expect(try agent.settle { agent.problems.first?.contains("gw-reachable: no address of eth9 has 10.0.0.2") == true })
+            try agent.quiesce()
+            try agent.apply(yaml)
+            #expect(agent.problems.first?.contains("gw-reachable: no address of eth9 has 10.0.0.2") == true)
             try host.ip("addr add 10.0.0.1/24 dev eth9", in: namespace)
             #expect(try agent.settle { agent.problems == [] })
             #expect(try host.routes(in: namespace) == ["10.9.0.0/16 via 10.0.0.2 dev eth9 linkdown".replacing(" linkdown", with: "")])

@@ -194,10 +194,13 @@ final class FakeWorld: World {
         let made = real.things.keys.filter { snapshot.things[$0] == nil }
         for name in made.sorted(by: { real.serials[$0] ?? 0 > real.serials[$1] ?? 0 }) { changes.append(.delete(name)) }
         for (name, thing) in snapshot.things.sorted(by: { $0.key < $1.key }) {
-            if let now = real.things[name] {
+            if let peer = thing.peer, peer < name, real.things[name] == nil, real.things[peer] == nil {
+                // It came with the other end.
+                changes.append(.update(name, thing.attributes))
+            } else if let now = real.things[name] {
                 if now.attributes != thing.attributes { changes.append(.update(name, thing.attributes)) }
             } else {
-                changes.append(.create(name, thing, peerOwner: nil))
+                changes.append(.create(name, thing, peerOwner: thing.peer.flatMap { snapshot.things[$0]?.owner }))
             }
         }
         return changes

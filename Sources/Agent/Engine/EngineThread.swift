@@ -1,5 +1,5 @@
 internal import Glibc
-public import Netlink
+internal import Netlink
 internal import Synchronization
 
 /// The one thread an ``Engine`` lives on.
@@ -10,7 +10,7 @@ public final class EngineThread: SerialExecutor {
     private let waker: EventLoop.Waker
     private let jobs = Mutex<[UnownedJob]>([])
     /// The thread, once it runs.
-    private let thread = Atomic<UInt>(0)
+    private let runner = Atomic<UInt>(0)
 
     init(waker: EventLoop.Waker) { self.waker = waker }
 
@@ -31,13 +31,13 @@ public final class EngineThread: SerialExecutor {
 
     /// Whether this is the thread.
     public func isIsolatingCurrentContext() -> Bool? {
-        thread.load(ordering: .relaxed) == UInt(pthread_self())
+        runner.load(ordering: .relaxed) == UInt(pthread_self())
     }
 
     /// Starts the thread. `turn` waits for events and handles them, again and again as long as the process lives.
     func start(_ turn: @escaping @Sendable () -> Void) {
         let body = Body { [self] in
-            thread.store(UInt(pthread_self()), ordering: .relaxed)
+            runner.store(UInt(pthread_self()), ordering: .relaxed)
             while true {
                 runJobs()
                 turn()
@@ -70,7 +70,6 @@ public final class EngineThread: SerialExecutor {
 
 /// What the thread starts with. A free function, as closures passed to C inherit checks of where they were written.
 private func enginePthread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    pthread_setname_np(pthread_self(), "nsm-engine")
     if let context { Unmanaged<EngineThread.Body>.fromOpaque(context).takeRetainedValue().run() }
     return nil
 }

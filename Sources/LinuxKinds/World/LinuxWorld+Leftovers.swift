@@ -113,6 +113,7 @@ extension LinuxWorld {
 
     /// Addresses, routes, neighbours, rules and namespaces that are ours and that no value claims.
     public func leftoversToRemoveLast() -> [Removal<LinuxOperation>] {
+        disturbance.isAfterValues = true
         var removals: [Removal<LinuxOperation>] = []
         for state in states where state.handle != nil && !state.isDoomed {
             let links = state.links.values.filter { !ownership.belongsToAnother(alias: $0.link.alias) }

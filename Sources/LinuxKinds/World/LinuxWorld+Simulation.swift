@@ -171,18 +171,35 @@ extension LinuxWorld {
         else { return }
         let gone = link.addresses.remove(at: index).address
         let source = gone.local.address
-        for id in link.routes where state.routes[id]?.route.source == source { state.removeRoute(id) }
+        for id in link.routes where state.routes[id]?.route.source == source { lose(id, in: state) }
         guard gone.local.family == .v4 else { return }
         if gone.flags & Address.secondary == 0 {
             // The other addresses of the network go with their primary address.
             link.addresses.removeAll { other in
-                other.address.flags & Address.secondary != 0 && other.address.local.network == gone.local.network
+                guard other.address.flags & Address.secondary != 0, other.address.local.network == gone.local.network
+                else { return false }
+                if other.claim == pass { disturbance.isNoted = true }
+                return true
             }
         }
         if !link.addresses.contains(where: { $0.address.local.family == .v4 }) {
-            for id in link.routes where id.destination.family == .v4 { state.removeRoute(id) }
+            for id in link.routes where id.destination.family == .v4 { lose(id, in: state) }
         }
     }
+
+    /// A route goes without being asked to. As long as values are compared, its own is compared after this.
+    private func lose(_ id: RouteID, in state: NamespaceState) {
+        if disturbance.isAfterValues, state.routes[id]?.claim == pass { disturbance.isNoted = true }
+        state.removeRoute(id)
+    }
+}
+
+/// Notes that the kernel, on its way, takes along something that a value found in place earlier in the same pass: with a
+/// primary address its secondary ones, with the last address of a link the routes of the link.
+struct Disturbance {
+    var isNoted = false
+    /// Whether all values have been compared, and leftovers are being removed.
+    var isAfterValues = false
 }
 
 extension LinkState {

@@ -146,11 +146,17 @@ extension LinuxWorld {
             if let old = state.routes[RouteID(route)] { noteHops(of: old.route, in: state, &changes) }
             state.setRoute(route)
         case .routeRemoved(let route):
-            guard route.proto == ownership.proto, let known = state.routes[RouteID(route)],
-                known.route.nextHops == route.nextHops
-            else { return }
-            noteHops(of: route, in: state, &changes)
+            guard route.proto == ownership.proto, let known = state.routes[RouteID(route)]?.route else { return }
+            // Each way of an IPv6 route can go by itself.
+            let rest = route.destination.family == .v6 ? known.nextHops.filter { !route.nextHops.contains($0) } : []
+            guard known.nextHops == route.nextHops || !rest.isEmpty && rest != known.nextHops else { return }
+            noteHops(of: known, in: state, &changes)
             state.removeRoute(RouteID(route))
+            if !rest.isEmpty {
+                var remaining = known
+                remaining.nextHops = rest
+                state.setRoute(remaining)
+            }
         case .neighbour(let neighbour): take(neighbour, isRemoval: false, in: state, &changes)
         case .neighbourRemoved(let neighbour): take(neighbour, isRemoval: true, in: state, &changes)
         case .rule(let rule):

@@ -44,6 +44,8 @@ public final class LinuxWorld: World {
     var creators: [Int32: NamespaceState] = [:]
     /// Counts modifying requests, for tests and for the promise that an unchanged configuration costs none.
     public internal(set) var modifyingRequests = 0
+    /// What the planned operations disturbed so far.
+    var disturbance = Disturbance()
     /// Links that go with a link whose removal is planned.
     var vanishing: Set<ObjectIdentifier> = []
     /// The other ends of planned veth pairs.
@@ -142,6 +144,12 @@ public final class LinuxWorld: World {
     }
 
     // MARK: - World
+
+    /// Whether the kernel took along what values had found in place, see ``Disturbance``.
+    public func takeDisturbance() -> Bool {
+        defer { disturbance = Disturbance() }
+        return disturbance.isNoted
+    }
 
     /// Starts a new pass: claims of earlier ones no longer count.
     public func beginPass() {

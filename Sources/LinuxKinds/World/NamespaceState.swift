@@ -52,6 +52,7 @@ final class NamespaceState {
     }
 
     func forget() {
+        isDoomed = false
         links.removeAll(keepingCapacity: true)
         linksByName.removeAll(keepingCapacity: true)
         ownedLinks.removeAll(keepingCapacity: true)

@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Glibc
 internal import Northbound
 
-struct Graph: AsyncParsableCommand {
+struct Graph: WaitingCommand {
     static let configuration = CommandConfiguration(
         abstract: "Draw what depends on what, with states in colour.",
         discussion:
@@ -36,7 +36,7 @@ struct Graph: AsyncParsableCommand {
     /// Pipes the text through graphviz, whose output is ours.
     private static func draw(_ dot: String) throws {
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else {
+        guard pipe(&ends) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0 else {
             throw Failure("no pipe can be made: \(String(cString: strerror(errno)))")
         }
         var actions = posix_spawn_file_actions_t()

@@ -4,7 +4,7 @@ internal import Model
 internal import Northbound
 internal import Reconciler
 
-struct History: AsyncParsableCommand {
+struct History: WaitingCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show what the daemon did, and when.",
         discussion: "With the number of a transaction: everything that was done in it.")

@@ -4,7 +4,20 @@ internal import Glibc
 internal import Logging
 internal import Northbound
 
-struct Run: AsyncParsableCommand {
+/// How log lines look.
+enum LogFormat: String, ExpressibleByArgument, CaseIterable {
+    case text
+    case json
+
+    var format: StandardErrorLog.Format {
+        switch self {
+        case .text: .text
+        case .json: .json
+        }
+    }
+}
+
+struct Run: WaitingCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run the daemon: keep the network as a directory of files says.",
         discussion: """
@@ -24,7 +37,7 @@ struct Run: AsyncParsableCommand {
     )
     var logLevel: String?
     @Option(help: "How log lines look: text or json.")
-    var logFormat = StandardErrorLog.Format.text
+    var logFormat = LogFormat.text
     @OptionGroup var owner: OwnerOptions
 
     mutating func validate() throws {
@@ -59,7 +72,7 @@ struct Run: AsyncParsableCommand {
     private func makeLogger() -> Logger {
         let name = logLevel ?? environment("INITIAL_LOGLVL") ?? "info"
         let level = Logger.Level(name: name)
-        let format = logFormat
+        let format = logFormat.format
         let logger = Logger(label: "nsm-agent") { label in
             StandardErrorLog(label: label, format: format, level: level ?? .info)
         }
@@ -68,9 +81,7 @@ struct Run: AsyncParsableCommand {
     }
 }
 
-extension StandardErrorLog.Format: ExpressibleByArgument {}
-
-struct Reload: AsyncParsableCommand {
+struct Reload: WaitingCommand {
     static let configuration = CommandConfiguration(
         abstract: "Make the daemon read its files again.",
         discussion: "As SIGHUP does, but waits until it is done. Exit status 65 if the files have mistakes.")
@@ -86,7 +97,7 @@ struct Reload: AsyncParsableCommand {
     }
 }
 
-struct Confirm: AsyncParsableCommand {
+struct Confirm: WaitingCommand {
     static let configuration = CommandConfiguration(abstract: "Keep the changes of an 'apply --confirm' that waits.")
 
     @Option(help: ArgumentHelp("The socket of the apply that waits.", valueName: "path"))

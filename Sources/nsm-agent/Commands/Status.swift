@@ -4,7 +4,7 @@ internal import Model
 internal import Northbound
 internal import Reconciler
 
-struct Status: AsyncParsableCommand {
+struct Status: WaitingCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show every value with its state, and what it waits for.",
         discussion: "Exit status 1 if a value is not configured, or if the files have mistakes.")

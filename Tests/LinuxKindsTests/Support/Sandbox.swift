@@ -265,6 +265,7 @@ enum Command {
     }
 
     /// Runs a program to its end; what it wrote.
+    @discardableResult
     static func run(_ command: [String]) throws -> String {
         let path = "/tmp/output-" + UUID().uuidString
         let file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)

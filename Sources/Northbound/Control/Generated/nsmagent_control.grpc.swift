@@ -10,7 +10,7 @@
 
 public import GRPCCore
 internal import GRPCProtobuf
-public import Model
+internal import Model
 
 // MARK: - nsmagent.control.Control
 

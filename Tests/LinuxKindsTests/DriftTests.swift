@@ -1,0 +1,169 @@
+import Netlink
+import Testing
+
+@Suite("drift", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
+struct DriftTests {
+    static let yaml = linux(
+        veth("a", "b", in: "x", "mtu: 1450, physAddress: '02:00:00:00:00:01', ipAddresses: [10.0.0.1/24, 10.0.0.2/24, 'fd00::1/64']"), veth("b", "a"),
+        "name: br, type: BRIDGE, enabled: true, ipAddresses: [10.5.0.1/24], bridge: {ports: [b, t]}", "name: t, type: TAP, enabled: true, tuntap: {mode: TAP}",
+        routes: [
+            "outgoingInterface: a, dstNetwork: 0.0.0.0/0, gwAddr: 10.0.0.254", "outgoingInterface: a, dstNetwork: 'fd09::/64', gwAddr: 'fd00::2'",
+            "outgoingInterface: a, dstNetwork: 10.3.0.0/16", "outgoingInterface: br, dstNetwork: 10.6.0.0/16, gwAddr: 10.5.0.2, table: 100",
+        ],
+        arps: ["interface: a, ipAddress: 10.0.0.9, hwAddress: '02:00:00:00:00:09'", "interface: a, ipAddress: 'fd00::9', hwAddress: '02:00:00:00:00:09'"],
+        rules: ["name: r, priority: 100, from: 10.0.0.0/8, table: 100", "name: s, priority: 100, from: 'fd00::/8', table: 100" + place("x")])
+
+    @Test(
+        "what somebody breaks is put right",
+        arguments: [
+            "x: addr del 10.0.0.1/24 dev a", "x: addr del 10.0.0.2/24 dev a", "x: addr del fd00::1/64 dev a", "x: addr flush dev a", "x: route del default",
+            "x: -6 route del fd09::/64", "x: route flush proto %", "x: route del 10.3.0.0/16", "host: route flush table 100", "x: neigh del 10.0.0.9 dev a", "x: neigh del fd00::9 dev a",
+            "host: rule del priority 100", "x: -6 rule del priority 100", "x: rule flush", "host: link set dev b nomaster", "host: link set dev t nomaster",
+            "x: link set dev a mtu 1300", "host: link set dev b mtu 1200", "x: link set dev a address 02:00:00:00:00:99", "x: link set dev a down", "host: link set dev b down",
+            "host: link set dev br down", "x: link del a", "host: link del b", "host: link del br", "host: link del t", "x: link set dev a down name z up", "x: link set dev a down name z",
+            "host: link set dev br type bridge stp_state 1", "x: link set dev a mtu 1000", "x: link set dev a alias foo",
+            "x: link property add dev a altname longname", "x: route replace default via 10.0.0.253 dev a proto %", "x: link set dev a down;x: link set dev a up",
+            "x: route replace default via 10.0.0.253 dev a", "x: addr change 10.0.0.1/24 dev a preferred_lft 100 valid_lft 200",
+        ])
+    func repairs(_ command: String) throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(Self.yaml)
+            try agent.watch()
+            #expect(agent.problems == [])
+            let before = try host.picture(of: ["x"])
+            for part in command.split(separator: ";") {
+                let words = part.split(separator: ":", maxSplits: 1)
+                let text = words[1].replacing("%", with: "\(agent.world.ownership.proto)")
+                try host.ip(text.trimmingPrefix(" ").description, in: words[0] == "x" ? "x" : nil)
+            }
+            #expect(try agent.settle { try host.picture(of: ["x"]) == before }, "\(command)")
+            if try host.picture(of: ["x"]) != before {
+                Issue.record("\(try host.picture(of: ["x"]))\n--- was\n\(before)\n--- problems \(agent.problems)")
+            }
+            #expect(agent.problems == [])
+            try agent.quiesce()
+            try host.expectInPlace(Self.yaml, agent)
+        }
+    }
+
+    @Test("what others do causes no work")
+    func noise() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(Self.yaml)
+            try agent.watch()
+            let before = agent.world.modifyingRequests
+            for command in [
+                "link add n0 type veth peer name n1", "link set n0 up", "link set n1 up", "addr add 10.99.0.1/24 dev n0", "route add 10.98.0.0/16 via 10.99.0.2",
+                "neigh add 10.99.0.3 lladdr 02:00:00:00:00:03 dev n0", "rule add priority 5 lookup 5", "link del n0", "rule del priority 5",
+            ] { try host.ip(command, in: "x") }
+            try host.addNamespaces("unrelated")
+            try host.ip("link add n0 type bridge", in: "unrelated")
+            let keys = try agent.quiesce()
+            #expect(keys == [])
+            #expect(agent.world.modifyingRequests == before)
+            #expect(agent.reconciler.transactions.filter { $0.reason == "drift" }.isEmpty)
+        }
+    }
+
+    @Test("events of our own work cause no more of it")
+    func ownEvents() throws {
+        try Sandbox.run { host in
+            let agent = host.agent()
+            try agent.watch()
+            try agent.apply(Self.yaml)
+            #expect(agent.problems == [])
+            let before = agent.world.modifyingRequests
+            let transactions = agent.reconciler.transactions.count
+            try agent.quiesce()
+            #expect(agent.world.modifyingRequests == before)
+            #expect(agent.reconciler.transactions.count == transactions)
+            try host.expectInPlace(Self.yaml, agent)
+        }
+    }
+
+    @Test("10 000 events in a burst: what the kernel dropped is read again, nothing is lost")
+    func overrun() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(Self.yaml)
+            try agent.watch()
+            let before = try host.picture(of: ["x"])
+            try host.ip("link add noise type veth peer name noise1", in: "x")
+            try host.ip("link set dev noise up", in: "x")
+            let space = try NetworkNamespace(path: host.file("x"))
+            let socket = try RouteSocket(in: space)
+            let index = try #require(try socket.link(name: "noise")).index
+            var address: Address?
+            for case .address(let known) in try socket.dump(.addresses) { address = known }
+            address?.linkIndex = index
+            let other = try #require(address)
+            for _ in 0..<50 {
+                let batch = Batch()
+                for _ in 0..<100 {
+                    batch.append(.addAddress(other, replace: false))
+                    batch.append(.deleteAddress(other))
+                }
+                try socket.transact(batch) { _, _ in }
+            }
+            try host.ip("addr flush dev a", in: "x")
+            try host.ip("route flush table 100")
+            try host.ip("link del noise", in: "x")
+            #expect(try agent.settle { try host.picture(of: ["x"]) == before })
+            #expect(agent.problems == [])
+            try host.expectInPlace(Self.yaml, agent)
+        }
+    }
+
+    @Test("a burst while applying: none lost")
+    func burstWhileApplying() throws {
+        try Sandbox.run { host in
+            let agent = host.agent()
+            try agent.watch()
+            try agent.apply(Self.yaml)
+            // Events of our own apply and of others are mixed in the queue.
+            try host.ip("addr flush dev a", in: "x")
+            try agent.apply(Self.yaml.replacing("10.5.0.1/24", with: "10.5.0.3/24"))
+            try host.ip("neigh flush dev a nud permanent", in: "x")
+            let wanted = Self.yaml.replacing("10.5.0.1/24", with: "10.5.0.3/24")
+            #expect(try agent.settle { try host.agent().plan(wanted) == [] })
+        }
+    }
+
+    @Test("someone who changes it back again and again is noticed, and left alone for a while")
+    func fight() throws {
+        try Sandbox.run { host in
+            let patient = host.agent(retry: .init())
+            try patient.apply(Self.yaml)
+            try patient.watch()
+            for _ in 0..<15 {
+                guard try host.link("a", in: "x")?.mtu == 1450 else { break }
+                try host.ip("link set dev a mtu 1300", in: "x")
+                _ = try patient.settle(seconds: 0.3) { try host.link("a", in: "x")?.mtu == 1450 }
+            }
+            let status = try #require(patient.interface("a"))
+            #expect(status.state == .retrying)
+            #expect(status.error.contains("another program changed it back"))
+            #expect(status.nextTry != nil)
+            let before = patient.world.modifyingRequests
+            try host.ip("link set dev a mtu 1301", in: "x")
+            try patient.quiesce()
+            #expect(patient.world.modifyingRequests == before)
+        }
+    }
+
+    @Test("without repair, drift is only reported")
+    func noRepair() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(Self.yaml)
+            agent.reconciler.repairsDrift = false
+            try agent.watch()
+            try host.ip("link set dev a mtu 1300", in: "x")
+            try host.ip("addr del 10.0.0.2/24 dev a", in: "x")
+            #expect(try agent.settle { agent.problems.count == 2 })
+            #expect(agent.interface("a")?.error == "changed from outside: mtu 1450 → 1300; repair is off" || agent.interface("a")?.error.contains("mtu 1300 → 1450") == true)
+            #expect(try host.link("a", in: "x")?.mtu == 1300)
+            try host.ip("link set dev a mtu 1450", in: "x")
+            try host.ip("addr add 10.0.0.2/24 dev a", in: "x")
+            #expect(try agent.settle { agent.interface("a")?.state == .configured })
+        }
+    }
+}
