@@ -7,7 +7,10 @@ public import Reconciler
 extension LinuxWorld {
     /// Does the operations in order. Requests to one namespace are collected and leave together; they leave early only
     /// when a later operation needs to know the index of a link they make, or must not overtake them.
-    public func execute(_ operations: [LinuxOperation]) -> [OperationResult] {
+    public func execute(_ operations: [LinuxOperation]) -> [OperationResult] { execute(operations) { _ in } }
+
+    /// As ``execute(_:)``; `progress` is told now and then how many operations were handed to the kernel.
+    public func execute(_ operations: [LinuxOperation], progress: (Int) -> Void) -> [OperationResult] {
         let isBulk = operations.count > Self.bulk && watcher != nil
         if isBulk { pauseEvents() }
         defer { if isBulk { resumeEvents() } }
@@ -15,6 +18,7 @@ extension LinuxWorld {
         madeIndexes.removeAll(keepingCapacity: true)
         creators.removeAll(keepingCapacity: true)
         for (index, operation) in operations.enumerated() {
+            if index % 64 == 63 { progress(index) }
             let state = states[operation.namespace]
             switch operation.action {
             case .request(let request):
@@ -31,6 +35,8 @@ extension LinuxWorld {
             }
         }
         flushAll(&run)
+        progress(operations.count)
+        if run.isAllDone { for state in states { state.isSimulated = false } }
         return run.results
     }
 
@@ -367,7 +373,13 @@ struct ExecutionRun {
 
     init(count: Int) { results = Array(repeating: .done, count: count) }
 
-    mutating func set(_ operation: Int, _ result: OperationResult) { results[operation] = result }
+    /// Whether nothing failed and nothing was skipped.
+    private(set) var isAllDone = true
+
+    mutating func set(_ operation: Int, _ result: OperationResult) {
+        results[operation] = result
+        if case .done = result {} else { isAllDone = false }
+    }
 
     /// Notes that requests wait for a namespace, when the first one does.
     mutating func dirty(_ state: NamespaceState) {

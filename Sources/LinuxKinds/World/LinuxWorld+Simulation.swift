@@ -8,6 +8,7 @@ extension LinuxWorld {
     /// Applies the effect of an operation to the picture.
     public func simulate(_ operation: LinuxOperation) {
         let state = states[operation.namespace]
+        state.isSimulated = true
         switch operation.action {
         case .request(let request): simulate(request, in: state)
         case .createLink(let attributes, let index, let target, let peerTarget, let peerIndex):
@@ -42,6 +43,8 @@ extension LinuxWorld {
     ) {
         // Values simulate what they plan as they plan it, and the planner does so again.
         if target.links[index] != nil { return }
+        target.isSimulated = true
+        peer?.state.isSimulated = true
         let kind = attributes.kind ?? .none
         var link = Link(
             index: index, name: attributes.name ?? "", flags: attributes.up == true ? LinkFlags.up : 0,
@@ -143,6 +146,8 @@ extension LinuxWorld {
             let pair = [link, peer(of: link)].compactMap { $0 }
             for end in pair where end.namespace.links[end.link.index] === end {
                 end.namespace.remove(end)
+                end.namespace.isSimulated = true
+                if end.claim == pass { disturbance.isNoted = true }
                 gone[ObjectIdentifier(end.namespace), default: (end.namespace, [])].indexes.insert(end.link.index)
             }
         }

@@ -160,12 +160,16 @@ public final class LinuxWorld: World {
         vanishing.removeAll(keepingCapacity: true)
     }
 
-    /// Reads namespaces again whose operations failed.
+    /// Forgets claims in the middle of a plan.
+    public func forgetClaims() { pass += 1 }
+
+    /// Reads namespaces again whose operations failed, or were planned and never done.
     public func refreshAfterFailure() {
         plannedLinks.removeAll()
         madeIndexes.removeAll()
         for state in states {
             if state.handle == nil { drop(state) }
+            if state.isSimulated { state.isStale = true }
             // Links that were planned and never made.
             if state.links.keys.contains(where: { $0 < 0 }) { state.isStale = true }
         }

@@ -39,6 +39,8 @@ final class NamespaceState {
     var rules: [Rule: Int] = [:]
     /// Whether the namespace must be read again before it is trusted.
     var isStale = true
+    /// Whether what is known of it includes operations that were planned and not done yet.
+    var isSimulated = false
     /// Whether a declared namespace value owns it (the mark on its loopback interface).
     var claim = 0
     /// A named namespace that is about to be removed.

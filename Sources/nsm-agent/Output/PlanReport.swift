@@ -16,6 +16,7 @@ struct PlanReport {
     }
 
     private let plan: Plan<LinuxOperation>
+    private let kinds: [Key: String]
     private let bases: [Key: Key]
     private let groups: [Group]
 
@@ -32,7 +33,7 @@ struct PlanReport {
             bases[step.key] = base
             let place = places[key] ?? groups.count
             if place == groups.count {
-                groups.append(Group(key: key, summary: known[key].map(Self.name) ?? step.summary))
+                groups.append(Group(key: key, summary: known[key]?.summary ?? step.summary))
                 places[key] = place
             }
             if base != nil {
@@ -43,6 +44,7 @@ struct PlanReport {
                 groups.append(Group(key: key, summary: step.summary, step: step))
             }
         }
+        kinds = known.mapValues(\.kind)
         self.bases = bases
         self.groups = groups
     }
@@ -58,7 +60,7 @@ struct PlanReport {
             if let step = group.step {
                 text += line(step, indent: "", terminal)
             } else {
-                text += terminal.paint("  \(group.summary)", .dim) + "\n"
+                text += terminal.paint("  \(name(group.summary, key: group.key))", .dim) + "\n"
             }
             for part in group.parts { text += line(part, indent: "    ", terminal) }
         }
@@ -92,12 +94,12 @@ struct PlanReport {
             case .recreate: .magenta
             case .delete: .red
             }
-        var line = indent + terminal.paint("\(step.verb.sign) \(Self.text(step.summary, key: step.key))", colour)
+        var line = indent + terminal.paint("\(step.verb.sign) \(name(step.summary, key: step.key))", colour)
         guard !step.differences.isEmpty else { return line + "\n" }
         let differences = step.differences.map(\.description).joined(separator: ", ")
         line += "  "
         guard let width = terminal.width else { return line + differences + "\n" }
-        let used = indent.count + 4 + step.summary.count
+        let used = indent.count + 4 + name(step.summary, key: step.key).count
         if used + differences.count <= width { return line + differences + "\n" }
         let margin = indent + "      "
         for part in Text.wrap(differences, width: max(width - margin.count, 20)) { line += "\n" + margin + part }
@@ -109,16 +111,20 @@ struct PlanReport {
         var text = "\n\(title)\n"
         for item in items {
             let reasons = item.reasons.joined(separator: ", ")
-            text += "  \(terminal.paint(Self.text(item.summary, key: item.key), colour))"
+            text += "  \(terminal.paint(name(item.summary, key: item.key), colour))"
             text += reasons.isEmpty ? "\n" : ": \(reasons)\n"
         }
         return text
     }
 
-    private static func name(_ status: ValueStatus) -> String { text(status.summary, key: status.key) }
-
-    /// Something that has no summary is shown by its key.
-    private static func text(_ summary: String, key: Key) -> String { summary.isEmpty ? key : summary }
+    /// `interface veth1: veth h0 in host0`: the kind, the name where that is another, and the summary.
+    private func name(_ summary: String, key: Key) -> String {
+        let model = ModelRegistry.all.first { key.hasPrefix($0.keyPrefix) }
+        guard let kind = kinds[key] ?? model?.kind.word else { return summary.isEmpty ? key : summary }
+        if summary.isEmpty { return "\(kind) \(key)" }
+        if let model, model.kind == .interface { return "\(kind) \(key.dropFirst(model.keyPrefix.count)): \(summary)" }
+        return summary.hasPrefix(kind) ? summary : "\(kind) \(summary)"
+    }
 
     // MARK: - For programs
 
@@ -156,5 +162,22 @@ struct PlanReport {
             items.map {
                 ["key": .string($0.key), "summary": .string($0.summary), "reasons": .texts($0.reasons)]
             })
+    }
+}
+
+extension ModelDescription.Kind {
+    /// The word for what the configuration no longer says.
+    fileprivate var word: String {
+        switch self {
+        case .interface: "interface"
+        case .arp: "neighbour"
+        case .route: "route"
+        case .ruleChain: "rule chain"
+        case .allocation: "allocation"
+        case .client: "NSM client"
+        case .endpoint: "NSM endpoint"
+        case .namespace: "namespace"
+        case .rule: "rule"
+        }
     }
 }
