@@ -202,7 +202,7 @@ final class DatagramListener {
         var buffer = [UInt8](repeating: 0, count: 4096)
         for _ in 0..<1000 {
             while true {
-                let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT.rawValue))
+                let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
                 if count <= 0 { break }
                 heard += String(decoding: buffer[..<count], as: UTF8.self) + "\n"
             }

@@ -36,7 +36,7 @@ final class Process: Sendable {
         posix_spawn_file_actions_addopen(&actions, 1, outputFile, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, errorFile, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         var arguments = words.map { strdup($0) } + [nil]
-        let kept = ["PATH", "HOME", "LD_LIBRARY_PATH"].compactMap { name in
+        let kept = ["PATH", "HOME", "LD_LIBRARY_PATH"].compactMap { (name: String) in
             getenv(name).map { "\(name)=\(String(cString: $0))" }
         }
         var variables = (kept + more.map { "\($0)=\($1)" }).map { strdup($0) } + [nil]

@@ -20,7 +20,7 @@ struct DriftTests {
             "x: -6 route del fd09::/64", "x: route flush proto %", "x: route del 10.3.0.0/16", "host: route flush table 100", "x: neigh del 10.0.0.9 dev a", "x: neigh del fd00::9 dev a",
             "host: rule del priority 100", "x: -6 rule del priority 100", "x: rule flush", "host: link set dev b nomaster", "host: link set dev t nomaster",
             "x: link set dev a mtu 1300", "host: link set dev b mtu 1200", "x: link set dev a address 02:00:00:00:00:99", "x: link set dev a down", "host: link set dev b down",
-            "host: link set dev br down", "x: link del a", "host: link del b", "host: link del br", "host: link del t", "x: link set dev a down name z up", "x: link set dev a down name z",
+            "host: link set dev br down", "x: link del dev a", "host: link del dev b", "host: link del dev br", "host: link del dev t", "x: link set dev a down name z up", "x: link set dev a down name z",
             "host: link set dev br type bridge stp_state 1", "x: link set dev a mtu 1000", "x: link set dev a alias foo",
             "x: link property add dev a altname longname", "x: route replace default via 10.0.0.253 dev a proto %", "x: link set dev a down;x: link set dev a up",
             "x: route replace default via 10.0.0.253 dev a", "x: addr change 10.0.0.1/24 dev a preferred_lft 100 valid_lft 200",
@@ -37,9 +37,8 @@ struct DriftTests {
                 try host.ip(text.trimmingPrefix(" ").description, in: words[0] == "x" ? "x" : nil)
             }
             #expect(try agent.settle { try host.picture(of: ["x"]) == before }, "\(command)")
-            if try host.picture(of: ["x"]) != before {
-                Issue.record("\(try host.picture(of: ["x"]))\n--- was\n\(before)\n--- problems \(agent.problems)")
-            }
+            let after = try host.picture(of: ["x"])
+            #expect(after == before, "\(command)")
             #expect(agent.problems == [])
             try agent.quiesce()
             try host.expectInPlace(Self.yaml, agent)
@@ -163,7 +162,8 @@ struct DriftTests {
             #expect(try host.link("a", in: "x")?.mtu == 1300)
             try host.ip("link set dev a mtu 1450", in: "x")
             try host.ip("addr add 10.0.0.2/24 dev a", in: "x")
-            #expect(try agent.settle { agent.interface("a")?.state == .configured })
+            #expect(try agent.settle { agent.problems == [] })
+            #expect(agent.problems == [])
         }
     }
 }

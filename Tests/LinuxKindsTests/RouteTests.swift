@@ -218,10 +218,31 @@ struct RouteTests {
             let yaml = config("outgoingInterface: a, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.0.2", "outgoingInterface: a, dstNetwork: 10.8.0.0/16, gwAddr: 10.0.0.2")
             try agent.apply(yaml)
             #expect(agent.problems.count == 1)
-            #expect(agent.problems.first?.contains("File exists (EEXIST)") == true)
-            #expect(agent.problems.first?.contains("not ours") == true)
+            #expect(agent.problems.first?.contains("a route that is not ours (proto 4) has its place in x: next hop") == true)
             #expect(try host.routes(in: "x") == ["10.8.0.0/16 via 10.0.0.2 dev a", "10.9.0.0/16 via 10.0.0.3 dev a"])
             try agent.apply("")
+        }
+    }
+
+    @Test("an identical route of someone else's is in place, and stays when ours goes; when it goes, ours takes its place")
+    func identicalForeignRoute() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(config())
+            try host.ip("route add 10.9.0.0/16 via 10.0.0.3 dev a", in: "x")
+            try host.ip("-6 route add fd09::/64 via fd00::3 dev a", in: "x")
+            let yaml = config("outgoingInterface: a, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.0.3", "outgoingInterface: a, dstNetwork: 'fd09::/64', gwAddr: 'fd00::3'")
+            let before = agent.world.modifyingRequests
+            try agent.apply(yaml)
+            #expect(agent.problems == [])
+            #expect(agent.world.modifyingRequests == before)
+            try agent.apply(config())
+            #expect(try host.routes(in: "x").count == 1)
+            try agent.apply(yaml)
+            try agent.watch()
+            try host.ip("route del 10.9.0.0/16", in: "x")
+            try host.ip("-6 route del fd09::/64", in: "x")
+            #expect(try agent.settle { try host.routes(in: "x").count == 1 && host.routes(in: "x", v6: true).count == 1 })
+            try host.expectInPlace(yaml, agent)
         }
     }
 

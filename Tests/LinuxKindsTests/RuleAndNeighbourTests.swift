@@ -52,10 +52,17 @@ struct RuleAndNeighbourTests {
             try host.ip("rule add priority 100 from 10.0.0.0/8 lookup 5")
             let agent = host.agent()
             try agent.apply(linux(rules: ["name: r, priority: 100, from: 10.0.0.0/8, table: 5"]))
-            #expect(try host.rules() == Array(repeating: "100: from 10.0.0.0/8 lookup 5", count: 2))
+            #expect(agent.problems == [])
+            #expect(agent.world.modifyingRequests == 0)
+            // When it goes, ours takes its place.
+            try agent.watch()
+            try host.ip("rule del priority 100")
+            #expect(try agent.settle { try host.rules() == ["100: from 10.0.0.0/8 lookup 5"] })
+            #expect(agent.world.modifyingRequests == 1)
+            try host.ip("rule add priority 100 from 10.0.0.0/8 lookup 5")
             try agent.apply("")
             #expect(try host.rules() == ["100: from 10.0.0.0/8 lookup 5"])
-            #expect(try !host.ip("rule show").contains("proto \(agent.world.ownership.proto)"))
+            #expect(try host.ip("-d rule show").contains("proto \(agent.world.ownership.proto)") == false)
         }
     }
 

@@ -467,7 +467,8 @@ def main():
     sizes, tasks = [int(x) for x in options.n.split(",")], set(options.only.split(","))
     if options.quick:
         tasks.discard("large")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 17, 1 << 17))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     tools = [t for t in ("floor", "agent", "ip") if t != "floor" or os.path.exists(LIMIT)]
     if options.no_ip:
         tools.remove("ip")

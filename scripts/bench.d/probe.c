@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -234,6 +235,21 @@ static void print_sorted(const char *name, double *v, int n)
 	       v[n - 1]);
 }
 
+struct deletion {
+	int fd, error;
+	struct message message;
+	double sent;
+};
+
+/* On a thread of its own, as the deletion of a link returns only long after its event. */
+static void *delete_it(void *argument)
+{
+	struct deletion *d = argument;
+	d->sent = now_us();
+	d->error = send_and_wait(d->fd, &d->message);
+	return NULL;
+}
+
 static void drift(int n, enum what what, int reps)
 {
 	static const unsigned groups[] = {RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_ROUTE};
@@ -245,38 +261,33 @@ static void drift(int n, enum what what, int reps)
 		int i = r % n, in = what == ADDRESS ? i : -1;
 		char name[IFNAMSIZ];
 		snprintf(name, sizeof name, what == ADDRESS ? "eth0" : "h%d", i);
-		int events = socket_in(in, groups[what]), fd = socket_in(in, 0);
-		int index = index_of(fd, name);
-		struct message m = {.length = 0};
+		int events = socket_in(in, groups[what]);
+		struct deletion d = {.fd = socket_in(in, 0)};
+		int index = index_of(d.fd, name), late = 0;
 		uint32_t ip;
 		if (what == ADDRESS) {
 			struct ifaddrmsg body = {.ifa_family = AF_INET, .ifa_prefixlen = 30, .ifa_index = index};
-			begin(&m, RTM_DELADDR, 0, &body, sizeof body);
+			begin(&d.message, RTM_DELADDR, 0, &body, sizeof body);
 			ip = pod_ip(i);
-			attribute(&m, IFA_LOCAL, &ip, 4);
+			attribute(&d.message, IFA_LOCAL, &ip, 4);
 		} else if (what == ROUTE) {
 			struct rtmsg body = {.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_table = RT_TABLE_MAIN,
 					     .rtm_scope = RT_SCOPE_NOWHERE};
-			begin(&m, RTM_DELROUTE, 0, &body, sizeof body);
+			begin(&d.message, RTM_DELROUTE, 0, &body, sizeof body);
 			ip = routed_ip(i);
-			attribute(&m, RTA_DST, &ip, 4);
+			attribute(&d.message, RTA_DST, &ip, 4);
 		} else {
 			struct ifinfomsg body = {.ifi_index = index};
-			begin(&m, RTM_DELLINK, 0, &body, sizeof body);
+			begin(&d.message, RTM_DELLINK, 0, &body, sizeof body);
 		}
-		double sent = now_us(), t_seen = 0, t_fixed = 0, t_whole = what == LINK ? 0 : 1;
-		int error = send_and_wait(fd, &m);
-		if (error) {
-			fprintf(stderr, "pod %d: deletion refused: %s\n", i, strerror(-error));
-			lost++;
-			goto next;
-		}
-		while (!t_fixed || !t_whole) {
+		double t_seen = 0, t_fixed = 0, t_whole = what == LINK ? 0 : 1;
+		pthread_t deleter;
+		pthread_create(&deleter, NULL, delete_it, &d);
+		while (!late && (!t_fixed || !t_whole)) {
 			struct pollfd p = {.fd = events, .events = POLLIN};
 			if (poll(&p, 1, 10000) <= 0) {
-				fprintf(stderr, "pod %d: not repaired within 10 s\n", i);
-				lost++;
-				goto next;
+				late = 1;
+				break;
 			}
 			ssize_t size = recv(events, buffer, sizeof buffer, 0);
 			double t = now_us();
@@ -290,12 +301,17 @@ static void drift(int n, enum what what, int reps)
 					t_whole = t;
 			}
 		}
-		seen[done] = t_seen - sent;
-		fixed[done] = t_fixed - t_seen;
-		whole[done++] = t_whole - t_seen;
-	next:
+		pthread_join(deleter, NULL);
+		if (d.error || late) {
+			fprintf(stderr, "pod %d: %s\n", i, d.error ? strerror(-d.error) : "not repaired within 10 s");
+			lost++;
+		} else {
+			seen[done] = t_seen - d.sent;
+			fixed[done] = t_fixed - t_seen;
+			whole[done++] = t_whole - t_seen;
+		}
 		close(events);
-		close(fd);
+		close(d.fd);
 		usleep(3000 + rand() % 3000);
 	}
 	static const char *names[] = {"address", "route", "link"};

@@ -112,6 +112,10 @@ extension Interface {
             attributes.alias = alias
             differences.append(Difference("alias", old: link.link.alias ?? "none", new: alias))
         }
+        if !isAdopted, link.link.alias != alias {
+            attributes.alias = alias
+            differences.append(Difference("alias", old: link.link.alias ?? "none", new: alias))
+        }
         if let mtu, mtu != link.link.mtu {
             attributes.mtu = mtu
             differences.append(Difference("mtu", old: "\(link.link.mtu)", new: "\(mtu)"))

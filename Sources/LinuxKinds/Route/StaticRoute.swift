@@ -198,6 +198,15 @@ public struct StaticRoute: Value {
             return Assessment(.waiting(["what the route names is not there"]))
         }
         guard let known = state.routes[RouteID(route)] else {
+            if let foreign = foreign(to: route, in: state, world) {
+                let differences = route.differences(from: foreign).filter { $0.attribute != "proto" }
+                if differences.isEmpty { return .inPlace }
+                let text = differences.map(\.description).joined(separator: ", ")
+                return Assessment(
+                    .blocked(
+                        "a route that is not ours (proto \(foreign.proto)) has its place\(state.reference.suffix): "
+                            + "\(text); remove it, or give one of them another metric"))
+            }
             operations.append(LinuxOperation(namespace: state.id, action: .request(.addRoute(route, replace: false))))
             return Assessment(.create, operations: operations)
         }
@@ -206,6 +215,14 @@ public struct StaticRoute: Value {
         if differences.isEmpty { return .inPlace }
         let replace = LinuxOperation(namespace: state.id, action: .request(.addRoute(route, replace: true)))
         return Assessment(.update, operations: [replace], differences: differences)
+    }
+}
+
+extension StaticRoute {
+    /// A route of someone else's in the place of one that is to be made, over links that are there.
+    private func foreign(to route: Route, in state: NamespaceState, _ world: LinuxWorld) -> Route? {
+        if route.nextHops.contains(where: { $0.linkIndex < 0 }) { return nil }
+        return world.foreignRoute(RouteID(route), in: state)
     }
 }
 
@@ -236,6 +253,7 @@ extension Route {
         func note(_ name: String, _ old: some Equatable, _ new: some Equatable, _ isSame: Bool) {
             if !isSame { result.append(Difference(name, old: "\(old)", new: "\(new)")) }
         }
+        note("proto", old.proto, proto, old.proto == proto)
         note("type", old.type, type, old.type == type)
         note("mtu", old.mtu, mtu, old.mtu == mtu)
         note("src", old.source?.description ?? "none", source?.description ?? "none", old.source == source)

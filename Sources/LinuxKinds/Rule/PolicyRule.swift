@@ -59,6 +59,10 @@ public struct PolicyRule: Value {
             state.rules[rule] = world.pass
             return .inPlace
         }
+        if state.foreignRules.contains(rule) {
+            state.adoptedRules.insert(rule)
+            return .inPlace
+        }
         operations.append(LinuxOperation(namespace: state.id, action: .request(.addRule(rule))))
         return Assessment(.create, operations: operations)
     }

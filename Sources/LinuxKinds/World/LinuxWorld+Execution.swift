@@ -56,6 +56,9 @@ extension LinuxWorld {
             state.isStale = true
         }
         try? refresh()
+        // What others did meanwhile has been read, but nobody compared it.
+        hasMissedEvents = true
+        watcher?.scheduleRecheck(after: 1)
     }
 
     // MARK: - Batches
@@ -197,6 +200,10 @@ extension LinuxWorld {
         if state.removals.contains(position), error.meansGone { return .done }
         state.isStale = true
         if let repaired = secondTry(error, position, in: state) { return repaired }
+        if error.code == EINVAL, error.message == nil, let made = state.creations[position]?.state.link {
+            return .failed(
+                "\(error): \(made.kind.name) \(made.name); is mtu \(made.mtu) in the range of its kind?", retriable: true)
+        }
         if error.code == EOPNOTSUPP, let kind = state.creations[position]?.state.link.kind.name {
             return .failed(
                 "\(error); this kernel may have no links of kind \(kind): try modprobe \(kind)", retriable: true)

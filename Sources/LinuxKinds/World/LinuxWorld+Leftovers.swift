@@ -142,7 +142,7 @@ extension LinuxWorld {
 
     private func appendRoutesAndRules(of state: NamespaceState, to removals: inout [Removal<LinuxOperation>]) {
         let place = state.reference.suffix
-        for (id, route) in state.routes where route.claim != pass {
+        for (id, route) in state.routes where route.claim != pass && route.route.proto == ownership.proto {
             let hops = route.route.nextHops.compactMap { state.links[$0.linkIndex] }
             if hops.contains(where: { ownership.belongsToAnother(alias: $0.link.alias) }) { continue }
             let device = hops.first?.link.name ?? ""

@@ -57,6 +57,15 @@ extension LinuxWorld {
         }
     }
 
+    /// The namespace that another one calls by a number, as in `IFLA_LINK_NETNSID`. Asks for one after the other.
+    func namespace(numbered number: Int32, seenFrom state: NamespaceState) -> NamespaceState? {
+        guard let socket = try? routeSocket(state) else { return nil }
+        return states.first { other in
+            guard let handle = other.handle, let answer = try? socket.namespaceID(of: handle.descriptor) else { return false }
+            return answer == number
+        }
+    }
+
     func routeSocket(_ state: NamespaceState) throws(KernelError) -> RouteSocket {
         if let socket = state.socket { return socket }
         guard let handle = state.handle else { throw KernelError(code: ENOENT, message: "the namespace is gone") }
@@ -83,10 +92,38 @@ extension LinuxWorld {
             for report in try socket.dump(.neighbours(proxy: false)) { note(report, in: state) }
             for report in try socket.dump(.neighbours(proxy: true)) { note(report, in: state) }
         }
-        for case .rule(let rule) in try socket.dump(.rules()) where rule.proto == ownership.proto {
-            state.rules[rule] = 0
+        for case .rule(let rule) in try socket.dump(.rules()) {
+            if rule.proto == ownership.proto { state.rules[rule] = 0 } else { noteForeign(rule, in: state) }
         }
         state.isStale = false
+    }
+
+    func noteForeign(_ rule: Rule, in state: NamespaceState) {
+        // Those that are always there are nobody's.
+        if rule.proto == Self.kernelProtocol { return }
+        state.foreignRules.insert(foreign(rule))
+    }
+
+    /// `RTPROT_KERNEL`
+    static var kernelProtocol: UInt8 { 2 }
+
+    func foreign(_ rule: Rule) -> Rule {
+        var rule = rule
+        rule.proto = ownership.proto
+        return rule
+    }
+
+    /// A route of someone else's that has the place of one that is wanted. Asked for only when everything is compared,
+    /// and the route has not just been lost: it costs a look at all routes of the namespace.
+    func foreignRoute(_ id: RouteID, in state: NamespaceState) -> Route? {
+        if let known = state.foreignRoutes { return known[id] }
+        guard isFullPass, state.handle != nil, !state.lostRoutes.contains(id),
+            let reports = try? routeSocket(state).dump(.routes(ignoringKernel: true))
+        else { return nil }
+        var routes: [RouteID: Route] = [:]
+        for case .route(let route) in reports where route.proto != ownership.proto { routes[RouteID(route)] = route }
+        state.foreignRoutes = routes
+        return routes[id]
     }
 
     private func note(_ report: Report, in state: NamespaceState) {

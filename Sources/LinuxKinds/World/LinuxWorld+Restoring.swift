@@ -19,6 +19,8 @@ extension LinuxWorld {
             var addresses: [Address]
             var neighbours: [Neighbour]
             var peer: (namespace: Int, index: Int32)?
+            /// The interface below, when it is in another namespace.
+            var below: (namespace: Int, index: Int32)?
         }
 
         var parts: [Int: Part]
@@ -32,12 +34,20 @@ extension LinuxWorld {
                 Snapshot.LinkPart(
                     link: link.link, isOurs: ownership.owns(alias: link.link.alias),
                     addresses: link.addresses.map(\.address), neighbours: link.neighbours.map(\.neighbour),
-                    peer: peer(of: link).map { ($0.namespace.id, $0.link.index) })
+                    peer: peer(of: link).map { ($0.namespace.id, $0.link.index) }, below: below(link))
             }
             parts[state.id] = Snapshot.Part(
                 state: state, links: links, routes: state.routes.mapValues(\.route), rules: Set(state.rules.keys))
         }
         return Snapshot(parts: parts)
+    }
+
+    private func below(_ link: LinkState) -> (namespace: Int, index: Int32)? {
+        guard link.link.kind != .veth, ownership.owns(alias: link.link.alias), let number = link.link.linkNamespaceID,
+            let namespace = namespace(numbered: number, seenFrom: link.namespace)
+        else { return nil }
+        if case .vxlan(let attributes) = link.link.kind { return (namespace.id, attributes.link) }
+        return (namespace.id, link.link.link)
     }
 
     /// What leads from the picture of now to an earlier one, as far as we may touch things.
@@ -106,13 +116,19 @@ private struct Restoration {
         attributes.mac = lost.link.mac
         attributes.group = world.ownership.linkGroup
         attributes.kind = lost.link.kind
-        if lost.link.link > 0, lost.link.kind != .veth, lost.link.linkNamespaceID == nil {
-            attributes.link = current(lost.link.link, in: state.id)
+        let source = lost.below?.namespace ?? state.id
+        if case .vxlan(var vxlan) = lost.link.kind {
+            vxlan.link = current(vxlan.link, in: source)
+            attributes.kind = .vxlan(vxlan)
+        } else if let below = lost.below {
+            attributes.link = current(below.index, in: source)
+        } else if lost.link.link > 0, lost.link.kind != .veth, lost.link.linkNamespaceID == nil {
+            attributes.link = current(lost.link.link, in: source)
         }
         guard let peer = lost.peer, let other = snapshot.parts[peer.namespace]?.links[peer.index] else {
             let place = LinuxOperation.Action.createLink(
                 attributes, index: planned, target: state.id, peerTarget: nil, peerIndex: 0)
-            add(place, in: state.id)
+            add(place, in: source)
             return
         }
         let plannedPeer = world.nextPlannedIndex()

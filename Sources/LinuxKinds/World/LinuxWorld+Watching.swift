@@ -57,6 +57,10 @@ extension LinuxWorld {
             default: break
             }
         }
+        if hasMissedEvents {
+            hasMissedEvents = false
+            changes.needsFullPass = true
+        }
         if namespacesChanged {
             watcher?.drain()
             rescanNamespaces(&changes)
@@ -117,7 +121,19 @@ extension LinuxWorld {
 
     private func drain(_ state: NamespaceState, _ changes: inout WorldChanges) {
         guard let events = state.events else { return }
-        if events.drain({ take($0, in: state, &changes) }) == .complete { return }
+        var isAny = false
+        let drained = events.drain { report in
+            isAny = true
+            take(report, in: state, &changes)
+        }
+        if isAny, state.wasReadAgain {
+            // What the events tell may have been read already, and then makes no difference any more.
+            state.wasReadAgain = false
+            for reference in state.otherReferences.union([state.reference]) {
+                for keys in (subjects[reference] ?? [:]).values { changes.keys.formUnion(keys) }
+            }
+        }
+        if drained == .complete { return }
         // Events were lost: what is known of the namespace is read anew.
         state.isStale = true
         try? refresh()
@@ -141,12 +157,20 @@ extension LinuxWorld {
             simulate(LinuxOperation(namespace: state.id, action: .request(.deleteAddress(address))))
             note(link.link.name, in: state, &changes)
         case .route(let route):
-            guard route.proto == ownership.proto, state.routes[RouteID(route)]?.route != route else { return }
+            // A foreign route matters when it took the place of one of ours.
+            if route.proto != ownership.proto { state.foreignRoutes?[RouteID(route)] = route }
+            guard route.proto == ownership.proto || state.routes[RouteID(route)] != nil,
+                state.routes[RouteID(route)]?.route != route
+            else { return }
             noteHops(of: route, in: state, &changes)
             if let old = state.routes[RouteID(route)] { noteHops(of: old.route, in: state, &changes) }
             state.setRoute(route)
         case .routeRemoved(let route):
-            guard route.proto == ownership.proto, let known = state.routes[RouteID(route)]?.route else { return }
+            if route.proto != ownership.proto, state.foreignRoutes?.removeValue(forKey: RouteID(route)) != nil {
+                // It may have stood for one that is wanted.
+                noteHops(of: route, in: state, &changes)
+            }
+            guard let known = state.routes[RouteID(route)]?.route, known.proto == route.proto else { return }
             // Each way of an IPv6 route can go by itself.
             let rest = route.destination.family == .v6 ? known.nextHops.filter { !route.nextHops.contains($0) } : []
             guard known.nextHops == route.nextHops || !rest.isEmpty && rest != known.nextHops else { return }
@@ -160,13 +184,19 @@ extension LinuxWorld {
         case .neighbour(let neighbour): take(neighbour, isRemoval: false, in: state, &changes)
         case .neighbourRemoved(let neighbour): take(neighbour, isRemoval: true, in: state, &changes)
         case .rule(let rule):
+            if rule.proto != ownership.proto { noteForeign(rule, in: state) }
             guard rule.proto == ownership.proto, state.rules[rule] == nil else { return }
             state.rules[rule] = 0
             note("", in: state, &changes)
         case .settings(let index):
             if let name = state.links[index]?.link.name { note(name, in: state, &changes) }
         case .ruleRemoved(let rule):
-            if state.rules.removeValue(forKey: rule) != nil { note("", in: state, &changes) }
+            if rule.proto != ownership.proto {
+                state.foreignRules.remove(foreign(rule))
+                if state.adoptedRules.remove(foreign(rule)) != nil { note("", in: state, &changes) }
+            } else if state.rules.removeValue(forKey: rule) != nil {
+                note("", in: state, &changes)
+            }
         }
     }
 
@@ -184,6 +214,8 @@ extension LinuxWorld {
             simulate(LinuxOperation(namespace: state.id, action: .request(.setLink(LinkAttributes(index: link.index).down))))
         }
         state.update(known, to: link, ownership: ownership)
+        // A mark that somebody took is given back, not the link taken for theirs.
+        if let alias = old.alias, link.alias != alias, aliasNamespaces[alias] != nil { state.ownedLinks[alias] = known }
         // Counters of the carrier and the like concern nobody here.
         let isSame =
             old.isUp == link.isUp && old.name == link.name && old.mtu == link.mtu && old.mac == link.mac

@@ -44,6 +44,10 @@ public final class LinuxWorld: World {
     var creators: [Int32: NamespaceState] = [:]
     /// Counts modifying requests, for tests and for the promise that an unchanged configuration costs none.
     public internal(set) var modifyingRequests = 0
+    /// Whether all values are being compared.
+    var isFullPass = false
+    /// Whether something may have happened of which no event tells.
+    var hasMissedEvents = false
     /// What the planned operations disturbed so far.
     var disturbance = Disturbance()
     /// Links that go with a link whose removal is planned.
@@ -147,13 +151,17 @@ public final class LinuxWorld: World {
 
     /// Whether the kernel took along what values had found in place, see ``Disturbance``.
     public func takeDisturbance() -> Bool {
-        defer { disturbance = Disturbance() }
+        defer {
+            disturbance = Disturbance()
+            isFullPass = false
+        }
         return disturbance.isNoted
     }
 
     /// Starts a new pass: claims of earlier ones no longer count.
     public func beginPass() {
         pass += 1
+        isFullPass = true
         plannedLinks.removeAll(keepingCapacity: true)
         plannedPeers.removeAll(keepingCapacity: true)
         plannedDependants.removeAll(keepingCapacity: true)
@@ -172,6 +180,7 @@ public final class LinuxWorld: World {
             if state.isSimulated { state.isStale = true }
             // Links that were planned and never made.
             if state.links.keys.contains(where: { $0 < 0 }) { state.isStale = true }
+            if state.isStale, state.events != nil { state.wasReadAgain = true }
         }
         try? refresh()
     }

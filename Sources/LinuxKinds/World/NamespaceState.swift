@@ -37,6 +37,16 @@ final class NamespaceState {
     var routes: [RouteID: RouteState] = [:]
     /// Rules with our protocol number.
     var rules: [Rule: Int] = [:]
+    /// Rules of others, as they would look if they were ours: what is there already need not be made.
+    var foreignRules: Set<Rule> = []
+    /// Those of them that stand for a declared one.
+    var adoptedRules: Set<Rule> = []
+    /// Routes of others; nil as long as nobody asked.
+    var foreignRoutes: [RouteID: Route]?
+    /// Routes that were ours and went, so that there is no need to ask whether they are someone else's.
+    var lostRoutes: Set<RouteID> = []
+    /// Whether the namespace was read again while events of it may wait.
+    var wasReadAgain = false
     /// Whether the namespace must be read again before it is trusted.
     var isStale = true
     /// Whether what is known of it includes operations that were planned and not done yet.
@@ -60,6 +70,10 @@ final class NamespaceState {
         ownedLinks.removeAll(keepingCapacity: true)
         routes.removeAll(keepingCapacity: true)
         rules.removeAll(keepingCapacity: true)
+        foreignRules.removeAll(keepingCapacity: true)
+        adoptedRules.removeAll(keepingCapacity: true)
+        foreignRoutes = nil
+        lostRoutes.removeAll(keepingCapacity: true)
     }
 
     func insert(_ state: LinkState, ownership: Ownership) {
@@ -106,6 +120,7 @@ final class NamespaceState {
 
     func removeRoute(_ id: RouteID) {
         guard let old = routes.removeValue(forKey: id) else { return }
+        lostRoutes.insert(id)
         for hop in old.route.nextHops { links[hop.linkIndex]?.routes.remove(id) }
     }
 }

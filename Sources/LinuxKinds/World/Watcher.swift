@@ -100,7 +100,7 @@ final class Watcher {
     }
 
     /// Looks again in a while.
-    func scheduleRecheck() { _ = cl_timerfd_set(timer, Self.recheck) }
+    func scheduleRecheck(after milliseconds: Int64 = recheck) { _ = cl_timerfd_set(timer, milliseconds) }
 
     /// Empties the descriptors that only say that something happened.
     func drain() {

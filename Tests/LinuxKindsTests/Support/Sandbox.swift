@@ -13,8 +13,9 @@ final class Sandbox {
     /// Root, with mounts and a network that are not the machine's.
     static let isAvailable: Bool = geteuid() == 0 && hasPrivateNames && unsharesNetwork
 
-    /// Whether /run/netns is a tmpfs that was mounted for us, and holds no names.
+    /// Whether /run/netns is a tmpfs that was mounted for us; in the virtual machine of scripts/kernels all is ours.
     private static var hasPrivateNames: Bool {
+        if getenv("NSM_AGENT_KERNELS") != nil, ProcessInfo.processInfo.hostName == "nsm-agent-kernels" { return true }
         let mounts = (try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)) ?? ""
         let isTmpfs = mounts.split(separator: "\n").contains { line in
             let fields = line.split(separator: " ")
@@ -202,7 +203,7 @@ final class Sandbox {
     }
 
     /// Everything there is, as text that is the same when two hosts are the same.
-    func picture(of namespaces: [String]) throws -> String {
+    func picture(of namespaces: [String]) throws -> [String] {
         var lines: [String] = []
         for namespace in [nil] + namespaces.map(Optional.some) {
             lines.append("== \(namespace ?? "host")")
@@ -213,11 +214,12 @@ final class Sandbox {
                 lines += try neighbours(link.name, in: namespace).map { "  neighbour \($0)" }
             }
             for v6 in [false, true] {
-                lines += try routes(in: namespace, v6: v6, table: "all").filter { !$0.contains("fe80::") }
+                lines += try routes(in: namespace, v6: v6, table: "all")
+                    .filter { !$0.contains("fe80::") && !$0.hasPrefix("throw default table") }
                 lines += try rules(in: namespace, v6: v6)
             }
         }
-        return lines.joined(separator: "\n")
+        return lines
     }
 }
 

@@ -271,4 +271,13 @@ def pods(n, last=2, mtu=1450):
     routes.append({"outgoingInterface": "br0", "dstNetwork": "fd00:99::/64", "gwAddr": "fd00:b::2"})
     rules = [{"name": "marked", "priority": 1000, "fwmark": 7, "table": 100}]
     routes.append({"type": "BLACKHOLE", "dstNetwork": "192.0.2.0/24", "table": 100})
-    return {"linuxConfig": {"interfaces": interfaces, "routes": routes, "arpEntries": neighbours, "rules": rules}}
+    spaces = [{"name": f"p{i}"} for i in range(n)]
+    return {
+        "linuxConfig": {
+            "namespaces": spaces,
+            "interfaces": interfaces,
+            "routes": routes,
+            "arpEntries": neighbours,
+            "rules": rules,
+        }
+    }
