@@ -4,26 +4,46 @@ import Testing
 @Suite("drift", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
 struct DriftTests {
     static let yaml = linux(
-        veth("a", "b", in: "x", "mtu: 1450, physAddress: '02:00:00:00:00:01', ipAddresses: [10.0.0.1/24, 10.0.0.2/24, 'fd00::1/64']"), veth("b", "a"),
-        "name: br, type: BRIDGE, enabled: true, ipAddresses: [10.5.0.1/24], bridge: {ports: [b, t]}", "name: t, type: TAP, enabled: true, tuntap: {mode: TAP}",
+        veth(
+            "a", "b", in: "x",
+            "mtu: 1450, physAddress: '02:00:00:00:00:01', ipAddresses: [10.0.0.1/24, 10.0.0.2/24, 'fd00::1/64']"),
+        veth("b", "a"),
+        "name: br, type: BRIDGE, enabled: true, ipAddresses: [10.5.0.1/24], bridge: {ports: [b, t]}",
+        "name: t, type: TAP, enabled: true, tuntap: {mode: TAP}",
         routes: [
-            "outgoingInterface: a, dstNetwork: 0.0.0.0/0, gwAddr: 10.0.0.254", "outgoingInterface: a, dstNetwork: 'fd09::/64', gwAddr: 'fd00::2'",
-            "outgoingInterface: a, dstNetwork: 10.3.0.0/16", "outgoingInterface: br, dstNetwork: 10.6.0.0/16, gwAddr: 10.5.0.2, table: 100",
+            "outgoingInterface: a, dstNetwork: 0.0.0.0/0, gwAddr: 10.0.0.254",
+            "outgoingInterface: a, dstNetwork: 'fd09::/64', gwAddr: 'fd00::2'",
+            "outgoingInterface: a, dstNetwork: 10.3.0.0/16",
+            "outgoingInterface: br, dstNetwork: 10.6.0.0/16, gwAddr: 10.5.0.2, table: 100",
         ],
-        arps: ["interface: a, ipAddress: 10.0.0.9, hwAddress: '02:00:00:00:00:09'", "interface: a, ipAddress: 'fd00::9', hwAddress: '02:00:00:00:00:09'"],
-        rules: ["name: r, priority: 100, from: 10.0.0.0/8, table: 100", "name: s, priority: 100, from: 'fd00::/8', table: 100" + place("x")])
+        arps: [
+            "interface: a, ipAddress: 10.0.0.9, hwAddress: '02:00:00:00:00:09'",
+            "interface: a, ipAddress: 'fd00::9', hwAddress: '02:00:00:00:00:09'",
+        ],
+        rules: [
+            "name: r, priority: 100, from: 10.0.0.0/8, table: 100",
+            "name: s, priority: 100, from: 'fd00::/8', table: 100" + place("x"),
+        ])
 
     @Test(
         "what somebody breaks is put right",
         arguments: [
-            "x: addr del 10.0.0.1/24 dev a", "x: addr del 10.0.0.2/24 dev a", "x: addr del fd00::1/64 dev a", "x: addr flush dev a", "x: route del default",
-            "x: -6 route del fd09::/64", "x: route flush proto %", "x: route del 10.3.0.0/16", "host: route flush table 100", "x: neigh del 10.0.0.9 dev a", "x: neigh del fd00::9 dev a",
-            "host: rule del priority 100", "x: -6 rule del priority 100", "x: rule flush", "host: link set dev b nomaster", "host: link set dev t nomaster",
-            "x: link set dev a mtu 1300", "host: link set dev b mtu 1200", "x: link set dev a address 02:00:00:00:00:99", "x: link set dev a down", "host: link set dev b down",
-            "host: link set dev br down", "x: link del dev a", "host: link del dev b", "host: link del dev br", "host: link del dev t", "x: link set dev a down name z up", "x: link set dev a down name z",
-            "host: link set dev br type bridge stp_state 1", "x: link set dev a mtu 1000", "x: link set dev a alias foo",
-            "x: link property add dev a altname longname", "x: route replace default via 10.0.0.253 dev a proto %", "x: link set dev a down;x: link set dev a up",
-            "x: route replace default via 10.0.0.253 dev a", "x: addr change 10.0.0.1/24 dev a preferred_lft 100 valid_lft 200",
+            "x: addr del 10.0.0.1/24 dev a", "x: addr del 10.0.0.2/24 dev a", "x: addr del fd00::1/64 dev a",
+            "x: addr flush dev a", "x: route del default",
+            "x: -6 route del fd09::/64", "x: route flush proto %", "x: route del 10.3.0.0/16",
+            "host: route flush table 100", "x: neigh del 10.0.0.9 dev a", "x: neigh del fd00::9 dev a",
+            "host: rule del priority 100", "x: -6 rule del priority 100", "x: rule flush",
+            "host: link set dev b nomaster", "host: link set dev t nomaster",
+            "x: link set dev a mtu 1300", "host: link set dev b mtu 1200",
+            "x: link set dev a address 02:00:00:00:00:99", "x: link set dev a down", "host: link set dev b down",
+            "host: link set dev br down", "x: link del dev a", "host: link del dev b", "host: link del dev br",
+            "host: link del dev t", "x: link set dev a down name z up", "x: link set dev a down name z",
+            "host: link set dev br type bridge stp_state 1", "x: link set dev a mtu 1000",
+            "x: link set dev a alias foo",
+            "x: link property add dev a altname longname", "x: route replace default via 10.0.0.253 dev a proto %",
+            "x: link set dev a down;x: link set dev a up",
+            "x: route replace default via 10.0.0.253 dev a",
+            "x: addr change 10.0.0.1/24 dev a preferred_lft 100 valid_lft 200",
         ])
     func repairs(_ command: String) throws {
         try Sandbox.run { host in
@@ -52,8 +72,10 @@ struct DriftTests {
             try agent.watch()
             let before = agent.world.modifyingRequests
             for command in [
-                "link add n0 type veth peer name n1", "link set n0 up", "link set n1 up", "addr add 10.99.0.1/24 dev n0", "route add 10.98.0.0/16 via 10.99.0.2",
-                "neigh add 10.99.0.3 lladdr 02:00:00:00:00:03 dev n0", "rule add priority 5 lookup 5", "link del n0", "rule del priority 5",
+                "link add n0 type veth peer name n1", "link set n0 up", "link set n1 up",
+                "addr add 10.99.0.1/24 dev n0", "route add 10.98.0.0/16 via 10.99.0.2",
+                "neigh add 10.99.0.3 lladdr 02:00:00:00:00:03 dev n0", "rule add priority 5 lookup 5", "link del n0",
+                "rule del priority 5",
             ] { try host.ip(command, in: "x") }
             try host.addNamespaces("unrelated")
             try host.ip("link add n0 type bridge", in: "unrelated")
@@ -158,7 +180,9 @@ struct DriftTests {
             try host.ip("link set dev a mtu 1300", in: "x")
             try host.ip("addr del 10.0.0.2/24 dev a", in: "x")
             #expect(try agent.settle { agent.problems.count == 2 })
-            #expect(agent.interface("a")?.error == "changed from outside: mtu 1450 → 1300; repair is off" || agent.interface("a")?.error.contains("mtu 1300 → 1450") == true)
+            #expect(
+                agent.interface("a")?.error == "changed from outside: mtu 1450 → 1300; repair is off"
+                    || agent.interface("a")?.error.contains("mtu 1300 → 1450") == true)
             #expect(try host.link("a", in: "x")?.mtu == 1300)
             try host.ip("link set dev a mtu 1450", in: "x")
             try host.ip("addr add 10.0.0.2/24 dev a", in: "x")

@@ -58,10 +58,14 @@ struct ExistingTests {
         try Sandbox.run { host in
             try prepare(host)
             let yaml = linux(
-                "name: e, type: EXISTING, hostIfName: eth0, linkOnly: true, enabled: true, ipAddresses: [192.0.2.1/24, 10.0.0.1/24]")
+                "name: e, type: EXISTING, hostIfName: eth0, linkOnly: true, enabled: true, ipAddresses: [192.0.2.1/24, 10.0.0.1/24]"
+            )
             let agent = host.agent()
             try agent.apply(yaml)
-            #expect(agent.problems == ["linux/interface/e/address/existing/10.0.0.1/24 PENDING address-assigned-to-interface: 10.0.0.1/24"])
+            #expect(
+                agent.problems == [
+                    "linux/interface/e/address/existing/10.0.0.1/24 PENDING address-assigned-to-interface: 10.0.0.1/24"
+                ])
             try agent.watch()
             try host.ip("addr add 10.0.0.1/24 dev eth0")
             #expect(try agent.settle { agent.problems == [] })
@@ -78,7 +82,9 @@ struct ExistingTests {
             try prepare(host, in: namespace)
             try host.ip("link set eth0 down", in: namespace)
             try host.apply(
-                linux("name: e, type: EXISTING, hostIfName: eth0, enabled: true, mtu: 1400, physAddress: '02:00:00:00:00:55'" + place(namespace)))
+                linux(
+                    "name: e, type: EXISTING, hostIfName: eth0, enabled: true, mtu: 1400, physAddress: '02:00:00:00:00:55'"
+                        + place(namespace)))
             let link = try #require(try host.link("eth0", in: namespace))
             #expect((link.isUp, link.mtu, link.mac) == (true, 1400, "02:00:00:00:00:55"))
         }
@@ -107,7 +113,8 @@ struct ExistingTests {
     func stripsLater() throws {
         try Sandbox.run { host in
             try prepare(host)
-            let agent = try host.apply(linux("name: e, type: EXISTING, hostIfName: eth0, enabled: true, ipAddresses: [10.0.0.1/24]"))
+            let agent = try host.apply(
+                linux("name: e, type: EXISTING, hostIfName: eth0, enabled: true, ipAddresses: [10.0.0.1/24]"))
             try agent.watch()
             try host.ip("addr add 10.7.0.1/24 dev eth0")
             #expect(try agent.settle { try host.addresses("eth0") == ["10.0.0.1/24"] })

@@ -6,7 +6,8 @@ struct NamespaceTests {
     func declared() throws {
         try Sandbox.run { host in
             let yaml = linux(
-                veth("a", "b", in: "blue", "ipAddresses: [10.0.0.1/24]"), veth("b", "a"), namespaces: ["name: blue", "name: red"])
+                veth("a", "b", in: "blue", "ipAddresses: [10.0.0.1/24]"), veth("b", "a"),
+                namespaces: ["name: blue", "name: red"])
             let agent = try host.apply(yaml)
             #expect(host.namespaces == ["blue", "red"])
             try agent.apply(linux(namespaces: ["name: red"]))
@@ -32,7 +33,9 @@ struct NamespaceTests {
     func plan() throws {
         try Sandbox.run { host in
             let steps = try host.agent().plan(
-                linux(veth("a", "b", in: "blue"), veth("b", "a"), "name: lo1, type: LOOPBACK, enabled: true" + place("green"),
+                linux(
+                    veth("a", "b", in: "blue"), veth("b", "a"),
+                    "name: lo1, type: LOOPBACK, enabled: true" + place("green"),
                     rules: ["name: r, priority: 10, table: 5" + place("black")], namespaces: ["name: red"]))
             #expect(steps.count == 5)
             #expect(host.namespaces == [])
@@ -131,12 +134,16 @@ struct NamespaceTests {
             try host.addNamespaces("x")
             let yaml = linux(
                 veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24]"),
-                "name: b, type: VETH, enabled: true, veth: {peerIfName: a}, namespace: {type: FD, reference: '\(host.directory)/x'}")
+                "name: b, type: VETH, enabled: true, veth: {peerIfName: a}, namespace: {type: FD, reference: '\(host.directory)/x'}"
+            )
             let agent = try host.apply(yaml)
             try agent.watch()
             try host.ip("addr flush dev a", in: "x")
             try host.ip("link set dev b down", in: "x")
-            #expect(try agent.settle { try host.addresses("a", in: "x") == ["10.0.0.1/24"] && host.link("b", in: "x")?.isUp == true })
+            #expect(
+                try agent.settle {
+                    try host.addresses("a", in: "x") == ["10.0.0.1/24"] && host.link("b", in: "x")?.isUp == true
+                })
         }
     }
 

@@ -5,17 +5,24 @@ struct OrderAndFailureTests {
     private static let config = Config(
         interfaces: [
             veth("a", "b", in: "x", host: "eth0", "mtu: 1450, ipAddresses: [10.0.0.1/24, 10.0.0.2/24, 'fd00::1/64']"),
-            veth("b", "a", in: "y", host: "eth0", "ipAddresses: [10.0.0.3/24]"), veth("c", "d", in: "x", host: "eth1"), veth("d", "c"),
-            "name: br, type: BRIDGE, enabled: true, ipAddresses: [10.5.0.1/24], bridge: {ports: [d, t]}", "name: t, type: TAP, enabled: true, tuntap: {mode: TAP}",
-            "name: m, type: MACVLAN, enabled: true, physAddress: '02:00:00:00:00:31', macvlan: {parent: c}, ipAddresses: [10.6.0.1/24]" + place("y"),
-            "name: v, type: VXLAN, enabled: true, vxlan: {vni: 5, remote: 10.5.0.9, parent: br}" + place("x"), "name: l, type: LOOPBACK, enabled: true, ipAddresses: [10.7.0.1/32]" + place("y"),
+            veth("b", "a", in: "y", host: "eth0", "ipAddresses: [10.0.0.3/24]"), veth("c", "d", in: "x", host: "eth1"),
+            veth("d", "c"),
+            "name: br, type: BRIDGE, enabled: true, ipAddresses: [10.5.0.1/24], bridge: {ports: [d, t]}",
+            "name: t, type: TAP, enabled: true, tuntap: {mode: TAP}",
+            "name: m, type: MACVLAN, enabled: true, physAddress: '02:00:00:00:00:31', macvlan: {parent: c}, ipAddresses: [10.6.0.1/24]"
+                + place("y"),
+            "name: v, type: VXLAN, enabled: true, vxlan: {vni: 5, remote: 10.5.0.9, parent: br}" + place("x"),
+            "name: l, type: LOOPBACK, enabled: true, ipAddresses: [10.7.0.1/32]" + place("y"),
         ],
         routes: [
-            "outgoingInterface: a, dstNetwork: 0.0.0.0/0, gwAddr: 10.77.0.1", "outgoingInterface: a, dstNetwork: 10.77.0.1/32, scope: LINK",
-            "outgoingInterface: a, dstNetwork: 10.78.0.0/16, gwAddr: 10.0.0.9, srcAddr: 10.0.0.2", "dstNetwork: 10.79.0.0/16, type: PROHIBIT" + place("y"),
+            "outgoingInterface: a, dstNetwork: 0.0.0.0/0, gwAddr: 10.77.0.1",
+            "outgoingInterface: a, dstNetwork: 10.77.0.1/32, scope: LINK",
+            "outgoingInterface: a, dstNetwork: 10.78.0.0/16, gwAddr: 10.0.0.9, srcAddr: 10.0.0.2",
+            "dstNetwork: 10.79.0.0/16, type: PROHIBIT" + place("y"),
             "dstNetwork: 10.80.0.0/16, nextHops: [{gwAddr: 10.0.0.9, outgoingInterface: a}, {gwAddr: 10.77.0.1, outgoingInterface: a, weight: 2}]",
         ],
-        arps: ["interface: a, ipAddress: 10.0.0.9, hwAddress: '02:00:00:00:00:09'"], rules: ["name: r, priority: 100, from: 10.0.0.0/8, table: 100" + place("y")],
+        arps: ["interface: a, ipAddress: 10.0.0.9, hwAddress: '02:00:00:00:00:09'"],
+        rules: ["name: r, priority: 100, from: 10.0.0.0/8, table: 100" + place("y")],
         namespaces: ["name: y", "name: z"])
     private static let names = ["x", "y", "z"]
 
@@ -46,9 +53,13 @@ struct OrderAndFailureTests {
             let agent = host.agent()
             for _ in 0..<6 {
                 let some = all.filter { !$0.contains("- {") || Bool.random(using: &generator) }
-                let text = zip(some, some.dropFirst() + [""]).filter { $0.contains("- {") || $0 == "linuxConfig:" || $1.contains("- {") }.map(\.0)
+                let text = zip(some, some.dropFirst() + [""]).filter {
+                    $0.contains("- {") || $0 == "linuxConfig:" || $1.contains("- {")
+                }.map(\.0)
                 try agent.apply(text.joined(separator: "\n"), tolerant: true)
-                #expect(agent.problems.allSatisfy { $0.contains("PENDING") }, "\(agent.problems.filter { !$0.contains("PENDING") })")
+                #expect(
+                    agent.problems.allSatisfy { $0.contains("PENDING") },
+                    "\(agent.problems.filter { !$0.contains("PENDING") })")
             }
             try agent.apply(Self.config.text)
             #expect(agent.problems == [])
@@ -58,15 +69,21 @@ struct OrderAndFailureTests {
         }
     }
 
-    @Test("a value the kernel refuses leaves the others configured, with the kernel's words", arguments: [
-        (veth("a", "b", in: "x", "mtu: 65574, ipAddresses: [10.0.0.1/24]"), "mtu"),
-        (veth("a", "b", in: "x", "sysctls: {rp_filter: '99x'}, ipAddresses: [10.0.0.1/24]"), "'99x' was refused"),
-    ])
+    @Test(
+        "a value the kernel refuses leaves the others configured, with the kernel's words",
+        arguments: [
+            (veth("a", "b", in: "x", "mtu: 65574, ipAddresses: [10.0.0.1/24]"), "mtu"),
+            (veth("a", "b", in: "x", "sysctls: {rp_filter: '99x'}, ipAddresses: [10.0.0.1/24]"), "'99x' was refused"),
+        ])
     func refused(_ item: String, _ words: String) throws {
         try Sandbox.run { host in
             let agent = host.agent()
-            try agent.apply(linux(item, veth("b", "a"), veth("c", "d", in: "x", "ipAddresses: [10.1.0.1/24]"), veth("d", "c")), tolerant: true)
-            #expect(agent.problems.contains { $0.contains("FAILED") && $0.lowercased().contains(words) }, "\(agent.problems)")
+            try agent.apply(
+                linux(item, veth("b", "a"), veth("c", "d", in: "x", "ipAddresses: [10.1.0.1/24]"), veth("d", "c")),
+                tolerant: true)
+            #expect(
+                agent.problems.contains { $0.contains("FAILED") && $0.lowercased().contains(words) },
+                "\(agent.problems)")
             #expect(try host.addresses("c", in: "x") == ["10.1.0.1/24"])
             #expect(agent.interface("c")?.state == .configured)
             try host.apply(linux(veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24]"), veth("b", "a")))
@@ -79,9 +96,13 @@ struct OrderAndFailureTests {
             let interfaces = [veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24]"), veth("b", "a")]
             let agent = host.agent()
             try agent.apply(
-                Config(interfaces: interfaces, routes: [
-                    "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2, srcAddr: 192.0.2.77", "outgoingInterface: a, dstNetwork: 10.2.0.0/16, gwAddr: 10.0.0.2",
-                ]).text)
+                Config(
+                    interfaces: interfaces,
+                    routes: [
+                        "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2, srcAddr: 192.0.2.77",
+                        "outgoingInterface: a, dstNetwork: 10.2.0.0/16, gwAddr: 10.0.0.2",
+                    ]
+                ).text)
             #expect(agent.problems.allSatisfy { $0.contains("FAILED") && $0.contains("EINVAL") }, "\(agent.problems)")
             #expect(agent.problems.contains { $0.contains("Invalid prefsrc address") })
             #expect(try host.routes(in: "x") == ["10.2.0.0/16 via 10.0.0.2 dev a"])
@@ -115,7 +136,9 @@ struct OrderAndFailureTests {
             let before = try host.picture(of: Self.names)
             let bad = Self.config.text.replacing("10.0.0.1/24, ", with: "").replacing("mtu: 1450", with: "mtu: 1400")
                 .replacing("vni: 5", with: "vni: 6").replacing("name: t,", with: "name: t, hostIfName: t9,")
-                .replacing("dstNetwork: 10.79.0.0/16, type: PROHIBIT", with: "dstNetwork: 10.81.0.0/16, type: BLACKHOLE")
+                .replacing(
+                    "dstNetwork: 10.79.0.0/16, type: PROHIBIT", with: "dstNetwork: 10.81.0.0/16, type: BLACKHOLE"
+                )
                 .replacing("srcAddr: 10.0.0.2", with: "srcAddr: 192.0.2.1")
             let transaction = try agent.apply(bad, tolerant: true, revertOnFailure: true)
             #expect(transaction?.reverted == true)

@@ -5,15 +5,21 @@ struct OwnershipTests {
     /// A configuration with one of everything, names and numbers of its own.
     private func everything(_ n: Int) -> String {
         linux(
-            veth("a\(n)", "b\(n)", in: "x", "ipAddresses: [10.\(n).0.1/24, 'fd0\(n)::1/64']"), veth("b\(n)", "a\(n)", in: "y"),
+            veth("a\(n)", "b\(n)", in: "x", "ipAddresses: [10.\(n).0.1/24, 'fd0\(n)::1/64']"),
+            veth("b\(n)", "a\(n)", in: "y"),
             "name: br\(n), type: BRIDGE, enabled: true, bridge: {ports: [t\(n)]}" + place("x"),
             "name: t\(n), type: TAP, enabled: true, tuntap: {mode: TAP}" + place("x"),
             routes: [
-                "outgoingInterface: a\(n), dstNetwork: 10.9\(n).0.0/16, gwAddr: 10.\(n).0.2", "outgoingInterface: a\(n), dstNetwork: 'fd9\(n)::/64', gwAddr: 'fd0\(n)::2'",
+                "outgoingInterface: a\(n), dstNetwork: 10.9\(n).0.0/16, gwAddr: 10.\(n).0.2",
+                "outgoingInterface: a\(n), dstNetwork: 'fd9\(n)::/64', gwAddr: 'fd0\(n)::2'",
                 "dstNetwork: 10.8\(n).0.0/16, type: BLACKHOLE" + place("x"),
             ],
-            arps: ["interface: a\(n), ipAddress: 10.\(n).0.9, hwAddress: '02:00:00:00:00:09'", "interface: a\(n), ipAddress: 10.\(n).0.8, proxy: true"],
-            rules: ["name: r\(n), priority: 10\(n), from: 10.\(n).0.0/16, table: 100" + place("x")], namespaces: ["name: own\(n)"])
+            arps: [
+                "interface: a\(n), ipAddress: 10.\(n).0.9, hwAddress: '02:00:00:00:00:09'",
+                "interface: a\(n), ipAddress: 10.\(n).0.8, proxy: true",
+            ],
+            rules: ["name: r\(n), priority: 10\(n), from: 10.\(n).0.0/16, table: 100" + place("x")],
+            namespaces: ["name: own\(n)"])
     }
 
     @Test("two labels side by side on the same namespaces never touch each other's objects")
@@ -40,7 +46,10 @@ struct OwnershipTests {
             let all = everything(1)
             let agent = try host.apply(all)
             let lines = all.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-            for index in lines.indices where lines[index].contains("- {") && !lines[index].contains("type: VETH") && !lines[index].contains("type: TAP") {
+            for index in lines.indices
+            where lines[index].contains("- {") && !lines[index].contains("type: VETH")
+                && !lines[index].contains("type: TAP")
+            {
                 var fewer = lines
                 fewer[index] = ""
                 let text = fewer.joined(separator: "\n")
@@ -61,9 +70,12 @@ struct OwnershipTests {
         try Sandbox.run { host in
             try host.addNamespaces("x")
             for command in [
-                "link add f0 type veth peer name f1", "link set f0 up", "link set f1 up", "addr add 10.200.0.1/24 dev f0", "addr add fd20::1/64 dev f0 nodad",
-                "route add 10.201.0.0/16 via 10.200.0.2", "-6 route add fd21::/64 via fd20::2 dev f0", "neigh add 10.200.0.3 lladdr 02:00:00:00:00:03 dev f0 nud permanent",
-                "rule add priority 77 from 10.0.0.0/8 lookup 77", "route add blackhole 10.202.0.0/16", "link add fbr type bridge", "link set f1 master fbr",
+                "link add f0 type veth peer name f1", "link set f0 up", "link set f1 up",
+                "addr add 10.200.0.1/24 dev f0", "addr add fd20::1/64 dev f0 nodad",
+                "route add 10.201.0.0/16 via 10.200.0.2", "-6 route add fd21::/64 via fd20::2 dev f0",
+                "neigh add 10.200.0.3 lladdr 02:00:00:00:00:03 dev f0 nud permanent",
+                "rule add priority 77 from 10.0.0.0/8 lookup 77", "route add blackhole 10.202.0.0/16",
+                "link add fbr type bridge", "link set f1 master fbr",
             ] { try host.ip(command, in: "x") }
             let before = try host.picture(of: ["x"])
             let agent = try host.apply(everything(1))
@@ -97,7 +109,9 @@ struct OwnershipTests {
             #expect(agent.problems == [])
             #expect(try host.links(in: "x").map(\.name) == ["lo"])
             #expect(try host.links(in: "y").map(\.name) == ["lo"])
-            #expect(try host.routes(in: "x", table: "all").filter { !$0.contains("scope host") && !$0.contains("127.") } == [])
+            #expect(
+                try host.routes(in: "x", table: "all").filter { !$0.contains("scope host") && !$0.contains("127.") }
+                    == [])
             #expect(try host.rules(in: "x") == [])
             #expect(host.namespaces == ["x", "y"])
         }
@@ -138,9 +152,14 @@ struct OwnershipTests {
     @Test("delete everything, also what a fresh agent finds")
     func deleteAll() throws {
         try Sandbox.run { host in
-            let yaml = Config(interfaces: (0..<40).flatMap { n in
-                [veth("h\(n)", "p\(n)", in: "host0", "ipAddresses: [10.1.\(n).1/30]"), veth("p\(n)", "h\(n)", in: "p\(n)", host: "eth0", "ipAddresses: [10.1.\(n).2/30]")]
-            }, routes: (0..<40).map { "outgoingInterface: p\($0), dstNetwork: 0.0.0.0/0, gwAddr: 10.1.\($0).1" }).text
+            let yaml = Config(
+                interfaces: (0..<40).flatMap { n in
+                    [
+                        veth("h\(n)", "p\(n)", in: "host0", "ipAddresses: [10.1.\(n).1/30]"),
+                        veth("p\(n)", "h\(n)", in: "p\(n)", host: "eth0", "ipAddresses: [10.1.\(n).2/30]"),
+                    ]
+                }, routes: (0..<40).map { "outgoingInterface: p\($0), dstNetwork: 0.0.0.0/0, gwAddr: 10.1.\($0).1" }
+            ).text
             try host.apply(yaml)
             let fresh = host.agent()
             try fresh.apply("")

@@ -2,7 +2,12 @@ import Testing
 
 @Suite("routes", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
 struct RouteTests {
-    private static let pair = [veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24, 10.0.0.5/24], addresses: [{address: 'fd00::1/64', nodad: true}]"), veth("b", "a")]
+    private static let pair = [
+        veth(
+            "a", "b", in: "x",
+            "ipAddresses: [10.0.0.1/24, 10.0.0.5/24], addresses: [{address: 'fd00::1/64', nodad: true}]"),
+        veth("b", "a"),
+    ]
 
     private func config(_ routes: String...) -> String { Config(interfaces: Self.pair, routes: routes).text }
 
@@ -11,32 +16,44 @@ struct RouteTests {
         try Sandbox.run { host in
             let yaml = config(
                 "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2, metric: 50, srcAddr: 10.0.0.5, mtu: 1400",
-                "outgoingInterface: a, dstNetwork: 10.2.0.0/16, scope: LINK", "outgoingInterface: a, dstNetwork: 10.3.0.7, gwAddr: 10.0.0.3, scope: GLOBAL",
-                "outgoingInterface: a, dstNetwork: 10.4.1.1/16, gwAddr: 10.0.0.2, table: 100", "outgoingInterface: a, dstNetwork: 10.5.0.0/16, gwAddr: 10.200.0.1, onlink: true",
-                "outgoingInterface: a, dstNetwork: 'fd01::/64', gwAddr: 'fd00::2', metric: 77, mtu: 1300", "outgoingInterface: a, dstNetwork: 'fd02::/64'",
-                "outgoingInterface: a, dstNetwork: 'fd03::5', gwAddr: 'fe80::5'", "outgoingInterface: a, dstNetwork: 'fd04::/64', gwAddr: 'fd99::1', onlink: true, table: 100",
-                "outgoingInterface: a, dstNetwork: 10.6.0.0/16, gwAddr: 0.0.0.0", "outgoingInterface: a, dstNetwork: 'fd05::/64', srcAddr: 'fd00::1'")
+                "outgoingInterface: a, dstNetwork: 10.2.0.0/16, scope: LINK",
+                "outgoingInterface: a, dstNetwork: 10.3.0.7, gwAddr: 10.0.0.3, scope: GLOBAL",
+                "outgoingInterface: a, dstNetwork: 10.4.1.1/16, gwAddr: 10.0.0.2, table: 100",
+                "outgoingInterface: a, dstNetwork: 10.5.0.0/16, gwAddr: 10.200.0.1, onlink: true",
+                "outgoingInterface: a, dstNetwork: 'fd01::/64', gwAddr: 'fd00::2', metric: 77, mtu: 1300",
+                "outgoingInterface: a, dstNetwork: 'fd02::/64'",
+                "outgoingInterface: a, dstNetwork: 'fd03::5', gwAddr: 'fe80::5'",
+                "outgoingInterface: a, dstNetwork: 'fd04::/64', gwAddr: 'fd99::1', onlink: true, table: 100",
+                "outgoingInterface: a, dstNetwork: 10.6.0.0/16, gwAddr: 0.0.0.0",
+                "outgoingInterface: a, dstNetwork: 'fd05::/64', srcAddr: 'fd00::1'")
             try host.apply(yaml)
             #expect(
                 try host.routes(in: "x") == [
-                    "10.1.0.0/16 via 10.0.0.2 dev a src 10.0.0.5 metric 50 mtu 1400", "10.2.0.0/16 dev a scope link", "10.3.0.7 via 10.0.0.3 dev a",
+                    "10.1.0.0/16 via 10.0.0.2 dev a src 10.0.0.5 metric 50 mtu 1400", "10.2.0.0/16 dev a scope link",
+                    "10.3.0.7 via 10.0.0.3 dev a",
                     "10.5.0.0/16 via 10.200.0.1 dev a onlink", "10.6.0.0/16 dev a scope link",
                 ])
             #expect(try host.routes(in: "x", table: "100") == ["10.4.0.0/16 via 10.0.0.2 dev a"])
             #expect(
                 try host.routes(in: "x", v6: true) == [
-                    "fd01::/64 via fd00::2 dev a metric 77 mtu 1300", "fd02::/64 dev a metric 1024", "fd03::5 via fe80::5 dev a metric 1024",
+                    "fd01::/64 via fd00::2 dev a metric 77 mtu 1300", "fd02::/64 dev a metric 1024",
+                    "fd03::5 via fe80::5 dev a metric 1024",
                     "fd05::/64 dev a src fd00::1 metric 1024",
                 ])
-            #expect(try host.routes(in: "x", v6: true, table: "100") == ["fd04::/64 via fd99::1 dev a metric 1024 onlink"])
+            #expect(
+                try host.routes(in: "x", v6: true, table: "100") == ["fd04::/64 via fd99::1 dev a metric 1024 onlink"])
         }
     }
 
-    @Test("a field changes in place", arguments: [
-        ("gwAddr: 10.0.0.2", "gwAddr: 10.0.0.3"), ("gwAddr: 10.0.0.2", "gwAddr: 10.0.0.2, mtu: 1300"), ("gwAddr: 10.0.0.2, metric: 5", "gwAddr: 10.0.0.2, metric: 6"),
-        ("gwAddr: 10.0.0.2, table: 5", "gwAddr: 10.0.0.2, table: 6"), ("gwAddr: 10.0.0.2", "scope: LINK"), ("gwAddr: 10.0.0.2, srcAddr: 10.0.0.5", "gwAddr: 10.0.0.2"),
-        ("gwAddr: 10.0.0.2", "gwAddr: 10.0.0.2, onlink: true"),
-    ])
+    @Test(
+        "a field changes in place",
+        arguments: [
+            ("gwAddr: 10.0.0.2", "gwAddr: 10.0.0.3"), ("gwAddr: 10.0.0.2", "gwAddr: 10.0.0.2, mtu: 1300"),
+            ("gwAddr: 10.0.0.2, metric: 5", "gwAddr: 10.0.0.2, metric: 6"),
+            ("gwAddr: 10.0.0.2, table: 5", "gwAddr: 10.0.0.2, table: 6"), ("gwAddr: 10.0.0.2", "scope: LINK"),
+            ("gwAddr: 10.0.0.2, srcAddr: 10.0.0.5", "gwAddr: 10.0.0.2"),
+            ("gwAddr: 10.0.0.2", "gwAddr: 10.0.0.2, onlink: true"),
+        ])
     func changes(_ old: String, _ new: String) throws {
         try Sandbox.run { host in
             let agent = try host.apply(config("outgoingInterface: a, dstNetwork: 10.1.0.0/16, \(old)"))
@@ -48,10 +65,14 @@ struct RouteTests {
         }
     }
 
-    @Test("a field of an IPv6 route changes in place", arguments: [
-        ("gwAddr: 'fd00::2'", "gwAddr: 'fd00::3'"), ("gwAddr: 'fd00::2'", "gwAddr: 'fd00::2', mtu: 1300"), ("gwAddr: 'fd00::2'", "gwAddr: 'fd00::2', metric: 6"),
-        ("gwAddr: 'fd00::2', table: 5", "gwAddr: 'fd00::2'"), ("gwAddr: 'fd00::2'", "metric: 1024"), ("srcAddr: 'fd00::1'", "gwAddr: 'fd00::2'"),
-    ])
+    @Test(
+        "a field of an IPv6 route changes in place",
+        arguments: [
+            ("gwAddr: 'fd00::2'", "gwAddr: 'fd00::3'"), ("gwAddr: 'fd00::2'", "gwAddr: 'fd00::2', mtu: 1300"),
+            ("gwAddr: 'fd00::2'", "gwAddr: 'fd00::2', metric: 6"),
+            ("gwAddr: 'fd00::2', table: 5", "gwAddr: 'fd00::2'"), ("gwAddr: 'fd00::2'", "metric: 1024"),
+            ("srcAddr: 'fd00::1'", "gwAddr: 'fd00::2'"),
+        ])
     func changesV6(_ old: String, _ new: String) throws {
         try Sandbox.run { host in
             let agent = try host.apply(config("outgoingInterface: a, dstNetwork: 'fd01::/64', \(old)"))
@@ -67,13 +88,19 @@ struct RouteTests {
     func variants() throws {
         try Sandbox.run { host in
             let yaml = config(
-                "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2, metric: 10", "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.3, metric: 20",
-                "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2, table: 7", "outgoingInterface: a, dstNetwork: 'fd01::/64', gwAddr: 'fd00::2', metric: 10",
+                "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2, metric: 10",
+                "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.3, metric: 20",
+                "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2, table: 7",
+                "outgoingInterface: a, dstNetwork: 'fd01::/64', gwAddr: 'fd00::2', metric: 10",
                 "outgoingInterface: a, dstNetwork: 'fd01::/64', gwAddr: 'fd00::3', metric: 20")
             try host.apply(yaml)
-            #expect(try host.routes(in: "x") == ["10.1.0.0/16 via 10.0.0.2 dev a metric 10", "10.1.0.0/16 via 10.0.0.3 dev a metric 20"])
+            #expect(
+                try host.routes(in: "x") == [
+                    "10.1.0.0/16 via 10.0.0.2 dev a metric 10", "10.1.0.0/16 via 10.0.0.3 dev a metric 20",
+                ])
             #expect(try host.routes(in: "x", v6: true).count == 2)
-            try host.agent().apply(config("outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.3, metric: 20"))
+            try host.agent().apply(
+                config("outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.3, metric: 20"))
             #expect(try host.routes(in: "x") == ["10.1.0.0/16 via 10.0.0.3 dev a metric 20"])
             #expect(try host.routes(in: "x", table: "7") == [])
             #expect(try host.routes(in: "x", v6: true) == [])
@@ -86,24 +113,30 @@ struct RouteTests {
             var routes: [String] = []
             for (index, type) in ["BLACKHOLE", "UNREACHABLE", "PROHIBIT"].enumerated() {
                 routes.append("dstNetwork: 10.\(index).0.0/16, type: \(type), namespace: {type: NSID, reference: x}")
-                routes.append("dstNetwork: 'fd0\(index)::/64', type: \(type), metric: 9, namespace: {type: NSID, reference: x}")
+                routes.append(
+                    "dstNetwork: 'fd0\(index)::/64', type: \(type), metric: 9, namespace: {type: NSID, reference: x}")
             }
             routes.append("dstNetwork: 10.9.0.0/16, type: BLACKHOLE, table: 50")
             let yaml = Config(routes: routes).text
             try host.addNamespaces("x")
             let agent = try host.apply(yaml)
-            #expect(try host.routes(in: "x") == ["blackhole 10.0.0.0/16", "prohibit 10.2.0.0/16", "unreachable 10.1.0.0/16"])
+            #expect(
+                try host.routes(in: "x") == [
+                    "blackhole 10.0.0.0/16", "prohibit 10.2.0.0/16", "unreachable 10.1.0.0/16",
+                ])
             #expect(try host.routes(in: "x", v6: true).count == 3)
             #expect(try host.routes(table: "50") == ["blackhole 10.9.0.0/16"])
             // Another type for the same destination.
-            let other = yaml.replacing("dstNetwork: 10.0.0.0/16, type: BLACKHOLE", with: "dstNetwork: 10.0.0.0/16, type: PROHIBIT")
+            let other = yaml.replacing(
+                "dstNetwork: 10.0.0.0/16, type: BLACKHOLE", with: "dstNetwork: 10.0.0.0/16, type: PROHIBIT")
             try agent.apply(other)
             #expect(agent.problems == [])
             try host.expectInPlace(other, agent)
             try agent.watch()
             try host.ip("route del prohibit 10.0.0.0/16", in: "x")
             try host.ip("-6 route del blackhole fd00::/64 metric 9", in: "x")
-            #expect(try agent.settle { try host.routes(in: "x").count == 3 && host.routes(in: "x", v6: true).count == 3 })
+            #expect(
+                try agent.settle { try host.routes(in: "x").count == 3 && host.routes(in: "x", v6: true).count == 3 })
             try agent.apply("")
             #expect(try host.routes(in: "x") == [])
             #expect(try host.routes(in: "x", v6: true) == [])
@@ -113,21 +146,37 @@ struct RouteTests {
     @Test("several next hops with weights, IPv4 and IPv6")
     func ecmp() throws {
         try Sandbox.run { host in
-            let interfaces = Self.pair + [veth("c", "d", in: "x", "ipAddresses: [10.5.0.1/24, 'fd05::1/64']"), veth("d", "c")]
+            let interfaces =
+                Self.pair + [veth("c", "d", in: "x", "ipAddresses: [10.5.0.1/24, 'fd05::1/64']"), veth("d", "c")]
             func yaml(_ second: String, _ secondV6: String, _ weight: Int = 3) -> String {
-                Config(interfaces: interfaces, routes: [
-                    "dstNetwork: 10.1.0.0/16, nextHops: [{gwAddr: 10.0.0.2, outgoingInterface: a, weight: \(weight)}, {gwAddr: \(second), outgoingInterface: c}]",
-                    "dstNetwork: 'fd01::/64', nextHops: [{gwAddr: 'fd00::2', outgoingInterface: a, weight: \(weight)}, {gwAddr: '\(secondV6)', outgoingInterface: c}]",
-                ]).text
+                Config(
+                    interfaces: interfaces,
+                    routes: [
+                        "dstNetwork: 10.1.0.0/16, nextHops: [{gwAddr: 10.0.0.2, outgoingInterface: a, weight: \(weight)}, {gwAddr: \(second), outgoingInterface: c}]",
+                        "dstNetwork: 'fd01::/64', nextHops: [{gwAddr: 'fd00::2', outgoingInterface: a, weight: \(weight)}, {gwAddr: '\(secondV6)', outgoingInterface: c}]",
+                    ]
+                ).text
             }
             let agent = try host.apply(yaml("10.5.0.2", "fd05::2"))
-            #expect(try host.routes(in: "x") == ["10.1.0.0/16 nexthop via 10.0.0.2 dev a weight 3 nexthop via 10.5.0.2 dev c weight 1"])
-            #expect(try host.routes(in: "x", v6: true) == ["fd01::/64 metric 1024 nexthop via fd00::2 dev a weight 3 nexthop via fd05::2 dev c weight 1"])
+            #expect(
+                try host.routes(in: "x") == [
+                    "10.1.0.0/16 nexthop via 10.0.0.2 dev a weight 3 nexthop via 10.5.0.2 dev c weight 1"
+                ])
+            #expect(
+                try host.routes(in: "x", v6: true) == [
+                    "fd01::/64 metric 1024 nexthop via fd00::2 dev a weight 3 nexthop via fd05::2 dev c weight 1"
+                ])
             let other = yaml("10.5.0.3", "fd05::3", 2)
             try agent.apply(other)
             #expect(agent.problems == [])
-            #expect(try host.routes(in: "x") == ["10.1.0.0/16 nexthop via 10.0.0.2 dev a weight 2 nexthop via 10.5.0.3 dev c weight 1"])
-            #expect(try host.routes(in: "x", v6: true) == ["fd01::/64 metric 1024 nexthop via fd00::2 dev a weight 2 nexthop via fd05::3 dev c weight 1"])
+            #expect(
+                try host.routes(in: "x") == [
+                    "10.1.0.0/16 nexthop via 10.0.0.2 dev a weight 2 nexthop via 10.5.0.3 dev c weight 1"
+                ])
+            #expect(
+                try host.routes(in: "x", v6: true) == [
+                    "fd01::/64 metric 1024 nexthop via fd00::2 dev a weight 2 nexthop via fd05::3 dev c weight 1"
+                ])
             try host.expectInPlace(other, agent)
             // A hop of the IPv6 route goes, one that is a way of its own in the kernel.
             try agent.watch()
@@ -136,9 +185,13 @@ struct RouteTests {
             try host.ip("route del 10.1.0.0/16", in: "x")
             #expect(try agent.settle { try host.routes(in: "x").count == 1 })
             // From several hops to one.
-            let single = Config(interfaces: interfaces, routes: [
-                "dstNetwork: 10.1.0.0/16, nextHops: [{gwAddr: 10.0.0.2, outgoingInterface: a}]", "dstNetwork: 'fd01::/64', gwAddr: 'fd00::2', outgoingInterface: a",
-            ]).text
+            let single = Config(
+                interfaces: interfaces,
+                routes: [
+                    "dstNetwork: 10.1.0.0/16, nextHops: [{gwAddr: 10.0.0.2, outgoingInterface: a}]",
+                    "dstNetwork: 'fd01::/64', gwAddr: 'fd00::2', outgoingInterface: a",
+                ]
+            ).text
             try agent.apply(single)
             #expect(agent.problems == [])
             #expect(try host.routes(in: "x", v6: true) == ["fd01::/64 via fd00::2 dev a metric 1024"])
@@ -166,9 +219,12 @@ struct RouteTests {
         try Sandbox.run { host in
             let route = "outgoingInterface: a, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.1.2"
             func yaml(_ addresses: String, _ enabled: Bool = true) -> String {
-                Config(interfaces: [
-                    "name: a, type: VETH, enabled: \(enabled), ipAddresses: [\(addresses)], veth: {peerIfName: b}, namespace: {type: NSID, reference: x}", veth("b", "a"),
-                ], routes: [route]).text
+                Config(
+                    interfaces: [
+                        "name: a, type: VETH, enabled: \(enabled), ipAddresses: [\(addresses)], veth: {peerIfName: b}, namespace: {type: NSID, reference: x}",
+                        veth("b", "a"),
+                    ], routes: [route]
+                ).text
             }
             let agent = try host.apply(yaml("10.0.0.1/24, 10.0.1.1/24"))
             try agent.apply(yaml("10.0.0.1/24"))
@@ -183,11 +239,15 @@ struct RouteTests {
         }
     }
 
-    @Test("a route over an interface nobody declares waits for it, for its state and for its address", arguments: [nil, "x"] as [String?])
+    @Test(
+        "a route over an interface nobody declares waits for it, for its state and for its address",
+        arguments: [nil, "x"] as [String?])
     func unmanaged(_ namespace: String?) throws {
         try Sandbox.run { host in
             if let namespace { try host.addNamespaces(namespace) }
-            let yaml = linux(routes: ["outgoingInterface: eth9, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.0.2" + place(namespace)])
+            let yaml = linux(routes: [
+                "outgoingInterface: eth9, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.0.2" + place(namespace)
+            ])
             let agent = host.agent()
             try agent.apply(yaml)
             #expect(agent.problems.count == 1 && agent.problems[0].contains("is not there and not declared"))
@@ -202,7 +262,10 @@ struct RouteTests {
             #expect(agent.problems.first?.contains("gw-reachable: no address of eth9 has 10.0.0.2") == true)
             try host.ip("addr add 10.0.0.1/24 dev eth9", in: namespace)
             #expect(try agent.settle { agent.problems == [] })
-            #expect(try host.routes(in: namespace) == ["10.9.0.0/16 via 10.0.0.2 dev eth9 linkdown".replacing(" linkdown", with: "")])
+            #expect(
+                try host.routes(in: namespace) == [
+                    "10.9.0.0/16 via 10.0.0.2 dev eth9 linkdown".replacing(" linkdown", with: "")
+                ])
             try host.expectInPlace(yaml, agent)
             try host.ip("addr flush dev eth9", in: namespace)
             #expect(try agent.settle { agent.problems.count == 1 })
@@ -215,22 +278,30 @@ struct RouteTests {
         try Sandbox.run { host in
             let agent = try host.apply(config())
             try host.ip("route add 10.9.0.0/16 via 10.0.0.3 dev a proto static", in: "x")
-            let yaml = config("outgoingInterface: a, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.0.2", "outgoingInterface: a, dstNetwork: 10.8.0.0/16, gwAddr: 10.0.0.2")
+            let yaml = config(
+                "outgoingInterface: a, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.0.2",
+                "outgoingInterface: a, dstNetwork: 10.8.0.0/16, gwAddr: 10.0.0.2")
             try agent.apply(yaml)
             #expect(agent.problems.count == 1)
-            #expect(agent.problems.first?.contains("a route that is not ours (proto 4) has its place in x: next hop") == true)
+            #expect(
+                agent.problems.first?.contains("a route that is not ours (proto 4) has its place in x: next hop")
+                    == true)
             #expect(try host.routes(in: "x") == ["10.8.0.0/16 via 10.0.0.2 dev a", "10.9.0.0/16 via 10.0.0.3 dev a"])
             try agent.apply("")
         }
     }
 
-    @Test("an identical route of someone else's is in place, and stays when ours goes; when it goes, ours takes its place")
+    @Test(
+        "an identical route of someone else's is in place, and stays when ours goes; when it goes, ours takes its place"
+    )
     func identicalForeignRoute() throws {
         try Sandbox.run { host in
             let agent = try host.apply(config())
             try host.ip("route add 10.9.0.0/16 via 10.0.0.3 dev a", in: "x")
             try host.ip("-6 route add fd09::/64 via fd00::3 dev a", in: "x")
-            let yaml = config("outgoingInterface: a, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.0.3", "outgoingInterface: a, dstNetwork: 'fd09::/64', gwAddr: 'fd00::3'")
+            let yaml = config(
+                "outgoingInterface: a, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.0.3",
+                "outgoingInterface: a, dstNetwork: 'fd09::/64', gwAddr: 'fd00::3'")
             let before = agent.world.modifyingRequests
             try agent.apply(yaml)
             #expect(agent.problems == [])
@@ -241,7 +312,8 @@ struct RouteTests {
             try agent.watch()
             try host.ip("route del 10.9.0.0/16", in: "x")
             try host.ip("-6 route del fd09::/64", in: "x")
-            #expect(try agent.settle { try host.routes(in: "x").count == 1 && host.routes(in: "x", v6: true).count == 1 })
+            #expect(
+                try agent.settle { try host.routes(in: "x").count == 1 && host.routes(in: "x", v6: true).count == 1 })
             try host.expectInPlace(yaml, agent)
         }
     }
@@ -249,9 +321,22 @@ struct RouteTests {
     @Test("without a next hop in common: from one interface to another")
     func otherInterface() throws {
         try Sandbox.run { host in
-            let interfaces = Self.pair + [veth("c", "d", in: "x", "ipAddresses: [10.5.0.1/24, 'fd05::1/64']"), veth("d", "c")]
-            let old = Config(interfaces: interfaces, routes: ["outgoingInterface: a, dstNetwork: 0.0.0.0/0, gwAddr: 10.0.0.2", "outgoingInterface: a, dstNetwork: '::/0', gwAddr: 'fd00::2'"]).text
-            let new = Config(interfaces: interfaces, routes: ["outgoingInterface: c, dstNetwork: 0.0.0.0/0, gwAddr: 10.5.0.2", "outgoingInterface: c, dstNetwork: '::/0', gwAddr: 'fd05::2'"]).text
+            let interfaces =
+                Self.pair + [veth("c", "d", in: "x", "ipAddresses: [10.5.0.1/24, 'fd05::1/64']"), veth("d", "c")]
+            let old = Config(
+                interfaces: interfaces,
+                routes: [
+                    "outgoingInterface: a, dstNetwork: 0.0.0.0/0, gwAddr: 10.0.0.2",
+                    "outgoingInterface: a, dstNetwork: '::/0', gwAddr: 'fd00::2'",
+                ]
+            ).text
+            let new = Config(
+                interfaces: interfaces,
+                routes: [
+                    "outgoingInterface: c, dstNetwork: 0.0.0.0/0, gwAddr: 10.5.0.2",
+                    "outgoingInterface: c, dstNetwork: '::/0', gwAddr: 'fd05::2'",
+                ]
+            ).text
             let agent = try host.apply(old)
             try agent.apply(new)
             #expect(agent.problems == [])
@@ -264,13 +349,16 @@ struct RouteTests {
     @Test("10 000 routes in one namespace")
     func many() throws {
         try Sandbox.run { host in
-            let routes = (0..<10_000).map { "outgoingInterface: a, dstNetwork: 10.\(100 + $0 / 256 / 250).\($0 / 250).\($0 % 250)/32, gwAddr: 10.0.0.2" }
+            let routes = (0..<10_000).map {
+                "outgoingInterface: a, dstNetwork: 10.\(100 + $0 / 256 / 250).\($0 / 250).\($0 % 250)/32, gwAddr: 10.0.0.2"
+            }
             let unique = Array(Set(routes)).sorted()
             let yaml = Config(interfaces: Self.pair, routes: unique).text
             let agent = try host.apply(yaml)
             #expect(try host.routes(in: "x").count == unique.count)
             // One of them changes.
-            let changed = yaml.replacing(unique[17], with: unique[17].replacing("gwAddr: 10.0.0.2", with: "gwAddr: 10.0.0.3"))
+            let changed = yaml.replacing(
+                unique[17], with: unique[17].replacing("gwAddr: 10.0.0.2", with: "gwAddr: 10.0.0.3"))
             let before = agent.world.modifyingRequests
             try agent.apply(changed)
             #expect(agent.world.modifyingRequests == before + 1)

@@ -11,7 +11,9 @@ struct VethTests {
             try host.apply(
                 linux(
                     veth("left", "right", in: left, host: "l0", common + "1\", ipAddresses: [10.0.0.1/30]"),
-                    veth("right", "left", in: right, host: "r0", common + "2\", ipAddresses: [10.0.0.2/30, \"fd00::2/64\"]")))
+                    veth(
+                        "right", "left", in: right, host: "r0",
+                        common + "2\", ipAddresses: [10.0.0.2/30, \"fd00::2/64\"]")))
             let l0 = try #require(try host.link("l0", in: left))
             let r0 = try #require(try host.link("r0", in: right))
             #expect(l0.isUp && r0.isUp)
@@ -58,8 +60,12 @@ struct VethTests {
     func rename() throws {
         try Sandbox.run { host in
             let more = "ipAddresses: [10.0.0.1/24, \"fd00::1/64\"]"
-            let routes = ["outgoingInterface: a, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.0.2", "outgoingInterface: a, dstNetwork: 'fd99::/64', gwAddr: 'fd00::2'"]
-            let agent = try host.apply(linux(veth("a", "b", in: "x", host: "old", more), veth("b", "a"), routes: routes))
+            let routes = [
+                "outgoingInterface: a, dstNetwork: 10.9.0.0/16, gwAddr: 10.0.0.2",
+                "outgoingInterface: a, dstNetwork: 'fd99::/64', gwAddr: 'fd00::2'",
+            ]
+            let agent = try host.apply(
+                linux(veth("a", "b", in: "x", host: "old", more), veth("b", "a"), routes: routes))
             let before = try #require(try host.link("old", in: "x"))
             let yaml = linux(veth("a", "b", in: "x", host: "new", more), veth("b", "a"), routes: routes)
             try agent.apply(yaml)
@@ -77,10 +83,13 @@ struct VethTests {
     func swappedNames() throws {
         try Sandbox.run { host in
             let agent = try host.apply(
-                linux(veth("a", "b", in: "x", host: "one"), veth("b", "a"), veth("c", "d", in: "x", host: "two"), veth("d", "c")))
+                linux(
+                    veth("a", "b", in: "x", host: "one"), veth("b", "a"), veth("c", "d", in: "x", host: "two"),
+                    veth("d", "c")))
             let indexes = try ["one", "two"].map { try host.link($0, in: "x")?.index }
             let yaml = linux(
-                veth("a", "b", in: "x", host: "two"), veth("b", "a"), veth("c", "d", in: "x", host: "one"), veth("d", "c"))
+                veth("a", "b", in: "x", host: "two"), veth("b", "a"), veth("c", "d", in: "x", host: "one"),
+                veth("d", "c"))
             try agent.apply(yaml)
             #expect(agent.problems == [])
             #expect(try ["two", "one"].map { try host.link($0, in: "x")?.index } == indexes)
@@ -92,7 +101,9 @@ struct VethTests {
     func chainOfNames(_ order: [String]) throws {
         try Sandbox.run { host in
             func yaml(_ names: [String: String]) -> String {
-                Config(interfaces: order.flatMap { [veth($0, "\($0)p", in: "x", host: names[$0]), veth("\($0)p", $0)] }).text
+                Config(
+                    interfaces: order.flatMap { [veth($0, "\($0)p", in: "x", host: names[$0]), veth("\($0)p", $0)] }
+                ).text
             }
             let agent = try host.apply(yaml(["a": "n1", "c": "n2", "e": "n3"]))
             let last = yaml(["a": "n2", "c": "n3", "e": "n4"])
@@ -125,7 +136,9 @@ struct VethTests {
             let agent = host.agent()
             try agent.apply(linux(veth("a", "b", in: "x", host: "taken"), veth("b", "a")))
             #expect(agent.interface("a")?.state == .failed)
-            #expect(agent.interface("a")?.error.contains("a link named taken is there already in x and is not ours") == true)
+            #expect(
+                agent.interface("a")?.error.contains("a link named taken is there already in x and is not ours") == true
+            )
             #expect(try host.link("b") == nil)
             #expect(try host.link("taken", in: "x")?.kind == "bridge")
             try host.ip("link del taken", in: "x")

@@ -31,6 +31,8 @@ extension Engine {
     }
 
     private func adopt(_ config: LoadedConfig, number: UInt64, _ reason: ReloadReason) -> [String] {
+        defer { manager.ready(statusLine()) }
+        // A later read has overtaken this one.
         guard number > files.adopted else { return files.mistakes }
         files.adopted = number
         files.warnings = config.warnings.map(\.description)
@@ -41,7 +43,6 @@ extension Engine {
         } else {
             reject(config)
         }
-        manager.ready(statusLine())
         return files.mistakes
     }
 

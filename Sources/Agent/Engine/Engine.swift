@@ -100,7 +100,7 @@ public actor Engine {
 
     /// Starts the thread and keeps the network until the task is cancelled, which leaves everything as it is.
     public nonisolated func run() async throws {
-        thread.start { self.assumeIsolated { $0.turn() } }
+        try thread.start { self.assumeIsolated { $0.turn() } }
         try await listen()
         await reload(.start)
         for await reason in reloads { await reload(reason) }

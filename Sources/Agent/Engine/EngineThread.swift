@@ -35,7 +35,9 @@ public final class EngineThread: SerialExecutor {
     }
 
     /// Starts the thread. `turn` waits for events and handles them, again and again as long as the process lives.
-    func start(_ turn: @escaping @Sendable () -> Void) {
+    ///
+    /// - Throws: when the process may not have another thread.
+    func start(_ turn: @escaping @Sendable () -> Void) throws(AgentError) {
         let body = Body { [self] in
             runner.store(UInt(pthread_self()), ordering: .relaxed)
             while true {
@@ -46,7 +48,10 @@ public final class EngineThread: SerialExecutor {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(body)
         let result = pthread_create(&thread, nil, enginePthread, context.toOpaque())
-        precondition(result == 0, "no thread can be made: \(String(cString: strerror(result)))")
+        guard result == 0 else {
+            context.release()
+            throw AgentError("no thread can be made: \(String(cString: strerror(result))); raise the limit of tasks")
+        }
         pthread_detach(thread)
     }
 

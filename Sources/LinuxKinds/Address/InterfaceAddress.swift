@@ -145,6 +145,12 @@ public struct InterfaceAddress: Value {
         if isExpected { return Assessment(.waiting(["address-assigned-to-interface: \(text)"])) }
         var operations: [LinuxOperation] = []
         var differences: [Difference] = []
+        if let other = link.addresses.first(where: { $0.address.isSameAddress(as: wanted) }),
+            other.address.proto != world.ownership.proto, !world.ownership.owns(alias: link.link.alias)
+        {
+            // IPv6 knows an address once, whatever its prefix length.
+            return Assessment(.blocked("\(other.address.local) is on \(link.link.name) already and is not ours"))
+        }
         for entry in link.addresses where blocks(entry.address, wanted, world) {
             operations.append(LinuxOperation(namespace: namespace, action: .request(.deleteAddress(entry.address))))
             differences.append(Difference("address", old: "\(entry.address.local)", new: "\(wanted.local)"))
@@ -157,6 +163,7 @@ public struct InterfaceAddress: Value {
     /// An address of ours that is to go and must go first: the new one would become its secondary and go with it, or
     /// is the same address to the kernel.
     private func blocks(_ old: Address, _ wanted: Address, _ world: LinuxWorld) -> Bool {
+        if old.local.family == .v6, old.isSameAddress(as: wanted) { return true }
         guard old.proto == world.ownership.proto, old.local.family == wanted.local.family else { return false }
         let declared = world.interfaces[interface]?.addresses ?? []
         if declared.contains(where: { $0.matches(old, in: world) }) { return false }

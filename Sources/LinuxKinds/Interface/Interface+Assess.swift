@@ -72,6 +72,8 @@ extension Interface {
         case (.vrf, .vrf): break
         case (.tun(let wanted), .tun(var have)):
             have.persistent = true
+            // The program that opens the device decides; what is declared is only what it starts with.
+            have.vnetHeader = wanted.vnetHeader
             if wanted != have { return Difference("tuntap", old: "\(have)", new: "\(wanted)") }
         case (.vlan(_, let wanted), .vlan(let have)) where wanted != have:
             return Difference("vlan", old: "\(have.id)", new: "\(wanted.id)")
@@ -125,8 +127,8 @@ extension Interface {
             differences.append(Difference("mac", old: link.link.mac.map(\.description) ?? "none", new: "\(mac)"))
         }
         compareKind(link, &attributes, &differences)
-        // An existing interface is not taken down: absent and false can't be told apart.
-        if enabled != link.link.isUp, enabled || kind != .existing {
+        // What others made is not taken down: absent and false can't be told apart.
+        if enabled != link.link.isUp, enabled || !isAdopted {
             attributes.up = enabled
             differences.append(Difference("state", old: enabled ? "down" : "up", new: enabled ? "up" : "down"))
         }
@@ -172,7 +174,7 @@ extension Interface {
     ) {
         for entry in link.addresses where !entry.address.local.address.isLinkLocal {
             let address = entry.address
-            if address.proto == world.ownership.proto { continue }
+            if address.proto == world.ownership.proto || address.isAutomatic { continue }
             if addresses.contains(where: { $0.matches(address, in: world) }) { continue }
             operations.append(operation(link, .request(.deleteAddress(address))))
             differences.append(Difference("address", old: "\(address.local)", new: "none"))
@@ -185,8 +187,8 @@ extension Interface {
         for name: String, in state: NamespaceState, _ world: LinuxWorld, _ operations: inout [LinuxOperation]
     ) -> LinkState? {
         guard let other = state.linksByName[name] else { return nil }
-        guard let owner = world.interfaces.values.first(where: { $0.alias == other.link.alias }), owner.hostName != name,
-            !owner.isAdopted, world.byReference[owner.namespace] === state
+        guard let owner = world.interfaces.values.first(where: { $0.alias == other.link.alias }),
+            owner.hostName != name, !owner.isAdopted, world.byReference[owner.namespace] === state
         else { return other }
         let index = other.link.index
         let move = operation(
@@ -200,6 +202,14 @@ extension Interface {
         let owner = link.link.alias.map { " (alias \($0))" } ?? ""
         return "a link named \(name)\(owner) is there already\(link.namespace.reference.suffix) and is not ours; "
             + "remove or rename it, or declare it as EXISTING"
+    }
+}
+
+extension Address {
+    /// Whether the kernel made it by itself: of the loopback interface, link-local, or from a router advertisement
+    /// (`IFAPROT_KERNEL_*` 1 to 3; without a lifetime of its own on kernels that keep no protocol).
+    fileprivate var isAutomatic: Bool {
+        (1...3).contains(proto) || local.address.isLoopback || (local.family == .v6 && flags & Address.permanent == 0)
     }
 }
 

@@ -13,6 +13,13 @@ extension Interface {
     /// What makes the link. Named namespaces that are absent are made with it.
     func creation(in world: LinuxWorld) -> Creation {
         var operations: [LinuxOperation] = []
+        if case .veth(let peer) = kind, let other = world.interfaces[peer],
+            let place = world.byReference[other.namespace], let link = place.linksByName[other.hostName],
+            !world.ownership.owns(alias: link.link.alias), link.link.group != world.ownership.linkGroup
+        {
+            // Before anything is planned: what is planned and not done would be believed.
+            return .blocked(Self.taken(other.hostName, by: link))
+        }
         guard let target = world.stateOrPlan(namespace, &operations) else {
             return .waiting(world.unmetCondition(namespace) ?? "namespace-available")
         }
@@ -92,10 +99,15 @@ extension Interface {
         var attributes = LinkAttributes(index: link.link.index)
         attributes.alias = alias
         if enabled { attributes.up = true }
-        if case .tun = kind {
+        switch kind {
+        case .tun:
             attributes.alias = nil
             attributes.mtu = mtu
             attributes.mac = mac
+        case .bridge:
+            // Only an MTU that is set later counts as chosen; otherwise the bridge follows its ports.
+            attributes.mtu = mtu
+        default: break
         }
         if attributes != LinkAttributes(index: link.link.index) {
             operations.append(operation(link, .request(.setLink(attributes))))

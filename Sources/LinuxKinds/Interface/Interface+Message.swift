@@ -149,8 +149,8 @@ extension BridgeAttributes {
     init(_ message: Ligato_Linux_Interfaces_BridgeLink) {
         self.init(
             stpState: message.stp ? 1 : 0, vlanFiltering: message.vlanFiltering,
-            ageingTime: (message.ageingTime == 0 ? 300 : message.ageingTime) * 100,
-            forwardDelay: (message.forwardDelay == 0 ? 15 : message.forwardDelay) * 100)
+            ageingTime: min(message.ageingTime == 0 ? 300 : message.ageingTime, .max / 100) * 100,
+            forwardDelay: min(message.forwardDelay == 0 ? 15 : message.forwardDelay, .max / 100) * 100)
     }
 }
 

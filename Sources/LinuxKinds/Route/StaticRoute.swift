@@ -155,7 +155,8 @@ public struct StaticRoute: Value {
                 gateway = address
             }
             nextHops.append(
-                NextHop(gateway: gateway, linkIndex: link.link.index, weight: hop.weight, onlink: hop.onlink))
+                NextHop(
+                    gateway: gateway, linkIndex: link.link.index, weight: hops.count > 1 ? hop.weight : 1, onlink: hop.onlink))
         }
         guard let state else { return nil }
         var route = Route(

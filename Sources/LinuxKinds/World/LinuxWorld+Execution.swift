@@ -29,6 +29,9 @@ extension LinuxWorld {
             case .deleteLinks(let indexes, let wholeGroup):
                 flushAll(&run)
                 run.set(index, deleteLinks(indexes, wholeGroup: wholeGroup, in: state))
+            case .removeNamespace:
+                flushAll(&run)
+                run.set(index, perform(operation.action, in: state))
             default:
                 flush(state, &run)
                 run.set(index, perform(operation.action, in: state))
@@ -37,6 +40,10 @@ extension LinuxWorld {
         flushAll(&run)
         progress(operations.count)
         if run.isAllDone { for state in states { state.isSimulated = false } }
+        // What was planned is there now, under its alias, or is read again.
+        plannedLinks.removeAll(keepingCapacity: true)
+        plannedPeers.removeAll(keepingCapacity: true)
+        plannedDependants.removeAll(keepingCapacity: true)
         return run.results
     }
 
@@ -81,9 +88,22 @@ extension LinuxWorld {
             state.addressesV6[state.batch.count] = resolved
         }
         if resolved.isRemoval { state.removals.insert(state.batch.count) }
+        noteTouched(resolved, in: state)
         state.batch.append(resolved)
         state.batched.append(operation)
         run.dirty(state)
+    }
+
+    /// Remembers links of others that were changed, since only those are ever put back.
+    private func noteTouched(_ request: Request, in state: NamespaceState) {
+        let index: Int32
+        switch request {
+        case .setLink(let attributes): index = attributes.index
+        case .deleteAddress(let address): index = address.linkIndex
+        default: return
+        }
+        guard let link = state.links[index], !ownership.owns(alias: link.link.alias) || link.link.index == 1 else { return }
+        state.touched.insert(index)
     }
 
     private func enqueueLink(
@@ -164,12 +184,14 @@ extension LinuxWorld {
         if let peer = creation.peer { settle(peer, as: link.link, mac: peer.link.mac, mtu: peer.link.mtu) }
     }
 
-    /// A link that was made for another namespace is announced there, so its index has to be asked for.
+    /// A link that was made for another namespace is announced there, and a kernel before 6.2 tells nothing of new links
+    /// (`NLM_F_ECHO`), so the index has to be asked for.
     private func learnByName(_ position: Int, in state: NamespaceState) {
         guard let creation = state.creations.removeValue(forKey: position) else { return }
         let target = creation.state.namespace
         guard let link = try? routeSocket(target).link(name: creation.state.link.name) else { return }
         settle(creation.state, as: link.index, mac: link.mac, mtu: link.mtu)
+        if let peer = creation.peer { settle(peer, as: link.link, mac: peer.link.mac, mtu: peer.link.mtu) }
     }
 
     func settle(_ link: LinkState, as index: Int32, mac: MACAddress?, mtu: UInt32) {
@@ -202,7 +224,8 @@ extension LinuxWorld {
         if let repaired = secondTry(error, position, in: state) { return repaired }
         if error.code == EINVAL, error.message == nil, let made = state.creations[position]?.state.link {
             return .failed(
-                "\(error): \(made.kind.name) \(made.name); is mtu \(made.mtu) in the range of its kind?", retriable: true)
+                "\(error): \(made.kind.name) \(made.name); is mtu \(made.mtu) in the range of its kind?",
+                retriable: true)
         }
         if error.code == EOPNOTSUPP, let kind = state.creations[position]?.state.link.kind.name {
             return .failed(
@@ -273,7 +296,7 @@ extension LinuxWorld {
     /// instead of once for each.
     private func deleteLinks(_ indexes: [Int32], wholeGroup: Bool, in state: NamespaceState) -> OperationResult {
         let indexes = indexes.map { madeIndexes[$0] ?? $0 }
-        do {
+        do throws(KernelError) {
             let socket = try routeSocket(state)
             if indexes.count == 1 {
                 modifyingRequests += 1
@@ -291,7 +314,11 @@ extension LinuxWorld {
                 }
             }
             modifyingRequests += batch.count + 1
-            if !batch.isEmpty { try socket.transact(batch) { _, _ in } }
+            if !batch.isEmpty {
+                var refusal: KernelError?
+                try socket.transact(batch) { _, error in if error.code != ENODEV { refusal = error } }
+                if let refusal { throw refusal }
+            }
             try socket.perform(.deleteLinkGroup(group))
             return .done
         } catch {

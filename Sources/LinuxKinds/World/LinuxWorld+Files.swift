@@ -74,6 +74,8 @@ extension LinuxWorld {
         let handle = try NetworkNamespace.create(named: name, directory: namespaceDirectory)
         state.handle = handle
         state.isStale = false
+        state.wasRead = true
+        state.isMadeByUs = true
         byIdentity[handle.identity] = state
         watcher?.watch(state, groups: groups(for: state))
     }
@@ -88,7 +90,7 @@ extension LinuxWorld {
 
     func removeNamespace(_ name: String) throws {
         guard let state = byReference[.named(name)] else { return }
-        drop(state)
         try NetworkNamespace.remove(named: name, directory: namespaceDirectory)
+        drop(state)
     }
 }

@@ -19,6 +19,7 @@ extension LinuxWorld {
             if !links.isEmpty { doomed.append((state, links)) }
         }
         // Where most are, they go at once, and take the other ends of their pairs with them.
+        aliasIndex = nil
         doomed.sort { ($1.links.count, $0.state.id) < ($0.links.count, $1.state.id) }
         for (state, links) in doomed { removals += remove(links, in: state) }
         return removals
@@ -99,10 +100,14 @@ extension LinuxWorld {
 
     private func ownedLink(alias: String) -> LinkState? {
         if let state = interfaceStates(alias: alias) { return state }
-        for state in states {
-            if let link = state.ownedLinks[alias] { return link }
+        // One index for all that is looked for, instead of a look into every namespace for each.
+        if aliasIndex == nil {
+            var index: [String: LinkState] = [:]
+            for state in states { index.merge(state.ownedLinks) { first, _ in first } }
+            aliasIndex = index
         }
-        return nil
+        guard let link = aliasIndex?[alias], link.namespace.ownedLinks[alias] === link else { return nil }
+        return link
     }
 
     /// The link of the declared interface that carries `alias`, which is found without looking everywhere.
@@ -115,7 +120,8 @@ extension LinuxWorld {
     public func leftoversToRemoveLast() -> [Removal<LinuxOperation>] {
         disturbance.isAfterValues = true
         var removals: [Removal<LinuxOperation>] = []
-        for state in states where state.handle != nil && !state.isDoomed {
+        let doomed = states.filter { $0.handle != nil && $0.claim != pass && isDeclaredOnly($0) }
+        for state in states where state.handle != nil && !state.isDoomed && !doomed.contains(where: { $0 === state }) {
             let links = state.links.values.filter { !ownership.belongsToAnother(alias: $0.link.alias) }
                 .sorted { $0.link.index < $1.link.index }
             // Neighbours before the mark that says that there are any.
@@ -123,16 +129,22 @@ extension LinuxWorld {
             appendRoutesAndRules(of: state, to: &removals)
             for link in links { appendParts(of: link, to: &removals) }
         }
-        for state in states where state.handle != nil && state.claim != pass {
-            guard case .named(let name) = state.reference, let own = byReference[.own], !isInUse(state),
-                state.linksByName["lo"]?.link.group == ownership.namespaceGroup
-            else { continue }
+        for state in doomed {
+            guard case .named(let name) = state.reference, let own = byReference[.own] else { continue }
             removals.append(
                 Removal(
                     key: NamespaceKeys.key(name), summary: "namespace \(name)",
                     operations: [LinuxOperation(namespace: own.id, action: .removeNamespace(name))]))
         }
         return removals
+    }
+
+    /// Whether the namespace carries the mark of a declared one, and neither a declared value nor another agent is in it.
+    private func isDeclaredOnly(_ state: NamespaceState) -> Bool {
+        guard case .named = state.reference, state.linksByName["lo"]?.link.group == ownership.namespaceGroup else {
+            return false
+        }
+        return !isInUse(state) && !state.links.values.contains { ownership.belongsToAnother(alias: $0.link.alias) }
     }
 
     /// Whether a declared value is in the namespace; then it stays, even if its own declaration went.
@@ -149,13 +161,13 @@ extension LinuxWorld {
             let summary = id == neighbourMarkID ? "mark of neighbours\(place)" : "route \(id.destination)\(place)"
             removals.append(
                 Removal(
-                    key: "\(RouteKeys.prefix)\(id.destination)/\(device)", summary: summary,
+                    key: "\(RouteKeys.prefix)\(id.destination)/\(device)\(place)", summary: summary,
                     operations: [LinuxOperation(namespace: state.id, action: .request(.deleteRoute(route.route)))]))
         }
         for (rule, claim) in state.rules where claim != pass {
             removals.append(
                 Removal(
-                    key: RuleKeys.prefix + "\(rule.priority)", summary: "rule \(rule.priority)\(place)",
+                    key: RuleKeys.prefix + "\(rule.priority)\(place)", summary: "rule \(rule.priority)\(place)",
                     operations: [LinuxOperation(namespace: state.id, action: .request(.deleteRule(rule)))]))
         }
     }
@@ -166,7 +178,7 @@ extension LinuxWorld {
         for neighbour in link.neighbours where neighbour.claim != pass {
             removals.append(
                 Removal(
-                    key: "\(NeighbourKeys.prefix)\(link.link.name)/\(neighbour.neighbour.destination)",
+                    key: "\(NeighbourKeys.prefix)\(link.link.name)/\(neighbour.neighbour.destination)\(state.reference.suffix)",
                     summary: "neighbour \(neighbour.neighbour.destination) \(place)",
                     operations: [
                         LinuxOperation(namespace: state.id, action: .request(.deleteNeighbour(neighbour.neighbour)))
@@ -192,7 +204,7 @@ extension LinuxWorld {
         for address in link.addresses where address.claim != pass && address.address.proto == ownership.proto {
             removals.append(
                 Removal(
-                    key: "linux/interface/\(link.link.name)/address/static/\(address.address.local)",
+                    key: "linux/interface/\(link.link.name)/address/static/\(address.address.local)\(state.reference.suffix)",
                     summary: "address \(address.address.local) \(place)",
                     operations: [
                         LinuxOperation(namespace: state.id, action: .request(.deleteAddress(address.address)))
@@ -205,7 +217,7 @@ extension LinuxWorld {
             attributes.master = 0
             removals.append(
                 Removal(
-                    key: "linux/interface/\(link.link.name)/master/\(master.link.name)",
+                    key: "linux/interface/\(link.link.name)/master/\(master.link.name)\(state.reference.suffix)",
                     summary: "membership of \(link.link.name) in \(master.link.name)\(state.reference.suffix)",
                     operations: [LinuxOperation(namespace: state.id, action: .request(.setLink(attributes)))]))
         }

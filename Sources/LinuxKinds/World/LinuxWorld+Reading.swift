@@ -49,10 +49,13 @@ extension LinuxWorld {
         for state in states where state.isStale && state.handle != nil {
             do {
                 try read(state)
-            } catch where state.reference == .own {
-                throw error
             } catch {
-                drop(state)
+                // What was known of it stays in force until it can be read again. A namespace that was never read must
+                // not be taken for an empty one.
+                watcher?.scheduleRecheck()
+                if !state.wasRead {
+                    throw KernelError(code: error.code, message: "\(state.reference) can't be read: \(error)")
+                }
             }
         }
     }
@@ -61,8 +64,8 @@ extension LinuxWorld {
     func namespace(numbered number: Int32, seenFrom state: NamespaceState) -> NamespaceState? {
         guard let socket = try? routeSocket(state) else { return nil }
         return states.first { other in
-            guard let handle = other.handle, let answer = try? socket.namespaceID(of: handle.descriptor) else { return false }
-            return answer == number
+            guard let handle = other.handle else { return false }
+            return (try? socket.namespaceID(of: handle.descriptor)) == number
         }
     }
 
@@ -77,25 +80,28 @@ extension LinuxWorld {
     /// Reads links, addresses, and what carries our protocol number.
     private func read(_ state: NamespaceState) throws(KernelError) {
         let socket = try routeSocket(state)
+        // All of it first: a dump that fails leaves what was known.
+        let links = try socket.dump(.links)
+        let addresses = try socket.dump(.addresses)
+        let routes = try socket.dump(.routes(proto: ownership.proto))
+        let rules = try socket.dump(.rules())
+        let hasNeighbours = routes.contains { if case .route(let route) = $0 { RouteID(route) == neighbourMarkID } else { false } }
+        let neighbours = hasNeighbours ? try socket.dump(.neighbours(proxy: false)) : []
+        let proxies = hasNeighbours ? try socket.dump(.neighbours(proxy: true)) : []
         state.forget()
-        for case .link(let link) in try socket.dump(.links) {
-            state.insert(LinkState(link, in: state), ownership: ownership)
-        }
-        for case .address(let address) in try socket.dump(.addresses) {
+        for case .link(let link) in links { state.insert(LinkState(link, in: state), ownership: ownership) }
+        for case .address(let address) in addresses {
             state.links[address.linkIndex]?.addresses.append(AddressState(address: address))
         }
-        for case .route(let route) in try socket.dump(.routes(proto: ownership.proto))
-        where route.proto == ownership.proto {
-            state.setRoute(route)
-        }
-        if state.routes[neighbourMarkID] != nil {
-            for report in try socket.dump(.neighbours(proxy: false)) { note(report, in: state) }
-            for report in try socket.dump(.neighbours(proxy: true)) { note(report, in: state) }
-        }
-        for case .rule(let rule) in try socket.dump(.rules()) {
+        for case .route(let route) in routes where route.proto == ownership.proto { state.setRoute(route) }
+        for report in neighbours { note(report, in: state) }
+        for report in proxies { note(report, in: state) }
+        for case .rule(let rule) in rules {
             if rule.proto == ownership.proto { state.rules[rule] = 0 } else { noteForeign(rule, in: state) }
         }
         state.isStale = false
+        state.isSimulated = false
+        state.wasRead = true
     }
 
     func noteForeign(_ rule: Rule, in state: NamespaceState) {

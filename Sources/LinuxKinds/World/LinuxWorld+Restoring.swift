@@ -53,9 +53,10 @@ extension LinuxWorld {
     /// What leads from the picture of now to an earlier one, as far as we may touch things.
     public func operations(toRestore snapshot: Snapshot) -> [LinuxOperation] {
         var plan = Restoration(world: self, snapshot: snapshot)
+        plan.makeLostNamespaces()
         plan.removeNewLinks()
         plan.makeLostLinks()
-        for part in snapshot.parts.values where part.state.handle != nil {
+        for part in plan.parts {
             plan.restoreLinks(part)
             plan.restoreRoutes(part)
         }
@@ -68,6 +69,8 @@ extension LinuxWorld {
 private struct Restoration {
     let world: LinuxWorld
     let snapshot: LinuxWorld.Snapshot
+    /// Namespaces that are made again, by the number they had.
+    private var places: [Int: NamespaceState] = [:]
     private(set) var operations: [LinuxOperation] = []
     /// Negative indexes of links that are made again, by namespace and former index.
     private var remade: [Int: [Int32: Int32]] = [:]
@@ -83,6 +86,26 @@ private struct Restoration {
         world.simulate(operation)
     }
 
+    /// What was, with the namespaces it is in now.
+    var parts: [LinuxWorld.Snapshot.Part] {
+        snapshot.parts.sorted { $0.key < $1.key }.compactMap { id, part in
+            var part = part
+            part.state = places[id] ?? part.state
+            return places[id] == nil && part.state.handle == nil ? nil : part
+        }
+    }
+
+    /// Named namespaces that were removed; only those we made ourselves ever are.
+    mutating func makeLostNamespaces() {
+        guard let own = world.byReference[.own] else { return }
+        for (id, part) in snapshot.parts.sorted(by: { $0.key < $1.key }) where part.state.handle == nil {
+            guard case .named(let name) = part.state.reference, world.byReference[.named(name)] == nil else { continue }
+            add(.createNamespace(name), in: own.id)
+            add(.markNamespace(name), in: own.id)
+            places[id] = world.byReference[.named(name)]
+        }
+    }
+
     mutating func removeNewLinks() {
         for state in world.states where state.handle != nil {
             let known = snapshot.parts[state.id]?.links ?? [:]
@@ -95,7 +118,8 @@ private struct Restoration {
     }
 
     mutating func makeLostLinks() {
-        for (id, part) in snapshot.parts.sorted(by: { $0.key < $1.key }) {
+        for part in parts {
+            let id = part.state.id
             // What others are built on has the lower index.
             for (index, lost) in part.links.sorted(by: { $0.key < $1.key })
             where lost.isOurs && part.state.links[index] == nil && remade[id]?[index] == nil {
@@ -125,18 +149,20 @@ private struct Restoration {
         } else if lost.link.link > 0, lost.link.kind != .veth, lost.link.linkNamespaceID == nil {
             attributes.link = current(lost.link.link, in: source)
         }
-        guard let peer = lost.peer, let other = snapshot.parts[peer.namespace]?.links[peer.index] else {
+        guard let peer = lost.peer, let other = snapshot.parts[peer.namespace]?.links[peer.index],
+            let far = places[peer.namespace] ?? snapshot.parts[peer.namespace]?.state
+        else {
             let place = LinuxOperation.Action.createLink(
                 attributes, index: planned, target: state.id, peerTarget: nil, peerIndex: 0)
             add(place, in: source)
             return
         }
         let plannedPeer = world.nextPlannedIndex()
-        remade[peer.namespace, default: [:]][peer.index] = plannedPeer
+        remade[far.id, default: [:]][peer.index] = plannedPeer
         attributes.peer = VethPeer(
             name: other.link.name, mtu: other.link.mtu, mac: other.link.mac, group: world.ownership.linkGroup)
         let pair = LinuxOperation.Action.createLink(
-            attributes, index: planned, target: state.id, peerTarget: peer.namespace, peerIndex: plannedPeer)
+            attributes, index: planned, target: state.id, peerTarget: far.id, peerIndex: plannedPeer)
         add(pair, in: state.id)
     }
 
@@ -146,7 +172,9 @@ private struct Restoration {
         let id = part.state.id
         for (index, old) in part.links.sorted(by: { $0.key < $1.key }) {
             guard let link = part.state.links[current(index, in: id)] else { continue }
-            restoreAttributes(of: link, to: old.link)
+            // What others made is put back only where we changed it.
+            let isOurs = old.isOurs || part.state.touched.contains(index)
+            if isOurs { restoreAttributes(of: link, to: old.link) }
             for entry in link.addresses
             where entry.address.proto == world.ownership.proto
                 && !old.addresses.contains(where: { $0.isSameAddress(as: entry.address) })
@@ -154,7 +182,7 @@ private struct Restoration {
                 add(.request(.deleteAddress(entry.address)), in: id)
             }
             for var address in old.addresses
-            where !address.local.address.isLinkLocal && address.flags & Address.permanent != 0
+            where (isOurs || address.proto == world.ownership.proto) && !address.local.address.isLinkLocal && address.flags & Address.permanent != 0
                 && !link.addresses.contains(where: { $0.address.isSameAddress(as: address) })
             {
                 address.linkIndex = link.link.index
@@ -213,7 +241,7 @@ private struct Restoration {
     /// Namespaces that this run made.
     mutating func removeNewNamespaces() {
         guard let own = world.byReference[.own] else { return }
-        for state in world.states where state.handle != nil && snapshot.parts[state.id] == nil {
+        for state in world.states where state.isMadeByUs && state.handle != nil && snapshot.parts[state.id] == nil {
             if case .named(let name) = state.reference { add(.removeNamespace(name), in: own.id) }
         }
     }

@@ -123,29 +123,55 @@ extension LinuxWorld {
             if master < 0 { plannedDependants[master, default: []].append(link) }
         }
         let shrinks = new.mtu < 1280 && link.link.mtu >= 1280
+        if new.mac != link.link.mac { loseNeighbours(of: link) { $0.flags & Neighbour.proxy == 0 } }
         state.update(link, to: new, ownership: ownership)
         if shrinks { flushV6(link) }
     }
 
-    /// A link that goes down loses its routes and its IPv6 addresses.
+    /// A link that goes down loses its neighbours, its IPv6 addresses, and the routes that have no other way.
     private func flushAfterDown(_ link: LinkState) {
-        for id in link.routes { link.namespace.removeRoute(id) }
+        let state = link.namespace
+        for id in link.routes {
+            let hops = state.routes[id]?.route.nextHops ?? []
+            let hasOther = hops.contains { hop in
+                hop.linkIndex != link.link.index && state.links[hop.linkIndex]?.link.isUp == true
+            }
+            if !hasOther { lose(id, in: state) }
+        }
+        loseNeighbours(of: link) { _ in true }
         flushV6(link)
     }
 
+    /// Without IPv6 on the link everything of it goes.
     private func flushV6(_ link: LinkState) {
-        link.addresses.removeAll { $0.address.local.family == .v6 }
-        for id in link.routes where id.destination.family == .v6 { link.namespace.removeRoute(id) }
+        link.addresses.removeAll { entry in
+            guard entry.address.local.family == .v6 else { return false }
+            if disturbance.isAfterValues, entry.claim == pass { disturbance.isNoted = true }
+            return true
+        }
+        loseNeighbours(of: link) { $0.destination.family == .v6 }
+        for id in link.routes where id.destination.family == .v6 { lose(id, in: link.namespace) }
+    }
+
+    /// The kernel drops permanent neighbours with the rest.
+    private func loseNeighbours(of link: LinkState, _ isGone: (Neighbour) -> Bool) {
+        link.neighbours.removeAll { entry in
+            guard isGone(entry.neighbour) else { return false }
+            if disturbance.isAfterValues, entry.claim == pass { disturbance.isNoted = true }
+            return true
+        }
     }
 
     /// Removes links, the other ends of their pairs, and what was built on them. One look at each namespace in question,
     /// however many links go.
     func removeLinks(_ links: [LinkState]) {
         var gone: [ObjectIdentifier: (state: NamespaceState, indexes: Set<Int32>)] = [:]
+        var hasVRF = false
         for link in links {
             let pair = [link, peer(of: link)].compactMap { $0 }
             for end in pair where end.namespace.links[end.link.index] === end {
                 end.namespace.remove(end)
+                if end.link.kind.isVRF { hasVRF = true }
                 end.namespace.isSimulated = true
                 if end.claim == pass { disturbance.isNoted = true }
                 gone[ObjectIdentifier(end.namespace), default: (end.namespace, [])].indexes.insert(end.link.index)
@@ -154,7 +180,11 @@ extension LinuxWorld {
         for (state, indexes) in gone.values {
             var onTop: [LinkState] = []
             for other in state.links.values {
-                if indexes.contains(other.link.master) { other.link.master = 0 }
+                if indexes.contains(other.link.master) {
+                    other.link.master = 0
+                    // A VRF takes its members down and up when it goes.
+                    if hasVRF { flushAfterDown(other) }
+                }
                 let isAbove = indexes.contains(other.link.link) && other.link.linkNamespaceID == nil
                 if isAbove, other.link.kind != .veth { onTop.append(other) }
             }
@@ -176,7 +206,7 @@ extension LinuxWorld {
         else { return }
         let gone = link.addresses.remove(at: index).address
         let source = gone.local.address
-        for id in link.routes where state.routes[id]?.route.source == source { lose(id, in: state) }
+        loseRoutes(from: source, of: link)
         guard gone.local.family == .v4 else { return }
         if gone.flags & Address.secondary == 0 {
             // The other addresses of the network go with their primary address.
@@ -189,6 +219,25 @@ extension LinuxWorld {
         }
         if !link.addresses.contains(where: { $0.address.local.family == .v4 }) {
             for id in link.routes where id.destination.family == .v4 { lose(id, in: state) }
+            loseNeighbours(of: link) { $0.destination.family == .v4 }
+        }
+    }
+
+    /// IPv4 routes of the link's table that prefer the address go with it, wherever they leave; IPv6 routes only forget
+    /// it. As long as the address is on another link of the namespace nothing happens.
+    private func loseRoutes(from source: IPAddress, of link: LinkState) {
+        let state = link.namespace
+        let isElsewhere = state.links.count > 1 && state.routes.values.contains { $0.route.source == source }
+            && state.links.values.contains { other in other.addresses.contains { $0.address.local.address == source } }
+        if isElsewhere { return }
+        var table: UInt32 = 254
+        if case .vrf(let number) = state.links[link.link.master]?.link.kind { table = number }
+        for (id, route) in state.routes where route.route.source == source {
+            if source.family == .v6 {
+                route.route.source = nil
+            } else if id.table == table {
+                lose(id, in: state)
+            }
         }
     }
 

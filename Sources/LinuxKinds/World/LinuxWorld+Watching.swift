@@ -70,7 +70,7 @@ extension LinuxWorld {
 
     private func endProcess(_ pid: Int32, _ changes: inout WorldChanges) {
         watcher?.forget(process: pid)
-        byReference[.process(pid)] = nil
+        release(.process(pid))
         changes.needsFullPass = true
         watchAll()
     }
@@ -265,6 +265,7 @@ extension LinuxWorld {
 
     /// Adds the values that have to do with a link of the namespace; the empty name stands for the namespace itself.
     private func note(_ name: String, in state: NamespaceState, _ changes: inout WorldChanges) {
+        if !changes.noted[state.id, default: []].insert(name).inserted { return }
         if let keys = subjects[state.reference]?[name] { changes.keys.formUnion(keys) }
         for reference in state.otherReferences {
             if let keys = subjects[reference]?[name] { changes.keys.formUnion(keys) }

@@ -56,6 +56,8 @@ public final class LinuxWorld: World {
     var plannedPeers: [ObjectIdentifier: LinkState] = [:]
     /// Where the link of a declared interface is, by alias.
     var aliasNamespaces: [String: NamespaceReference] = [:]
+    /// Our links by alias, as they were when a link that is not declared was last looked for.
+    var aliasIndex: [String: LinkState]?
     var watcher: Watcher?
 
     /// Makes a world of which nothing is known yet; call ``readAll()`` first.
@@ -131,7 +133,9 @@ public final class LinuxWorld: World {
     }
 
     private func planned(_ alias: String, in namespace: NamespaceState) -> LinkState? {
-        guard !plannedLinks.isEmpty, let state = plannedLinks[alias], state.namespace === namespace else { return nil }
+        guard !plannedLinks.isEmpty, let state = plannedLinks[alias], state.namespace === namespace,
+            namespace.links[state.link.index] === state
+        else { return nil }
         return state
     }
 
@@ -162,6 +166,7 @@ public final class LinuxWorld: World {
     public func beginPass() {
         pass += 1
         isFullPass = true
+        aliasIndex = nil
         plannedLinks.removeAll(keepingCapacity: true)
         plannedPeers.removeAll(keepingCapacity: true)
         plannedDependants.removeAll(keepingCapacity: true)

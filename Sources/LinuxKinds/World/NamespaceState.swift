@@ -53,6 +53,12 @@ final class NamespaceState {
     var isSimulated = false
     /// Whether a declared namespace value owns it (the mark on its loopback interface).
     var claim = 0
+    /// Links of others that we changed.
+    var touched: Set<Int32> = []
+    /// Whether this run made the namespace.
+    var isMadeByUs = false
+    /// Whether the namespace was ever read.
+    var wasRead = false
     /// A named namespace that is about to be removed.
     var isDoomed = false
 

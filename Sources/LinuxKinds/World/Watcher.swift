@@ -9,6 +9,9 @@ public struct WorldChanges: Sendable {
     /// Namespaces came or went, or what was read is not to be trusted: everything has to be looked at again.
     public var needsFullPass = false
 
+    /// Links whose values are in ``keys`` already, by number of the namespace and name.
+    var noted: [Int: Set<String>] = [:]
+
     /// Nothing happened.
     public init() {}
 

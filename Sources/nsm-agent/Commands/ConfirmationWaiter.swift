@@ -42,7 +42,10 @@ final class ConfirmationWaiter {
     func isConfirmed() -> Bool {
         let server = server
         let service = Task.detached { try await server.run() }
-        defer { service.cancel() }
+        defer {
+            service.cancel()
+            ControlSocket.remove(socket)
+        }
         let hasTerminal = cl_is_terminal(STDIN_FILENO)
         if hasTerminal { try? loop.add(STDIN_FILENO, token: Self.inputToken) }
         let ways = hasTerminal ? "press Enter here or run 'nsm-agent confirm'" : "run 'nsm-agent confirm'"

@@ -10,7 +10,8 @@ struct Config {
     var text: String {
         var text = "linuxConfig:\n"
         for (name, items) in [
-            ("namespaces", namespaces), ("interfaces", interfaces), ("routes", routes), ("arpEntries", arps), ("rules", rules),
+            ("namespaces", namespaces), ("interfaces", interfaces), ("routes", routes), ("arpEntries", arps),
+            ("rules", rules),
         ] where !items.isEmpty {
             text += "  \(name):\n" + items.map { "    - {\($0)}\n" }.joined()
         }
@@ -35,7 +36,8 @@ func linux(
     namespaces: [String] = [], allocations: [String] = []
 ) -> String {
     Config(
-        interfaces: interfaces, routes: routes, arps: arps, rules: rules, namespaces: namespaces, allocations: allocations
+        interfaces: interfaces, routes: routes, arps: arps, rules: rules, namespaces: namespaces,
+        allocations: allocations
     ).text
 }
 

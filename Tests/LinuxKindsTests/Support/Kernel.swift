@@ -8,7 +8,8 @@ enum Kernel {
     static let filtersVLANs = has("bridge vlan_filtering 1")
     static let hasIPVLAN = has("ipvlan", parent: true)
 
-    static let reason: Comment = "this kernel has no such links; scripts/test --kernels runs these tests with one that has"
+    static let reason: Comment =
+        "this kernel has no such links; scripts/test --kernels runs these tests with one that has"
 
     private static func has(_ type: String, parent: Bool = false) -> Bool {
         guard Sandbox.isAvailable else { return false }

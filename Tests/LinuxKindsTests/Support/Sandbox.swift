@@ -148,11 +148,11 @@ final class Sandbox {
             let local = entry["local"] as? String ?? ""
             return !(local.hasPrefix("fe80:") && local.contains("ff:fe"))
         }
-            .compactMap { entry in
-                guard let local = entry["local"] as? String, let length = entry["prefixlen"] as? Int else { return nil }
-                let peer = (entry["address"] as? String).map { " peer \($0)" } ?? ""
-                return "\(local)\(peer)/\(length)"
-            }.sorted()
+        .compactMap { entry in
+            guard let local = entry["local"] as? String, let length = entry["prefixlen"] as? Int else { return nil }
+            let peer = (entry["address"] as? String).map { " peer \($0)" } ?? ""
+            return "\(local)\(peer)/\(length)"
+        }.sorted()
     }
 
     /// Routes as `ip` prints them, without those of the kernel and without the protocol.
@@ -160,7 +160,8 @@ final class Sandbox {
         let text = (try? ip("\(v6 ? "-6" : "-4") -o route show table \(table)", in: namespace)) ?? ""
         return text.split(separator: "\n").filter { !$0.contains("proto kernel") && !$0.contains("proto ra") }
             .map { line in
-                let words = line.replacing("\\", with: " ").replacing("\t", with: " ").split(separator: " ").map(String.init)
+                let words = line.replacing("\\", with: " ").replacing("\t", with: " ").split(separator: " ").map(
+                    String.init)
                 return Self.without(["proto"], flags: ["linkdown", "pref", "medium"], words)
             }.sorted()
     }
@@ -170,8 +171,13 @@ final class Sandbox {
         var result: [String] = []
         var isValue = false
         for word in words {
-            if isValue { isValue = false } else if names.contains(word) { isValue = true }
-            else if !flags.contains(word) { result.append(word) }
+            if isValue {
+                isValue = false
+            } else if names.contains(word) {
+                isValue = true
+            } else if !flags.contains(word) {
+                result.append(word)
+            }
         }
         return result.joined(separator: " ")
     }

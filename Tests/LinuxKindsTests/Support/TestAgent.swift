@@ -32,7 +32,9 @@ final class TestAgent {
     /// Takes a configuration in. An empty one declares nothing. Mistakes in it are errors, unless it is taken as it is.
     func declare(_ yaml: String, tolerant: Bool = false) throws {
         let config = ConfigLoader.load(bytes: Array(yaml.utf8), name: "test.yaml")
-        if !tolerant, !config.isValid { throw Mistaken(description: config.mistakes.map(\.description).joined(separator: "\n")) }
+        if !tolerant, !config.isValid {
+            throw Mistaken(description: config.mistakes.map(\.description).joined(separator: "\n"))
+        }
         declare(config.items.map { ($0.key, $0.value) })
     }
 
@@ -148,7 +150,8 @@ extension Sandbox {
                 if isRead { try agent.world.readAll() }
                 let again = agent.reconciler.reconcile(reason: "again")
                 #expect(
-                    again?.entries.map(\.line) ?? [] == [], "the second time, read: \(isRead)", sourceLocation: location)
+                    again?.entries.map(\.line) ?? [] == [], "the second time, read: \(isRead)", sourceLocation: location
+                )
             }
             #expect(agent.world.modifyingRequests == before, sourceLocation: location)
         }
