@@ -152,7 +152,9 @@ struct DriftTests {
     @Test("someone who changes it back again and again is noticed, and left alone for a while")
     func fight() throws {
         try Sandbox.run { host in
-            let patient = host.agent(retry: .init())
+            // Time stands still, so that a slow machine doesn't make peace.
+            let start = TestAgent.now
+            let patient = TestAgent(host, retry: .init(), now: { start })
             try patient.apply(Self.yaml)
             try patient.watch()
             for _ in 0..<15 {

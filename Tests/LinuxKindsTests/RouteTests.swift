@@ -199,6 +199,39 @@ struct RouteTests {
         }
     }
 
+    @Test(
+        "one of several next hops loses its link for a moment, or its name",
+        arguments: ["link set dev c down", "link set dev c down name z up", "link del dev c", "addr flush dev c"])
+    func ecmpLink(_ command: String) throws {
+        try Sandbox.run { host in
+            let interfaces =
+                Self.pair + [
+                    veth(
+                        "c", "d", in: "x",
+                        "ipAddresses: [10.5.0.1/24], addresses: [{address: 'fd05::1/64', nodad: true}]"),
+                    veth("d", "c"),
+                ]
+            let yaml = Config(
+                interfaces: interfaces,
+                routes: [
+                    "10.1.0.0/16, nextHops: [{gwAddr: 10.0.0.2, outgoingInterface: a}, {gwAddr: 10.5.0.2, outgoingInterface: c}]",
+                    "'fd01::/64', nextHops: [{gwAddr: 'fd00::2', outgoingInterface: a}, {gwAddr: 'fd05::2', outgoingInterface: c}]",
+                ]
+                .map { "dstNetwork: \($0)" }
+            ).text
+            let agent = try host.apply(yaml)
+            let before = try host.picture(of: ["x"])
+            try agent.watch()
+            try host.ip(command, in: "x")
+            #expect(try agent.settle { try host.picture(of: ["x"]) == before })
+            let after = try host.picture(of: ["x"])
+            #expect(after == before)
+            #expect(agent.problems == [])
+            try agent.quiesce()
+            try host.expectInPlace(yaml, agent)
+        }
+    }
+
     @Test("a gateway outside the networks is reachable through a route of link scope, and waits without it")
     func linkScope() throws {
         try Sandbox.run { host in

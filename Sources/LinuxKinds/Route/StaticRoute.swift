@@ -208,7 +208,9 @@ public struct StaticRoute: Value {
                         "a route that is not ours (proto \(foreign.proto)) has its place\(state.reference.suffix): "
                             + "\(text); remove it, or give one of them another metric"))
             }
-            operations.append(LinuxOperation(namespace: state.id, action: .request(.addRoute(route, replace: false))))
+            // Of several next hops some may be left of a route that was lost.
+            let wasOurs = state.lostRoutes.contains(RouteID(route))
+            operations.append(LinuxOperation(namespace: state.id, action: .request(.addRoute(route, replace: wasOurs))))
             return Assessment(.create, operations: operations)
         }
         known.claim = world.pass

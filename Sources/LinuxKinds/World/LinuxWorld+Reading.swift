@@ -119,11 +119,11 @@ extension LinuxWorld {
         return rule
     }
 
-    /// A route of someone else's that has the place of one that is wanted. Asked for only when everything is compared,
-    /// and the route has not just been lost: it costs a look at all routes of the namespace.
+    /// A route of someone else's that has the place of one that is wanted. Not asked for when ours has just been lost: it
+    /// costs a look at all routes of the namespace.
     func foreignRoute(_ id: RouteID, in state: NamespaceState) -> Route? {
         if let known = state.foreignRoutes { return known[id] }
-        guard isFullPass, state.handle != nil, !state.lostRoutes.contains(id),
+        guard state.handle != nil, !state.lostRoutes.contains(id),
             let reports = try? routeSocket(state).dump(.routes(ignoringKernel: true))
         else { return nil }
         var routes: [RouteID: Route] = [:]

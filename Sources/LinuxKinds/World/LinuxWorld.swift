@@ -44,8 +44,6 @@ public final class LinuxWorld: World {
     var creators: [Int32: NamespaceState] = [:]
     /// Counts modifying requests, for tests and for the promise that an unchanged configuration costs none.
     public internal(set) var modifyingRequests = 0
-    /// Whether all values are being compared.
-    var isFullPass = false
     /// Whether something may have happened of which no event tells.
     var hasMissedEvents = false
     /// What the planned operations disturbed so far.
@@ -155,17 +153,13 @@ public final class LinuxWorld: World {
 
     /// Whether the kernel took along what values had found in place, see ``Disturbance``.
     public func takeDisturbance() -> Bool {
-        defer {
-            disturbance = Disturbance()
-            isFullPass = false
-        }
+        defer { disturbance = Disturbance() }
         return disturbance.isNoted
     }
 
     /// Starts a new pass: claims of earlier ones no longer count.
     public func beginPass() {
         pass += 1
-        isFullPass = true
         aliasIndex = nil
         plannedLinks.removeAll(keepingCapacity: true)
         plannedPeers.removeAll(keepingCapacity: true)

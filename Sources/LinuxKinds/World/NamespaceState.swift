@@ -92,8 +92,7 @@ final class NamespaceState {
         links[state.link.index] = nil
         if linksByName[state.link.name] === state { linksByName[state.link.name] = nil }
         if let alias = state.link.alias, ownedLinks[alias] === state { ownedLinks[alias] = nil }
-        for id in state.routes { routes[id] = nil }
-        state.routes.removeAll()
+        for id in state.routes { removeRoute(id) }
     }
 
     /// Replaces what is known of a link by a newer report.

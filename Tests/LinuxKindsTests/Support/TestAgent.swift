@@ -16,11 +16,14 @@ final class TestAgent {
     let sandbox: Sandbox
     private var loop: EventLoop?
 
-    init(_ sandbox: Sandbox, label: String? = nil, retry: RetryPolicy = .never) {
+    init(
+        _ sandbox: Sandbox, label: String? = nil, retry: RetryPolicy = .never,
+        now: @escaping @Sendable () -> Timestamp = { TestAgent.now }
+    ) {
         self.sandbox = sandbox
         world = LinuxWorld(
             ownership: Ownership(label: label ?? sandbox.label), namespaceDirectory: sandbox.directory)
-        reconciler = Reconciler(world: world, retry: retry, now: { Self.now })
+        reconciler = Reconciler(world: world, retry: retry, now: now)
     }
 
     static var now: Timestamp {
