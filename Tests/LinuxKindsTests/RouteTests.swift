@@ -201,7 +201,10 @@ struct RouteTests {
 
     @Test(
         "one of several next hops loses its link for a moment, or its name",
-        arguments: ["link set dev c down", "link set dev c down name z up", "link del dev c", "addr flush dev c"])
+        arguments: [
+            "link set dev c down", "link set dev c down;link set dev c name z;link set dev z up", "link del dev c",
+            "addr flush dev c",
+        ])
     func ecmpLink(_ command: String) throws {
         try Sandbox.run { host in
             let interfaces =
@@ -222,7 +225,7 @@ struct RouteTests {
             let agent = try host.apply(yaml)
             let before = try host.picture(of: ["x"])
             try agent.watch()
-            try host.ip(command, in: "x")
+            for part in command.split(separator: ";") { try host.ip(String(part), in: "x") }
             #expect(try agent.settle { try host.picture(of: ["x"]) == before })
             let after = try host.picture(of: ["x"])
             #expect(after == before)
@@ -348,6 +351,28 @@ struct RouteTests {
             #expect(
                 try agent.settle { try host.routes(in: "x").count == 1 && host.routes(in: "x", v6: true).count == 1 })
             try host.expectInPlace(yaml, agent)
+        }
+    }
+
+    @Test("two routes for one place: the second is refused, and nothing moves to and fro")
+    func samePlace() throws {
+        try Sandbox.run { host in
+            let interfaces = Self.pair + [veth("c", "d", in: "x", "ipAddresses: [10.5.0.1/24]"), veth("d", "c")]
+            let yaml = Config(
+                interfaces: interfaces,
+                routes: [
+                    "outgoingInterface: a, dstNetwork: 10.9.0.0/16", "outgoingInterface: c, dstNetwork: 10.9.0.0/16",
+                ]
+            ).text
+            let agent = host.agent()
+            try agent.apply(yaml, tolerant: true)
+            #expect(agent.problems.count == 1 && agent.problems[0].contains("has the same table and metric"))
+            let routes = try host.routes(in: "x")
+            #expect(routes.count == 1)
+            let fresh = host.agent()
+            try fresh.apply(yaml, tolerant: true)
+            #expect(fresh.world.modifyingRequests == 0)
+            #expect(try host.routes(in: "x") == routes)
         }
     }
 

@@ -7,22 +7,14 @@ internal import Synchronization
 /// It is the engine's executor: calls from elsewhere become jobs, which end the thread's wait for events and run between
 /// two waits. Events are handled on the thread itself, without a hop.
 public final class EngineThread: SerialExecutor {
-    private let waker: EventLoop.Waker
-    private let jobs = Mutex<[UnownedJob]>([])
+    private let jobs: JobQueue
     /// The thread, once it runs.
     private let runner = Atomic<UInt>(0)
 
-    init(waker: EventLoop.Waker) { self.waker = waker }
+    init(waker: EventLoop.Waker) { jobs = JobQueue(waker: waker) }
 
     /// Takes a job; it runs as soon as the thread is done with what it does now.
-    public func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
-        let wasEmpty = jobs.withLock { jobs in
-            jobs.append(job)
-            return jobs.count == 1
-        }
-        if wasEmpty { waker.wakeUp() }
-    }
+    public func enqueue(_ job: consuming ExecutorJob) { jobs.add(UnownedJob(job)) }
 
     /// Stops the program unless this is the thread.
     public func checkIsolated() {
@@ -41,7 +33,7 @@ public final class EngineThread: SerialExecutor {
         let body = Body { [self] in
             runner.store(UInt(pthread_self()), ordering: .relaxed)
             while true {
-                runJobs()
+                jobs.drain { $0.runSynchronously(on: asUnownedSerialExecutor()) }
                 turn()
             }
         }
@@ -53,18 +45,6 @@ public final class EngineThread: SerialExecutor {
             throw AgentError("no thread can be made: \(String(cString: strerror(result))); raise the limit of tasks")
         }
         pthread_detach(thread)
-    }
-
-    private func runJobs() {
-        while true {
-            let batch = jobs.withLock { jobs in
-                let batch = jobs
-                jobs.removeAll(keepingCapacity: true)
-                return batch
-            }
-            if batch.isEmpty { return }
-            for job in batch { job.runSynchronously(on: asUnownedSerialExecutor()) }
-        }
     }
 
     fileprivate final class Body: Sendable {

@@ -198,6 +198,16 @@ public struct StaticRoute: Value {
         guard let (state, route) = wanted(in: world) else {
             return Assessment(.waiting(["what the route names is not there"]))
         }
+        let interface = hops.first?.interface ?? ""
+        if let owner = state.routeOwners.updateValue((world.pass, interface), forKey: RouteID(route)),
+            owner.pass == world.pass, owner.interface != interface
+        {
+            state.routeOwners[RouteID(route)] = owner
+            return Assessment(
+                .blocked(
+                    "the declared route to \(route.destination) by \(owner.interface) has the same table and metric"
+                        + "\(state.reference.suffix): give one of them another metric, or make them next hops of one"))
+        }
         guard let known = state.routes[RouteID(route)] else {
             if let foreign = foreign(to: route, in: state, world) {
                 let differences = route.differences(from: foreign).filter { $0.attribute != "proto" }

@@ -41,6 +41,8 @@ final class NamespaceState {
     var foreignRules: Set<Rule> = []
     /// Those of them that stand for a declared one.
     var adoptedRules: Set<Rule> = []
+    /// By which interface the declared route of each place leaves, and the pass that says so.
+    var routeOwners: [RouteID: (pass: Int, interface: String)] = [:]
     /// Routes of others; nil as long as nobody asked.
     var foreignRoutes: [RouteID: Route]?
     /// Routes that were ours and went, so that there is no need to ask whether they are someone else's.

@@ -15,6 +15,9 @@ final class Application {
     private let start: Timestamp
     private var progress: Progress?
     private var end: Timestamp
+    /// What there was before, when it may have to be returned to.
+    private let past: LinuxWorld.Snapshot?
+    private var isUndone = false
 
     private var reconciler: Reconciler<LinuxWorld> { network.reconciler }
 
@@ -30,6 +33,7 @@ final class Application {
         _ = cl_raise_file_limit()
         network = try OneShot.network(
             owner, config, retry: RetryPolicy(firstDelay: .milliseconds(250), longestDelay: .seconds(2)))
+        past = revertOnFailure ? network.world.snapshot() : nil
         if output == .table, cl_is_terminal(STDERR_FILENO) { progress = Progress() }
     }
 
@@ -38,13 +42,17 @@ final class Application {
 
     /// Reconciles, and waits for what may still come.
     func run() throws {
-        reconcile("apply")
+        reconcile("apply", revertOnFailure: revertOnFailure)
         if waiting.milliseconds > 0, mayImprove { try wait() }
         progress?.clear()
+        // What earlier passes did goes, too.
+        if isUndone, let past { try undo(to: past, as: "a value failed") }
         end = network.clock.now
     }
 
-    private func reconcile(_ reason: String, _ scope: Reconciler<LinuxWorld>.Scope = .all) {
+    private func reconcile(
+        _ reason: String, _ scope: Reconciler<LinuxWorld>.Scope = .all, revertOnFailure: Bool = false
+    ) {
         let progress = progress
         reconciler.reconcile(
             reason: reason, scope: scope, revertOnFailure: revertOnFailure,
@@ -53,7 +61,10 @@ final class Application {
 
     // MARK: - Waiting
 
-    private var isReverted: Bool { reconciler.transactions.contains(where: \.reverted) }
+    private var isReverted: Bool { isUndone || reconciler.transactions.contains(where: \.reverted) }
+
+    /// Whether a value failed, at the first try or a later one.
+    private var hasFailed: Bool { reconciler.stateCounts().contains { $1 > 0 && ($0 == .failed || $0 == .retrying) } }
 
     /// Whether time or an event may still make values as they are wanted.
     private var mayImprove: Bool {
@@ -69,6 +80,10 @@ final class Application {
             try network.read()
             reconcile("apply")
             while mayImprove {
+                if past != nil, hasFailed {
+                    isUndone = true
+                    return
+                }
                 let now = network.clock.now
                 guard now < deadline else { return }
                 progress?.wait(for: reconciler.stateCounts(), until: deadline.since(now))
@@ -76,7 +91,7 @@ final class Application {
                 let rest = (due.nanoseconds - now.nanoseconds + 999_999) / 1_000_000
                 // Now and then, so that the time left is shown.
                 let step = progress == nil ? rest : min(rest, 1000)
-                let changes = network.world.takeEvents(tokens: try loop.wait(timeoutMilliseconds: Int32(step)))
+                let changes = network.world.takeEvents(tokens: try loop.wait(timeoutMilliseconds: Int32(min(step, 3_600_000))))
                 if changes.needsFullPass {
                     reconcile("event")
                 } else if !changes.keys.isEmpty {
@@ -104,21 +119,24 @@ final class Application {
     }
 
     /// Returns to what was before.
-    func undo(to snapshot: LinuxWorld.Snapshot) throws {
+    func undo(to snapshot: LinuxWorld.Snapshot, as reason: String) throws {
         let world = network.world
         try OneShot.read(network)
         let operations = world.operations(toRestore: snapshot)
         let results = world.execute(operations)
         var failures = 0
         for (operation, result) in zip(operations, results) {
-            guard case .failed(let text, _) = result else { continue }
+            switch result {
+            case .done: continue
+            case .failed(let text, _): Failure.tell("\(world.describe(operation)): \(text)")
+            case .skipped: Failure.tell("\(world.describe(operation)): skipped, as what it builds on failed")
+            }
             failures += 1
-            Failure.tell("\(world.describe(operation)): \(text)")
         }
         Failure.tell(
             failures == 0
-                ? "not confirmed: everything was undone"
-                : "not confirmed: undone, except for \(Text.count(failures, "operation")) that failed")
+                ? "\(reason): everything was undone"
+                : "\(reason): undone, except for \(Text.count(failures, "operation")) that failed")
     }
 
     // MARK: - Telling

@@ -43,7 +43,7 @@ struct Apply: ParsableCommand {
         try application.run()
         let isGood = application.report()
         if let waiter, let snapshot, application.hasChanged, !waiter.isConfirmed() {
-            try application.undo(to: snapshot)
+            try application.undo(to: snapshot, as: "not confirmed")
             throw Failure.said(status: ExitStatus.failure)
         }
         OneShot.finish(isGood ? ExitStatus.success : ExitStatus.failure)
