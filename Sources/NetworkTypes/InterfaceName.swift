@@ -11,7 +11,8 @@ public enum InterfaceName {
         if count == 0 { return "is empty" }
         if count > maximumLength { return "is \(count) bytes long; the kernel takes at most \(maximumLength)" }
         if name == "." || name == ".." { return "is reserved" }
-        for byte in name.utf8 where byte == UInt8(ascii: "/") || byte == UInt8(ascii: ":") || byte <= 32 || byte == 127 {
+        for byte in name.utf8 where byte == UInt8(ascii: "/") || byte == UInt8(ascii: ":") || byte <= 32 || byte == 127
+        {
             return "holds '/', ':', a space or a control character"
         }
         return nil

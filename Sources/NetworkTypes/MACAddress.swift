@@ -33,7 +33,8 @@ extension MACAddress: CustomStringConvertible, LosslessStringConvertible {
         var separator: UInt8?
         for byte in text.utf8 {
             if position % 3 == 2 {
-                guard byte == UInt8(ascii: ":") || byte == UInt8(ascii: "-"), separator == nil || separator == byte else {
+                guard byte == UInt8(ascii: ":") || byte == UInt8(ascii: "-"), separator == nil || separator == byte
+                else {
                     return nil
                 }
                 separator = byte

@@ -289,8 +289,8 @@ def with_daemon(n, tasks, breaks):
             if "e" in tasks:
                 figures["drift"] = {}
                 for what in ("address", "route", "link"):
-                    progress(f"N={n}: drift of {breaks} {what}s")
-                    result = run(PROBE, "drift", str(n), what, str(breaks), may_fail=True)
+                    progress(f"N={n}: {min(breaks, n)} times drift of {what}")
+                    result = run(PROBE, "drift", str(n), what, str(min(breaks, n)), may_fail=True)
                     line = result["text"].strip().splitlines()[-1]
                     figures["drift"][what] = json.loads(line)
                     daemon.settle()

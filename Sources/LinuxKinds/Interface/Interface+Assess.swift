@@ -78,7 +78,9 @@ extension Interface {
         case (.vlan(_, let wanted), .vlan(let have)) where wanted != have:
             return Difference("vlan", old: "\(have.id)", new: "\(wanted.id)")
         case (.vxlan(_, let wanted), .vxlan(let have)):
-            if !wanted.isSatisfied(by: have) { return Difference("vxlan", old: "vni \(have.vni)", new: "vni \(wanted.vni)") }
+            if !wanted.isSatisfied(by: have) {
+                return Difference("vxlan", old: "vni \(have.vni)", new: "vni \(wanted.vni)")
+            }
         case (.vlan, .vlan), (.macvlan, .macvlan), (.ipvlan, .ipvlan): break
         default: return Difference("type", old: actual.kind.name, new: kindName)
         }
@@ -109,7 +111,8 @@ extension Interface {
         let isLoopback = kind == .loopback
         if isLoopback, link.link.alias != alias {
             if let other = link.link.alias, !other.isEmpty, other != "unconfigured" {
-                return Assessment(.blocked("lo\(namespace.suffix) carries the alias '\(other)': another value or program has it"))
+                return Assessment(
+                    .blocked("lo\(namespace.suffix) carries the alias '\(other)': another value or program has it"))
             }
             attributes.alias = alias
             differences.append(Difference("alias", old: link.link.alias ?? "none", new: alias))
@@ -136,7 +139,9 @@ extension Interface {
         if !isAdopted, link.link.name != hostName {
             // A foreign link in its place is met when the name is changed, so that the link stays as it is until then.
             _ = makeRoom(for: hostName, in: link.namespace, world, &operations)
-            operations.append(operation(link, .rename(index: link.link.index, from: link.link.name, to: hostName, up: link.link.isUp)))
+            operations.append(
+                operation(link, .rename(index: link.link.index, from: link.link.name, to: hostName, up: link.link.isUp))
+            )
             differences.append(Difference("name", old: link.link.name, new: hostName))
         }
         if attributes != LinkAttributes(index: link.link.index) {
@@ -170,7 +175,8 @@ extension Interface {
 
     /// Without link_only the addresses of an existing interface are exactly those that are declared.
     private func stripForeignAddresses(
-        of link: LinkState, in world: LinuxWorld, _ operations: inout [LinuxOperation], _ differences: inout [Difference]
+        of link: LinkState, in world: LinuxWorld, _ operations: inout [LinuxOperation],
+        _ differences: inout [Difference]
     ) {
         for entry in link.addresses where !entry.address.local.address.isLinkLocal {
             let address = entry.address

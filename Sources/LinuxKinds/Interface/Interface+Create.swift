@@ -46,7 +46,9 @@ extension Interface {
         var attributes = baseAttributes(world)
         var source = target
         if let parent {
-            guard let below = world.link(named: parent, in: namespace) else { return .waiting("parent-interface-exists") }
+            guard let below = world.link(named: parent, in: namespace) else {
+                return .waiting("parent-interface-exists")
+            }
             // Made where the interface below is, and placed where it belongs.
             source = below.namespace
             if case .vxlan(_, var vxlan) = kind {

@@ -94,7 +94,8 @@ extension Interface.Kind {
             self = .vxlan(parent: parent.isEmpty ? nil : parent, try VXLANAttributes(message.vxlan))
         case .macvlan: self = .macvlan(parent: message.macvlan.parent, mode: message.macvlan.mode.kernelMode)
         case .ipvlan:
-            self = .ipvlan(parent: message.ipvlan.parent, mode: UInt16(truncatingIfNeeded: message.ipvlan.mode.rawValue))
+            self = .ipvlan(
+                parent: message.ipvlan.parent, mode: UInt16(truncatingIfNeeded: message.ipvlan.mode.rawValue))
         case .tapToVpp:
             throw InvalidValue("type", text: "TAP_TO_VPP needs VPP, which this agent does without: use TAP")
         case .undefined, .UNRECOGNIZED:
@@ -158,7 +159,9 @@ extension VXLANAttributes {
     init(_ message: Ligato_Linux_Interfaces_VxlanLink) throws(InvalidValue) {
         func address(_ text: String, _ field: String) throws(InvalidValue) -> IPAddress? {
             if text.isEmpty { return nil }
-            guard let address = IPAddress(text) else { throw InvalidValue(field, text: "'\(text)' is not an IP address") }
+            guard let address = IPAddress(text) else {
+                throw InvalidValue(field, text: "'\(text)' is not an IP address")
+            }
             return address
         }
         let remote = try address(message.remote, "remote")

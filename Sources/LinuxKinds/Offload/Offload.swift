@@ -16,7 +16,9 @@ public struct Offload: Value {
     public var dependencies: [Dependency<LinuxWorld>] { [] }
     /// `rx off tx on on veth1`
     public var summary: String {
-        let parts = [("rx", receive), ("tx", transmit)].compactMap { name, on in on.map { "\(name) \($0 ? "on" : "off")" } }
+        let parts = [("rx", receive), ("tx", transmit)].compactMap { name, on in
+            on.map { "\(name) \($0 ? "on" : "off")" }
+        }
         return "checksum offload \(parts.joined(separator: " ")) on \(interface)"
     }
 
@@ -42,7 +44,9 @@ public struct Offload: Value {
             guard let have = world.offload(of: link.link.name, receive: isReceive, in: link.namespace) else {
                 return Assessment(.blocked("the driver of \(link.link.name) has no \(name) offload"))
             }
-            if have != wanted { differences.append(Difference(name, old: have ? "on" : "off", new: wanted ? "on" : "off")) }
+            if have != wanted {
+                differences.append(Difference(name, old: have ? "on" : "off", new: wanted ? "on" : "off"))
+            }
         }
         return differences.isEmpty ? .inPlace : Assessment(.update, operations: set, differences: differences)
     }

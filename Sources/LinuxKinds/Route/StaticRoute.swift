@@ -123,7 +123,9 @@ public struct StaticRoute: Value {
                 reasons.append("\(hop.interface)\(namespace.suffix) is not there and not declared")
                 continue
             }
-            if !link.link.isUp { reasons.append("outgoing-interface-is-up: \(hop.interface)\(namespace.suffix) is down") }
+            if !link.link.isUp {
+                reasons.append("outgoing-interface-is-up: \(hop.interface)\(namespace.suffix) is down")
+            }
             if case .literal(let gateway) = hop.gateway, !hop.onlink, !link.reaches(gateway.address) {
                 reasons.append("gw-reachable: no address of \(hop.interface) has \(gateway.address) in its network")
             }
@@ -156,7 +158,8 @@ public struct StaticRoute: Value {
             }
             nextHops.append(
                 NextHop(
-                    gateway: gateway, linkIndex: link.link.index, weight: hops.count > 1 ? hop.weight : 1, onlink: hop.onlink))
+                    gateway: gateway, linkIndex: link.link.index, weight: hops.count > 1 ? hop.weight : 1,
+                    onlink: hop.onlink))
         }
         guard let state else { return nil }
         var route = Route(
@@ -277,7 +280,9 @@ extension Route {
     }
 
     private var sortedHops: [NextHop] {
-        nextHops.sorted { ($0.linkIndex, $0.gateway?.description ?? "") < ($1.linkIndex, $1.gateway?.description ?? "") }
+        nextHops.sorted {
+            ($0.linkIndex, $0.gateway?.description ?? "") < ($1.linkIndex, $1.gateway?.description ?? "")
+        }
     }
 
     private var hopText: String {

@@ -28,7 +28,10 @@ public struct SysctlSetting: Value {
         }
         self.name = String(rest)
         group = SysctlNames.neighbour.contains(self.name) ? "neigh" : "conf"
-        guard rest.utf8.allSatisfy({ UInt8(ascii: "a")...UInt8(ascii: "z") ~= $0 || $0 == UInt8(ascii: "_") || 48...57 ~= $0 }),
+        guard
+            rest.utf8.allSatisfy({
+                UInt8(ascii: "a")...UInt8(ascii: "z") ~= $0 || $0 == UInt8(ascii: "_") || 48...57 ~= $0
+            }),
             !rest.isEmpty
         else { throw InvalidValue("sysctls", text: "'\(name)' is not the name of an interface setting") }
         guard !value.isEmpty, value.utf8.count <= 64, value.utf8.allSatisfy({ $0 > 32 && $0 < 127 }) else {

@@ -102,7 +102,9 @@ extension LinuxWorld {
         case .deleteAddress(let address): index = address.linkIndex
         default: return
         }
-        guard let link = state.links[index], !ownership.owns(alias: link.link.alias) || link.link.index == 1 else { return }
+        guard let link = state.links[index], !ownership.owns(alias: link.link.alias) || link.link.index == 1 else {
+            return
+        }
         state.touched.insert(index)
     }
 

@@ -57,7 +57,8 @@ extension LinuxWorld {
         }
     }
 
-    private func withControlSocket<Result>(in state: NamespaceState, _ body: (Int32) throws -> Result) throws -> Result {
+    private func withControlSocket<Result>(in state: NamespaceState, _ body: (Int32) throws -> Result) throws -> Result
+    {
         try inside(state) {
             let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             guard descriptor >= 0 else { throw KernelError(errno: errno) }

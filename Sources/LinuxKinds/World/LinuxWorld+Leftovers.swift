@@ -86,7 +86,9 @@ extension LinuxWorld {
     func peer(of state: LinkState) -> LinkState? {
         guard state.link.kind == .veth else { return nil }
         if state.link.linkNamespaceID == nil, let peer = state.namespace.links[state.link.link] { return peer }
-        guard let alias = state.link.alias, ownership.owns(alias: alias) else { return plannedPeers[ObjectIdentifier(state)] }
+        guard let alias = state.link.alias, ownership.owns(alias: alias) else {
+            return plannedPeers[ObjectIdentifier(state)]
+        }
         let names = alias.dropFirst(ownership.aliasPrefix.count)
         // NAME/PEER: names may hold slashes themselves, so try every place.
         var index = names.firstIndex(of: "/")
@@ -178,7 +180,8 @@ extension LinuxWorld {
         for neighbour in link.neighbours where neighbour.claim != pass {
             removals.append(
                 Removal(
-                    key: "\(NeighbourKeys.prefix)\(link.link.name)/\(neighbour.neighbour.destination)\(state.reference.suffix)",
+                    key:
+                        "\(NeighbourKeys.prefix)\(link.link.name)/\(neighbour.neighbour.destination)\(state.reference.suffix)",
                     summary: "neighbour \(neighbour.neighbour.destination) \(place)",
                     operations: [
                         LinuxOperation(namespace: state.id, action: .request(.deleteNeighbour(neighbour.neighbour)))
@@ -204,7 +207,8 @@ extension LinuxWorld {
         for address in link.addresses where address.claim != pass && address.address.proto == ownership.proto {
             removals.append(
                 Removal(
-                    key: "linux/interface/\(link.link.name)/address/static/\(address.address.local)\(state.reference.suffix)",
+                    key:
+                        "linux/interface/\(link.link.name)/address/static/\(address.address.local)\(state.reference.suffix)",
                     summary: "address \(address.address.local) \(place)",
                     operations: [
                         LinuxOperation(namespace: state.id, action: .request(.deleteAddress(address.address)))

@@ -53,7 +53,11 @@ extension LinuxWorld {
                 // What was known of it stays in force until it can be read again. A namespace that was never read must
                 // not be taken for an empty one.
                 watcher?.scheduleRecheck()
-                if !state.wasRead {
+                if !state.wasRead, error.code == EPERM || error.code == EACCES, state.reference != .own {
+                    // Whose pods share one namespace may lack the right to enter others; that hurts only values there.
+                    for reference in state.otherReferences.union([state.reference]) { forbidden.insert(reference) }
+                    drop(state)
+                } else if !state.wasRead {
                     throw KernelError(code: error.code, message: "\(state.reference) can't be read: \(error)")
                 }
             }
@@ -72,7 +76,8 @@ extension LinuxWorld {
     func routeSocket(_ state: NamespaceState) throws(KernelError) -> RouteSocket {
         if let socket = state.socket { return socket }
         guard let handle = state.handle else { throw KernelError(code: ENOENT, message: "the namespace is gone") }
-        let socket = try RouteSocket(in: handle)
+        // Where we are already no move is needed, which would take CAP_SYS_ADMIN.
+        let socket = try RouteSocket(in: state.reference == .own ? nil : handle)
         state.socket = socket
         return socket
     }
@@ -85,7 +90,9 @@ extension LinuxWorld {
         let addresses = try socket.dump(.addresses)
         let routes = try socket.dump(.routes(proto: ownership.proto))
         let rules = try socket.dump(.rules())
-        let hasNeighbours = routes.contains { if case .route(let route) = $0 { RouteID(route) == neighbourMarkID } else { false } }
+        let hasNeighbours = routes.contains {
+            if case .route(let route) = $0 { RouteID(route) == neighbourMarkID } else { false }
+        }
         let neighbours = hasNeighbours ? try socket.dump(.neighbours(proxy: false)) : []
         let proxies = hasNeighbours ? try socket.dump(.neighbours(proxy: true)) : []
         state.forget()

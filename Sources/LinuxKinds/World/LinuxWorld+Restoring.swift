@@ -132,7 +132,9 @@ private struct Restoration {
         let planned = world.nextPlannedIndex()
         remade[state.id, default: [:]][lost.link.index] = planned
         if case .tun(let attributes) = lost.link.kind {
-            add(.createTUN(name: lost.link.name, attributes, alias: lost.link.alias ?? "", index: planned), in: state.id)
+            add(
+                .createTUN(name: lost.link.name, attributes, alias: lost.link.alias ?? "", index: planned), in: state.id
+            )
             return
         }
         var attributes = LinkAttributes(name: lost.link.name)
@@ -182,7 +184,8 @@ private struct Restoration {
                 add(.request(.deleteAddress(entry.address)), in: id)
             }
             for var address in old.addresses
-            where (isOurs || address.proto == world.ownership.proto) && !address.local.address.isLinkLocal && address.flags & Address.permanent != 0
+            where (isOurs || address.proto == world.ownership.proto) && !address.local.address.isLinkLocal
+                && address.flags & Address.permanent != 0
                 && !link.addresses.contains(where: { $0.address.isSameAddress(as: address) })
             {
                 address.linkIndex = link.link.index
@@ -216,7 +219,10 @@ private struct Restoration {
         for entry in link.neighbours where !old.contains(where: { $0.isSameEntry(as: entry.neighbour) }) {
             add(.request(.deleteNeighbour(entry.neighbour)), in: id)
         }
-        for var neighbour in old where !link.neighbours.contains(where: { $0.neighbour.isSameEntry(as: neighbour) && $0.neighbour.mac == neighbour.mac }) {
+        for var neighbour in old
+        where !link.neighbours.contains(where: {
+            $0.neighbour.isSameEntry(as: neighbour) && $0.neighbour.mac == neighbour.mac
+        }) {
             neighbour.linkIndex = link.link.index
             add(.request(.addNeighbour(neighbour, replace: true)), in: id)
         }

@@ -39,7 +39,8 @@ extension LinuxWorld {
     }
 
     private func create(
-        _ attributes: LinkAttributes, index: Int32, in target: NamespaceState, peer: (state: NamespaceState, index: Int32)?
+        _ attributes: LinkAttributes, index: Int32, in target: NamespaceState,
+        peer: (state: NamespaceState, index: Int32)?
     ) {
         // Values simulate what they plan as they plan it, and the planner does so again.
         if target.links[index] != nil { return }
@@ -227,7 +228,8 @@ extension LinuxWorld {
     /// it. As long as the address is on another link of the namespace nothing happens.
     private func loseRoutes(from source: IPAddress, of link: LinkState) {
         let state = link.namespace
-        let isElsewhere = state.links.count > 1 && state.routes.values.contains { $0.route.source == source }
+        let isElsewhere =
+            state.links.count > 1 && state.routes.values.contains { $0.route.source == source }
             && state.links.values.contains { other in other.addresses.contains { $0.address.local.address == source } }
         if isElsewhere { return }
         var table: UInt32 = 254

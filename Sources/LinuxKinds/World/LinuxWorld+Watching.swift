@@ -211,7 +211,8 @@ extension LinuxWorld {
         if link.group == ownership.tunedGroup { note(link.name, in: state, &changes) }
         if old == link { return }
         if old.isUp, !link.isUp {
-            simulate(LinuxOperation(namespace: state.id, action: .request(.setLink(LinkAttributes(index: link.index).down))))
+            simulate(
+                LinuxOperation(namespace: state.id, action: .request(.setLink(LinkAttributes(index: link.index).down))))
         }
         state.update(known, to: link, ownership: ownership)
         // A mark that somebody took is given back, not the link taken for theirs.

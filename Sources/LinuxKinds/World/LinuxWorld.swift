@@ -28,6 +28,8 @@ public final class LinuxWorld: World {
     /// Keys of the values that have to do with a link, by namespace and name.
     var subjects: [NamespaceReference: [String: [Key]]] = [:]
 
+    /// Namespaces that are there and that we may not enter.
+    var forbidden: Set<NamespaceReference> = []
     /// Namespaces with declared settings of interfaces.
     var settingNamespaces: Set<NamespaceReference> = []
     /// Number of the current pass, against which claims are held.
@@ -76,6 +78,7 @@ public final class LinuxWorld: World {
     /// Why the namespace behind a reference can't be had, and can't be made either.
     func unmetCondition(_ reference: NamespaceReference) -> String? {
         if byReference[reference] != nil { return nil }
+        if forbidden.contains(reference) { return "\(reference) can't be entered: that takes CAP_SYS_ADMIN" }
         switch reference {
         case .own: return "the agent's own namespace can't be opened"
         case .named: return nil
@@ -201,7 +204,8 @@ public final class LinuxWorld: World {
         switch operation.action {
         case .request(let request): return "\(request)\(place)"
         case .createLink(let attributes, _, let target, _, _):
-            return "RTM_NEWLINK \(attributes.kind?.name ?? "") \(attributes.name ?? "")\(states[target].reference.suffix)"
+            return
+                "RTM_NEWLINK \(attributes.kind?.name ?? "") \(attributes.name ?? "")\(states[target].reference.suffix)"
         case .createTUN(let name, _, _, _): return "TUNSETIFF \(name)\(place)"
         case .rename(_, let old, let new, _): return "rename \(old) to \(new)\(place)"
         case .deleteLinks(let indexes, _): return "RTM_DELLINK of \(indexes.count) links\(place)"

@@ -69,7 +69,9 @@ final class Watcher {
             state.eventGroups = groups
         }
         guard let handle = state.handle, state.events == nil else { return }
-        guard let events = try? EventSocket(in: handle, groups: groups) else { return }
+        // Where we are already no move is needed, which would take CAP_SYS_ADMIN.
+        let place = state.reference == .own ? nil : handle
+        guard let events = try? EventSocket(in: place, groups: groups) else { return }
         state.eventGroups = groups
         state.events = events
         try? loop.add(events.descriptor, token: Token.namespaces + UInt64(state.id))

@@ -91,7 +91,8 @@ final class Application {
                 let rest = (due.nanoseconds - now.nanoseconds + 999_999) / 1_000_000
                 // Now and then, so that the time left is shown.
                 let step = progress == nil ? rest : min(rest, 1000)
-                let changes = network.world.takeEvents(tokens: try loop.wait(timeoutMilliseconds: Int32(min(step, 3_600_000))))
+                let changes = network.world.takeEvents(
+                    tokens: try loop.wait(timeoutMilliseconds: Int32(min(step, 3_600_000))))
                 if changes.needsFullPass {
                     reconcile("event")
                 } else if !changes.keys.isEmpty {
