@@ -110,14 +110,15 @@ struct Span: ExpressibleByArgument, CustomStringConvertible {
 enum Privileges {
     /// Checks for the right to change the network, or only to look into namespaces.
     static func require(changing: Bool) throws {
-        var missing: [String] = []
-        if changing, cl_has_capability(CL_CAP_NET_ADMIN) != 1 { missing.append("CAP_NET_ADMIN") }
-        if cl_has_capability(CL_CAP_SYS_ADMIN) != 1 { missing.append("CAP_SYS_ADMIN") }
-        if missing.isEmpty { return }
-        let what = changing ? "changing networks" : "looking into network namespaces"
+        // In a pod's own namespace CAP_NET_ADMIN is enough; values in others then wait and say what is missing.
+        if cl_has_capability(CL_CAP_NET_ADMIN) == 1 { return }
+        if !changing, cl_has_capability(CL_CAP_SYS_ADMIN) == 1 { return }
+        let what =
+            changing
+            ? "changing networks needs CAP_NET_ADMIN, and CAP_SYS_ADMIN for namespaces other than its own"
+            : "looking into network namespaces needs CAP_SYS_ADMIN"
         throw Failure(
-            "\(what) needs \(missing.joined(separator: " and ")); run this as root, or in a service with these capabilities",
-            status: ExitStatus.forbidden)
+            "\(what); run this as root, or in a service with these capabilities", status: ExitStatus.forbidden)
     }
 }
 

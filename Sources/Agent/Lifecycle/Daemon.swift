@@ -71,8 +71,9 @@ private struct ControlFace: Service {
 private struct Reloader: Service {
     let engine: Engine
     func run() async throws {
-        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
-            engine.requestReload(.signal)
+        // Not the sequence's own way to end at a shutdown: that starts tasks, and with them a pool of workers.
+        await cancelWhenGracefulShutdown {
+            for await _ in await UnixSignalsSequence(trapping: .sighup) { engine.requestReload(.signal) }
         }
     }
 }

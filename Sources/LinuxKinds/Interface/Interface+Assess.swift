@@ -7,7 +7,11 @@ extension Interface {
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
         guard let link = world.link(of: self) else { return assessMissing(in: world) }
         if isAdopted { return compare(link, in: world) }
-        if world.plannedLinks[alias] === link, link.link.alias == nil { return finishPlanned(link, in: world) }
+        if world.plannedLinks[alias] === link {
+            // The operations of the other end make and finish this one, too.
+            world.plannedLinks[alias] = nil
+            return Assessment(.create)
+        }
         if let reason = mismatch(link, in: world) {
             var operations = [operation(link, .deleteLinks([link.link.index]))]
             operations.forEach(world.simulate)
@@ -43,14 +47,6 @@ extension Interface {
         case .waiting(let reason): Assessment(.waiting([reason]))
         case .blocked(let reason): Assessment(.blocked(reason))
         }
-    }
-
-    /// The second end of a pair that the first end's operations made.
-    private func finishPlanned(_ link: LinkState, in world: LinuxWorld) -> Assessment<LinuxOperation> {
-        var attributes = LinkAttributes(index: link.link.index)
-        attributes.alias = alias
-        if enabled { attributes.up = true }
-        return Assessment(.create, operations: [operation(link, .request(.setLink(attributes)))])
     }
 
     func operation(_ link: LinkState, _ action: LinuxOperation.Action) -> LinuxOperation {

@@ -154,13 +154,16 @@ extension Interface {
         guard let nearLink = nearState.links[nearIndex], let farLink = farState.links[farIndex] else {
             return .waiting("veth-peer-exists")
         }
-        world.plannedLinks[near.alias] = nearLink
-        world.plannedLinks[far.alias] = farLink
-        let mine = hasMore ? nearLink : farLink
-        var mark = LinkAttributes(index: mine.link.index)
-        mark.alias = alias
-        if enabled { mark.up = true }
-        operations.append(operation(mine, .request(.setLink(mark))))
+        // Both ends are finished here: whatever else happens, none is left without its mark.
+        for (end, link) in [(near, nearLink), (far, farLink)] {
+            var mark = LinkAttributes(index: link.link.index)
+            mark.alias = end.alias
+            if end.enabled { mark.up = true }
+            let finishing = operation(link, .request(.setLink(mark)))
+            operations.append(finishing)
+            world.simulate(finishing)
+        }
+        world.plannedLinks[other.alias] = hasMore ? farLink : nearLink
         return .create(operations)
     }
 }

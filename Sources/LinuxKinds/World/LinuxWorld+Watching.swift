@@ -144,9 +144,15 @@ extension LinuxWorld {
         switch report {
         case .link(let link): take(link, in: state, &changes)
         case .linkRemoved(let link):
+            defer { state.gone.remove(link.index) }
             guard let known = state.links[link.index] else { return }
-            // Moved to another namespace, or gone.
+            // Moved to another namespace, or gone. The other end of a pair goes with it, though its namespace may tell so
+            // only later; what hears of it first must not build on it.
             note(known.link.name, in: state, &changes)
+            if ownership.owns(alias: known.link.alias), let peer = peer(of: known), peer !== known {
+                note(peer.link.name, in: peer.namespace, &changes)
+                peer.namespace.remove(peer)
+            }
             state.remove(known)
         case .address(let address): take(address, in: state, &changes)
         case .addressRemoved(let address):
@@ -201,6 +207,7 @@ extension LinuxWorld {
     }
 
     private func take(_ link: Link, in state: NamespaceState, _ changes: inout WorldChanges) {
+        if state.gone.contains(link.index) { return }
         guard let known = state.links[link.index] else {
             state.insert(LinkState(link, in: state), ownership: ownership)
             note(link.name, in: state, &changes)

@@ -55,6 +55,8 @@ final class NamespaceState {
     var isSimulated = false
     /// Whether a declared namespace value owns it (the mark on its loopback interface).
     var claim = 0
+    /// Indexes of links that are known to be gone, though events from before their end may still come.
+    var gone: Set<Int32> = []
     /// Links of others that we changed.
     var touched: Set<Int32> = []
     /// Whether this run made the namespace.
@@ -72,6 +74,7 @@ final class NamespaceState {
     }
 
     func forget() {
+        gone.removeAll()
         isDoomed = false
         links.removeAll(keepingCapacity: true)
         linksByName.removeAll(keepingCapacity: true)
@@ -91,6 +94,7 @@ final class NamespaceState {
     }
 
     func remove(_ state: LinkState) {
+        if state.link.index > 0 { gone.insert(state.link.index) }
         links[state.link.index] = nil
         if linksByName[state.link.name] === state { linksByName[state.link.name] = nil }
         if let alias = state.link.alias, ownedLinks[alias] === state { ownedLinks[alias] = nil }
