@@ -57,6 +57,7 @@ extension LinuxWorld {
             default: break
             }
         }
+        settleDowns(&changes)
         if hasMissedEvents {
             hasMissedEvents = false
             changes.needsFullPass = true
@@ -66,6 +67,21 @@ extension LinuxWorld {
             rescanNamespaces(&changes)
         }
         return changes
+    }
+
+    /// A link that is being removed is first told to be down, up to 20 ms before it is told to be gone. Asking for it waits
+    /// for whoever holds the kernel's lock, so afterwards it is known which of the two it is.
+    private func settleDowns(_ changes: inout WorldChanges) {
+        let downs = changes.downs
+        changes.downs.removeAll()
+        for (id, indexes) in downs {
+            let state = states[id]
+            let isGone = indexes.contains { index in
+                guard state.links[index] != nil, let socket = try? routeSocket(state) else { return false }
+                return (try? socket.link(index: index)) == .some(nil)
+            }
+            if isGone { drain(state, &changes) }
+        }
     }
 
     private func endProcess(_ pid: Int32, _ changes: inout WorldChanges) {
@@ -218,6 +234,7 @@ extension LinuxWorld {
         if link.group == ownership.tunedGroup { note(link.name, in: state, &changes) }
         if old == link { return }
         if old.isUp, !link.isUp {
+            changes.downs[state.id, default: []].insert(link.index)
             simulate(
                 LinuxOperation(namespace: state.id, action: .request(.setLink(LinkAttributes(index: link.index).down))))
         }
