@@ -72,6 +72,7 @@ extension LinuxWorld {
     func createNamespace(_ name: String) throws {
         let state = plan(namespace: name)
         guard state.handle == nil else { return }
+        waitForRemoval(of: name)
         let handle = try NetworkNamespace.create(named: name, directory: namespaceDirectory)
         state.handle = handle
         state.isStale = false
@@ -79,6 +80,13 @@ extension LinuxWorld {
         state.isMadeByUs = true
         byIdentity[handle.identity] = state
         watcher?.watch(state, groups: groups(for: state))
+    }
+
+    /// `ip netns delete` unmounts a namespace and removes its file a moment later; made anew in between, the removal
+    /// would fail. A file that is still no namespace after 100 ms was left behind long ago.
+    private func waitForRemoval(of name: String) {
+        let path = "\(namespaceDirectory)/\(name)"
+        for _ in 0..<20 where access(path, F_OK) == 0 && cl_is_namespace_file(path) != 1 { usleep(5000) }
     }
 
     /// The loopback interface's group says that the namespace was declared.
