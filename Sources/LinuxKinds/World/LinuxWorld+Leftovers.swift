@@ -123,7 +123,8 @@ extension LinuxWorld {
         disturbance.isAfterValues = true
         var removals: [Removal<LinuxOperation>] = []
         let doomed = states.filter { $0.handle != nil && $0.claim != pass && isDeclaredOnly($0) }
-        for state in states where state.handle != nil && !state.isDoomed && !doomed.contains(where: { $0 === state }) {
+        let doomedIDs = Set(doomed.map(\.id))
+        for state in states where state.handle != nil && !state.isDoomed && !doomedIDs.contains(state.id) {
             let links = state.links.values.filter { !ownership.belongsToAnother(alias: $0.link.alias) }
                 .sorted { $0.link.index < $1.link.index }
             // Neighbours before the mark that says that there are any.
@@ -151,7 +152,7 @@ extension LinuxWorld {
 
     /// Whether a declared value is in the namespace; then it stays, even if its own declaration went.
     private func isInUse(_ state: NamespaceState) -> Bool {
-        subjects[state.reference] != nil || state.otherReferences.contains { subjects[$0] != nil }
+        state.references.contains { subjects[$0] != nil }
     }
 
     private func appendRoutesAndRules(of state: NamespaceState, to removals: inout [Removal<LinuxOperation>]) {

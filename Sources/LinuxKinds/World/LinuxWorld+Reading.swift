@@ -55,7 +55,7 @@ extension LinuxWorld {
                 watcher?.scheduleRecheck()
                 if !state.wasRead, error.code == EPERM || error.code == EACCES, state.reference != .own {
                     // Whose pods share one namespace may lack the right to enter others; that hurts only values there.
-                    for reference in state.otherReferences.union([state.reference]) { forbidden.insert(reference) }
+                    for reference in state.references { forbidden.insert(reference) }
                     drop(state)
                 } else if !state.wasRead {
                     throw KernelError(code: error.code, message: "\(state.reference) can't be read: \(error)")

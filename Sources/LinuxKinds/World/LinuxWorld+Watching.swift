@@ -130,7 +130,7 @@ extension LinuxWorld {
     /// Takes a reference away; its namespace is forgotten with its last one, as keeping it open would keep it alive.
     private func release(_ reference: NamespaceReference) {
         guard let state = byReference.removeValue(forKey: reference) else { return }
-        if !byReference.values.contains(where: { $0 === state }) { drop(state) }
+        if !state.references.contains(where: { byReference[$0] === state }) { drop(state) }
     }
 
     // MARK: - Events of one namespace
@@ -145,7 +145,7 @@ extension LinuxWorld {
         if isAny, state.wasReadAgain {
             // What the events tell may have been read already, and then makes no difference any more.
             state.wasReadAgain = false
-            for reference in state.otherReferences.union([state.reference]) {
+            for reference in state.references {
                 for keys in (subjects[reference] ?? [:]).values { changes.keys.formUnion(keys) }
             }
         }

@@ -189,7 +189,7 @@ public final class LinuxWorld: World {
 
     /// Forgets a namespace that is not there.
     func drop(_ state: NamespaceState) {
-        for (reference, other) in byReference where other === state { byReference[reference] = nil }
+        for reference in state.references where byReference[reference] === state { byReference[reference] = nil }
         if let identity = state.handle?.identity { byIdentity[identity] = nil }
         watcher?.forget(state)
         state.events = nil
