@@ -1,0 +1,124 @@
+internal import CLinux
+internal import Glibc
+internal import Netlink
+internal import Reconciler
+
+/// Operations that are not requests of a batch: system calls, files, and requests that need an answer in between.
+extension LinuxWorld {
+    /// Does what is no single request of a batch.
+    func perform(_ action: LinuxOperation.Action, in state: NamespaceState) -> OperationResult {
+        modifyingRequests += 1
+        do {
+            switch action {
+            case .createTUN(let name, let attributes, let alias, let index):
+                try createTUN(name, attributes, alias: alias, planned: index, in: state)
+            case .rename(let index, _, let name, let up): try rename(index, to: name, wasUp: up, in: state)
+            case .createNamespace(let name): try createNamespace(name)
+            case .markNamespace(let name): try markNamespace(name)
+            case .removeNamespace(let name): try removeNamespace(name)
+            case .sysctl(let path, let value): try writeSysctl(path, value, in: state)
+            case .offload(let index, let receive, let transmit):
+                try setOffload(index, receive: receive, transmit: transmit, in: state)
+            case .request, .createLink, .deleteLinks: break
+            }
+            return .done
+        } catch let error as KernelError {
+            state.isStale = true
+            return .failed(text(for: error), retriable: true)
+        } catch {
+            return .failed("\(error)", retriable: true)
+        }
+    }
+
+    /// One link goes by itself. Several get a link group of their own, so that the kernel waits for its readers once
+    /// instead of once for each.
+    func deleteLinks(_ indexes: [Int32], wholeGroup: Bool, in state: NamespaceState) -> OperationResult {
+        let indexes = indexes.map { madeIndexes[$0] ?? $0 }
+        do throws(KernelError) {
+            let socket = try routeSocket(state)
+            if indexes.count == 1 {
+                modifyingRequests += 1
+                try socket.perform(.deleteLink(index: indexes[0]))
+                return .done
+            }
+            var group = ownership.linkGroup
+            let batch = Batch()
+            if !wholeGroup {
+                group = throwAwayGroup(in: state)
+                for index in indexes {
+                    var attributes = LinkAttributes(index: index)
+                    attributes.group = group
+                    batch.append(.setLink(attributes))
+                }
+            }
+            modifyingRequests += batch.count + 1
+            if !batch.isEmpty {
+                var refusal: KernelError?
+                try socket.transact(batch) { _, error in if error.code != ENODEV { refusal = error } }
+                if let refusal { throw refusal }
+            }
+            try socket.perform(.deleteLinkGroup(group))
+            return .done
+        } catch {
+            // What is gone already needs no deleting.
+            if error.code == ENODEV { return .done }
+            state.isStale = true
+            return .failed(text(for: error), retriable: true)
+        }
+    }
+
+    /// A link group that no link of the namespace is in.
+    private func throwAwayGroup(in state: NamespaceState) -> UInt32 {
+        let used = Set(state.links.values.map(\.link.group))
+        var group = ownership.linkGroup ^ 0x2000_0000
+        while used.contains(group) || group == 0 { group &+= 1 }
+        return group
+    }
+
+    private func rename(_ index: Int32, to name: String, wasUp: Bool, in state: NamespaceState) throws(KernelError) {
+        let socket = try routeSocket(state)
+        // Seen before the link is taken down, which would cost it its IPv6 addresses.
+        if try socket.link(name: name) != nil {
+            throw KernelError(code: EEXIST, message: "a link named \(name) is there already\(state.reference.suffix)")
+        }
+        var attributes = LinkAttributes(index: madeIndexes[index] ?? index)
+        if wasUp {
+            attributes.up = false
+            try socket.perform(.setLink(attributes))
+        }
+        attributes.up = nil
+        attributes.name = name
+        defer {
+            attributes.name = nil
+            attributes.up = true
+            if wasUp { try? socket.perform(.setLink(attributes)) }
+        }
+        try socket.perform(.setLink(attributes))
+    }
+
+    private func createTUN(
+        _ name: String, _ tun: TUNAttributes, alias: String, planned: Int32, in state: NamespaceState
+    ) throws {
+        guard let handle = state.handle else { throw KernelError(code: ENOENT, message: "the namespace is gone") }
+        let device = try handle.run {
+            cl_tap_create(
+                name, tun.isTUN, tun.multiQueue, tun.vnetHeader, tun.owner.map(Int64.init) ?? -1,
+                tun.group.map(Int64.init) ?? -1)
+        }
+        guard device >= 0 else { throw KernelError(errno: device) }
+        // Closing the device removes it again, unless it was made persistent: so it is never there without its mark.
+        defer { close(device) }
+        let socket = try routeSocket(state)
+        guard let link = try socket.link(name: name) else { throw KernelError(code: ENODEV) }
+        var attributes = LinkAttributes(index: link.index)
+        attributes.alias = alias
+        attributes.group = ownership.linkGroup
+        try socket.perform(.setLink(attributes))
+        let result = cl_tap_persist(device, true)
+        guard result == 0 else { throw KernelError(errno: result) }
+        // MAC and MTU are set by later requests, of which the picture already knows.
+        if let known = state.links[planned] {
+            settle(known, as: link.index, mac: known.link.mac ?? link.mac, mtu: known.link.mtu)
+        }
+    }
+}
