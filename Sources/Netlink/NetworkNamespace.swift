@@ -70,7 +70,8 @@ public final class NetworkNamespace: Sendable {
         return origin
     }
 
-    /// Moves the calling thread back.
+    /// Moves the calling thread back. There is no error to throw: whatever this thread did next, it would do to somebody
+    /// else's network.
     static func leave(to origin: Descriptor) {
         let result = cl_setns_net(origin.rawValue)
         guard result == 0 else {

@@ -36,6 +36,9 @@ public final class HostNetwork {
     /// Reads what the kernel has. Call it after ``declare(_:)``, which says where to look.
     public func read() throws(KernelError) { try world.readAll() }
 
+    /// Reads only what events have not told. For a network whose world is watched.
+    public func readNew() throws(KernelError) { try world.readNew() }
+
     /// Whether a value is as it was wanted.
     public static func isGood(_ state: ValueState) -> Bool {
         switch state {

@@ -52,12 +52,12 @@ extension Engine {
         if manager.isPresent { manager.status(statusLine()) }
     }
 
-    /// Reads the kernel from the ground up and makes it as declared.
-    func readAndReconcile(reason: String) {
+    /// Makes the kernel as declared, after reading it: from the ground up, or only what events have not told.
+    func readAndReconcile(reason: String, isAudit: Bool = true) {
         readDue = nil
         takeWaitingEvents()
         do {
-            try network.read()
+            if isAudit { try network.read() } else { try network.readNew() }
         } catch {
             logger.error("the kernel can't be read; trying again in a second", metadata: ["error": "\(error)"])
             readDue = Clock.monotonic + 1_000_000_000

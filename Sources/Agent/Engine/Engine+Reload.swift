@@ -74,6 +74,12 @@ extension Engine {
             network.reconciler.forgetFailures()
         }
         logger.info("configuration read", metadata: counts)
-        readAndReconcile(reason: reason == .request ? "request" : reason == .signal ? "signal" : "files")
+        // Changed files change what is wanted, not what is there. Who asks wants the kernel looked at as well.
+        switch reason {
+        case .files: readAndReconcile(reason: "files", isAudit: isFirst)
+        case .start: readAndReconcile(reason: "files")
+        case .signal: readAndReconcile(reason: "signal")
+        case .request: readAndReconcile(reason: "request")
+        }
     }
 }

@@ -10,7 +10,7 @@ extension LinuxWorld {
 
     /// As ``execute(_:)``; `progress` is told now and then how many operations were handed to the kernel.
     public func execute(_ operations: [LinuxOperation], progress: (Int) -> Void) -> [OperationResult] {
-        let isBulk = operations.count > Self.bulk && watcher != nil
+        let isBulk = watcher != nil && isBulk(operations.count)
         if isBulk { pauseEvents() }
         defer { if isBulk { resumeEvents() } }
         var run = ExecutionRun(count: operations.count)
@@ -46,9 +46,11 @@ extension LinuxWorld {
         return run.results
     }
 
-    /// Operations from which on it costs less to read the namespaces anew than to hear of every change: the kernel looks
-    /// at every listening socket of the machine for each of them.
-    private static var bulk: Int { 256 }
+    /// Whether it costs less to read the namespaces anew than to hear of every change, for each of which the kernel looks
+    /// at every listening socket of the machine. With 1000 sockets both cost the same at 2000 operations.
+    private func isBulk(_ count: Int) -> Bool {
+        count > 256 && count > 2 * states.count { $0.events != nil }
+    }
 
     private func pauseEvents() {
         for state in states { try? state.events?.subscribe(to: []) }

@@ -12,6 +12,15 @@ extension LinuxWorld {
         try refresh()
     }
 
+    /// Opens the namespaces that are newly referred to, and reads those of which nothing is known yet: the others are
+    /// known from their events.
+    /// - Throws: the kernel's error when a namespace can't be read.
+    public func readNew() throws(KernelError) {
+        try openNamespaces()
+        watchAll()
+        try refresh()
+    }
+
     /// Opens our own namespace, the named ones, and those that declared values name by process or file.
     func openNamespaces() throws(KernelError) {
         if byReference[.own] == nil { adopt(try NetworkNamespace.current(), as: .own) }
