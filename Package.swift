@@ -69,13 +69,16 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "NetworkTypesTests", dependencies: ["NetworkTypes"], swiftSettings: strict),
-        .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: strict),
-        .testTarget(name: "ModelTests", dependencies: ["Model"], exclude: ["Corpus"], swiftSettings: strict),
-        .testTarget(name: "ReconcilerTests", dependencies: ["Reconciler"], swiftSettings: strict),
-        .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CLinux"], swiftSettings: strict),
+        .testTarget(name: "YAMLTests", dependencies: ["YAML", "TestSupport"], swiftSettings: strict),
         .testTarget(
-            name: "LinuxKindsTests", dependencies: ["LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux"],
+            name: "ModelTests", dependencies: ["Model", "TestSupport"], exclude: ["Corpus"], swiftSettings: strict),
+        .testTarget(name: "ReconcilerTests", dependencies: ["Reconciler", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CLinux", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "LinuxKindsTests",
+            dependencies: ["TestSupport", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux"],
             swiftSettings: strict),
         .testTarget(
             name: "AgentTests", dependencies: ["Agent", "Northbound", "CLinux", "nsm-agent"], swiftSettings: strict),

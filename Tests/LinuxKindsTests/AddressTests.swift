@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @Suite("addresses, allocations, settings", .enabled(if: Sandbox.isAvailable, Sandbox.reason))

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @Suite("order, failure, return", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
@@ -32,7 +33,7 @@ struct OrderAndFailureTests {
             try host.apply(Self.config.text)
             return try host.picture(of: Self.names)
         }
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         let shuffled = Self.config.shuffled(using: &generator).text
         try Sandbox.run { host in
             try host.apply(shuffled)
@@ -47,7 +48,7 @@ struct OrderAndFailureTests {
             try host.apply(Self.config.text)
             return try host.picture(of: Self.names)
         }
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         let all = Self.config.text.split(separator: "\n").map(String.init)
         try Sandbox.run { host in
             let agent = host.agent()

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @Suite("ownership", .enabled(if: Sandbox.isAvailable, Sandbox.reason))

@@ -1,5 +1,6 @@
 import Glibc
 import Model
+import TestSupport
 import Testing
 
 /// Damages good files in every way that is cheap, and expects an answer each time.
@@ -39,7 +40,7 @@ import Testing
 
     @Test("damaged files give mistakes or values, never a crash, within bounded memory")
     func damagedFiles() throws {
-        var generator = SeededGenerator(state: 42)
+        var generator = SeededGenerator(seed: 42)
         let seeds = try ["upstream.yaml", "own.yaml", "cnf.yaml", "config.json"].map { name in
             let file = try #require(fopen(corpus(name), "r"))
             defer { fclose(file) }

@@ -1,4 +1,5 @@
 @testable import Model
+import TestSupport
 import Testing
 
 /// Makes random messages that the decoder accepts, from nothing but the schema.
@@ -9,7 +10,7 @@ private struct MessageMaker {
         "a", "veth1", "1234", "true", "~", "", "a: b", "x y", "é", "-1", "0x1f", "null", "10.0.0.1", "a/b", "on",
     ]
 
-    init(seed: UInt64) { generator = SeededGenerator(state: seed) }
+    init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
 
     mutating func wire(_ message: Int) -> [UInt8] {
         var out: [UInt8] = []

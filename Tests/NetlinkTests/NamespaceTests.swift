@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Netlink
@@ -22,7 +23,7 @@ struct NamespaceTests {
             #expect(try NetworkNamespace.current().identity == before)
             #expect(made[0].namespace.identity != before)
             #expect(try NetworkNamespace.list().contains(made[0].name))
-            #expect(try Sandbox.run(["ip", "netns", "list"]).contains(made[0].name))
+            #expect(try Command.run(["ip", "netns", "list"]).contains(made[0].name))
             #expect(try NetworkNamespace(path: "/run/netns/\(made[0].name)").identity == made[0].namespace.identity)
             let links = try made[0].json("link")
             #expect(

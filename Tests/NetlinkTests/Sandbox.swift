@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Netlink
@@ -65,49 +66,18 @@ enum Sandbox {
         /// What `ip -n NAME` prints: the second witness.
         @discardableResult
         func ip(_ arguments: String) throws -> String {
-            try Sandbox.run(["ip", "-n", name] + arguments.split(separator: " ").map(String.init))
+            try Command.run(["ip", "-n", name] + arguments.split(separator: " ").map(String.init))
         }
 
         /// What `ip -j -n NAME` prints, as a list of objects.
         func json(_ arguments: String) throws -> [[String: Any]] {
-            let text = try Sandbox.run(
+            let text = try Command.run(
                 ["ip", "-j", "-d", "-n", name] + arguments.split(separator: " ").map(String.init))
             let objects = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [[String: Any]]
             return (objects ?? []).filter { !$0.isEmpty }
         }
     }
 
-    struct Failed: Error {
-        let command: String
-        let output: String
-    }
-
-    /// Runs a command to its end; what it wrote. Foundation's `Process` hangs when several
-    /// threads use it at once.
-    static func run(_ command: [String]) throws -> String {
-        let path = "/tmp/output-" + UUID().uuidString
-        let file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        try #require(file >= 0)
-        defer { close(file) }
-        unlink(path)
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, file, 1)
-        posix_spawn_file_actions_adddup2(&actions, file, 2)
-        var arguments = command.map { strdup($0) } + [nil]
-        var environment = [strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil]
-        defer { (arguments + environment).forEach { free($0) } }
-        var process: pid_t = 0
-        try #require(posix_spawnp(&process, command[0], &actions, nil, &arguments, &environment) == 0)
-        var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
-        lseek(file, 0, SEEK_SET)
-        let handle = FileHandle(fileDescriptor: file, closeOnDealloc: false)
-        let output = String(decoding: handle.readDataToEndOfFile(), as: UTF8.self)
-        if status != 0 { throw Failed(command: command.joined(separator: " "), output: output) }
-        return output
-    }
 }
 
 extension RouteSocket {

@@ -1,18 +1,6 @@
+import TestSupport
 import Testing
 import YAML
-
-/// A small generator with a seed, so that a failure can be repeated.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-}
 
 @Suite struct WriterTests {
     @Test("YAML is written in readable block style")
@@ -124,7 +112,7 @@ struct SeededGenerator: RandomNumberGenerator {
 
     @Test("any tree reads back as it was written, from YAML and from JSON")
     func roundTrip() {
-        var generator = SeededGenerator(state: 7)
+        var generator = SeededGenerator(seed: 7)
         for _ in 0..<3000 {
             let tree = random(&generator, depth: 0)
             #expect(parse(YAMLWriter.write(tree)) == tree, "\(YAMLWriter.write(tree))")

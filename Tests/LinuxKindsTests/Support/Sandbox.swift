@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import Netlink
+import TestSupport
 import Testing
 
 /// A small host for one test: a network namespace that stands for the host's own, and a directory of named namespaces.
@@ -244,49 +245,4 @@ struct LinkView {
     private var info: [String: Any] { fields["linkinfo"] as? [String: Any] ?? [:] }
     var kind: String { info["info_kind"] as? String ?? "" }
     var data: [String: Any] { info["info_data"] as? [String: Any] ?? [:] }
-}
-
-/// Other programs.
-enum Command {
-    struct Failed: Error, CustomStringConvertible {
-        let command: String
-        let output: String
-        var description: String { "\(command): \(output)" }
-    }
-
-    /// Starts a program that is found in the usual places. Foundation's `Process` hangs when several threads use it.
-    static func start(_ command: [String], output: Int32? = nil) throws -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        if let output {
-            posix_spawn_file_actions_adddup2(&actions, output, 1)
-            posix_spawn_file_actions_adddup2(&actions, output, 2)
-        }
-        var arguments = command.map { strdup($0) } + [nil]
-        var environment = [strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil]
-        defer { (arguments + environment).forEach { free($0) } }
-        var process: pid_t = 0
-        let result = posix_spawnp(&process, command[0], &actions, nil, &arguments, &environment)
-        guard result == 0 else { throw Failed(command: command[0], output: "can't be started: \(result)") }
-        return process
-    }
-
-    /// Runs a program to its end; what it wrote.
-    @discardableResult
-    static func run(_ command: [String]) throws -> String {
-        let path = "/tmp/output-" + UUID().uuidString
-        let file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        try #require(file >= 0)
-        defer { close(file) }
-        unlink(path)
-        let process = try start(command, output: file)
-        var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
-        lseek(file, 0, SEEK_SET)
-        let handle = FileHandle(fileDescriptor: file, closeOnDealloc: false)
-        let output = String(decoding: handle.readDataToEndOfFile(), as: UTF8.self)
-        if status != 0 { throw Failed(command: command.joined(separator: " "), output: output) }
-        return output
-    }
 }
