@@ -61,7 +61,7 @@ extension Interface {
         if case .vrf = kind {
             operations.append(
                 LinuxOperation(
-                    namespace: target.id, action: .sysctl(path: "net/ipv4/tcp_l3mdev_accept", value: "1")))
+                    namespace: target.id, action: .sysctl(path: "/proc/sys/net/ipv4/tcp_l3mdev_accept", value: "1")))
         }
         operations.append(
             LinuxOperation(

@@ -255,7 +255,7 @@ extension LinuxWorld {
             case .addAddress(let address, _) = request, let link = state.links[address.linkIndex]
         else { return nil }
         for name in Set(["lo", link.link.name]) {
-            _ = try? writeSysctl("net/ipv6/conf/\(name)/disable_ipv6", "0", in: state)
+            _ = try? writeSysctl("/proc/sys/net/ipv6/conf/\(name)/disable_ipv6", "0", in: state)
         }
         do {
             modifyingRequests += 1

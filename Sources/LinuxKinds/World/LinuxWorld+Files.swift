@@ -6,11 +6,11 @@ extension LinuxWorld {
     /// Writes a file below /proc/sys in a namespace.
     func writeSysctl(_ path: String, _ value: String, in state: NamespaceState) throws {
         try inside(state) {
-            let file = open("/proc/sys/\(path)", O_WRONLY | O_CLOEXEC)
-            guard file >= 0 else { throw KernelError(code: errno, message: "/proc/sys/\(path)") }
+            let file = open(path, O_WRONLY | O_CLOEXEC)
+            guard file >= 0 else { throw KernelError(code: errno, message: path) }
             defer { close(file) }
             guard write(file, value, value.utf8.count) == value.utf8.count else {
-                throw KernelError(code: errno, message: "'\(value)' was refused for /proc/sys/\(path)")
+                throw KernelError(code: errno, message: "'\(value)' was refused for \(path)")
             }
         }
     }
@@ -18,7 +18,7 @@ extension LinuxWorld {
     /// The content of a file below /proc/sys in a namespace, without the line end; nil when there is no such file.
     func readSysctl(_ path: String, in state: NamespaceState) -> String? {
         try? inside(state) { () throws -> String? in
-            let file = open("/proc/sys/\(path)", O_RDONLY | O_CLOEXEC)
+            let file = open(path, O_RDONLY | O_CLOEXEC)
             guard file >= 0 else { return nil }
             defer { close(file) }
             var text = [UInt8](repeating: 0, count: 256)
