@@ -1,18 +1,31 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-let strict: [SwiftSetting] = [
+let plain: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
-    // Generic code of the reconciler is specialised for the kernel's world: a fifth less CPU time for an apply.
-    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+]
+
+let strict: [SwiftSetting] =
+    plain + [
+        // Generic code of the reconciler is specialised for the kernel's world: a fifth less CPU time for an apply.
+        .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))
+    ]
+
+let grpc: [Target.Dependency] = [
+    .product(name: "GRPCCore", package: "grpc-swift-2"),
+    .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+    .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+    .product(name: "SwiftProtobuf", package: "swift-protobuf"),
 ]
 
 let package = Package(
     name: "nsm-agent",
     products: [
-        .executable(name: "nsm-agent", targets: ["nsm-agent"])
+        .executable(name: "nsm-agent", targets: ["nsm-agent"]),
+        // What it is made of carries no flags that a package which depends on it would be refused for.
+        .library(name: "NSM", targets: ["NSM", "SPIFFE"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
@@ -22,6 +35,12 @@ let package = Package(
         .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.2"),
         .package(url: "https://github.com/grpc/grpc-swift-protobuf.git", from: "2.4.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
     ],
     targets: [
         // What Swift can't see: system calls and macros.
@@ -31,7 +50,7 @@ let package = Package(
             name: "CNetlink", pkgConfig: "libnl-route-3.0", providers: [.apt(["libnl-3-dev", "libnl-route-3-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
-        .target(name: "NetworkTypes", swiftSettings: strict),
+        .target(name: "NetworkTypes", swiftSettings: plain),
         .target(name: "Netlink", dependencies: ["CLinux", "CMnl", "CNetlink", "NetworkTypes"], swiftSettings: strict),
         .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
         .target(
@@ -39,18 +58,51 @@ let package = Package(
             dependencies: ["NetworkTypes", "YAML", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["Protos"], swiftSettings: strict),
         .target(name: "Reconciler", swiftSettings: strict),
+
+        // The mesh. None of these rooms knows the agent.
+        .target(
+            name: "SPIFFE",
+            dependencies: grpc + [
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ], exclude: ["Protos"], swiftSettings: plain),
+        .target(
+            name: "DescriptorTransport",
+            dependencies: [
+                "CLinux", "SPIFFE",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: plain),
+        .target(
+            name: "NSM",
+            dependencies: grpc + [
+                "CLinux", "NetworkTypes", "SPIFFE", "DescriptorTransport",
+                .product(name: "Logging", package: "swift-log"),
+            ], exclude: ["Protos"], swiftSettings: plain),
+        .target(
+            name: "Mesh",
+            dependencies: grpc + [
+                "CLinux", "NetworkTypes", "Netlink", "SPIFFE", "DescriptorTransport", "NSM",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
         .target(
             name: "LinuxKinds", dependencies: ["CLinux", "Netlink", "Model", "Reconciler", "NetworkTypes"],
             swiftSettings: strict),
         .target(
             name: "Northbound",
-            dependencies: [
+            dependencies: grpc + [
                 "Model", "Reconciler", "CLinux",
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "GRPCCore", package: "grpc-swift-2"),
-                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
-                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
-                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             exclude: ["Control/Protos"], swiftSettings: strict),
         .target(
@@ -75,6 +127,26 @@ let package = Package(
         .testTarget(
             name: "ModelTests", dependencies: ["Model", "TestSupport"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "ReconcilerTests", dependencies: ["Reconciler", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "SPIFFETests",
+            dependencies: [
+                "SPIFFE", "TestSupport",
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ], swiftSettings: plain),
+        .testTarget(
+            name: "DescriptorTransportTests",
+            dependencies: [
+                "DescriptorTransport", "SPIFFE", "CLinux", "TestSupport",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+            ],
+            swiftSettings: plain),
+        .testTarget(
+            name: "NSMTests", dependencies: ["NSM", "DescriptorTransport", "SPIFFE", "CLinux", "TestSupport"],
+            swiftSettings: plain),
+        .testTarget(
+            name: "MeshTests", dependencies: ["Mesh", "NSM", "SPIFFE", "Netlink", "CLinux", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CLinux", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "LinuxKindsTests",

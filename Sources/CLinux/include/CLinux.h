@@ -112,4 +112,42 @@ extern const uint16_t CL_NLA_F_NESTED, CL_NLA_TYPE_MASK;
 extern const int CL_NLMSG_HDRLEN;
 extern const uint32_t CL_IFF_UP, CL_IFF_RUNNING, CL_IFF_LOWER_UP, CL_IFF_LOOPBACK;
 
+/*
+ * Unix sockets that carry descriptors. All sockets are non-blocking and close-on-exec.
+ */
+/* Binds and listens; the file has `mode` before anybody can connect. */
+int cl_unix_listen(const char *path, mode_t mode);
+/* Connects; -EAGAIN when the listener's queue is full. */
+int cl_unix_connect(const char *path);
+/* Listens on a numeric address; port 0: any. cl_socket_port() tells which. */
+int cl_tcp_listen(const char *address, uint16_t port);
+int cl_socket_port(int fd);
+/* The next connection of a listener; -EAGAIN when there is none. */
+int cl_accept(int listener);
+int cl_stream_pair(int pair[2]);
+/* Sends one byte and a descriptor with it; 1, or -errno. */
+int cl_send_descriptor(int fd, const void *byte, int descriptor);
+ssize_t cl_send(int fd, const void *bytes, size_t count);
+/*
+ * Receives bytes and up to CL_MAX_DESCRIPTORS descriptors, close-on-exec. `truncated` tells that the kernel had to drop
+ * some.
+ */
+#define CL_MAX_DESCRIPTORS 64
+ssize_t cl_receive_descriptors(int fd, void *buffer, size_t capacity, int *descriptors, int *count, bool *truncated);
+struct cl_credentials { pid_t pid; uid_t uid; gid_t gid; };
+int cl_peer_credentials(int fd, struct cl_credentials *credentials);
+int cl_shutdown_write(int fd);
+/* Device and inode of what a descriptor stands for. */
+int cl_inode(int fd, uint64_t *device, uint64_t *inode);
+/* open(2) for reading, or with O_PATH; close-on-exec. */
+int cl_open(const char *path, bool path_only);
+/* Adds `fd`, edge-triggered for reading and writing. */
+int cl_epoll_add_edge(int epoll, int fd, uint64_t token);
+extern const uint32_t CL_EPOLLIN, CL_EPOLLOUT, CL_EPOLLHUP, CL_EPOLLERR, CL_EPOLLRDHUP;
+
+/*
+ * A socket in the network namespace behind `namespace_fd`, made on a thread that lives only for it.
+ */
+int cl_socket_in_namespace(int namespace_fd, int domain, int type, int protocol);
+
 #endif

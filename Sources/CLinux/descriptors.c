@@ -1,0 +1,203 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+const uint32_t CL_EPOLLIN = EPOLLIN, CL_EPOLLOUT = EPOLLOUT, CL_EPOLLHUP = EPOLLHUP, CL_EPOLLERR = EPOLLERR,
+               CL_EPOLLRDHUP = EPOLLRDHUP;
+
+static int close_with(int fd, int error) {
+    close(fd);
+    return -error;
+}
+
+static int unix_address(const char *path, struct sockaddr_un *address) {
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    if (strlen(path) >= sizeof address->sun_path) return -ENAMETOOLONG;
+    strcpy(address->sun_path, path);
+    return 0;
+}
+
+int cl_unix_listen(const char *path, mode_t mode) {
+    struct sockaddr_un address;
+    int error = unix_address(path, &address);
+    if (error < 0) return error;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    /* The kernel makes the file with the socket inode's own mode, less the umask: nobody else may connect before chmod. */
+    if (fchmod(fd, 0600) < 0) return close_with(fd, errno);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) return close_with(fd, errno);
+    if (chmod(path, mode) < 0 || listen(fd, 4096) < 0) {
+        error = errno;
+        unlink(path);
+        return close_with(fd, error);
+    }
+    return fd;
+}
+
+int cl_unix_connect(const char *path) {
+    struct sockaddr_un address;
+    int error = unix_address(path, &address);
+    if (error < 0) return error;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) return close_with(fd, errno);
+    return fd;
+}
+
+int cl_tcp_listen(const char *address, uint16_t port) {
+    struct sockaddr_storage storage;
+    socklen_t length;
+    memset(&storage, 0, sizeof storage);
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&storage;
+    if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        length = sizeof *v4;
+    } else if (inet_pton(AF_INET6, address, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        length = sizeof *v6;
+    } else {
+        return -EINVAL;
+    }
+    int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    int on = 1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 || bind(fd, (struct sockaddr *)&storage, length) < 0 ||
+        listen(fd, 4096) < 0)
+        return close_with(fd, errno);
+    return fd;
+}
+
+int cl_socket_port(int fd) {
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof storage;
+    if (getsockname(fd, (struct sockaddr *)&storage, &length) < 0) return -errno;
+    if (storage.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)&storage)->sin_port);
+    if (storage.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&storage)->sin6_port);
+    return -EAFNOSUPPORT;
+}
+
+int cl_accept(int listener) {
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return -errno;
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails, as it should, on a unix socket */
+    return fd;
+}
+
+int cl_stream_pair(int pair[2]) {
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
+}
+
+int cl_send_descriptor(int fd, const void *byte, int descriptor) {
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
+    struct iovec data = {.iov_base = (void *)byte, .iov_len = 1};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+    ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent < 0 ? -errno : (int)sent;
+}
+
+ssize_t cl_send(int fd, const void *bytes, size_t count) {
+    ssize_t sent = send(fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent < 0 ? -errno : sent;
+}
+
+ssize_t cl_receive_descriptors(int fd, void *buffer, size_t capacity, int *descriptors, int *count, bool *truncated) {
+    char control[CMSG_SPACE(CL_MAX_DESCRIPTORS * sizeof(int))] __attribute__((aligned(8)));
+    struct iovec data = {.iov_base = buffer, .iov_len = capacity};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    *count = 0;
+    ssize_t received = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (received < 0) return -errno;
+    *truncated = message.msg_flags & MSG_CTRUNC;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        size_t bytes = header->cmsg_len - CMSG_LEN(0);
+        for (size_t offset = 0; offset + sizeof(int) <= bytes; offset += sizeof(int)) {
+            int descriptor;
+            memcpy(&descriptor, CMSG_DATA(header) + offset, sizeof(int));
+            if (*count < CL_MAX_DESCRIPTORS)
+                descriptors[(*count)++] = descriptor;
+            else
+                close(descriptor);
+        }
+    }
+    return received;
+}
+
+int cl_peer_credentials(int fd, struct cl_credentials *credentials) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return -errno;
+    credentials->pid = peer.pid;
+    credentials->uid = peer.uid;
+    credentials->gid = peer.gid;
+    return 0;
+}
+
+int cl_shutdown_write(int fd) { return shutdown(fd, SHUT_WR) < 0 ? -errno : 0; }
+
+int cl_inode(int fd, uint64_t *device, uint64_t *inode) {
+    struct stat status;
+    if (fstat(fd, &status) < 0) return -errno;
+    *device = status.st_dev;
+    *inode = status.st_ino;
+    return 0;
+}
+
+int cl_open(const char *path, bool path_only) {
+    int fd = open(path, O_CLOEXEC | (path_only ? O_PATH : O_RDONLY | O_NONBLOCK));
+    return fd < 0 ? -errno : fd;
+}
+
+int cl_epoll_add_edge(int epoll, int fd, uint64_t token) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.u64 = token}};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+struct socket_request {
+    int namespace_fd, domain, type, protocol, result;
+};
+
+static void *socket_thread(void *context) {
+    struct socket_request *request = context;
+    if (setns(request->namespace_fd, CLONE_NEWNET) < 0) {
+        request->result = -errno;
+        return NULL;
+    }
+    int fd = socket(request->domain, request->type, request->protocol);
+    request->result = fd < 0 ? -errno : fd;
+    return NULL;
+}
+
+int cl_socket_in_namespace(int namespace_fd, int domain, int type, int protocol) {
+    struct socket_request request = {namespace_fd, domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol, -EINVAL};
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, socket_thread, &request);
+    if (error) return -error;
+    pthread_join(thread, NULL);
+    return request.result;
+}

@@ -1,0 +1,195 @@
+internal import CLinux
+public import GRPCCore
+public import GRPCNIOTransportHTTP2Posix
+internal import Glibc
+public import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+internal import SPIFFE
+internal import Synchronization
+
+/// One transport connection to a peer, for any number of calls. It does not come back by itself.
+public final class ClientConnection: Sendable {
+    /// Who is at the other end, and the descriptors beside the bytes.
+    public let info: ConnectionInfo
+    /// Makes the calls.
+    public let client: GRPCClient<HTTP2ClientTransport.WrappedChannel>
+
+    private let channel: any Channel
+
+    private init(_ info: ConnectionInfo, _ transport: HTTP2ClientTransport.WrappedChannel, _ channel: any Channel) {
+        self.info = info
+        self.channel = channel
+        client = GRPCClient(transport: transport)
+    }
+
+    /// Connects, and shakes hands.
+    ///
+    /// - Throws: ``TransportError`` with the reason, also the one for which the peer was refused.
+    public static func connect(
+        to address: SocketAddress, security: Security, timeout: Duration, logger: Logger
+    ) async throws(TransportError) -> ClientConnection {
+        let deadline = ContinuousClock.now + timeout
+        var identity: Identity?
+        if case .identity(let source) = security {
+            do {
+                identity = try await withDeadline(deadline, "there is no identity yet") { try await source.identity() }
+            } catch {
+                throw TransportError("\(address.url): \(error)")
+            }
+        }
+        let handshake = identity.map { Handshake($0, place: address.url, logger: logger) }
+        do {
+            return try await connect(address, identity, handshake, deadline)
+        } catch {
+            let reason = handshake?.refusal.map { "the peer is refused: \($0)" } ?? "\(error)"
+            throw TransportError("\(address.url): \(reason)")
+        }
+    }
+
+    private static func connect(
+        _ address: SocketAddress, _ identity: Identity?, _ handshake: Handshake?, _ deadline: ContinuousClock.Instant
+    ) async throws -> ClientConnection {
+        guard let loop = RelayLoop.shared else { throw TransportError("no descriptors or threads are left") }
+        let id = loop.newID()
+        let socket = try await UnixConnection(address, id: id, loop: loop, deadline: deadline)
+        let group = MultiThreadedEventLoopGroup.singleton
+        let done = group.any().makePromise(of: Void.self)
+        let made = Mutex<(any Channel)?>(nil)
+        let transport: HTTP2ClientTransport.WrappedChannel
+        do {
+            transport = try await .wrapping(config: .defaults { $0.http2.authority = "localhost" }) { configure in
+                let bootstrap = ClientBootstrap(group: group)
+                let setUp:
+                    @Sendable (any Channel) -> EventLoopFuture<HTTP2ClientTransport.WrappedChannel.ConfiguredChannel> =
+                        {
+                            channel in
+                            made.withLock { $0 = channel }
+                            return channel.eventLoop.makeCompletedFuture {
+                                guard let identity, let handshake else { return done.succeed() }
+                                let context = try TLSContexts.context(identity, isServer: false)
+                                let sync = channel.pipeline.syncOperations
+                                try sync.addHandler(
+                                    NIOSSLClientHandler(
+                                        context: context, serverHostname: nil,
+                                        customVerificationCallback: { handshake.verify($0, $1) }))
+                                try sync.addHandler(HandshakeWatch(done))
+                            }.flatMap { configure(channel) }
+                        }
+                switch (address, socket) {
+                case (.tcp(let host, let port), _):
+                    let left = TimeAmount(deadline - .now)
+                    return try await bootstrap.connectTimeout(left).connect(
+                        host: host, port: port, channelInitializer: setUp)
+                case (.unix, let socket?):
+                    return try await bootstrap.withConnectedSocket(socket.inner, channelInitializer: setUp)
+                case (.unix, nil):
+                    throw TransportError("there is no socket")
+                }
+            }
+        } catch {
+            done.fail(error)
+            throw error
+        }
+        guard let channel = made.withLock({ $0 }) else { throw TransportError("there is no channel") }
+        do {
+            try await withDeadline(deadline, "the handshake takes too long") { try await done.futureResult.get() }
+        } catch {
+            // The transport's half of the channel must outlive it.
+            try? await channel.close()
+            withExtendedLifetime(transport) {}
+            throw error
+        }
+        let info = ConnectionInfo(
+            id: id, descriptors: socket?.channel, credentials: socket?.credentials, peer: handshake?.peer,
+            local: identity)
+        return ClientConnection(info, transport, channel)
+    }
+
+    /// Serves the connection until it ends.
+    public func run() async {
+        // It ends with an error when the peer is gone; what was open then tells its own callers.
+        try? await client.runConnections()
+        try? await channel.close()
+    }
+
+    /// Ends it when the open calls are done.
+    public func close() { client.beginGracefulShutdown() }
+
+    /// Drops it, and the open calls with it.
+    public func closeNow() {
+        client.beginGracefulShutdown()
+        channel.close(promise: nil)
+    }
+
+    /// Whether it has ended.
+    public var isClosed: Bool { !channel.isActive }
+}
+
+/// A connected Unix socket behind a relay.
+private struct UnixConnection {
+    /// The end that the transport takes over.
+    let inner: Int32
+    let channel: DescriptorChannel
+    let credentials: PeerCredentials?
+
+    /// Nil for TCP.
+    init?(_ address: SocketAddress, id: UInt64, loop: RelayLoop, deadline: ContinuousClock.Instant) async throws {
+        guard case .unix(let path) = address else { return nil }
+        let socket = try await Self.connect(path, deadline)
+        credentials = PeerCredentials(socket: socket)
+        var pair: [Int32] = [-1, -1]
+        let result = cl_stream_pair(&pair)
+        guard result == 0 else {
+            Glibc.close(socket)
+            throw DescriptorError("a socket pair can't be made", code: -result)
+        }
+        channel = DescriptorChannel()
+        inner = pair[0]
+        loop.post(.relay(id: id, outer: socket, inner: pair[1], channel))
+    }
+
+    private static func connect(_ path: String, _ deadline: ContinuousClock.Instant) async throws -> Int32 {
+        while true {
+            let result = try withShortPath(path) { cl_unix_connect($0) }
+            if result >= 0 { return result }
+            guard result == -EAGAIN, ContinuousClock.now < deadline else {
+                let hint =
+                    switch -result {
+                    case ENOENT: "; nobody has made the socket yet"
+                    case ECONNREFUSED: "; nobody listens there any more"
+                    case EACCES: "; this user may not connect"
+                    case EAGAIN: "; the listener does not take connections"
+                    default: ""
+                    }
+                throw TransportError("\(String(cString: strerror(-result)))\(hint)")
+            }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+}
+
+/// Calls `body` with a path that fits into a socket address: the path itself, or the same by its directory's descriptor.
+func withShortPath<Result>(_ path: String, _ body: (String) throws -> Result) throws -> Result {
+    // Source: sun_path, linux/un.h: 108 bytes with the NUL.
+    guard path.utf8.count > 107, let slash = path.lastIndex(of: "/") else { return try body(path) }
+    let directory = try Descriptor.open(String(path[...slash]), pathOnly: true)
+    return try withExtendedLifetime(directory) { try body("\(directory.path)/\(path[path.index(after: slash)...])") }
+}
+
+/// Runs `body`, and gives up at the deadline.
+func withDeadline<Result: Sendable>(
+    _ deadline: ContinuousClock.Instant, _ late: String, _ body: @escaping @Sendable () async throws -> Result
+) async throws -> Result {
+    try await withThrowingTaskGroup(of: Result.self) { group in
+        group.addTask { try await body() }
+        group.addTask {
+            try await Task.sleep(until: deadline, clock: .continuous)
+            throw TransportError(late)
+        }
+        defer { group.cancelAll() }
+        guard let first = try await group.next() else { throw TransportError(late) }
+        return first
+    }
+}

@@ -1,0 +1,93 @@
+/// gRPC over Unix sockets that carry file descriptors beneath TLS, and over TCP, which carries none.
+///
+/// Imports `SPIFFE` for identities and nothing else of ours. Descriptors are attached to bytes that are already encrypted,
+/// as the peers of Network Service Mesh do it.
+
+internal import CLinux
+internal import Glibc
+
+/// What is wrong with a descriptor.
+public struct DescriptorError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Where, what, and what to do.
+    public let description: String
+    /// Makes an error.
+    public init(_ description: String) { self.description = description }
+
+    init(_ what: String, code: Int32) {
+        self.init("\(what): \(String(cString: strerror(code)))")
+    }
+}
+
+/// What a descriptor stands for, whatever its number in a process.
+public struct Inode: Hashable, Sendable {
+    /// The device, as in `st_dev`.
+    public let device: UInt64
+    /// The number on it, as in `st_ino`.
+    public let number: UInt64
+
+    /// Makes an inode.
+    public init(device: UInt64, number: UInt64) {
+        self.device = device
+        self.number = number
+    }
+
+    /// Reads `inode://DEVICE/NUMBER`, decimal; nil when the text is none.
+    public init?(url: String) {
+        guard url.hasPrefix("inode://") else { return nil }
+        let words = url.dropFirst(8).split(separator: "/", omittingEmptySubsequences: false)
+        guard words.count == 2, let device = UInt64(words[0]), let number = UInt64(words[1]) else { return nil }
+        self.init(device: device, number: number)
+    }
+
+    /// `inode://DEVICE/NUMBER`
+    public var url: String { "inode://\(device)/\(number)" }
+}
+
+/// An owned file descriptor. It is closed when nobody holds it any more.
+public final class Descriptor: Sendable {
+    /// Its number in this process.
+    public let number: Int32
+    /// What it stands for.
+    public let inode: Inode
+
+    /// Takes ownership of an open descriptor; also when this throws.
+    ///
+    /// - Throws: ``DescriptorError`` when it is not open.
+    public init(owning number: Int32) throws(DescriptorError) {
+        var device: UInt64 = 0
+        var inode: UInt64 = 0
+        let result = cl_inode(number, &device, &inode)
+        guard result == 0 else {
+            close(number)
+            throw DescriptorError("descriptor \(number)", code: -result)
+        }
+        self.number = number
+        self.inode = Inode(device: device, number: inode)
+    }
+
+    deinit { close(number) }
+
+    /// Opens a file for reading, or only as a place (`O_PATH`), which also works for sockets.
+    ///
+    /// - Throws: ``DescriptorError``.
+    public static func open(_ path: String, pathOnly: Bool) throws(DescriptorError) -> Descriptor {
+        let number = cl_open(path, pathOnly)
+        guard number >= 0 else { throw DescriptorError(path, code: -number) }
+        return try Descriptor(owning: number)
+    }
+
+    /// The same file, opened for reading: what was opened as a place can't be given to `setns(2)` or netlink.
+    ///
+    /// - Throws: ``DescriptorError``.
+    public func reopened() throws(DescriptorError) -> Descriptor { try Descriptor.open(path, pathOnly: false) }
+
+    /// A path that leads to it from this process.
+    public var path: String { "/proc/self/fd/\(number)" }
+
+    /// Another descriptor of the same open file.
+    func duplicate() throws(DescriptorError) -> Descriptor {
+        let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { throw DescriptorError("descriptor \(number) can't be duplicated", code: errno) }
+        return try Descriptor(owning: copy)
+    }
+}

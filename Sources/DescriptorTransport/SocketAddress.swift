@@ -1,0 +1,35 @@
+/// Where a peer listens.
+public enum SocketAddress: Hashable, Sendable {
+    /// A Unix socket at a path. Descriptors can travel.
+    case unix(String)
+    /// A numeric address or host name, and a port.
+    case tcp(host: String, port: Int)
+
+    /// Reads `unix:///path`, `unix:/path`, `tcp://host:port` and `host:port`; an IPv6 address stands in brackets. Nil when
+    /// the text is none of them.
+    public init?(url: String) {
+        if url.hasPrefix("unix:") {
+            var path = url.dropFirst(5)
+            if path.hasPrefix("//") { path = path.dropFirst(2) }
+            guard path.hasPrefix("/"), !path.utf8.contains(0) else { return nil }
+            self = .unix(String(path))
+            return
+        }
+        let rest = url.hasPrefix("tcp://") ? url.dropFirst(6) : url[...]
+        guard let colon = rest.lastIndex(of: ":"), let port = Int(rest[rest.index(after: colon)...]),
+            (0...65535).contains(port)
+        else { return nil }
+        var host = rest[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        guard !host.isEmpty, !host.contains("/") else { return nil }
+        self = .tcp(host: String(host), port: port)
+    }
+
+    /// The URL form.
+    public var url: String {
+        switch self {
+        case .unix(let path): "unix://\(path)"
+        case .tcp(let host, let port): host.contains(":") ? "tcp://[\(host)]:\(port)" : "tcp://\(host):\(port)"
+        }
+    }
+}

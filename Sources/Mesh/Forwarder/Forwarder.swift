@@ -1,0 +1,247 @@
+internal import CLinux
+internal import Glibc
+internal import NSM
+public import Netlink
+internal import NetworkTypes
+
+/// Makes connections in the kernel: veth pairs from one namespace straight into another.
+///
+/// The links carry the connection's id in their aliases, so that what an earlier process made is found again.
+public actor Forwarder {
+    /// What was done for a connection.
+    private struct Made {
+        var client: EndConfiguration
+        var endpoint: EndConfiguration
+        var mtu: UInt32?
+        var clientIndex: Int32
+        var endpointIndex: Int32
+        var clientNamespace: NetworkNamespace
+        var endpointNamespace: NetworkNamespace
+    }
+
+    /// A socket in a namespace, and when it was used.
+    private struct Socket {
+        let socket: RouteSocket
+        var used: UInt64
+    }
+
+    /// A socket keeps its namespace alive: few are kept, so that those of pods that are gone go soon.
+    private static let mostSockets = 64
+    /// `RTPROT_STATIC`: what an administrator set, so that nobody takes the routes for leftovers of their own.
+    static let proto: UInt8 = 4
+
+    private let thread = ForwarderThread()
+    private var made: [String: Made] = [:]
+    private var sockets: [NetworkNamespace.Identity: Socket] = [:]
+    private var clock: UInt64 = 0
+
+    /// Makes a forwarder that has made nothing.
+    public init() {}
+
+    /// Its own thread.
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
+    /// The ids of the connections that exist.
+    public var connections: Set<String> { Set(made.keys) }
+
+    // MARK: - Making
+
+    /// Makes a connection, or brings one up to date. What is as it should be is left alone.
+    ///
+    /// - Parameter isKnown: Whether a connection id still belongs to somebody; a link of one that does not is in the way
+    ///   and is removed.
+    /// - Throws: ``ForwarderError``; a new connection then leaves nothing behind.
+    public func apply(
+        _ connection: CrossConnect, isKnown: @Sendable (String) -> Bool = { _ in true }
+    ) throws(ForwarderError) {
+        let client = connection.client.configuration
+        let endpoint = connection.endpoint.configuration
+        if let known = made[connection.id] {
+            let isSame =
+                known.client == client && known.endpoint == endpoint && known.mtu == connection.mtu
+                && known.clientNamespace.identity == connection.client.namespace.identity
+                && known.endpointNamespace.identity == connection.endpoint.namespace.identity
+            if isSame, try isThere(known, connection.id) { return }
+        }
+        let adopted = try adopt(connection, isKnown)
+        let indexes: (client: Int32, endpoint: Int32)
+        if let adopted { indexes = adopted } else { indexes = try create(connection) }
+        do throws(ForwarderError) {
+            try configure(connection.client, indexes.client, mtu: connection.mtu)
+            try configure(connection.endpoint, indexes.endpoint, mtu: connection.mtu)
+        } catch {
+            if made[connection.id] == nil {
+                try? perform(.deleteLink(index: indexes.client), connection.client.namespace, "link")
+            }
+            throw error
+        }
+        made[connection.id] = Made(
+            client: client, endpoint: endpoint, mtu: connection.mtu, clientIndex: indexes.client,
+            endpointIndex: indexes.endpoint, clientNamespace: connection.client.namespace,
+            endpointNamespace: connection.endpoint.namespace)
+    }
+
+    /// Removes a connection. One that is not there is no error.
+    ///
+    /// - Throws: ``ForwarderError``.
+    public func remove(_ id: String) throws(ForwarderError) {
+        guard let known = made.removeValue(forKey: id) else { return }
+        defer {
+            forgetSocket(known.clientNamespace)
+            forgetSocket(known.endpointNamespace)
+        }
+        // The kernel removes the other end, and the addresses and routes of both. The index may be somebody else's by now.
+        let ends = [
+            ("c", known.clientIndex, known.clientNamespace), ("e", known.endpointIndex, known.endpointNamespace),
+        ]
+        for (side, index, namespace) in ends {
+            guard let link = try? socket(namespace).link(index: index), link.alias == Self.alias(id, side) else {
+                continue
+            }
+            try perform(.deleteLink(index: index), namespace, "link \(link.name)")
+            return
+        }
+    }
+
+    /// Removes what an earlier process made for this connection in a namespace, though nothing is known of it.
+    public func removeLeftover(_ id: String, name: String, in namespace: NetworkNamespace) {
+        guard made[id] == nil, let link = try? socket(namespace).link(name: name), link.alias == Self.alias(id, "c")
+        else {
+            return
+        }
+        try? perform(.deleteLink(index: link.index), namespace, "link \(name)")
+    }
+
+    static func alias(_ id: String, _ side: String) -> String { "nsm/\(id)/\(side)" }
+
+    /// The id in a link's alias; nil when the link is not one of a connection.
+    static func connectionID(ofAlias alias: String?) -> String? {
+        guard let alias, alias.hasPrefix("nsm/"), alias.hasSuffix("/c") || alias.hasSuffix("/e") else { return nil }
+        return String(alias.dropFirst(4).dropLast(2))
+    }
+
+    private func isThere(_ known: Made, _ id: String) throws(ForwarderError) -> Bool {
+        guard try link(known.clientIndex, known.clientNamespace)?.alias == Self.alias(id, "c") else { return false }
+        return try link(known.endpointIndex, known.endpointNamespace)?.alias == Self.alias(id, "e")
+    }
+
+    /// Links of this connection that are there already; clears names of links that belong to nobody.
+    private func adopt(
+        _ connection: CrossConnect, _ isKnown: (String) -> Bool
+    ) throws(ForwarderError) -> (client: Int32, endpoint: Int32)? {
+        if let known = made.removeValue(forKey: connection.id), try isThere(known, connection.id) {
+            let isMoved =
+                known.client.name != connection.client.name || known.endpoint.name != connection.endpoint.name
+                || known.clientNamespace.identity != connection.client.namespace.identity
+                || known.endpointNamespace.identity != connection.endpoint.namespace.identity
+            if !isMoved { return (known.clientIndex, known.endpointIndex) }
+            try perform(.deleteLink(index: known.clientIndex), known.clientNamespace, "link \(known.client.name)")
+        }
+        let client = try clear(connection.client, Self.alias(connection.id, "c"), isKnown)
+        let endpoint = try clear(connection.endpoint, Self.alias(connection.id, "e"), isKnown)
+        if let client, let endpoint { return (client, endpoint) }
+        if let client { try perform(.deleteLink(index: client), connection.client.namespace, "link") }
+        if let endpoint { try perform(.deleteLink(index: endpoint), connection.endpoint.namespace, "link") }
+        return nil
+    }
+
+    /// The index of the link at this name when it is the connection's own.
+    private func clear(
+        _ end: ConnectionEnd, _ alias: String, _ isKnown: (String) -> Bool
+    ) throws(ForwarderError) -> Int32? {
+        let link: Link?
+        do {
+            link = try socket(end.namespace).link(name: end.name)
+        } catch {
+            throw ForwarderError("link \(end.name) in namespace \(end.namespace.inode)", error)
+        }
+        guard let link else { return nil }
+        if link.alias == alias { return link.index }
+        guard let other = Self.connectionID(ofAlias: link.alias), !isKnown(other) else {
+            throw ForwarderError(
+                "there is an interface \(end.name) in namespace \(end.namespace.inode) that is not this connection's;"
+                    + " choose another name or remove it")
+        }
+        try perform(.deleteLink(index: link.index), end.namespace, "link \(end.name)")
+        return nil
+    }
+
+    private func create(_ connection: CrossConnect) throws(ForwarderError) -> (client: Int32, endpoint: Int32) {
+        let client = connection.client
+        let endpoint = connection.endpoint
+        var link = LinkAttributes(name: client.name)
+        link.kind = .veth
+        link.mac = client.mac
+        link.mtu = connection.mtu
+        link.peer = VethPeer(
+            name: endpoint.name, mtu: connection.mtu, mac: endpoint.mac,
+            namespaceDescriptor: endpoint.namespace.descriptor)
+        try perform(.createLink(link, echo: false), client.namespace, "veth pair \(client.name) – \(endpoint.name)")
+        do throws(ForwarderError) {
+            return (
+                try mark(client, Self.alias(connection.id, "c")), try mark(endpoint, Self.alias(connection.id, "e"))
+            )
+        } catch {
+            if let made = try? socket(client.namespace).link(name: client.name) {
+                try? perform(.deleteLink(index: made.index), client.namespace, "link \(client.name)")
+            }
+            throw error
+        }
+    }
+
+    private func mark(_ end: ConnectionEnd, _ alias: String) throws(ForwarderError) -> Int32 {
+        let what = "link \(end.name)"
+        do {
+            guard let link = try socket(end.namespace).link(name: end.name) else {
+                throw KernelError(code: ENODEV)
+            }
+            var attributes = LinkAttributes(index: link.index)
+            attributes.alias = alias
+            try perform(.setLink(attributes), end.namespace, what)
+            return link.index
+        } catch let error as ForwarderError {
+            throw error
+        } catch {
+            throw ForwarderError("\(what) in namespace \(end.namespace.inode)", error)
+        }
+    }
+
+    // MARK: - The kernel
+
+    func perform(_ request: Request, _ namespace: NetworkNamespace, _ what: String) throws(ForwarderError) {
+        do {
+            try socket(namespace).perform(request)
+        } catch {
+            throw ForwarderError("\(what) in namespace \(namespace.inode)", error)
+        }
+    }
+
+    private func link(_ index: Int32, _ namespace: NetworkNamespace) throws(ForwarderError) -> Link? {
+        do {
+            return try socket(namespace).link(index: index)
+        } catch {
+            throw ForwarderError("link \(index) in namespace \(namespace.inode)", error)
+        }
+    }
+
+    func socket(_ namespace: NetworkNamespace) throws(KernelError) -> RouteSocket {
+        clock += 1
+        if sockets[namespace.identity] != nil {
+            sockets[namespace.identity]?.used = clock
+            if let known = sockets[namespace.identity]?.socket { return known }
+        }
+        if sockets.count >= Self.mostSockets, let oldest = sockets.min(by: { $0.value.used < $1.value.used })?.key {
+            sockets[oldest] = nil
+        }
+        let opened = try RouteSocket(in: namespace)
+        sockets[namespace.identity] = Socket(socket: opened, used: clock)
+        return opened
+    }
+
+    private func forgetSocket(_ namespace: NetworkNamespace) {
+        let isUsed = made.values.contains {
+            $0.clientNamespace.identity == namespace.identity || $0.endpointNamespace.identity == namespace.identity
+        }
+        if !isUsed { sockets[namespace.identity] = nil }
+    }
+}

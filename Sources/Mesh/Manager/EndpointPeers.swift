@@ -1,0 +1,97 @@
+internal import DescriptorTransport
+internal import Logging
+internal import NSM
+internal import Synchronization
+
+/// The transport connections to endpoints, and the watch over those that serve somebody.
+final class EndpointPeers: Sendable {
+    /// An endpoint that is called.
+    final class Peer: Sendable {
+        let name: String
+        let connector: PeerConnector
+        /// Keeps the socket that the connector dials.
+        private let socket: Descriptor?
+        fileprivate let task = Mutex<Task<Void, Never>?>(nil)
+        fileprivate let watch = Mutex<Task<Void, Never>?>(nil)
+
+        init(_ name: String, _ connector: PeerConnector, _ socket: Descriptor?) {
+            self.name = name
+            self.connector = connector
+            self.socket = socket
+        }
+
+        fileprivate func end() {
+            watch.withLock { $0 }?.cancel()
+            task.withLock { $0 }?.cancel()
+        }
+    }
+
+    private let component: Component
+    private let peers = Mutex<[String: Peer]>([:])
+    /// Told what an endpoint reports of its connections; nil: it is gone.
+    private let report: @Sendable (String, NSMConnectionEvent?) -> Void
+
+    init(component: Component, report: @escaping @Sendable (String, NSMConnectionEvent?) -> Void) {
+        self.component = component
+        self.report = report
+    }
+
+    /// The peer of a registered endpoint. A new socket under the old name is a new peer.
+    func peer(_ entry: RegistryStore.Entry) throws(NSMError) -> Peer {
+        let name = entry.endpoint.name
+        let address: SocketAddress
+        if let socket = entry.socket {
+            address = .unix(socket.path)
+        } else if let known = SocketAddress(url: entry.endpoint.url) {
+            address = known
+        } else {
+            throw NSMError(.unreachable, "the endpoint \(name) has no address")
+        }
+        let (peer, old) = peers.withLock { peers -> (Peer, Peer?) in
+            let old = peers[name]
+            if let old, old.connector.address == address { return (old, nil) }
+            let peer = Peer(name, PeerConnector(address, component: component), entry.socket)
+            peers[name] = peer
+            return (peer, old)
+        }
+        old?.end()
+        peer.task.withLock { task in
+            if task == nil { task = Task { await peer.connector.run() } }
+        }
+        return peer
+    }
+
+    func remove(_ name: String) {
+        let peer = peers.withLock { $0.removeValue(forKey: name) }
+        peer?.end()
+    }
+
+    func end() {
+        let all = peers.withLock { peers in
+            defer { peers = [:] }
+            return Array(peers.values)
+        }
+        for peer in all { peer.end() }
+    }
+
+    /// Watches the connections of an endpoint until it ends.
+    func watch(_ peer: Peer) {
+        peer.watch.withLock { watch in
+            guard watch == nil else { return }
+            watch = Task { [component, report] in
+                do {
+                    let connection = try await peer.connector.connection(within: component.dialTimeout)
+                    let name = peer.name
+                    try await Calls(connection, component: component).monitor(NSMMonitorScopeSelector()) { event in
+                        if event.type != .initialStateTransfer { report(name, event) }
+                        return true
+                    }
+                } catch {
+                    component.logger.debug("an endpoint's monitor ended", metadata: ["endpoint": "\(peer.name)"])
+                }
+                peer.watch.withLock { $0 = nil }
+                if !Task.isCancelled { report(peer.name, nil) }
+            }
+        }
+    }
+}

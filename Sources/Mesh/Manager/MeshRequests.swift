@@ -1,0 +1,298 @@
+internal import DescriptorTransport
+internal import GRPCCore
+internal import Logging
+internal import NSM
+internal import Netlink
+internal import NetworkTypes
+internal import SPIFFE
+internal import SwiftProtobuf
+internal import Synchronization
+
+/// Serves requests: finds an endpoint, asks it, and connects the two namespaces.
+final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
+    let monitor = ConnectionMonitor()
+    let component: Component
+    let store: RegistryStore
+    let forwarder = Forwarder()
+    let peers: EndpointPeers
+    private let settings: MeshSettings
+    private let queue = KeyedQueue()
+    private let known = Mutex<[String: Known]>([:])
+    private let expiries = Mutex<Expiries?>(nil)
+
+    /// What the manager remembers of a connection.
+    struct Known: Sendable {
+        var endpoint: String
+        /// The endpoint's last answer: its mechanism, and the path with its segment.
+        var answer: NSMConnection
+    }
+
+    /// How long a descriptor may take that a message names.
+    private static let descriptorWait = Duration.seconds(5)
+
+    init(_ settings: MeshSettings, _ store: RegistryStore) {
+        self.settings = settings
+        self.store = store
+        component = settings.component
+        let events = EventHook()
+        peers = EndpointPeers(component: settings.component) { events.tell($0, $1) }
+        let made = Expiries { [weak self] id in await self?.expire(id) }
+        expiries.withLock { $0 = made }
+        events.set { [weak self] name, event in self?.reported(name, event) }
+    }
+
+    private func setExpiry(_ id: String, _ end: UnixTime?) { expiries.withLock { $0 }?.set(id, to: end) }
+
+    // MARK: - Request
+
+    func request(
+        request: ServerRequest<Networkservice_NetworkServiceRequest>, context: ServerContext
+    ) async throws -> ServerResponse<NSMConnection> {
+        let call = try IncomingCall(request.metadata)
+        var connection = request.message.connection
+        let preference = try Self.preference(request.message)
+        let client = connection.path.pathSegments.first
+        let hop = try call.enter(&connection, component) {
+            // The same again after a restart of ours, so that the links of before are found by it.
+            Self.stableID(client: client, namespace: preference.inodeURL, peer: call.info.peer?.id.description ?? "")
+        }
+        let wanted = connection
+        var answer = try await queue.run(hop.ownID) {
+            try await self.serve(wanted, preference, call)
+        }
+        hop.leave(&answer)
+        return ServerResponse(message: answer)
+    }
+
+    private static func preference(
+        _ request: Networkservice_NetworkServiceRequest
+    ) throws(RPCError) -> NSMMechanism {
+        let connection = request.connection
+        let isSet = connection.hasMechanism && connection.mechanism.type == WellKnown.kernel
+        let wanted = request.mechanismPreferences.first { $0.type == WellKnown.kernel }
+        guard var mechanism = wanted ?? (isSet ? connection.mechanism : nil) else {
+            throw RPCError(
+                code: .invalidArgument, message: "only \(WellKnown.kernel) interfaces can be connected on this host")
+        }
+        if mechanism.interfaceName.isEmpty {
+            mechanism.parameters[WellKnown.interfaceName] = generatedInterfaceName(for: connection.networkService)
+        }
+        guard isValidInterfaceName(mechanism.interfaceName) else {
+            throw RPCError(
+                code: .invalidArgument,
+                message: "\(mechanism.interfaceName.prefix(64)) can't be the name of an interface")
+        }
+        return mechanism
+    }
+
+    private func serve(
+        _ wanted: NSMConnection, _ preference: NSMMechanism, _ call: IncomingCall
+    ) async throws -> NSMConnection {
+        let id = wanted.id
+        if wanted.state == .reselectRequested { await release(id) }
+        let clientSpace = try await Self.namespace(preference.inodeURL, call.info.descriptors, "client")
+        let candidates = try candidates(wanted)
+        var failures: [String] = []
+        for candidate in candidates {
+            do {
+                let answer = try await connect(wanted, preference, clientSpace, candidate)
+                monitor.update(answer)
+                setExpiry(id, answer.previousSegment?.expiry)
+                return answer
+            } catch {
+                let text = (error as? RPCError)?.message ?? "\(error)"
+                failures.append("\(candidate.endpoint.name): \(text)")
+                component.logger.info(
+                    "request failed",
+                    metadata: [
+                        "service": "\(wanted.networkService)", "endpoint": "\(candidate.endpoint.name)",
+                        "error": "\(text)",
+                    ])
+            }
+        }
+        throw RPCError(
+            code: .unavailable, message: "\(wanted.networkService): \(failures.joined(separator: "; "))")
+    }
+
+    /// The endpoints to try: the one that is named, or those of the service.
+    private func candidates(_ wanted: NSMConnection) throws(RPCError) -> [RegistryStore.Entry] {
+        let name = wanted.networkServiceEndpointName
+        if !name.isEmpty {
+            guard let entry = store.endpoint(name) else {
+                throw RPCError(code: .notFound, message: "the endpoint \(name.prefix(253)) is not registered")
+            }
+            return [entry]
+        }
+        let found = store.candidates(service: wanted.networkService, labels: wanted.labels)
+        guard !found.isEmpty else {
+            throw RPCError(
+                code: .notFound,
+                message: "no endpoint offers \(wanted.networkService.prefix(253)) to a client with these labels")
+        }
+        return found
+    }
+
+    /// Asks an endpoint and makes the connection; a new one that fails leaves nothing behind.
+    private func connect(
+        _ wanted: NSMConnection, _ preference: NSMMechanism, _ clientSpace: NetworkNamespace,
+        _ candidate: RegistryStore.Entry
+    ) async throws -> NSMConnection {
+        let id = wanted.id
+        let before = known.withLock { $0[id] }
+        let peer = try peers.peer(candidate)
+        let transport = try await peer.connector.connection(within: component.dialTimeout)
+        let calls = Calls(transport, component: component)
+        let request = onwardRequest(wanted, candidate, before)
+        let answer = try await calls.request(request, timeout: component.requestTimeout)
+        do {
+            try check(answer, calls, wanted)
+            let space = try await Self.namespace(answer.mechanism.inodeURL, transport.info.descriptors, "endpoint")
+            var cross = CrossConnect(
+                id: id, client: ConnectionEnd(namespace: clientSpace, name: preference.interfaceName),
+                endpoint: ConnectionEnd(namespace: space, name: answer.mechanism.interfaceName))
+            cross.configure(from: answer.context)
+            let ids = Set(known.withLock { $0.keys })
+            try await forwarder.apply(cross, isKnown: { ids.contains($0) })
+        } catch {
+            if before == nil { try? await calls.close(answer, timeout: component.requestTimeout) }
+            throw error
+        }
+        known.withLock { $0[id] = Known(endpoint: candidate.endpoint.name, answer: answer) }
+        peers.watch(peer)
+        var result = answer
+        result.id = id
+        result.path.index = wanted.path.index
+        result.mechanism = preference
+        result.networkServiceEndpointName = candidate.endpoint.name
+        result.state = .up
+        return result
+    }
+
+    private func onwardRequest(
+        _ wanted: NSMConnection, _ candidate: RegistryStore.Entry, _ before: Known?
+    ) -> Networkservice_NetworkServiceRequest {
+        var onward = wanted
+        onward.networkServiceEndpointName = candidate.endpoint.name
+        if onward.payload.isEmpty { onward.payload = store.service(wanted.networkService)?.payload ?? "" }
+        onward.clearMechanism()
+        if onward.state == .reselectRequested { onward.state = .up }
+        if let before, before.endpoint == candidate.endpoint.name { onward.mechanism = before.answer.mechanism }
+        var addresses = onward.context.ipContext
+        for prefix in settings.excludedPrefixes where !addresses.excludedPrefixes.contains("\(prefix)") {
+            addresses.excludedPrefixes.append("\(prefix)")
+        }
+        onward.context.ipContext = addresses
+        var request = Networkservice_NetworkServiceRequest()
+        request.connection = onward
+        request.mechanismPreferences = [.kernel()]
+        return request
+    }
+
+    private func check(_ answer: NSMConnection, _ calls: Calls, _ wanted: NSMConnection) throws {
+        guard answer.mechanism.type == WellKnown.kernel, isValidInterfaceName(answer.mechanism.interfaceName) else {
+            throw NSMError(.protocolViolation, "the endpoint's answer names no \(WellKnown.kernel) interface")
+        }
+        let own = Int(wanted.path.index)
+        guard answer.path.index == wanted.path.index, answer.path.pathSegments.count > own + 1 else {
+            throw NSMError(.protocolViolation, "the endpoint's answer has no segment of its own")
+        }
+        for segment in answer.path.pathSegments where segment.expiry == nil {
+            throw NSMError(.protocolViolation, "the token of \(segment.name) has no end")
+        }
+        guard component.isSecure else { return }
+        let tokens = try TokenRules.checkChain(answer.path.pathSegments)
+        guard let peer = calls.connection.info.peer else {
+            throw NSMError(.refused, "the endpoint has no identity")
+        }
+        try TokenRules.checkSignature(tokens[own + 1], of: peer, "the endpoint's token")
+    }
+
+    // MARK: - Ends
+
+    func close(
+        request: ServerRequest<NSMConnection>, context: ServerContext
+    ) async throws -> ServerResponse<Google_Protobuf_Empty> {
+        let call = try IncomingCall(request.metadata)
+        var connection = request.message
+        let hop = try call.enter(&connection, component)
+        try await queue.run(hop.ownID) { await self.release(hop.ownID) }
+        return ServerResponse(message: Google_Protobuf_Empty())
+    }
+
+    private func expire(_ id: String) async {
+        component.logger.info("connection ended: its token was not renewed", metadata: ["connection": "\(id)"])
+        try? await queue.run(id) { await self.release(id) }
+    }
+
+    /// Tells the endpoint, and removes the links.
+    private func release(_ id: String) async {
+        setExpiry(id, nil)
+        guard let old = known.withLock({ $0.removeValue(forKey: id) }) else { return }
+        if let entry = store.endpoint(old.endpoint), let peer = try? peers.peer(entry),
+            let transport = try? await peer.connector.connection(within: component.dialTimeout)
+        {
+            try? await Calls(transport, component: component).close(old.answer, timeout: component.dialTimeout)
+        }
+        do {
+            try await forwarder.remove(id)
+        } catch {
+            component.logger.error("a connection's links stay", metadata: ["connection": "\(id)", "error": "\(error)"])
+        }
+        monitor.delete(id)
+    }
+
+    /// An endpoint's registration ended.
+    func endpointGone(_ name: String) {
+        peers.remove(name)
+        reported(name, nil)
+    }
+
+    /// What an endpoint says of its connections goes to their clients; nil: it is gone.
+    private func reported(_ name: String, _ event: NSMConnectionEvent?) {
+        let mine = known.withLock { $0.filter { $0.value.endpoint == name } }
+        guard let event else {
+            for id in mine.keys { monitor.setState(.down, of: id) }
+            return
+        }
+        for reported in event.connections.values {
+            // Our segment on its path is the one before the endpoint's.
+            guard let own = reported.path.pathSegments.dropLast().last?.id, mine[own] != nil else { continue }
+            if event.type == .delete {
+                monitor.setState(.down, of: own)
+            } else if reported.state == .down || reported.state == .refreshRequested {
+                monitor.setState(reported.state, of: own)
+            }
+        }
+    }
+
+    func end() {
+        expiries.withLock { $0 }?.clear()
+        peers.end()
+        monitor.finish()
+    }
+
+    // MARK: - Parts
+
+    private static func namespace(
+        _ url: String, _ channel: DescriptorChannel?, _ whose: String
+    ) async throws(RPCError) -> NetworkNamespace {
+        guard let inode = Inode(url: url), let channel else {
+            throw RPCError(
+                code: .invalidArgument, message: "the \(whose)'s namespace is \(url.prefix(128)); inode:// is needed")
+        }
+        do {
+            // What was sent is only a place; the kernel wants it opened.
+            let descriptor = try await channel.receive(inode, within: descriptorWait)
+            return try NetworkNamespace(path: descriptor.path)
+        } catch {
+            throw RPCError(code: .invalidArgument, message: "the \(whose)'s namespace: \(error)")
+        }
+    }
+}
+
+/// Breaks the circle between the peers and the requests.
+private final class EventHook: Sendable {
+    private let call = Mutex<(@Sendable (String, NSMConnectionEvent?) -> Void)?>(nil)
+    func set(_ body: @escaping @Sendable (String, NSMConnectionEvent?) -> Void) { call.withLock { $0 = body } }
+    func tell(_ name: String, _ event: NSMConnectionEvent?) { call.withLock { $0 }?(name, event) }
+}

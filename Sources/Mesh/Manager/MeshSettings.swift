@@ -1,0 +1,42 @@
+public import DescriptorTransport
+public import Logging
+internal import NSM
+public import NetworkTypes
+
+/// What a mesh is told when it starts.
+public struct MeshSettings: Sendable {
+    /// Its name in paths; it must differ from those of clients and endpoints.
+    public var name: String
+    /// Where clients and endpoints find it.
+    public var address: SocketAddress
+    /// Who may connect to the socket; their identities are checked beyond that.
+    public var socketMode: UInt32
+    /// Its identity.
+    public var security: Security
+    /// How long its tokens live.
+    public var tokenLifetime: Duration
+    /// Prefixes that no connection gets addresses from, beside those of this host.
+    public var excludedPrefixes: [IPPrefix]
+    /// Where events are told.
+    public var logger: Logger
+
+    /// Makes settings.
+    public init(
+        name: String, address: SocketAddress, socketMode: UInt32 = 0o777, security: Security,
+        tokenLifetime: Duration = .seconds(600), excludedPrefixes: [IPPrefix] = [], logger: Logger
+    ) {
+        self.name = name
+        self.address = address
+        self.socketMode = socketMode
+        self.security = security
+        self.tokenLifetime = tokenLifetime
+        self.excludedPrefixes = excludedPrefixes
+        self.logger = logger
+    }
+
+    var component: Component {
+        Component(
+            name: name, security: security, tokenLifetime: tokenLifetime, dialTimeout: .seconds(2),
+            requestTimeout: .seconds(10), logger: logger)
+    }
+}

@@ -1,0 +1,157 @@
+internal import DescriptorTransport
+internal import GRPCCore
+internal import Logging
+internal import NSM
+internal import SPIFFE
+internal import SwiftProtobuf
+
+/// Who registers, and the path that the answer carries.
+private struct Registration {
+    let owner: String
+    let pathIDs: [String]
+    let path: Metadata
+    let expires: UnixTime
+
+    /// How long a registration lasts at most; whoever is alive renews it before.
+    static let longest = Duration.seconds(60)
+
+    init(_ metadata: Metadata, _ component: Component) throws(RPCError) {
+        let call = try IncomingCall(metadata)
+        let token = try call.authenticate(component)
+        let own: CallToken
+        let subject: String
+        do throws(NSMError) {
+            own = try component.token(for: call.info)
+            subject = call.info.local?.svid.id.description ?? token.subject
+        } catch {
+            throw RPCError(code: .internalError, message: error.text)
+        }
+        owner = token.subject
+        pathIDs = [token.subject, subject]
+        path = [WellKnown.registryPath: "\(RegistryPath(index: 0, tokens: [call.token.text, own.text]).json)"]
+        expires = min(call.token.expires, own.expires, UnixTime.now.adding(Self.longest))
+    }
+}
+
+/// The registry of services.
+struct ServiceRegistry: NSMNetworkServiceRegistry.ServiceProtocol {
+    let store: RegistryStore
+    let component: Component
+
+    func register(
+        request: ServerRequest<NSMNetworkService>, context: ServerContext
+    ) async throws -> ServerResponse<NSMNetworkService> {
+        let registration = try Registration(request.metadata, component)
+        do {
+            let stored = try store.register(request.message, owner: registration.owner, pathIDs: registration.pathIDs)
+            return ServerResponse(message: stored, metadata: registration.path)
+        } catch {
+            throw RPCError(code: .permissionDenied, message: "\(error)")
+        }
+    }
+
+    func unregister(
+        request: ServerRequest<NSMNetworkService>, context: ServerContext
+    ) async throws -> ServerResponse<SwiftProtobuf.Google_Protobuf_Empty> {
+        let registration = try Registration(request.metadata, component)
+        do {
+            try store.unregister(request.message, owner: registration.owner)
+        } catch {
+            throw RPCError(code: .permissionDenied, message: "\(error)")
+        }
+        return ServerResponse(message: Google_Protobuf_Empty(), metadata: registration.path)
+    }
+
+    func find(
+        request: ServerRequest<NSMNetworkServiceQuery>, context: ServerContext
+    ) async throws -> StreamingServerResponse<NSMNetworkServiceResponse> {
+        let registration = try Registration(request.metadata, component)
+        let found = store.find(request.message.networkService, watch: request.message.watch)
+        return StreamingServerResponse(metadata: registration.path) { writer in
+            for await response in found { try await writer.write(response) }
+            return [:]
+        }
+    }
+}
+
+/// The registry of endpoints.
+struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
+    let store: RegistryStore
+    let component: Component
+
+    func register(
+        request: ServerRequest<NSMNetworkServiceEndpoint>, context: ServerContext
+    ) async throws -> ServerResponse<NSMNetworkServiceEndpoint> {
+        let registration = try Registration(request.metadata, component)
+        var endpoint = request.message
+        let socket = try await Self.socket(endpoint.url, name: endpoint.name)
+        endpoint.pathIds = registration.pathIDs
+        endpoint.expirationTime = Google_Protobuf_Timestamp(registration.expires)
+        let first = store.endpoint(endpoint.name)?.endpoint.initialRegistrationTime
+        endpoint.initialRegistrationTime = first ?? Google_Protobuf_Timestamp(.now)
+        do {
+            try store.register(RegistryStore.Entry(endpoint: endpoint, socket: socket), owner: registration.owner)
+        } catch {
+            throw RPCError(code: .permissionDenied, message: "\(error)")
+        }
+        return ServerResponse(message: endpoint, metadata: registration.path)
+    }
+
+    func unregister(
+        request: ServerRequest<NSMNetworkServiceEndpoint>, context: ServerContext
+    ) async throws -> ServerResponse<SwiftProtobuf.Google_Protobuf_Empty> {
+        let registration = try Registration(request.metadata, component)
+        do {
+            try store.unregister(request.message, owner: registration.owner)
+        } catch {
+            throw RPCError(code: .permissionDenied, message: "\(error)")
+        }
+        return ServerResponse(message: Google_Protobuf_Empty(), metadata: registration.path)
+    }
+
+    func find(
+        request: ServerRequest<NSMNetworkServiceEndpointQuery>, context: ServerContext
+    ) async throws -> StreamingServerResponse<NSMNetworkServiceEndpointResponse> {
+        let registration = try Registration(request.metadata, component)
+        let channel = ConnectionInfo.current?.descriptors
+        let found = store.find(request.message.networkServiceEndpoint, watch: request.message.watch)
+        return StreamingServerResponse(metadata: registration.path) { writer in
+            for await response in found {
+                // Whoever finds an endpoint of this host can connect to it without seeing its file.
+                if !response.deleted, let socket = store.endpoint(response.networkServiceEndpoint.name)?.socket {
+                    try channel?.send(socket)
+                }
+                try await writer.write(response)
+            }
+            return [:]
+        }
+    }
+
+    /// The socket of an endpoint on this host, received beside the message.
+    private static func socket(_ url: String, name: String) async throws(RPCError) -> Descriptor? {
+        guard url.hasPrefix("inode://") else {
+            if SocketAddress(url: url) != nil { return nil }
+            throw RPCError(
+                code: .invalidArgument,
+                message:
+                    "the endpoint \(name.prefix(64)) has the url \(url.prefix(128)); inode://, unix:// or tcp:// is needed"
+            )
+        }
+        guard let inode = Inode(url: url), let channel = ConnectionInfo.current?.descriptors else {
+            throw RPCError(code: .invalidArgument, message: "\(url.prefix(128)) can't come by this connection")
+        }
+        do {
+            return try await channel.receive(inode, within: .seconds(5))
+        } catch {
+            throw RPCError(code: .invalidArgument, message: "the socket of \(name.prefix(64)): \(error)")
+        }
+    }
+}
+
+extension Google_Protobuf_Timestamp {
+    init(_ time: UnixTime) {
+        self.init()
+        seconds = time.nanoseconds / 1_000_000_000
+        nanos = Int32(time.nanoseconds % 1_000_000_000)
+    }
+}

@@ -1,0 +1,168 @@
+internal import SwiftProtobuf
+public import NetworkTypes
+
+/// Gives each connection a pair of addresses for each group of pools: the endpoint's and the client's.
+///
+/// The lowest free addresses are given. A client that comes back with addresses that are free gets them again.
+public struct PointToPointIPAM: Sendable {
+    /// What a connection has of one group.
+    public struct Pair: Hashable, Sendable {
+        /// The endpoint's address.
+        public let destination: IPAddress
+        /// The client's address.
+        public let source: IPAddress
+    }
+
+    /// There is no address left, or no pool that can be used.
+    public struct Exhausted: Error, Sendable, CustomStringConvertible {
+        /// Which pools.
+        public let description: String
+    }
+
+    private var groups: [[AddressPool]]
+    private var pairs: [String: [Pair?]] = [:]
+
+    /// Makes the groups; the pools of one group are taken one after the other.
+    public init(_ groups: [[IPPrefix]]) { self.groups = groups.map { $0.map(AddressPool.init) } }
+
+    /// Reads `a,b` (a group each) and `[a,b]` (pools of one group); nil when it can't be read.
+    public init?(_ text: String) {
+        var groups: [[IPPrefix]] = []
+        var open: [IPPrefix]?
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            var word = part.trimmingSpaces()
+            let opens = word.hasPrefix("[")
+            let closes = word.hasSuffix("]")
+            if opens { word = word.dropFirst().trimmingSpaces() }
+            if closes { word = word.dropLast().trimmingSpaces() }
+            guard let prefix = IPPrefix(word), !(opens && open != nil), !(closes && !opens && open == nil) else {
+                return nil
+            }
+            if opens || open != nil {
+                open = (open ?? []) + [prefix]
+                if closes, let group = open {
+                    groups.append(group)
+                    open = nil
+                }
+            } else {
+                groups.append([prefix])
+            }
+        }
+        guard open == nil else { return nil }
+        self.init(groups)
+    }
+
+    /// The pairs of a connection.
+    public func pairs(of id: String) -> [Pair] { (pairs[id] ?? []).compactMap { $0 } }
+
+    /// Sets the addresses and routes of a connection in its context. Calling it again changes nothing, unless an address
+    /// has become excluded. Other addresses in the context stay.
+    ///
+    /// - Throws: ``Exhausted``; the connection then keeps what it had that is not excluded.
+    public mutating func allocate(_ id: String, _ context: inout NSMIPContext) throws(Exhausted) {
+        let excluded = context.excludedPrefixes.compactMap { NSMIPContext.prefix($0) }
+        var own = pairs[id] ?? Array(repeating: nil, count: groups.count)
+        var made: [(group: Int, pair: Pair)] = []
+        for group in groups.indices {
+            if let pair = own[group] {
+                let isExcluded = excluded.contains { $0.contains(pair.source) || $0.contains(pair.destination) }
+                if !isExcluded { continue }
+                free(pair, group)
+                remove(pair, &context)
+                own[group] = nil
+            }
+            guard let pair = claim(group, context, excluded) ?? draw(group, excluded) else {
+                for (group, pair) in made {
+                    free(pair, group)
+                    own[group] = nil
+                }
+                pairs[id] = own
+                let pools = groups[group].map { "\($0.prefix)" }.joined(separator: ", ")
+                throw Exhausted(description: "no two addresses are free in \(pools)")
+            }
+            made.append((group, pair))
+            own[group] = pair
+        }
+        pairs[id] = own
+        for case let pair? in own { add(pair, &context) }
+    }
+
+    /// Frees the addresses of a connection.
+    public mutating func release(_ id: String) {
+        guard let own = pairs.removeValue(forKey: id) else { return }
+        for (group, pair) in own.enumerated() {
+            if let pair { free(pair, group) }
+        }
+    }
+
+    /// Addresses of the request that lie in the group and are free.
+    private mutating func claim(_ group: Int, _ context: NSMIPContext, _ excluded: [IPPrefix]) -> Pair? {
+        for pool in groups[group].indices {
+            func wanted(_ prefixes: [IPPrefix]) -> IPAddress? {
+                prefixes.first { prefix in
+                    prefix.isHost && groups[group][pool].isFree(prefix.address)
+                        && !excluded.contains { $0.contains(prefix.address) }
+                }?.address
+            }
+            guard let source = wanted(context.sourcePrefixes), let destination = wanted(context.destinationPrefixes),
+                source != destination
+            else { continue }
+            groups[group][pool].take(source)
+            groups[group][pool].take(destination)
+            return Pair(destination: destination, source: source)
+        }
+        return nil
+    }
+
+    private mutating func draw(_ group: Int, _ excluded: [IPPrefix]) -> Pair? {
+        for pool in groups[group].indices {
+            guard let destination = groups[group][pool].draw(excluded) else { continue }
+            guard let source = groups[group][pool].draw(excluded) else {
+                groups[group][pool].free(destination)
+                continue
+            }
+            return Pair(destination: destination, source: source)
+        }
+        return nil
+    }
+
+    private mutating func free(_ pair: Pair, _ group: Int) {
+        for pool in groups[group].indices {
+            groups[group][pool].free(pair.destination)
+            groups[group][pool].free(pair.source)
+        }
+    }
+
+    private func add(_ pair: Pair, _ context: inout NSMIPContext) {
+        let source = "\(IPPrefix(host: pair.source))"
+        let destination = "\(IPPrefix(host: pair.destination))"
+        if !context.srcIpAddrs.contains(source) { context.srcIpAddrs.append(source) }
+        if !context.dstIpAddrs.contains(destination) { context.dstIpAddrs.append(destination) }
+        if !context.srcRoutes.contains(where: { $0.prefix == destination }) {
+            context.srcRoutes.append(.with { $0.prefix = destination })
+        }
+        if !context.dstRoutes.contains(where: { $0.prefix == source }) {
+            context.dstRoutes.append(.with { $0.prefix = source })
+        }
+    }
+
+    private func remove(_ pair: Pair, _ context: inout NSMIPContext) {
+        let source = "\(IPPrefix(host: pair.source))"
+        let destination = "\(IPPrefix(host: pair.destination))"
+        context.srcIpAddrs.removeAll { $0 == source }
+        context.dstIpAddrs.removeAll { $0 == destination }
+        context.srcRoutes.removeAll { $0.prefix == destination }
+        context.dstRoutes.removeAll { $0.prefix == source }
+    }
+}
+
+extension StringProtocol {
+    /// The text without spaces at its ends.
+    func trimmingSpaces() -> Substring {
+        let all = Substring(self)
+        guard let first = all.firstIndex(where: { $0 != " " }), let last = all.lastIndex(where: { $0 != " " }) else {
+            return ""
+        }
+        return all[first...last]
+    }
+}

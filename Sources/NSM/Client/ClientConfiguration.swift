@@ -1,0 +1,68 @@
+public import NetworkTypes
+
+extension NetworkServiceClient {
+    /// What a client wants.
+    public struct Configuration: Hashable, Sendable {
+        /// The connection's id: the same again after a restart, so that the connection is found again.
+        public var id: String
+        /// The service, or `service@domain`.
+        public var networkService: String
+        /// Labels that choose the endpoint.
+        public var labels: [String: String]
+        /// The name of the interface; empty: one that follows from the service.
+        public var interfaceName: String
+        /// Addresses that the client's end shall have beside those that the endpoint gives.
+        public var sourceAddresses: [IPPrefix]
+        /// The MAC of the client's end; nil: the kernel's choice.
+        public var sourceMAC: MACAddress?
+        /// Prefixes from which no addresses shall be given.
+        public var excludedPrefixes: [IPPrefix]
+        /// The network namespace of the interface, as a path; the process's own unless set.
+        public var namespace: String
+        /// How the data path is checked; nil: not at all.
+        public var liveness: LivenessCheck?
+
+        /// Makes a configuration.
+        public init(
+            id: String, networkService: String, labels: [String: String] = [:], interfaceName: String = "",
+            sourceAddresses: [IPPrefix] = [], sourceMAC: MACAddress? = nil, excludedPrefixes: [IPPrefix] = [],
+            namespace: String = "/proc/self/ns/net", liveness: LivenessCheck? = LivenessCheck()
+        ) {
+            self.id = id
+            self.networkService = networkService
+            self.labels = labels
+            self.interfaceName = interfaceName.isEmpty ? generatedInterfaceName(for: networkService) : interfaceName
+            self.sourceAddresses = sourceAddresses
+            self.sourceMAC = sourceMAC
+            self.excludedPrefixes = excludedPrefixes
+            self.namespace = namespace
+            self.liveness = liveness
+        }
+    }
+
+    /// How a client stands.
+    public enum State: Sendable {
+        /// There is no connection yet; how often it was tried, and why it failed the last time.
+        case connecting(attempts: Int, lastError: String?)
+        /// The connection is there, as the manager described it.
+        case established(NSMConnection)
+        /// The connection was there and is being had again; why, and why it failed the last time.
+        case healing(NSMConnection, reason: String, lastError: String?)
+        /// The connection was closed.
+        case closed
+    }
+}
+
+/// How the data path of a connection is checked: by ICMP echoes through the interface.
+public struct LivenessCheck: Hashable, Sendable {
+    /// The time between two checks.
+    public var interval: Duration
+    /// How long one check may take.
+    public var timeout: Duration
+
+    /// Every five seconds, for a second, unless set.
+    public init(interval: Duration = .seconds(5), timeout: Duration = .seconds(1)) {
+        self.interval = interval
+        self.timeout = timeout
+    }
+}

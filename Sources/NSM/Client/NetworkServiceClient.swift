@@ -1,0 +1,266 @@
+internal import SwiftProtobuf
+internal import DescriptorTransport
+internal import Logging
+internal import NetworkTypes
+internal import SPIFFE
+internal import Synchronization
+
+/// One connection to one network service, had and kept: requested, refreshed, watched and healed.
+///
+/// Requests of the connection go strictly one after another. ``run()`` does all of it; when its task is cancelled the
+/// connection stays as it is, until its tokens end or it is closed.
+public final class NetworkServiceClient: Sendable {
+    /// What is wanted.
+    public let configuration: Configuration
+    /// The states as they come; who is slow gets the newest.
+    public let states: AsyncStream<State>
+
+    let manager: PeerConnector
+    let logger: Logger
+    private let tell: AsyncStream<State>.Continuation
+    /// One request at a time, whoever makes it.
+    private let turn = KeyedQueue()
+    private let memory = Mutex(Memory())
+
+    private struct Memory {
+        var state = State.connecting(attempts: 0, lastError: nil)
+        var connection: NSMConnection?
+        var refreshes = 0
+    }
+
+    /// Makes a client that has not asked yet.
+    public init(_ configuration: Configuration, manager: PeerConnector) {
+        self.configuration = configuration
+        self.manager = manager
+        var logger = manager.component.logger
+        logger[metadataKey: "connection"] = "\(configuration.id)"
+        logger[metadataKey: "service"] = "\(configuration.networkService)"
+        self.logger = logger
+        (states, tell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        tell.yield(.connecting(attempts: 0, lastError: nil))
+    }
+
+    /// How it stands now.
+    public var state: State { memory.withLock { $0.state } }
+    /// How often the connection was refreshed.
+    public var refreshes: Int { memory.withLock { $0.refreshes } }
+    /// The connection as it was answered last; nil when there is none.
+    public var connection: NSMConnection? { memory.withLock { $0.connection } }
+
+    func become(_ state: State) {
+        memory.withLock { $0.state = state }
+        tell.yield(state)
+    }
+
+    // MARK: - Life
+
+    /// Has the connection and keeps it, until the task is cancelled.
+    public func run() async {
+        await recover()
+        var backoff = Backoff()
+        var attempts = 0
+        while !Task.isCancelled {
+            do {
+                attempts += 1
+                try await request()
+            } catch {
+                if Task.isCancelled { return }
+                logger.debug("request failed", metadata: ["error": "\(error)", "attempt": "\(attempts)"])
+                let last = "\(error)"
+                if let known = connection {
+                    become(.healing(known, reason: "restored after a start", lastError: last))
+                } else {
+                    become(.connecting(attempts: attempts, lastError: last))
+                }
+                guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
+                continue
+            }
+            await keep()
+            return
+        }
+    }
+
+    /// Closes the connection. Closing one that is not there is no error.
+    ///
+    /// - Throws: ``NSMError`` when the manager can't be told; the connection then ends with its tokens.
+    public func close() async throws {
+        try await turn.run("") {
+            guard let known = connection else { return become(.closed) }
+            try await sendClose(known)
+            memory.withLock { $0.connection = nil }
+            become(.closed)
+        }
+    }
+
+    // MARK: - Requests
+
+    /// Asks for the connection again, at once.
+    ///
+    /// - Throws: ``NSMError`` with the words of whoever on the path refused; the connection then stays as it was.
+    public func refresh() async throws { try await request() }
+
+    /// Asks for the connection, for the first time or again.
+    func request(reselect: Bool = false) async throws {
+        try await turn.run("") {
+            if reselect, let known = connection {
+                // The old endpoint may be gone, and the manager closes what it has of it anyway.
+                try? await sendClose(known)
+                memory.withLock { memory in
+                    memory.connection?.clearMechanism()
+                    memory.connection?.networkServiceEndpointName = ""
+                    memory.connection?.state = .reselectRequested
+                }
+            }
+            let calls = try await begin()
+            let space = try namespace()
+            let message = message(space.inode.url)
+            try calls.connection.info.descriptors?.send(space)
+            var answer = try await calls.request(message, timeout: manager.component.requestTimeout)
+            do {
+                try check(answer, calls)
+            } catch {
+                try? await sendClose(answer)
+                throw error
+            }
+            answer.state = .up
+            let isRefresh = memory.withLock { memory in
+                let isRefresh = memory.connection?.state == .up
+                memory.connection = answer
+                if isRefresh { memory.refreshes += 1 }
+                return isRefresh
+            }
+            if !isRefresh {
+                logger.info(
+                    "connected",
+                    metadata: [
+                        "endpoint": "\(answer.networkServiceEndpointName)",
+                        "interface": "\(answer.mechanism.interfaceName)",
+                        "path": "\(answer.path.pathSegments.map(\.name).joined(separator: " → "))",
+                    ])
+            }
+            become(.established(answer))
+        }
+    }
+
+    private func begin() async throws -> Calls {
+        Calls(
+            try await manager.connection(within: manager.component.requestTimeout), component: manager.component)
+    }
+
+    private func namespace() throws(NSMError) -> Descriptor {
+        do {
+            return try Descriptor.open(configuration.namespace, pathOnly: true)
+        } catch {
+            throw NSMError(.local, "the network namespace \(configuration.namespace) can't be opened: \(error)")
+        }
+    }
+
+    private func sendClose(_ connection: NSMConnection) async throws {
+        let calls = try await begin()
+        var message = connection
+        if let space = try? namespace(), message.hasMechanism {
+            message.mechanism.parameters[WellKnown.inodeURL] = space.inode.url
+            try calls.connection.info.descriptors?.send(space)
+        }
+        try await calls.close(message, timeout: manager.component.requestTimeout)
+    }
+
+    private func message(_ inodeURL: String) -> Networkservice_NetworkServiceRequest {
+        let wanted = configuration
+        var connection = connection ?? NSMConnection()
+        connection.id = wanted.id
+        connection.networkService = wanted.networkService
+        connection.labels.merge(wanted.labels) { _, new in new }
+        if connection.path.pathSegments.isEmpty {
+            var segment = NSMPathSegment()
+            segment.name = manager.component.name
+            segment.id = wanted.id
+            connection.path.pathSegments = [segment]
+        }
+        connection.path.index = 0
+        connection.path.pathSegments[0].metrics["client_interface"] = "\(WellKnown.kernel)/\(wanted.interfaceName)"
+        if connection.hasMechanism { connection.mechanism.parameters[WellKnown.inodeURL] = inodeURL }
+        var context = connection.context
+        if !context.hasDnsContext { context.dnsContext = NSMDNSContext() }
+        var addresses = context.ipContext
+        for prefix in wanted.sourceAddresses where !addresses.srcIpAddrs.contains("\(prefix)") {
+            addresses.srcIpAddrs.append("\(prefix)")
+        }
+        let own = Set(addresses.srcIpAddrs + addresses.dstIpAddrs)
+        addresses.excludedPrefixes = wanted.excludedPrefixes.map { "\($0)" }.filter { !own.contains($0) }
+        context.ipContext = addresses
+        if let mac = wanted.sourceMAC { context.ethernetContext.srcMac = "\(mac)" }
+        connection.context = context
+        var request = Networkservice_NetworkServiceRequest()
+        request.connection = connection
+        request.mechanismPreferences = [.kernel(name: wanted.interfaceName, inodeURL: inodeURL)]
+        return request
+    }
+
+    /// The rules for answers.
+    private func check(_ answer: NSMConnection, _ calls: Calls) throws(NSMError) {
+        guard answer.id == configuration.id, answer.path.index == 0,
+            answer.path.pathSegments.first?.id == configuration.id
+        else {
+            throw NSMError(
+                .protocolViolation,
+                "the answer is for \(answer.id) at index \(answer.path.index) of its path, not for us")
+        }
+        guard answer.mechanism.type == WellKnown.kernel else {
+            throw NSMError(
+                .protocolViolation, "the answer's mechanism is \(answer.mechanism.type), not \(WellKnown.kernel)")
+        }
+        let taken = configuration.excludedPrefixes.filter(\.isHost)
+        for prefix in answer.context.ipContext.sourcePrefixes where taken.contains(IPPrefix(host: prefix.address)) {
+            throw NSMError(.protocolViolation, "the answer's address \(prefix) is one that was excluded")
+        }
+        guard calls.component.isSecure else { return }
+        let tokens = try TokenRules.checkChain(answer.path.pathSegments)
+        guard tokens.count > 1, let peer = calls.connection.info.peer else {
+            throw NSMError(.protocolViolation, "the answer's path lacks the manager's token")
+        }
+        try TokenRules.checkSignature(tokens[1], of: peer, "the manager's token")
+    }
+
+    // MARK: - Recovery
+
+    /// Looks whether the manager still has this connection from an earlier life of ours, and goes on from there.
+    private func recover() async {
+        var selector = NSMMonitorScopeSelector()
+        selector.pathSegments = [.with { $0.id = configuration.id }]
+        let found = Mutex<NSMConnection?>(nil)
+        let id = configuration.id
+        do {
+            let calls = try await begin()
+            try await calls.monitor(selector, timeout: manager.component.requestTimeout) { event in
+                found.withLock { found in
+                    found = event.connections.values.first { connection in
+                        connection.path.index == 1 && connection.path.pathSegments.first?.id == id
+                            && connection.mechanism.type == WellKnown.kernel
+                    }
+                }
+                return false
+            }
+        } catch {
+            logger.debug("no earlier connection was looked for", metadata: ["error": "\(error)"])
+        }
+        guard var connection = found.withLock({ $0 }) else { return }
+        connection.path.index = 0
+        connection.id = id
+        let isDown = connection.state == .down
+        if isDown, await isDead(connection) {
+            connection.clearMechanism()
+            connection.networkServiceEndpointName = ""
+            connection.state = .reselectRequested
+        }
+        logger.info("an earlier connection goes on", metadata: ["endpoint": "\(connection.networkServiceEndpointName)"])
+        memory.withLock { $0.connection = connection }
+    }
+
+    private func isDead(_ connection: NSMConnection) async -> Bool {
+        guard let liveness = configuration.liveness else { return true }
+        let check = EchoCheck(timeout: liveness.timeout, namespace: configuration.namespace)
+        if case .dead = await check.run(connection.context.ipContext) { return true }
+        return false
+    }
+}

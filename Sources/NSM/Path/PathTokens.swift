@@ -1,0 +1,122 @@
+public import DescriptorTransport
+public import SPIFFE
+internal import SwiftProtobuf
+
+/// A token as it travels in the metadata of a call.
+public struct CallToken: Hashable, Sendable {
+    /// Compact JWS.
+    public let text: String
+    /// When the receiver should take it as ended.
+    public let expires: UnixTime
+
+    /// Pairs a token with its end.
+    public init(text: String, expires: UnixTime) {
+        self.text = text
+        self.expires = expires
+    }
+}
+
+extension Component {
+    /// A token of this component for the peer of a transport connection.
+    ///
+    /// It is signed with the key that the component showed in this connection's handshake, as the peer checks it against
+    /// that certificate, also after the identity was rotated.
+    ///
+    /// - Throws: ``NSMError`` when the connection is not one with identities and the component demands them.
+    public func token(for info: ConnectionInfo) throws(NSMError) -> CallToken {
+        let now = UnixTime.now
+        guard isSecure else {
+            let expires = now.adding(.seconds(3600))
+            return CallToken(
+                text: Token.insecure(subject: "spiffe://test.com/subject", expires: expires), expires: expires)
+        }
+        guard let local = info.local, let peer = info.peer else {
+            throw NSMError(.refused, "the transport connection has no identities; tokens can't be signed")
+        }
+        // Whole seconds, as the claim has no fractions.
+        var end = min(now.adding(tokenLifetime), local.svid.notAfter)
+        end = UnixTime(seconds: end.nanoseconds / 1_000_000_000)
+        do {
+            let text = try Token.sign(
+                subject: local.svid.id.description, audience: [peer.id.description], expires: end,
+                key: local.svid.privateKey)
+            return CallToken(text: text, expires: min(end, peer.notAfter))
+        } catch {
+            throw NSMError(.local, "a token can't be signed: \(error)")
+        }
+    }
+}
+
+extension NSMPathSegment {
+    /// When the token ends; nil when the segment does not say.
+    public var expiry: UnixTime? {
+        hasExpires ? UnixTime(nanoseconds: expires.seconds * 1_000_000_000 + Int64(expires.nanos)) : nil
+    }
+
+    /// Stores a token.
+    public mutating func setToken(_ token: CallToken) {
+        self.token = token.text
+        expires = Google_Protobuf_Timestamp(token.expires)
+    }
+}
+
+extension Google_Protobuf_Timestamp {
+    /// A moment of the wall clock.
+    init(_ time: UnixTime) {
+        self.init()
+        seconds = time.nanoseconds / 1_000_000_000
+        nanos = Int32(time.nanoseconds % 1_000_000_000)
+    }
+
+    /// The moment; nil when it is out of range.
+    var unixTime: UnixTime? {
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        return overflow ? nil : UnixTime(nanoseconds: product).adding(.nanoseconds(Int64(nanos)))
+    }
+}
+
+/// The rules for the tokens along a path.
+public enum TokenRules {
+    /// Checks tokens in the order of their segments: each can be read and has not ended, and each is meant for the one that
+    /// follows.
+    ///
+    /// - Returns: the tokens.
+    /// - Throws: ``NSMError`` with the number and name of the segment.
+    @discardableResult
+    public static func checkChain(_ segments: some Collection<NSMPathSegment>) throws(NSMError) -> [Token] {
+        var tokens: [Token] = []
+        let now = UnixTime.now
+        for (index, segment) in segments.enumerated() {
+            let place = "segment \(index) (\(segment.name))"
+            let token: Token
+            do {
+                token = try Token(parsing: segment.token)
+            } catch {
+                throw NSMError(.refused, "the token of \(place) can't be read: \(error)")
+            }
+            guard token.expires > now else { throw NSMError(.refused, "the token of \(place) has ended") }
+            if let previous = tokens.last, !previous.audience.contains(token.subject) {
+                throw NSMError(
+                    .refused,
+                    "the token before \(place) is meant for \(previous.audience.joined(separator: ", ")),"
+                        + " not for \(token.subject)")
+            }
+            tokens.append(token)
+        }
+        return tokens
+    }
+
+    /// Checks that a token was signed with the key of the peer's certificate.
+    ///
+    /// - Throws: ``NSMError`` when it was not.
+    public static func checkSignature(_ token: Token, of peer: VerifiedPeer, _ what: String) throws(NSMError) {
+        do {
+            try token.verify(peer.publicKey)
+        } catch {
+            throw NSMError(.refused, "\(what) is not signed by \(peer.id): \(error)")
+        }
+        guard token.subject == peer.id.description else {
+            throw NSMError(.refused, "\(what) is of \(token.subject), and the peer is \(peer.id)")
+        }
+    }
+}

@@ -1,0 +1,202 @@
+public import DescriptorTransport
+internal import GRPCCore
+internal import SPIFFE
+internal import Synchronization
+
+/// The registry as a client sees it.
+public struct RegistryClient: Sendable {
+    private let manager: PeerConnector
+    private let owners = Owners()
+
+    /// Who first registered a name through this client.
+    private final class Owners: Sendable {
+        private let ids = Mutex<[String: String]>([:])
+        /// Notes the owner of a name; returns the one noted before.
+        func note(_ owner: String, of name: String) -> String? {
+            ids.withLock { ids in
+                defer { ids[name] = owner }
+                return ids[name]
+            }
+        }
+        func forget(_ name: String) { ids.withLock { _ = $0.removeValue(forKey: name) } }
+    }
+
+    /// Talks to the registry behind a manager.
+    public init(_ manager: PeerConnector) { self.manager = manager }
+
+    // MARK: - Services
+
+    /// Registers a service.
+    ///
+    /// - Returns: the service as the registry has it.
+    /// - Throws: ``NSMError``.
+    public func register(_ service: NSMNetworkService) async throws -> NSMNetworkService {
+        let (calls, metadata) = try await begin()
+        let client = NSMNetworkServiceRegistry.Client(wrapping: calls.connection.client)
+        return try await Calls.explained {
+            try await client.register(service, metadata: metadata, options: options) { response in
+                let answer = try response.message
+                try check(response.metadata, calls, name: "service \(answer.name)", pathIDs: answer.pathIds)
+                return answer
+            }
+        }
+    }
+
+    /// Takes a service back.
+    ///
+    /// - Throws: ``NSMError``.
+    public func unregister(_ service: NSMNetworkService) async throws {
+        let (calls, metadata) = try await begin()
+        let client = NSMNetworkServiceRegistry.Client(wrapping: calls.connection.client)
+        _ = try await Calls.explained {
+            try await client.unregister(service, metadata: metadata, options: options)
+        }
+        owners.forget("service \(service.name)")
+    }
+
+    /// Services that match.
+    ///
+    /// - Throws: ``NSMError``.
+    public func find(_ service: NSMNetworkService) async throws -> [NSMNetworkService] {
+        var found: [NSMNetworkService] = []
+        for response in try await collect(service) where !response.deleted { found.append(response.networkService) }
+        return found
+    }
+
+    private func collect(_ service: NSMNetworkService) async throws -> [NSMNetworkServiceResponse] {
+        let (calls, metadata) = try await begin()
+        let client = NSMNetworkServiceRegistry.Client(wrapping: calls.connection.client)
+        var query = NSMNetworkServiceQuery()
+        query.networkService = service
+        return try await Calls.explained {
+            try await client.find(query, metadata: metadata, options: options) { response in
+                var all: [NSMNetworkServiceResponse] = []
+                for try await message in response.messages { all.append(message) }
+                return all
+            }
+        }
+    }
+
+    // MARK: - Endpoints
+
+    /// Registers an endpoint.
+    ///
+    /// - Parameters:
+    ///   - endpoint: The endpoint; its `url` is replaced when there is a `socket`.
+    ///   - socket: The socket it listens on; a descriptor of it goes along, so that the manager need not see the file.
+    /// - Returns: the endpoint as the registry has it. Its name counts from now on.
+    /// - Throws: ``NSMError``.
+    public func register(
+        _ endpoint: NSMNetworkServiceEndpoint, socket: Descriptor?
+    ) async throws -> NSMNetworkServiceEndpoint {
+        let (calls, metadata) = try await begin()
+        let message = try announce(endpoint, socket, calls)
+        let client = NSMNetworkServiceEndpointRegistry.Client(wrapping: calls.connection.client)
+        return try await Calls.explained {
+            try await client.register(message, metadata: metadata, options: options) { response in
+                let answer = try response.message
+                try check(response.metadata, calls, name: "endpoint \(answer.name)", pathIDs: answer.pathIds)
+                return answer
+            }
+        }
+    }
+
+    /// Takes an endpoint back.
+    ///
+    /// - Throws: ``NSMError``.
+    public func unregister(_ endpoint: NSMNetworkServiceEndpoint, socket: Descriptor?) async throws {
+        let (calls, metadata) = try await begin()
+        let message = try announce(endpoint, socket, calls)
+        let client = NSMNetworkServiceEndpointRegistry.Client(wrapping: calls.connection.client)
+        _ = try await Calls.explained {
+            try await client.unregister(message, metadata: metadata, options: options)
+        }
+        owners.forget("endpoint \(endpoint.name)")
+    }
+
+    /// Endpoints that match.
+    ///
+    /// - Throws: ``NSMError``.
+    public func find(_ endpoint: NSMNetworkServiceEndpoint) async throws -> [NSMNetworkServiceEndpoint] {
+        let found = Mutex<[NSMNetworkServiceEndpoint]>([])
+        try await find(endpoint, watch: false) { response in
+            if !response.deleted { found.withLock { $0.append(response.networkServiceEndpoint) } }
+        }
+        return found.withLock { $0 }
+    }
+
+    /// Watches endpoints that match, until the registry ends the stream or the task is cancelled.
+    ///
+    /// - Throws: ``NSMError``.
+    public func watch(
+        _ endpoint: NSMNetworkServiceEndpoint,
+        body: @escaping @Sendable (NSMNetworkServiceEndpointResponse) async throws -> Void
+    ) async throws {
+        try await find(endpoint, watch: true, body: body)
+    }
+
+    private func find(
+        _ endpoint: NSMNetworkServiceEndpoint, watch: Bool,
+        body: @escaping @Sendable (NSMNetworkServiceEndpointResponse) async throws -> Void
+    ) async throws {
+        let (calls, metadata) = try await begin()
+        let client = NSMNetworkServiceEndpointRegistry.Client(wrapping: calls.connection.client)
+        var query = NSMNetworkServiceEndpointQuery()
+        query.networkServiceEndpoint = endpoint
+        query.watch = watch
+        try await Calls.explained {
+            try await client.find(query, metadata: metadata, options: watch ? .defaults : options) { response in
+                for try await message in response.messages { try await body(message) }
+            }
+        }
+    }
+
+    // MARK: - Parts
+
+    private var options: CallOptions { Calls.options(manager.component.requestTimeout) }
+
+    private func begin() async throws -> (calls: Calls, metadata: Metadata) {
+        let connection = try await manager.connection(within: manager.component.requestTimeout)
+        let calls = Calls(connection, component: manager.component)
+        var metadata = try calls.metadata()
+        metadata.addString(RegistryPath().json, forKey: WellKnown.registryPath)
+        return (calls, metadata)
+    }
+
+    private func announce(
+        _ endpoint: NSMNetworkServiceEndpoint, _ socket: Descriptor?, _ calls: Calls
+    ) throws -> NSMNetworkServiceEndpoint {
+        guard let socket, let channel = calls.connection.info.descriptors else { return endpoint }
+        var message = endpoint
+        message.url = socket.inode.url
+        try channel.send(socket)
+        return message
+    }
+
+    /// The rules for answers: a path of tokens of which the first is ours and the second the registry's, and a name that
+    /// still belongs to whom it belonged.
+    private func check(_ metadata: Metadata, _ calls: Calls, name: String, pathIDs: [String]) throws {
+        guard calls.component.isSecure else { return }
+        guard let json = metadata[stringValues: WellKnown.registryPath].first(where: { _ in true }),
+            let path = RegistryPath(json: json)
+        else { throw NSMError(.protocolViolation, "the registry's answer for \(name) has no path") }
+        let segments = path.tokens.enumerated().map { index, token in
+            var segment = NSMPathSegment()
+            segment.name = "registry path \(index)"
+            segment.token = token
+            return segment
+        }
+        let tokens = try TokenRules.checkChain(segments)
+        guard path.index + 1 < tokens.count, let peer = calls.connection.info.peer else {
+            throw NSMError(.protocolViolation, "the registry's answer for \(name) lacks the registry's token")
+        }
+        try TokenRules.checkSignature(tokens[path.index + 1], of: peer, "the registry's token")
+        let owner = tokens[0].subject
+        if let before = owners.note(owner, of: name), before != owner {
+            throw NSMError(.refused, "\(name) belonged to \(before) and is now \(owner)'s")
+        }
+        if let first = pathIDs.first, first != owner {
+            throw NSMError(.refused, "\(name) is registered for \(first), not for \(owner)")
+        }
+    }
+}

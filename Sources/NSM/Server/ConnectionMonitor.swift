@@ -1,0 +1,159 @@
+public import GRPCCore
+internal import Synchronization
+
+/// The connections of a component, and those who watch them.
+public final class ConnectionMonitor: Sendable {
+    private struct Watcher {
+        let selector: NSMMonitorScopeSelector
+        let events: AsyncStream<NSMConnectionEvent>.Continuation
+    }
+    private struct State {
+        var connections: [String: NSMConnection] = [:]
+        var watchers: [UInt64: Watcher] = [:]
+        var nextWatcher: UInt64 = 0
+    }
+    private let state = Mutex(State())
+    /// Events that wait for a slow reader before its stream is ended; it may watch again and gets everything anew.
+    private static let longestQueue = 4096
+
+    /// Makes a monitor without connections.
+    public init() {}
+
+    /// The connections by our ids.
+    public var connections: [String: NSMConnection] { state.withLock { $0.connections } }
+
+    /// Stores a connection under our id and tells those who watch it, unless nothing changed.
+    public func update(_ connection: NSMConnection) {
+        state.withLock { state in
+            guard state.connections[connection.id] != connection else { return }
+            state.connections[connection.id] = connection
+            tell(.update, connection, &state)
+        }
+    }
+
+    /// Forgets a connection and tells those who watch it.
+    public func delete(_ id: String) {
+        state.withLock { state in
+            guard let connection = state.connections.removeValue(forKey: id) else { return }
+            tell(.delete, connection, &state)
+        }
+    }
+
+    /// Changes the state of a connection and tells those who watch it.
+    public func setState(_ newState: NSMState, of id: String) {
+        state.withLock { state in
+            guard var connection = state.connections[id], connection.state != newState else { return }
+            connection.state = newState
+            state.connections[id] = connection
+            tell(.update, connection, &state)
+        }
+    }
+
+    /// Events for one who watches: all that match at once, also when there are none, and then each change.
+    public func watch(_ selector: NSMMonitorScopeSelector) -> AsyncStream<NSMConnectionEvent> {
+        AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue)) { continuation in
+            let number = state.withLock { state in
+                state.nextWatcher += 1
+                var first = NSMConnectionEvent()
+                first.type = .initialStateTransfer
+                first.connections = state.connections.filter { selector.matches($0.value) }
+                continuation.yield(first)
+                state.watchers[state.nextWatcher] = Watcher(selector: selector, events: continuation)
+                return state.nextWatcher
+            }
+            continuation.onTermination = { _ in
+                self.state.withLock { _ = $0.watchers.removeValue(forKey: number) }
+            }
+        }
+    }
+
+    /// Ends all streams.
+    public func finish() {
+        let watchers = state.withLock { state in
+            defer { state.watchers = [:] }
+            return Array(state.watchers.values)
+        }
+        for watcher in watchers { watcher.events.finish() }
+    }
+
+    private func tell(_ type: NSMConnectionEventType, _ connection: NSMConnection, _ state: inout State) {
+        var event = NSMConnectionEvent()
+        event.type = type
+        event.connections = [connection.id: connection]
+        for (number, watcher) in state.watchers where watcher.selector.matches(connection) {
+            if case .dropped = watcher.events.yield(event) {
+                state.watchers[number] = nil
+                watcher.events.finish()
+            }
+        }
+    }
+}
+
+extension NSMMonitorScopeSelector {
+    /// Whether a connection is watched: its service is named, and a run of its segments equals those given, in which empty
+    /// fields match all.
+    public func matches(_ connection: NSMConnection) -> Bool {
+        if !networkServices.isEmpty, !networkServices.contains(connection.networkService) { return false }
+        if pathSegments.isEmpty { return true }
+        let segments = connection.path.pathSegments
+        guard segments.count >= pathSegments.count else { return false }
+        return (0...(segments.count - pathSegments.count)).contains { start in
+            zip(pathSegments, segments[start...]).allSatisfy { wanted, segment in
+                (wanted.name.isEmpty || wanted.name == segment.name) && (wanted.id.isEmpty || wanted.id == segment.id)
+                    && (wanted.token.isEmpty || wanted.token == segment.token)
+            }
+        }
+    }
+}
+
+/// The monitor as a service.
+public struct MonitorService: NSMMonitorConnection.SimpleServiceProtocol {
+    private let monitor: ConnectionMonitor
+
+    /// Serves a monitor to every peer that the transport let in.
+    public init(_ monitor: ConnectionMonitor) { self.monitor = monitor }
+
+    /// Streams events until the caller ends it.
+    public func monitorConnections(
+        request: NSMMonitorScopeSelector, response: RPCWriter<NSMConnectionEvent>, context: ServerContext
+    ) async throws {
+        let events = monitor.watch(request)
+        try await withRPCCancellationHandler {
+            for await event in events { try await response.write(event) }
+        } onCancelRPC: {
+        }
+        // The end of a stream that the caller did not ask for must not read as a cancellation: that would stop healing.
+        throw RPCError(code: .unavailable, message: "the monitor ends")
+    }
+}
+
+/// The health service: everything named is serving.
+public struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
+    private let services: Set<String>
+
+    /// Answers for these services, and for the server as a whole.
+    public init(_ services: [String]) { self.services = Set(services + [""]) }
+
+    /// Answers at once.
+    public func check(
+        request: Grpc_Health_V1_HealthCheckRequest, context: ServerContext
+    ) async throws -> Grpc_Health_V1_HealthCheckResponse {
+        guard services.contains(request.service) else {
+            throw RPCError(code: .notFound, message: "unknown service \(request.service.prefix(64))")
+        }
+        var response = Grpc_Health_V1_HealthCheckResponse()
+        response.status = .serving
+        return response
+    }
+
+    /// Tells the state once and keeps the stream.
+    public func watch(
+        request: Grpc_Health_V1_HealthCheckRequest, response: RPCWriter<Grpc_Health_V1_HealthCheckResponse>,
+        context: ServerContext
+    ) async throws {
+        var message = Grpc_Health_V1_HealthCheckResponse()
+        message.status = services.contains(request.service) ? .serving : .serviceUnknown
+        try await response.write(message)
+        try await context.cancellation.cancelled
+    }
+}

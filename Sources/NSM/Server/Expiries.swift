@@ -1,0 +1,63 @@
+public import SPIFFE
+internal import Synchronization
+
+/// Calls back when the time of a key is over. One sleeping task, whatever the number of keys; none when there are none.
+public final class Expiries: Sendable {
+    private struct State {
+        var ends: [String: UnixTime] = [:]
+        var timer: Task<Void, Never>?
+        var due: UnixTime?
+    }
+    private let state = Mutex(State())
+    private let over: @Sendable (String) async -> Void
+
+    /// Calls `over` for each key whose time is over.
+    public init(over: @escaping @Sendable (String) async -> Void) { self.over = over }
+
+    /// Sets or moves the end of a key; nil forgets it.
+    public func set(_ key: String, to end: UnixTime?) {
+        state.withLock { state in
+            state.ends[key] = end
+            // A later end is noticed when the timer wakes for the earlier one.
+            if let end, end < state.due ?? UnixTime(nanoseconds: .max) { arm(&state) }
+            if state.ends.isEmpty { disarm(&state) }
+        }
+    }
+
+    /// Forgets all keys.
+    public func clear() {
+        state.withLock { state in
+            state.ends = [:]
+            disarm(&state)
+        }
+    }
+
+    private func disarm(_ state: inout State) {
+        state.timer?.cancel()
+        state.timer = nil
+        state.due = nil
+    }
+
+    private func arm(_ state: inout State) {
+        disarm(&state)
+        guard let due = state.ends.values.min() else { return }
+        state.due = due
+        state.timer = Task {
+            // The wall clock may be set while we sleep; it is asked again at least every minute.
+            let wait = min(max(due.duration(since: .now), .zero), .seconds(60))
+            guard (try? await Task.sleep(for: wait)) != nil else { return }
+            self.wake()
+        }
+    }
+
+    private func wake() {
+        let ended = state.withLock { state in
+            let now = UnixTime.now
+            let ended = state.ends.filter { $0.value <= now }.map(\.key)
+            for key in ended { state.ends[key] = nil }
+            arm(&state)
+            return ended
+        }
+        for key in ended { Task { await over(key) } }
+    }
+}

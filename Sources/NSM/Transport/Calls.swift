@@ -1,0 +1,100 @@
+public import DescriptorTransport
+internal import GRPCCore
+internal import SPIFFE
+
+/// The calls of the mesh on one transport connection, each with its token.
+public struct Calls: Sendable {
+    /// The connection.
+    public let connection: ClientConnection
+    /// Who calls.
+    public let component: Component
+
+    /// Makes calls of `component` on `connection`.
+    public init(_ connection: ClientConnection, component: Component) {
+        self.connection = connection
+        self.component = component
+    }
+
+    /// The metadata of a call.
+    ///
+    /// - Throws: ``NSMError`` when no token can be signed.
+    func metadata() throws(NSMError) -> Metadata {
+        let token = try component.token(for: connection.info)
+        return [WellKnown.token: "\(token.text)", WellKnown.tokenExpires: "\(token.expires.rfc3339)"]
+    }
+
+    /// The options of a call that must end in time.
+    static func options(_ timeout: Duration?) -> CallOptions {
+        var options = CallOptions.defaults
+        options.timeout = timeout
+        return options
+    }
+
+    /// Asks for a connection.
+    ///
+    /// - Throws: ``NSMError`` with the peer's words.
+    public func request(
+        _ message: Networkservice_NetworkServiceRequest, timeout: Duration
+    ) async throws -> NSMConnection {
+        let client = Networkservice_NetworkService.Client(wrapping: connection.client)
+        let metadata = try metadata()
+        return try await Self.explained {
+            try await client.request(message, metadata: metadata, options: Self.options(timeout))
+        }
+    }
+
+    /// Closes a connection. A connection that the peer does not know is no error.
+    ///
+    /// - Throws: ``NSMError`` with the peer's words.
+    public func close(_ message: NSMConnection, timeout: Duration) async throws {
+        let client = Networkservice_NetworkService.Client(wrapping: connection.client)
+        let metadata = try metadata()
+        _ = try await Self.explained {
+            try await client.close(message, metadata: metadata, options: Self.options(timeout))
+        }
+    }
+
+    /// Watches connections; `body` gets each event until it returns false or the stream ends.
+    ///
+    /// - Throws: ``NSMError``, or `CancellationError`.
+    public func monitor(
+        _ selector: NSMMonitorScopeSelector, timeout: Duration? = nil,
+        body: @escaping @Sendable (NSMConnectionEvent) async throws -> Bool
+    ) async throws {
+        let client = NSMMonitorConnection.Client(wrapping: connection.client)
+        let metadata = try metadata()
+        try await Self.explained {
+            try await client.monitorConnections(selector, metadata: metadata, options: Self.options(timeout)) {
+                response in
+                for try await event in response.messages {
+                    guard try await body(event) else { return }
+                }
+            }
+        }
+    }
+
+    /// Turns what the transport throws into the errors of this room.
+    static func explained<Result>(_ body: () async throws -> Result) async throws -> Result {
+        do {
+            return try await body()
+        } catch let error as RPCError {
+            if error.code == .cancelled, Task.isCancelled { throw CancellationError() }
+            throw NSMError(error)
+        }
+    }
+}
+
+extension NSMError {
+    /// The words of a peer.
+    init(_ error: RPCError) {
+        let code: Code =
+            switch error.code {
+            case .unavailable: .unreachable
+            case .deadlineExceeded: .timedOut
+            case .unauthenticated, .permissionDenied: .refused
+            default: .refused
+            }
+        let cause = error.cause.map { " (\($0))" } ?? ""
+        self.init(code, "\(error.code): \(error.message)\(cause)")
+    }
+}

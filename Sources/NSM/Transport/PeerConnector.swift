@@ -1,0 +1,130 @@
+public import DescriptorTransport
+internal import GRPCCore
+internal import Logging
+internal import SPIFFE
+internal import Synchronization
+
+/// The one transport connection to a peer that all who talk to it share: made when it is needed, made again when it is
+/// gone, and replaced after the identity was rotated.
+///
+/// Open calls stay on the connection they began on. ``run()`` must run for calls to be made.
+public final class PeerConnector: Sendable {
+    /// Where the peer listens.
+    public let address: SocketAddress
+    /// Who we are to it.
+    public let component: Component
+
+    private struct State {
+        var current: ClientConnection?
+        var dial: Task<ClientConnection, any Error>?
+        var backoff = Backoff()
+        var nextDial = ContinuousClock.now
+        var lastError: String?
+    }
+    private let state = Mutex(State())
+    private let made: AsyncStream<ClientConnection>
+    private let madeHere: AsyncStream<ClientConnection>.Continuation
+
+    /// Makes a connector that has not dialled yet.
+    public init(_ address: SocketAddress, component: Component) {
+        self.address = address
+        self.component = component
+        (made, madeHere) = AsyncStream.makeStream()
+    }
+
+    /// Serves the connections until the task is cancelled; then they are dropped.
+    public func run() async {
+        await withDiscardingTaskGroup { group in
+            for await connection in made {
+                group.addTask {
+                    await connection.run()
+                    self.forget(connection)
+                }
+            }
+            let last = state.withLock { state in
+                defer { state.current = nil }
+                state.dial?.cancel()
+                return state.current
+            }
+            last?.closeNow()
+            group.cancelAll()
+        }
+    }
+
+    /// Why the peer could not be reached the last time; nil when it could.
+    public var lastError: String? { state.withLock { $0.lastError } }
+
+    /// An open connection with the newest identity.
+    ///
+    /// - Parameter limit: How long to wait for the peer to be there.
+    /// - Throws: ``NSMError`` with the reason of the last try.
+    public func connection(within limit: Duration) async throws -> ClientConnection {
+        let deadline = ContinuousClock.now + limit
+        while true {
+            try Task.checkCancellation()
+            if let open = await openConnection() { return open }
+            let wait = state.withLock { $0.nextDial } - .now
+            if wait > .zero {
+                guard ContinuousClock.now + wait < deadline else {
+                    try await Task.sleep(until: deadline, clock: .continuous)
+                    throw NSMError(.unreachable, lastError ?? "\(address.url) can't be reached")
+                }
+                try await Task.sleep(for: wait)
+                continue
+            }
+            do {
+                return try await dial().value
+            } catch {
+                guard ContinuousClock.now < deadline else { throw error }
+            }
+        }
+    }
+
+    private func openConnection() async -> ClientConnection? {
+        guard let current = state.withLock({ $0.current }), !current.isClosed else { return nil }
+        guard case .identity(let source) = component.security, let local = current.info.local else { return current }
+        guard let newest = try? await source.identity(), newest.svid.chain != local.svid.chain else { return current }
+        state.withLock { if $0.current === current { $0.current = nil } }
+        component.logger.debug(
+            "the identity was rotated; a new connection follows", metadata: ["peer": "\(address.url)"])
+        current.close()
+        return nil
+    }
+
+    /// One dial at a time, whoever waits for it.
+    private func dial() -> Task<ClientConnection, any Error> {
+        state.withLock { state in
+            if let dial = state.dial { return dial }
+            let dial = Task { try await self.connect() }
+            state.dial = dial
+            return dial
+        }
+    }
+
+    private func connect() async throws -> ClientConnection {
+        do {
+            let connection = try await ClientConnection.connect(
+                to: address, security: component.security, timeout: component.dialTimeout, logger: component.logger)
+            state.withLock { state in
+                state.current = connection
+                state.dial = nil
+                state.backoff.reset()
+                state.lastError = nil
+            }
+            madeHere.yield(connection)
+            return connection
+        } catch {
+            let failure = NSMError(.unreachable, "\(error)")
+            state.withLock { state in
+                state.dial = nil
+                state.nextDial = .now + state.backoff.wait()
+                state.lastError = failure.text
+            }
+            throw failure
+        }
+    }
+
+    private func forget(_ connection: ClientConnection) {
+        state.withLock { if $0.current === connection { $0.current = nil } }
+    }
+}

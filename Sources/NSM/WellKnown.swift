@@ -1,0 +1,78 @@
+public import NetworkTypes
+
+/// Names that travel in mechanisms and metadata.
+public enum WellKnown {
+    /// The class of mechanisms on one node.
+    public static let local = "LOCAL"
+    /// The class of mechanisms between nodes.
+    public static let remote = "REMOTE"
+    /// The mechanism of kernel interfaces.
+    public static let kernel = "KERNEL"
+    /// The mechanism of VXLAN tunnels.
+    public static let vxlan = "VXLAN"
+    /// The parameter with the network namespace of an interface.
+    public static let inodeURL = "inodeURL"
+    /// The parameter with the name of an interface.
+    public static let interfaceName = "name"
+    /// The payload of frames.
+    public static let ethernet = "ETHERNET"
+    /// The payload of packets.
+    public static let ip = "IP"
+    /// The metadata with the caller's token.
+    public static let token = "nsm-client-token"
+    /// The metadata with the end of the caller's token, RFC 3339.
+    public static let tokenExpires = "nsm-client-token-expires"
+    /// The metadata with the path of a registration.
+    public static let registryPath = "path"
+    /// The longest name of an interface in bytes. Source: `IFNAMSIZ`, linux/if.h, less the NUL.
+    public static let longestInterfaceName = 15
+}
+
+extension NSMMechanism {
+    /// A kernel interface in the namespace with this inode URL.
+    public static func kernel(name: String = "", inodeURL: String = "") -> NSMMechanism {
+        var mechanism = NSMMechanism()
+        mechanism.cls = WellKnown.local
+        mechanism.type = WellKnown.kernel
+        if !name.isEmpty { mechanism.parameters[WellKnown.interfaceName] = name }
+        if !inodeURL.isEmpty { mechanism.parameters[WellKnown.inodeURL] = inodeURL }
+        return mechanism
+    }
+
+    /// The name of the interface; empty when it is left open.
+    public var interfaceName: String { parameters[WellKnown.interfaceName] ?? "" }
+    /// The inode URL of the namespace; empty when there is none.
+    public var inodeURL: String { parameters[WellKnown.inodeURL] ?? "" }
+}
+
+/// Names of interfaces that nobody chose: the service's first letters, a dash and random ones, 15 bytes together.
+public func generatedInterfaceName(for service: String) -> String {
+    let letters = Array("abcdefghijklmnopqrstuvwxyz0123456789")
+    let start = service.utf8.prefix(10).map { byte in
+        let character = Character(UnicodeScalar(byte))
+        return character.isASCII && (character.isLetter || character.isNumber || "-_.".contains(character))
+            ? character : "_"
+    }
+    var name = String(start) + "-"
+    while name.utf8.count < WellKnown.longestInterfaceName { name.append(letters.randomElement() ?? "x") }
+    return name
+}
+
+/// Whether the kernel takes `name` for an interface. Source: `dev_valid_name`, net/core/dev.c.
+public func isValidInterfaceName(_ name: String) -> Bool {
+    (1...WellKnown.longestInterfaceName).contains(name.utf8.count) && name != "." && name != ".."
+        && !name.utf8.contains { $0 == 0x2f || $0 == 0x3a || $0 == 0 || $0 == 0x20 || (0x09...0x0d).contains($0) }
+}
+
+extension NSMIPContext {
+    /// The client's addresses that can be read.
+    public var sourcePrefixes: [IPPrefix] { srcIpAddrs.compactMap { NSMIPContext.prefix($0) } }
+    /// The endpoint's addresses that can be read.
+    public var destinationPrefixes: [IPPrefix] { dstIpAddrs.compactMap { NSMIPContext.prefix($0) } }
+
+    /// A prefix, or an address as a host prefix.
+    public static func prefix(_ text: String) -> IPPrefix? {
+        if let prefix = IPPrefix(text) { return prefix }
+        return IPAddress(text).map { IPPrefix(host: $0) }
+    }
+}

@@ -1,0 +1,105 @@
+internal import Crypto
+internal import FoundationEssentials
+internal import SwiftASN1
+internal import X509
+
+/// An authority that gives identities in its trust domain.
+public struct CertificateAuthority: Sendable {
+    /// The trust domain.
+    public let trustDomain: String
+    /// Its certificate, DER.
+    public let certificate: [UInt8]
+    /// When its certificate ends.
+    public let notAfter: UnixTime
+    private let key: P256.Signing.PrivateKey
+
+    /// Makes a new authority.
+    ///
+    /// - Throws: ``SPIFFEError`` when the trust domain can't be one.
+    public init(newFor trustDomain: String, lifetime: Duration) throws {
+        let id = try SPIFFEID("spiffe://\(trustDomain)")
+        let key = P256.Signing.PrivateKey()
+        let now = UnixTime.now
+        let name = try DistinguishedName {
+            OrganizationName("nsm-agent")
+            CommonName(id.trustDomain)
+        }
+        let certificate = try Certificate(
+            version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: .init(key.publicKey),
+            notValidBefore: now.adding(.seconds(-60)).date, notValidAfter: now.adding(lifetime).date,
+            issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
+            extensions: try Certificate.Extensions {
+                Critical(BasicConstraints.isCertificateAuthority(maxPathLength: 0))
+                Critical(KeyUsage(keyCertSign: true, cRLSign: true))
+                SubjectAlternativeNames([.uniformResourceIdentifier(id.description)])
+                SubjectKeyIdentifier(hash: .init(key.publicKey))
+            },
+            issuerPrivateKey: .init(key))
+        try self.init(certificate: certificate, key: key)
+    }
+
+    /// Takes an authority that was stored.
+    ///
+    /// - Throws: ``SPIFFEError`` when certificate and key can't be read or don't fit together.
+    public init(certificate: [UInt8], keyPEM: String) throws {
+        let parsed = try Certificate(derEncoded: certificate)
+        let key = try P256.Signing.PrivateKey(pemRepresentation: keyPEM)
+        try self.init(certificate: parsed, key: key)
+    }
+
+    private init(certificate: Certificate, key: P256.Signing.PrivateKey) throws {
+        let uris = try certificate.extensions.subjectAlternativeNames?.compactMap { name in
+            if case .uniformResourceIdentifier(let uri) = name { uri } else { nil as String? }
+        }
+        guard let uri = uris?.first, uris?.count == 1 else {
+            throw SPIFFEError("the authority's certificate names no trust domain")
+        }
+        guard certificate.publicKey == Certificate.PublicKey(key.publicKey) else {
+            throw SPIFFEError("the authority's key is not that of its certificate")
+        }
+        trustDomain = try SPIFFEID(uri).trustDomain
+        var serializer = DER.Serializer()
+        try serializer.serialize(certificate)
+        self.certificate = serializer.serializedBytes
+        notAfter = UnixTime(certificate.notValidAfter)
+        self.key = key
+    }
+
+    /// The key, PEM. For the root-only file it is kept in.
+    public var keyPEM: String { key.pemRepresentation }
+
+    /// The bundle of its trust domain.
+    ///
+    /// - Throws: never for an authority that could be made.
+    public func bundles() throws -> TrustBundles { try TrustBundles([trustDomain: [certificate]]) }
+
+    /// Gives an identity, which ends no later than the authority.
+    ///
+    /// - Throws: ``SPIFFEError`` for a name of another trust domain.
+    public func issue(_ id: SPIFFEID, lifetime: Duration) throws -> X509SVID {
+        guard id.trustDomain == trustDomain, !id.path.isEmpty else {
+            throw SPIFFEError("\(id) can't be given by the authority of \(trustDomain)")
+        }
+        let issuer = try Certificate(derEncoded: certificate)
+        let leafKey = P256.Signing.PrivateKey()
+        let now = UnixTime.now
+        let leaf = try Certificate(
+            version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: .init(leafKey.publicKey),
+            notValidBefore: now.adding(.seconds(-60)).date, notValidAfter: min(now.adding(lifetime), notAfter).date,
+            issuer: issuer.subject, subject: try DistinguishedName { OrganizationName("nsm-agent") },
+            signatureAlgorithm: .ecdsaWithSHA256,
+            extensions: try Certificate.Extensions {
+                Critical(BasicConstraints.notCertificateAuthority)
+                Critical(KeyUsage(digitalSignature: true))
+                try ExtendedKeyUsage([.serverAuth, .clientAuth])
+                SubjectAlternativeNames([.uniformResourceIdentifier(id.description)])
+                AuthorityKeyIdentifier(
+                    keyIdentifier: SubjectKeyIdentifier(hash: .init(key.publicKey)).keyIdentifier)
+            },
+            issuerPrivateKey: .init(key))
+        var serializer = DER.Serializer()
+        try serializer.serialize(leaf)
+        return try X509SVID(
+            chain: [serializer.serializedBytes], privateKeyPKCS8: Array(leafKey.derRepresentation))
+    }
+}

@@ -1,0 +1,211 @@
+import GRPCCore
+import Glibc
+import Logging
+import SPIFFE
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import DescriptorTransport
+
+@Suite("gRPC with descriptors", .serialized)
+struct TransportTests {
+    static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    static func path() -> String { "/tmp/nsm-dt-\(UInt64.random(in: 0...UInt64.max)).sock" }
+
+    /// Serves an echo and connects to it.
+    func withServer(
+        _ security: Security, _ client: Security? = nil,
+        _ body: (SocketAddress, @escaping @Sendable () async throws -> ClientConnection) async throws -> Void
+    ) async throws {
+        let address = SocketAddress.unix(Self.path())
+        let listener = try ServerListener(address)
+        let server = RPCServer(listener, security: security, services: [EchoService()], logger: Self.quiet)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            try await body(address) {
+                try await ClientConnection.connect(
+                    to: address, security: client ?? security, timeout: .seconds(5), logger: Self.quiet)
+            }
+            group.cancelAll()
+        }
+    }
+
+    func identity(_ name: String, _ authority: CertificateAuthority) throws -> FixedIdentity {
+        FixedIdentity(
+            Identity(
+                svid: try authority.issue(SPIFFEID("spiffe://example.org/\(name)"), lifetime: .seconds(600)),
+                bundles: try authority.bundles()))
+    }
+
+    @Test("descriptors travel both ways with every call, and none is left", arguments: [false, true])
+    func descriptors(isSecure: Bool) async throws {
+        let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        let security: Security = isSecure ? .identity(try identity("a", authority)) : .insecure
+        try await withServer(security) { _, connect in
+            let connection = try await connect()
+            let running = Task { await connection.run() }
+            try await exchange(connection, count: 200)
+            let before = try openDescriptors()
+            try await exchange(connection, count: 2000)
+            #expect(try openDescriptors() <= before + 2)
+            #expect(connection.info.descriptors?.unclaimed == 0)
+            #expect(connection.info.credentials?.pid == getpid())
+            #expect((connection.info.peer?.id.path == "/a") == isSecure)
+            connection.closeNow()
+            await running.value
+            #expect(connection.isClosed)
+        }
+    }
+
+    /// Sends a pipe with a text in it with each call, and gets one back.
+    func exchange(_ connection: ClientConnection, count: Int) async throws {
+        let channel = try #require(connection.info.descriptors)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<count {
+                if number >= 16 { try await group.next() }
+                group.addTask {
+                    let sent = try pipe("ping \(number)")
+                    try channel.send(sent)
+                    let answer = try await call(connection, sent.inode.url)
+                    let back = try await channel.receive(#require(Inode(url: answer)), within: .seconds(5))
+                    #expect(try content(back) == "pong ping \(number)")
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    @Test("peers of another authority, and peers without a certificate, are refused and disturb nobody")
+    func refused() async throws {
+        let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        let other = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        let security = Security.identity(try identity("a", authority))
+        try await withServer(security) { address, connect in
+            let good = try await connect()
+            let running = Task { await good.run() }
+            let stranger = Security.identity(try identity("b", other))
+            await #expect(throws: TransportError.self) {
+                try await ClientConnection.connect(
+                    to: address, security: stranger, timeout: .seconds(5), logger: Self.quiet)
+            }
+            await #expect(throws: (any Error).self) {
+                let plain = try await ClientConnection.connect(
+                    to: address, security: .insecure, timeout: .seconds(5), logger: Self.quiet)
+                let plainRunning = Task { await plain.run() }
+                defer { plainRunning.cancel() }
+                _ = try await call(plain, "hello")
+            }
+            try garbage(address)
+            #expect(try await call(good, "text") == "text")
+            good.closeNow()
+            await running.value
+        }
+    }
+
+    @Test("a rotated identity counts for new connections, and old ones go on")
+    func rotation() async throws {
+        let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        let source = try identity("a", authority)
+        try await withServer(.identity(source)) { _, connect in
+            let old = try await connect()
+            let oldRunning = Task { await old.run() }
+            source.replace(try await identity("b", authority).identity())
+            let new = try await connect()
+            let newRunning = Task { await new.run() }
+            #expect(old.info.peer?.id.path == "/a" && new.info.peer?.id.path == "/b")
+            #expect(try await call(old, "x") == "x")
+            #expect(try await call(new, "y") == "y")
+            old.closeNow()
+            new.closeNow()
+            await oldRunning.value
+            await newRunning.value
+        }
+    }
+
+    @Test("nobody listens, or somebody else does: the error says so")
+    func addresses() async throws {
+        let address = SocketAddress.unix(Self.path())
+        await #expect(throws: TransportError.self) {
+            try await ClientConnection.connect(
+                to: address, security: .insecure, timeout: .seconds(1), logger: Self.quiet)
+        }
+        let first = try ServerListener(address)
+        #expect(throws: TransportError.self) { try ServerListener(address) }
+        withExtendedLifetime(first) {}
+        #expect(SocketAddress(url: "unix:///a/b") == .unix("/a/b"))
+        #expect(SocketAddress(url: "tcp://[::1]:5001") == .tcp(host: "::1", port: 5001))
+        #expect(SocketAddress(url: "1.2.3.4:80") == .tcp(host: "1.2.3.4", port: 80))
+        for bad in ["", "unix:", "unix://a", "tcp://x", "tcp://:1", "x:70000"] {
+            #expect(SocketAddress(url: bad) == nil)
+        }
+    }
+
+    /// Bytes that are no TLS.
+    private func garbage(_ address: SocketAddress) throws {
+        guard case .unix(let path) = address else { return }
+        let script = "import socket;s=socket.socket(socket.AF_UNIX);s.connect('\(path)');s.sendall(b'x'*70000)"
+        _ = try? Command.run(["python3", "-c", script])
+    }
+}
+
+/// Answers a text with itself, and the inode URL of a descriptor with that of another one.
+struct EchoService: RegistrableRPCService {
+    static let method = MethodDescriptor(fullyQualifiedService: "test.Echo", method: "Call")
+
+    func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
+        router.registerHandler(forMethod: Self.method, deserializer: Text(), serializer: Text()) { request, _ in
+            var words: [String] = []
+            for try await word in request.messages { words.append(word) }
+            let text = words.joined()
+            guard let inode = Inode(url: text) else { return StreamingServerResponse(single: .init(message: text)) }
+            guard let channel = ConnectionInfo.current?.descriptors else {
+                throw RPCError(code: .internalError, message: "no connection")
+            }
+            let received = try await channel.receive(inode, within: .seconds(5))
+            let answer = try pipe("pong " + content(received))
+            try channel.send(answer)
+            return StreamingServerResponse(single: .init(message: answer.inode.url))
+        }
+    }
+}
+
+struct Text: MessageSerializer, MessageDeserializer {
+    func serialize<Bytes: GRPCContiguousBytes>(_ message: String) throws -> Bytes { Bytes(message.utf8) }
+    func deserialize<Bytes: GRPCContiguousBytes>(_ bytes: Bytes) throws -> String {
+        bytes.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+    }
+}
+
+func call(_ connection: ClientConnection, _ text: String) async throws -> String {
+    var options = CallOptions.defaults
+    options.timeout = .seconds(10)
+    return try await connection.client.unary(
+        request: ClientRequest(message: text), descriptor: EchoService.method, serializer: Text(), deserializer: Text(),
+        options: options
+    ) { try $0.message }
+}
+
+/// The reading end of a pipe that holds a text.
+func pipe(_ text: String) throws -> Descriptor {
+    var ends: [Int32] = [-1, -1]
+    guard Glibc.pipe(&ends) == 0 else { throw DescriptorError("pipe") }
+    _ = write(ends[1], text, text.utf8.count)
+    close(ends[1])
+    return try Descriptor(owning: ends[0])
+}
+
+func content(_ descriptor: Descriptor) throws -> String {
+    var bytes = [UInt8](repeating: 0, count: 256)
+    let count = read(descriptor.number, &bytes, bytes.count)
+    return String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
+}
+
+func openDescriptors() throws -> Int {
+    guard let directory = opendir("/proc/self/fd") else { throw DescriptorError("/proc/self/fd") }
+    defer { closedir(directory) }
+    var count = 0
+    while readdir(directory) != nil { count += 1 }
+    return count
+}

@@ -1,0 +1,78 @@
+import DescriptorTransport
+import Glibc
+import Logging
+import NSM
+import Netlink
+import SPIFFE
+import TestSupport
+import Testing
+
+@testable import Mesh
+
+/// A mesh in one process: an authority, a manager, and namespaces for clients and endpoints.
+final class MeshFixture: Sendable {
+    let directory: String
+    let authority: CertificateAuthority
+    let logger: Logger
+
+    init() throws {
+        var template = Array("/tmp/nsm-mesh-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw Failure("no directory") }
+        directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        var logger = Logger(label: "mesh", factory: { StreamLogHandler.standardError(label: $0) })
+        logger.logLevel = getenv("NSM_TEST_LOG") == nil ? .critical : .debug
+        self.logger = logger
+    }
+
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+        init(_ text: String) { description = text }
+    }
+
+    func identity(_ name: String, lifetime: Duration = .seconds(600)) throws -> FixedIdentity {
+        FixedIdentity(try newIdentity(name, lifetime: lifetime))
+    }
+
+    func newIdentity(_ name: String, lifetime: Duration = .seconds(600)) throws -> Identity {
+        Identity(
+            svid: try authority.issue(SPIFFEID("spiffe://example.org/\(name)"), lifetime: lifetime),
+            bundles: try authority.bundles())
+    }
+
+    func component(_ name: String, lifetime: Duration = .seconds(600)) throws -> Component {
+        Component(
+            name: name, security: .identity(try identity(name)), tokenLifetime: lifetime, dialTimeout: .seconds(2),
+            requestTimeout: .seconds(5), logger: logger)
+    }
+
+    var managerSocket: SocketAddress { .unix("\(directory)/nsm.io.sock") }
+
+    func manager() throws -> MeshManager {
+        try MeshManager(
+            MeshSettings(
+                name: "host-nsmgr", address: managerSocket, security: .identity(try identity("nsmgr")), logger: logger))
+    }
+
+    /// Makes a namespace, runs `body` and removes it.
+    func withNamespace<Result>(_ name: String, _ body: (String) async throws -> Result) async throws -> Result {
+        _ = try NetworkNamespace.create(named: name, directory: "/run/netns")
+        defer { try? NetworkNamespace.remove(named: name, directory: "/run/netns") }
+        return try await body("/run/netns/\(name)")
+    }
+
+    func remove() { _ = try? Command.run(["rm", "-rf", directory]) }
+}
+
+/// Waits until `condition` holds; says `what` when it does not within the time.
+func eventually(
+    _ what: String, within limit: Duration = .seconds(20), _ condition: () async throws -> Bool
+) async throws {
+    let end = ContinuousClock.now + limit
+    while try await !condition() {
+        if ContinuousClock.now > end { throw MeshFixture.Failure("not within \(limit): \(what)") }
+        try await Task.sleep(for: .milliseconds(10))
+    }
+}
+
+func run(_ words: String) throws -> String { try Command.run(words.split(separator: " ").map(String.init)) }

@@ -1,0 +1,96 @@
+import NSM
+import NetworkTypes
+import TestSupport
+import Testing
+
+@Suite("Point-to-point addresses")
+struct IPAMTests {
+    @Test("the lowest two addresses of each group are given, endpoint first")
+    func lowest() throws {
+        var ipam = try #require(PointToPointIPAM("172.16.0.0/24, [2001:db8::/127,2001:db8:1::/64]"))
+        var first = NSMIPContext()
+        try ipam.allocate("a", &first)
+        #expect(first.dstIpAddrs == ["172.16.0.1/32", "2001:db8::/128"])
+        #expect(first.srcIpAddrs == ["172.16.0.2/32", "2001:db8::1/128"])
+        #expect(first.srcRoutes.map(\.prefix) == first.dstIpAddrs && first.dstRoutes.map(\.prefix) == first.srcIpAddrs)
+        var second = NSMIPContext()
+        try ipam.allocate("b", &second)
+        // The first pool of the second group is used up.
+        #expect(second.dstIpAddrs == ["172.16.0.3/32", "2001:db8:1::/128"])
+        let before = second
+        try ipam.allocate("b", &second)
+        #expect(second == before)
+        ipam.release("a")
+        var third = NSMIPContext()
+        try ipam.allocate("c", &third)
+        #expect(third == first)
+    }
+
+    @Test("excluded addresses are not given, and replaced when they become so")
+    func excluded() throws {
+        var ipam = try #require(PointToPointIPAM("10.0.0.0/29"))
+        var context = NSMIPContext.with { $0.excludedPrefixes = ["10.0.0.1/32", "10.0.0.2/32"] }
+        try ipam.allocate("a", &context)
+        #expect(context.dstIpAddrs == ["10.0.0.3/32"] && context.srcIpAddrs == ["10.0.0.4/32"])
+        context.excludedPrefixes = ["10.0.0.4/30"]
+        try ipam.allocate("a", &context)
+        #expect(context.dstIpAddrs == ["10.0.0.1/32"] && context.srcIpAddrs == ["10.0.0.2/32"])
+        var other = NSMIPContext()
+        try ipam.allocate("b", &other)
+        #expect(other.dstIpAddrs == ["10.0.0.3/32"])
+        var none = NSMIPContext.with { $0.excludedPrefixes = ["10.0.0.0/8"] }
+        #expect(throws: PointToPointIPAM.Exhausted.self) { try ipam.allocate("c", &none) }
+    }
+
+    @Test("who comes back with free addresses gets them again")
+    func claim() throws {
+        var ipam = try #require(PointToPointIPAM("10.0.0.0/24"))
+        var context = NSMIPContext.with { context in
+            context.srcIpAddrs = ["192.0.2.1/32", "10.0.0.9/32"]
+            context.dstIpAddrs = ["10.0.0.8/32"]
+        }
+        try ipam.allocate("a", &context)
+        #expect(context.srcIpAddrs == ["192.0.2.1/32", "10.0.0.9/32"] && context.dstIpAddrs == ["10.0.0.8/32"])
+        for number in 0..<3 {
+            var other = NSMIPContext()
+            try ipam.allocate("\(number)", &other)
+        }
+        var later = NSMIPContext()
+        try ipam.allocate("z", &later)
+        #expect(later.dstIpAddrs == ["10.0.0.7/32"] && later.srcIpAddrs == ["10.0.0.10/32"])
+    }
+
+    @Test("no address is ever given twice, whatever happens")
+    func random() throws {
+        var random = SeededGenerator(seed: 5)
+        for _ in 0..<40 {
+            var ipam = try #require(
+                PointToPointIPAM(random.pick(["10.0.0.0/27", "[10.0.0.0/29,10.0.1.0/28]", "2001:db8::/123"])))
+            var held: [String: NSMIPContext] = [:]
+            for _ in 0..<200 {
+                let id = "\(random.below(20))"
+                if random.chance(40) {
+                    ipam.release(id)
+                    held[id] = nil
+                    continue
+                }
+                var context = random.chance(30) ? held[id] ?? NSMIPContext() : NSMIPContext()
+                if random.chance(20) { context.excludedPrefixes = ["10.0.0.\(random.below(32))/32"] }
+                do {
+                    try ipam.allocate(id, &context)
+                    held[id] = context
+                } catch {
+                    continue
+                }
+                let pairs = held.keys.flatMap { id in ipam.pairs(of: id) }
+                let all = pairs.flatMap { [$0.source, $0.destination] }
+                #expect(Set(all).count == all.count)
+            }
+        }
+    }
+
+    @Test(
+        "what can't be read is refused",
+        arguments: ["", "x", "[10.0.0.0/8", "10.0.0.0/8]", "[[10.0.0.0/8]]", "10.0.0.0/33"])
+    func unreadable(text: String) { #expect(PointToPointIPAM(text) == nil) }
+}

@@ -1,0 +1,93 @@
+import Crypto
+import TestSupport
+import Testing
+
+@testable import SPIFFE
+
+@Suite("Tokens")
+struct TokenTests {
+    static let key = P256.Signing.PrivateKey()
+
+    static func token(_ audience: [String] = ["spiffe://a/b"]) throws -> String {
+        try Token.sign(
+            subject: "spiffe://a/me", audience: audience, expires: UnixTime(seconds: 2_000_000_000), key: key)
+    }
+
+    @Test("a token says what was signed")
+    func roundTrip() throws {
+        let token = try Token(parsing: Self.token(["spiffe://a/b", "spiffe://a/c"]))
+        #expect(token.subject == "spiffe://a/me")
+        #expect(token.audience == ["spiffe://a/b", "spiffe://a/c"])
+        #expect(token.expires == UnixTime(seconds: 2_000_000_000))
+        try token.verify(Self.key.publicKey)
+        #expect(throws: TokenError.self) { try token.verify(P256.Signing.PrivateKey().publicKey) }
+    }
+
+    @Test("header and claims are as peers read them")
+    func golden() throws {
+        let parts = try Self.token().split(separator: ".")
+        // {"alg":"ES256","typ":"JWT"}
+        #expect(parts[0] == "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9")
+        // {"aud":["spiffe://a/b"],"exp":2000000000,"sub":"spiffe://a/me"}
+        #expect(parts[1] == "eyJhdWQiOlsic3BpZmZlOi8vYS9iIl0sImV4cCI6MjAwMDAwMDAwMCwic3ViIjoic3BpZmZlOi8vYS9tZSJ9")
+        #expect(parts[2].utf8.count == 86)
+    }
+
+    @Test("every changed byte is noticed")
+    func tampering() throws {
+        let text = try Self.token()
+        var random = SeededGenerator(seed: 7)
+        for _ in 0..<300 {
+            var bytes = Array(text.utf8)
+            let place = random.below(bytes.count)
+            let old = bytes[place]
+            bytes[place] = UInt8(ascii: "A") + UInt8(random.below(26))
+            // The last letter of a part holds bits that are not used.
+            if bytes[place] == old || place + 1 == bytes.count || bytes[place + 1] == UInt8(ascii: ".") { continue }
+            let changed = String(decoding: bytes, as: UTF8.self)
+            #expect(throws: (any Error).self, "\(changed)") { try Token(parsing: changed).verify(Self.key.publicKey) }
+        }
+    }
+
+    @Test("what is no token is refused, and nothing traps")
+    func fuzz() throws {
+        var random = SeededGenerator(seed: 11)
+        let good = Array(try Self.token().utf8)
+        for _ in 0..<3000 {
+            var bytes = random.chance(50) ? good : (0..<random.below(200)).map { _ in UInt8(random.below(128)) }
+            for _ in 0..<random.below(6) where !bytes.isEmpty {
+                bytes[random.below(bytes.count)] = UInt8(random.below(256))
+            }
+            _ = try? Token(parsing: String(decoding: bytes, as: UTF8.self)).verify(Self.key.publicKey)
+        }
+        for text in ["", ".", "..", "a.b.c", String(repeating: "a", count: 10000), "eyJhbGciOiJub25lIn0.e30."] {
+            #expect(throws: TokenError.self) { try Token(parsing: text) }
+        }
+    }
+
+    @Test("tokens of the mode without identities are read, and pass for no identity")
+    func insecure() throws {
+        let token = try Token(
+            parsing: Token.insecure(subject: "spiffe://test.com/subject", expires: UnixTime(seconds: 2_000_000_000)))
+        #expect(token.subject == "spiffe://test.com/subject")
+        #expect(throws: TokenError.self) { try token.verify(Self.key.publicKey) }
+    }
+
+    @Test("RFC 3339 both ways")
+    func times() throws {
+        #expect(UnixTime(seconds: 0).rfc3339 == "1970-01-01T00:00:00.000000000Z")
+        #expect(UnixTime(nanoseconds: 1_775_549_654_123_456_789).rfc3339 == "2026-04-07T08:14:14.123456789Z")
+        let offset = try #require(UnixTime(rfc3339: "2026-04-07T10:14:14.123456789+02:00"))
+        #expect(offset.nanoseconds == 1_775_549_654_123_456_789)
+        #expect(UnixTime(rfc3339: "2024-02-29T23:59:59Z")?.rfc3339 == "2024-02-29T23:59:59.000000000Z")
+        for bad in ["", "2026-04-07", "2026-13-01T00:00:00Z", "2026-04-07T10:14:14", "2026-04-07T10:14:14.Z", "x"] {
+            #expect(UnixTime(rfc3339: bad) == nil)
+        }
+        var random = SeededGenerator(seed: 3)
+        for _ in 0..<2000 {
+            let time = UnixTime(
+                nanoseconds: Int64.random(in: -2_000_000_000_000_000_000...8_000_000_000_000_000_000, using: &random))
+            #expect(UnixTime(rfc3339: time.rfc3339) == time)
+        }
+    }
+}
