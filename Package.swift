@@ -116,8 +116,11 @@ let package = Package(
         .executableTarget(
             name: "nsm-agent",
             dependencies: [
-                "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux",
+                "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux", "Mesh", "NSM",
+                "DescriptorTransport", "NetworkTypes",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 

@@ -92,6 +92,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             }
             return (Array(values.channels.values) + (values.gate.map { [$0] } ?? []), values.gatePeer)
         }
+        // The gate last, as the transport hands out what came before it closes.
         for channel in channels { channel.close(promise: nil) }
         if peer >= 0 { close(peer) }
     }
@@ -159,8 +160,13 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         connections.add(
             ConnectionInfo(
                 id: id, descriptors: channel, credentials: credentials, peer: handshake?.peer, local: identity))
-        raw.closeFuture.whenComplete { _ in connections.remove(id) }
-        hand(connection.value, to: gate)
+        raw.closeFuture.whenComplete { _ in
+            connections.remove(id)
+            // The transport's half of the channel must outlive it, also when the transport never looked at it.
+            withExtendedLifetime(connection) {}
+        }
+        if state.values.withLock({ $0.hasEnded }) { return raw.close(promise: nil) }
+        hand(connection, to: gate)
     }
 
     private struct Configured: Sendable {
@@ -200,9 +206,10 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         }
     }
 
-    private func hand(_ connection: Configurator.ConnectionChannel, to gate: any Channel) {
+    private func hand(_ connection: Configured, to gate: any Channel) {
         gate.eventLoop.execute {
-            gate.pipeline.syncOperations.fireChannelRead(NIOAny(connection))
+            guard gate.isActive else { return connection.channel.close(promise: nil) }
+            gate.pipeline.syncOperations.fireChannelRead(NIOAny(connection.value))
             // Without it the connection waits in the channel until the next one comes.
             gate.pipeline.syncOperations.fireChannelReadComplete()
         }

@@ -22,7 +22,11 @@ public final class ClientConnection: Sendable {
         self.info = info
         self.channel = channel
         client = GRPCClient(transport: transport)
+        // The transport's half of the channel must outlive it, also when nobody ever ran it.
+        channel.closeFuture.whenComplete { _ in withExtendedLifetime(transport) {} }
     }
+
+    deinit { channel.close(promise: nil) }
 
     /// Connects, and shakes hands.
     ///

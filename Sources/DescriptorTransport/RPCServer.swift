@@ -15,7 +15,6 @@ public final class RPCServer: Sendable {
     private let acceptor: Acceptor
     private let server: GRPCServer<HTTP2ServerTransport.Custom<Acceptor>>
     private let calls: CallContext
-    private let serving = Mutex<Task<Void, any Error>?>(nil)
 
     /// Makes a server that takes connections once it runs.
     public init(
@@ -42,13 +41,12 @@ public final class RPCServer: Sendable {
     ///
     /// - Throws: when it can't serve.
     public func run() async throws {
-        let task = Task { try await server.serve() }
-        serving.withLock { $0 = task }
-        defer { acceptor.end() }
-        await withTaskCancellationHandler {
-            _ = await task.result
+        try await withTaskCancellationHandler {
+            // Away from our own task: a transport that is cancelled drops what it has not looked at yet. It ends by itself
+            // when its channels are closed.
+            try await Task { try await server.serve() }.value
         } onCancel: {
-            task.cancel()
+            acceptor.end()
         }
     }
 
@@ -58,7 +56,6 @@ public final class RPCServer: Sendable {
         Task {
             for _ in 0..<50 where calls.count > 0 { try? await Task.sleep(for: .milliseconds(20)) }
             acceptor.end()
-            serving.withLock { $0?.cancel() }
         }
     }
 }

@@ -18,7 +18,7 @@ public struct WorkloadAPIService: SPIFFESpiffeWorkloadAPI.ServiceProtocol {
         try Self.checkHeader(request.metadata)
         let stream = try await identities(context)
         return StreamingServerResponse { writer in
-            for await identity in stream { try await writer.write(identity.response()) }
+            try await forward(stream, to: RPCWriter<Identity>.mapping(writer) { $0.response() }, context)
             return [:]
         }
     }
@@ -30,13 +30,7 @@ public struct WorkloadAPIService: SPIFFESpiffeWorkloadAPI.ServiceProtocol {
         try Self.checkHeader(request.metadata)
         let stream = try await identities(context)
         return StreamingServerResponse { writer in
-            for await identity in stream {
-                var response = SPIFFEX509BundlesResponse()
-                for (domain, certificates) in identity.bundles.authorities {
-                    response.bundles["spiffe://\(domain)", default: .init()].append(contentsOf: certificates.joined())
-                }
-                try await writer.write(response)
-            }
+            try await forward(stream, to: RPCWriter<Identity>.mapping(writer) { $0.bundlesResponse() }, context)
             return [:]
         }
     }

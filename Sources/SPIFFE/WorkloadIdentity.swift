@@ -117,6 +117,15 @@ extension Identity {
         self.init(svid: svid, bundles: try TrustBundles(authorities))
     }
 
+    /// The bundles alone.
+    func bundlesResponse() -> SPIFFEX509BundlesResponse {
+        var response = SPIFFEX509BundlesResponse()
+        for (domain, certificates) in bundles.authorities {
+            response.bundles["spiffe://\(domain)", default: .init()].append(contentsOf: certificates.joined())
+        }
+        return response
+    }
+
     /// The answer for a caller who has this identity.
     func response() -> SPIFFEX509SVIDResponse {
         var message = SPIFFEX509SVID()

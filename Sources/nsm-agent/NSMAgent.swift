@@ -20,7 +20,9 @@ struct NSMAgent: ParsableCommand {
                 name: "One-shot:", subcommands: [Check.self, PlanCommand.self, Apply.self, Delete.self, Export.self]),
             CommandGroup(
                 name: "Daemon:",
-                subcommands: [Run.self, Status.self, History.self, Graph.self, Reload.self, Confirm.self]),
+                subcommands: [
+                    Run.self, MeshCommand.self, Status.self, History.self, Graph.self, Reload.self, Confirm.self,
+                ]),
             CommandGroup(name: "Documentation:", subcommands: [ExplainCommand.self, SchemaCommand.self]),
         ])
 }

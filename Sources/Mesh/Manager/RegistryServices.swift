@@ -68,7 +68,7 @@ struct ServiceRegistry: NSMNetworkServiceRegistry.ServiceProtocol {
         let registration = try Registration(request.metadata, component)
         let found = store.find(request.message.networkService, watch: request.message.watch)
         return StreamingServerResponse(metadata: registration.path) { writer in
-            for await response in found { try await writer.write(response) }
+            try await forward(found, to: writer, context)
             return [:]
         }
     }
@@ -116,13 +116,9 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         let channel = ConnectionInfo.current?.descriptors
         let found = store.find(request.message.networkServiceEndpoint, watch: request.message.watch)
         return StreamingServerResponse(metadata: registration.path) { writer in
-            for await response in found {
-                // Whoever finds an endpoint of this host can connect to it without seeing its file.
-                if !response.deleted, let socket = store.endpoint(response.networkServiceEndpoint.name)?.socket {
-                    try channel?.send(socket)
-                }
-                try await writer.write(response)
-            }
+            // Whoever finds an endpoint of this host can connect to it without seeing its file.
+            let sending = SendingWriter(writer: writer, channel: channel, store: store)
+            try await forward(found, to: RPCWriter(wrapping: sending), context)
             return [:]
         }
     }
@@ -145,6 +141,25 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         } catch {
             throw RPCError(code: .invalidArgument, message: "the socket of \(name.prefix(64)): \(error)")
         }
+    }
+}
+
+/// Sends an endpoint's socket before what is said of it.
+private struct SendingWriter: RPCWriterProtocol {
+    typealias Element = NSMNetworkServiceEndpointResponse
+    let writer: RPCWriter<Element>
+    let channel: DescriptorChannel?
+    let store: RegistryStore
+
+    func write(_ element: Element) async throws {
+        if !element.deleted, let socket = store.endpoint(element.networkServiceEndpoint.name)?.socket {
+            try channel?.send(socket)
+        }
+        try await writer.write(element)
+    }
+
+    func write(contentsOf elements: some Sequence<Element>) async throws {
+        for element in elements { try await write(element) }
     }
 }
 

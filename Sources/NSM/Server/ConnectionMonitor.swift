@@ -1,4 +1,5 @@
 public import GRPCCore
+internal import SPIFFE
 internal import Synchronization
 
 /// The connections of a component, and those who watch them.
@@ -117,11 +118,7 @@ public struct MonitorService: NSMMonitorConnection.SimpleServiceProtocol {
     public func monitorConnections(
         request: NSMMonitorScopeSelector, response: RPCWriter<NSMConnectionEvent>, context: ServerContext
     ) async throws {
-        let events = monitor.watch(request)
-        try await withRPCCancellationHandler {
-            for await event in events { try await response.write(event) }
-        } onCancelRPC: {
-        }
+        try await forward(monitor.watch(request), to: response, context)
         // The end of a stream that the caller did not ask for must not read as a cancellation: that would stop healing.
         throw RPCError(code: .unavailable, message: "the monitor ends")
     }

@@ -111,7 +111,10 @@ public final class PeerConnector: Sendable {
                 state.backoff.reset()
                 state.lastError = nil
             }
-            madeHere.yield(connection)
+            if case .terminated = madeHere.yield(connection) {
+                connection.closeNow()
+                throw CancellationError()
+            }
             return connection
         } catch {
             let failure = NSMError(.unreachable, "\(error)")

@@ -52,7 +52,7 @@ struct Run: WaitingCommand {
         signal(SIGHUP, SIG_IGN)
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
-        let logger = makeLogger()
+        let logger = DaemonLog.make(level: logLevel, format: logFormat)
         let options = Engine.Options(settings: owner.settings, configPath: config, repairsDrift: !noRepair)
         let daemon: Daemon
         do {
@@ -68,13 +68,16 @@ struct Run: WaitingCommand {
             throw Failure("\(error)")
         }
     }
+}
 
-    private func makeLogger() -> Logger {
-        let name = logLevel ?? environment("INITIAL_LOGLVL") ?? "info"
+/// The log of the commands that stay.
+enum DaemonLog {
+    /// The level is the given one, that of the environment, or `info`.
+    static func make(level given: String?, format: LogFormat) -> Logger {
+        let name = given ?? environment("INITIAL_LOGLVL") ?? "info"
         let level = Logger.Level(name: name)
-        let format = logFormat.format
         let logger = Logger(label: "nsm-agent") { label in
-            StandardErrorLog(label: label, format: format, level: level ?? .info)
+            StandardErrorLog(label: label, format: format.format, level: level ?? .info)
         }
         if level == nil { logger.warning("unknown log level; using info", metadata: ["level": "\(name)"]) }
         return logger

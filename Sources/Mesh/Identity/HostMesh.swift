@@ -1,0 +1,105 @@
+public import DescriptorTransport
+internal import GRPCCore
+internal import Glibc
+public import Logging
+internal import NSM
+public import NetworkTypes
+internal import SPIFFE
+
+/// The whole mesh of a host: the manager, and, where there is no SPIRE, an authority with its Workload API.
+public struct HostMesh: Sendable {
+    /// What a mesh of a host is told.
+    public struct Options: Sendable {
+        /// Where clients and endpoints find the manager.
+        public var listen: SocketAddress
+        /// Where the authority is kept.
+        public var stateDirectory: String
+        /// The Workload API of SPIRE, as a URL; nil: an authority of our own serves `workloadSocket`.
+        public var spireSocket: String?
+        /// Where workloads find their identities when there is no SPIRE.
+        public var workloadSocket: String
+        /// The authority's trust domain.
+        public var trustDomain: String
+        /// This host's name.
+        public var host: String
+        /// Prefixes that no connection gets addresses from.
+        public var excludedPrefixes: [IPPrefix]
+
+        /// Makes options.
+        public init(
+            listen: SocketAddress, stateDirectory: String, spireSocket: String?, workloadSocket: String,
+            trustDomain: String, host: String, excludedPrefixes: [IPPrefix] = []
+        ) {
+            self.listen = listen
+            self.stateDirectory = stateDirectory
+            self.spireSocket = spireSocket
+            self.workloadSocket = workloadSocket
+            self.trustDomain = trustDomain
+            self.host = host
+            self.excludedPrefixes = excludedPrefixes
+        }
+    }
+
+    private let options: Options
+    private let logger: Logger
+    private let manager: MeshManager
+    private let spire: WorkloadIdentity?
+    private let own: (authority: HostAuthority, identity: FixedIdentity, listener: ServerListener)?
+
+    /// Takes hold of the sockets; nothing is served yet.
+    ///
+    /// - Throws: when there is another mesh, or the authority can't be had.
+    public init(_ options: Options, logger: Logger) throws {
+        self.options = options
+        self.logger = logger
+        let source: any IdentitySource
+        if let socket = options.spireSocket {
+            let identity = WorkloadIdentity(socket: socket, logger: logger)
+            spire = identity
+            own = nil
+            source = identity
+        } else {
+            let authority = try HostAuthority(
+                directory: options.stateDirectory, trustDomain: options.trustDomain, host: options.host, logger: logger)
+            let identity = FixedIdentity(try authority.issue(authority.managerID()))
+            // Everybody may ask: who asks decides what is answered.
+            own = (authority, identity, try ServerListener(.unix(options.workloadSocket), mode: 0o777))
+            spire = nil
+            source = identity
+        }
+        manager = try MeshManager(
+            MeshSettings(
+                name: "\(options.host)-nsmgr", address: options.listen, security: .identity(source),
+                excludedPrefixes: options.excludedPrefixes, logger: logger))
+    }
+
+    /// Serves until the task is cancelled. Connections and traffic stay.
+    ///
+    /// - Throws: when it can't serve.
+    public func run() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            if let spire { group.addTask { await spire.run() } }
+            if let own {
+                let server = RPCServer(
+                    own.listener, security: .insecure, services: [Self.workloadAPI(own.authority)], logger: logger)
+                group.addTask { try await server.run() }
+                let id = try own.authority.managerID()
+                let identities = try own.authority.identities(id)
+                group.addTask {
+                    for await identity in identities { own.identity.replace(identity) }
+                }
+            }
+            group.addTask { try await manager.run() }
+        }
+    }
+
+    /// Who asks is known from the kernel.
+    private static func workloadAPI(_ authority: HostAuthority) -> WorkloadAPIService {
+        WorkloadAPIService { _ in
+            guard let credentials = ConnectionInfo.current?.credentials else {
+                throw RPCError(code: .permissionDenied, message: "the kernel does not tell who asks")
+            }
+            return try authority.identities(authority.id(user: credentials.uid))
+        }
+    }
+}
