@@ -106,9 +106,15 @@ let package = Package(
             ],
             exclude: ["Control/Protos"], swiftSettings: strict),
         .target(
+            name: "NSMKinds",
+            dependencies: [
+                "Model", "Reconciler", "NSM", "SPIFFE", "DescriptorTransport", "NetworkTypes",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .target(
             name: "Agent",
             dependencies: [
-                "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux",
+                "NSMKinds", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -117,7 +123,7 @@ let package = Package(
             name: "nsm-agent",
             dependencies: [
                 "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux", "Mesh", "NSM",
-                "DescriptorTransport", "NetworkTypes",
+                "NSMKinds", "DescriptorTransport", "NetworkTypes",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -148,7 +154,17 @@ let package = Package(
             name: "NSMTests", dependencies: ["NSM", "DescriptorTransport", "SPIFFE", "CLinux", "TestSupport"],
             swiftSettings: plain),
         .testTarget(
-            name: "MeshTests", dependencies: ["Mesh", "NSM", "SPIFFE", "Netlink", "CLinux", "TestSupport"],
+            name: "NSMKindsTests",
+            dependencies: [
+                "NSMKinds", "NSM", "NetworkTypes", "Model", "Reconciler",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "MeshTests",
+            dependencies: [
+                "Mesh", "NSM", "SPIFFE", "DescriptorTransport", "NetworkTypes", "Netlink", "CLinux", "TestSupport",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
             swiftSettings: strict),
         .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CLinux", "TestSupport"], swiftSettings: strict),
         .testTarget(

@@ -26,7 +26,7 @@ struct TransportTests {
             group.addTask { try await server.run() }
             try await body(address) {
                 try await ClientConnection.connect(
-                    to: address, security: client ?? security, timeout: .seconds(5), logger: Self.quiet)
+                    to: address, security: client ?? security, timeout: .seconds(60), logger: Self.quiet)
             }
             group.cancelAll()
         }
@@ -69,7 +69,7 @@ struct TransportTests {
                     let sent = try pipe("ping \(number)")
                     try channel.send(sent)
                     let answer = try await call(connection, sent.inode.url)
-                    let back = try await channel.receive(#require(Inode(url: answer)), within: .seconds(5))
+                    let back = try await channel.receive(#require(Inode(url: answer)), within: .seconds(60))
                     #expect(try content(back) == "pong ping \(number)")
                 }
             }
@@ -88,11 +88,11 @@ struct TransportTests {
             let stranger = Security.identity(try identity("b", other))
             await #expect(throws: TransportError.self) {
                 try await ClientConnection.connect(
-                    to: address, security: stranger, timeout: .seconds(5), logger: Self.quiet)
+                    to: address, security: stranger, timeout: .seconds(60), logger: Self.quiet)
             }
             await #expect(throws: (any Error).self) {
                 let plain = try await ClientConnection.connect(
-                    to: address, security: .insecure, timeout: .seconds(5), logger: Self.quiet)
+                    to: address, security: .insecure, timeout: .seconds(60), logger: Self.quiet)
                 let plainRunning = Task { await plain.run() }
                 defer { plainRunning.cancel() }
                 _ = try await call(plain, "hello")
@@ -163,7 +163,7 @@ struct EchoService: RegistrableRPCService {
             guard let channel = ConnectionInfo.current?.descriptors else {
                 throw RPCError(code: .internalError, message: "no connection")
             }
-            let received = try await channel.receive(inode, within: .seconds(5))
+            let received = try await channel.receive(inode, within: .seconds(60))
             let answer = try pipe("pong " + content(received))
             try channel.send(answer)
             return StreamingServerResponse(single: .init(message: answer.inode.url))
@@ -180,7 +180,7 @@ struct Text: MessageSerializer, MessageDeserializer {
 
 func call(_ connection: ClientConnection, _ text: String) async throws -> String {
     var options = CallOptions.defaults
-    options.timeout = .seconds(10)
+    options.timeout = .seconds(60)
     return try await connection.client.unary(
         request: ClientRequest(message: text), descriptor: EchoService.method, serializer: Text(), deserializer: Text(),
         options: options

@@ -42,8 +42,8 @@ final class MeshFixture: Sendable {
 
     func component(_ name: String, lifetime: Duration = .seconds(600)) throws -> Component {
         Component(
-            name: name, security: .identity(try identity(name)), tokenLifetime: lifetime, dialTimeout: .seconds(2),
-            requestTimeout: .seconds(5), logger: logger)
+            name: name, security: .identity(try identity(name)), tokenLifetime: lifetime, dialTimeout: .seconds(30),
+            requestTimeout: .seconds(60), logger: logger)
     }
 
     var managerSocket: SocketAddress { .unix("\(directory)/nsm.io.sock") }
@@ -66,7 +66,7 @@ final class MeshFixture: Sendable {
 
 /// Waits until `condition` holds; says `what` when it does not within the time.
 func eventually(
-    _ what: String, within limit: Duration = .seconds(20), _ condition: () async throws -> Bool
+    _ what: String, within limit: Duration = .seconds(90), _ condition: () async throws -> Bool
 ) async throws {
     let end = ContinuousClock.now + limit
     while try await !condition() {

@@ -1,6 +1,7 @@
 internal import LinuxKinds
 internal import Logging
 internal import Model
+internal import NSMKinds
 internal import Northbound
 internal import Reconciler
 
@@ -12,7 +13,24 @@ extension Engine {
     nonisolated func reload(_ reason: ReloadReason) async -> [String] {
         guard let number = await beginReload(reason) else { return await files.mistakes }
         let config = ConfigLoader.load(paths: [options.configPath], label: options.settings.label)
-        return await adopt(config, number: number, reason)
+        let mistakes = await adopt(config, number: number, reason)
+        await services.declare(await declaredServices())
+        return mistakes
+    }
+
+    private func declaredServices() -> [Key: NetworkServices.Spec] { network.services }
+
+    /// Takes in what the connections to network services say.
+    func adopt(_ reports: [Key: ServiceReport]) {
+        let observations = reports.mapValues(\.observation)
+        var values: [Key: ModelValue] = [:]
+        for report in reports.values {
+            for (key, interface) in report.interfaces { values[key] = .interface(interface) }
+        }
+        let wanted = values.map { (key: $0.key, value: $0.value) }.sorted { $0.key < $1.key }
+        network.bring(wanted, observations: observations)
+        guard files.isInForce else { return }
+        readAndReconcile(reason: "mesh", isAudit: false)
     }
 
     /// Returns the number of this read; nil when there is nothing to read.

@@ -1,5 +1,6 @@
 public import Logging
 internal import Model
+public import NSMKinds
 internal import Netlink
 internal import Northbound
 internal import Reconciler
@@ -17,12 +18,15 @@ public actor Engine {
         public var configPath: String
         /// Whether drift is repaired, or only reported.
         public var repairsDrift: Bool
+        /// Where the mesh is.
+        public var services: ServiceSettings
 
         /// Makes options.
-        public init(settings: AgentSettings, configPath: String, repairsDrift: Bool = true) {
+        public init(settings: AgentSettings, configPath: String, repairsDrift: Bool = true, services: ServiceSettings) {
             self.settings = settings
             self.configPath = configPath
             self.repairsDrift = repairsDrift
+            self.services = services
         }
     }
 
@@ -51,6 +55,9 @@ public actor Engine {
     nonisolated let reloads: AsyncStream<ReloadReason>
     nonisolated let reloadRequests: AsyncStream<ReloadReason>.Continuation
 
+    /// Keeps the connections of declared clients and endpoints.
+    nonisolated let services: NetworkServices
+
     let loop: EventLoop
     let network: HostNetwork
     let directory: ConfigDirectory
@@ -77,6 +84,7 @@ public actor Engine {
     public init(_ options: Options, manager: ServiceManager, logger: Logger) throws(AgentError) {
         self.options = options
         self.manager = manager
+        services = NetworkServices(options.services, logger: logger)
         self.logger = logger
         do {
             loop = try EventLoop()
@@ -103,7 +111,11 @@ public actor Engine {
         try thread.start { self.assumeIsolated { $0.turn() } }
         try await listen()
         await reload(.start)
-        for await reason in reloads { await reload(reason) }
+        await withDiscardingTaskGroup { group in
+            group.addTask { for await reports in self.services.reports { await self.adopt(reports) } }
+            for await reason in reloads { await reload(reason) }
+            group.cancelAll()
+        }
     }
 
     /// Asks for the configuration to be read again.

@@ -16,7 +16,7 @@ extension LinuxWorld {
         var result: [(key: Key, desired: Desired<LinuxWorld>)] = []
         result.reserveCapacity(items.count)
         for (key, value) in items {
-            let desired = LinuxRegistry.desired(value, ownership: ownership)
+            let desired = otherKinds(key, value) ?? LinuxRegistry.desired(value, ownership: ownership)
             if case .value(let value) = desired { register(value) }
             result.append((key, desired))
         }

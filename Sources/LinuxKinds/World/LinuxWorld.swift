@@ -1,5 +1,5 @@
 internal import Glibc
-internal import Model
+public import Model
 internal import Netlink
 internal import NetworkTypes
 public import Reconciler
@@ -18,6 +18,11 @@ public final class LinuxWorld: World {
     var states: [NamespaceState] = []
     var byReference: [NamespaceReference: NamespaceState] = [:]
     var byIdentity: [NetworkNamespace.Identity: NamespaceState] = [:]
+
+    /// What values that others keep are said to be, by key.
+    public var observations: [Key: Observation] = [:]
+    /// Takes models that are not the kernel's; nil for those that are.
+    public var otherKinds: (Key, ModelValue) -> Desired<LinuxWorld>? = { _, _ in nil }
 
     /// Declared interfaces by logical name.
     var interfaces: [String: Interface] = [:]

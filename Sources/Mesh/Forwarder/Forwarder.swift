@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import NSM
-public import Netlink
+internal import Netlink
 internal import NetworkTypes
 
 /// Makes connections in the kernel: veth pairs from one namespace straight into another.
@@ -9,6 +9,9 @@ internal import NetworkTypes
 /// The links carry the connection's id in their aliases, so that what an earlier process made is found again.
 public actor Forwarder {
     /// What was done for a connection.
+    ///
+    /// Only the client's namespace is held: through its end the pair can be removed. An endpoint's namespace that we held
+    /// would outlive its pod, and the client would go on talking to nobody.
     private struct Made {
         var client: EndConfiguration
         var endpoint: EndConfiguration
@@ -16,7 +19,7 @@ public actor Forwarder {
         var clientIndex: Int32
         var endpointIndex: Int32
         var clientNamespace: NetworkNamespace
-        var endpointNamespace: NetworkNamespace
+        var endpointNamespace: NetworkNamespace.Identity
     }
 
     /// A socket in a namespace, and when it was used.
@@ -56,12 +59,14 @@ public actor Forwarder {
     ) throws(ForwarderError) {
         let client = connection.client.configuration
         let endpoint = connection.endpoint.configuration
+        // A socket keeps its namespace alive as well.
+        defer { forgetSocket(connection.endpoint.namespace) }
         if let known = made[connection.id] {
             let isSame =
                 known.client == client && known.endpoint == endpoint && known.mtu == connection.mtu
                 && known.clientNamespace.identity == connection.client.namespace.identity
-                && known.endpointNamespace.identity == connection.endpoint.namespace.identity
-            if isSame, try isThere(known, connection.id) { return }
+                && known.endpointNamespace == connection.endpoint.namespace.identity
+            if isSame, try isThere(known, connection) { return }
         }
         let adopted = try adopt(connection, isKnown)
         let indexes: (client: Int32, endpoint: Int32)
@@ -78,7 +83,7 @@ public actor Forwarder {
         made[connection.id] = Made(
             client: client, endpoint: endpoint, mtu: connection.mtu, clientIndex: indexes.client,
             endpointIndex: indexes.endpoint, clientNamespace: connection.client.namespace,
-            endpointNamespace: connection.endpoint.namespace)
+            endpointNamespace: connection.endpoint.namespace.identity)
     }
 
     /// Removes a connection. One that is not there is no error.
@@ -86,30 +91,12 @@ public actor Forwarder {
     /// - Throws: ``ForwarderError``.
     public func remove(_ id: String) throws(ForwarderError) {
         guard let known = made.removeValue(forKey: id) else { return }
-        defer {
-            forgetSocket(known.clientNamespace)
-            forgetSocket(known.endpointNamespace)
-        }
+        defer { forgetSocket(known.clientNamespace) }
         // The kernel removes the other end, and the addresses and routes of both. The index may be somebody else's by now.
-        let ends = [
-            ("c", known.clientIndex, known.clientNamespace), ("e", known.endpointIndex, known.endpointNamespace),
-        ]
-        for (side, index, namespace) in ends {
-            guard let link = try? socket(namespace).link(index: index), link.alias == Self.alias(id, side) else {
-                continue
-            }
-            try perform(.deleteLink(index: index), namespace, "link \(link.name)")
-            return
-        }
-    }
-
-    /// Removes what an earlier process made for this connection in a namespace, though nothing is known of it.
-    public func removeLeftover(_ id: String, name: String, in namespace: NetworkNamespace) {
-        guard made[id] == nil, let link = try? socket(namespace).link(name: name), link.alias == Self.alias(id, "c")
-        else {
-            return
-        }
-        try? perform(.deleteLink(index: link.index), namespace, "link \(name)")
+        guard let link = try? socket(known.clientNamespace).link(index: known.clientIndex),
+            link.alias == Self.alias(id, "c")
+        else { return }
+        try perform(.deleteLink(index: link.index), known.clientNamespace, "link \(link.name)")
     }
 
     static func alias(_ id: String, _ side: String) -> String { "nsm/\(id)/\(side)" }
@@ -120,22 +107,26 @@ public actor Forwarder {
         return String(alias.dropFirst(4).dropLast(2))
     }
 
-    private func isThere(_ known: Made, _ id: String) throws(ForwarderError) -> Bool {
-        guard try link(known.clientIndex, known.clientNamespace)?.alias == Self.alias(id, "c") else { return false }
-        return try link(known.endpointIndex, known.endpointNamespace)?.alias == Self.alias(id, "e")
+    private func isThere(_ known: Made, _ connection: CrossConnect) throws(ForwarderError) -> Bool {
+        let alias = (client: Self.alias(connection.id, "c"), endpoint: Self.alias(connection.id, "e"))
+        guard try link(known.clientIndex, known.clientNamespace)?.alias == alias.client else { return false }
+        return try link(known.endpointIndex, connection.endpoint.namespace)?.alias == alias.endpoint
     }
 
     /// Links of this connection that are there already; clears names of links that belong to nobody.
     private func adopt(
         _ connection: CrossConnect, _ isKnown: (String) -> Bool
     ) throws(ForwarderError) -> (client: Int32, endpoint: Int32)? {
-        if let known = made.removeValue(forKey: connection.id), try isThere(known, connection.id) {
+        if let known = made.removeValue(forKey: connection.id) {
             let isMoved =
                 known.client.name != connection.client.name || known.endpoint.name != connection.endpoint.name
                 || known.clientNamespace.identity != connection.client.namespace.identity
-                || known.endpointNamespace.identity != connection.endpoint.namespace.identity
-            if !isMoved { return (known.clientIndex, known.endpointIndex) }
-            try perform(.deleteLink(index: known.clientIndex), known.clientNamespace, "link \(known.client.name)")
+                || known.endpointNamespace != connection.endpoint.namespace.identity
+            if !isMoved, try isThere(known, connection) { return (known.clientIndex, known.endpointIndex) }
+            if let old = try link(known.clientIndex, known.clientNamespace), old.alias == Self.alias(connection.id, "c")
+            {
+                try perform(.deleteLink(index: old.index), known.clientNamespace, "link \(old.name)")
+            }
         }
         let client = try clear(connection.client, Self.alias(connection.id, "c"), isKnown)
         let endpoint = try clear(connection.endpoint, Self.alias(connection.id, "e"), isKnown)
@@ -239,9 +230,7 @@ public actor Forwarder {
     }
 
     private func forgetSocket(_ namespace: NetworkNamespace) {
-        let isUsed = made.values.contains {
-            $0.clientNamespace.identity == namespace.identity || $0.endpointNamespace.identity == namespace.identity
-        }
+        let isUsed = made.values.contains { $0.clientNamespace.identity == namespace.identity }
         if !isUsed { sockets[namespace.identity] = nil }
     }
 }

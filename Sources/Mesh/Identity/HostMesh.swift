@@ -53,7 +53,9 @@ public struct HostMesh: Sendable {
         self.options = options
         self.logger = logger
         let source: any IdentitySource
-        if let socket = options.spireSocket {
+        // Clients and endpoints are given our own socket by the same variable; it may be in our environment, too.
+        let isOwn = options.spireSocket.flatMap { SocketAddress(url: $0) } == .unix(options.workloadSocket)
+        if let socket = options.spireSocket, !isOwn {
             let identity = WorkloadIdentity(socket: socket, logger: logger)
             spire = identity
             own = nil

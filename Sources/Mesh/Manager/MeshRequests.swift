@@ -215,6 +215,10 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let call = try IncomingCall(request.metadata)
         var connection = request.message
         let hop = try call.enter(&connection, component)
+        // The client's namespace comes along; left unclaimed it would be held until the transport connection ends.
+        if let inode = Inode(url: request.message.mechanism.inodeURL) {
+            _ = try? await call.info.descriptors?.receive(inode, within: .milliseconds(100))
+        }
         try await queue.run(hop.ownID) { await self.release(hop.ownID) }
         return ServerResponse(message: Google_Protobuf_Empty())
     }

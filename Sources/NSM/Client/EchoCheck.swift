@@ -38,6 +38,10 @@ struct EchoCheck: Sendable {
         } catch {
             return .unknown("\(error)")
         }
+        // An address that is gone went with its interface.
+        guard Self.withAddress(source, { bind(socket.number, $0, $1) }) == 0 else {
+            return .dead("the address \(source) can't be used: \(String(cString: strerror(errno)))")
+        }
         let step = timeout / Self.tries
         for number in 0..<Self.tries {
             let sent = send(socket.number, destination, sequence: UInt16(number))
@@ -72,12 +76,7 @@ struct EchoCheck: Sendable {
                 "echoes can't be sent: \(String(cString: strerror(-number))); net.ipv4.ping_group_range must allow them"
             )
         }
-        let descriptor = try Descriptor(owning: number)
-        let bound = Self.withAddress(source) { bind(number, $0, $1) }
-        guard bound == 0 else {
-            throw DescriptorError("\(source) can't be used: \(String(cString: strerror(errno)))")
-        }
-        return descriptor
+        return try Descriptor(owning: number)
     }
 
     private func send(_ socket: Int32, _ destination: IPAddress, sequence: UInt16) -> Bool {

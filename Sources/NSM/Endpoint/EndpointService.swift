@@ -18,6 +18,21 @@ public struct EndpointRequest: Sendable {
     public let context: NSMConnectionContext
     /// The connection is established here.
     public let isRefresh: Bool
+
+    /// Describes a request.
+    public init(
+        connectionID: String, clientID: String, clientName: String, service: String, labels: [String: String],
+        interfaceName: String, context: NSMConnectionContext, isRefresh: Bool
+    ) {
+        self.connectionID = connectionID
+        self.clientID = clientID
+        self.clientName = clientName
+        self.service = service
+        self.labels = labels
+        self.interfaceName = interfaceName
+        self.context = context
+        self.isRefresh = isRefresh
+    }
 }
 
 /// What an endpoint gives a client that it takes.

@@ -64,7 +64,7 @@ struct MeshCommand: WaitingCommand {
         guard let address = SocketAddress(url: listen) else { return }
         let options = HostMesh.Options(
             listen: address, stateDirectory: stateDir, spireSocket: environment("SPIFFE_ENDPOINT_SOCKET"),
-            workloadSocket: workloadSocket, trustDomain: trustDomain, host: Self.hostName(),
+            workloadSocket: workloadSocket, trustDomain: trustDomain, host: HostName.current,
             excludedPrefixes: excluded.compactMap { IPPrefix($0) })
         do {
             let mesh = try HostMesh(options, logger: logger)
@@ -78,14 +78,16 @@ struct MeshCommand: WaitingCommand {
             throw Failure("\(error)")
         }
     }
+}
 
-    /// The host's name, as far as it can be part of an identity.
-    private static func hostName() -> String {
+/// The host's name, as far as it can be part of an identity and of a path.
+enum HostName {
+    static var current: String {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, 255) == 0 else { return "host" }
         let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-        let name = String(decoding: bytes, as: UTF8.self).filter {
-            $0.isASCII && ($0.isLetter || $0.isNumber || "-._".contains($0))
+        let name = String(decoding: bytes, as: UTF8.self).filter { character in
+            character.isASCII && (character.isLetter || character.isNumber || "-._".contains(character))
         }
         return name.isEmpty ? "host" : name
     }

@@ -2,6 +2,7 @@ internal import Agent
 internal import ArgumentParser
 internal import Glibc
 internal import Logging
+internal import NSMKinds
 internal import Northbound
 
 /// How log lines look.
@@ -53,7 +54,14 @@ struct Run: WaitingCommand {
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
         let logger = DaemonLog.make(level: logLevel, format: logFormat)
-        let options = Engine.Options(settings: owner.settings, configPath: config, repairsDrift: !noRepair)
+        let services: ServiceSettings
+        do {
+            services = try ServiceSettings(environment: environment, host: HostName.current)
+        } catch {
+            throw Failure("\(error)", status: ExitStatus.usage)
+        }
+        let options = Engine.Options(
+            settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services)
         let daemon: Daemon
         do {
             daemon = try Daemon(options, socket: socket.path, logger: logger)

@@ -83,7 +83,9 @@ def ip_json(*arguments, namespace=None):
 
 
 def namespaces():
-    return sorted(os.listdir("/run/netns"))
+    # A program that is killed between making a name and mounting its namespace leaves an empty file, as ip(8) does.
+    namespace_files = os.stat("/proc/self/ns/net").st_dev
+    return sorted(x for x in os.listdir("/run/netns") if os.stat(f"/run/netns/{x}").st_dev == namespace_files)
 
 
 def write(name, content):

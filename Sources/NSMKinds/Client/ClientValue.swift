@@ -1,0 +1,70 @@
+/// Clients and endpoints of network services as values: what keeps their connections, and what follows from those.
+///
+/// Knows the mesh and the models, and neither the kernel nor the agent.
+
+public import Model
+public import Reconciler
+
+/// A connection to a network service, as it is declared.
+///
+/// It is not made by a plan: ``NetworkServices`` keeps it, and the value says how it stands.
+public struct ClientValue<W: ExternallyObserved>: Value {
+    /// The word for it in status.
+    public static var kind: String { "NSM client" }
+    /// After everything that is made in the kernel.
+    public static var rank: Int { 1000 }
+
+    let key: Key
+    let message: Upnp_NetworkServiceClient
+
+    /// Takes a checked message.
+    public init(key: Key, _ message: Upnp_NetworkServiceClient) {
+        self.key = key
+        self.message = message
+    }
+
+    /// None: it waits for its manager, not for other values.
+    public var dependencies: [Dependency<W>] { [] }
+
+    /// The service and the interface.
+    public var summary: String { "\(message.networkService) on \(message.interfaceName)" }
+
+    /// What was last said of it.
+    public func assess(in world: W) -> Assessment<W.Operation> { Assessment(world.observation(of: key)) }
+}
+
+/// A network service that is offered, as it is declared.
+public struct EndpointValue<W: ExternallyObserved>: Value {
+    /// The word for it in status.
+    public static var kind: String { "NSM endpoint" }
+    /// After everything that is made in the kernel.
+    public static var rank: Int { 1000 }
+
+    let key: Key
+    let message: Upnp_NetworkServiceEndpoint
+
+    /// Takes a checked message.
+    public init(key: Key, _ message: Upnp_NetworkServiceEndpoint) {
+        self.key = key
+        self.message = message
+    }
+
+    /// None: it waits for its manager, not for other values.
+    public var dependencies: [Dependency<W>] { [] }
+
+    /// The service and the interfaces.
+    public var summary: String { "\(message.networkService) on \(message.interfaceNamePrefix)*" }
+
+    /// What was last said of it.
+    public func assess(in world: W) -> Assessment<W.Operation> { Assessment(world.observation(of: key)) }
+}
+
+extension Assessment {
+    init(_ observation: Observation?) {
+        switch observation {
+        case .inPlace: self = .inPlace
+        case .waiting(let reasons): self.init(.waiting(reasons))
+        case nil: self.init(.waiting(["connections to network services are kept by a running agent: nsm-agent run"]))
+        }
+    }
+}

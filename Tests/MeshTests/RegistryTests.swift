@@ -1,0 +1,136 @@
+import NSM
+import SPIFFE
+import SwiftProtobuf
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Mesh
+
+@Suite("The registry")
+struct RegistryTests {
+    static func endpoint(
+        _ name: String, _ services: [String] = ["s"], labels: [String: String] = [:], for time: Duration = .seconds(60)
+    ) -> RegistryStore.Entry {
+        var endpoint = NSMNetworkServiceEndpoint()
+        endpoint.name = name
+        endpoint.networkServiceNames = services
+        for service in services { endpoint.networkServiceLabels[service] = .with { $0.labels = labels } }
+        endpoint.expirationTime = Google_Protobuf_Timestamp(UnixTime.now.adding(time))
+        return RegistryStore.Entry(endpoint: endpoint, socket: nil)
+    }
+
+    static func names(_ entries: [RegistryStore.Entry]) -> Set<String> { Set(entries.map(\.endpoint.name)) }
+
+    @Test("names belong to whoever registered them first")
+    func ownership() throws {
+        let store = RegistryStore { _ in }
+        try store.register(Self.endpoint("e"), owner: "a")
+        try store.register(Self.endpoint("e"), owner: "a")
+        #expect(throws: RegistryStore.Refused.self) { try store.register(Self.endpoint("e"), owner: "b") }
+        #expect(throws: RegistryStore.Refused.self) { try store.unregister(Self.endpoint("e").endpoint, owner: "b") }
+        try store.unregister(Self.endpoint("e").endpoint, owner: "a")
+        try store.register(Self.endpoint("e"), owner: "b")
+        let service = NSMNetworkService.with { $0.name = "s" }
+        #expect(try store.register(service, owner: "a", pathIDs: ["a"]).payload == "IP")
+        #expect(throws: RegistryStore.Refused.self) { try store.register(service, owner: "b", pathIDs: ["b"]) }
+    }
+
+    @Test("an endpoint that is not renewed ends, and keeps its name from others")
+    func expiry() async throws {
+        let gone = Gone()
+        let store = RegistryStore { gone.add($0) }
+        try store.register(Self.endpoint("short", for: .milliseconds(50)), owner: "a")
+        try store.register(Self.endpoint("long"), owner: "a")
+        try await eventually("the endpoint ends") { gone.names == ["short"] }
+        #expect(store.endpoint("short") == nil && store.endpoint("long") != nil)
+        #expect(throws: RegistryStore.Refused.self) { try store.register(Self.endpoint("short"), owner: "b") }
+    }
+
+    final class Gone: Sendable {
+        private let all = Mutex<[String]>([])
+        var names: [String] { all.withLock { $0 } }
+        func add(_ name: String) { all.withLock { $0.append(name) } }
+    }
+
+    @Test("who watches gets what is there, what comes and what goes, and is not woken by renewals")
+    func watch() async throws {
+        let store = RegistryStore { _ in }
+        try store.register(Self.endpoint("a"), owner: "o")
+        let query = NSMNetworkServiceEndpoint.with { $0.networkServiceNames = ["s"] }
+        var events = store.find(query, watch: true).makeAsyncIterator()
+        #expect(await events.next()?.networkServiceEndpoint.name == "a")
+        try store.register(Self.endpoint("a"), owner: "o")
+        try store.register(Self.endpoint("other", ["t"]), owner: "o")
+        try store.register(Self.endpoint("b"), owner: "o")
+        #expect(await events.next()?.networkServiceEndpoint.name == "b")
+        try store.unregister(Self.endpoint("a").endpoint, owner: "o")
+        let last = await events.next()
+        #expect(last?.deleted == true && last?.networkServiceEndpoint.name == "a")
+        var once = store.find(query, watch: false).makeAsyncIterator()
+        #expect(await once.next()?.networkServiceEndpoint.name == "b")
+        #expect(await once.next() == nil)
+    }
+
+    @Test("without matches every endpoint serves, in turn")
+    func turns() throws {
+        let store = RegistryStore { _ in }
+        for name in ["a", "b", "c"] { try store.register(Self.endpoint(name), owner: "o") }
+        let first = (0..<6).map { _ in store.candidates(service: "s", labels: [:]).first?.endpoint.name ?? "" }
+        #expect(first == ["a", "b", "c", "a", "b", "c"])
+        #expect(store.candidates(service: "t", labels: [:]).isEmpty)
+    }
+
+    @Test("matches choose by the labels of both sides, with templates and fallthrough")
+    func matches() throws {
+        let store = RegistryStore { _ in }
+        try store.register(Self.endpoint("fw", labels: ["app": "firewall"]), owner: "o")
+        try store.register(Self.endpoint("db-1", labels: ["app": "db", "site": "1"]), owner: "o")
+        try store.register(Self.endpoint("db-2", labels: ["app": "db", "site": "2"]), owner: "o")
+        func route(_ labels: [String: String]) -> NSMDestination { .with { $0.destinationSelector = labels } }
+        let service = NSMNetworkService.with { service in
+            service.name = "s"
+            service.matches = [
+                .with { match in
+                    match.sourceSelector = ["app": "firewall"]
+                    match.routes = [route(["app": "db", "site": "{{ .site }}"])]
+                    match.fallthrough = true
+                },
+                .with { match in
+                    match.sourceSelector = ["app": "firewall"]
+                    match.routes = [route(["app": "db"])]
+                },
+                .with { $0.routes = [route(["app": "firewall"])] },
+            ]
+        }
+        _ = try store.register(service, owner: "o", pathIDs: [])
+        #expect(Self.names(store.candidates(service: "s", labels: [:])) == ["fw"])
+        #expect(Self.names(store.candidates(service: "s", labels: ["app": "firewall", "site": "2"])) == ["db-2"])
+        #expect(
+            Self.names(store.candidates(service: "s", labels: ["app": "firewall", "site": "9"])) == ["db-1", "db-2"])
+    }
+
+    @Test("any order of registrations is as a plain list says")
+    func random() throws {
+        var random = SeededGenerator(seed: 17)
+        for _ in 0..<50 {
+            let store = RegistryStore { _ in }
+            var model: [String: Set<String>] = [:]
+            for _ in 0..<100 {
+                let name = random.pick(["a", "b", "c", "d"])
+                if random.chance(30) {
+                    try store.unregister(Self.endpoint(name).endpoint, owner: "o")
+                    model[name] = nil
+                } else {
+                    let services = ["s", "t", "u"].filter { _ in random.chance(50) }
+                    try store.register(Self.endpoint(name, services), owner: "o")
+                    model[name] = Set(services)
+                }
+                for service in ["s", "t", "u"] {
+                    let wanted = Set(model.filter { $0.value.contains(service) }.keys)
+                    #expect(Self.names(store.candidates(service: service, labels: [:])) == wanted)
+                }
+            }
+        }
+    }
+}
