@@ -163,6 +163,8 @@ let package = Package(
             name: "MeshTests",
             dependencies: [
                 "Mesh", "NSM", "SPIFFE", "DescriptorTransport", "NetworkTypes", "Netlink", "CLinux", "TestSupport",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             swiftSettings: strict),

@@ -3,8 +3,8 @@ internal import Synchronization
 /// The descriptors beside the bytes of one Unix connection.
 ///
 /// What is sent goes with the next bytes. What arrives is kept by inode until somebody asks for it, or until the connection
-/// ends. Who asks takes it: a peer sends descriptors again with every message that names them, and a connection that
-/// lives for long must not collect them.
+/// ends. A peer sends descriptors again with every message that names them: each arrival is for one who asks, so that
+/// messages side by side with the same inode all get it, and a connection that lives for long collects nothing.
 public final class DescriptorChannel: Sendable {
     private struct Waiter {
         let id: UInt64
@@ -12,7 +12,7 @@ public final class DescriptorChannel: Sendable {
     }
     private struct State {
         var outgoing: [Descriptor] = []
-        var incoming: [Inode: Descriptor] = [:]
+        var incoming: [Inode: (descriptor: Descriptor, arrivals: Int)] = [:]
         /// In the order of arrival, so that the oldest go when there are too many.
         var arrivals: [Inode] = []
         var waiters: [Inode: [Waiter]] = [:]
@@ -88,9 +88,12 @@ public final class DescriptorChannel: Sendable {
                 state.waiters[descriptor.inode] = waiters.isEmpty ? nil : waiters
                 return first
             }
-            // The same inode again: one is enough, and this one is closed.
-            guard state.incoming[descriptor.inode] == nil else { return nil }
-            state.incoming[descriptor.inode] = descriptor
+            // The same inode again: one descriptor is enough for all who will ask, and this one is closed.
+            guard state.incoming[descriptor.inode] == nil else {
+                state.incoming[descriptor.inode]?.arrivals += 1
+                return nil
+            }
+            state.incoming[descriptor.inode] = (descriptor, 1)
             state.arrivals.append(descriptor.inode)
             if state.incoming.count > Self.capacity, let oldest = state.arrivals.first {
                 state.arrivals.removeFirst()
@@ -120,7 +123,12 @@ public final class DescriptorChannel: Sendable {
     private func take(_ inode: Inode) -> Descriptor? { state.withLock { Self.remove(inode, &$0) } }
 
     private static func remove(_ inode: Inode, _ state: inout State) -> Descriptor? {
-        guard let descriptor = state.incoming.removeValue(forKey: inode) else { return nil }
+        guard let (descriptor, arrivals) = state.incoming[inode] else { return nil }
+        if arrivals > 1 {
+            state.incoming[inode]?.arrivals -= 1
+            return descriptor
+        }
+        state.incoming[inode] = nil
         if let index = state.arrivals.firstIndex(of: inode) { state.arrivals.remove(at: index) }
         return descriptor
     }

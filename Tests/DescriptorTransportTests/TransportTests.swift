@@ -59,6 +59,27 @@ struct TransportTests {
         }
     }
 
+    @Test("the same descriptor with many calls side by side is there for each of them")
+    func shared() async throws {
+        let channel = DescriptorChannel()
+        let descriptor = try pipe("x")
+        for _ in 0..<50 { channel.arrived(try descriptor.duplicate()) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<50 {
+                group.addTask { _ = try await channel.receive(descriptor.inode, within: .seconds(60)) }
+            }
+            try await group.waitForAll()
+        }
+        #expect(channel.unclaimed == 0)
+        await #expect(throws: DescriptorError.self) {
+            _ = try await channel.receive(descriptor.inode, within: .milliseconds(10))
+        }
+        channel.finish()
+        await #expect(throws: DescriptorError.self) {
+            _ = try await channel.receive(descriptor.inode, within: .seconds(60))
+        }
+    }
+
     /// Sends a pipe with a text in it with each call, and gets one back.
     func exchange(_ connection: ClientConnection, count: Int) async throws {
         let channel = try #require(connection.info.descriptors)

@@ -1,4 +1,6 @@
+import Crypto
 import DescriptorTransport
+import GRPCCore
 import NSM
 import NetworkTypes
 import SPIFFE
@@ -46,6 +48,121 @@ struct MeshTests {
                     group.cancelAll()
                 }
             }
+        }
+    }
+}
+
+@Suite("A mesh whose parts fail", .serialized)
+struct MeshFailureTests {
+    /// Runs a mesh with a client that is connected to the first of two endpoints.
+    func withPair(
+        _ name: String,
+        _ body: (MeshFixture, NetworkServiceClient, _ endpoints: [Task<Void, any Error>]) async throws -> Void
+    ) async throws {
+        let mesh = try MeshFixture()
+        defer { mesh.remove() }
+        try await mesh.withNamespace("\(name)-c") { clientSpace in
+            try await mesh.withNamespace("\(name)-s") { serverSpace in
+                let manager = try mesh.manager()
+                let managing = Task { try await manager.run() }
+                var connectors: [Task<Void, Never>] = []
+                var endpoints: [Task<Void, any Error>] = []
+                for number in 0..<2 {
+                    let connector = PeerConnector(
+                        mesh.managerSocket, component: try mesh.component("\(name)-e\(number)"))
+                    connectors.append(Task { await connector.run() })
+                    let endpoint = NetworkServiceEndpoint(
+                        name: "\(name)-e\(number)",
+                        services: [.init(name: "svc", ipam: PointToPointIPAM("172.16.\(number).0/24"))],
+                        socket: "\(mesh.directory)/e\(number).sock", manager: connector, namespace: serverSpace,
+                        registersServices: false)
+                    endpoints.append(Task { try await endpoint.run() })
+                    try await eventually("registered") { endpoint.state.registeredUntil != nil }
+                }
+                let asker = PeerConnector(mesh.managerSocket, component: try mesh.component("\(name)-client"))
+                connectors.append(Task { await asker.run() })
+                let client = NetworkServiceClient(
+                    .init(
+                        id: "c-0", networkService: "svc", interfaceName: "nsm-1", namespace: clientSpace,
+                        liveness: LivenessCheck(interval: .milliseconds(200), timeout: .milliseconds(400))),
+                    manager: asker)
+                let running = Task { await client.run() }
+                try await eventually("connected") { client.connection != nil }
+                try await body(mesh, client, endpoints)
+                running.cancel()
+                await running.value
+                try? await client.close()
+                for task in connectors { task.cancel() }
+                for task in endpoints { task.cancel() }
+                managing.cancel()
+                for task in connectors { await task.value }
+                for task in endpoints { _ = await task.result }
+                _ = await managing.result
+            }
+        }
+    }
+
+    @Test("the data path dies, and the client is connected to another endpoint")
+    func reselect() async throws {
+        try await withPair("mf1") { mesh, client, _ in
+            let first = try #require(client.connection)
+            #expect(first.networkServiceEndpointName == "mf1-e0")
+            _ = try run("ip -n mf1-c link set nsm-1 down")
+            try await eventually("another endpoint") {
+                client.connection?.networkServiceEndpointName == "mf1-e1"
+            }
+            try await eventually("an echo") { (try? run("ip netns exec mf1-c ping -c1 -W1 172.16.1.1")) != nil }
+            #expect(try run("ip -n mf1-c -o link").split(separator: "\n").count == 2)
+        }
+    }
+
+    @Test("wrong tokens, wrong audiences and paths of others are refused, and nobody else notices")
+    func badPeers() async throws {
+        try await withPair("mf2") { mesh, client, _ in
+            let component = try mesh.component("mf2-evil")
+            let connection = try await ClientConnection.connect(
+                to: mesh.managerSocket, security: component.security, timeout: .seconds(60), logger: mesh.logger)
+            let running = Task { await connection.run() }
+            let service = Networkservice_NetworkService.Client(wrapping: connection.client)
+            let local = try #require(connection.info.local)
+            let peer = try #require(connection.info.peer)
+            func metadata(_ audience: String, _ end: UnixTime, key: P256.Signing.PrivateKey? = nil) throws -> Metadata {
+                let token = try Token.sign(
+                    subject: local.svid.id.description, audience: [audience], expires: end,
+                    key: key ?? local.svid.privateKey)
+                return ["nsm-client-token": "\(token)", "nsm-client-token-expires": "\(end.rfc3339)"]
+            }
+            var request = Networkservice_NetworkServiceRequest()
+            request.connection.id = "x"
+            request.connection.networkService = "svc"
+            request.connection.path.pathSegments = [
+                .with { segment in
+                    segment.name = "mf2-evil"
+                    segment.id = "x"
+                }
+            ]
+            request.mechanismPreferences = [.kernel(name: "nsm-9", inodeURL: "inode://4/1")]
+            let later = UnixTime.now.adding(.seconds(60))
+            let good = peer.id.description
+            for bad in [
+                [:], try metadata("spiffe://example.org/other", later),
+                try metadata(good, UnixTime.now.adding(.seconds(-5))),
+                try metadata(good, later, key: P256.Signing.PrivateKey()),
+            ] as [Metadata] {
+                await #expect(throws: RPCError.self) { try await service.request(request, metadata: bad) }
+            }
+            // A path that claims to be somebody else's, and one without segments.
+            var other = request
+            other.connection.id = "y"
+            await #expect(throws: RPCError.self) { try await service.request(other, metadata: metadata(good, later)) }
+            other.connection.path = NSMPath()
+            await #expect(throws: RPCError.self) { try await service.request(other, metadata: metadata(good, later)) }
+            // Closing what nobody knows is no error.
+            _ = try await service.close(request.connection, metadata: metadata(good, later))
+            connection.closeNow()
+            await running.value
+            try await client.refresh()
+            _ = try run("ip netns exec mf2-c ping -c1 -W2 172.16.0.1")
         }
     }
 }

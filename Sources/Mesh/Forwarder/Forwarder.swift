@@ -35,6 +35,8 @@ public actor Forwarder {
 
     private let thread = ForwarderThread()
     private var made: [String: Made] = [:]
+    /// Namespaces of clients, one handle for all connections of one, and how many those are.
+    private var held: [NetworkNamespace.Identity: (namespace: NetworkNamespace, count: Int)] = [:]
     private var sockets: [NetworkNamespace.Identity: Socket] = [:]
     private var clock: UInt64 = 0
 
@@ -82,7 +84,7 @@ public actor Forwarder {
         }
         made[connection.id] = Made(
             client: client, endpoint: endpoint, mtu: connection.mtu, clientIndex: indexes.client,
-            endpointIndex: indexes.endpoint, clientNamespace: connection.client.namespace,
+            endpointIndex: indexes.endpoint, clientNamespace: hold(connection.client.namespace),
             endpointNamespace: connection.endpoint.namespace.identity)
     }
 
@@ -91,7 +93,7 @@ public actor Forwarder {
     /// - Throws: ``ForwarderError``.
     public func remove(_ id: String) throws(ForwarderError) {
         guard let known = made.removeValue(forKey: id) else { return }
-        defer { forgetSocket(known.clientNamespace) }
+        defer { release(known.clientNamespace) }
         // The kernel removes the other end, and the addresses and routes of both. The index may be somebody else's by now.
         guard let link = try? socket(known.clientNamespace).link(index: known.clientIndex),
             link.alias == Self.alias(id, "c")
@@ -118,6 +120,7 @@ public actor Forwarder {
         _ connection: CrossConnect, _ isKnown: (String) -> Bool
     ) throws(ForwarderError) -> (client: Int32, endpoint: Int32)? {
         if let known = made.removeValue(forKey: connection.id) {
+            defer { release(known.clientNamespace) }
             let isMoved =
                 known.client.name != connection.client.name || known.endpoint.name != connection.endpoint.name
                 || known.clientNamespace.identity != connection.client.namespace.identity
@@ -230,7 +233,18 @@ public actor Forwarder {
     }
 
     private func forgetSocket(_ namespace: NetworkNamespace) {
-        let isUsed = made.values.contains { $0.clientNamespace.identity == namespace.identity }
-        if !isUsed { sockets[namespace.identity] = nil }
+        if held[namespace.identity] == nil { sockets[namespace.identity] = nil }
+    }
+
+    private func hold(_ namespace: NetworkNamespace) -> NetworkNamespace {
+        let known = held[namespace.identity]
+        held[namespace.identity] = (known?.namespace ?? namespace, (known?.count ?? 0) + 1)
+        return known?.namespace ?? namespace
+    }
+
+    private func release(_ namespace: NetworkNamespace) {
+        guard let known = held[namespace.identity] else { return }
+        held[namespace.identity] = known.count > 1 ? (known.namespace, known.count - 1) : nil
+        forgetSocket(namespace)
     }
 }

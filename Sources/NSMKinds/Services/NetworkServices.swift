@@ -61,7 +61,8 @@ public actor NetworkServices {
         for (key, session) in sessions where wanted[key] != session.spec {
             sessions[key] = nil
             current[key] = nil
-            await end(session)
+            // What is made anew under the same id has to wait for its end; what is only taken away has not.
+            if wanted[key] == nil { Task { await end(session) } } else { await end(session) }
         }
         for (key, spec) in wanted where sessions[key] == nil { start(key, spec) }
         tell.yield(current)
