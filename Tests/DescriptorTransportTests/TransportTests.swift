@@ -223,10 +223,17 @@ func content(_ descriptor: Descriptor) throws -> String {
     return String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
 }
 
+/// Pipes that are open in this process. Other tests run beside this one and open other things.
 func openDescriptors() throws -> Int {
     guard let directory = opendir("/proc/self/fd") else { throw DescriptorError("/proc/self/fd") }
     defer { closedir(directory) }
     var count = 0
-    while readdir(directory) != nil { count += 1 }
+    while let entry = readdir(directory) {
+        let number = withUnsafeBytes(of: entry.pointee.d_name) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        var status = stat()
+        if let number = Int32(number), fstat(number, &status) == 0, status.st_mode & S_IFMT == S_IFIFO { count += 1 }
+    }
     return count
 }
