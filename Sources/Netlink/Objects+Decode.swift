@@ -73,6 +73,9 @@ extension Rule {
             case FRA_FWMASK: mask = value.u32
             case FRA_TABLE: table = value.u32
             case FRA_PROTOCOL: proto = value.u8
+            case FRA_IP_PROTO: ipProtocol = value.u8
+            case FRA_SPORT_RANGE: sourcePorts = value.portRange
+            case FRA_DPORT_RANGE: destinationPorts = value.portRange
             default: break
             }
         }
@@ -87,5 +90,13 @@ extension IPAddress {
     init?(_ payload: UnsafeRawBufferPointer, _ family: Family) {
         guard payload.count == (family == .v4 ? 4 : 16) else { return nil }
         self.init(networkOrder: payload)
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// `struct fib_rule_port_range`; nil when it is cut or its ends are the wrong way round.
+    fileprivate var portRange: ClosedRange<UInt16>? {
+        let last = after(2).u16
+        return count >= 4 && u16 <= last ? u16...last : nil
     }
 }

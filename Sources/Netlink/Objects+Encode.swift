@@ -71,6 +71,20 @@ extension Rule {
         if mask != 0 { writer.put(FRA_FWMASK, u32: mask) }
         if table > 255 { writer.put(FRA_TABLE, u32: table) }
         if proto != 0 { writer.put(FRA_PROTOCOL, u8: proto) }
+        if ipProtocol != 0 { writer.put(FRA_IP_PROTO, u8: ipProtocol) }
+        if let sourcePorts { writer.put(FRA_SPORT_RANGE, sourcePorts) }
+        if let destinationPorts { writer.put(FRA_DPORT_RANGE, destinationPorts) }
         return writer
+    }
+}
+
+extension MessageWriter {
+    /// `struct fib_rule_port_range`: first and last, each of 16 bits in host byte order.
+    fileprivate func put(_ type: Int, _ ports: ClosedRange<UInt16>) {
+        withUnsafeTemporaryAllocation(of: UInt16.self, capacity: 2) { range in
+            range.initializeElement(at: 0, to: ports.lowerBound)
+            range.initializeElement(at: 1, to: ports.upperBound)
+            put(type, UnsafeRawBufferPointer(range))
+        }
     }
 }

@@ -160,6 +160,12 @@ public struct Rule: Hashable, Sendable {
     public var invert: Bool
     /// `FRA_PROTOCOL`: who made it.
     public var proto: UInt8
+    /// `FRA_IP_PROTO`: protocol of the packet, such as 6 for TCP; 0: any.
+    public var ipProtocol: UInt8 = 0
+    /// `FRA_SPORT_RANGE`; nil: any.
+    public var sourcePorts: ClosedRange<UInt16>?
+    /// `FRA_DPORT_RANGE`; nil: any.
+    public var destinationPorts: ClosedRange<UInt16>?
 
     /// Makes a rule from its parts.
     public init(

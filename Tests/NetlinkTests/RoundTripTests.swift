@@ -64,12 +64,18 @@ struct RoundTripTests {
             let family = random.family()
             let from = Bool.random(using: &random) ? random.prefix(family) : nil
             let to = Bool.random(using: &random) ? random.prefix(family) : nil
-            let rule = Rule(
+            var rule = Rule(
                 family: family, priority: random.next(), from: from?.length == 0 ? nil : from,
                 to: to?.length == 0 ? nil : to, inputInterface: Bool.random(using: &random) ? "in0" : nil,
                 outputInterface: Bool.random(using: &random) ? "fifteen-letters" : nil,
                 mark: random.small(or: 0), mask: random.small(or: 0), table: random.small(or: random.next()),
                 action: random.next(), invert: Bool.random(using: &random), proto: random.next())
+            rule.ipProtocol = random.next()
+            if Bool.random(using: &random) {
+                let port: UInt16 = random.next()
+                rule.sourcePorts = port...port
+                rule.destinationPorts = min(port, 443)...max(port, 443)
+            }
             #expect(decoded(.addRule(rule)) == .rule(rule))
             #expect(decoded(.deleteRule(rule)) == .ruleRemoved(rule))
         }

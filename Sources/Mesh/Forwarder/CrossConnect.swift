@@ -1,76 +1,6 @@
 public import NSM
-public import Netlink
-public import NetworkTypes
-
-/// One end of a connection: an interface in a namespace, and what is configured on it.
-public struct ConnectionEnd: Sendable {
-    /// The namespace.
-    public var namespace: NetworkNamespace
-    /// The interface's name.
-    public var name: String
-    /// Its MAC; nil: the kernel's choice.
-    public var mac: MACAddress?
-    /// Its addresses. When there is none, addresses are left alone.
-    public var addresses: [IPPrefix]
-    /// Routes by way of it.
-    public var routes: [EndRoute]
-    /// Addresses of the other end.
-    public var peers: [IPPrefix]
-    /// Permanent neighbours.
-    public var neighbours: [EndNeighbour]
-
-    /// Makes an end without any configuration.
-    public init(namespace: NetworkNamespace, name: String) {
-        self.namespace = namespace
-        self.name = name
-        addresses = []
-        routes = []
-        peers = []
-        neighbours = []
-    }
-
-    /// What of it the kernel is told.
-    var configuration: EndConfiguration {
-        EndConfiguration(
-            name: name, mac: mac, addresses: addresses, routes: routes, peers: peers, neighbours: neighbours)
-    }
-}
-
-/// What is configured on an end.
-struct EndConfiguration: Hashable {
-    let name: String
-    let mac: MACAddress?
-    let addresses: [IPPrefix]
-    let routes: [EndRoute]
-    let peers: [IPPrefix]
-    let neighbours: [EndNeighbour]
-}
-
-/// A route by way of a connection.
-public struct EndRoute: Hashable, Sendable {
-    /// The destination.
-    public var destination: IPPrefix
-    /// The next hop; nil: the other end.
-    public var gateway: IPAddress?
-    /// Makes a route.
-    public init(_ destination: IPPrefix, gateway: IPAddress? = nil) {
-        self.destination = destination
-        self.gateway = gateway
-    }
-}
-
-/// A neighbour by way of a connection.
-public struct EndNeighbour: Hashable, Sendable {
-    /// Its address.
-    public var address: IPAddress
-    /// Its MAC.
-    public var mac: MACAddress
-    /// Makes a neighbour.
-    public init(_ address: IPAddress, _ mac: MACAddress) {
-        self.address = address
-        self.mac = mac
-    }
-}
+internal import Netlink
+internal import NetworkTypes
 
 /// A veth pair between two namespaces.
 public struct CrossConnect: Sendable {
@@ -91,39 +21,78 @@ public struct CrossConnect: Sendable {
         self.mtu = mtu
     }
 
-    /// Takes addresses, routes and neighbours from a connection of the mesh.
-    public mutating func configure(from context: NSMConnectionContext) {
-        let addresses = context.ipContext
-        client.addresses = addresses.sourcePrefixes
-        endpoint.addresses = addresses.destinationPrefixes
-        client.peers = endpoint.addresses
-        endpoint.peers = client.addresses
-        client.routes = Self.routes(addresses.srcRoutes)
-        endpoint.routes = Self.routes(addresses.dstRoutes)
-        let neighbours = addresses.ipNeighbors.compactMap { neighbour -> EndNeighbour? in
+    /// Takes addresses, routes, policies and neighbours from a connection of the mesh.
+    ///
+    /// - Parameter payload: `IP` lets each end know the other's MAC beforehand.
+    /// - Throws: ``ForwarderError`` when a policy can't be read.
+    public mutating func configure(
+        from context: NSMConnectionContext, payload: String = ""
+    ) throws(ForwarderError) {
+        try client.configure(from: context, as: .client, payload: payload)
+        try endpoint.configure(from: context, as: .endpoint, payload: payload)
+        mtu = context.mtu > 0 ? context.mtu : nil
+    }
+}
+
+/// Which end of a connection an interface is.
+public enum ConnectionSide: Hashable, Sendable {
+    /// The one who asked: `src` in the mesh's words.
+    case client
+    /// The one who serves: `dst`.
+    case endpoint
+}
+
+extension ConnectionEnd {
+    /// Takes what concerns one side from a connection of the mesh.
+    mutating func configure(
+        from context: NSMConnectionContext, as side: ConnectionSide, payload: String
+    ) throws(ForwarderError) {
+        let ip = context.ipContext
+        let isClient = side == .client
+        addresses = isClient ? ip.sourcePrefixes : ip.destinationPrefixes
+        peers = isClient ? ip.destinationPrefixes : ip.sourcePrefixes
+        routes = EndRoute.list(isClient ? ip.srcRoutes : ip.dstRoutes)
+        mac = MACAddress(isClient ? context.ethernetContext.srcMac : context.ethernetContext.dstMac)
+        neighbours = ip.ipNeighbors.compactMap { neighbour in
             guard let address = IPAddress(neighbour.ip), let mac = MACAddress(neighbour.hardwareAddress) else {
                 return nil
             }
             return EndNeighbour(address, mac)
         }
-        client.neighbours = neighbours
-        endpoint.neighbours = neighbours
-        client.mac = MACAddress(context.ethernetContext.srcMac)
-        endpoint.mac = MACAddress(context.ethernetContext.dstMac)
-        mtu = context.mtu > 0 ? context.mtu : nil
-    }
-
-    private static func routes(_ routes: [NSMRoute]) -> [EndRoute] {
-        routes.compactMap { route in
-            NSMIPContext.prefix(route.prefix).map { EndRoute($0.network, gateway: IPAddress(route.nextHop)) }
-        }
+        resolvesPeers = payload == WellKnown.ip
+        policies = []
+        guard isClient else { return }
+        for policy in ip.policies { policies.append(try EndPolicy(policy)) }
     }
 }
 
 /// Why a connection can't be made in the kernel.
 public struct ForwarderError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The object, the namespace and the kernel's words.
-    public let description: String
-    init(_ what: String, _ error: any Error) { description = "\(what): \(error)" }
-    init(_ text: String) { description = text }
+    /// What could not be made, changed or removed.
+    public let object: String
+    /// Inode number of the namespace it is in; nil: none in particular.
+    public let namespace: UInt64?
+    /// The kernel's errno value, such as `EEXIST`; 0: it was not asked.
+    public let code: Int32
+    /// The kernel's words, or ours.
+    public let reason: String
+
+    /// `OBJECT in namespace INODE: REASON`
+    public var description: String {
+        "\(object)\(namespace.map { " in namespace \($0)" } ?? ""): \(reason)"
+    }
+
+    init(_ object: String, _ namespace: NetworkNamespace, _ error: KernelError) {
+        self.object = object
+        self.namespace = namespace.inode
+        code = error.code
+        reason = "\(error)"
+    }
+
+    init(_ object: String, in namespace: NetworkNamespace? = nil, _ reason: String) {
+        self.object = object
+        self.namespace = namespace?.inode
+        code = 0
+        self.reason = reason
+    }
 }

@@ -1,10 +1,9 @@
 internal import CLinux
 internal import Glibc
-internal import NSM
-internal import Netlink
+public import Netlink
 internal import NetworkTypes
 
-/// Makes connections in the kernel: veth pairs from one namespace straight into another.
+/// Makes connections in the kernel: veth pairs from one namespace straight into another, and tunnels to other hosts.
 ///
 /// The links carry the connection's id in their aliases, so that what an earlier process made is found again.
 public actor Forwarder {
@@ -20,7 +19,23 @@ public actor Forwarder {
         var endpointIndex: Int32
         var clientNamespace: NetworkNamespace
         var endpointNamespace: NetworkNamespace.Identity
+        /// False when the last change failed half-way.
+        var isComplete = false
+
+        func isOf(_ connection: CrossConnect) -> Bool {
+            client.name == connection.client.name && endpoint.name == connection.endpoint.name
+                && clientNamespace.identity == connection.client.namespace.identity
+                && endpointNamespace == connection.endpoint.namespace.identity
+        }
+
+        func isSame(as connection: CrossConnect) -> Bool {
+            isComplete && mtu == connection.mtu && client == connection.client.configuration
+                && endpoint == connection.endpoint.configuration
+        }
     }
+
+    /// Both ends as the kernel has them.
+    private typealias Pair = (client: Link, endpoint: Link)
 
     /// A socket in a namespace, and when it was used.
     private struct Socket {
@@ -32,22 +47,28 @@ public actor Forwarder {
     private static let mostSockets = 64
     /// `RTPROT_STATIC`: what an administrator set, so that nobody takes the routes for leftovers of their own.
     static let proto: UInt8 = 4
+    /// `IFLA_GROUP` of our links. The kernel takes no alias in a create, so this tells what was left in between.
+    static let group: UInt32 = 0x4e53_4d00
 
     private let thread = ForwarderThread()
     private var made: [String: Made] = [:]
-    /// Namespaces of clients, one handle for all connections of one, and how many those are.
+    var legs: [String: MadeLeg] = [:]
+    /// Namespaces that connections hold, one handle for all of them, and how many those are.
     private var held: [NetworkNamespace.Identity: (namespace: NetworkNamespace, count: Int)] = [:]
     private var sockets: [NetworkNamespace.Identity: Socket] = [:]
     private var clock: UInt64 = 0
+    var host: NetworkNamespace?
 
     /// Makes a forwarder that has made nothing.
-    public init() {}
+    ///
+    /// - Parameter host: The namespace whose network tunnels go through; nil: that of the process.
+    public init(host: NetworkNamespace? = nil) { self.host = host }
 
     /// Its own thread.
     public nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
     /// The ids of the connections that exist.
-    public var connections: Set<String> { Set(made.keys) }
+    public var connections: Set<String> { Set(made.keys).union(legs.keys) }
 
     // MARK: - Making
 
@@ -55,174 +76,215 @@ public actor Forwarder {
     ///
     /// - Parameter isKnown: Whether a connection id still belongs to somebody; a link of one that does not is in the way
     ///   and is removed.
-    /// - Throws: ``ForwarderError``; a new connection then leaves nothing behind.
+    /// - Throws: ``ForwarderError``; a new connection then leaves nothing behind, and one that was there stays as it was.
     public func apply(
         _ connection: CrossConnect, isKnown: @Sendable (String) -> Bool = { _ in true }
     ) throws(ForwarderError) {
-        let client = connection.client.configuration
-        let endpoint = connection.endpoint.configuration
+        try Self.check(connection)
         // A socket keeps its namespace alive as well.
-        defer { forgetSocket(connection.endpoint.namespace) }
-        if let known = made[connection.id] {
-            let isSame =
-                known.client == client && known.endpoint == endpoint && known.mtu == connection.mtu
-                && known.clientNamespace.identity == connection.client.namespace.identity
-                && known.endpointNamespace == connection.endpoint.namespace.identity
-            if isSame, try isThere(known, connection) { return }
+        defer {
+            forgetSocket(connection.endpoint.namespace)
+            forgetSocket(connection.client.namespace)
         }
-        let adopted = try adopt(connection, isKnown)
-        let indexes: (client: Int32, endpoint: Int32)
-        if let adopted { indexes = adopted } else { indexes = try create(connection) }
-        do throws(ForwarderError) {
-            try configure(connection.client, indexes.client, mtu: connection.mtu)
-            try configure(connection.endpoint, indexes.endpoint, mtu: connection.mtu)
-        } catch {
-            if made[connection.id] == nil {
-                try? perform(.deleteLink(index: indexes.client), connection.client.namespace, "link")
+        if legs[connection.id] != nil { try remove(connection.id) }
+        if let known = made[connection.id], let pair = try standing(known, connection) {
+            if known.isSame(as: connection) { return }
+            try update(connection, known, pair)
+        } else if let pair = try adopt(connection, isKnown) {
+            try configure(connection, pair, before: nil, mayHaveRules: true)
+            remember(connection, pair)
+        } else {
+            let pair = try create(connection)
+            do throws(ForwarderError) {
+                try configure(connection, pair, before: nil, mayHaveRules: false)
+            } catch {
+                try? discard(pair.client.index, connection.client.namespace, "link \(connection.client.name)")
+                throw error
             }
-            throw error
+            remember(connection, pair)
         }
-        made[connection.id] = Made(
-            client: client, endpoint: endpoint, mtu: connection.mtu, clientIndex: indexes.client,
-            endpointIndex: indexes.endpoint, clientNamespace: hold(connection.client.namespace),
-            endpointNamespace: connection.endpoint.namespace.identity)
     }
 
     /// Removes a connection. One that is not there is no error.
     ///
     /// - Throws: ``ForwarderError``.
     public func remove(_ id: String) throws(ForwarderError) {
+        if legs[id] != nil { return try removeLeg(id) }
         guard let known = made.removeValue(forKey: id) else { return }
         defer { release(known.clientNamespace) }
         // The kernel removes the other end, and the addresses and routes of both. The index may be somebody else's by now.
         guard let link = try? socket(known.clientNamespace).link(index: known.clientIndex),
-            link.alias == Self.alias(id, "c")
+            link.alias == Self.alias(id, .client)
         else { return }
-        try perform(.deleteLink(index: link.index), known.clientNamespace, "link \(link.name)")
+        try discard(link.index, known.clientNamespace, "link \(link.name)")
     }
 
-    static func alias(_ id: String, _ side: String) -> String { "nsm/\(id)/\(side)" }
-
-    /// The id in a link's alias; nil when the link is not one of a connection.
-    static func connectionID(ofAlias alias: String?) -> String? {
-        guard let alias, alias.hasPrefix("nsm/"), alias.hasSuffix("/c") || alias.hasSuffix("/e") else { return nil }
-        return String(alias.dropFirst(4).dropLast(2))
+    private func remember(_ connection: CrossConnect, _ pair: Pair) {
+        let held = made[connection.id]?.clientNamespace ?? hold(connection.client.namespace)
+        made[connection.id] = Made(
+            client: connection.client.configuration, endpoint: connection.endpoint.configuration, mtu: connection.mtu,
+            clientIndex: pair.client.index, endpointIndex: pair.endpoint.index,
+            clientNamespace: held, endpointNamespace: connection.endpoint.namespace.identity,
+            isComplete: true)
     }
 
-    private func isThere(_ known: Made, _ connection: CrossConnect) throws(ForwarderError) -> Bool {
-        let alias = (client: Self.alias(connection.id, "c"), endpoint: Self.alias(connection.id, "e"))
-        guard try link(known.clientIndex, known.clientNamespace)?.alias == alias.client else { return false }
-        return try link(known.endpointIndex, connection.endpoint.namespace)?.alias == alias.endpoint
+    private static func check(_ connection: CrossConnect) throws(ForwarderError) {
+        try check(id: connection.id)
+        guard
+            connection.client.name != connection.endpoint.name
+                || connection.client.namespace.identity != connection.endpoint.namespace.identity
+        else {
+            throw ForwarderError(
+                "link \(connection.client.name)", in: connection.client.namespace,
+                "both ends can't have one name in one namespace")
+        }
+    }
+
+    /// Changes what differs; puts it back when that fails.
+    private func update(_ connection: CrossConnect, _ known: Made, _ pair: Pair) throws(ForwarderError) {
+        do throws(ForwarderError) {
+            try configure(connection, pair, before: known, mayHaveRules: !known.client.policies.isEmpty)
+            remember(connection, pair)
+        } catch {
+            made[connection.id]?.isComplete = false
+            var old = connection
+            old.client = ConnectionEnd(namespace: connection.client.namespace, known.client)
+            old.endpoint = ConnectionEnd(namespace: connection.endpoint.namespace, known.endpoint)
+            old.mtu = known.mtu
+            var attempted = known
+            attempted.client = connection.client.configuration
+            attempted.endpoint = connection.endpoint.configuration
+            if (try? configure(old, pair, before: attempted, mayHaveRules: true)) != nil { remember(old, pair) }
+            throw error
+        }
+    }
+
+    private func configure(
+        _ connection: CrossConnect, _ pair: Pair, before: Made?, mayHaveRules: Bool
+    ) throws(ForwarderError) {
+        // The MTU of a new veth pair, when one is wanted no more.
+        let mtu = connection.mtu ?? before?.mtu.map { _ in 1500 }
+        try configure(
+            connection.client,
+            EndContext(
+                link: pair.client, alias: Self.alias(connection.id, .client), mtu: mtu,
+                peerMAC: connection.endpoint.mac ?? pair.endpoint.mac, before: before?.client,
+                mayHaveRules: mayHaveRules))
+        try configure(
+            connection.endpoint,
+            EndContext(
+                link: pair.endpoint, alias: Self.alias(connection.id, .endpoint), mtu: mtu,
+                peerMAC: connection.client.mac ?? pair.client.mac, before: before?.endpoint, mayHaveRules: false))
+    }
+
+    // MARK: - Finding
+
+    /// Both ends of what we made, if they are where the connection wants them. What stands elsewhere is removed.
+    private func standing(_ known: Made, _ connection: CrossConnect) throws(ForwarderError) -> Pair? {
+        let id = connection.id
+        if known.isOf(connection),
+            let client = try link(known.clientIndex, known.clientNamespace), client.alias == Self.alias(id, .client),
+            let endpoint = try link(known.endpointIndex, connection.endpoint.namespace),
+            endpoint.alias == Self.alias(id, .endpoint)
+        {
+            return (client, endpoint)
+        }
+        try remove(id)
+        return nil
     }
 
     /// Links of this connection that are there already; clears names of links that belong to nobody.
     private func adopt(
         _ connection: CrossConnect, _ isKnown: (String) -> Bool
-    ) throws(ForwarderError) -> (client: Int32, endpoint: Int32)? {
-        if let known = made.removeValue(forKey: connection.id) {
-            defer { release(known.clientNamespace) }
-            let isMoved =
-                known.client.name != connection.client.name || known.endpoint.name != connection.endpoint.name
-                || known.clientNamespace.identity != connection.client.namespace.identity
-                || known.endpointNamespace != connection.endpoint.namespace.identity
-            if !isMoved, try isThere(known, connection) { return (known.clientIndex, known.endpointIndex) }
-            if let old = try link(known.clientIndex, known.clientNamespace), old.alias == Self.alias(connection.id, "c")
-            {
-                try perform(.deleteLink(index: old.index), known.clientNamespace, "link \(old.name)")
-            }
+    ) throws(ForwarderError) -> Pair? {
+        let client = try clear(connection.client, Self.alias(connection.id, .client), isKnown)
+        let endpoint = try clear(connection.endpoint, Self.alias(connection.id, .endpoint), isKnown)
+        if let client, let endpoint, client.link == endpoint.index { return (client, endpoint) }
+        if let client { try discard(client.index, connection.client.namespace, "link \(client.name)") }
+        // It is gone already if it was the other end.
+        if let endpoint, try link(endpoint.index, connection.endpoint.namespace)?.alias == endpoint.alias {
+            try discard(endpoint.index, connection.endpoint.namespace, "link \(endpoint.name)")
         }
-        let client = try clear(connection.client, Self.alias(connection.id, "c"), isKnown)
-        let endpoint = try clear(connection.endpoint, Self.alias(connection.id, "e"), isKnown)
-        if let client, let endpoint { return (client, endpoint) }
-        if let client { try perform(.deleteLink(index: client), connection.client.namespace, "link") }
-        if let endpoint { try perform(.deleteLink(index: endpoint), connection.endpoint.namespace, "link") }
         return nil
     }
 
-    /// The index of the link at this name when it is the connection's own.
-    private func clear(
+    /// The link at this name when it is the connection's own; removes one that belongs to nobody.
+    func clear(
         _ end: ConnectionEnd, _ alias: String, _ isKnown: (String) -> Bool
-    ) throws(ForwarderError) -> Int32? {
-        let link: Link?
-        do {
-            link = try socket(end.namespace).link(name: end.name)
-        } catch {
-            throw ForwarderError("link \(end.name) in namespace \(end.namespace.inode)", error)
+    ) throws(ForwarderError) -> Link? {
+        let what = "link \(end.name)"
+        let found = try told(what, end.namespace) { () throws(KernelError) in
+            try socket(end.namespace).link(name: end.name)
         }
-        guard let link else { return nil }
-        if link.alias == alias { return link.index }
-        guard let other = Self.connectionID(ofAlias: link.alias), !isKnown(other) else {
+        guard let found else { return nil }
+        if found.alias == alias { return found }
+        let isUnfinished = found.group == Self.group && found.alias == nil
+        let isAbandoned = Self.connectionID(ofAlias: found.alias).map { !isKnown($0) } ?? false
+        guard isUnfinished || isAbandoned else {
             throw ForwarderError(
-                "there is an interface \(end.name) in namespace \(end.namespace.inode) that is not this connection's;"
-                    + " choose another name or remove it")
+                what, in: end.namespace,
+                "there is one that is not this connection's; choose another name or remove it")
         }
-        try perform(.deleteLink(index: link.index), end.namespace, "link \(end.name)")
+        try discard(found.index, end.namespace, what)
         return nil
     }
 
-    private func create(_ connection: CrossConnect) throws(ForwarderError) -> (client: Int32, endpoint: Int32) {
+    private func create(_ connection: CrossConnect) throws(ForwarderError) -> Pair {
         let client = connection.client
         let endpoint = connection.endpoint
-        var link = LinkAttributes(name: client.name)
-        link.kind = .veth
-        link.mac = client.mac
-        link.mtu = connection.mtu
-        link.peer = VethPeer(
+        var request = LinkAttributes(name: client.name)
+        request.kind = .veth
+        request.mac = client.mac
+        request.mtu = connection.mtu
+        request.group = Self.group
+        request.peer = VethPeer(
             name: endpoint.name, mtu: connection.mtu, mac: endpoint.mac,
-            namespaceDescriptor: endpoint.namespace.descriptor)
-        try perform(.createLink(link, echo: false), client.namespace, "veth pair \(client.name) – \(endpoint.name)")
-        do throws(ForwarderError) {
-            return (
-                try mark(client, Self.alias(connection.id, "c")), try mark(endpoint, Self.alias(connection.id, "e"))
-            )
-        } catch {
-            if let made = try? socket(client.namespace).link(name: client.name) {
-                try? perform(.deleteLink(index: made.index), client.namespace, "link \(client.name)")
-            }
-            throw error
+            namespaceDescriptor: endpoint.namespace.descriptor, group: Self.group)
+        let what = "veth pair \(client.name) – \(endpoint.name)"
+        var echo: Link?
+        try carryOut([.createLink(request, echo: true)], client.namespace, { _ in what }) { report in
+            if case .link(let link) = report { echo = link }
         }
-    }
-
-    private func mark(_ end: ConnectionEnd, _ alias: String) throws(ForwarderError) -> Int32 {
-        let what = "link \(end.name)"
-        do {
-            guard let link = try socket(end.namespace).link(name: end.name) else {
-                throw KernelError(code: ENODEV)
-            }
-            var attributes = LinkAttributes(index: link.index)
-            attributes.alias = alias
-            try perform(.setLink(attributes), end.namespace, what)
-            return link.index
-        } catch let error as ForwarderError {
-            throw error
+        do throws(ForwarderError) {
+            // The echo tells both indexes; without it the links are asked for by name.
+            if let echo, let other = try link(echo.link, endpoint.namespace) { return (echo, other) }
+            return (try named(client), try named(endpoint))
         } catch {
-            throw ForwarderError("\(what) in namespace \(end.namespace.inode)", error)
+            if let own = try? named(client) { try? discard(own.index, client.namespace, what) }
+            throw error
         }
     }
 
     // MARK: - The kernel
 
-    func perform(_ request: Request, _ namespace: NetworkNamespace, _ what: String) throws(ForwarderError) {
-        do {
-            try socket(namespace).perform(request)
-        } catch {
-            throw ForwarderError("\(what) in namespace \(namespace.inode)", error)
+    /// The link that was just made.
+    func named(_ end: ConnectionEnd) throws(ForwarderError) -> Link {
+        try told("link \(end.name)", end.namespace) { () throws(KernelError) in
+            guard let link = try socket(end.namespace).link(name: end.name) else { throw KernelError(code: ENODEV) }
+            return link
         }
     }
 
-    private func link(_ index: Int32, _ namespace: NetworkNamespace) throws(ForwarderError) -> Link? {
+    func link(_ index: Int32, _ namespace: NetworkNamespace) throws(ForwarderError) -> Link? {
+        try told("link \(index)", namespace) { () throws(KernelError) in try socket(namespace).link(index: index) }
+    }
+
+    /// Says of what and where an error is.
+    func told<T>(
+        _ what: String, _ namespace: NetworkNamespace, _ body: () throws(KernelError) -> T
+    ) throws(ForwarderError) -> T {
         do {
-            return try socket(namespace).link(index: index)
+            return try body()
         } catch {
-            throw ForwarderError("link \(index) in namespace \(namespace.inode)", error)
+            throw ForwarderError(what, namespace, error)
         }
     }
 
     func socket(_ namespace: NetworkNamespace) throws(KernelError) -> RouteSocket {
         clock += 1
-        if sockets[namespace.identity] != nil {
+        if let known = sockets[namespace.identity]?.socket {
             sockets[namespace.identity]?.used = clock
-            if let known = sockets[namespace.identity]?.socket { return known }
+            return known
         }
         if sockets.count >= Self.mostSockets, let oldest = sockets.min(by: { $0.value.used < $1.value.used })?.key {
             sockets[oldest] = nil
@@ -232,19 +294,23 @@ public actor Forwarder {
         return opened
     }
 
-    private func forgetSocket(_ namespace: NetworkNamespace) {
-        if held[namespace.identity] == nil { sockets[namespace.identity] = nil }
+    func forgetSocket(_ namespace: NetworkNamespace) {
+        if held[namespace.identity] == nil, namespace.identity != host?.identity { sockets[namespace.identity] = nil }
     }
 
-    private func hold(_ namespace: NetworkNamespace) -> NetworkNamespace {
+    /// The handle that all connections of a namespace share.
+    func hold(_ namespace: NetworkNamespace) -> NetworkNamespace {
         let known = held[namespace.identity]
         held[namespace.identity] = (known?.namespace ?? namespace, (known?.count ?? 0) + 1)
         return known?.namespace ?? namespace
     }
 
-    private func release(_ namespace: NetworkNamespace) {
+    func release(_ namespace: NetworkNamespace) {
         guard let known = held[namespace.identity] else { return }
         held[namespace.identity] = known.count > 1 ? (known.namespace, known.count - 1) : nil
         forgetSocket(namespace)
     }
+
+    /// Namespaces with an open socket.
+    var openSockets: Int { sockets.count }
 }

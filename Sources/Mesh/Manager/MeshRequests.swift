@@ -20,6 +20,10 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     private let known = Mutex<[String: Known]>([:])
     private let expiries = Mutex<Expiries?>(nil)
 
+    private let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
+    /// How old the host's prefixes may be.
+    private static let excludedAge = Duration.seconds(5)
+
     /// What the manager remembers of a connection.
     struct Known: Sendable {
         var endpoint: String
@@ -142,7 +146,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let peer = try peers.peer(candidate)
         let transport = try await peer.connector.connection(within: component.dialTimeout)
         let calls = Calls(transport, component: component)
-        let request = onwardRequest(wanted, candidate, before)
+        let request = onwardRequest(wanted, candidate, before, await excludedPrefixes())
         let answer = try await calls.request(request, timeout: component.requestTimeout)
         do {
             try check(answer, calls, wanted)
@@ -150,7 +154,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             var cross = CrossConnect(
                 id: id, client: ConnectionEnd(namespace: clientSpace, name: preference.interfaceName),
                 endpoint: ConnectionEnd(namespace: space, name: answer.mechanism.interfaceName))
-            cross.configure(from: answer.context)
+            try cross.configure(from: answer.context, payload: answer.payload)
             let ids = Set(known.withLock { $0.keys })
             try await forwarder.apply(cross, isKnown: { ids.contains($0) })
         } catch {
@@ -169,7 +173,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     }
 
     private func onwardRequest(
-        _ wanted: NSMConnection, _ candidate: RegistryStore.Entry, _ before: Known?
+        _ wanted: NSMConnection, _ candidate: RegistryStore.Entry, _ before: Known?, _ excluded: [IPPrefix]
     ) -> Networkservice_NetworkServiceRequest {
         var onward = wanted
         onward.networkServiceEndpointName = candidate.endpoint.name
@@ -178,14 +182,28 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         if onward.state == .reselectRequested { onward.state = .up }
         if let before, before.endpoint == candidate.endpoint.name { onward.mechanism = before.answer.mechanism }
         var addresses = onward.context.ipContext
-        for prefix in settings.excludedPrefixes where !addresses.excludedPrefixes.contains("\(prefix)") {
-            addresses.excludedPrefixes.append("\(prefix)")
-        }
+        let known = Set(addresses.excludedPrefixes)
+        addresses.excludedPrefixes += excluded.map { "\($0)" }.filter { !known.contains($0) }
         onward.context.ipContext = addresses
         var request = Networkservice_NetworkServiceRequest()
         request.connection = onward
         request.mechanismPreferences = [.kernel()]
         return request
+    }
+
+    /// What this host uses and what the operator named. Many requests at once read the host's state only once.
+    private func excludedPrefixes() async -> [IPPrefix] {
+        let now = ContinuousClock.now
+        if let read = excluded.withLock({ $0 }), now - read.at < Self.excludedAge { return read.prefixes }
+        let prefixes: [IPPrefix]
+        do {
+            prefixes = try await forwarder.excludedPrefixes(settings.excludedPrefixes).prefixes
+        } catch {
+            component.logger.warning("the host's addresses can't be read", metadata: ["error": "\(error)"])
+            prefixes = settings.excludedPrefixes
+        }
+        excluded.withLock { $0 = (now, prefixes) }
+        return prefixes
     }
 
     private func check(_ answer: NSMConnection, _ calls: Calls, _ wanted: NSMConnection) throws {

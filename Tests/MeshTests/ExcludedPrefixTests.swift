@@ -1,0 +1,65 @@
+import Netlink
+import NetworkTypes
+import TestSupport
+import Testing
+
+@testable import Mesh
+
+@Suite("Excluded prefixes") struct ExcludedPrefixTests {
+    @Test("are networks without what everybody has, and none lies in another")
+    func pure() throws {
+        let excluded = ExcludedPrefixes(
+            addresses: try prefixes(
+                "127.0.0.1/8", "192.168.1.5/24", "fe80::1/64", "::1/128", "10.2.3.4/16", "fd00::5/64"),
+            routes: try prefixes("0.0.0.0/0", "::/0", "10.0.0.0/8", "192.168.1.0/25", "ff00::/8"),
+            configured: try prefixes("172.20.1.1/14", "fd00::/48"))
+        let wanted = try prefixes("10.0.0.0/8", "172.20.0.0/14", "192.168.1.0/24", "fd00::/48")
+        #expect(excluded.prefixes == wanted)
+    }
+
+    @Test("an operator may exclude everything")
+    func everything() throws {
+        let excluded = ExcludedPrefixes(
+            addresses: try prefixes("10.0.0.1/8"), routes: [], configured: try prefixes("0.0.0.0/0"))
+        let wanted = try prefixes("0.0.0.0/0")
+        #expect(excluded.prefixes == wanted)
+    }
+}
+
+extension OnTheKernel {
+    @Suite("The host's prefixes") struct HostPrefixTests {
+        @Test("are its addresses and routes, without those of connections")
+        func read() async throws {
+            let spaces = Spaces()
+            let (host, pod) = (try spaces.make("host"), try spaces.make("pod"))
+            try spaces.ip("host", "link add up0 type veth peer name up1")
+            for name in ["up0", "up1"] { try spaces.ip("host", "link set \(name) up") }
+            try spaces.ip("host", "addr add 192.168.7.1/24 dev up0")
+            try spaces.ip("host", "route add 10.20.0.0/16 via 192.168.7.9")
+            try spaces.ip("host", "route add default via 192.168.7.9")
+            let forwarder = Forwarder(host: host)
+            try await forwarder.apply(pair(host, pod))
+            let excluded = try await forwarder.excludedPrefixes(try prefixes("10.96.0.0/12"))
+            let wanted = try prefixes("10.20.0.0/16", "10.96.0.0/12", "192.168.7.0/24")
+            #expect(excluded.prefixes == wanted)
+        }
+    }
+}
+
+@Suite("Aliases") struct AliasTests {
+    @Test("tell the connection again")
+    func roundTrip() throws {
+        for id in ["one", "a/b", "6d1a0f9e-0000-8000-8000-000000000000", String(repeating: "x", count: 249)] {
+            try Forwarder.check(id: id)
+            for segment in Forwarder.Segment.allCases {
+                #expect(Forwarder.connectionID(ofAlias: Forwarder.alias(id, segment)) == id)
+            }
+        }
+        for alias in [nil, "", "nsm/", "nsm//c", "nsm/one/x", "one/c", "/vnf-agent/default/x"] {
+            #expect(Forwarder.connectionID(ofAlias: alias) == nil)
+        }
+        for id in ["", String(repeating: "x", count: 250), "a\nb", "é"] {
+            #expect(throws: ForwarderError.self) { try Forwarder.check(id: id) }
+        }
+    }
+}
