@@ -156,7 +156,8 @@ let package = Package(
         .testTarget(
             name: "NSMKindsTests",
             dependencies: [
-                "NSMKinds", "NSM", "NetworkTypes", "Model", "Reconciler",
+                "NSMKinds", "NSM", "NetworkTypes", "Model", "Reconciler", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], swiftSettings: strict),
         .testTarget(
@@ -174,6 +175,10 @@ let package = Package(
             dependencies: ["TestSupport", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux"],
             swiftSettings: strict),
         .testTarget(
-            name: "AgentTests", dependencies: ["Agent", "Northbound", "CLinux", "nsm-agent"], swiftSettings: strict),
+            name: "AgentTests",
+            dependencies: [
+                "Agent", "Northbound", "LinuxKinds", "NSMKinds", "NSM", "SPIFFE", "Model", "Reconciler", "CLinux",
+                "nsm-agent", .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
     ]
 )

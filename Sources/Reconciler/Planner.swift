@@ -23,6 +23,8 @@ enum Verdict {
     /// It waits, as its comparison says.
     case stalled([String])
     case blocked(String)
+    /// Somebody else tries, without success so far.
+    case failing(String)
 }
 
 /// Works out what to do, by comparing each value with a world in which everything before it was already done.
@@ -145,6 +147,7 @@ struct Planner<W: World> {
         switch node.value?.assess(in: world).verdict {
         case .waiting(let reasons): .stalled(reasons)
         case .blocked(let reason): .blocked(reason)
+        case .failing(let reason): .failing(reason)
         case nil, .inPlace, .create, .update, .recreate: nil
         }
     }
@@ -227,6 +230,9 @@ struct Planner<W: World> {
         case .blocked(let reason):
             note(node, .blocked(reason))
             return .impossible(.blocked(reason))
+        case .failing(let reason):
+            note(node, .failing(reason))
+            return .impossible(.failing(reason))
         case .create: verb = .create
         case .update: verb = .update
         case .recreate: verb = .recreate
@@ -244,7 +250,7 @@ struct Planner<W: World> {
         switch verdict {
         case .waiting(let reasons), .stalled(let reasons):
             plan.waiting.append(.init(key: node.key, summary: node.value?.summary ?? "", reasons: reasons))
-        case .blocked(let reason):
+        case .blocked(let reason), .failing(let reason):
             plan.blocked.append(.init(key: node.key, summary: node.value?.summary ?? "", reasons: [reason]))
         }
     }

@@ -72,7 +72,10 @@ struct Prospects<W: World> {
         for node: Node<W>, in graph: Graph<W>, stuck: [Int: Verdict], isThere: [Bool]
     ) -> [String] {
         func hasFailed(_ target: Node<W>) -> Bool {
-            if case .blocked = stuck[target.id] { return true }
+            switch stuck[target.id] {
+            case .blocked, .failing: return true
+            case nil, .waiting, .stalled: break
+            }
             return isHeld[target.id] && staysHeld(target, in: graph, isThere: isThere)
         }
         var reasons = conditions[node.id] ?? []

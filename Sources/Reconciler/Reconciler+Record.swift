@@ -95,6 +95,11 @@ extension Reconciler {
             case .stalled(let reasons):
                 wait(node, for: reasons, at: time)
                 node.isSuspect = true
+            case .failing(let reason):
+                node.available = false
+                node.startAfresh()
+                node.isSuspect = true
+                node.enter(.retrying, error: reason, at: time)
             case .blocked: break
             }
         }

@@ -110,6 +110,9 @@ public struct Assessment<Operation: Sendable>: Sendable {
         case waiting([String])
         /// The value can't be made, for the reason given; trying again may help.
         case blocked(String)
+        /// The value is not as wanted, for the reason given, and somebody else goes on trying: it is not tried again
+        /// before it is compared for another reason.
+        case failing(String)
     }
 
     /// The outcome.

@@ -49,6 +49,12 @@ final class Host: Sendable {
         _ = try? Process(["rm", "-rf", folder]).finish()
     }
 
+    /// The process that keeps the host.
+    var keeperPID: pid_t { keeper.pid }
+
+    /// The file of a named namespace of the host, for us who are outside of it.
+    func path(of namespace: String) -> String { "/proc/\(keeper.pid)/root/run/netns/\(namespace)" }
+
     private var entry: [String] { ["nsenter", "-t", "\(keeper.pid)", "-n", "-m"] }
 
     /// Starts the program in the host.

@@ -42,7 +42,15 @@ final class Process: Sendable {
         var variables = (kept + more.map { "\($0)=\($1)" }).map { strdup($0) } + [nil]
         defer { for pointer in arguments + variables { free(pointer) } }
         var process = pid_t()
-        let result = posix_spawnp(&process, words[0], &actions, nil, &arguments, &variables)
+        // Asynchronous tests run on threads that block most signals, which the program would inherit.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        let result = posix_spawnp(&process, words[0], &actions, &attributes, &arguments, &variables)
         guard result == 0 else { throw Broken("can't start \(words[0]): \(String(cString: strerror(result)))") }
         pid = process
     }

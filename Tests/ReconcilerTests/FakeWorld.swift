@@ -109,6 +109,8 @@ final class FakeWorld: World {
     var assessments = 0
     /// Calls that break the rules of a world.
     var mistakes: [String] = []
+    /// What somebody else says of values.
+    var observations: [Key: Observation] = [:]
     private var claimed: Set<String> = []
     private var isDisturbed = false
 

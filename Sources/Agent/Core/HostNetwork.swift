@@ -19,14 +19,22 @@ public final class HostNetwork {
     public let clock: Clock
     /// The source of what connections to network services bring.
     public static let meshSource = "mesh"
-    /// What the files declare, and what connections brought.
+    /// What is declared in files, and by the environment.
     private var declared = LoadedConfig()
+    private let clients: [Upnp_NetworkServiceClient]
+    /// What connections brought, and the interfaces among it.
     private var brought: [(key: Key, value: ModelValue)] = []
+    private var broughtInterfaces: Set<String> = []
 
     /// Makes a network of which nothing is declared or known yet.
-    public init(_ settings: AgentSettings, retry: RetryPolicy = RetryPolicy()) {
+    ///
+    /// - Parameter clients: Connections that the environment asks for; files can replace them by their keys.
+    public init(
+        _ settings: AgentSettings, retry: RetryPolicy = RetryPolicy(), clients: [Upnp_NetworkServiceClient] = []
+    ) {
         let clock = Clock()
         self.clock = clock
+        self.clients = clients
         world = LinuxWorld(ownership: settings.ownership, namespaceDirectory: settings.namespaceDirectory)
         world.otherKinds = { key, value in
             switch value {
@@ -42,13 +50,27 @@ public final class HostNetwork {
     @discardableResult
     public func declare(_ config: LoadedConfig) -> Int {
         declared = config
+        let keys = Set(config.items.map(\.key))
+        for client in clients {
+            let value = ModelValue.client(client)
+            if keys.contains(value.key) { continue }
+            let position = SourcePosition(file: "NSM_NETWORK_SERVICES", line: 0, column: 0)
+            declared.items.append(.init(key: value.key, value: value, position: position))
+        }
         return declareAll()
     }
 
     /// Replaces what connections to network services brought, and what is said of them.
-    public func bring(_ values: [(key: Key, value: ModelValue)], observations: [Key: Observation]) {
-        world.observations = observations
-        brought = values
+    public func bring(_ reports: [Key: ServiceReport]) {
+        world.observations = reports.mapValues(\.observation)
+        var values: [Key: ModelValue] = [:]
+        broughtInterfaces = []
+        for key in reports.keys.sorted() {
+            guard let report = reports[key] else { continue }
+            values.merge(report.values) { first, _ in first }
+            broughtInterfaces.formUnion(report.interfaces)
+        }
+        brought = values.map { (key: $0.key, value: $0.value) }.sorted { $0.key < $1.key }
         declareAll()
     }
 
@@ -69,15 +91,46 @@ public final class HostNetwork {
     @discardableResult
     private func declareAll() -> Int {
         let own = declared.items.map { ($0.key, $0.value) }
-        // What a user wrote of an interface counts more than what its connection says.
-        let keys = Set(declared.items.map(\.key))
-        let others = brought.filter { !keys.contains($0.key) }
+        let others = brought.isEmpty ? [] : notDeclared(brought)
         let all = world.declare(own + others)
         var values = Array(all.prefix(own.count))
         if !declared.invalidValues.isEmpty { markInvalid(declared.invalidValues, in: &values) }
+        spare()
         let changes = reconciler.replace(source: Self.filesSource, with: values)
         _ = reconciler.replace(source: Self.meshSource, with: Array(all.dropFirst(own.count)))
         return changes
+    }
+
+    /// What a user wrote counts more than what a connection says: of an interface, also under another logical name.
+    private func notDeclared(_ values: [(key: Key, value: ModelValue)]) -> [(key: Key, value: ModelValue)] {
+        var keys: Set<Key> = []
+        var hostNames: Set<String> = []
+        for item in declared.items {
+            keys.insert(item.key)
+            if case .interface(let interface) = item.value, !interface.hasNamespace {
+                hostNames.insert(interface.hostIfName.isEmpty ? interface.name : interface.hostIfName)
+            }
+        }
+        return values.filter { key, value in
+            guard case .interface(let interface) = value else { return !keys.contains(key) }
+            return !keys.contains(key)
+                && !hostNames.contains(interface.hostIfName.isEmpty ? interface.name : interface.hostIfName)
+        }
+    }
+
+    /// Nothing is taken from a connection that has not yet said what belongs to it: after a restart of the agent what an
+    /// earlier life of it made there is still in use.
+    private func spare() {
+        let silent = services.values.filter { spec in
+            spec.interfaceName.map { !broughtInterfaces.contains($0) } ?? true
+        }
+        let names = Set(silent.compactMap(\.interfaceName))
+        let prefixes = silent.compactMap(\.interfacePrefix)
+        let present = broughtInterfaces
+        world.sparing = Sparing(
+            link: { name in
+                names.contains(name) || !present.contains(name) && prefixes.contains { name.hasPrefix($0) }
+            }, table: { table in silent.contains { $0.mayUse(table: table) } })
     }
 
     /// Reads what the kernel has. Call it after ``declare(_:)``, which says where to look.

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import LinuxKinds
+internal import NSMKinds
 public import Northbound
 internal import Reconciler
 
@@ -16,13 +17,18 @@ extension Engine: ControlBackend {
         _ request: Nsmagent_Control_StatusRequest
     ) async -> Nsmagent_Control_StatusResponse {
         let report = await report(request.keyPrefix)
+        let notes = await services.notes()
         let now = clock.wallTime(of: report.now)
         var response = Nsmagent_Control_StatusResponse()
         response.version = Version.text
         response.label = options.settings.label
         response.pid = getpid()
         response.uptime = Double(report.now.nanoseconds - report.start.nanoseconds) / 1e9
-        response.values = report.values.map { Nsmagent_Control_Value(onWallClock($0), now: now) }
+        response.values = report.values.map { status in
+            var status = onWallClock(status)
+            if let note = notes[status.key] { status.add(note) }
+            return Nsmagent_Control_Value(status, now: now)
+        }
         response.mistakes = report.files.mistakes
         response.warnings = report.files.warnings
         response.files = report.files.names
@@ -78,5 +84,16 @@ extension Engine: ControlBackend {
         status.since = clock.wallTime(of: status.since)
         status.nextTry = status.nextTry.map { clock.wallTime(of: $0) }
         return status
+    }
+}
+
+extension ValueStatus {
+    /// Adds how a connection stands at this moment.
+    fileprivate mutating func add(_ note: ServiceNote) {
+        switch state {
+        case .pending: if !note.waiting.isEmpty { details = note.waiting }
+        case .configured, .obtained, .retrying, .failed: details += note.facts
+        case .nonexistent, .missing, .unimplemented, .removed, .discovered, .invalid: break
+        }
     }
 }

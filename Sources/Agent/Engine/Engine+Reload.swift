@@ -12,34 +12,23 @@ extension Engine {
     @discardableResult
     nonisolated func reload(_ reason: ReloadReason) async -> [String] {
         guard let number = await beginReload(reason) else { return await files.mistakes }
-        let config = ConfigLoader.load(paths: [options.configPath], label: options.settings.label)
-        let mistakes = await adopt(config, number: number, reason)
-        await services.declare(await declaredServices())
+        let config =
+            number.isThere
+            ? ConfigLoader.load(paths: [options.configPath], label: options.settings.label) : LoadedConfig()
+        let mistakes = await adopt(config, number: number.value, reason)
+        await declareServices()
         return mistakes
     }
 
-    private func declaredServices() -> [Key: NetworkServices.Spec] { network.services }
-
-    /// Takes in what the connections to network services say.
-    func adopt(_ reports: [Key: ServiceReport]) {
-        let observations = reports.mapValues(\.observation)
-        var values: [Key: ModelValue] = [:]
-        for report in reports.values {
-            for (key, interface) in report.interfaces { values[key] = .interface(interface) }
-        }
-        let wanted = values.map { (key: $0.key, value: $0.value) }.sorted { $0.key < $1.key }
-        network.bring(wanted, observations: observations)
-        guard files.isInForce else { return }
-        readAndReconcile(reason: "mesh", isAudit: false)
-    }
-
     /// Returns the number of this read; nil when there is nothing to read.
-    private func beginReload(_ reason: ReloadReason) -> UInt64? {
+    ///
+    /// A program that is told by its environment which services it needs may have no files at all.
+    private func beginReload(_ reason: ReloadReason) -> (value: UInt64, isThere: Bool)? {
         if reason != .start { manager.reloading() }
         // Watched first: what changes while it is read leads to another read.
         let isThere = directory.watch()
         files.begun += 1
-        if isThere { return files.begun }
+        if isThere || !files.isInForce && !options.services.clients.isEmpty { return (files.begun, isThere) }
         let consequence =
             files.isInForce ? "the last configuration stays in force" : "nothing is touched until it appears"
         files.warnings = ["\(options.configPath) does not exist; \(consequence)"]

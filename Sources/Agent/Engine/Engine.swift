@@ -96,7 +96,7 @@ public actor Engine {
             throw AgentError("no inotify instance is left; raise fs.inotify.max_user_instances")
         }
         self.directory = directory
-        network = HostNetwork(options.settings)
+        network = HostNetwork(options.settings, clients: options.services.clients)
         clock = network.clock
         network.reconciler.repairsDrift = options.repairsDrift
         start = clock.now
@@ -112,7 +112,8 @@ public actor Engine {
         try await listen()
         await reload(.start)
         await withDiscardingTaskGroup { group in
-            group.addTask { for await reports in self.services.reports { await self.adopt(reports) } }
+            group.addTask { await self.services.run() }
+            group.addTask { await self.followServices() }
             for await reason in reloads { await reload(reason) }
             group.cancelAll()
         }

@@ -127,10 +127,13 @@ extension LinuxWorld {
         for state in states where state.handle != nil && !state.isDoomed && !doomedIDs.contains(state.id) {
             let links = state.links.values.filter { !ownership.belongsToAnother(alias: $0.link.alias) }
                 .sorted { $0.link.index < $1.link.index }
+            let others = links.filter { !isSpared($0) }
             // Neighbours before the mark that says that there are any.
-            for link in links { appendNeighbours(of: link, to: &removals) }
-            appendRoutesAndRules(of: state, to: &removals)
-            for link in links { appendParts(of: link, to: &removals) }
+            for link in others { appendNeighbours(of: link, to: &removals) }
+            appendRoutesAndRules(
+                of: state, keepsMark: others.count < links.count && links.contains { hasSparedNeighbours($0) },
+                to: &removals)
+            for link in others { appendParts(of: link, to: &removals) }
         }
         for state in doomed {
             guard case .named(let name) = state.reference, let own = byReference[.own] else { continue }
@@ -155,11 +158,26 @@ extension LinuxWorld {
         state.references.contains { subjects[$0] != nil }
     }
 
-    private func appendRoutesAndRules(of state: NamespaceState, to removals: inout [Removal<LinuxOperation>]) {
+    private func isSpared(_ link: LinkState) -> Bool {
+        byReference[.own] === link.namespace && sparing.link(link.link.name)
+    }
+
+    private func hasSparedNeighbours(_ link: LinkState) -> Bool {
+        isSpared(link) && link.neighbours.contains { $0.neighbour.proto == ownership.proto }
+    }
+
+    private func isSpared(table: UInt32, of state: NamespaceState) -> Bool {
+        byReference[.own] === state && sparing.table(table)
+    }
+
+    private func appendRoutesAndRules(
+        of state: NamespaceState, keepsMark: Bool, to removals: inout [Removal<LinuxOperation>]
+    ) {
         let place = state.reference.suffix
         for (id, route) in state.routes where route.claim != pass && route.route.proto == ownership.proto {
             let hops = route.route.nextHops.compactMap { state.links[$0.linkIndex] }
-            if hops.contains(where: { ownership.belongsToAnother(alias: $0.link.alias) }) { continue }
+            if hops.contains(where: { ownership.belongsToAnother(alias: $0.link.alias) || isSpared($0) }) { continue }
+            if isSpared(table: id.table, of: state) || keepsMark && id == neighbourMarkID { continue }
             let device = hops.first?.link.name ?? ""
             let summary = id == neighbourMarkID ? "mark of neighbours\(place)" : "route \(id.destination)\(place)"
             removals.append(
@@ -167,7 +185,7 @@ extension LinuxWorld {
                     key: "\(RouteKeys.prefix)\(id.destination)/\(device)\(place)", summary: summary,
                     operations: [LinuxOperation(namespace: state.id, action: .request(.deleteRoute(route.route)))]))
         }
-        for (rule, claim) in state.rules where claim != pass {
+        for (rule, claim) in state.rules where claim != pass && !isSpared(table: rule.table, of: state) {
             removals.append(
                 Removal(
                     key: RuleKeys.prefix + "\(rule.priority)\(place)", summary: "rule \(rule.priority)\(place)",

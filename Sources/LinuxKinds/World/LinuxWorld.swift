@@ -21,6 +21,8 @@ public final class LinuxWorld: World {
 
     /// What values that others keep are said to be, by key.
     public var observations: [Key: Observation] = [:]
+    /// Which of our leftovers are not to go yet.
+    public var sparing = Sparing()
     /// Takes models that are not the kernel's; nil for those that are.
     public var otherKinds: (Key, ModelValue) -> Desired<LinuxWorld>? = { _, _ in nil }
 

@@ -38,6 +38,8 @@ struct Checker {
     var interfaceByName: [String: Int] = [:]
     /// Interfaces that are declared, but so wrongly that nothing more is known of them.
     var brokenInterfaces = Set<String>()
+    /// What is known of clients and endpoints of network services.
+    var services = ServiceFacts()
     /// Whether parts of the files could not be read: what seems to be missing may be there.
     var isIncomplete = false
     private var namespaceNumbers: [String: Int] = [:]
@@ -65,6 +67,7 @@ struct Checker {
             }
         }
         checkInterfacesTogether()
+        checkServicesTogether()
     }
 
     /// A number for a namespace, equal for two references that certainly mean the same.
@@ -86,6 +89,11 @@ extension Checker {
         guard config.mistakes.count < ConfigLoader.maximumMistakes else { return }
         let position = position(of: path, in: item)
         config.mistakes.append(Mistake(sentence(item, path, value, text), at: position))
+    }
+
+    /// Notes something that is not used.
+    mutating func warn(_ item: Int, _ path: [PathPart], _ text: String) {
+        config.warnings.append(Mistake(sentence(item, path, nil, text), at: position(of: path, in: item)))
     }
 
     /// Notes that a value can never be configured here.

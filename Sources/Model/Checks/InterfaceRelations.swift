@@ -52,7 +52,7 @@ extension Checker {
 
     /// Notes that an interface is referred to but not declared, unless a mistake noted before explains that.
     private mutating func reportMissing(_ name: String, _ facts: InterfaceFacts, _ path: [PathPart], _ text: String) {
-        guard !isIncomplete, !brokenInterfaces.contains(name) else { return }
+        guard !isIncomplete, !brokenInterfaces.contains(name), !services.mayBring(name) else { return }
         // Comparing with every name is dear; a reader follows the first few hints only.
         let candidates = config.mistakes.count < 20 ? interfaces[...] : []
         let hint = Suggestion.phrase(for: name, among: candidates.lazy.map(\.name).filter { $0 != facts.name })

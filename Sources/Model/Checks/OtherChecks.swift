@@ -72,32 +72,4 @@ extension Checker {
             report(item, ["default_policy"], "is only for built-in chains of table FILTER")
         }
     }
-
-    /// Checks a connection to a network service.
-    mutating func check(client: Upnp_NetworkServiceClient, _ item: Int) {
-        check(name: client.name, item, "name")
-        check(name: client.networkService, item, "network_service", what: "the name of a service")
-        check(name: client.interfaceName, item, "interface_name", what: "the name of the interface it yields")
-        checkMesh(client.interfaceType, client.ipAddresses, client.physAddress, item)
-    }
-
-    /// Checks a network service that is offered.
-    mutating func check(endpoint: Upnp_NetworkServiceEndpoint, _ item: Int) {
-        check(name: endpoint.networkService, item, "network_service", what: "the name of the service")
-        check(name: endpoint.interfaceNamePrefix, item, "interface_name_prefix", what: "the start of interface names")
-        checkMesh(endpoint.interfaceType, endpoint.ipAddresses, endpoint.physAddress, item)
-    }
-
-    private mutating func checkMesh(
-        _ type: Upnp_ConnectionInterfaceType, _ addresses: [String], _ mac: String, _ item: Int
-    ) {
-        if type == .memInterface {
-            let text = "is not possible: it needs VPP, which is not here; use KERNEL_INTERFACE"
-            reject(item, ["interface_type"], value: "MEM_INTERFACE", text)
-        }
-        for (index, text) in addresses.enumerated() where !text.isReference && parsePrefix(text) == nil {
-            report(item, ["ip_addresses", .element(index)], value: text, "is not an IP address with prefix length")
-        }
-        if !mac.isEmpty { check(mac: mac, item, "phys_address") }
-    }
 }

@@ -1,7 +1,7 @@
 internal import SwiftProtobuf
 internal import DescriptorTransport
 internal import Logging
-internal import NetworkTypes
+public import NetworkTypes
 internal import SPIFFE
 internal import Synchronization
 
@@ -17,6 +17,7 @@ public final class NetworkServiceClient: Sendable {
 
     let manager: PeerConnector
     let logger: Logger
+    private let excluded: @Sendable () -> [IPPrefix]
     private let tell: AsyncStream<State>.Continuation
     /// One request at a time, whoever makes it.
     private let turn = KeyedQueue()
@@ -29,8 +30,14 @@ public final class NetworkServiceClient: Sendable {
     }
 
     /// Makes a client that has not asked yet.
-    public init(_ configuration: Configuration, manager: PeerConnector) {
+    ///
+    /// - Parameter excluded: Prefixes from which no addresses shall be given, beside those of the configuration, asked for
+    ///   with each request: what other connections of the same program have by then.
+    public init(
+        _ configuration: Configuration, manager: PeerConnector, excluded: @escaping @Sendable () -> [IPPrefix] = { [] }
+    ) {
         self.configuration = configuration
+        self.excluded = excluded
         self.manager = manager
         var logger = manager.component.logger
         logger[metadataKey: "connection"] = "\(configuration.id)"
@@ -117,7 +124,7 @@ public final class NetworkServiceClient: Sendable {
             try calls.connection.info.descriptors?.send(space)
             var answer = try await calls.request(message, timeout: manager.component.requestTimeout)
             do {
-                try check(answer, calls)
+                try check(answer, calls, excluded: message.connection.context.ipContext.excludedPrefixes)
             } catch {
                 try? await sendClose(answer)
                 throw error
@@ -186,8 +193,9 @@ public final class NetworkServiceClient: Sendable {
         for prefix in wanted.sourceAddresses where !addresses.srcIpAddrs.contains("\(prefix)") {
             addresses.srcIpAddrs.append("\(prefix)")
         }
-        let own = Set(addresses.srcIpAddrs + addresses.dstIpAddrs)
-        addresses.excludedPrefixes = wanted.excludedPrefixes.map { "\($0)" }.filter { !own.contains($0) }
+        // What the connection has already is not to be replaced.
+        let own = Set((addresses.sourcePrefixes + addresses.destinationPrefixes).map { IPPrefix(host: $0.address) })
+        addresses.excludedPrefixes = Set(wanted.excludedPrefixes + excluded()).subtracting(own).sorted().map { "\($0)" }
         context.ipContext = addresses
         if let mac = wanted.sourceMAC { context.ethernetContext.srcMac = "\(mac)" }
         connection.context = context
@@ -198,7 +206,7 @@ public final class NetworkServiceClient: Sendable {
     }
 
     /// The rules for answers.
-    private func check(_ answer: NSMConnection, _ calls: Calls) throws(NSMError) {
+    private func check(_ answer: NSMConnection, _ calls: Calls, excluded: [String]) throws(NSMError) {
         guard answer.id == configuration.id, answer.path.index == 0,
             answer.path.pathSegments.first?.id == configuration.id
         else {
@@ -210,7 +218,7 @@ public final class NetworkServiceClient: Sendable {
             throw NSMError(
                 .protocolViolation, "the answer's mechanism is \(answer.mechanism.type), not \(WellKnown.kernel)")
         }
-        let taken = configuration.excludedPrefixes.filter(\.isHost)
+        let taken = Set(excluded.compactMap { IPPrefix($0) }.filter(\.isHost))
         for prefix in answer.context.ipContext.sourcePrefixes where taken.contains(IPPrefix(host: prefix.address)) {
             throw NSMError(.protocolViolation, "the answer's address \(prefix) is one that was excluded")
         }

@@ -1,5 +1,25 @@
 internal import NSM
+internal import NetworkTypes
 internal import Synchronization
+
+/// The names of interfaces that clients and endpoints of one agent have, so that no two get the same.
+final class NameRegister: Sendable {
+    private let owners = Mutex<[String: String]>([:])
+
+    /// Takes a name. Returns false when another owner has it.
+    func take(_ name: String, for owner: String) -> Bool {
+        owners.withLock { owners in
+            if let other = owners[name], other != owner { return false }
+            owners[name] = owner
+            return true
+        }
+    }
+
+    /// Gives a name back, if this owner has it.
+    func release(_ name: String, of owner: String) {
+        owners.withLock { if $0[name] == owner { $0[name] = nil } }
+    }
+}
 
 /// The names of an endpoint's interfaces: one for each client, the same for as long as the client stays.
 final class InterfaceNames: Sendable {
@@ -8,59 +28,59 @@ final class InterfaceNames: Sendable {
         var names: [String: String] = [:]
         /// The client's id by the connection's.
         var clients: [String: String] = [:]
+        /// Names that clients had: one that comes back, by another way perhaps, gets its name again if it is free.
+        var former: [String: String] = [:]
     }
+    /// Former names that are kept.
+    private static let longestMemory = 4096
+    private let endpoint: String
     private let prefix: String
     private let label: String
     private let isSingle: Bool
+    private let register: NameRegister
+    private let host: any InterfaceLookup
     private let state = Mutex(State())
 
     /// - Parameters:
+    ///   - endpoint: Tells the owner of names in the register.
     ///   - prefix: The start of every name.
     ///   - label: The client's label whose value ends the name; empty: the first free number does.
     ///   - isSingle: Only one client is taken at a time.
-    init(prefix: String, label: String, isSingle: Bool) {
+    ///   - register: Where names are noted.
+    ///   - host: What is there already.
+    init(
+        endpoint: String = "", prefix: String, label: String, isSingle: Bool, register: NameRegister = NameRegister(),
+        host: any InterfaceLookup = NoInterfaces()
+    ) {
+        self.endpoint = endpoint
         self.prefix = prefix
         self.label = label
         self.isSingle = isSingle
+        self.register = register
+        self.host = host
     }
 
     /// The name for a client.
     ///
     /// - Throws: `EndpointRefusal` with what the client can do about it.
     func name(for request: EndpointRequest) throws(EndpointRefusal) -> String {
-        let suffix = label.isEmpty ? nil : request.labels[label]
-        if !label.isEmpty, suffix == nil {
-            throw EndpointRefusal(
-                "\(request.service) takes clients with the label \(label), which names their interface")
-        }
+        // Asked before the lock is taken: it may take a system call.
+        let candidates = candidates(for: request)
         let result: Result<String, EndpointRefusal> = state.withLock { state in
-            state.clients[request.connectionID] = request.clientID
-            if let known = state.names[request.clientID] { return .success(known) }
+            if let known = state.names[request.clientID] {
+                state.clients[request.connectionID] = request.clientID
+                return .success(known)
+            }
             if isSingle, !state.names.isEmpty {
-                state.clients[request.connectionID] = nil
-                return .failure(EndpointRefusal("\(request.service) takes one client, and has one"))
+                return .failure(EndpointRefusal("\(request.service) takes one client at a time, and has one"))
             }
-            let taken = Set(state.names.values)
-            let name: String
-            if let suffix {
-                name = prefix + suffix
-            } else if request.interfaceName.hasPrefix(prefix), !taken.contains(request.interfaceName),
-                Int(request.interfaceName.dropFirst(prefix.count)) != nil
-            {
-                // A client of an earlier life of ours.
-                name = request.interfaceName
-            } else {
-                name = prefix + String((0...taken.count).first { !taken.contains(prefix + String($0)) } ?? taken.count)
+            return Result { () throws(EndpointRefusal) in
+                let former = state.former.removeValue(forKey: request.clientID).map { [$0] } ?? []
+                let name = try choose(former + candidates, request)
+                state.names[request.clientID] = name
+                state.clients[request.connectionID] = request.clientID
+                return name
             }
-            guard isValidInterfaceName(name), !taken.contains(name) else {
-                state.clients[request.connectionID] = nil
-                return .failure(
-                    EndpointRefusal(
-                        "\(name.prefix(64)) can't be the name of the interface: it has more than 15 bytes, or is taken")
-                )
-            }
-            state.names[request.clientID] = name
-            return .success(name)
         }
         return try result.get()
     }
@@ -68,8 +88,71 @@ final class InterfaceNames: Sendable {
     /// The connection is gone; its client's name is free unless the client has another connection.
     func release(_ connectionID: String) {
         state.withLock { state in
-            guard let client = state.clients.removeValue(forKey: connectionID) else { return }
-            if !state.clients.values.contains(client) { state.names[client] = nil }
+            guard let client = state.clients.removeValue(forKey: connectionID),
+                !state.clients.values.contains(client), let name = state.names.removeValue(forKey: client)
+            else { return }
+            register.release(name, of: owner(client))
+            if state.former.count >= Self.longestMemory { state.former.removeAll() }
+            state.former[client] = name
         }
+    }
+
+    /// Gives all names back.
+    func releaseAll() {
+        state.withLock { state in
+            for (client, name) in state.names { register.release(name, of: owner(client)) }
+            state = State()
+        }
+    }
+
+    private func owner(_ client: String) -> String { "\(endpoint)/\(client)" }
+
+    /// Names that the client may have had in an earlier life of ours: as its request says, or of the interface that has
+    /// the address that it was given.
+    private func candidates(for request: EndpointRequest) -> [String] {
+        guard label.isEmpty else { return [] }
+        var names = [request.interfaceName]
+        for address in request.context.ipContext.destinationPrefixes {
+            if let name = host.interface(with: address.address) { names.append(name) }
+        }
+        return names.filter { name in
+            let digits = name.dropFirst(prefix.count)
+            return name.hasPrefix(prefix) && UInt(digits).map { "\($0)" == digits } ?? false
+        }
+    }
+
+    private func choose(
+        _ candidates: [String], _ request: EndpointRequest
+    ) throws(EndpointRefusal) -> String {
+        let owner = owner(request.clientID)
+        guard label.isEmpty else {
+            guard let suffix = request.labels[label], !suffix.isEmpty else {
+                throw EndpointRefusal(
+                    "\(request.service) takes clients with the label \(label), whose value ends the name of their interface"
+                )
+            }
+            let name = prefix + suffix
+            if let problem = InterfaceName.mistake(in: name) {
+                throw EndpointRefusal(
+                    "the label \(label) makes the interface's name '\(name.prefix(64))', which \(problem)")
+            }
+            guard register.take(name, for: owner) else {
+                throw EndpointRefusal(
+                    "the interface \(name) is another client's; give another value to the label \(label)")
+            }
+            return name
+        }
+        for name in candidates where InterfaceName.mistake(in: name) == nil && register.take(name, for: owner) {
+            return name
+        }
+        var number = 0
+        while case let name = "\(prefix)\(number)", InterfaceName.mistake(in: name) == nil {
+            // What a single client left behind its forwarder replaces; others may still use what is there.
+            if isSingle || !host.exists(name), register.take(name, for: owner) { return name }
+            number += 1
+        }
+        throw EndpointRefusal(
+            "\(request.service) has no name left for an interface: \(prefix)\(number) is longer than \(InterfaceName.maximumLength) bytes"
+        )
     }
 }

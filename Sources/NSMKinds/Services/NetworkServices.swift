@@ -1,9 +1,6 @@
-internal import DescriptorTransport
-internal import Glibc
 public import Logging
 public import Model
 internal import NSM
-internal import NetworkTypes
 public import Reconciler
 internal import SPIFFE
 
@@ -20,139 +17,238 @@ public actor NetworkServices {
         case endpoint(Upnp_NetworkServiceEndpoint)
     }
 
-    private struct Session {
+    private struct Active {
+        let number: Int
         let spec: Spec
-        let task: Task<Void, Never>
-        let client: NetworkServiceClient?
-        let endpoint: NetworkServiceEndpoint?
+        let session: any ServiceSession
+        let stop: AsyncStream<Void>.Continuation
+        var isEnding = false
+    }
+
+    private enum Order: Sendable {
+        /// What all sessions need, which is not started before there is one.
+        case support
+        case session(Key, number: Int, any ServiceSession, stop: AsyncStream<Void>)
     }
 
     /// All reports, whenever one changes; who is slow gets the newest.
     public nonisolated let reports: AsyncStream<[Key: ServiceReport]>
 
-    private let settings: ServiceSettings
-    private let logger: Logger
     private let tell: AsyncStream<[Key: ServiceReport]>.Continuation
-    private let identity: WorkloadIdentity
-    private let manager: PeerConnector
-    private var sessions: [Key: Session] = [:]
+    private nonisolated let orders: AsyncStream<Order>
+    private nonisolated let order: AsyncStream<Order>.Continuation
+    private nonisolated let logger: Logger
+    private nonisolated let support: @Sendable () async -> Void
+    private let makeSession: @Sendable (Spec) -> any ServiceSession
+    private let register: NameRegister
+    private var hasSupport = false
+    private var lastNumber = 0
+
+    private var declaration: UInt64 = 0
+    private var wanted: [Key: Spec] = [:]
+    private var active: [Key: Active] = [:]
     private var current: [Key: ServiceReport] = [:]
-    private var shared: [Task<Void, Never>] = []
+    private var nameServers: NameServers
 
     /// Keeps nothing yet, and talks to nobody before something is declared.
     public init(_ settings: ServiceSettings, logger: Logger) {
-        self.settings = settings
-        self.logger = logger
-        (reports, tell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
-        identity = WorkloadIdentity(socket: settings.workloadSocket, logger: logger)
-        manager = PeerConnector(
+        let identity =
+            settings.isInsecure ? nil : WorkloadIdentity(socket: settings.workloadSocket, logger: logger)
+        let manager = PeerConnector(
             settings.manager,
             component: Component(
-                name: settings.name, security: .identity(identity), tokenLifetime: settings.tokenLifetime,
-                dialTimeout: settings.dialTimeout, requestTimeout: settings.requestTimeout, logger: logger))
-    }
-
-    /// Makes what is kept what is declared.
-    public func declare(_ wanted: [Key: Spec]) async {
-        if !wanted.isEmpty, shared.isEmpty {
-            let (identity, manager) = (identity, manager)
-            shared = [Task { await identity.run() }, Task { await manager.run() }]
+                name: settings.name, security: identity.map { .identity($0) } ?? .insecure,
+                tokenLifetime: settings.tokenLifetime, dialTimeout: settings.dialTimeout,
+                requestTimeout: settings.requestTimeout, logger: logger))
+        let register = NameRegister()
+        let context = SessionContext(
+            settings: settings, manager: manager, identity: identity, register: register, addresses: AddressBook(),
+            host: HostInterfaces())
+        self.init(settings, logger: logger, register: register) {
+            await withDiscardingTaskGroup { group in
+                if let identity { group.addTask { await identity.run() } }
+                group.addTask { await manager.run() }
+            }
+        } makeSession: { spec in
+            switch spec {
+            case .client(let message): ClientSession(message, context)
+            case .endpoint(let message): EndpointSession(message, context)
+            }
         }
-        for (key, session) in sessions where wanted[key] != session.spec {
-            sessions[key] = nil
-            current[key] = nil
-            // What is made anew under the same id has to wait for its end; what is only taken away has not.
-            if wanted[key] == nil { Task { await end(session) } } else { await end(session) }
+    }
+
+    /// - Parameters:
+    ///   - support: What all sessions need while they run.
+    ///   - makeSession: Makes the session of a spec.
+    init(
+        _ settings: ServiceSettings, logger: Logger, register: NameRegister = NameRegister(),
+        support: @escaping @Sendable () async -> Void, makeSession: @escaping @Sendable (Spec) -> any ServiceSession
+    ) {
+        self.logger = logger
+        self.support = support
+        self.makeSession = makeSession
+        self.register = register
+        nameServers = NameServers(settings, logger: logger)
+        (reports, tell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (orders, order) = AsyncStream.makeStream()
+    }
+
+    // MARK: - Life
+
+    /// Keeps what is declared until the task is cancelled, which leaves all connections as they are.
+    public nonisolated func run() async {
+        await withDiscardingTaskGroup { group in
+            for await order in orders {
+                switch order {
+                case .support: group.addTask { await self.support() }
+                case .session(let key, let number, let session, let stop):
+                    group.addTask { await self.live(key, number, session, stop) }
+                }
+            }
+            group.cancelAll()
         }
-        for (key, spec) in wanted where sessions[key] == nil { start(key, spec) }
-        tell.yield(current)
     }
 
-    private func note(_ key: Key, _ report: ServiceReport, of spec: Spec) {
-        guard sessions[key]?.spec == spec, current[key] != report else { return }
-        current[key] = report
-        tell.yield(current)
-    }
-
-    private func end(_ session: Session) async {
-        session.task.cancel()
+    /// One session from its start until it is told to stop, and then its end in the mesh.
+    private nonisolated func live(
+        _ key: Key, _ number: Int, _ session: any ServiceSession, _ stop: AsyncStream<Void>
+    ) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await session.run { report in await self.note(key, number, report) } }
+            group.addTask { for await _ in stop {} }
+            await group.next()
+            group.cancelAll()
+        }
+        if Task.isCancelled { return }
         do {
-            try await session.client?.close()
-            try await session.endpoint?.unregister()
+            try await session.close()
         } catch {
-            logger.warning("the mesh was not told of an end; it ends with its tokens", metadata: ["error": "\(error)"])
+            logger.warning(
+                "the mesh was not told of an end, which comes with its tokens then",
+                metadata: ["key": "\(key)", "error": "\(error)"])
+        }
+        await end(key, number)
+    }
+
+    // MARK: - What is declared
+
+    /// Makes what is kept what is declared. Returns at once; sessions start and end beside.
+    ///
+    /// - Parameter number: Grows with each change of what is declared; an older one that comes late is not taken.
+    public func declare(_ wanted: [Key: Spec], number: UInt64) {
+        guard number >= declaration else { return }
+        declaration = number
+        self.wanted = wanted
+        for (key, known) in active where !known.isEnding && wanted[key] != known.spec { stop(key) }
+        // Names that are written down come before those that follow from a prefix.
+        for (key, spec) in wanted {
+            if case .client(let message) = spec { _ = register.take(message.interfaceName, for: key) }
+        }
+        for key in wanted.keys.sorted() where active[key] == nil { start(key) }
+        publish()
+    }
+
+    private func start(_ key: Key) {
+        guard let spec = wanted[key] else { return }
+        if !hasSupport {
+            hasSupport = true
+            order.yield(.support)
+        }
+        lastNumber += 1
+        let session = makeSession(spec)
+        let (stream, stop) = AsyncStream.makeStream(of: Void.self)
+        active[key] = Active(number: lastNumber, spec: spec, session: session, stop: stop)
+        current[key] = ServiceReport(.waiting(["its start"]))
+        order.yield(.session(key, number: lastNumber, session, stop: stream))
+    }
+
+    /// What its connections brought stays until they are closed.
+    private func stop(_ key: Key) {
+        active[key]?.isEnding = true
+        active[key]?.stop.finish()
+        current[key]?.observation = .waiting(["the end of what was declared before"])
+    }
+
+    private func end(_ key: Key, _ number: Int) {
+        guard let known = active[key], known.number == number else { return }
+        active[key] = nil
+        current[key] = nil
+        if case .client(let message) = known.spec { register.release(message.interfaceName, of: key) }
+        if case .client(let message) = wanted[key] { _ = register.take(message.interfaceName, for: key) }
+        start(key)
+        publish()
+    }
+
+    // MARK: - How it stands
+
+    private func note(_ key: Key, _ number: Int, _ report: ServiceReport) {
+        guard let known = active[key], known.number == number, !known.isEnding, current[key] != report else { return }
+        if !report.problems.isEmpty, report.problems != current[key]?.problems {
+            logger.warning(
+                "not all that the mesh says can be used",
+                metadata: ["key": "\(key)", "problems": "\(report.problems.joined(separator: "; "))"])
+        }
+        current[key] = report
+        publish()
+    }
+
+    private func publish() {
+        if nameServers.isUsed { applyNameServers() }
+        tell.yield(current)
+    }
+
+    private func applyNameServers() {
+        let keys = current.keys.sorted()
+        // Nothing but clients that say how they stand give name servers, or are known to give none.
+        let isPartial = keys.contains { key in
+            guard case .client = active[key]?.spec, let report = current[key] else { return false }
+            return report.observation != .inPlace && report.interfaces.isEmpty
+        }
+        nameServers.apply(
+            keys.compactMap { current[$0]?.nameServers }.filter { !$0.isEmpty }, isPartial: isPartial)
+    }
+
+    /// The reports as they are now.
+    var reportsNow: [Key: ServiceReport] { current }
+
+    /// What status says of each client and endpoint beside its state, as things are now.
+    public func notes() -> [Key: ServiceNote] {
+        var notes: [Key: ServiceNote] = [:]
+        for (key, known) in active {
+            var note = known.session.note
+            if let report = current[key] {
+                if let fact = nameServers.fact(of: report.nameServers) { note.facts.append(fact) }
+                note.facts += report.problems
+                if known.isEnding, case .waiting(let reasons) = report.observation { note.waiting = reasons }
+            }
+            notes[key] = note
+        }
+        return notes
+    }
+}
+
+// MARK: - What is spared
+
+extension NetworkServices.Spec {
+    /// The name that its interface has; nil when that is known only with its connections.
+    public var interfaceName: String? {
+        switch self {
+        case .client(let message): message.interfaceName
+        case .endpoint: nil
         }
     }
 
-    // MARK: - Sessions
-
-    private func start(_ key: Key, _ spec: Spec) {
-        switch spec {
-        case .client(let message):
-            let client = NetworkServiceClient(configuration(message), manager: manager)
-            let task = Task {
-                await withDiscardingTaskGroup { group in
-                    group.addTask { await client.run() }
-                    for await state in client.states { self.note(key, ServiceReport(message, state), of: spec) }
-                    group.cancelAll()
-                }
-            }
-            sessions[key] = Session(spec: spec, task: task, client: client, endpoint: nil)
-        case .endpoint(let message):
-            let endpoint = endpoint(message)
-            let task = Task {
-                await withDiscardingTaskGroup { group in
-                    group.addTask { await self.serve(endpoint, key, spec) }
-                    for await state in endpoint.states { self.note(key, ServiceReport(message, state), of: spec) }
-                    group.cancelAll()
-                }
-            }
-            sessions[key] = Session(spec: spec, task: task, client: nil, endpoint: endpoint)
-        }
-        current[key] = ServiceReport(.waiting(["starting"]))
-    }
-
-    /// A socket that can't be had is tried again: somebody may make room for it.
-    private func serve(_ endpoint: NetworkServiceEndpoint, _ key: Key, _ spec: Spec) async {
-        var backoff = Backoff(first: .milliseconds(200), limit: .seconds(30))
-        while !Task.isCancelled {
-            do {
-                try await endpoint.run()
-            } catch {
-                if Task.isCancelled { return }
-                note(key, ServiceReport(.waiting(["\(error)"])), of: spec)
-            }
-            guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
+    /// What the names of its interfaces begin with; nil when there is one interface with a name of its own.
+    public var interfacePrefix: String? {
+        switch self {
+        case .client: nil
+        case .endpoint(let message): message.interfaceNamePrefix
         }
     }
 
-    private func configuration(_ message: Upnp_NetworkServiceClient) -> NetworkServiceClient.Configuration {
-        NetworkServiceClient.Configuration(
-            id: "\(settings.name)-\(message.name)", networkService: message.networkService,
-            labels: labels(message.outgoingLabels), interfaceName: message.interfaceName,
-            sourceAddresses: message.ipAddresses.compactMap { IPPrefix($0) },
-            sourceMAC: MACAddress(message.physAddress))
-    }
-
-    private func endpoint(_ message: Upnp_NetworkServiceEndpoint) -> NetworkServiceEndpoint {
-        let names = InterfaceNames(
-            prefix: message.interfaceNamePrefix, label: message.interfaceNameSuffixFromLabel,
-            isSingle: message.singleClient)
-        // Addresses and a MAC are one client's; several can't share them.
-        let addresses = message.singleClient ? message.ipAddresses.compactMap { IPPrefix($0) } : []
-        let mac = message.singleClient ? MACAddress(message.physAddress) : nil
-        let name = "\(settings.name)-\(message.networkService)"
-        let service = NetworkServiceEndpoint.Service(
-            name: message.networkService, labels: labels(message.advertisedLabels),
-            admit: { request in
-                EndpointAdmission(
-                    interfaceName: try names.name(for: request), destinationAddresses: addresses, destinationMAC: mac)
-            }, released: { names.release($0) })
-        return NetworkServiceEndpoint(
-            name: name, services: [service], socket: "\(settings.socketDirectory)/\(name).sock", manager: manager)
-    }
-
-    private func labels(_ own: [Upnp_ConnectionLabel]) -> [String: String] {
-        settings.labels.merging(own.map { ($0.key, $0.value) }) { _, own in own }
+    /// Whether routes of its policies may be in a table.
+    public func mayUse(table: UInt32) -> Bool {
+        guard case .client(let message) = self, PolicyTables.numbers.contains(table) else { return false }
+        return (0..<PolicyTables.limit).contains { PolicyTables.table(of: message.name, $0) == table }
     }
 }

@@ -1,43 +1,53 @@
-internal import NSM
 public import Model
+internal import NSM
 public import Reconciler
 
 /// How a client or an endpoint stands, and what follows from its connections.
 public struct ServiceReport: Hashable, Sendable {
     /// How it stands.
     public var observation: Observation
-    /// Interfaces that its connections brought, by the keys of the values.
-    public var interfaces: [Key: Ligato_Linux_Interfaces_Interface]
+    /// What its connections brought: interfaces, routes, neighbours and rules, by their keys.
+    public var values: [Key: ModelValue] = [:]
+    /// Logical names of the interfaces that its connections brought.
+    public var interfaces: Set<String> = []
+    /// The name servers that its connection gives.
+    var nameServers = ResolverConfiguration()
+    /// What of the mesh's answers can't be used.
+    var problems: [String] = []
+
+    init(_ observation: Observation) { self.observation = observation }
+
+    fileprivate mutating func add(_ side: ConnectionSide) {
+        let brought = ConnectionValues(side)
+        for value in brought.values { values[value.key] = value }
+        problems += brought.problems
+        interfaces.insert(side.interface)
+    }
 }
 
 extension ServiceReport {
-    init(_ observation: Observation) {
-        self.observation = observation
-        interfaces = [:]
-    }
-
     /// What a client's state says.
     init(_ client: Upnp_NetworkServiceClient, _ state: NetworkServiceClient.State) {
         switch state {
         case .connecting(let attempts, let lastError):
             self.init(
-                lastError.map { .waiting(["no connection after \(attempts) tries: \($0)"]) }
-                    ?? .waiting(["asking the mesh for \(client.networkService)"]))
+                lastError.map { .blocked("no connection to \(client.networkService) after \(attempts) tries: \($0)") }
+                    ?? .waiting(["the mesh's answer for \(client.networkService)"]))
         case .established(let connection):
             self.init(.inPlace)
-            var addresses = client.ipAddresses
-            if addresses.isEmpty { addresses = connection.context.ipContext.sourcePrefixes.map { "\($0)" } }
-            add(client.interfaceName, addresses)
+            bring(client, connection)
         case .healing(let connection, let reason, let lastError):
             let path = connection.path.pathSegments.map(\.name).joined(separator: " → ")
-            self.init(
-                .waiting(["healing \(path): \(reason)" + (lastError.map { "; the last try: \($0)" } ?? "")]))
-            var addresses = client.ipAddresses
-            if addresses.isEmpty { addresses = connection.context.ipContext.sourcePrefixes.map { "\($0)" } }
-            add(client.interfaceName, addresses)
+            self.init(.blocked("healing \(path): \(reason)" + (lastError.map { "; the last try: \($0)" } ?? "")))
+            bring(client, connection)
         case .closed:
-            self.init(.waiting(["closed"]))
+            self.init(.waiting(["a new connection; the last one was closed"]))
         }
+    }
+
+    private mutating func bring(_ client: Upnp_NetworkServiceClient, _ connection: NSMConnection) {
+        add(ConnectionSide(client, connection))
+        nameServers = ResolverConfiguration(connection.context.dnsContext)
     }
 
     /// What an endpoint's state says.
@@ -46,24 +56,19 @@ extension ServiceReport {
             self.init(.inPlace)
         } else {
             self.init(
-                state.lastError.map { .waiting(["not registered: \($0)"]) }
-                    ?? .waiting(["registering \(endpoint.networkService)"])
-            )
+                state.lastError.map { .blocked("\(endpoint.networkService) is not registered: \($0)") }
+                    ?? .waiting(["the registration of \(endpoint.networkService)"]))
         }
-        for connection in state.connections.values {
-            add(
-                connection.mechanism.interfaceName,
-                connection.context.ipContext.destinationPrefixes.map { "\($0)" })
+        for id in state.connections.keys.sorted() {
+            if let connection = state.connections[id] { add(ConnectionSide(endpoint, connection)) }
         }
     }
+}
 
-    private mutating func add(_ name: String, _ addresses: [String]) {
-        var interface = Ligato_Linux_Interfaces_Interface()
-        interface.name = name
-        interface.type = .existing
-        interface.hostIfName = name
-        interface.enabled = true
-        interface.ipAddresses = addresses
-        interfaces[ModelValue.interface(interface).key] = interface
-    }
+/// What status says of a client or an endpoint beside its state. Times and counts are those of the moment it was asked.
+public struct ServiceNote: Hashable, Sendable {
+    /// What it waits for, while it waits.
+    public var waiting: [String] = []
+    /// How it stands: path, addresses, until when …
+    public var facts: [String] = []
 }

@@ -24,7 +24,7 @@ struct Run: WaitingCommand {
         discussion: """
             Changes of the files are applied at once, and drift is repaired as the kernel reports it. Files with mistakes \
             change nothing; 'nsm-agent status' shows them. SIGHUP reads the files again and tries again what failed. \
-            SIGTERM stops the daemon and leaves the network as it is.
+            SIGTERM stops the daemon and leaves the network as it is, with all connections to network services.
             """)
 
     @Option(help: ArgumentHelp("Directory of *.yaml, *.yml and *.json files.", valueName: "directory"))
@@ -40,6 +40,7 @@ struct Run: WaitingCommand {
     @Option(help: "How log lines look: text or json.")
     var logFormat = LogFormat.text
     @OptionGroup var owner: OwnerOptions
+    @OptionGroup(title: "Network services") var services: ServiceOptions
 
     mutating func validate() throws {
         if let logLevel, Logger.Level(name: logLevel) == nil {
@@ -54,11 +55,11 @@ struct Run: WaitingCommand {
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
         let logger = DaemonLog.make(level: logLevel, format: logFormat)
-        let services: ServiceSettings
-        do {
-            services = try ServiceSettings(environment: environment, host: HostName.current)
-        } catch {
-            throw Failure("\(error)", status: ExitStatus.usage)
+        let services = try services.settings(label: owner.resolvedLabel)
+        if services.isInsecure {
+            logger.warning(
+                "the mesh is used without TLS and tokens: whoever can open its socket can answer",
+                metadata: ["manager": "\(services.manager.url)"])
         }
         let options = Engine.Options(
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services)

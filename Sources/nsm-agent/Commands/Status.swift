@@ -59,7 +59,7 @@ private struct StatusReport {
     }
 
     private static func detail(_ value: Nsmagent_Control_Value, _ state: ValueState) -> String {
-        if HostNetwork.isGood(state) { return value.summary }
+        if HostNetwork.isGood(state) { return ([value.summary] + value.status.details).joined(separator: "; ") }
         var parts: [String] = []
         if !value.status.error.isEmpty { parts.append(value.status.error) }
         let details = value.status.details.joined(separator: ", ")

@@ -1,0 +1,63 @@
+internal import Model
+internal import NSM
+internal import NetworkTypes
+
+/// One end of a connection, as the mesh describes it and the user wants it.
+struct ConnectionSide: Sendable {
+    /// The logical name of the interface.
+    var interface: String
+    /// Its name in the kernel.
+    var hostName: String
+    /// Addresses as the user wrote them; they may refer to allocations.
+    var ownTexts: [String] = []
+    /// The mesh's addresses of this end.
+    var addresses: [String] = []
+    /// The mesh's addresses of the other end.
+    var peers: [String] = []
+    /// Routes by way of the connection.
+    var routes: [NSMRoute] = []
+    /// Neighbours by way of the connection.
+    var neighbours: [NSMIpNeighbor] = []
+    /// Tables of their own for some of what this end sends.
+    var policies: [NSMPolicyRoute] = []
+    /// What the names of policies begin with, and their tables follow from.
+    var owner: String
+    /// The MAC of the interface; empty: whatever it is.
+    var mac = ""
+    /// Bytes; 0: whatever it is.
+    var mtu: UInt32 = 0
+
+    /// A client's end.
+    init(_ client: Upnp_NetworkServiceClient, _ connection: NSMConnection) {
+        let context = connection.context
+        let name = connection.mechanism.interfaceName
+        interface = client.interfaceName
+        hostName = InterfaceName.mistake(in: name) == nil ? name : client.interfaceName
+        owner = client.name
+        ownTexts = client.ipAddresses
+        addresses = context.ipContext.srcIpAddrs
+        peers = context.ipContext.dstIpAddrs
+        routes = context.ipContext.srcRoutes
+        neighbours = context.ipContext.ipNeighbors
+        policies = context.ipContext.policies
+        mac = client.physAddress.isEmpty ? context.ethernetContext.srcMac : client.physAddress
+        mtu = context.mtu
+    }
+
+    /// An endpoint's end of one of its connections.
+    init(_ endpoint: Upnp_NetworkServiceEndpoint, _ connection: NSMConnection) {
+        let context = connection.context
+        interface = connection.mechanism.interfaceName
+        hostName = interface
+        owner = endpoint.networkService
+        // Addresses and a MAC are one client's; several can't share them.
+        ownTexts = endpoint.singleClient ? endpoint.ipAddresses : []
+        addresses = context.ipContext.dstIpAddrs
+        peers = context.ipContext.srcIpAddrs
+        routes = context.ipContext.dstRoutes
+        neighbours = context.ipContext.ipNeighbors
+        let hasMAC = endpoint.singleClient && !endpoint.physAddress.isEmpty
+        mac = hasMAC ? endpoint.physAddress : context.ethernetContext.dstMac
+        mtu = context.mtu
+    }
+}

@@ -1,0 +1,43 @@
+internal import Glibc
+internal import NetworkTypes
+
+/// Which interfaces are there. A seam to the kernel.
+protocol InterfaceLookup: Sendable {
+    /// The interface that has an address.
+    func interface(with address: IPAddress) -> String?
+    /// Whether there is an interface of this name.
+    func exists(_ name: String) -> Bool
+}
+
+/// No interface at all.
+struct NoInterfaces: InterfaceLookup {
+    func interface(with address: IPAddress) -> String? { nil }
+    func exists(_ name: String) -> Bool { false }
+}
+
+/// The interfaces in the network namespace of this process.
+struct HostInterfaces: InterfaceLookup {
+    func exists(_ name: String) -> Bool { if_nametoindex(name) != 0 }
+
+    func interface(with address: IPAddress) -> String? {
+        var first: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&first) == 0 else { return nil }
+        defer { freeifaddrs(first) }
+        var next = first
+        while let entry = next?.pointee {
+            defer { next = entry.ifa_next }
+            if let own = entry.ifa_addr, Self.address(own) == address { return String(cString: entry.ifa_name) }
+        }
+        return nil
+    }
+
+    private static func address(_ pointer: UnsafeMutablePointer<sockaddr>) -> IPAddress? {
+        let raw = UnsafeRawPointer(pointer)
+        // Source: sin_addr and sin6_addr stand 4 and 8 bytes behind the start, linux/in.h and linux/in6.h.
+        switch Int32(pointer.pointee.sa_family) {
+        case AF_INET: return IPAddress(networkOrder: UnsafeRawBufferPointer(start: raw + 4, count: 4))
+        case AF_INET6: return IPAddress(networkOrder: UnsafeRawBufferPointer(start: raw + 8, count: 16))
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,184 @@
+internal import Model
+internal import NSM
+internal import NetworkTypes
+internal import SPIFFE
+
+/// The life of one declared client or endpoint in the mesh.
+protocol ServiceSession: Sendable {
+    /// Keeps what is declared until the task is cancelled, and tells how it stands whenever that changes.
+    func run(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async
+    /// Ends it in the mesh; called after ``run(_:)`` ended.
+    func close() async throws
+    /// How it stands now, for people.
+    var note: ServiceNote { get }
+}
+
+/// What sessions have in common.
+struct SessionContext: Sendable {
+    let settings: ServiceSettings
+    let manager: PeerConnector
+    /// nil: none is used.
+    let identity: WorkloadIdentity?
+    let register: NameRegister
+    let addresses: AddressBook
+    let host: any InterfaceLookup
+
+    /// Why nothing is heard of the manager.
+    var troubles: [String] {
+        var texts: [String] = []
+        if let error = identity?.lastError { texts.append("an identity: \(error)") }
+        if let error = manager.lastError { texts.append("the manager: \(error)") }
+        return texts
+    }
+
+    func labels(_ own: [Upnp_ConnectionLabel]) -> [String: String] {
+        settings.labels.merging(own.map { ($0.key, $0.value) }) { _, own in own }
+    }
+}
+
+/// Keeps the connection of a client.
+struct ClientSession: ServiceSession {
+    private let message: Upnp_NetworkServiceClient
+    private let client: NetworkServiceClient
+    private let context: SessionContext
+
+    init(_ message: Upnp_NetworkServiceClient, _ context: SessionContext) {
+        self.message = message
+        self.context = context
+        let id = "\(context.settings.name)-\(message.name)"
+        let addresses = context.addresses
+        client = NetworkServiceClient(
+            NetworkServiceClient.Configuration(
+                id: id, networkService: message.networkService, labels: context.labels(message.outgoingLabels),
+                interfaceName: message.interfaceName,
+                sourceAddresses: message.ipAddresses.compactMap { IPPrefix($0) },
+                sourceMAC: MACAddress(message.physAddress), liveness: context.settings.liveness),
+            manager: context.manager, excluded: { addresses.excluded(for: id) })
+    }
+
+    func run(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await client.run() }
+            for await state in client.states {
+                if case .established(let connection) = state { context.addresses.note(connection) }
+                await tell(ServiceReport(message, state))
+            }
+            group.cancelAll()
+        }
+    }
+
+    func close() async throws {
+        context.addresses.forget(client.configuration.id)
+        try await client.close()
+    }
+
+    var note: ServiceNote {
+        let address = context.manager.address.url
+        switch client.state {
+        case .connecting, .closed:
+            let answer = "the answer of \(address) for \(message.networkService)"
+            return ServiceNote(waiting: context.troubles + [answer], facts: ["manager \(address)"])
+        case .established(let connection):
+            return ServiceNote(facts: facts(connection) + ["manager \(address)"])
+        case .healing(let connection, _, _):
+            return ServiceNote(facts: facts(connection) + ["manager \(address)"] + context.troubles)
+        }
+    }
+
+    private func facts(_ connection: NSMConnection) -> [String] {
+        var facts: [String] = []
+        if !connection.networkServiceEndpointName.isEmpty {
+            facts.append("endpoint \(connection.networkServiceEndpointName)")
+        }
+        facts.append("path \(connection.path.pathSegments.map(\.name).joined(separator: " → "))")
+        facts += connection.facts(side: connection.context.ipContext.srcIpAddrs)
+        if client.refreshes > 0 { facts.append("refreshed \(client.refreshes) times") }
+        return facts
+    }
+}
+
+/// Offers a service.
+struct EndpointSession: ServiceSession {
+    private let message: Upnp_NetworkServiceEndpoint
+    private let endpoint: NetworkServiceEndpoint
+    private let context: SessionContext
+    private let names: InterfaceNames
+
+    init(_ message: Upnp_NetworkServiceEndpoint, _ context: SessionContext) {
+        self.message = message
+        self.context = context
+        let names = InterfaceNames(
+            endpoint: message.networkService, prefix: message.interfaceNamePrefix,
+            label: message.interfaceNameSuffixFromLabel, isSingle: message.singleClient, register: context.register,
+            host: context.host)
+        self.names = names
+        // Addresses and a MAC are one client's; several can't share them.
+        let addresses = message.singleClient ? message.ipAddresses.compactMap { IPPrefix($0) } : []
+        let mac = message.singleClient ? MACAddress(message.physAddress) : nil
+        let name = "\(context.settings.name)-\(message.networkService)"
+        let service = NetworkServiceEndpoint.Service(
+            name: message.networkService, labels: context.labels(message.advertisedLabels),
+            admit: { request in
+                EndpointAdmission(
+                    interfaceName: try names.name(for: request), destinationAddresses: addresses, destinationMAC: mac)
+            }, released: { names.release($0) })
+        endpoint = NetworkServiceEndpoint(
+            name: name, services: [service], socket: Self.socket(for: name, in: context.settings.socketDirectory),
+            manager: context.manager)
+    }
+
+    /// Names of services may be long and hold slashes, and the path of a socket has 107 bytes.
+    static func socket(for name: String, in directory: String) -> String {
+        "\(directory)/\(String(StableHash.of(name), radix: 16)).sock"
+    }
+
+    /// A socket that can't be had is tried again: somebody may make room for it.
+    func run(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async {
+        await withDiscardingTaskGroup { group in
+            group.addTask {
+                var backoff = Backoff(first: .milliseconds(200), limit: .seconds(30))
+                while !Task.isCancelled {
+                    do {
+                        try await endpoint.run()
+                    } catch {
+                        if Task.isCancelled { return }
+                        await tell(ServiceReport(.blocked("\(message.networkService) can't be offered: \(error)")))
+                    }
+                    guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
+                }
+            }
+            for await state in endpoint.states { await tell(ServiceReport(message, state)) }
+            group.cancelAll()
+        }
+        names.releaseAll()
+    }
+
+    func close() async throws { try await endpoint.unregister() }
+
+    var note: ServiceNote {
+        let state = endpoint.state
+        let manager = "manager \(context.manager.address.url)"
+        guard let end = state.registeredUntil else {
+            let answer = "the registration of \(message.networkService) at \(context.manager.address.url)"
+            return ServiceNote(waiting: context.troubles + [answer], facts: [manager])
+        }
+        var facts = ["endpoint \(state.name)", "registered until \(end.rfc3339)", "clients \(state.connections.count)"]
+        // Each has an interface of its own among the values; more would only make the line long.
+        for (_, connection) in state.connections.sorted(by: { $0.key < $1.key }).prefix(8) {
+            let path = connection.path.pathSegments.map(\.name).joined(separator: " → ")
+            facts.append("\(connection.mechanism.interfaceName): path \(path)")
+        }
+        return ServiceNote(facts: facts + [manager] + (state.lastError.map { ["last error \($0)"] } ?? []))
+    }
+}
+
+extension NSMConnection {
+    /// Interface, addresses of one side and the end of the tokens.
+    fileprivate func facts(side: [String]) -> [String] {
+        var facts: [String] = []
+        if !mechanism.interfaceName.isEmpty { facts.append("interface \(mechanism.interfaceName)") }
+        if !side.isEmpty { facts.append("addresses \(side.joined(separator: ", "))") }
+        if let end = path.pathSegments.compactMap(\.expiry).min() { facts.append("until \(end.rfc3339)") }
+        return facts
+    }
+}

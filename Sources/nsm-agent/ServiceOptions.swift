@@ -1,0 +1,57 @@
+internal import ArgumentParser
+internal import Logging
+internal import NSMKinds
+
+/// Where network services are found, and who asks for them.
+struct ServiceOptions: ParsableArguments, Sendable {
+    @Option(
+        help: ArgumentHelp(
+            "The manager of Network Service Mesh. (default: $NSM_CONNECT_TO or the node's standard socket)",
+            valueName: "url"))
+    var nsmManager: String?
+    @Option(
+        help: ArgumentHelp(
+            "Our name in the mesh, unique among the clients of a manager. (default: $NSM_NAME, or the host's name, with the label unless that is 'default')",
+            valueName: "name"))
+    var nsmName: String?
+    @Option(help: "Name servers that services give: off, file (into /etc/resolv.conf) or print (log and status).")
+    var nsmDns = NameServerOption.off
+    @Flag(help: "Talk to a manager on a Unix socket without TLS and tokens. Only for trials.")
+    var nsmInsecure = false
+
+    mutating func validate() throws {
+        // Also finds mistakes in the environment before anything starts.
+        _ = try settings(label: "")
+    }
+
+    /// The environment of stock clients, with what the command line says instead.
+    func settings(label: String) throws -> ServiceSettings {
+        let host = label.isEmpty || label == "default" ? HostName.current : "\(HostName.current)-\(label)"
+        do throws(ServiceSettings.Mistake) {
+            var settings = try ServiceSettings(environment: environment, host: host)
+            if let nsmManager { settings.manager = try ServiceSettings.address(nsmManager, "--nsm-manager") }
+            if let nsmName { settings.name = nsmName }
+            settings.nameServers = nsmDns.mode
+            settings.isInsecure = nsmInsecure
+            try settings.check()
+            return settings
+        } catch {
+            throw ValidationError(error.description)
+        }
+    }
+}
+
+/// What is done with name servers.
+enum NameServerOption: String, ExpressibleByArgument, CaseIterable {
+    case off
+    case file
+    case print
+
+    var mode: ServiceSettings.NameServerMode {
+        switch self {
+        case .off: .off
+        case .file: .file
+        case .print: .print
+        }
+    }
+}

@@ -1,0 +1,350 @@
+import Logging
+import Model
+@testable import NSM
+import Reconciler
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import NSMKinds
+
+/// What sessions do, as it happens.
+private final class Log: Sendable {
+    private struct State {
+        var lines: [String] = []
+        var running: Set<String> = []
+        /// Names whose end waits until it is let go.
+        var stuck: [String: AsyncStream<Void>.Continuation] = [:]
+        var tells: [String: @Sendable (ServiceReport) async -> Void] = [:]
+        /// Sessions of one name that ran at a time, at most.
+        var mistakes: [String] = []
+    }
+    private let state = Mutex(State())
+
+    var lines: [String] { state.withLock { $0.lines } }
+    var running: [String] { state.withLock { $0.running.sorted() } }
+    var mistakes: [String] { state.withLock { $0.mistakes } }
+
+    func begin(_ name: String, _ version: String, _ tell: @escaping @Sendable (ServiceReport) async -> Void) {
+        state.withLock { state in
+            if state.running.contains(where: { $0.hasPrefix("\(name)=") }) {
+                state.mistakes.append("\(name) ran twice at a time")
+            }
+            state.lines.append("+\(name)=\(version)")
+            state.running.insert("\(name)=\(version)")
+            state.tells[name] = tell
+        }
+    }
+
+    func end(_ name: String, _ version: String) {
+        state.withLock { state in
+            state.lines.append("-\(name)=\(version)")
+            state.running.remove("\(name)=\(version)")
+        }
+    }
+
+    /// Makes the next end of a session wait until the result is finished.
+    func hold(_ name: String) -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        state.withLock { $0.stuck[name] = continuation }
+        return stream
+    }
+
+    func release(_ name: String) { state.withLock { $0.stuck.removeValue(forKey: name) }?.finish() }
+
+    func report(_ name: String, _ report: ServiceReport) async {
+        guard let tell = state.withLock({ $0.tells[name] }) else { return }
+        await tell(report)
+    }
+}
+
+private struct FakeSession: ServiceSession {
+    let name: String
+    let version: String
+    let log: Log
+    var hold: AsyncStream<Void>?
+
+    func run(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async {
+        log.begin(name, version, tell)
+        let (forever, continuation) = AsyncStream.makeStream(of: Void.self)
+        for await _ in forever {}
+        continuation.finish()
+    }
+
+    func close() async throws {
+        if let hold { for await _ in hold {} }
+        log.end(name, version)
+        if version == "refused" { throw NSMError(.unreachable, "nobody there") }
+    }
+
+    var note: ServiceNote { ServiceNote(waiting: ["w"], facts: ["version \(version)"]) }
+}
+
+@Suite("Connections are what is declared", .timeLimit(.minutes(1)))
+struct NetworkServicesTests {
+    private let log = Log()
+
+    private func client(_ name: String, _ service: String) -> NetworkServices.Spec {
+        .client(
+            .with { client in
+                client.name = name
+                client.networkService = service
+                client.interfaceName = "if-\(name)"
+            })
+    }
+
+    private func specs(_ pairs: [String: String]) -> [Key: NetworkServices.Spec] {
+        Dictionary(uniqueKeysWithValues: pairs.map { ("k/\($0)", client($0, $1)) })
+    }
+
+    /// Runs a keeper of fake sessions; `holds` makes some of them end only when they are let go.
+    private func withServices(
+        holds: [String: AsyncStream<Void>] = [:], dns: ServiceSettings.NameServerMode = .off, file: String = "/none",
+        _ body: (NetworkServices) async throws -> Void
+    ) async throws {
+        var settings = try ServiceSettings(environment: { _ in nil }, host: "h")
+        settings.nameServers = dns
+        settings.resolverFile = file
+        let log = log
+        let services = NetworkServices(settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }) {
+            log.begin("support", "1") { _ in }
+            for await _ in AsyncStream<Void>.makeStream().stream {}
+        } makeSession: { spec in
+            guard case .client(let message) = spec else { fatalError("clients only") }
+            return FakeSession(
+                name: message.name, version: message.networkService, log: log,
+                hold: message.networkService == "held" ? holds[message.name] : nil)
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await services.run() }
+            try await body(services)
+            group.cancelAll()
+        }
+    }
+
+    /// Waits until the running sessions are these.
+    private func settle(_ expected: [String: String]) async {
+        let wanted = (["support=1"] + expected.map { "\($0)=\($1)" }).sorted()
+        while log.running != wanted { try? await Task.sleep(for: .milliseconds(1)) }
+    }
+
+    @Test("nothing is started before something is declared")
+    func lazy() async throws {
+        try await withServices { services in
+            await services.declare([:], number: 1)
+            #expect(log.lines == [])
+            await services.declare(specs(["a": "1"]), number: 2)
+            await settle(["a": "1"])
+            #expect(log.lines.sorted() == ["+a=1", "+support=1"])
+        }
+    }
+
+    @Test("what does not change is not touched; what changes ends before it begins again")
+    func changes() async throws {
+        try await withServices { services in
+            await services.declare(specs(["a": "1", "b": "1"]), number: 1)
+            await settle(["a": "1", "b": "1"])
+            await services.declare(specs(["a": "1", "b": "2", "c": "1"]), number: 2)
+            await settle(["a": "1", "b": "2", "c": "1"])
+            #expect(!log.lines.contains("-a=1"))
+            let lines = log.lines
+            #expect(lines.firstIndex(of: "-b=1").map { $0 < lines.firstIndex(of: "+b=2") ?? 0 } == true)
+            await services.declare([:], number: 3)
+            await settle([:])
+            #expect(log.mistakes == [])
+        }
+    }
+
+    @Test("an end that takes long keeps nobody else waiting, and the newest wish is what follows it")
+    func slowEnd() async throws {
+        let hold = log.hold("a")
+        try await withServices(holds: ["a": hold]) { services in
+            await services.declare(specs(["a": "held"]), number: 1)
+            await settle(["a": "held"])
+            await services.declare(specs(["a": "2", "b": "1"]), number: 2)
+            await settle(["a": "held", "b": "1"])
+            await services.declare(specs(["a": "3", "b": "1"]), number: 3)
+            log.release("a")
+            await settle(["a": "3", "b": "1"])
+            #expect(!log.lines.contains("+a=2") && log.mistakes == [])
+        }
+    }
+
+    @Test("a mesh that can't be told of an end is no obstacle")
+    func refusedEnd() async throws {
+        try await withServices { services in
+            await services.declare(specs(["a": "refused"]), number: 1)
+            await settle(["a": "refused"])
+            await services.declare(specs(["a": "2"]), number: 2)
+            await settle(["a": "2"])
+        }
+    }
+
+    @Test("an older declaration that comes late is not taken")
+    func late() async throws {
+        try await withServices { services in
+            await services.declare(specs(["a": "2"]), number: 2)
+            await services.declare(specs(["a": "1"]), number: 1)
+            await settle(["a": "2"])
+            #expect(!log.lines.contains("+a=1"))
+        }
+    }
+
+    @Test("the agent's end leaves connections as they are")
+    func leaves() async throws {
+        try await withServices { services in
+            await services.declare(specs(["a": "1"]), number: 1)
+            await settle(["a": "1"])
+        }
+        #expect(log.lines.sorted() == ["+a=1", "+support=1"])
+    }
+
+    @Test("whatever is declared on the way, what counts is the last")
+    func property() async throws {
+        var random = SeededGenerator(seed: 33)
+        try await withServices { services in
+            var number: UInt64 = 0
+            for _ in 0..<40 {
+                var last: [String: String] = [:]
+                for _ in 0...random.below(6) {
+                    last = [:]
+                    for name in ["a", "b", "c", "d"] where random.chance(60) { last[name] = "\(random.below(3))" }
+                    number += 1
+                    await services.declare(specs(last), number: number)
+                    if random.chance(50) { await Task.yield() }
+                }
+                if number == 1, last.isEmpty { continue }
+                if log.lines.isEmpty { continue }
+                await settle(last)
+                let keys = Set(last.keys.map { "k/\($0)" })
+                while await Set(services.reportsNow.keys) != keys { await Task.yield() }
+            }
+            #expect(log.mistakes == [])
+        }
+    }
+
+    @Test("what sessions tell is told on, and what connections brought stays until they are closed")
+    func reports() async throws {
+        let hold = log.hold("a")
+        try await withServices(holds: ["a": hold]) { services in
+            await services.declare(specs(["a": "held"]), number: 1)
+            await settle(["a": "held"])
+            var connection = NSMConnection()
+            connection.context.ipContext.srcIpAddrs = ["10.0.0.1/32"]
+            guard case .client(let message)? = specs(["a": "held"])["k/a"] else { return }
+            let report = ServiceReport(message, .established(connection))
+            await log.report("a", report)
+            #expect(await services.reportsNow == ["k/a": report])
+            #expect(await services.notes() == ["k/a": ServiceNote(waiting: ["w"], facts: ["version held"])])
+            await services.declare([:], number: 2)
+            let ending = try #require(await services.reportsNow["k/a"])
+            #expect(ending.values == report.values && ending.interfaces == ["if-a"])
+            #expect(ending.observation == .waiting(["the end of what was declared before"]))
+            // What comes late is not taken.
+            await log.report("a", ServiceReport(.blocked("late")))
+            #expect(await services.reportsNow["k/a"] == ending)
+            log.release("a")
+            while await !services.reportsNow.isEmpty { try? await Task.sleep(for: .milliseconds(1)) }
+        }
+    }
+
+    @Test("the stream of reports has the newest")
+    func stream() async throws {
+        try await withServices { services in
+            await services.declare(specs(["a": "1", "b": "1"]), number: 1)
+            await settle(["a": "1", "b": "1"])
+            for number in 0..<20 { await log.report("a", ServiceReport(.blocked("\(number)"))) }
+            for await reports in services.reports {
+                #expect(reports["k/a"]?.observation == .blocked("19") && reports["k/b"] != nil)
+                break
+            }
+        }
+    }
+
+    @Test("names that clients have are not given by endpoints")
+    func names() async throws {
+        let register = NameRegister()
+        let settings = try ServiceSettings(environment: { _ in nil }, host: "h")
+        let log = log
+        let services = NetworkServices(
+            settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, register: register, support: {}
+        ) { _ in FakeSession(name: "a", version: "1", log: log) }
+        await services.declare(specs(["a": "1"]), number: 1)
+        #expect(!register.take("if-a", for: "an endpoint"))
+    }
+}
+
+@Suite("How clients and endpoints stand")
+struct ServiceReportTests {
+    private let client = Upnp_NetworkServiceClient.with { client in
+        client.name = "access"
+        client.networkService = "db"
+        client.interfaceName = "nsm-1"
+    }
+
+    private var connection: NSMConnection {
+        var connection = NSMConnection()
+        connection.path.pathSegments = ["h", "mgr", "e"].map { name in .with { $0.name = name } }
+        connection.context.ipContext.srcIpAddrs = ["10.0.0.1/32", "fd00::1/128"]
+        connection.context.dnsContext.configs = [.with { $0.dnsServerIps = ["10.0.0.53"] }]
+        return connection
+    }
+
+    @Test("a client's state becomes its value's, and its interface follows")
+    func clients() throws {
+        #expect(
+            ServiceReport(client, .connecting(attempts: 0, lastError: nil)).observation
+                == .waiting(["the mesh's answer for db"]))
+        #expect(
+            ServiceReport(client, .connecting(attempts: 2, lastError: "no")).observation
+                == .blocked("no connection to db after 2 tries: no"))
+        let report = ServiceReport(client, .established(connection))
+        #expect(report.observation == .inPlace && report.interfaces == ["nsm-1"])
+        #expect(report.nameServers.servers == ["10.0.0.53"])
+        guard case .interface(let interface)? = report.values["config/linux/interfaces/v2/interface/nsm-1"] else {
+            Issue.record("no interface")
+            return
+        }
+        #expect(interface.type == .existing && interface.ipAddresses == ["10.0.0.1/32"])
+        // While it is healed traffic may go on: nothing is taken away.
+        let healing = ServiceReport(client, .healing(connection, reason: "down", lastError: "no"))
+        #expect(healing.observation == .blocked("healing h → mgr → e: down; the last try: no"))
+        #expect(healing.values == report.values && healing.nameServers == report.nameServers)
+        #expect(ServiceReport(client, .closed).values.isEmpty)
+        // Tokens are renewed all the time, which is nothing to reconcile.
+        var refreshed = connection
+        refreshed.path.pathSegments[0].token = "new"
+        #expect(ServiceReport(client, .established(refreshed)) == report)
+    }
+
+    @Test("an endpoint is as its registration, and each client brings an interface")
+    func endpoints() {
+        let endpoint = Upnp_NetworkServiceEndpoint.with { endpoint in
+            endpoint.networkService = "db"
+            endpoint.interfaceNamePrefix = "cl"
+        }
+        var state = NetworkServiceEndpoint.State(registeredUntil: nil, name: "h-db", lastError: nil, connections: [:])
+        #expect(ServiceReport(endpoint, state).observation == .waiting(["the registration of db"]))
+        state.lastError = "no"
+        #expect(ServiceReport(endpoint, state).observation == .blocked("db is not registered: no"))
+        state.lastError = nil
+        state.registeredUntil = .init(seconds: 1000)
+        for number in 0..<2 {
+            var connection = connection
+            connection.mechanism = .kernel(name: "cl\(number)")
+            state.connections["\(number)"] = connection
+        }
+        let report = ServiceReport(endpoint, state)
+        #expect(report.observation == .inPlace && report.interfaces == ["cl0", "cl1"])
+        // One interface and the routes to the client's two addresses, each.
+        #expect(report.values.count == 6)
+    }
+
+    @Test("sockets of endpoints have short names that follow from the endpoint's")
+    func sockets() {
+        let long = EndpointSession.socket(for: String(repeating: "a/b", count: 99), in: "/run/nsm-agent/endpoints")
+        #expect(long.utf8.count < 108 && long.split(separator: "/").count == 4)
+        #expect(EndpointSession.socket(for: "a", in: "/d") == EndpointSession.socket(for: "a", in: "/d"))
+        #expect(EndpointSession.socket(for: "a", in: "/d") != EndpointSession.socket(for: "b", in: "/d"))
+    }
+}

@@ -1,0 +1,77 @@
+import Reconciler
+import Testing
+
+extension FakeWorld: ExternallyObserved {
+    func observation(of key: Key) -> Observation? { observations[key] }
+}
+
+/// A value that somebody else keeps.
+private struct Kept: Value {
+    typealias W = FakeWorld
+    static var kind: String { "kept" }
+    static var rank: Int { 9 }
+    var key: Key
+    var dependencies: [Dependency<FakeWorld>] { [] }
+    var summary: String { "kept \(key)" }
+    func assess(in world: FakeWorld) -> Assessment<Change> {
+        Assessment(world.observation(of: key), unkept: "somebody who keeps it")
+    }
+}
+
+@Suite("Values that are kept elsewhere")
+struct ObservationTests {
+    private let world = FakeWorld()
+
+    private func reconciler() -> Reconciler<FakeWorld> {
+        let reconciler = Reconciler(world: world, now: { Timestamp(nanoseconds: 1_000_000_000) })
+        reconciler.replace(source: "s", with: [("k", .value(Kept(key: "k"))), ("k/a", .value(Item("a")))])
+        return reconciler
+    }
+
+    private func status(_ reconciler: Reconciler<FakeWorld>) -> String {
+        let status = reconciler.status(prefix: "k").first { $0.key == "k" }
+        return "\(status?.state.name ?? "") \(status?.error ?? "") \(status?.details.joined() ?? "")"
+    }
+
+    @Test("the state is what is said, as soon as it is said, and nothing is retried")
+    func states() {
+        let reconciler = reconciler()
+        func say(_ observation: Observation?) -> String {
+            world.observations["k"] = observation
+            reconciler.reconcile(reason: "test")
+            #expect(reconciler.nextTry == nil)
+            return status(reconciler)
+        }
+        #expect(say(nil) == "PENDING  somebody who keeps it")
+        #expect(say(.waiting(["an answer"])) == "PENDING  an answer")
+        #expect(say(.blocked("nobody answers")) == "RETRYING nobody answers ")
+        #expect(say(.blocked("still nobody")) == "RETRYING still nobody ")
+        #expect(say(.inPlace) == "CONFIGURED  ")
+        #expect(say(.blocked("gone")) == "RETRYING gone ")
+        #expect(say(.waiting(["an answer"])) == "PENDING  an answer")
+        #expect(say(.inPlace) == "CONFIGURED  ")
+    }
+
+    @Test("what is said is no step of a transaction, and fails none")
+    func transactions() {
+        let reconciler = reconciler()
+        world.observations["k"] = .blocked("nobody answers")
+        let transaction = reconciler.reconcile(reason: "test", revertOnFailure: true)
+        #expect(transaction?.entries.map(\.key) == ["k/a"] && transaction?.reverted == false)
+        world.observations["k"] = .inPlace
+        #expect(reconciler.reconcile(reason: "test") == nil)
+        #expect(status(reconciler) == "CONFIGURED  ")
+        world.observations["k"] = .blocked("gone")
+        #expect(reconciler.reconcile(reason: "test", scope: .keys(["k"])) == nil)
+        #expect(status(reconciler) == "RETRYING gone ")
+        #expect(world.mistakes == [])
+    }
+
+    @Test("a plan shows why it is not there")
+    func plan() {
+        let reconciler = reconciler()
+        world.observations["k"] = .blocked("nobody answers")
+        let plan = reconciler.plan()
+        #expect(plan.blocked.map(\.reasons) == [["nobody answers"]] && plan.steps.map(\.key) == ["k/a"])
+    }
+}
