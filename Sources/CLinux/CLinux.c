@@ -226,15 +226,6 @@ int cl_notify(const char *message)
 	return error;
 }
 
-int cl_peer_uid(int fd)
-{
-	struct ucred credentials;
-	socklen_t length = sizeof credentials;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
-		return -errno;
-	return (int)credentials.uid;
-}
-
 int cl_gettid(void) { return (int)syscall(SYS_gettid); }
 bool cl_is_terminal(int fd) { return isatty(fd) == 1; }
 

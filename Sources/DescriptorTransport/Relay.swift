@@ -30,6 +30,8 @@ final class Relay {
     private var outbound: Buffer
     private var inbound: Buffer
     private let channel: DescriptorChannel
+    /// Where the kernel puts the numbers of descriptors.
+    private var numbers = [Int32](repeating: -1, count: Int(CL_MAX_DESCRIPTORS))
 
     /// Takes ownership of both sockets.
     init(outer: Int32, inner: Int32, channel: DescriptorChannel) {
@@ -143,12 +145,11 @@ final class Relay {
     /// Number of bytes; negative when the socket would block; nil when it is broken. Descriptors are handed over before
     /// the bytes that came with them.
     private func receive() -> Int? {
-        var descriptors = [Int32](repeating: -1, count: Int(CL_MAX_DESCRIPTORS))
         var count: Int32 = 0
         var truncated = false
         let received = cl_receive_descriptors(
-            outer.fd, inbound.bytes.baseAddress, Self.capacity, &descriptors, &count, &truncated)
-        for number in descriptors.prefix(Int(count)) {
+            outer.fd, inbound.bytes.baseAddress, Self.capacity, &numbers, &count, &truncated)
+        for number in numbers.prefix(Int(count)) {
             if let descriptor = try? Descriptor(owning: number) { channel.arrived(descriptor) }
         }
         if received >= 0 { return received }

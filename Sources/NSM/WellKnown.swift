@@ -24,8 +24,6 @@ public enum WellKnown {
     public static let tokenExpires = "nsm-client-token-expires"
     /// The metadata with the path of a registration.
     public static let registryPath = "path"
-    /// The longest name of an interface in bytes. Source: `IFNAMSIZ`, linux/if.h, less the NUL.
-    public static let longestInterfaceName = 15
 }
 
 extension NSMMechanism {
@@ -54,14 +52,8 @@ public func generatedInterfaceName(for service: String) -> String {
             ? character : "_"
     }
     var name = String(start) + "-"
-    while name.utf8.count < WellKnown.longestInterfaceName { name.append(letters.randomElement() ?? "x") }
+    while name.utf8.count < InterfaceName.maximumLength { name.append(letters.randomElement() ?? "x") }
     return name
-}
-
-/// Whether the kernel takes `name` for an interface. Source: `dev_valid_name`, net/core/dev.c.
-public func isValidInterfaceName(_ name: String) -> Bool {
-    (1...WellKnown.longestInterfaceName).contains(name.utf8.count) && name != "." && name != ".."
-        && !name.utf8.contains { $0 == 0x2f || $0 == 0x3a || $0 == 0 || $0 == 0x20 || (0x09...0x0d).contains($0) }
 }
 
 extension NSMIPContext {

@@ -38,13 +38,17 @@ public struct CertificateAuthority: Sendable {
         try self.init(certificate: certificate, key: key)
     }
 
-    /// Takes an authority that was stored.
+    /// Takes an authority that was stored: its key and its certificate, one behind the other.
     ///
-    /// - Throws: ``SPIFFEError`` when certificate and key can't be read or don't fit together.
-    public init(certificate: [UInt8], keyPEM: String) throws {
-        let parsed = try Certificate(derEncoded: certificate)
-        let key = try P256.Signing.PrivateKey(pemRepresentation: keyPEM)
-        try self.init(certificate: parsed, key: key)
+    /// - Throws: when they can't be read or don't fit together.
+    public init(pem: String) throws {
+        let documents = try PEMDocument.parseMultiple(pemString: pem)
+        guard let certificate = documents.first(where: { $0.discriminator == "CERTIFICATE" }),
+            let key = documents.first(where: { $0.discriminator.hasSuffix("PRIVATE KEY") })
+        else { throw SPIFFEError("a certificate and its key are needed") }
+        try self.init(
+            certificate: Certificate(derEncoded: certificate.derBytes),
+            key: P256.Signing.PrivateKey(derRepresentation: key.derBytes))
     }
 
     private init(certificate: Certificate, key: P256.Signing.PrivateKey) throws {
@@ -65,8 +69,10 @@ public struct CertificateAuthority: Sendable {
         self.key = key
     }
 
-    /// The key, PEM. For the root-only file it is kept in.
-    public var keyPEM: String { key.pemRepresentation }
+    /// Key and certificate, for the root-only file they are kept in: one file, so that they always fit together.
+    public var pem: String {
+        key.pemRepresentation + "\n" + PEMDocument(type: "CERTIFICATE", derBytes: certificate).pemString + "\n"
+    }
 
     /// The bundle of its trust domain.
     ///

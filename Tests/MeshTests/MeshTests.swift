@@ -166,3 +166,26 @@ struct MeshFailureTests {
         }
     }
 }
+
+@Suite("The authority of a host")
+struct HostAuthorityTests {
+    @Test("it is kept for root alone, and the same after a start")
+    func kept() async throws {
+        let mesh = try MeshFixture()
+        defer { mesh.remove() }
+        let state = "\(mesh.directory)/state"
+        func open(_ domain: String = "host.local") throws -> HostAuthority {
+            try HostAuthority(directory: state, trustDomain: domain, host: "h", logger: mesh.logger)
+        }
+        let identity = try open().issue(open().id(user: 7))
+        #expect(identity.svid.id.description == "spiffe://host.local/host/h/user/7")
+        _ = try await open().issue(open().managerID()).bundles.verify(chain: identity.svid.chain)
+        #expect(try run("stat -c %a \(state) \(state)/authority.pem") == "700\n600\n")
+        #expect(throws: SPIFFEError.self) { try open("other.local") }
+        _ = try run("chmod 755 \(state)")
+        #expect(throws: SPIFFEError.self) { try open() }
+        _ = try run("chmod 700 \(state)")
+        _ = try run("truncate -s 100 \(state)/authority.pem")
+        #expect(throws: SPIFFEError.self) { try open() }
+    }
+}

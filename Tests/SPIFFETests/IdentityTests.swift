@@ -38,13 +38,19 @@ struct IdentityTests {
     @Test("an authority survives being stored")
     func store() async throws {
         let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
-        let again = try CertificateAuthority(certificate: authority.certificate, keyPEM: authority.keyPEM)
+        let again = try CertificateAuthority(pem: authority.pem)
+        #expect(again.certificate == authority.certificate)
         let svid = try again.issue(SPIFFEID("spiffe://example.org/w"), lifetime: .seconds(7200))
         #expect(svid.notAfter <= authority.notAfter)
         _ = try await authority.bundles().verify(chain: svid.chain)
         let other = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
-        #expect(throws: (any Error).self) {
-            try CertificateAuthority(certificate: authority.certificate, keyPEM: other.keyPEM)
+        func part(_ text: String, _ first: Bool) -> String {
+            let border = "-----END PRIVATE KEY-----"
+            let end = text.firstRange(of: border)?.upperBound ?? text.endIndex
+            return String(first ? text[..<end] : text[end...])
+        }
+        for bad in ["", "x", part(authority.pem, true), part(authority.pem, true) + part(other.pem, false)] {
+            #expect(throws: (any Error).self) { try CertificateAuthority(pem: bad) }
         }
     }
 

@@ -79,8 +79,6 @@ int cl_has_capability(int capability);
 extern const int CL_CAP_NET_ADMIN, CL_CAP_SYS_ADMIN;
 /* Sends `message` to the service manager named by NOTIFY_SOCKET; 0 also when there is none. */
 int cl_notify(const char *message);
-/* Peer credentials of a unix socket; user id or -errno. */
-int cl_peer_uid(int fd);
 int cl_gettid(void);
 /* The standard error and output streams as descriptors are 2 and 1; whether one is a terminal. */
 bool cl_is_terminal(int fd);

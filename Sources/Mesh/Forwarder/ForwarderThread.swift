@@ -1,15 +1,16 @@
+internal import CLinux
 internal import Glibc
 internal import Synchronization
 
 /// A thread that actors can live on: the forwarder's, whose calls wait for the kernel and step into namespaces.
 final class ForwarderThread: SerialExecutor {
     private let jobs = Mutex<[UnownedJob]>([])
-    /// sem_post(3) and sem_wait(3) may be called from any thread; the pointer never changes.
-    private nonisolated(unsafe) let count: UnsafeMutablePointer<sem_t>
+    /// An eventfd(2) that can be read as long as there are jobs.
+    private let waker: Int32
 
     init() {
-        count = .allocate(capacity: 1)
-        sem_init(count, 0, 0)
+        waker = cl_eventfd()
+        precondition(waker >= 0, "no descriptor is left")
         var thread = pthread_t()
         let result = pthread_create(&thread, nil, forwarderThread, Unmanaged.passRetained(self).toOpaque())
         precondition(result == 0, "no thread can be made")
@@ -19,15 +20,21 @@ final class ForwarderThread: SerialExecutor {
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         jobs.withLock { $0.append(job) }
-        sem_post(count)
+        var one: UInt64 = 1
+        write(waker, &one, 8)
     }
 
     /// The thread lives as long as the process.
     fileprivate func run() {
         while true {
-            while sem_wait(count) != 0 {}
-            let job = jobs.withLock { $0.isEmpty ? nil : $0.removeFirst() }
-            job?.runSynchronously(on: asUnownedSerialExecutor())
+            guard cl_wait_readable(waker, -1) == 1 else { continue }
+            var count: UInt64 = 0
+            read(waker, &count, 8)
+            let waiting = jobs.withLock { jobs in
+                defer { jobs = [] }
+                return jobs
+            }
+            for job in waiting { job.runSynchronously(on: asUnownedSerialExecutor()) }
         }
     }
 }

@@ -22,8 +22,7 @@ public final class HostAuthority: Sendable {
     /// - Throws: `SPIFFEError` when the directory can't be used, or others could read what is in it.
     public init(directory: String, trustDomain: String, host: String, logger: Logger) throws {
         self.host = host
-        let certificatePath = "\(directory)/authority.der"
-        let keyPath = "\(directory)/authority.key"
+        let path = "\(directory)/authority.pem"
         guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
             throw SPIFFEError("\(directory) can't be made: \(String(cString: strerror(errno)))")
         }
@@ -31,10 +30,7 @@ public final class HostAuthority: Sendable {
         guard stat(directory, &status) == 0, status.st_uid == geteuid(), status.st_mode & 0o077 == 0 else {
             throw SPIFFEError("\(directory) must belong to this user and be closed to all others (mode 0700)")
         }
-        let url = (certificate: URL(fileURLWithPath: certificatePath), key: URL(fileURLWithPath: keyPath))
-        if let certificate = try? Data(contentsOf: url.certificate), let key = try? Data(contentsOf: url.key) {
-            let stored = try CertificateAuthority(
-                certificate: Array(certificate), keyPEM: String(decoding: key, as: UTF8.self))
+        if let stored = try Self.stored(path) {
             guard stored.trustDomain == trustDomain else {
                 throw SPIFFEError(
                     "\(directory) holds the authority of \(stored.trustDomain), not of \(trustDomain); move it away first"
@@ -47,8 +43,18 @@ public final class HostAuthority: Sendable {
             logger.notice("the authority ends soon; a new one is made", metadata: ["directory": "\(directory)"])
         }
         authority = try CertificateAuthority(newFor: trustDomain, lifetime: Self.authorityLifetime)
-        try Self.write(Array(authority.keyPEM.utf8), to: keyPath)
-        try Self.write(authority.certificate, to: certificatePath)
+        try Self.write(Array(authority.pem.utf8), to: path)
+    }
+
+    /// The authority in a file; nil when there is no file.
+    private static func stored(_ path: String) throws -> CertificateAuthority? {
+        guard access(path, F_OK) == 0 else { return nil }
+        let data = try Data(contentsOf: URL(fileURLWithPath: path))
+        do {
+            return try CertificateAuthority(pem: String(decoding: data, as: UTF8.self))
+        } catch {
+            throw SPIFFEError("\(path) holds no authority: \(error); move it away to have a new one made")
+        }
     }
 
     /// The name of a user's workloads.

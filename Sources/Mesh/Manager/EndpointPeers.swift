@@ -11,6 +11,8 @@ final class EndpointPeers: Sendable {
         let connector: PeerConnector
         /// Keeps the socket that the connector dials.
         private let socket: Descriptor?
+        /// The namespaces that it sent, for as long as it is there: held longer, they would outlive its pod.
+        private let spaces = Mutex<[Inode: Descriptor]>([:])
         fileprivate let task = Mutex<Task<Void, Never>?>(nil)
         fileprivate let watch = Mutex<Task<Void, Never>?>(nil)
 
@@ -20,7 +22,18 @@ final class EndpointPeers: Sendable {
             self.socket = socket
         }
 
+        func keep(_ space: Descriptor) { spaces.withLock { $0[space.inode] = space } }
+
+        /// A namespace that it sent; nil when it was gone since.
+        func space(_ url: String) -> Descriptor? {
+            guard let inode = Inode(url: url) else { return nil }
+            return spaces.withLock { $0[inode] }
+        }
+
+        fileprivate func forgetSpaces() { spaces.withLock { $0 = [:] } }
+
         fileprivate func end() {
+            forgetSpaces()
             watch.withLock { $0 }?.cancel()
             task.withLock { $0 }?.cancel()
         }
@@ -89,6 +102,7 @@ final class EndpointPeers: Sendable {
                 } catch {
                     component.logger.debug("an endpoint's monitor ended", metadata: ["endpoint": "\(peer.name)"])
                 }
+                peer.forgetSpaces()
                 peer.watch.withLock { $0 = nil }
                 if !Task.isCancelled { report(peer.name, nil) }
             }

@@ -26,8 +26,8 @@ public final class MeshManager: Sendable {
         self.settings = settings
         component = settings.component
         listener = try ServerListener(settings.address, mode: settings.socketMode)
-        let gone = EndpointGone()
-        store = RegistryStore { name in gone.tell(name) }
+        let gone = Callback<String>()
+        store = RegistryStore { gone($0) }
         requests = MeshRequests(settings, store)
         gone.set { [weak requests] name in requests?.endpointGone(name) }
     }
@@ -54,11 +54,4 @@ public final class MeshManager: Sendable {
         defer { requests.end() }
         try await server.run()
     }
-}
-
-/// Breaks the circle between the registry and the requests.
-private final class EndpointGone: Sendable {
-    private let call = Mutex<(@Sendable (String) -> Void)?>(nil)
-    func set(_ body: @escaping @Sendable (String) -> Void) { call.withLock { $0 = body } }
-    func tell(_ name: String) { call.withLock { $0 }?(name) }
 }

@@ -18,8 +18,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     private let settings: MeshSettings
     private let queue = KeyedQueue()
     private let known = Mutex<[String: Known]>([:])
-    private let expiries = Mutex<Expiries?>(nil)
-
+    private let expiries = Expiries()
     private let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
     /// How old the host's prefixes may be.
     private static let excludedAge = Duration.seconds(5)
@@ -38,14 +37,11 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         self.settings = settings
         self.store = store
         component = settings.component
-        let events = EventHook()
-        peers = EndpointPeers(component: settings.component) { events.tell($0, $1) }
-        let made = Expiries { [weak self] id in await self?.expire(id) }
-        expiries.withLock { $0 = made }
-        events.set { [weak self] name, event in self?.reported(name, event) }
+        let events = Callback<(String, NSMConnectionEvent?)>()
+        peers = EndpointPeers(component: settings.component) { events(($0, $1)) }
+        expiries.whenOver { [weak self] id in await self?.expire(id) }
+        events.set { [weak self] report in self?.reported(report.0, report.1) }
     }
-
-    private func setExpiry(_ id: String, _ end: UnixTime?) { expiries.withLock { $0 }?.set(id, to: end) }
 
     // MARK: - Request
 
@@ -81,10 +77,10 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         if mechanism.interfaceName.isEmpty {
             mechanism.parameters[WellKnown.interfaceName] = generatedInterfaceName(for: connection.networkService)
         }
-        guard isValidInterfaceName(mechanism.interfaceName) else {
+        if let mistake = InterfaceName.mistake(in: mechanism.interfaceName) {
             throw RPCError(
                 code: .invalidArgument,
-                message: "\(mechanism.interfaceName.prefix(64)) can't be the name of an interface")
+                message: "the interface's name '\(mechanism.interfaceName.prefix(64))' \(mistake)")
         }
         return mechanism
     }
@@ -94,14 +90,14 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     ) async throws -> NSMConnection {
         let id = wanted.id
         if wanted.state == .reselectRequested { await release(id) }
-        let clientSpace = try await Self.namespace(preference.inodeURL, call.info.descriptors, "client")
+        let clientSpace = try await Self.namespace(preference.inodeURL, call.info.descriptors, "client").namespace
         let candidates = try candidates(wanted)
         var failures: [String] = []
         for candidate in candidates {
             do {
                 let answer = try await connect(wanted, preference, clientSpace, candidate)
                 monitor.update(answer)
-                setExpiry(id, answer.previousSegment?.expiry)
+                expiries.set(id, to: answer.previousSegment?.expiry.map { Self.closing(before: $0) })
                 return answer
             } catch {
                 let text = (error as? RPCError)?.message ?? "\(error)"
@@ -121,12 +117,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     /// The endpoints to try: the one that is named, or those of the service.
     private func candidates(_ wanted: NSMConnection) throws(RPCError) -> [RegistryStore.Entry] {
         let name = wanted.networkServiceEndpointName
-        if !name.isEmpty {
-            guard let entry = store.endpoint(name) else {
-                throw RPCError(code: .notFound, message: "the endpoint \(name.prefix(253)) is not registered")
-            }
-            return [entry]
-        }
+        if !name.isEmpty, let entry = store.endpoint(name) { return [entry] }
+        // An endpoint whose registration ended does not come back: its clients go to others of the service.
         let found = store.candidates(service: wanted.networkService, labels: wanted.labels)
         guard !found.isEmpty else {
             throw RPCError(
@@ -146,17 +138,18 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let peer = try peers.peer(candidate)
         let transport = try await peer.connector.connection(within: component.dialTimeout)
         let calls = Calls(transport, component: component)
-        let request = onwardRequest(wanted, candidate, before, await excludedPrefixes())
+        let request = try onwardRequest(wanted, candidate, before, await excludedPrefixes(), peer, transport)
         let answer = try await calls.request(request, timeout: component.requestTimeout)
         do {
             try check(answer, calls, wanted)
-            let space = try await Self.namespace(answer.mechanism.inodeURL, transport.info.descriptors, "endpoint")
+            let (space, descriptor) = try await Self.namespace(
+                answer.mechanism.inodeURL, transport.info.descriptors, "endpoint")
+            peer.keep(descriptor)
             var cross = CrossConnect(
                 id: id, client: ConnectionEnd(namespace: clientSpace, name: preference.interfaceName),
                 endpoint: ConnectionEnd(namespace: space, name: answer.mechanism.interfaceName))
             try cross.configure(from: answer.context, payload: answer.payload)
-            let ids = Set(known.withLock { $0.keys })
-            try await forwarder.apply(cross, isKnown: { ids.contains($0) })
+            try await forwarder.apply(cross, isKnown: { id in self.known.withLock { $0[id] != nil } })
         } catch {
             if before == nil { try? await calls.close(answer, timeout: component.requestTimeout) }
             throw error
@@ -173,21 +166,30 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     }
 
     private func onwardRequest(
-        _ wanted: NSMConnection, _ candidate: RegistryStore.Entry, _ before: Known?, _ excluded: [IPPrefix]
-    ) -> Networkservice_NetworkServiceRequest {
+        _ wanted: NSMConnection, _ candidate: RegistryStore.Entry, _ before: Known?, _ excluded: [IPPrefix],
+        _ peer: EndpointPeers.Peer, _ transport: ClientConnection
+    ) throws -> Networkservice_NetworkServiceRequest {
         var onward = wanted
         onward.networkServiceEndpointName = candidate.endpoint.name
         if onward.payload.isEmpty { onward.payload = store.service(wanted.networkService)?.payload ?? "" }
         onward.clearMechanism()
         if onward.state == .reselectRequested { onward.state = .up }
-        if let before, before.endpoint == candidate.endpoint.name { onward.mechanism = before.answer.mechanism }
+        var interface = ""
+        if let before, before.endpoint == candidate.endpoint.name {
+            interface = before.answer.mechanism.interfaceName
+            // Whoever names a namespace has to send it. An endpoint that was gone since names its own anew.
+            if let space = peer.space(before.answer.mechanism.inodeURL) {
+                try transport.info.descriptors?.send(space)
+                onward.mechanism = before.answer.mechanism
+            }
+        }
         var addresses = onward.context.ipContext
         let known = Set(addresses.excludedPrefixes)
         addresses.excludedPrefixes += excluded.map { "\($0)" }.filter { !known.contains($0) }
         onward.context.ipContext = addresses
         var request = Networkservice_NetworkServiceRequest()
         request.connection = onward
-        request.mechanismPreferences = [.kernel()]
+        request.mechanismPreferences = [.kernel(name: interface)]
         return request
     }
 
@@ -207,7 +209,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     }
 
     private func check(_ answer: NSMConnection, _ calls: Calls, _ wanted: NSMConnection) throws {
-        guard answer.mechanism.type == WellKnown.kernel, isValidInterfaceName(answer.mechanism.interfaceName) else {
+        guard answer.mechanism.type == WellKnown.kernel,
+            InterfaceName.mistake(in: answer.mechanism.interfaceName) == nil
+        else {
             throw NSMError(.protocolViolation, "the endpoint's answer names no \(WellKnown.kernel) interface")
         }
         let own = Int(wanted.path.index)
@@ -241,6 +245,13 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         return ServerResponse(message: Google_Protobuf_Empty())
     }
 
+    /// The end of a connection whose token ends then: early enough that the endpoint still takes the tokens of the Close.
+    /// They end at whole seconds.
+    private static func closing(before end: UnixTime) -> UnixTime {
+        let left = end.duration(since: .now)
+        return end.adding(.zero - min(.seconds(1) + left / 10, .seconds(10)))
+    }
+
     private func expire(_ id: String) async {
         component.logger.info("connection ended: its token was not renewed", metadata: ["connection": "\(id)"])
         try? await queue.run(id) { await self.release(id) }
@@ -248,11 +259,12 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
 
     /// Tells the endpoint, and removes the links.
     private func release(_ id: String) async {
-        setExpiry(id, nil)
+        expiries.set(id, to: nil)
         guard let old = known.withLock({ $0.removeValue(forKey: id) }) else { return }
         if let entry = store.endpoint(old.endpoint), let peer = try? peers.peer(entry),
             let transport = try? await peer.connector.connection(within: component.dialTimeout)
         {
+            if let space = peer.space(old.answer.mechanism.inodeURL) { try? transport.info.descriptors?.send(space) }
             try? await Calls(transport, component: component).close(old.answer, timeout: component.dialTimeout)
         }
         do {
@@ -271,14 +283,16 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
 
     /// What an endpoint says of its connections goes to their clients; nil: it is gone.
     private func reported(_ name: String, _ event: NSMConnectionEvent?) {
-        let mine = known.withLock { $0.filter { $0.value.endpoint == name } }
         guard let event else {
-            for id in mine.keys { monitor.setState(.down, of: id) }
+            let mine = known.withLock { $0.filter { $0.value.endpoint == name }.map(\.key) }
+            for id in mine { monitor.setState(.down, of: id) }
             return
         }
         for reported in event.connections.values {
             // Our segment on its path is the one before the endpoint's.
-            guard let own = reported.path.pathSegments.dropLast().last?.id, mine[own] != nil else { continue }
+            guard let own = reported.path.pathSegments.dropLast().last?.id,
+                known.withLock({ $0[own]?.endpoint }) == name
+            else { continue }
             if event.type == .delete {
                 monitor.setState(.down, of: own)
             } else if reported.state == .down || reported.state == .refreshRequested {
@@ -288,7 +302,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     }
 
     func end() {
-        expiries.withLock { $0 }?.clear()
+        expiries.clear()
         peers.end()
         monitor.finish()
     }
@@ -297,7 +311,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
 
     private static func namespace(
         _ url: String, _ channel: DescriptorChannel?, _ whose: String
-    ) async throws(RPCError) -> NetworkNamespace {
+    ) async throws(RPCError) -> (namespace: NetworkNamespace, descriptor: Descriptor) {
         guard let inode = Inode(url: url), let channel else {
             throw RPCError(
                 code: .invalidArgument, message: "the \(whose)'s namespace is \(url.prefix(128)); inode:// is needed")
@@ -305,16 +319,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         do {
             // What was sent is only a place; the kernel wants it opened.
             let descriptor = try await channel.receive(inode, within: descriptorWait)
-            return try NetworkNamespace(path: descriptor.path)
+            return (try NetworkNamespace(path: descriptor.path), descriptor)
         } catch {
             throw RPCError(code: .invalidArgument, message: "the \(whose)'s namespace: \(error)")
         }
     }
-}
-
-/// Breaks the circle between the peers and the requests.
-private final class EventHook: Sendable {
-    private let call = Mutex<(@Sendable (String, NSMConnectionEvent?) -> Void)?>(nil)
-    func set(_ body: @escaping @Sendable (String, NSMConnectionEvent?) -> Void) { call.withLock { $0 = body } }
-    func tell(_ name: String, _ event: NSMConnectionEvent?) { call.withLock { $0 }?(name, event) }
 }

@@ -162,11 +162,3 @@ private struct SendingWriter: RPCWriterProtocol {
         for element in elements { try await write(element) }
     }
 }
-
-extension Google_Protobuf_Timestamp {
-    init(_ time: UnixTime) {
-        self.init()
-        seconds = time.nanoseconds / 1_000_000_000
-        nanos = Int32(time.nanoseconds % 1_000_000_000)
-    }
-}

@@ -63,10 +63,7 @@ extension NSMNetworkServiceEndpoint {
     }
 
     /// When the registration ends; nil: never.
-    var expiry: UnixTime? {
-        hasExpirationTime
-            ? UnixTime(seconds: expirationTime.seconds).adding(.nanoseconds(Int64(expirationTime.nanos))) : nil
-    }
+    var expiry: UnixTime? { hasExpirationTime ? expirationTime.unixTime : nil }
 
     var withoutTimes: NSMNetworkServiceEndpoint {
         var copy = self

@@ -39,15 +39,15 @@ final class RegistryStore: Sendable {
         var turns: [String: Int] = [:]
     }
     private let state = Mutex(State())
-    private let expiries = Mutex<Expiries?>(nil)
+    private let expiries = Expiries()
     private let gone: @Sendable (String) -> Void
+    /// Changes that wait for a slow reader, beyond what there was when it began, before its stream is ended.
     private static let longestQueue = 4096
 
     /// Makes an empty registry. `gone` is told the name of each endpoint that was removed or expired.
     init(gone: @escaping @Sendable (String) -> Void) {
         self.gone = gone
-        let made = Expiries { [weak self] name in self?.remove(name) }
-        expiries.withLock { $0 = made }
+        expiries.whenOver { [weak self] name in self?.remove(name) }
     }
 
     // MARK: - Services
@@ -129,7 +129,7 @@ final class RegistryStore: Sendable {
             return true
         }
         guard isAllowed else { throw Refused(description: "the endpoint \(endpoint.name) belongs to somebody else") }
-        expiries.withLock { $0 }?.set(endpoint.name, to: endpoint.expiry)
+        expiries.set(endpoint.name, to: endpoint.expiry)
     }
 
     func unregister(_ endpoint: NSMNetworkServiceEndpoint, owner: String) throws(Refused) {
@@ -145,7 +145,7 @@ final class RegistryStore: Sendable {
     func endpoint(_ name: String) -> Entry? { state.withLock { $0.endpoints[name] } }
 
     private func remove(_ name: String) {
-        expiries.withLock { $0 }?.set(name, to: nil)
+        expiries.set(name, to: nil)
         let wasThere = state.withLock { state in
             guard let old = state.endpoints.removeValue(forKey: name) else { return false }
             for service in old.endpoint.networkServiceNames { state.byService[service]?.remove(name) }
@@ -160,7 +160,8 @@ final class RegistryStore: Sendable {
     }
 
     func find(_ query: NSMNetworkServiceEndpoint, watch: Bool) -> AsyncStream<NSMNetworkServiceEndpointResponse> {
-        AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue)) { continuation in
+        AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue + state.withLock { $0.endpoints.count })) {
+            continuation in
             let number: UInt64? = state.withLock { state in
                 for entry in Self.candidates(query, state) where query.matches(entry.endpoint) {
                     continuation.yield(.with { $0.networkServiceEndpoint = entry.endpoint })

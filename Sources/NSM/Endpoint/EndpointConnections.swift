@@ -15,7 +15,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     private let queue = KeyedQueue()
     private let services: [String: NetworkServiceEndpoint.Service]
     private let pools: Mutex<[String: PointToPointIPAM]>
-    private let expiries = Mutex<Expiries?>(nil)
+    private let expiries = Expiries()
 
     init(
         _ services: [NetworkServiceEndpoint.Service], component: Component, namespace: String,
@@ -26,11 +26,8 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         self.changed = changed
         self.services = Dictionary(services.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         pools = Mutex(self.services.compactMapValues(\.ipam))
-        let made = Expiries { [weak self] id in await self?.expire(id) }
-        expiries.withLock { $0 = made }
+        expiries.whenOver { [weak self] id in await self?.expire(id) }
     }
-
-    private func setExpiry(_ id: String, _ end: UnixTime?) { expiries.withLock { $0 }?.set(id, to: end) }
 
     // MARK: - Requests
 
@@ -76,7 +73,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         }
         connection.state = .up
         monitor.update(connection)
-        setExpiry(id, connection.previousSegment?.expiry)
+        expiries.set(id, to: connection.previousSegment?.expiry)
         changed()
         return connection
     }
@@ -151,10 +148,10 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     private func answerMechanism(
         _ connection: inout NSMConnection, _ admission: EndpointAdmission, _ call: IncomingCall
     ) throws {
-        guard isValidInterfaceName(admission.interfaceName) else {
+        if let mistake = InterfaceName.mistake(in: admission.interfaceName) {
             throw RPCError(
                 code: .failedPrecondition,
-                message: "\(admission.interfaceName.prefix(64)) can't be the name of an interface")
+                message: "the interface's name '\(admission.interfaceName.prefix(64))' \(mistake)")
         }
         connection.mechanism.parameters[WellKnown.interfaceName] = admission.interfaceName
         if let channel = call.info.descriptors {
@@ -191,7 +188,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         guard let connection = monitor.connections[id] else { return }
         let name = connection.networkService.split(separator: "@").first.map(String.init) ?? ""
         monitor.delete(id)
-        setExpiry(id, nil)
+        expiries.set(id, to: nil)
         if let service = services[connection.networkService] ?? services[name] { await forget(id, service) }
         changed()
     }
@@ -202,7 +199,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     }
 
     func end() {
-        expiries.withLock { $0 }?.clear()
+        expiries.clear()
         monitor.finish()
     }
 }

@@ -28,10 +28,6 @@ public final class NetworkServiceEndpoint: Sendable {
         var lastError: String?
     }
 
-    private final class Hook: Sendable {
-        let call = Mutex<(@Sendable () -> Void)?>(nil)
-    }
-
     /// Describes an endpoint; nothing listens yet.
     ///
     /// - Parameters:
@@ -54,14 +50,11 @@ public final class NetworkServiceEndpoint: Sendable {
         registry = RegistryClient(manager)
         var component = manager.component
         component.name = name
-        let hook = Hook()
-        connections = EndpointConnections(services, component: component, namespace: namespace) {
-            hook.call.withLock { $0 }?()
-        }
+        let changed = Callback<Void>()
+        connections = EndpointConnections(services, component: component, namespace: namespace) { changed(()) }
         memory = Mutex(Memory())
         (states, tell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
-        let told: @Sendable () -> Void = { [weak self] in self?.told() }
-        hook.call.withLock { $0 = told }
+        changed.set { [weak self] _ in self?.told() }
     }
 
     /// How it stands now.
@@ -140,13 +133,7 @@ public final class NetworkServiceEndpoint: Sendable {
     private func register(_ socket: Descriptor) async throws -> NSMNetworkServiceEndpoint {
         let isFirst = memory.withLock { $0.registered == nil || $0.lastError != nil }
         if registersServices, isFirst {
-            for service in services {
-                _ = try await registry.register(
-                    .with { message in
-                        message.name = service.name
-                        message.payload = service.payload
-                    })
-            }
+            for service in services { try await register(service) }
         }
         var message = NSMNetworkServiceEndpoint()
         message.name = memory.withLock { $0.registered?.name } ?? name
@@ -164,6 +151,20 @@ public final class NetworkServiceEndpoint: Sendable {
                 ])
         }
         return answer
+    }
+
+    /// A service belongs to whoever registered it first. An endpoint of somebody else serves it all the same.
+    private func register(_ service: Service) async throws {
+        do {
+            _ = try await registry.register(
+                .with { message in
+                    message.name = service.name
+                    message.payload = service.payload
+                })
+        } catch let error as NSMError where error.code == .refused {
+            manager.component.logger.info(
+                "the service is not ours to register", metadata: ["service": "\(service.name)", "error": "\(error)"])
+        }
     }
 
     /// Returns when two thirds of the registration's time are over, or the registry is gone.

@@ -1,6 +1,6 @@
 public import DescriptorTransport
 public import SPIFFE
-internal import SwiftProtobuf
+public import SwiftProtobuf
 
 /// A token as it travels in the metadata of a call.
 public struct CallToken: Hashable, Sendable {
@@ -62,14 +62,14 @@ extension NSMPathSegment {
 
 extension Google_Protobuf_Timestamp {
     /// A moment of the wall clock.
-    init(_ time: UnixTime) {
+    public init(_ time: UnixTime) {
         self.init()
         seconds = time.nanoseconds / 1_000_000_000
         nanos = Int32(time.nanoseconds % 1_000_000_000)
     }
 
     /// The moment; nil when it is out of range.
-    var unixTime: UnixTime? {
+    public var unixTime: UnixTime? {
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         return overflow ? nil : UnixTime(nanoseconds: product).adding(.nanoseconds(Int64(nanos)))
     }

@@ -11,6 +11,10 @@ public final class ConnectionMonitor: Sendable {
     private struct State {
         var connections: [String: NSMConnection] = [:]
         var watchers: [UInt64: Watcher] = [:]
+        /// Watchers by the id that their selector demands; most clients watch one connection only.
+        var byID: [String: Set<UInt64>] = [:]
+        /// Watchers whose selector demands none.
+        var general: Set<UInt64> = []
         var nextWatcher: UInt64 = 0
     }
     private let state = Mutex(State())
@@ -60,10 +64,15 @@ public final class ConnectionMonitor: Sendable {
                 first.connections = state.connections.filter { selector.matches($0.value) }
                 continuation.yield(first)
                 state.watchers[state.nextWatcher] = Watcher(selector: selector, events: continuation)
+                if let id = selector.demandedID {
+                    state.byID[id, default: []].insert(state.nextWatcher)
+                } else {
+                    state.general.insert(state.nextWatcher)
+                }
                 return state.nextWatcher
             }
             continuation.onTermination = { _ in
-                self.state.withLock { _ = $0.watchers.removeValue(forKey: number) }
+                self.state.withLock { self.remove(number, &$0) }
             }
         }
     }
@@ -71,7 +80,11 @@ public final class ConnectionMonitor: Sendable {
     /// Ends all streams.
     public func finish() {
         let watchers = state.withLock { state in
-            defer { state.watchers = [:] }
+            defer {
+                state.watchers = [:]
+                state.byID = [:]
+                state.general = []
+            }
             return Array(state.watchers.values)
         }
         for watcher in watchers { watcher.events.finish() }
@@ -81,16 +94,30 @@ public final class ConnectionMonitor: Sendable {
         var event = NSMConnectionEvent()
         event.type = type
         event.connections = [connection.id: connection]
-        for (number, watcher) in state.watchers where watcher.selector.matches(connection) {
+        var numbers = state.general
+        for segment in connection.path.pathSegments { numbers.formUnion(state.byID[segment.id] ?? []) }
+        for number in numbers {
+            guard let watcher = state.watchers[number], watcher.selector.matches(connection) else { continue }
             if case .dropped = watcher.events.yield(event) {
-                state.watchers[number] = nil
+                remove(number, &state)
                 watcher.events.finish()
             }
         }
     }
+
+    private func remove(_ number: UInt64, _ state: inout State) {
+        guard let watcher = state.watchers.removeValue(forKey: number) else { return }
+        state.general.remove(number)
+        guard let id = watcher.selector.demandedID else { return }
+        state.byID[id]?.remove(number)
+        if state.byID[id]?.isEmpty == true { state.byID[id] = nil }
+    }
 }
 
 extension NSMMonitorScopeSelector {
+    /// An id that a segment of every connection that matches has; nil when the selector demands none.
+    var demandedID: String? { pathSegments.first { !$0.id.isEmpty }?.id }
+
     /// Whether a connection is watched: its service is named, and a run of its segments equals those given, in which empty
     /// fields match all.
     public func matches(_ connection: NSMConnection) -> Bool {

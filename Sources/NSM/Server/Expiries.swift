@@ -7,12 +7,15 @@ public final class Expiries: Sendable {
         var ends: [String: UnixTime] = [:]
         var timer: Task<Void, Never>?
         var due: UnixTime?
+        var over: (@Sendable (String) async -> Void)?
     }
     private let state = Mutex(State())
-    private let over: @Sendable (String) async -> Void
 
-    /// Calls `over` for each key whose time is over.
-    public init(over: @escaping @Sendable (String) async -> Void) { self.over = over }
+    /// Makes a clock without keys.
+    public init() {}
+
+    /// Sets what is called for each key whose time is over.
+    public func whenOver(_ body: @escaping @Sendable (String) async -> Void) { state.withLock { $0.over = body } }
 
     /// Sets or moves the end of a key; nil forgets it.
     public func set(_ key: String, to end: UnixTime?) {
@@ -51,13 +54,14 @@ public final class Expiries: Sendable {
     }
 
     private func wake() {
-        let ended = state.withLock { state in
+        let (ended, over) = state.withLock { state in
             let now = UnixTime.now
             let ended = state.ends.filter { $0.value <= now }.map(\.key)
             for key in ended { state.ends[key] = nil }
             arm(&state)
-            return ended
+            return (ended, state.over)
         }
+        guard let over else { return }
         for key in ended { Task { await over(key) } }
     }
 }
