@@ -27,12 +27,14 @@ in_private_namespaces() {
 }
 
 # install_missing COMMAND-OR-PKGCONFIG=PACKAGE…: makes sure that each is there.
-# `ip=iproute2` asks for a command, `lib:libmnl=libmnl-dev` for a library that pkg-config knows.
+# `ip=iproute2` asks for a command, `lib:libmnl=libmnl-dev` for a library that pkg-config knows, `python:venv=python3-venv`
+# for a module of Python.
 install_missing() {
     local need packages=()
     for need in "$@"; do
         local what=${need%%=*} package=${need#*=}
         case $what in
+        python:*) python3 -c "import ${what#python:}" 2>/dev/null || packages+=("$package") ;;
         lib:*) pkg-config --exists "${what#lib:}" 2>/dev/null || packages+=("$package") ;;
         *) command -v "$what" >/dev/null || packages+=("$package") ;;
         esac
