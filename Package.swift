@@ -165,6 +165,7 @@ let package = Package(
             dependencies: [
                 "Mesh", "NSM", "SPIFFE", "DescriptorTransport", "NetworkTypes", "Netlink", "CLinux", "TestSupport",
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "X509", package: "swift-certificates"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],

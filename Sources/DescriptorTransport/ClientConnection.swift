@@ -17,6 +17,7 @@ public final class ClientConnection: Sendable {
     public let client: GRPCClient<HTTP2ClientTransport.WrappedChannel>
 
     private let channel: any Channel
+    private let ending = Latch()
 
     private init(_ info: ConnectionInfo, _ transport: HTTP2ClientTransport.WrappedChannel, _ channel: any Channel) {
         self.info = info
@@ -119,7 +120,13 @@ public final class ClientConnection: Sendable {
     }
 
     /// Ends it when the open calls are done.
-    public func close() { client.beginGracefulShutdown() }
+    public func close() {
+        ending.open()
+        client.beginGracefulShutdown()
+    }
+
+    /// Returns when ``close()`` was called, so that long calls move to another connection; or when the task is cancelled.
+    public func isToEnd() async { await ending.wait() }
 
     /// Drops it, and the open calls with it.
     public func closeNow() {

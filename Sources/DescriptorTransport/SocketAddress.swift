@@ -1,3 +1,6 @@
+internal import CLinux
+internal import Glibc
+
 /// Where a peer listens.
 public enum SocketAddress: Hashable, Sendable {
     /// A Unix socket at a path. Descriptors can travel.
@@ -31,5 +34,14 @@ public enum SocketAddress: Hashable, Sendable {
         case .unix(let path): "unix://\(path)"
         case .tcp(let host, let port): host.contains(":") ? "tcp://[\(host)]:\(port)" : "tcp://\(host):\(port)"
         }
+    }
+
+    /// Whether it is a Unix socket that nobody listens on any more: whoever made it has ended. Asked by connecting.
+    public var isAbandoned: Bool {
+        guard case .unix(let path) = self, let result = try? withShortPath(path, { cl_unix_connect($0) }) else {
+            return false
+        }
+        if result >= 0 { close(result) }
+        return result == -ECONNREFUSED
     }
 }

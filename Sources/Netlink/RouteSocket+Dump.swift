@@ -9,6 +9,8 @@ public enum Dump: Hashable, Sendable {
     case links
     /// All addresses of both families.
     case addresses
+    /// The addresses of both families on the link with an index; the kernel does not look at others.
+    case addressesOfLink(Int32)
     /// Routes, filtered by the kernel as far as it can: of one family, one table, one protocol.
     /// `ignoringKernel` leaves out what the kernel made by itself: `RTPROT_KERNEL`, local, broadcast, anycast and
     /// multicast routes and cached copies.
@@ -124,6 +126,10 @@ extension Dump {
         case .addresses:
             let writer = MessageWriter(at: start, type: RTM_GETADDR, flags: NLM_F_DUMP)
             writer.putStruct(ifaddrmsg.self) { _ in }
+            return writer
+        case .addressesOfLink(let index):
+            let writer = MessageWriter(at: start, type: RTM_GETADDR, flags: NLM_F_DUMP)
+            writer.putStruct(ifaddrmsg.self) { $0.ifa_index = UInt32(bitPattern: index) }
             return writer
         case .routes(let family, let table, let proto, _):
             let writer = MessageWriter(at: start, type: RTM_GETROUTE, flags: NLM_F_DUMP)

@@ -9,17 +9,18 @@ public struct CertificateAuthority: Sendable {
     public let trustDomain: String
     /// Its certificate, DER.
     public let certificate: [UInt8]
+    /// When its certificate begins.
+    public let notBefore: UnixTime
     /// When its certificate ends.
     public let notAfter: UnixTime
     private let key: P256.Signing.PrivateKey
 
-    /// Makes a new authority.
+    /// Makes a new authority, whose certificate begins now.
     ///
     /// - Throws: ``SPIFFEError`` when the trust domain can't be one.
-    public init(newFor trustDomain: String, lifetime: Duration) throws {
+    public init(newFor trustDomain: String, lifetime: Duration, now: UnixTime = .now) throws {
         let id = try SPIFFEID("spiffe://\(trustDomain)")
         let key = P256.Signing.PrivateKey()
-        let now = UnixTime.now
         let name = try DistinguishedName {
             OrganizationName("nsm-agent")
             CommonName(id.trustDomain)
@@ -38,17 +39,21 @@ public struct CertificateAuthority: Sendable {
         try self.init(certificate: certificate, key: key)
     }
 
-    /// Takes an authority that was stored: its key and its certificate, one behind the other.
+    /// Takes authorities that were stored: of each its key and its certificate, one behind the other.
     ///
     /// - Throws: when they can't be read or don't fit together.
-    public init(pem: String) throws {
+    public static func all(pem: String) throws -> [CertificateAuthority] {
         let documents = try PEMDocument.parseMultiple(pemString: pem)
-        guard let certificate = documents.first(where: { $0.discriminator == "CERTIFICATE" }),
-            let key = documents.first(where: { $0.discriminator.hasSuffix("PRIVATE KEY") })
-        else { throw SPIFFEError("a certificate and its key are needed") }
-        try self.init(
-            certificate: Certificate(derEncoded: certificate.derBytes),
-            key: P256.Signing.PrivateKey(derRepresentation: key.derBytes))
+        let certificates = documents.filter { $0.discriminator == "CERTIFICATE" }
+        let keys = documents.filter { $0.discriminator.hasSuffix("PRIVATE KEY") }
+        guard !certificates.isEmpty, certificates.count == keys.count else {
+            throw SPIFFEError("certificates and a key of each are needed")
+        }
+        return try zip(certificates, keys).map { certificate, key in
+            try CertificateAuthority(
+                certificate: Certificate(derEncoded: certificate.derBytes),
+                key: P256.Signing.PrivateKey(derRepresentation: key.derBytes))
+        }
     }
 
     private init(certificate: Certificate, key: P256.Signing.PrivateKey) throws {
@@ -65,6 +70,7 @@ public struct CertificateAuthority: Sendable {
         var serializer = DER.Serializer()
         try serializer.serialize(certificate)
         self.certificate = serializer.serializedBytes
+        notBefore = UnixTime(certificate.notValidBefore)
         notAfter = UnixTime(certificate.notValidAfter)
         self.key = key
     }
@@ -82,13 +88,12 @@ public struct CertificateAuthority: Sendable {
     /// Gives an identity, which ends no later than the authority.
     ///
     /// - Throws: ``SPIFFEError`` for a name of another trust domain.
-    public func issue(_ id: SPIFFEID, lifetime: Duration) throws -> X509SVID {
+    public func issue(_ id: SPIFFEID, lifetime: Duration, now: UnixTime = .now) throws -> X509SVID {
         guard id.trustDomain == trustDomain, !id.path.isEmpty else {
             throw SPIFFEError("\(id) can't be given by the authority of \(trustDomain)")
         }
         let issuer = try Certificate(derEncoded: certificate)
         let leafKey = P256.Signing.PrivateKey()
-        let now = UnixTime.now
         let leaf = try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: .init(leafKey.publicKey),
             notValidBefore: now.adding(.seconds(-60)).date, notValidAfter: min(now.adding(lifetime), notAfter).date,

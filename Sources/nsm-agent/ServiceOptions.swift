@@ -25,10 +25,12 @@ struct ServiceOptions: ParsableArguments, Sendable {
     }
 
     /// The environment of stock clients, with what the command line says instead.
-    func settings(label: String) throws -> ServiceSettings {
+    ///
+    /// - Parameter mesh: The mesh in this process, which is the one that is meant where nothing else is said.
+    func settings(label: String, hosting mesh: MeshOptions? = nil) throws -> ServiceSettings {
         let host = label.isEmpty || label == "default" ? HostName.current : "\(HostName.current)-\(label)"
         do throws(ServiceSettings.Mistake) {
-            var settings = try ServiceSettings(environment: environment, host: host)
+            var settings = try ServiceSettings(environment: { environment($0) ?? mesh?.variables[$0] }, host: host)
             if let nsmManager { settings.manager = try ServiceSettings.address(nsmManager, "--nsm-manager") }
             if let nsmName { settings.name = nsmName }
             settings.nameServers = nsmDns.mode

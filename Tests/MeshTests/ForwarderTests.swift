@@ -56,6 +56,36 @@ extension OnTheKernel {
             #expect(range.split(separator: "\t").map { $0.filter(\.isNumber) } == ["0", "2147483647"])
         }
 
+        @Test("what an earlier process made and nobody asked for again is removed, and nothing else")
+        func leftovers() async throws {
+            let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))
+            let kept = try pair(client, endpoint)
+            let before = Forwarder(owner: "a")
+            try await before.apply(kept)
+            for (id, name) in [("two", "nsm-2"), ("three", "nsm-3")] {
+                try await before.apply(
+                    CrossConnect(
+                        id: id, client: ConnectionEnd(namespace: client, name: name),
+                        endpoint: ConnectionEnd(namespace: endpoint, name: "srv" + name)))
+            }
+            try await Forwarder(owner: "b").apply(
+                CrossConnect(
+                    id: "four", client: ConnectionEnd(namespace: client, name: "nsm-4"),
+                    endpoint: ConnectionEnd(namespace: endpoint, name: "srv-4")))
+            try spaces.ip("client", "link add mine type veth peer name yours")
+            let after = Forwarder(owner: "a")
+            try await after.apply(kept)
+            // The same connection by another name: what it had before is a leftover, too.
+            try await after.apply(
+                CrossConnect(
+                    id: "three", client: ConnectionEnd(namespace: client, name: "nsm-5"),
+                    endpoint: ConnectionEnd(namespace: endpoint, name: "srv-5")))
+            #expect(await after.removeLeftovers() == ["two", "three"])
+            #expect(try spaces.links("client") == ["nsm-1", "nsm-4", "nsm-5", "mine", "yours"])
+            #expect(try spaces.links("server") == ["srv-1", "srv-4", "srv-5"])
+            try pings("172.16.0.1", "2001:db8::1")
+        }
+
         @Test("touches nothing when nothing changed")
         func refresh() async throws {
             let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))
@@ -158,7 +188,7 @@ extension OnTheKernel {
             // A process that ended between the create and the alias leaves only the group.
             try await forwarder.remove("one")
             try spaces.ip("server", "link add srv-1 type veth peer name other")
-            try spaces.ip("server", "link set srv-1 group \(Forwarder.group)")
+            try spaces.ip("server", "link set srv-1 group \(Forwarder.group(of: ""))")
             try await forwarder.apply(connection)
             #expect(try spaces.links("server") == ["srv-1"])
         }

@@ -6,6 +6,7 @@ import NetworkTypes
 import SPIFFE
 import TestSupport
 import Testing
+import X509
 
 @testable import Mesh
 
@@ -187,5 +188,38 @@ struct HostAuthorityTests {
         _ = try run("chmod 700 \(state)")
         _ = try run("truncate -s 100 \(state)/authority.pem")
         #expect(throws: SPIFFEError.self) { try open() }
+    }
+
+    @Test("whoever has a valid identity trusts all others, also while a next authority takes over")
+    func renewal() async throws {
+        let mesh = try MeshFixture()
+        defer { mesh.remove() }
+        func open() throws -> HostAuthority {
+            try HostAuthority(
+                directory: "\(mesh.directory)/state", trustDomain: "host.local", host: "h", logger: mesh.logger)
+        }
+        var authority = try open()
+        let id = try authority.managerID()
+        let start = UnixTime.now
+        var valid: [Identity] = []
+        var signers: Set<[UInt8]> = []
+        // Nothing happens for months. The days around the changes, in steps of less than half an identity's life.
+        for day in [0, 244, 364, 489] {
+            for step in 0..<140 {
+                let now = start.adding(.seconds(3600 * 24 * day + 1500 * step))
+                if step % 29 == 0 { authority = try open() }
+                let identity = try authority.issue(id, at: now)
+                valid = valid.filter { $0.svid.notAfter > now } + [identity]
+                let leaf = try Certificate(derEncoded: identity.svid.chain[0])
+                for other in valid {
+                    let signer = try #require(other.bundles.authorities["host.local"]).first { der in
+                        let certificate = try? Certificate(derEncoded: der)
+                        return certificate?.publicKey.isValidSignature(leaf.signature, for: leaf) == true
+                    }
+                    signers.insert(try #require(signer, "day \(day), step \(step)"))
+                }
+            }
+        }
+        #expect(signers.count == 3)
     }
 }

@@ -324,9 +324,10 @@ struct ServiceReportTests {
             endpoint.interfaceNamePrefix = "cl"
         }
         var state = NetworkServiceEndpoint.State(registeredUntil: nil, name: "h-db", lastError: nil, connections: [:])
-        #expect(ServiceReport(endpoint, state).observation == .waiting(["the registration of db"]))
+        var brought = ServiceReport.Brought()
+        #expect(ServiceReport(endpoint, state, &brought).observation == .waiting(["the registration of db"]))
         state.lastError = "no"
-        #expect(ServiceReport(endpoint, state).observation == .blocked("db is not registered: no"))
+        #expect(ServiceReport(endpoint, state, &brought).observation == .blocked("db is not registered: no"))
         state.lastError = nil
         state.registeredUntil = .init(seconds: 1000)
         for number in 0..<2 {
@@ -334,10 +335,17 @@ struct ServiceReportTests {
             connection.mechanism = .kernel(name: "cl\(number)")
             state.connections["\(number)"] = connection
         }
-        let report = ServiceReport(endpoint, state)
+        let report = ServiceReport(endpoint, state, &brought)
         #expect(report.observation == .inPlace && report.interfaces == ["cl0", "cl1"])
         // One interface and the routes to the client's two addresses, each.
         #expect(report.values.count == 6)
+        // What was worked out before is used only for what did not change.
+        state.connections["0"]?.context.ipContext.srcIpAddrs = []
+        state.connections["1"] = nil
+        let changed = ServiceReport(endpoint, state, &brought)
+        var nothing = ServiceReport.Brought()
+        #expect(changed == ServiceReport(endpoint, state, &nothing) && changed.interfaces == ["cl0"])
+        #expect(changed.values.count == 1)
     }
 
     @Test("sockets of endpoints have short names that follow from the endpoint's")

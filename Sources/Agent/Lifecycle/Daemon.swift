@@ -1,7 +1,7 @@
 internal import CLinux
 public import Logging
 internal import Northbound
-internal import ServiceLifecycle
+public import ServiceLifecycle
 internal import UnixSignals
 
 /// The agent as a daemon: engine, control socket and signals, started and stopped together.
@@ -9,13 +9,16 @@ public struct Daemon: Sendable {
     private let engine: Engine
     private let control: ControlServer
     private let manager: ServiceManager
+    private let others: [any Service]
     private let logger: Logger
 
     /// Takes hold of the control socket; nothing runs yet.
     ///
+    /// - Parameter beside: What starts and stops with the agent; when one ends, all do.
     /// - Throws: when there is another agent, or no socket can be had.
-    public init(_ options: Engine.Options, socket: String, logger: Logger) throws {
+    public init(_ options: Engine.Options, socket: String, beside others: [any Service] = [], logger: Logger) throws {
         self.logger = logger
+        self.others = others
         manager = ServiceManager()
         _ = cl_raise_file_limit()
         engine = try Engine(options, manager: manager, logger: logger)
@@ -33,7 +36,7 @@ public struct Daemon: Sendable {
     public func run() async throws {
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: [
+                services: others + [
                     ControlFace(server: control), EngineService(engine: engine, manager: manager),
                     Reloader(engine: engine),
                 ],

@@ -22,11 +22,13 @@ public struct ServiceManager: Sendable {
     }
 
     /// The agent does what it is there for.
-    func ready(_ status: String) { send("READY=1\nSTATUS=\(status)") }
+    public func ready(_ status: String) { send("READY=1\nSTATUS=\(status)") }
     /// The configuration is being read again; ``ready(_:)`` follows.
     func reloading() { send("RELOADING=1\nMONOTONIC_USEC=\(Clock.monotonic / 1000)") }
     /// The agent ends.
-    func stopping() { send("STOPPING=1\nSTATUS=stopping; the network stays as it is") }
+    public func stopping(_ what: String = "the network stays as it is") {
+        send("STOPPING=1\nSTATUS=stopping; \(what)")
+    }
     /// The agent is alive.
     func alive() { send("WATCHDOG=1") }
     /// One line for people.

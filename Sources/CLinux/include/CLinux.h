@@ -148,4 +148,15 @@ extern const uint32_t CL_EPOLLIN, CL_EPOLLOUT, CL_EPOLLHUP, CL_EPOLLERR, CL_EPOL
  */
 int cl_socket_in_namespace(int namespace_fd, int domain, int type, int protocol);
 
+/*
+ * ICMP echoes by datagram sockets, icmp(7). `family` is AF_INET or AF_INET6, addresses are 4 or 16 bytes in network order.
+ *
+ * cl_interface_index: the index of an interface in the socket's namespace, or -errno.
+ * cl_send_echo: asks `destination` from `source`; through the interface with `index` unless that is 0. 0 or -errno.
+ * cl_receive_echo: the next answer: its sequence number and who answers. 1; 0 when there is none; -errno.
+ */
+int cl_interface_index(int socket, const char *name);
+int cl_send_echo(int socket, int family, const void *source, const void *destination, int index, uint16_t sequence);
+int cl_receive_echo(int socket, uint16_t *sequence, uint8_t from[16]);
+
 #endif

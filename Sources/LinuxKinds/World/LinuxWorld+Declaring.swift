@@ -15,8 +15,18 @@ extension LinuxWorld {
         settingNamespaces.removeAll()
         var result: [(key: Key, desired: Desired<LinuxWorld>)] = []
         result.reserveCapacity(items.count)
+        // Whoever watches is told again and again, mostly the same; who does not is told once.
+        let before = declared
+        declared = [:]
+        if watcher != nil { declared.reserveCapacity(items.count) }
         for (key, value) in items {
-            let desired = otherKinds(key, value) ?? LinuxRegistry.desired(value, ownership: ownership)
+            let desired: Desired<LinuxWorld>
+            if let known = before[key], known.value == value {
+                desired = known.desired
+            } else {
+                desired = otherKinds(key, value) ?? LinuxRegistry.desired(value, ownership: ownership)
+            }
+            if watcher != nil { declared[key] = (value, desired) }
             if case .value(let value) = desired { register(value) }
             result.append((key, desired))
         }

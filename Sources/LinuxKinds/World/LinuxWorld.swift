@@ -26,6 +26,8 @@ public final class LinuxWorld: World {
     /// Takes models that are not the kernel's; nil for those that are.
     public var otherKinds: (Key, ModelValue) -> Desired<LinuxWorld>? = { _, _ in nil }
 
+    /// What was made of each declared value, by key.
+    var declared: [Key: (value: ModelValue, desired: Desired<LinuxWorld>)] = [:]
     /// Declared interfaces by logical name.
     var interfaces: [String: Interface] = [:]
     /// Declared allocations by `network/interface`.

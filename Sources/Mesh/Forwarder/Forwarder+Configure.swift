@@ -86,7 +86,7 @@ extension Forwarder {
     private func addressRequests(_ end: ConnectionEnd, _ index: Int32) throws(KernelError) -> [Request] {
         guard !end.addresses.isEmpty else { return [] }
         var present: [IPPrefix: Address] = [:]
-        for case .address(let address) in try socket(end.namespace).dump(.addresses)
+        for case .address(let address) in try socket(end.namespace).dump(.addressesOfLink(index))
         where address.linkIndex == index && address.scope == 0 {
             present[address.local] = address
         }

@@ -145,7 +145,7 @@ extension Forwarder {
                 learning: false))
         request.mac = leg.end.mac
         request.mtu = mtu
-        request.group = Self.group
+        request.group = group
         request.namespaceDescriptor = leg.end.namespace.descriptor
         let what = "link \(leg.end.name) with VNI \(leg.tunnel.vni) to \(leg.tunnel.remote)"
         // Asked for in the host's namespace, the tunnel stays there wherever the interface is.

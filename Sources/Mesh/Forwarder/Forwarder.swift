@@ -48,7 +48,7 @@ public actor Forwarder {
     /// `RTPROT_STATIC`: what an administrator set, so that nobody takes the routes for leftovers of their own.
     static let proto: UInt8 = 4
     /// `IFLA_GROUP` of our links. The kernel takes no alias in a create, so this tells what was left in between.
-    static let group: UInt32 = 0x4e53_4d00
+    let group: UInt32
 
     private let thread = ForwarderThread()
     private var made: [String: Made] = [:]
@@ -61,8 +61,13 @@ public actor Forwarder {
 
     /// Makes a forwarder that has made nothing.
     ///
-    /// - Parameter host: The namespace whose network tunnels go through; nil: that of the process.
-    public init(host: NetworkNamespace? = nil) { self.host = host }
+    /// - Parameters:
+    ///   - owner: What tells it from other forwarders of this host, and is the same after a restart.
+    ///   - host: The namespace whose network tunnels go through; nil: that of the process.
+    public init(owner: String = "", host: NetworkNamespace? = nil) {
+        group = Self.group(of: owner)
+        self.host = host
+    }
 
     /// Its own thread.
     public nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -117,6 +122,15 @@ public actor Forwarder {
             link.alias == Self.alias(id, .client)
         else { return }
         try discard(link.index, known.clientNamespace, "link \(link.name)")
+    }
+
+    /// Whether a link belongs to a connection that there is.
+    func isInUse(_ link: Link, _ namespace: NetworkNamespace) -> Bool {
+        guard let id = Self.connectionID(ofAlias: link.alias) else { return false }
+        if let leg = legs[id] { return leg.index == link.index && leg.namespace.identity == namespace.identity }
+        guard let made = made[id] else { return false }
+        let isClient = made.clientIndex == link.index && made.clientNamespace.identity == namespace.identity
+        return isClient || made.endpointIndex == link.index && made.endpointNamespace == namespace.identity
     }
 
     private func remember(_ connection: CrossConnect, _ pair: Pair) {
@@ -218,7 +232,7 @@ public actor Forwarder {
         }
         guard let found else { return nil }
         if found.alias == alias { return found }
-        let isUnfinished = found.group == Self.group && found.alias == nil
+        let isUnfinished = found.group == group && found.alias == nil
         let isAbandoned = Self.connectionID(ofAlias: found.alias).map { !isKnown($0) } ?? false
         guard isUnfinished || isAbandoned else {
             throw ForwarderError(
@@ -236,10 +250,10 @@ public actor Forwarder {
         request.kind = .veth
         request.mac = client.mac
         request.mtu = connection.mtu
-        request.group = Self.group
+        request.group = group
         request.peer = VethPeer(
             name: endpoint.name, mtu: connection.mtu, mac: endpoint.mac,
-            namespaceDescriptor: endpoint.namespace.descriptor, group: Self.group)
+            namespaceDescriptor: endpoint.namespace.descriptor, group: group)
         let what = "veth pair \(client.name) – \(endpoint.name)"
         var echo: Link?
         try carryOut([.createLink(request, echo: true)], client.namespace, { _ in what }) { report in

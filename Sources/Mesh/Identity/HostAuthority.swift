@@ -9,20 +9,31 @@ internal import Synchronization
 ///
 /// A workload's identity follows from its user: whoever may act as a user may have that user's connections, and a workload
 /// that is started again is the same one to the registry. Processes in other user namespaces are seen by their user here.
+///
+/// Long before an authority ends a next one is made. It is trusted at once, and signs only when every identity that was
+/// given without it has ended; so at no moment somebody meets a certificate of an authority that is unknown to him.
 public final class HostAuthority: Sendable {
     /// How long identities live; they are replaced at half of it.
-    private static let lifetime = Duration.seconds(3600)
-    private static let authorityLifetime = Duration.seconds(3600 * 24 * 365)
+    static let lifetime = Duration.seconds(3600)
+    static let authorityLifetime = Duration.seconds(3600 * 24 * 365)
+    /// A next authority is made this long before the newest one ends.
+    static let renewal = Duration.seconds(3600 * 24 * 120)
 
-    private let authority: CertificateAuthority
+    /// All that are trusted, the oldest first.
+    private let authorities: Mutex<[CertificateAuthority]>
+    private let trustDomain: String
+    private let path: String
     private let host: String
+    private let logger: Logger
 
     /// Reads the authority, or makes it.
     ///
     /// - Throws: `SPIFFEError` when the directory can't be used, or others could read what is in it.
     public init(directory: String, trustDomain: String, host: String, logger: Logger) throws {
         self.host = host
-        let path = "\(directory)/authority.pem"
+        self.trustDomain = trustDomain
+        self.logger = logger
+        path = "\(directory)/authority.pem"
         guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
             throw SPIFFEError("\(directory) can't be made: \(String(cString: strerror(errno)))")
         }
@@ -30,30 +41,46 @@ public final class HostAuthority: Sendable {
         guard stat(directory, &status) == 0, status.st_uid == geteuid(), status.st_mode & 0o077 == 0 else {
             throw SPIFFEError("\(directory) must belong to this user and be closed to all others (mode 0700)")
         }
-        if let stored = try Self.stored(path) {
-            guard stored.trustDomain == trustDomain else {
-                throw SPIFFEError(
-                    "\(directory) holds the authority of \(stored.trustDomain), not of \(trustDomain); move it away first"
-                )
-            }
-            if stored.notAfter > UnixTime.now.adding(.seconds(3600 * 24 * 30)) {
-                authority = stored
-                return
-            }
-            logger.notice("the authority ends soon; a new one is made", metadata: ["directory": "\(directory)"])
+        let stored = try Self.stored(path)
+        if let other = stored.first(where: { $0.trustDomain != trustDomain }) {
+            throw SPIFFEError(
+                "\(directory) holds the authority of \(other.trustDomain), not of \(trustDomain); move it away first")
         }
-        authority = try CertificateAuthority(newFor: trustDomain, lifetime: Self.authorityLifetime)
-        try Self.write(Array(authority.pem.utf8), to: path)
+        authorities = Mutex(stored)
+        _ = try valid(at: .now)
     }
 
-    /// The authority in a file; nil when there is no file.
-    private static func stored(_ path: String) throws -> CertificateAuthority? {
-        guard access(path, F_OK) == 0 else { return nil }
+    /// The authorities in a file; none when there is no file.
+    private static func stored(_ path: String) throws -> [CertificateAuthority] {
+        guard access(path, F_OK) == 0 else { return [] }
         let data = try Data(contentsOf: URL(fileURLWithPath: path))
         do {
-            return try CertificateAuthority(pem: String(decoding: data, as: UTF8.self))
+            return try CertificateAuthority.all(pem: String(decoding: data, as: UTF8.self))
         } catch {
             throw SPIFFEError("\(path) holds no authority: \(error); move it away to have a new one made")
+        }
+    }
+
+    /// Those that are valid, the oldest first, with a next one where it is time for it.
+    private func valid(at now: UnixTime) throws -> [CertificateAuthority] {
+        try authorities.withLock { known in
+            var all = known.filter { $0.notAfter > now }
+            if all.last.map({ $0.notAfter.duration(since: now) < Self.renewal }) ?? true {
+                let next = try CertificateAuthority(
+                    newFor: trustDomain, lifetime: Self.authorityLifetime, now: now)
+                do {
+                    let text = (all + [next]).map(\.pem).joined()
+                    try Self.write(Array(text.utf8), to: path)
+                    all.append(next)
+                    logger.notice("a new authority", metadata: ["file": "\(path)", "until": "\(next.notAfter.rfc3339)"])
+                } catch {
+                    // The old one goes on; it is tried again with the next identity.
+                    if all.isEmpty { throw error }
+                    logger.error("no new authority could be written", metadata: ["error": "\(error)"])
+                }
+            }
+            known = all
+            return all
         }
     }
 
@@ -61,19 +88,26 @@ public final class HostAuthority: Sendable {
     ///
     /// - Throws: `SPIFFEError` when the host's name can't be part of it.
     public func id(user: UInt32) throws -> SPIFFEID {
-        try SPIFFEID("spiffe://\(authority.trustDomain)/host/\(host)/user/\(user)")
+        try SPIFFEID("spiffe://\(trustDomain)/host/\(host)/user/\(user)")
     }
 
     /// The manager's own name.
     ///
     /// - Throws: `SPIFFEError` when the host's name can't be part of it.
-    public func managerID() throws -> SPIFFEID { try SPIFFEID("spiffe://\(authority.trustDomain)/host/\(host)/nsmgr") }
+    public func managerID() throws -> SPIFFEID { try SPIFFEID("spiffe://\(trustDomain)/host/\(host)/nsmgr") }
 
     /// An identity, new.
     ///
     /// - Throws: what the authority throws.
-    public func issue(_ id: SPIFFEID) throws -> Identity {
-        Identity(svid: try authority.issue(id, lifetime: Self.lifetime), bundles: try authority.bundles())
+    public func issue(_ id: SPIFFEID) throws -> Identity { try issue(id, at: .now) }
+
+    func issue(_ id: SPIFFEID, at now: UnixTime) throws -> Identity {
+        let all = try valid(at: now)
+        let isKnown = { (authority: CertificateAuthority) in authority.notBefore.adding(Self.lifetime) <= now }
+        guard let signer = all.last(where: isKnown) ?? all.first else { throw SPIFFEError("there is no authority") }
+        return Identity(
+            svid: try signer.issue(id, lifetime: Self.lifetime, now: now),
+            bundles: try TrustBundles([trustDomain: all.map(\.certificate)]))
     }
 
     /// An identity, and each that follows it in time.

@@ -24,6 +24,8 @@ public struct HostMesh: Sendable {
         public var host: String
         /// Prefixes that no connection gets addresses from.
         public var excludedPrefixes: [IPPrefix]
+        /// How long the manager's tokens live.
+        public var tokenLifetime = Duration.seconds(600)
 
         /// Makes options.
         public init(
@@ -72,7 +74,7 @@ public struct HostMesh: Sendable {
         manager = try MeshManager(
             MeshSettings(
                 name: "\(options.host)-nsmgr", address: options.listen, security: .identity(source),
-                excludedPrefixes: options.excludedPrefixes, logger: logger))
+                tokenLifetime: options.tokenLifetime, excludedPrefixes: options.excludedPrefixes, logger: logger))
     }
 
     /// Serves until the task is cancelled. Connections and traffic stay.

@@ -10,7 +10,7 @@ final class EndpointPeers: Sendable {
         let name: String
         let connector: PeerConnector
         /// Keeps the socket that the connector dials.
-        private let socket: Descriptor?
+        let socket: Descriptor?
         /// The namespaces that it sent, for as long as it is there: held longer, they would outlive its pod.
         private let spaces = Mutex<[Inode: Descriptor]>([:])
         fileprivate let task = Mutex<Task<Void, Never>?>(nil)
@@ -41,10 +41,21 @@ final class EndpointPeers: Sendable {
 
     private let component: Component
     private let peers = Mutex<[String: Peer]>([:])
-    /// Told what an endpoint reports of its connections; nil: it is gone.
-    private let report: @Sendable (String, NSMConnectionEvent?) -> Void
+    /// What happens to endpoints.
+    enum Event: Sendable {
+        /// One reports of its connections.
+        case reported(NSMConnectionEvent)
+        /// Nothing is heard of it any more.
+        case silent
+        /// Its process has ended and was not followed by another one.
+        case ended
+    }
+    private let report: @Sendable (Peer, Event) -> Void
+    /// How long an endpoint may take to be started again before its clients go to others. Until then its connections
+    /// stay, and their traffic flows.
+    private static let restart = Duration.seconds(3)
 
-    init(component: Component, report: @escaping @Sendable (String, NSMConnectionEvent?) -> Void) {
+    init(component: Component, report: @escaping @Sendable (Peer, Event) -> Void) {
         self.component = component
         self.report = report
     }
@@ -94,18 +105,29 @@ final class EndpointPeers: Sendable {
             watch = Task { [component, report] in
                 do {
                     let connection = try await peer.connector.connection(within: component.dialTimeout)
-                    let name = peer.name
                     try await Calls(connection, component: component).monitor(NSMMonitorScopeSelector()) { event in
-                        if event.type != .initialStateTransfer { report(name, event) }
+                        if event.type != .initialStateTransfer { report(peer, .reported(event)) }
                         return true
                     }
                 } catch {
                     component.logger.debug("an endpoint's monitor ended", metadata: ["endpoint": "\(peer.name)"])
                 }
                 peer.forgetSpaces()
+                if !Task.isCancelled { report(peer, .silent) }
+                let isOver = await Self.hasEnded(peer)
                 peer.watch.withLock { $0 = nil }
-                if !Task.isCancelled { report(peer.name, nil) }
+                if isOver { report(peer, .ended) }
             }
         }
+    }
+
+    /// Whether an endpoint's socket is abandoned and stays so for some time.
+    private static func hasEnded(_ peer: Peer) async -> Bool {
+        let end = ContinuousClock.now + restart
+        while peer.connector.address.isAbandoned {
+            if ContinuousClock.now > end { return true }
+            guard (try? await Task.sleep(for: .milliseconds(200))) != nil else { return false }
+        }
+        return false
     }
 }

@@ -52,6 +52,10 @@ public final class MeshManager: Sendable {
         settings.logger.info(
             "the mesh is ready", metadata: ["name": "\(settings.name)", "at": "\(listener.address.url)"])
         defer { requests.end() }
-        try await server.run()
+        try await withThrowingDiscardingTaskGroup { group in
+            group.addTask { await self.requests.removeLeftovers() }
+            try await server.run()
+            group.cancelAll()
+        }
     }
 }

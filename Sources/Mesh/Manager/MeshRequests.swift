@@ -13,7 +13,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let monitor = ConnectionMonitor()
     let component: Component
     let store: RegistryStore
-    let forwarder = Forwarder()
+    let forwarder: Forwarder
     let peers: EndpointPeers
     private let settings: MeshSettings
     private let queue = KeyedQueue()
@@ -37,10 +37,11 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         self.settings = settings
         self.store = store
         component = settings.component
-        let events = Callback<(String, NSMConnectionEvent?)>()
+        forwarder = Forwarder(owner: "\(settings.name) \(settings.address.url)")
+        let events = Callback<(EndpointPeers.Peer, EndpointPeers.Event)>()
         peers = EndpointPeers(component: settings.component) { events(($0, $1)) }
         expiries.whenOver { [weak self] id in await self?.expire(id) }
-        events.set { [weak self] report in self?.reported(report.0, report.1) }
+        events.set { [weak self] report in self?.happened(to: report.0, report.1) }
     }
 
     // MARK: - Request
@@ -136,6 +137,10 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let id = wanted.id
         let before = known.withLock { $0[id] }
         let peer = try peers.peer(candidate)
+        // Whoever waits for one that has ended does not try the next one.
+        if !peer.connector.isConnected, peer.connector.address.isAbandoned {
+            throw NSMError(.unreachable, "its process has ended")
+        }
         let transport = try await peer.connector.connection(within: component.dialTimeout)
         let calls = Calls(transport, component: component)
         let request = try onwardRequest(wanted, candidate, before, await excludedPrefixes(), peer, transport)
@@ -278,16 +283,27 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     /// An endpoint's registration ended.
     func endpointGone(_ name: String) {
         peers.remove(name)
-        reported(name, nil)
+        setDown(name)
     }
 
-    /// What an endpoint says of its connections goes to their clients; nil: it is gone.
-    private func reported(_ name: String, _ event: NSMConnectionEvent?) {
-        guard let event else {
-            let mine = known.withLock { $0.filter { $0.value.endpoint == name }.map(\.key) }
-            for id in mine { monitor.setState(.down, of: id) }
-            return
+    private func happened(to peer: EndpointPeers.Peer, _ event: EndpointPeers.Event) {
+        switch event {
+        case .reported(let event): reported(peer.name, event)
+        case .silent: setDown(peer.name)
+        case .ended:
+            // Unless another process has taken its name meanwhile.
+            if store.endpoint(peer.name)?.socket === peer.socket { store.remove(peer.name) }
         }
+    }
+
+    /// Tells the clients of an endpoint that nothing is heard of it.
+    private func setDown(_ name: String) {
+        let mine = known.withLock { $0.filter { $0.value.endpoint == name }.map(\.key) }
+        for id in mine { monitor.setState(.down, of: id) }
+    }
+
+    /// What an endpoint says of its connections goes to their clients.
+    private func reported(_ name: String, _ event: NSMConnectionEvent) {
         for reported in event.connections.values {
             // Our segment on its path is the one before the endpoint's.
             guard let own = reported.path.pathSegments.dropLast().last?.id,
@@ -298,6 +314,17 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             } else if reported.state == .down || reported.state == .refreshRequested {
                 monitor.setState(reported.state, of: own)
             }
+        }
+    }
+
+    /// Links of connections of an earlier process that nobody asked for since. Whoever has a connection asks before our
+    /// token in its path ends.
+    func removeLeftovers() async {
+        guard (try? await Task.sleep(for: component.tokenLifetime + .seconds(10))) != nil else { return }
+        let removed = await forwarder.removeLeftovers()
+        if !removed.isEmpty {
+            component.logger.notice(
+                "links of connections that nobody has any more were removed", metadata: ["count": "\(removed.count)"])
         }
     }
 

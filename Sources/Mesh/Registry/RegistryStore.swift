@@ -144,7 +144,8 @@ final class RegistryStore: Sendable {
 
     func endpoint(_ name: String) -> Entry? { state.withLock { $0.endpoints[name] } }
 
-    private func remove(_ name: String) {
+    /// Forgets an endpoint, and tells those who watch it.
+    func remove(_ name: String) {
         expiries.set(name, to: nil)
         let wasThere = state.withLock { state in
             guard let old = state.endpoints.removeValue(forKey: name) else { return false }

@@ -3,114 +3,181 @@ internal import DescriptorTransport
 internal import Glibc
 internal import NetworkTypes
 
-/// ICMP echoes between the addresses of a connection. Source: RFC 792, RFC 4443; icmp(7) for the datagram sockets.
-struct EchoCheck: Sendable {
-    /// How a check ended.
-    enum Outcome: Sendable, Equatable {
-        case alive
-        /// No answer between these addresses.
-        case dead(String)
-        /// The kernel does not let us ask, for this reason.
-        case unknown(String)
-    }
+/// An address of ours and one of the other end's that must reach each other through an interface.
+struct EchoPath: Hashable {
+    /// Its name; empty: whichever the routes say.
+    let interface: String
+    let source: IPAddress
+    let destination: IPAddress
 
+    /// All pairs of one family that a connection has. Without any there is nothing to ask, and it counts as alive.
+    static func all(of connection: NSMConnection) -> [EchoPath] {
+        let context = connection.context.ipContext
+        let destinations = context.destinationPrefixes.map(\.address)
+        return context.sourcePrefixes.map(\.address).flatMap { source in
+            destinations.filter { $0.family == source.family }.map { destination in
+                EchoPath(interface: connection.mechanism.interfaceName, source: source, destination: destination)
+            }
+        }
+    }
+}
+
+/// How an echo ended.
+enum EchoOutcome: Sendable, Equatable {
+    case alive
+    /// No answer.
+    case dead(String)
+    /// The kernel does not let us ask, for this reason.
+    case unknown(String)
+}
+
+/// ICMP echoes to many addresses at once. Source: RFC 792, RFC 4443; icmp(7) for the datagram sockets.
+struct EchoCheck: Sendable {
     let timeout: Duration
-    /// The namespace of the interface, as a path.
+    /// The namespace of the interfaces, as a path.
     let namespace: String
     private static let tries = 4
+    /// Answers that may wait in a socket: its buffer holds some hundred.
+    private static let burst = 64
 
-    /// Asks from each of the client's addresses the endpoint's of the same family. All pairs must answer; without a pair
-    /// there is nothing to ask, and the path counts as alive.
-    func run(_ context: NSMIPContext) async -> Outcome {
-        for source in context.sourcePrefixes {
-            for destination in context.destinationPrefixes where destination.family == source.family {
-                let outcome = await ask(source.address, destination.address)
-                if outcome != .alive { return outcome }
-            }
-        }
-        return .alive
+    /// Whether all paths of one connection are alive.
+    func run(_ paths: [EchoPath]) async -> EchoOutcome {
+        await run(paths).first { $0 != .alive } ?? .alive
     }
 
-    private func ask(_ source: IPAddress, _ destination: IPAddress) async -> Outcome {
-        let socket: Descriptor
-        do throws(DescriptorError) {
-            socket = try open(source)
-        } catch {
-            return .unknown("\(error)")
+    /// Asks all, and asks those again that don't answer, four times within the timeout.
+    func run(_ paths: [EchoPath]) async -> [EchoOutcome] {
+        var outcomes = [EchoOutcome](repeating: .alive, count: paths.count)
+        // Sequence numbers have 16 bits.
+        for start in stride(from: 0, to: paths.count, by: 0x10000) {
+            let part = start..<min(start + 0x10000, paths.count)
+            var round = Round(Array(paths[part]), in: namespace)
+            await round.run(step: timeout / Self.tries, tries: Self.tries)
+            outcomes.replaceSubrange(part, with: round.outcomes(timeout))
         }
-        // An address that is gone went with its interface.
-        guard Self.withAddress(source, { bind(socket.number, $0, $1) }) == 0 else {
-            return .dead("the address \(source) can't be used: \(String(cString: strerror(errno)))")
-        }
-        let step = timeout / Self.tries
-        for number in 0..<Self.tries {
-            let sent = send(socket.number, destination, sequence: UInt16(number))
-            let end = ContinuousClock.now + step
-            // Answers mostly come within a millisecond; the waits grow so that a dead path costs little.
-            var wait = Duration.milliseconds(1)
-            while ContinuousClock.now < end {
-                guard (try? await Task.sleep(for: min(wait, step))) != nil else { return .unknown("cancelled") }
-                var buffer = [UInt8](repeating: 0, count: 256)
-                if sent, recv(socket.number, &buffer, buffer.count, Int32(MSG_DONTWAIT)) > 0 { return .alive }
-                wait = wait * 2
-            }
-        }
-        return .dead("no echo from \(destination) to \(source) within \(timeout)")
+        return outcomes
     }
 
-    private func open(_ source: IPAddress) throws(DescriptorError) -> Descriptor {
-        let space = try Descriptor.open(namespace, pathOnly: false)
-        let own = try? Descriptor.open("/proc/self/ns/net", pathOnly: true)
-        let domain = source.family == .v4 ? AF_INET : AF_INET6
-        let type = Int32(SOCK_DGRAM.rawValue)
-        let proto = source.family == .v4 ? Int32(IPPROTO_ICMP) : Int32(IPPROTO_ICMPV6)
-        let number: Int32
-        if own?.inode == space.inode {
-            let made = socket(domain, type | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), proto)
-            number = made < 0 ? -errno : made
-        } else {
-            number = cl_socket_in_namespace(space.number, domain, type, proto)
-        }
-        guard number >= 0 else {
-            throw DescriptorError(
-                "echoes can't be sent: \(String(cString: strerror(-number))); net.ipv4.ping_group_range must allow them"
-            )
-        }
-        return try Descriptor(owning: number)
-    }
+    private struct Round {
+        let paths: [EchoPath]
+        /// By index of the path: whether it answered, and what the kernel said of the last try.
+        private var isAlive: [Bool]
+        private var errors: [Int32]
+        private var waiting: Set<Int>
+        private var sockets: [IPAddress.Family: Descriptor] = [:]
+        private var reasons: [IPAddress.Family: String] = [:]
+        private var isCancelled = false
 
-    private func send(_ socket: Int32, _ destination: IPAddress, sequence: UInt16) -> Bool {
-        // Type, code, checksum and identifier (both the kernel's), sequence number.
-        let type: UInt8 = destination.family == .v4 ? 8 : 128
-        let message: [UInt8] = [type, 0, 0, 0, 0, 0, UInt8(sequence >> 8), UInt8(sequence & 0xff)]
-        return Self.withAddress(destination) { address, length in
-            sendto(socket, message, message.count, Int32(MSG_DONTWAIT | MSG_NOSIGNAL), address, length) > 0
+        init(_ paths: [EchoPath], in namespace: String) {
+            self.paths = paths
+            isAlive = Array(repeating: false, count: paths.count)
+            errors = Array(repeating: 0, count: paths.count)
+            waiting = Set(paths.indices)
+            for family in Set(paths.map(\.source.family)) {
+                do throws(DescriptorError) {
+                    sockets[family] = try Self.open(family, namespace)
+                } catch {
+                    reasons[family] = "\(error)"
+                }
+            }
         }
-    }
 
-    private static func withAddress<Result>(
-        _ address: IPAddress, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
-    ) -> Result {
-        var storage = sockaddr_storage()
-        let length: Int
-        switch address.family {
-        case .v4:
-            length = MemoryLayout<sockaddr_in>.size
-            storage.ss_family = sa_family_t(AF_INET)
-        case .v6:
-            length = MemoryLayout<sockaddr_in6>.size
-            storage.ss_family = sa_family_t(AF_INET6)
+        mutating func run(step: Duration, tries: Int) async {
+            for _ in 0..<tries where !waiting.isEmpty && !sockets.isEmpty && !isCancelled {
+                sendAll()
+                let end = ContinuousClock.now + step
+                // Answers mostly come within a millisecond; the waits grow so that a dead path costs little.
+                var wait = Duration.milliseconds(1)
+                while !waiting.isEmpty, ContinuousClock.now < end {
+                    guard (try? await Task.sleep(for: min(wait, step))) != nil else {
+                        isCancelled = true
+                        return
+                    }
+                    receive()
+                    wait = wait * 2
+                }
+            }
         }
-        return withUnsafeMutableBytes(of: &storage) { bytes in
-            // Source: sin_addr and sin6_addr stand 4 and 8 bytes behind the start, linux/in.h and linux/in6.h.
-            address.withNetworkOrderBytes { source in
-                let offset = address.family == .v4 ? 4 : 8
-                UnsafeMutableRawBufferPointer(rebasing: bytes[offset...]).copyMemory(from: source)
+
+        func outcomes(_ timeout: Duration) -> [EchoOutcome] {
+            paths.indices.map { index in
+                let path = paths[index]
+                if isAlive[index] { return .alive }
+                if let reason = reasons[path.source.family] { return .unknown(reason) }
+                if isCancelled { return .unknown("cancelled") }
+                let route = "from \(path.source) to \(path.destination) through \(path.interface)"
+                if errors[index] == 0 { return .dead("no echo \(route) within \(timeout)") }
+                return .dead("echoes \(route): \(String(cString: strerror(-errors[index])))")
             }
-            return bytes.withMemoryRebound(to: sockaddr.self) { pointer in
-                // The storage is never empty.
-                body(UnsafePointer(pointer.baseAddress.unsafelyUnwrapped), socklen_t(length))
+        }
+
+        private mutating func sendAll() {
+            var indexes: [String: Int32] = [:]
+            for (count, index) in waiting.sorted().enumerated() {
+                let path = paths[index]
+                guard let socket = sockets[path.source.family] else { continue }
+                var interface: Int32 = 0
+                if !path.interface.isEmpty {
+                    interface = indexes[path.interface] ?? cl_interface_index(socket.number, path.interface)
+                    indexes[path.interface] = interface
+                }
+                errors[index] = interface < 0 ? interface : Self.send(path, interface, UInt16(index), socket)
+                // Of a peer on this host the answer is there already.
+                if count % EchoCheck.burst == EchoCheck.burst - 1 { receive() }
             }
+            receive()
+        }
+
+        private static func send(
+            _ path: EchoPath, _ interface: Int32, _ sequence: UInt16, _ socket: Descriptor
+        ) -> Int32 {
+            let family = path.source.family == .v4 ? AF_INET : AF_INET6
+            return path.source.withNetworkOrderBytes { source in
+                path.destination.withNetworkOrderBytes { destination in
+                    cl_send_echo(
+                        socket.number, family, source.baseAddress, destination.baseAddress, interface, sequence)
+                }
+            }
+        }
+
+        private mutating func receive() {
+            for (family, socket) in sockets {
+                var sequence: UInt16 = 0
+                var from = [UInt8](repeating: 0, count: 16)
+                while true {
+                    let result = cl_receive_echo(socket.number, &sequence, &from)
+                    // Errors are those of single answers, such as an unreachable address.
+                    if result == 0 { break }
+                    guard result > 0, waiting.contains(Int(sequence)) else { continue }
+                    let path = paths[Int(sequence)]
+                    guard path.source.family == family,
+                        path.destination.withNetworkOrderBytes({ $0.elementsEqual(from.prefix($0.count)) })
+                    else { continue }
+                    isAlive[Int(sequence)] = true
+                    waiting.remove(Int(sequence))
+                }
+            }
+        }
+
+        private static func open(_ family: IPAddress.Family, _ namespace: String) throws(DescriptorError) -> Descriptor {
+            let space = try Descriptor.open(namespace, pathOnly: false)
+            let own = try? Descriptor.open("/proc/self/ns/net", pathOnly: true)
+            let domain = family == .v4 ? AF_INET : AF_INET6
+            let type = Int32(SOCK_DGRAM.rawValue)
+            let proto = family == .v4 ? Int32(IPPROTO_ICMP) : Int32(IPPROTO_ICMPV6)
+            let number: Int32
+            if own?.inode == space.inode {
+                let made = socket(domain, type | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), proto)
+                number = made < 0 ? -errno : made
+            } else {
+                number = cl_socket_in_namespace(space.number, domain, type, proto)
+            }
+            guard number >= 0 else {
+                throw DescriptorError(
+                    "echoes can't be sent: \(String(cString: strerror(-number))); net.ipv4.ping_group_range must allow them"
+                )
+            }
+            return try Descriptor(owning: number)
         }
     }
 }

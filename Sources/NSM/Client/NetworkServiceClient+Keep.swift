@@ -2,14 +2,13 @@ internal import DescriptorTransport
 internal import Logging
 internal import SPIFFE
 internal import SwiftProtobuf
-internal import Synchronization
 
 /// Why a kept connection needs attention.
 private enum Signal: Sendable, Equatable {
-    /// The tokens must be renewed.
-    case refreshDue
     /// The manager asks for another request.
     case refreshRequested
+    /// The tokens could not be renewed.
+    case refreshFailed(String)
     /// The manager says that the connection is down, or is gone itself.
     case controlPlaneDown(String)
     /// The data path does not answer.
@@ -20,16 +19,61 @@ extension NetworkServiceClient {
     /// Keeps an established connection until the task is cancelled.
     func keep() async {
         while !Task.isCancelled, let known = connection {
-            let signal = await nextSignal(known)
-            if Task.isCancelled { return }
-            switch signal {
-            case .refreshDue, .refreshRequested, nil:
-                await refresh(known)
-            case .controlPlaneDown(let reason):
+            let trouble = await untilTrouble(known)
+            guard let trouble, !Task.isCancelled, let known = connection else { return }
+            switch trouble {
+            case .refreshRequested: continue
+            case .refreshFailed(let reason), .controlPlaneDown(let reason):
                 await heal(known, reason: reason, reselect: false)
             case .dataPathDown(let reason):
                 await heal(known, reason: reason, reselect: true)
             }
+        }
+    }
+
+    /// Renews the tokens in time and does what the manager asks for, until something is wrong. Refreshes don't disturb the
+    /// watches: those go on as long as the connection is the same.
+    private func untilTrouble(_ known: NSMConnection) async -> Signal? {
+        let (signals, tell) = AsyncStream<Signal>.makeStream(bufferingPolicy: .bufferingOldest(16))
+        return await withTaskGroup(of: Void.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { await self.renew(tell) }
+            group.addTask { await self.watchControlPlane(known, tell) }
+            if let liveness = configuration.liveness {
+                group.addTask {
+                    let reason = await self.manager.echoes.death(
+                        namespace: self.configuration.namespace, liveness, paths: { self.echoPaths })
+                    if let reason { tell.yield(.dataPathDown(reason)) }
+                }
+            }
+            for await signal in signals {
+                guard case .refreshRequested = signal else { return signal }
+                if let failure = await refreshOnce() { return failure }
+            }
+            return nil
+        }
+    }
+
+    /// Asks again, each time before the tokens end.
+    private func renew(_ tell: AsyncStream<Signal>.Continuation) async {
+        while let known = connection {
+            let wait = Self.refreshDelay(known)
+            guard (try? await Task.sleep(for: wait, tolerance: wait / 50)) != nil else { return }
+            if let failure = await refreshOnce() {
+                tell.yield(failure)
+                return
+            }
+        }
+    }
+
+    private func refreshOnce() async -> Signal? {
+        do {
+            try await request()
+            return nil
+        } catch {
+            if Task.isCancelled { return nil }
+            logger.warning("refresh failed", metadata: ["error": "\(error)"])
+            return .refreshFailed("the refresh failed: \(error)")
         }
     }
 
@@ -45,43 +89,40 @@ extension NetworkServiceClient {
         return max(left * share, .milliseconds(200))
     }
 
-    /// Waits for what happens first.
-    private func nextSignal(_ known: NSMConnection) async -> Signal? {
-        await withTaskGroup(of: Signal?.self) { group in
-            group.addTask {
-                let wait = Self.refreshDelay(known)
-                return (try? await Task.sleep(for: wait, tolerance: wait / 50)) == nil ? nil : .refreshDue
-            }
-            group.addTask { await self.watchControlPlane(known) }
-            if let liveness = configuration.liveness, !known.context.ipContext.srcIpAddrs.isEmpty {
-                group.addTask { await self.watchDataPath(known, liveness) }
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
-    }
-
-    private func watchControlPlane(_ known: NSMConnection) async -> Signal? {
+    private func watchControlPlane(_ known: NSMConnection, _ tell: AsyncStream<Signal>.Continuation) async {
         var selector = NSMMonitorScopeSelector()
-        guard let own = known.path.pathSegments.first else { return nil }
+        guard let own = known.path.pathSegments.first else { return }
         selector.pathSegments = [
             .with { segment in
                 segment.id = own.id
                 segment.name = own.name
             }
         ]
-        let found = SignalBox()
         let id = known.id
-        do {
-            let connection = try await manager.connection(within: manager.component.dialTimeout)
-            try await Calls(connection, component: manager.component).monitor(selector) { event in
-                guard let signal = Self.signal(event, id) else { return true }
-                found.set(signal)
-                return false
+        while !Task.isCancelled {
+            do {
+                let connection = try await manager.connection(within: manager.component.dialTimeout)
+                let isMoving = try await withThrowingTaskGroup(of: Bool.self) { [selector] group in
+                    defer { group.cancelAll() }
+                    group.addTask {
+                        try await Calls(connection, component: self.manager.component).monitor(selector) { event in
+                            if let signal = Self.signal(event, id) { tell.yield(signal) }
+                            return true
+                        }
+                        return false
+                    }
+                    group.addTask {
+                        await connection.isToEnd()
+                        return true
+                    }
+                    return try await group.next() ?? false
+                }
+                if isMoving { continue }
+                tell.yield(.controlPlaneDown("the manager ended the monitor"))
+            } catch {
+                if !Task.isCancelled { tell.yield(.controlPlaneDown("the manager is gone: \(error)")) }
             }
-            return found.signal ?? .controlPlaneDown("the manager ended the monitor")
-        } catch {
-            return Task.isCancelled ? nil : .controlPlaneDown("the manager is gone: \(error)")
+            return
         }
     }
 
@@ -97,29 +138,6 @@ extension NetworkServiceClient {
             }
         }
         return nil
-    }
-
-    private func watchDataPath(_ known: NSMConnection, _ liveness: LivenessCheck) async -> Signal? {
-        let check = EchoCheck(timeout: liveness.timeout, namespace: configuration.namespace)
-        while (try? await Task.sleep(for: liveness.interval, tolerance: liveness.interval / 10)) != nil {
-            switch await check.run(known.context.ipContext) {
-            case .alive: continue
-            case .dead(let reason): return .dataPathDown(reason)
-            case .unknown(let reason):
-                logger.debug("the data path can't be checked", metadata: ["error": "\(reason)"])
-            }
-        }
-        return nil
-    }
-
-    private func refresh(_ known: NSMConnection) async {
-        do {
-            try await request()
-        } catch {
-            if Task.isCancelled { return }
-            logger.warning("refresh failed", metadata: ["error": "\(error)"])
-            await heal(known, reason: "the refresh failed: \(error)", reselect: false)
-        }
     }
 
     /// Has the connection again: the same while its data path is alive, and by another endpoint otherwise.
@@ -144,14 +162,7 @@ extension NetworkServiceClient {
     private func isAlive(_ known: NSMConnection) async -> Bool {
         guard let liveness = configuration.liveness else { return false }
         let check = EchoCheck(timeout: liveness.timeout, namespace: configuration.namespace)
-        if case .dead = await check.run(known.context.ipContext) { return false }
+        if case .dead = await check.run(EchoPath.all(of: known)) { return false }
         return true
     }
-}
-
-/// What a monitor's closure found.
-private final class SignalBox: Sendable {
-    private let box = Mutex<Signal?>(nil)
-    var signal: Signal? { box.withLock { $0 } }
-    func set(_ signal: Signal) { box.withLock { $0 = signal } }
 }

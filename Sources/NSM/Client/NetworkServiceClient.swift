@@ -26,6 +26,7 @@ public final class NetworkServiceClient: Sendable {
     private struct Memory {
         var state = State.connecting(attempts: 0, lastError: nil)
         var connection: NSMConnection?
+        var echoPaths: [EchoPath] = []
         var refreshes = 0
     }
 
@@ -53,6 +54,9 @@ public final class NetworkServiceClient: Sendable {
     public var refreshes: Int { memory.withLock { $0.refreshes } }
     /// The connection as it was answered last; nil when there is none.
     public var connection: NSMConnection? { memory.withLock { $0.connection } }
+
+    /// What must answer for the data path to be alive.
+    var echoPaths: [EchoPath] { memory.withLock { $0.echoPaths } }
 
     func become(_ state: State) {
         memory.withLock { $0.state = state }
@@ -130,9 +134,11 @@ public final class NetworkServiceClient: Sendable {
                 throw error
             }
             answer.state = .up
+            let paths = EchoPath.all(of: answer)
             let isRefresh = memory.withLock { memory in
                 let isRefresh = memory.connection?.state == .up
                 memory.connection = answer
+                memory.echoPaths = paths
                 if isRefresh { memory.refreshes += 1 }
                 return isRefresh
             }
@@ -268,7 +274,7 @@ public final class NetworkServiceClient: Sendable {
     private func isDead(_ connection: NSMConnection) async -> Bool {
         guard let liveness = configuration.liveness else { return true }
         let check = EchoCheck(timeout: liveness.timeout, namespace: configuration.namespace)
-        if case .dead = await check.run(connection.context.ipContext) { return true }
+        if case .dead = await check.run(EchoPath.all(of: connection)) { return true }
         return false
     }
 }

@@ -58,8 +58,9 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
             throw RPCError(
                 code: .notFound, message: "\(component.name) does not offer \(connection.networkService.prefix(253))")
         }
-        if connection.state == .reselectRequested, monitor.connections[id] != nil { await release(id) }
-        let isRefresh = monitor.connections[id] != nil
+        if connection.state == .reselectRequested, monitor.connection(id) != nil { await release(id) }
+        let before = monitor.connection(id)
+        let isRefresh = before != nil
         let mechanism = try Self.mechanism(connection, preferences)
         let admission = try await admit(connection, mechanism, service, isRefresh)
         do {
@@ -74,7 +75,8 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         connection.state = .up
         monitor.update(connection)
         expiries.set(id, to: connection.previousSegment?.expiry)
-        changed()
+        // Tokens change with every refresh; for those who follow the connections that is no change.
+        if before.map({ !connection.isSame(as: $0) }) ?? true { changed() }
         return connection
     }
 
@@ -100,7 +102,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         _ isRefresh: Bool
     ) async throws -> EndpointAdmission {
         let client = connection.path.pathSegments.first
-        let known = monitor.connections[connection.id]?.mechanism.interfaceName
+        let known = monitor.connection(connection.id)?.mechanism.interfaceName
         do {
             var admission = try await service.admit(
                 EndpointRequest(
@@ -185,7 +187,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     }
 
     private func release(_ id: String) async {
-        guard let connection = monitor.connections[id] else { return }
+        guard let connection = monitor.connection(id) else { return }
         let name = connection.networkService.split(separator: "@").first.map(String.init) ?? ""
         monitor.delete(id)
         expiries.set(id, to: nil)
@@ -201,5 +203,14 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     func end() {
         expiries.clear()
         monitor.finish()
+    }
+}
+
+extension NSMConnection {
+    /// Whether it is the same but for the tokens of its path.
+    fileprivate func isSame(as other: NSMConnection) -> Bool {
+        context == other.context && mechanism == other.mechanism && state == other.state && labels == other.labels
+            && networkService == other.networkService && payload == other.payload
+            && path.pathSegments.elementsEqual(other.path.pathSegments) { $0.id == $1.id && $0.name == $1.name }
     }
 }

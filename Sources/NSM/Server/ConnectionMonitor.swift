@@ -10,12 +10,43 @@ public final class ConnectionMonitor: Sendable {
     }
     private struct State {
         var connections: [String: NSMConnection] = [:]
+        /// Ids of the connections that have a segment with an id.
+        var bySegment: [String: Set<String>] = [:]
         var watchers: [UInt64: Watcher] = [:]
         /// Watchers by the id that their selector demands; most clients watch one connection only.
         var byID: [String: Set<UInt64>] = [:]
         /// Watchers whose selector demands none.
         var general: Set<UInt64> = []
         var nextWatcher: UInt64 = 0
+
+        mutating func store(_ connection: NSMConnection) {
+            let new = Set(connection.path.pathSegments.map(\.id))
+            let old = Set((connections[connection.id]?.path.pathSegments ?? []).map(\.id))
+            for segment in old.subtracting(new) { forget(connection.id, segment) }
+            for segment in new.subtracting(old) { bySegment[segment, default: []].insert(connection.id) }
+            connections[connection.id] = connection
+        }
+
+        mutating func remove(_ id: String) -> NSMConnection? {
+            guard let connection = connections.removeValue(forKey: id) else { return nil }
+            for segment in connection.path.pathSegments { forget(id, segment.id) }
+            return connection
+        }
+
+        private mutating func forget(_ id: String, _ segment: String) {
+            bySegment[segment]?.remove(id)
+            if bySegment[segment]?.isEmpty == true { bySegment[segment] = nil }
+        }
+
+        /// Most who watch demand an id, and those are not to cost a look at all connections.
+        func connections(matching selector: NSMMonitorScopeSelector) -> [String: NSMConnection] {
+            guard let demanded = selector.demandedID else { return connections.filter { selector.matches($0.value) } }
+            var found: [String: NSMConnection] = [:]
+            for id in bySegment[demanded] ?? [] {
+                if let connection = connections[id], selector.matches(connection) { found[id] = connection }
+            }
+            return found
+        }
     }
     private let state = Mutex(State())
     /// Events that wait for a slow reader before its stream is ended; it may watch again and gets everything anew.
@@ -27,11 +58,14 @@ public final class ConnectionMonitor: Sendable {
     /// The connections by our ids.
     public var connections: [String: NSMConnection] { state.withLock { $0.connections } }
 
+    /// A connection by our id; nil when there is none.
+    public func connection(_ id: String) -> NSMConnection? { state.withLock { $0.connections[id] } }
+
     /// Stores a connection under our id and tells those who watch it, unless nothing changed.
     public func update(_ connection: NSMConnection) {
         state.withLock { state in
             guard state.connections[connection.id] != connection else { return }
-            state.connections[connection.id] = connection
+            state.store(connection)
             tell(.update, connection, &state)
         }
     }
@@ -39,7 +73,7 @@ public final class ConnectionMonitor: Sendable {
     /// Forgets a connection and tells those who watch it.
     public func delete(_ id: String) {
         state.withLock { state in
-            guard let connection = state.connections.removeValue(forKey: id) else { return }
+            guard let connection = state.remove(id) else { return }
             tell(.delete, connection, &state)
         }
     }
@@ -61,7 +95,7 @@ public final class ConnectionMonitor: Sendable {
                 state.nextWatcher += 1
                 var first = NSMConnectionEvent()
                 first.type = .initialStateTransfer
-                first.connections = state.connections.filter { selector.matches($0.value) }
+                first.connections = state.connections(matching: selector)
                 continuation.yield(first)
                 state.watchers[state.nextWatcher] = Watcher(selector: selector, events: continuation)
                 if let id = selector.demandedID {

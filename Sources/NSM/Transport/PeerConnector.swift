@@ -14,6 +14,9 @@ public final class PeerConnector: Sendable {
     /// Who we are to it.
     public let component: Component
 
+    /// The data paths of the connections that were had by way of it.
+    let echoes: EchoWatch
+
     private struct State {
         var current: ClientConnection?
         var dial: Task<ClientConnection, any Error>?
@@ -29,12 +32,14 @@ public final class PeerConnector: Sendable {
     public init(_ address: SocketAddress, component: Component) {
         self.address = address
         self.component = component
+        echoes = EchoWatch(logger: component.logger)
         (made, madeHere) = AsyncStream.makeStream()
     }
 
     /// Serves the connections until the task is cancelled; then they are dropped.
     public func run() async {
         await withDiscardingTaskGroup { group in
+            group.addTask { await self.echoes.run() }
             for await connection in made {
                 group.addTask {
                     await connection.run()
@@ -50,6 +55,9 @@ public final class PeerConnector: Sendable {
             group.cancelAll()
         }
     }
+
+    /// Whether there is an open connection.
+    public var isConnected: Bool { state.withLock { $0.current.map { !$0.isClosed } ?? false } }
 
     /// Why the peer could not be reached the last time; nil when it could.
     public var lastError: String? { state.withLock { $0.lastError } }

@@ -3,7 +3,7 @@ internal import NSM
 internal import NetworkTypes
 
 /// One end of a connection, as the mesh describes it and the user wants it.
-struct ConnectionSide: Sendable {
+struct ConnectionSide: Hashable, Sendable {
     /// The logical name of the interface.
     var interface: String
     /// Its name in the kernel.

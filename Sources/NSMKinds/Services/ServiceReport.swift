@@ -17,8 +17,7 @@ public struct ServiceReport: Hashable, Sendable {
 
     init(_ observation: Observation) { self.observation = observation }
 
-    fileprivate mutating func add(_ side: ConnectionSide) {
-        let brought = ConnectionValues(side)
+    fileprivate mutating func add(_ side: ConnectionSide, _ brought: ConnectionValues) {
         for value in brought.values { values[value.key] = value }
         problems += brought.problems
         interfaces.insert(side.interface)
@@ -46,12 +45,20 @@ extension ServiceReport {
     }
 
     private mutating func bring(_ client: Upnp_NetworkServiceClient, _ connection: NSMConnection) {
-        add(ConnectionSide(client, connection))
+        let side = ConnectionSide(client, connection)
+        add(side, ConnectionValues(side))
         nameServers = ResolverConfiguration(connection.context.dnsContext)
     }
 
+    /// What the connections of an endpoint brought, so that a change of one is not the work of all.
+    typealias Brought = [String: (side: ConnectionSide, values: ConnectionValues)]
+
     /// What an endpoint's state says.
-    init(_ endpoint: Upnp_NetworkServiceEndpoint, _ state: NetworkServiceEndpoint.State) {
+    ///
+    /// - Parameter brought: What was worked out for the state before.
+    init(
+        _ endpoint: Upnp_NetworkServiceEndpoint, _ state: NetworkServiceEndpoint.State, _ brought: inout Brought
+    ) {
         if state.registeredUntil != nil, state.lastError == nil {
             self.init(.inPlace)
         } else {
@@ -59,8 +66,15 @@ extension ServiceReport {
                 state.lastError.map { .blocked("\(endpoint.networkService) is not registered: \($0)") }
                     ?? .waiting(["the registration of \(endpoint.networkService)"]))
         }
-        for id in state.connections.keys.sorted() {
-            if let connection = state.connections[id] { add(ConnectionSide(endpoint, connection)) }
+        let before = brought
+        brought = [:]
+        for (id, connection) in state.connections.sorted(by: { $0.key < $1.key }) {
+            let side = ConnectionSide(endpoint, connection)
+            var known = before[id]
+            if known?.side != side { known = nil }
+            let values = known?.values ?? ConnectionValues(side)
+            brought[id] = (side, values)
+            add(side, values)
         }
     }
 }

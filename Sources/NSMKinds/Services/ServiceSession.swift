@@ -147,7 +147,8 @@ struct EndpointSession: ServiceSession {
                     guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
                 }
             }
-            for await state in endpoint.states { await tell(ServiceReport(message, state)) }
+            var brought = ServiceReport.Brought()
+            for await state in endpoint.states { await tell(ServiceReport(message, state, &brought)) }
             group.cancelAll()
         }
         names.releaseAll()

@@ -105,7 +105,10 @@ public struct ServiceSettings: Sendable {
         return address
     }
 
-    private static func duration(_ name: String, _ variable: (String) -> String?) throws(Mistake) -> Duration? {
+    /// The time that a variable says; nil when it is not set.
+    ///
+    /// - Throws: ``Mistake`` when it is none, or not positive.
+    public static func duration(_ name: String, _ variable: (String) -> String?) throws(Mistake) -> Duration? {
         guard let text = variable(name) else { return nil }
         guard let duration = GoDuration.parse(text), duration > .zero else {
             throw Mistake(description: "\(name) is '\(text)'; a time such as 15s or 1m30s is needed")

@@ -2,21 +2,9 @@ internal import Agent
 internal import ArgumentParser
 internal import Glibc
 internal import Logging
+internal import Mesh
 internal import NSMKinds
 internal import Northbound
-
-/// How log lines look.
-enum LogFormat: String, ExpressibleByArgument, CaseIterable {
-    case text
-    case json
-
-    var format: StandardErrorLog.Format {
-        switch self {
-        case .text: .text
-        case .json: .json
-        }
-    }
-}
 
 struct Run: WaitingCommand {
     static let configuration = CommandConfiguration(
@@ -32,30 +20,31 @@ struct Run: WaitingCommand {
     @OptionGroup var socket: SocketOptions
     @Flag(help: "Only report drift.")
     var noRepair = false
+    @Flag(help: "Run Network Service Mesh on this host beside the agent, as 'nsm-agent mesh' does.")
+    var mesh = false
     @Option(
-        help:
-            "Least level that is logged: trace, debug, info, notice, warning, error. (default: $INITIAL_LOGLVL or info)"
-    )
-    var logLevel: String?
-    @Option(help: "How log lines look: text or json.")
-    var logFormat = LogFormat.text
+        help: ArgumentHelp(
+            "YAML with options of this command as keys, such as 'mesh: true'; what the command line says counts more. (default: \(SettingsFile.defaultPath), if it is there)",
+            valueName: "file"))
+    var settings: String?
+    @OptionGroup var log: LogOptions
     @OptionGroup var owner: OwnerOptions
     @OptionGroup(title: "Network services") var services: ServiceOptions
-
-    mutating func validate() throws {
-        if let logLevel, Logger.Level(name: logLevel) == nil {
-            throw ValidationError(
-                "there is no log level '\(logLevel)'; use trace, debug, info, notice, warning or error")
-        }
-    }
 
     func run() async throws {
         // Until the daemon listens to it, it must not end the process.
         signal(SIGHUP, SIG_IGN)
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
-        let logger = DaemonLog.make(level: logLevel, format: logFormat)
-        let services = try services.settings(label: owner.resolvedLabel)
+        let words = CommandLine.arguments.drop { $0 != Self._commandName }.dropFirst()
+        let all = try RunSettings(SettingsFile(settings), arguments: Array(words))
+        try await all.run.runDaemon(hosting: all.mesh)
+    }
+
+    /// Runs with what was put together from the file and the command line.
+    private func runDaemon(hosting mesh: MeshOptions?) async throws {
+        let logger = log.logger
+        let services = try services.settings(label: owner.resolvedLabel, hosting: mesh)
         if services.isInsecure {
             logger.warning(
                 "the mesh is used without TLS and tokens: whoever can open its socket can answer",
@@ -63,33 +52,15 @@ struct Run: WaitingCommand {
         }
         let options = Engine.Options(
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services)
-        let daemon: Daemon
         do {
-            daemon = try Daemon(options, socket: socket.path, logger: logger)
+            let hosted = try mesh.map { MeshService(mesh: try HostMesh($0.hostOptions(), logger: logger)) }
+            let daemon = try Daemon(options, socket: socket.path, beside: hosted.map { [$0] } ?? [], logger: logger)
+            try await daemon.run()
         } catch let error as ControlSocket.Failure {
             throw Failure(error.description, status: error.exitStatus)
         } catch {
             throw Failure("\(error)")
         }
-        do {
-            try await daemon.run()
-        } catch {
-            throw Failure("\(error)")
-        }
-    }
-}
-
-/// The log of the commands that stay.
-enum DaemonLog {
-    /// The level is the given one, that of the environment, or `info`.
-    static func make(level given: String?, format: LogFormat) -> Logger {
-        let name = given ?? environment("INITIAL_LOGLVL") ?? "info"
-        let level = Logger.Level(name: name)
-        let logger = Logger(label: "nsm-agent") { label in
-            StandardErrorLog(label: label, format: format.format, level: level ?? .info)
-        }
-        if level == nil { logger.warning("unknown log level; using info", metadata: ["level": "\(name)"]) }
-        return logger
     }
 }
 

@@ -1,0 +1,58 @@
+internal import Glibc
+public import Netlink
+
+extension Forwarder {
+    /// The marks of all forwarders, and of one of them: two on a host never take each other's links away.
+    static let groups: ClosedRange<UInt32> = 0x4e53_0000...0x4e53_ffff
+
+    /// The group of the links of a forwarder. FNV-1a, folded to 16 bits.
+    static func group(of owner: String) -> UInt32 {
+        var hash: UInt32 = 0x811c_9dc5
+        for byte in owner.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
+        return groups.lowerBound | (hash >> 16 ^ hash & 0xffff)
+    }
+
+    /// Removes the links that an earlier process made and that no connection has now.
+    ///
+    /// To be called when everybody who has a connection must have asked for it again. Namespaces that nothing leads to any
+    /// more are not found; the kernel removes those with what is in them.
+    ///
+    /// - Parameter namespaces: Where to look; those with a name or a process unless given.
+    /// - Returns: the ids of the connections whose links were removed.
+    @discardableResult
+    public func removeLeftovers(in namespaces: [NetworkNamespace]? = nil) -> Set<String> {
+        var removed: Set<String> = []
+        for namespace in namespaces ?? Self.namespacesOfHost() {
+            defer { forgetSocket(namespace) }
+            guard let links = try? socket(namespace).dump(.links) else { continue }
+            for case .link(let link) in links where link.group == group && !isInUse(link, namespace) {
+                let id = Self.connectionID(ofAlias: link.alias)
+                if (try? discard(link.index, namespace, "link \(link.name)")) != nil, let id { removed.insert(id) }
+            }
+        }
+        return removed
+    }
+
+    /// Each namespace that has a name in the usual place or a process, once.
+    private static func namespacesOfHost() -> [NetworkNamespace] {
+        let directory = NetworkNamespace.standardDirectory
+        var paths = ((try? NetworkNamespace.list()) ?? []).map { "\(directory)/\($0)" }
+        if let processes = opendir("/proc") {
+            defer { closedir(processes) }
+            while let entry = readdir(processes) {
+                let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                    String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+                }
+                if let first = name.utf8.first, (0x30...0x39).contains(first) { paths.append("/proc/\(name)/ns/net") }
+            }
+        }
+        // Most processes share a namespace: it is opened only once.
+        var seen: Set<[UInt64]> = []
+        return paths.compactMap { path in
+            var status = stat()
+            guard stat(path, &status) == 0 else { return nil }
+            guard seen.insert([UInt64(status.st_dev), UInt64(status.st_ino)]).inserted else { return nil }
+            return try? NetworkNamespace(path: path)
+        }
+    }
+}

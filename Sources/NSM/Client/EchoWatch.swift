@@ -1,0 +1,116 @@
+internal import Logging
+internal import Synchronization
+
+/// Watches the data paths of all connections of a program, many by one look: a wake-up for each of them would cost more than
+/// the echoes.
+final class EchoWatch: Sendable {
+    /// What is looked at together.
+    private struct Group: Hashable {
+        let namespace: String
+        let check: LivenessCheck
+    }
+    private struct Watched {
+        let paths: @Sendable () -> [EchoPath]
+        let dead: CheckedContinuation<String?, Never>
+    }
+    private struct State {
+        var watched: [Group: [UInt64: Watched]] = [:]
+        var next: UInt64 = 0
+        var cancelled: Set<UInt64> = []
+        var isOver = false
+    }
+    private let state = Mutex(State())
+    private let groups: AsyncStream<Group>
+    private let begin: AsyncStream<Group>.Continuation
+    private let logger: Logger
+
+    init(logger: Logger) {
+        self.logger = logger
+        (groups, begin) = AsyncStream.makeStream()
+    }
+
+    /// Looks at what is watched until the task is cancelled. Costs nothing while nothing is.
+    func run() async {
+        await withDiscardingTaskGroup { tasks in
+            for await group in groups { tasks.addTask { await self.run(group) } }
+            tasks.cancelAll()
+        }
+        let rest = state.withLock { state in
+            defer { state.watched = [:] }
+            state.isOver = true
+            return state.watched.values.flatMap(\.values)
+        }
+        for watched in rest { watched.dead.resume(returning: nil) }
+    }
+
+    /// Waits until one of the paths of a connection is dead, and returns why; nil when the task was cancelled.
+    ///
+    /// - Parameter paths: The connection's paths, asked for at each look.
+    func death(
+        namespace: String, _ check: LivenessCheck, paths: @escaping @Sendable () -> [EchoPath]
+    ) async -> String? {
+        let group = Group(namespace: namespace, check: check)
+        let number = state.withLock { state in
+            state.next += 1
+            return state.next
+        }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let (isTaken, isFirst) = state.withLock { state in
+                    guard !state.isOver, state.cancelled.remove(number) == nil else { return (false, false) }
+                    let isFirst = state.watched[group] == nil
+                    state.watched[group, default: [:]][number] = Watched(paths: paths, dead: continuation)
+                    return (true, isFirst)
+                }
+                if !isTaken { return continuation.resume(returning: nil) }
+                if isFirst { begin.yield(group) }
+            }
+        } onCancel: {
+            let watched = state.withLock { state in
+                guard let watched = state.watched[group]?.removeValue(forKey: number) else {
+                    if !state.isOver { state.cancelled.insert(number) }
+                    return nil as Watched?
+                }
+                return watched
+            }
+            watched?.dead.resume(returning: nil)
+        }
+    }
+
+    /// Looks at a group until it is empty.
+    private func run(_ group: Group) async {
+        let check = EchoCheck(timeout: group.check.timeout, namespace: group.namespace)
+        var lastReason = ""
+        while (try? await Task.sleep(for: group.check.interval, tolerance: group.check.interval / 10)) != nil {
+            let watched: [UInt64: Watched]? = state.withLock { state in
+                if state.watched[group]?.isEmpty == true { state.watched[group] = nil }
+                return state.watched[group]
+            }
+            guard let watched else { return }
+            var owners: [UInt64] = []
+            var paths: [EchoPath] = []
+            for (number, one) in watched {
+                let own = one.paths()
+                paths += own
+                owners += repeatElement(number, count: own.count)
+            }
+            if paths.isEmpty { continue }
+            let outcomes: [EchoOutcome] = await check.run(paths)
+            for (owner, outcome) in zip(owners, outcomes) {
+                switch outcome {
+                case .alive: continue
+                case .dead(let reason): end(group, owner, reason)
+                case .unknown(let reason):
+                    if reason == lastReason { continue }
+                    lastReason = reason
+                    logger.debug("data paths can't be checked", metadata: ["error": "\(reason)"])
+                }
+            }
+        }
+    }
+
+    private func end(_ group: Group, _ number: UInt64, _ reason: String) {
+        let watched = state.withLock { $0.watched[group]?.removeValue(forKey: number) }
+        watched?.dead.resume(returning: reason)
+    }
+}

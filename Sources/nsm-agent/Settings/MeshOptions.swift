@@ -1,0 +1,72 @@
+internal import ArgumentParser
+internal import DescriptorTransport
+internal import Glibc
+internal import Mesh
+internal import NSM
+internal import NSMKinds
+internal import NetworkTypes
+
+/// How the mesh of a host is run, by itself or by the agent.
+struct MeshOptions: ParsableArguments, Sendable {
+    @Option(help: ArgumentHelp("Where clients and endpoints find it.", valueName: "url"))
+    var listen = defaultManagerURL
+    @Option(help: ArgumentHelp("Where the authority is kept, for root alone.", valueName: "directory"))
+    var stateDir = "/var/lib/nsm-agent/mesh"
+    @Option(help: ArgumentHelp("Where programs find their identities when there is no SPIRE.", valueName: "path"))
+    var workloadSocket = "/run/nsm-agent/workload.sock"
+    @Option(help: "The authority's trust domain.")
+    var trustDomain = "nsm.local"
+    @Option(
+        name: .customLong("exclude"), parsing: .singleValue,
+        help: ArgumentHelp(
+            "A prefix that no connection gets addresses from. Can be given more than once.", valueName: "prefix"))
+    var excluded: [String] = []
+
+    mutating func validate() throws {
+        guard case .unix? = SocketAddress(url: listen) else {
+            throw ValidationError("'\(listen)' is no unix:///path; descriptors travel on Unix sockets only")
+        }
+        for text in excluded where IPPrefix(text) == nil {
+            throw ValidationError("'\(text)' is no prefix such as 10.0.0.0/8")
+        }
+        _ = try tokenLifetime()
+    }
+
+    /// As stock managers are told.
+    private func tokenLifetime() throws -> Duration? {
+        do throws(ServiceSettings.Mistake) {
+            return try ServiceSettings.duration("NSM_MAX_TOKEN_LIFETIME", environment)
+        } catch {
+            throw ValidationError(error.description)
+        }
+    }
+
+    /// Where clients and endpoints of this process find it, as variables of theirs.
+    var variables: [String: String] {
+        ["NSM_CONNECT_TO": listen, "SPIFFE_ENDPOINT_SOCKET": "unix://\(workloadSocket)"]
+    }
+
+    /// The options, with SPIRE's socket from the environment.
+    func hostOptions() throws -> HostMesh.Options {
+        guard let address = SocketAddress(url: listen) else { throw ValidationError("'\(listen)' is no address") }
+        var options = HostMesh.Options(
+            listen: address, stateDirectory: stateDir, spireSocket: environment("SPIFFE_ENDPOINT_SOCKET"),
+            workloadSocket: workloadSocket, trustDomain: trustDomain, host: HostName.current,
+            excludedPrefixes: excluded.compactMap { IPPrefix($0) })
+        if let lifetime = try tokenLifetime() { options.tokenLifetime = lifetime }
+        return options
+    }
+}
+
+/// The host's name, as far as it can be part of an identity and of a path.
+enum HostName {
+    static var current: String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, 255) == 0 else { return "host" }
+        let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        let name = String(decoding: bytes, as: UTF8.self).filter { character in
+            character.isASCII && (character.isLetter || character.isNumber || "-._".contains(character))
+        }
+        return name.isEmpty ? "host" : name
+    }
+}

@@ -1,0 +1,53 @@
+internal import ArgumentParser
+
+/// What `run` is told by its file of settings and the command line together.
+struct RunSettings {
+    /// The options, those of the command line before those of the file.
+    let run: Run
+    /// How the mesh is hosted; nil: it is not.
+    let mesh: MeshOptions?
+
+    /// Puts both together. Each setting is checked by itself, so that a mistake is told with its place.
+    ///
+    /// - Parameter arguments: The words behind `run` on the command line.
+    /// - Throws: `Failure` for what the file says wrong, and what the parser throws for the command line.
+    init(_ file: SettingsFile, arguments: [String]) throws {
+        var meshWords: [String] = []
+        var words: [String] = []
+        for setting in file.settings {
+            if let nested = setting.nested {
+                guard setting.name == "mesh" else {
+                    throw Self.wrong(setting, "a plain value is needed here")
+                }
+                for inner in nested {
+                    try Self.check(inner, as: MeshOptions.self)
+                    meshWords += inner.words
+                }
+                words.append("--mesh")
+            } else {
+                guard setting.name != "settings" else {
+                    throw Self.wrong(setting, "settings can't name another file of settings")
+                }
+                try Self.check(setting, as: Run.self)
+                words += setting.words
+            }
+        }
+        run = try Run.parse(words + arguments)
+        mesh = run.mesh ? try MeshOptions.parse(meshWords) : nil
+    }
+
+    private static func check<Options: ParsableArguments>(
+        _ setting: SettingsFile.Setting, as options: Options.Type
+    ) throws(Failure) {
+        if setting.nested != nil { throw wrong(setting, "a plain value is needed here") }
+        do {
+            _ = try options.parse(setting.words)
+        } catch {
+            throw wrong(setting, options.message(for: error))
+        }
+    }
+
+    private static func wrong(_ setting: SettingsFile.Setting, _ text: String) -> Failure {
+        Failure("\(setting.place): \(setting.name): \(text)", status: ExitStatus.invalid)
+    }
+}

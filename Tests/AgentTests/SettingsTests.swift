@@ -1,0 +1,80 @@
+import Glibc
+import Testing
+
+/// Settings of `run` from a file, and the mesh that it can host.
+@Suite("Settings", .enabled(if: Host.isAvailable, Comment(rawValue: Host.reason)), .timeLimit(.minutes(3)))
+struct SettingsTests {
+    @Test("one process is agent and mesh: a service that it offers, and a client of it, by a file of settings")
+    func hosted() async throws {
+        let host = try Host()
+        try host.write(
+            "settings.yaml",
+            """
+            # One process for all of this host.
+            config: \(host.folder)/network.yaml
+            logFormat: json
+            nsm_name: everything
+            mesh:
+              listen: unix://\(host.folder)/nsm.sock
+              stateDir: \(host.folder)/state
+              workloadSocket: \(host.folder)/workload.sock
+              exclude: [10.0.0.0/8, 192.168.0.0/16]
+            """)
+        try host.write(
+            "network.yaml",
+            """
+            cnfConfig:
+              NetworkServiceClient_list:
+                - {name: c, networkService: s, interfaceName: nsm-1, ipAddresses: [172.16.9.2/30]}
+              NetworkServiceEndpoint_list:
+                - {networkService: s, interfaceNamePrefix: ep, singleClient: true, ipAddresses: [172.16.9.1/30]}
+            """)
+        let arguments = ["run", "--settings", "\(host.folder)/settings.yaml", "--nsm-name", "agent"]
+        var index: Substring = ""
+        for _ in 0..<2 {
+            let daemon = try host.start(arguments)
+            defer { daemon.end(SIGKILL) }
+            try await eventually(host, daemon) {
+                let status = try host.agent("status")
+                return status.status == 0 && status.output.contains("path agent → ")
+            }
+            #expect(try host.ip("address show dev ep0").contains("172.16.9.1/30"))
+            let now = try host.ip("-o link show nsm-1").prefix { $0 != ":" }
+            if !index.isEmpty { #expect(now == index, "after a kill the link is the same") }
+            index = now
+        }
+    }
+
+    private func eventually(_ host: Host, _ daemon: Process, _ condition: () throws -> Bool) async throws {
+        for _ in 0..<1500 {
+            if try condition() { return }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        throw Broken("not in time; \(try host.agent("status").output); \(daemon.errors)")
+    }
+
+    @Test(
+        "mistakes are told with their places",
+        arguments: [
+            ("noRepair: true\nnsmDsn: file", ":2:1: nsmDsn: "), ("nsmDns: maybe", ":1:1: nsmDns: "),
+            ("mesh: {listen: tcp://1.2.3.4:5}", ":1:8: listen: 'tcp://1.2.3.4:5' is no unix:///path"),
+            ("mesh:\n  exclude: [10.0.0.0/33]", ":2:3: exclude: '10.0.0.0/33' is no prefix"),
+            ("label: {a: b}", ":1:1: label: a plain value is needed here"), ("- mesh", ":1:1: settings are needed"),
+            ("a: [", ":2:1: "), ("settings: x", ":1:1: settings: settings can't name"),
+        ])
+    func mistakes(text: String, expected: String) throws {
+        let host = try Host()
+        let file = try host.write("s.yaml", text)
+        let result = try host.start(["run", "--settings", file]).finish()
+        #expect(result.status == 65, "\(text): \(result.errors)")
+        #expect(result.errors.contains("\(file)\(expected)"), "\(text): \(result.errors)")
+    }
+
+    @Test("a file that is named must be there, and one that is not named need not")
+    func missing() throws {
+        let host = try Host()
+        let result = try host.start(["run", "--settings", "\(host.folder)/none"]).finish()
+        #expect(result.status == 65)
+        #expect(result.errors.contains("No such file"))
+    }
+}
