@@ -1,4 +1,5 @@
 import NetworkTypes
+import TestSupport
 import Testing
 
 @Suite struct AddressTests {
@@ -71,6 +72,40 @@ import Testing
         for good in ["a", "eth0.100", "123456789012345"] { #expect(InterfaceName.mistake(in: good) == nil) }
         for bad in ["", ".", "..", "1234567890123456", "a/b", "a:b", "a b", "ä23456789012345"] {
             #expect(InterfaceName.mistake(in: bad) != nil)
+        }
+    }
+
+    @Test("prefixes are merged into the fewest, and one address is taken out")
+    func sets() throws {
+        func merged(_ texts: String) -> [String] {
+            IPPrefix.merged(texts.split(separator: " ").compactMap { IPPrefix(String($0)) }).map(\.description)
+        }
+        #expect(merged("") == [])
+        #expect(merged("10.0.0.1 10.0.0.0 10.0.0.2 10.0.0.3 10.0.0.4") == ["10.0.0.0/30", "10.0.0.4/32"])
+        // Neighbours that are not halves of one prefix stay apart.
+        #expect(merged("10.0.0.1 10.0.0.2") == ["10.0.0.1/32", "10.0.0.2/32"])
+        #expect(merged("10.0.0.5/8 10.1.0.0/16 11.0.0.0/8 fd00::/64 fd00:0:0:1::/64") == ["10.0.0.0/7", "fd00::/63"])
+        #expect(merged("0.0.0.0/1 128.0.0.0/1 ::/0 ::1") == ["0.0.0.0/0", "::/0"])
+        let prefix = try #require(IPPrefix("10.0.0.0/30"))
+        let host = try #require(IPAddress("10.0.0.2"))
+        #expect(prefix.without(host).map(\.description) == ["10.0.0.0/31", "10.0.0.3/32"])
+        #expect(IPPrefix(host: host).without(host) == [])
+        #expect(prefix.without(try #require(IPAddress("10.0.0.4"))) == [prefix])
+        #expect(prefix.without(try #require(IPAddress("::"))) == [prefix])
+    }
+
+    @Test("any set of addresses is merged without loss, and has none more", arguments: 0..<50)
+    func anySet(seed: Int) throws {
+        var random = SeededGenerator(seed: UInt64(seed))
+        let addresses = (0..<Int.random(in: 1...60, using: &random)).compactMap { _ in
+            IPAddress("10.0.0.\(Int.random(in: 0..<64, using: &random))")
+        }
+        let taken = addresses.randomElement(using: &random)
+        var merged = IPPrefix.merged(addresses.map { IPPrefix(host: $0) })
+        if let taken { merged = merged.flatMap { $0.without(taken) } }
+        for number in 0..<70 {
+            let address = try #require(IPAddress("10.0.0.\(number)"))
+            #expect(merged.count { $0.contains(address) } == (addresses.contains(address) && address != taken ? 1 : 0))
         }
     }
 }

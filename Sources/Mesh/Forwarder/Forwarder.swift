@@ -81,10 +81,12 @@ public actor Forwarder {
     ///
     /// - Parameter isKnown: Whether a connection id still belongs to somebody; a link of one that does not is in the way
     ///   and is removed.
+    /// - Returns: whether the pair is new.
     /// - Throws: ``ForwarderError``; a new connection then leaves nothing behind, and one that was there stays as it was.
+    @discardableResult
     public func apply(
         _ connection: CrossConnect, isKnown: @Sendable (String) -> Bool = { _ in true }
-    ) throws(ForwarderError) {
+    ) throws(ForwarderError) -> Bool {
         try Self.check(connection)
         // A socket keeps its namespace alive as well.
         defer {
@@ -93,21 +95,23 @@ public actor Forwarder {
         }
         if legs[connection.id] != nil { try remove(connection.id) }
         if let known = made[connection.id], let pair = try standing(known, connection) {
-            if known.isSame(as: connection) { return }
-            try update(connection, known, pair)
-        } else if let pair = try adopt(connection, isKnown) {
+            if !known.isSame(as: connection) { try update(connection, known, pair) }
+            return false
+        }
+        if let pair = try adopt(connection, isKnown) {
             try configure(connection, pair, before: nil, mayHaveRules: true)
             remember(connection, pair)
-        } else {
-            let pair = try create(connection)
-            do throws(ForwarderError) {
-                try configure(connection, pair, before: nil, mayHaveRules: false)
-            } catch {
-                try? discard(pair.client.index, connection.client.namespace, "link \(connection.client.name)")
-                throw error
-            }
-            remember(connection, pair)
+            return false
         }
+        let pair = try create(connection)
+        do throws(ForwarderError) {
+            try configure(connection, pair, before: nil, mayHaveRules: false)
+        } catch {
+            try? discard(pair.client.index, connection.client.namespace, "link \(connection.client.name)")
+            throw error
+        }
+        remember(connection, pair)
+        return true
     }
 
     /// Removes a connection. One that is not there is no error.
@@ -122,6 +126,20 @@ public actor Forwarder {
             link.alias == Self.alias(id, .client)
         else { return }
         try discard(link.index, known.clientNamespace, "link \(link.name)")
+    }
+
+    /// Whether what is sent through a connection gets to the other end. After a pair came up the kernel takes a moment until
+    /// its queues are there (linkwatch), and drops what is sent before: an ARP request, and with it a second.
+    public func carriesPackets(_ connection: CrossConnect) -> Bool {
+        guard let known = made[connection.id] else { return true }
+        defer { forgetSocket(connection.endpoint.namespace) }
+        let ends = [
+            (known.clientIndex, connection.client.namespace), (known.endpointIndex, connection.endpoint.namespace),
+        ]
+        return ends.allSatisfy { index, namespace in
+            guard let link = try? link(index, namespace), link.isUp else { return true }
+            return link.flags & LinkFlags.running != 0
+        }
     }
 
     /// Whether a link belongs to a connection that there is.

@@ -53,7 +53,7 @@ final class EndpointPeers: Sendable {
     private let report: @Sendable (Peer, Event) -> Void
     /// How long an endpoint may take to be started again before its clients go to others. Until then its connections
     /// stay, and their traffic flows.
-    private static let restart = Duration.seconds(3)
+    private static let restart = Duration.seconds(2)
 
     init(component: Component, report: @escaping @Sendable (Peer, Event) -> Void) {
         self.component = component

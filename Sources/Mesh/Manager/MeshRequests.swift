@@ -154,7 +154,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
                 id: id, client: ConnectionEnd(namespace: clientSpace, name: preference.interfaceName),
                 endpoint: ConnectionEnd(namespace: space, name: answer.mechanism.interfaceName))
             try cross.configure(from: answer.context, payload: answer.payload)
-            try await forwarder.apply(cross, isKnown: { id in self.known.withLock { $0[id] != nil } })
+            let isNew = try await forwarder.apply(cross, isKnown: { id in self.known.withLock { $0[id] != nil } })
+            if isNew { await untilItCarriesPackets(cross) }
         } catch {
             if before == nil { try? await calls.close(answer, timeout: component.requestTimeout) }
             throw error
@@ -168,6 +169,14 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         result.networkServiceEndpointName = candidate.endpoint.name
         result.state = .up
         return result
+    }
+
+    /// The client may send as soon as it has the answer.
+    private func untilItCarriesPackets(_ connection: CrossConnect) async {
+        let end = ContinuousClock.now + .milliseconds(200)
+        while await !forwarder.carriesPackets(connection), ContinuousClock.now < end {
+            guard (try? await Task.sleep(for: .microseconds(250))) != nil else { return }
+        }
     }
 
     private func onwardRequest(

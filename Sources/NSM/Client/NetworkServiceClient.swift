@@ -124,11 +124,12 @@ public final class NetworkServiceClient: Sendable {
             }
             let calls = try await begin()
             let space = try namespace()
-            let message = message(space.inode.url)
+            let others = excluded()
+            let message = message(space.inode.url, excluding: others)
             try calls.connection.info.descriptors?.send(space)
             var answer = try await calls.request(message, timeout: manager.component.requestTimeout)
             do {
-                try check(answer, calls, excluded: message.connection.context.ipContext.excludedPrefixes)
+                try check(answer, calls, taken: others + configuration.excludedPrefixes.filter(\.isHost))
             } catch {
                 try? await sendClose(answer)
                 throw error
@@ -178,7 +179,7 @@ public final class NetworkServiceClient: Sendable {
         try await calls.close(message, timeout: manager.component.requestTimeout)
     }
 
-    private func message(_ inodeURL: String) -> Networkservice_NetworkServiceRequest {
+    private func message(_ inodeURL: String, excluding others: [IPPrefix]) -> Networkservice_NetworkServiceRequest {
         let wanted = configuration
         var connection = connection ?? NSMConnection()
         connection.id = wanted.id
@@ -200,8 +201,10 @@ public final class NetworkServiceClient: Sendable {
             addresses.srcIpAddrs.append("\(prefix)")
         }
         // What the connection has already is not to be replaced.
-        let own = Set((addresses.sourcePrefixes + addresses.destinationPrefixes).map { IPPrefix(host: $0.address) })
-        addresses.excludedPrefixes = Set(wanted.excludedPrefixes + excluded()).subtracting(own).sorted().map { "\($0)" }
+        let own = (addresses.sourcePrefixes + addresses.destinationPrefixes).map(\.address)
+        let excluded = IPPrefix.merged(wanted.excludedPrefixes + others)
+        addresses.excludedPrefixes = own.reduce(excluded) { rest, host in rest.flatMap { $0.without(host) } }
+            .map { "\($0)" }
         context.ipContext = addresses
         if let mac = wanted.sourceMAC { context.ethernetContext.srcMac = "\(mac)" }
         connection.context = context
@@ -212,7 +215,7 @@ public final class NetworkServiceClient: Sendable {
     }
 
     /// The rules for answers.
-    private func check(_ answer: NSMConnection, _ calls: Calls, excluded: [String]) throws(NSMError) {
+    private func check(_ answer: NSMConnection, _ calls: Calls, taken: [IPPrefix]) throws(NSMError) {
         guard answer.id == configuration.id, answer.path.index == 0,
             answer.path.pathSegments.first?.id == configuration.id
         else {
@@ -224,8 +227,7 @@ public final class NetworkServiceClient: Sendable {
             throw NSMError(
                 .protocolViolation, "the answer's mechanism is \(answer.mechanism.type), not \(WellKnown.kernel)")
         }
-        let taken = Set(excluded.compactMap { IPPrefix($0) }.filter(\.isHost))
-        for prefix in answer.context.ipContext.sourcePrefixes where taken.contains(IPPrefix(host: prefix.address)) {
+        for prefix in answer.context.ipContext.sourcePrefixes where taken.contains(where: { $0.contains(prefix.address) }) {
             throw NSMError(.protocolViolation, "the answer's address \(prefix) is one that was excluded")
         }
         guard calls.component.isSecure else { return }

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import NetworkTypes
+internal import Synchronization
 
 /// Which interfaces are there. A seam to the kernel.
 protocol InterfaceLookup: Sendable {
@@ -16,19 +17,35 @@ struct NoInterfaces: InterfaceLookup {
 }
 
 /// The interfaces in the network namespace of this process.
-struct HostInterfaces: InterfaceLookup {
+final class HostInterfaces: InterfaceLookup {
+    /// All addresses, as they were read. After a restart many clients ask at once, and reading is the work of all links.
+    private let read = Mutex<(at: ContinuousClock.Instant, names: [IPAddress: String])?>(nil)
+    private static let age = Duration.seconds(1)
+
     func exists(_ name: String) -> Bool { if_nametoindex(name) != 0 }
 
     func interface(with address: IPAddress) -> String? {
+        let now = ContinuousClock.now
+        return read.withLock { read in
+            if let read, now - read.at < Self.age { return read.names[address] }
+            let names = Self.names()
+            read = (now, names)
+            return names[address]
+        }
+    }
+
+    private static func names() -> [IPAddress: String] {
+        var names: [IPAddress: String] = [:]
         var first: UnsafeMutablePointer<ifaddrs>?
-        guard getifaddrs(&first) == 0 else { return nil }
+        guard getifaddrs(&first) == 0 else { return names }
         defer { freeifaddrs(first) }
         var next = first
         while let entry = next?.pointee {
             defer { next = entry.ifa_next }
-            if let own = entry.ifa_addr, Self.address(own) == address { return String(cString: entry.ifa_name) }
+            guard let own = entry.ifa_addr, let address = address(own), names[address] == nil else { continue }
+            names[address] = String(cString: entry.ifa_name)
         }
-        return nil
+        return names
     }
 
     private static func address(_ pointer: UnsafeMutablePointer<sockaddr>) -> IPAddress? {

@@ -26,8 +26,34 @@ final class InterfaceNames: Sendable {
     private struct State {
         /// By the client's id.
         var names: [String: String] = [:]
-        /// The client's id by the connection's.
+        /// The client's id by the connection's, and how many connections a client has.
         var clients: [String: String] = [:]
+        var connections: [String: Int] = [:]
+        /// Numbers of our names, and the least that is not one of them.
+        var numbers: Set<Int> = []
+        var leastFree = 0
+
+        mutating func note(_ connection: String, of client: String) {
+            if clients.updateValue(client, forKey: connection) == nil { connections[client, default: 0] += 1 }
+        }
+
+        /// Whether the client has no connection left.
+        mutating func forget(_ connection: String) -> String? {
+            guard let client = clients.removeValue(forKey: connection), let count = connections[client] else {
+                return nil
+            }
+            connections[client] = count > 1 ? count - 1 : nil
+            return count > 1 ? nil : client
+        }
+
+        mutating func take(_ number: Int) {
+            numbers.insert(number)
+            while numbers.contains(leastFree) { leastFree += 1 }
+        }
+
+        mutating func free(_ number: Int) {
+            if numbers.remove(number) != nil { leastFree = min(leastFree, number) }
+        }
         /// Names that clients had: one that comes back, by another way perhaps, gets its name again if it is free.
         var former: [String: String] = [:]
     }
@@ -64,33 +90,41 @@ final class InterfaceNames: Sendable {
     ///
     /// - Throws: `EndpointRefusal` with what the client can do about it.
     func name(for request: EndpointRequest) throws(EndpointRefusal) -> String {
+        if let known = known(request) { return known }
         // Asked before the lock is taken: it may take a system call.
         let candidates = candidates(for: request)
         let result: Result<String, EndpointRefusal> = state.withLock { state in
-            if let known = state.names[request.clientID] {
-                state.clients[request.connectionID] = request.clientID
-                return .success(known)
-            }
+            if let known = Self.known(request, &state) { return .success(known) }
             if isSingle, !state.names.isEmpty {
                 return .failure(EndpointRefusal("\(request.service) takes one client at a time, and has one"))
             }
             return Result { () throws(EndpointRefusal) in
                 let former = state.former.removeValue(forKey: request.clientID).map { [$0] } ?? []
-                let name = try choose(former + candidates, request)
+                let name = try choose(former + candidates, request, &state)
                 state.names[request.clientID] = name
-                state.clients[request.connectionID] = request.clientID
+                state.note(request.connectionID, of: request.clientID)
+                if let number = number(of: name) { state.take(number) }
                 return name
             }
         }
         return try result.get()
     }
 
+    private func known(_ request: EndpointRequest) -> String? { state.withLock { Self.known(request, &$0) } }
+
+    private static func known(_ request: EndpointRequest, _ state: inout State) -> String? {
+        guard let known = state.names[request.clientID] else { return nil }
+        state.note(request.connectionID, of: request.clientID)
+        return known
+    }
+
     /// The connection is gone; its client's name is free unless the client has another connection.
     func release(_ connectionID: String) {
         state.withLock { state in
-            guard let client = state.clients.removeValue(forKey: connectionID),
-                !state.clients.values.contains(client), let name = state.names.removeValue(forKey: client)
-            else { return }
+            guard let client = state.forget(connectionID), let name = state.names.removeValue(forKey: client) else {
+                return
+            }
+            if let number = number(of: name) { state.free(number) }
             register.release(name, of: owner(client))
             if state.former.count >= Self.longestMemory { state.former.removeAll() }
             state.former[client] = name
@@ -115,14 +149,18 @@ final class InterfaceNames: Sendable {
         for address in request.context.ipContext.destinationPrefixes {
             if let name = host.interface(with: address.address) { names.append(name) }
         }
-        return names.filter { name in
-            let digits = name.dropFirst(prefix.count)
-            return name.hasPrefix(prefix) && UInt(digits).map { "\($0)" == digits } ?? false
-        }
+        return names.filter { number(of: $0) != nil }
+    }
+
+    /// The number that ends a name of ours.
+    private func number(of name: String) -> Int? {
+        guard name.hasPrefix(prefix) else { return nil }
+        let digits = name.dropFirst(prefix.count)
+        return Int(digits).flatMap { $0 >= 0 && "\($0)" == digits ? $0 : nil }
     }
 
     private func choose(
-        _ candidates: [String], _ request: EndpointRequest
+        _ candidates: [String], _ request: EndpointRequest, _ state: inout State
     ) throws(EndpointRefusal) -> String {
         let owner = owner(request.clientID)
         guard label.isEmpty else {
@@ -145,10 +183,13 @@ final class InterfaceNames: Sendable {
         for name in candidates where InterfaceName.mistake(in: name) == nil && register.take(name, for: owner) {
             return name
         }
-        var number = 0
+        var number = state.leastFree
         while case let name = "\(prefix)\(number)", InterfaceName.mistake(in: name) == nil {
-            // What a single client left behind its forwarder replaces; others may still use what is there.
-            if isSingle || !host.exists(name), register.take(name, for: owner) { return name }
+            if !state.numbers.contains(number), register.take(name, for: owner) {
+                // What a single client left behind its forwarder replaces; others may still use what is there.
+                if isSingle || !host.exists(name) { return name }
+                register.release(name, of: owner)
+            }
             number += 1
         }
         throw EndpointRefusal(

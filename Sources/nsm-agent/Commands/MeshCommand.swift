@@ -1,5 +1,6 @@
 internal import Agent
 internal import ArgumentParser
+internal import CLinux
 internal import Glibc
 internal import Logging
 internal import Mesh
@@ -39,6 +40,8 @@ struct MeshCommand: WaitingCommand {
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
+        // Each client and endpoint of this host is a connection with descriptors.
+        _ = cl_raise_file_limit()
         let logger = log.logger
         do {
             let group = ServiceGroup(
