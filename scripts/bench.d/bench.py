@@ -14,7 +14,9 @@ import sys
 import tempfile
 import time
 
+import mesh
 import workload
+from show import progress, table, verdict
 
 AGENT, TOOLS = os.environ["NSM_AGENT"], os.environ["TOOLS"]
 PROBE, LIMIT = f"{TOOLS}/probe", f"{TOOLS}/netlink_limit"
@@ -345,31 +347,11 @@ def start_and_size(reps):
 # ---- the report ----
 
 
-def progress(text):
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-    else:
-        print(text, file=sys.stderr, flush=True)
-
-
 def ratio(x, y):
     return f"{x / y:5.2f}×" if y else "    –"
 
 
-def table(rows):
-    widths = [max(len(str(row[c])) for row in rows) for c in range(len(rows[0]))]
-    for number, row in enumerate(rows):
-        print("| " + " | ".join(str(cell).ljust(w) for cell, w in zip(row, widths)) + " |")
-        if number == 0:
-            print("|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    print()
-
-
 AIMS = {"a": (1.5, 1.3), "b": (2.0, None), "c": (1.5, None), "d": (None, 1.3)}
-
-
-def verdict(value, aim, text):
-    return f"{text} ≤ {aim}: {'met' if value <= aim else 'missed'}"
 
 
 def report(results):
@@ -450,6 +432,7 @@ def report(results):
             rows.append([f"(g) apply, N={n}: peak", f"{tasks['a']['agent']['rss_mb']:.1f} MB", ""])
     if len(rows) > 1:
         table(rows)
+    mesh.report(results.get("mesh", {}))
 
 
 def main():
@@ -457,13 +440,15 @@ def main():
     parser.add_argument("--n", default="10,100,1000", help="numbers of pods")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--breaks", type=int, default=200, help="deletions for (e)")
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,large")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,m,n,o,p,q,large")
+    parser.add_argument("--connections", type=int, default=500, help="connections of the mesh, for (n), (o) and (q)")
+    parser.add_argument("--idle", type=float, default=20, help="seconds of (q)")
     parser.add_argument("--no-ip", action="store_true", help="leave `ip -batch` out")
     parser.add_argument("--quick", action="store_true", help="N 10 and 100, two rounds, 40 deletions")
     parser.add_argument("--json", default=".build/bench.json")
     options = parser.parse_args()
     if options.quick:
-        options.n, options.reps, options.breaks = "10,100", 2, 40
+        options.n, options.reps, options.breaks, options.connections, options.idle = "10,100", 2, 40, 50, 5
     sizes, tasks = [int(x) for x in options.n.split(",")], set(options.only.split(","))
     if options.quick:
         tasks.discard("large")
@@ -493,7 +478,10 @@ def main():
             results["g"] = start_and_size(max(options.reps, 5))
         if "large" in tasks:
             results["compare"][5000] = compare(5000, 1, set("abd"), [t for t in tools if t != "ip"])
-    except Failed as error:
+        if tasks & set(mesh.TASKS):
+            results["mesh"] = {}
+            mesh.measure(AGENT, f"{TOOLS}/meshprobe", WORK, tasks, options, results["mesh"])
+    except (Failed, mesh.Failed) as error:
         progress("")
         print(f"scripts/bench: {error}", file=sys.stderr)
         results["error"] = str(error)

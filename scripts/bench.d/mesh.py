@@ -1,0 +1,508 @@
+"""The mesh's part of scripts/bench (m to q): one mesh, agents with clients and with endpoints, each in a namespace of its own.
+
+Imported by bench.py, in private namespaces. `/run/nsm-agent`, where agents have the sockets of their endpoints, is a file
+system of its own.
+"""
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import time
+
+from show import progress, table, verdict
+
+TASKS = {
+    "m": "one connection",
+    "n": "many connections: one after the other, 32 at once, all at once",
+    "o": "refreshes: by the clock, and all at once after the mesh was killed",
+    "p": "heal time after the endpoint is gone",
+    "q": "idle connections",
+}
+SERVICE = "db"
+
+
+class Failed(Exception):
+    pass
+
+
+def wait(what, condition, seconds=120, pause=0.02):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise Failed(f"not in {seconds} s: {what}")
+        time.sleep(pause)
+
+
+# ---- processes ----
+
+
+class Process:
+    """A mesh or an agent, with its log."""
+
+    def __init__(self, folder, name, command, namespace=None, environment=()):
+        self.name, self.log = name, f"{folder}/{name}.log"
+        if namespace:
+            command = ["ip", "netns", "exec", namespace, *command]
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **dict(environment)}
+            )
+        # The process's own CPU clock, threads that ended included; source: CPUCLOCK_SCHED, linux/posix-timers.h.
+        self.clock = (~self.process.pid << 3) | 2
+
+    def cpu_ms(self):
+        return time.clock_gettime(self.clock) * 1e3
+
+    def says(self, text):
+        with open(self.log, errors="replace") as log:
+            return text in log.read()
+
+    def figures(self):
+        """What it holds: resident and peak memory in MB, descriptors, threads."""
+        status = dict(line.split(":", 1) for line in open(f"/proc/{self.process.pid}/status"))
+        return {
+            "rss_mb": int(status["VmRSS"].split()[0]) / 1024,
+            "anon_mb": int(status["RssAnon"].split()[0]) / 1024,
+            "peak_mb": int(status["VmHWM"].split()[0]) / 1024,
+            "descriptors": len(os.listdir(f"/proc/{self.process.pid}/fd")),
+            "threads": int(status["Threads"]),
+        }
+
+    def end(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Net:
+    """Namespaces, a mesh, and agents in them; all gone at the end."""
+
+    def __init__(self, agent, probe, work, namespaces, environment=()):
+        self.agent, self.probe, self.namespaces = agent, probe, list(namespaces)
+        self.folder = subprocess.check_output(["mktemp", "-d", "-p", work], text=True).strip()
+        self.processes = {}
+        self.environment = {
+            "NSM_CONNECT_TO": f"unix://{self.folder}/nsm.io.sock",
+            "SPIFFE_ENDPOINT_SOCKET": f"unix://{self.folder}/workload.sock",
+            **dict(environment),
+        }
+
+    def __enter__(self):
+        os.makedirs("/run/nsm-agent", exist_ok=True)
+        subprocess.check_call(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run/nsm-agent"])
+        for name in self.namespaces:
+            subprocess.check_call(["ip", "netns", "add", name])
+            subprocess.check_call(["ip", "-n", name, "link", "set", "lo", "up"])
+            # A first ping that is lost since the other end is not up yet is repeated soon, not after a second.
+            subprocess.check_call(
+                ["ip", "netns", "exec", name, "sh", "-c", "echo 5 >/proc/sys/net/ipv4/neigh/default/retrans_time_ms"]
+            )
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes.values():
+            process.end()
+        for name in self.namespaces:
+            subprocess.call(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL)
+        subprocess.call(["umount", "/run/nsm-agent"])
+
+    def start(self, name, command, namespace=None, environment=()):
+        self.processes[name] = Process(
+            self.folder, name, [self.agent, *command], namespace, {**self.environment, **dict(environment)}
+        )
+        return self.processes[name]
+
+    def mesh(self):
+        process = self.start(
+            "mesh",
+            ["mesh", "--listen", self.environment["NSM_CONNECT_TO"], "--state-dir", f"{self.folder}/state"]
+            + ["--workload-socket", f"{self.folder}/workload.sock"],
+        )
+        wait("the mesh", lambda: os.path.exists(f"{self.folder}/nsm.io.sock"))
+        return process
+
+    def run(self, name, text=None):
+        """An agent in the namespace of its name, each with a label, as they see each other's namespaces here."""
+        os.makedirs(f"{self.folder}/{name}.d", exist_ok=True)
+        if text is not None:
+            self.put(name, "network", text)
+        command = ["run", "--label", name, "--config", f"{self.folder}/{name}.d", "--socket", f"{self.folder}/{name}.sock"]
+        process = self.start(name, command, name, {"NSM_NAME": name})
+        wait(f"{name}'s configuration", lambda: process.says("configuration read"))
+        return process
+
+    def put(self, name, file, text):
+        with open(f"{self.folder}/{name}.d/.new", "w") as new:
+            new.write(text)
+        os.rename(f"{self.folder}/{name}.d/.new", f"{self.folder}/{name}.d/{file}.yaml")
+
+    def connect(self, name, file, text, count, target=None):
+        """More clients by another file; figures of the probe."""
+        new = f"{self.folder}/{name}.new"
+        with open(new, "w") as out:
+            out.write(text)
+        command = [self.probe, "connect", name, self.processes[name].log, new, f"{self.folder}/{name}.d/{file}.yaml"]
+        result = subprocess.run(command + [str(count)] + ([target] if target else []), capture_output=True, text=True)
+        if result.returncode:
+            raise Failed(f"{name}, {file}: {result.stderr}{self.complaints()}")
+        return json.loads(result.stdout)
+
+    def complaints(self):
+        """The last warnings of all."""
+        lines = []
+        for process in self.processes.values():
+            with open(process.log, errors="replace") as log:
+                lines += [f"{process.name}: {line[:300]}" for line in log if " warn " in line or " error " in line][-3:]
+        return "\n" + "".join(lines)
+
+    def status(self, name, prefix="config/cnf/"):
+        command = [self.agent, "status", "--socket", f"{self.folder}/{name}.sock", "--output", "json", prefix]
+        result = subprocess.run(command, capture_output=True, text=True)
+        return json.loads(result.stdout).get("values", []) if result.returncode == 0 else []
+
+    def links(self, namespace):
+        links = json.loads(subprocess.check_output(["ip", "-j", "-n", namespace, "link"]))
+        return [link["ifname"] for link in links if link["ifname"] != "lo"]
+
+    def cpu(self):
+        return {name: process.cpu_ms() for name, process in self.processes.items()}
+
+    def since(self, before):
+        return {name: self.processes[name].cpu_ms() - cpu for name, cpu in before.items()}
+
+    def settle(self, quiet=0.6, limit=120):
+        """Waits until the processes use hardly any CPU."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            before = self.cpu()
+            time.sleep(quiet)
+            if sum(self.since(before).values()) < 50 * quiet:
+                return
+        raise Failed("the mesh does not come to rest")
+
+
+# ---- configurations ----
+
+
+def address(base, i):
+    return f"{base}.{i >> 8}.{i & 255}"
+
+
+def clients(numbers, paired=False):
+    """Clients with an address each; `paired`: of services of their own, so that both ends have one, and echoes are sent."""
+    return "cnfConfig:\n  NetworkServiceClient_list:\n" + "".join(
+        f"    - {{name: c{i}, networkService: {SERVICE}{i if paired else ''}, interfaceName: n{i}, "
+        f"ipAddresses: [{address('10.65', i)}/32]}}\n"
+        for i in numbers
+    )
+
+
+def endpoints(numbers=None):
+    """One service for any number of clients; with numbers, one service for each with an address."""
+    head = "cnfConfig:\n  NetworkServiceEndpoint_list:\n"
+    if numbers is None:
+        return head + f"    - {{networkService: {SERVICE}, interfaceNamePrefix: e}}\n"
+    return head + "".join(
+        f"    - {{networkService: {SERVICE}{i}, interfaceNamePrefix: e{i}x, singleClient: true, "
+        f"ipAddresses: [{address('10.66', i)}/32]}}\n"
+        for i in numbers
+    )
+
+
+def registered(net, name, count=1):
+    """Waits until an agent's endpoints are registered."""
+
+    def there():
+        with open(net.processes[name].log, errors="replace") as log:
+            return log.read().count(" info  registered ") >= count
+
+    wait(f"{count} registrations of {name}", there)
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def medians(rounds):
+    return {key: median(r[key] for r in rounds) for key in rounds[0]}
+
+
+# ---- (m) one connection ----
+
+
+def one(bench, reps):
+    """From the moment the client's agent has read its file to the first answered ping; beside what the kernel takes."""
+    figures = {"rounds": []}
+    with bench.net("client", "server") as net:
+        floor = lambda count, times: json.loads(
+            subprocess.check_output([net.probe, "floor", "client", "server", str(count), str(times)])
+        )
+        figures["floor"] = floor(1, 51)
+        figures["floor_batch_of_100"] = floor(100, 3)
+        net.mesh()
+        net.run("server", endpoints([0]))
+        registered(net, "server")
+        net.run("client", "{}\n")
+        for rep in range(reps + 1):
+            progress(f"one connection, {rep} of {reps}")
+            before = net.cpu()
+            figures["rounds"].append(net.connect("client", "c", clients([0], paired=True), 1, address("10.66", 0)))
+            time.sleep(0.3)
+            figures["rounds"][-1]["cpu_ms"] = sum(net.since(before).values())
+            os.remove(f"{net.folder}/client.d/c.yaml")
+            wait("the end of the connection", lambda: not net.links("client"))
+            net.settle()
+    # The agent's first one also has to find an identity and to shake hands with the mesh.
+    figures["first"] = figures["rounds"].pop(0)
+    figures["median"] = medians(figures["rounds"])
+    return figures
+
+
+# ---- (n) many connections ----
+
+
+def many(bench, n, how, paired=False):
+    """N connections on one mesh. `how`: so many at once."""
+    figures = {"n": n, "at_once": how, "paired": paired}
+    with bench.net("client", "server") as net:
+        net.mesh()
+        start = time.monotonic()
+        net.run("server", endpoints(range(n)) if paired else endpoints())
+        registered(net, "server", n if paired else 1)
+        figures["registered_ms"] = (time.monotonic() - start) * 1e3
+        net.run("client", "{}\n")
+        net.settle()
+        before, start, times = net.cpu(), time.monotonic(), []
+        for first in range(0, n, how):
+            numbers = range(first, min(first + how, n))
+            times.append(net.connect("client", f"c{first}", clients(numbers, paired), len(numbers)))
+        figures["wall_ms"] = (time.monotonic() - start) * 1e3
+        # What the agents still do once everything is there counts as well.
+        net.settle()
+        figures["cpu_ms"] = net.since(before)
+        figures["waiting_for_files_ms"] = sum(t["read"] for t in times)
+        steps = [t["connected"] for t in times]
+        figures["steps"] = {"first": steps[0], "median": median(steps), "last": steps[-1]}
+        tenth = max(1, len(steps) // 10)
+        figures["steps"]["first_tenth"], figures["steps"]["last_tenth"] = median(steps[:tenth]), median(steps[-tenth:])
+        figures["connected_ms"] = sum(steps)
+        figures["held"] = {name: p.figures() for name, p in net.processes.items()}
+        bench.then(net, figures)
+    return figures
+
+
+# ---- (o) refreshes ----
+
+
+def refreshes(net):
+    """How often the clients have refreshed, by status; and how many are connected."""
+    values = [v for v in net.status("client", "config/cnf/nsm/v1/client/") if v["key"].startswith("config/cnf/nsm/v1/client/")]
+    count = 0
+    for value in values:
+        words = json.dumps(value)
+        if "refreshed " in words:
+            count += int(words.split("refreshed ")[1].split()[0])
+    return count, sum(v.get("state") == "CONFIGURED" for v in values)
+
+
+def by_the_clock(bench, n, lifetime=20, seconds=20):
+    """Short tokens, so that all are refreshed again and again: CPU of a refresh."""
+    with bench.net("client", "server", environment={"NSM_MAX_TOKEN_LIFETIME": f"{lifetime}s"}) as net:
+        net.mesh()
+        net.run("server", endpoints())
+        registered(net, "server")
+        net.run("client", "{}\n")
+        net.connect("client", "c", clients(range(n)), n)
+        time.sleep(3)
+        first, _ = refreshes(net)
+        before, start = net.cpu(), time.monotonic()
+        time.sleep(seconds)
+        cpu, wall = net.since(before), time.monotonic() - start
+        last, connected = refreshes(net)
+    count = last - first
+    return {
+        "n": n,
+        "refreshes": count,
+        "connected": connected,
+        "per_second": count / wall,
+        "cpu_ms_each": {name: ms / max(count, 1) for name, ms in cpu.items()},
+    }
+
+
+def after_a_kill(bench, net, n):
+    """The mesh is killed and started: all clients ask again."""
+    progress(f"N={n}: the mesh is killed")
+    first, _ = refreshes(net)
+    net.processes["mesh"].end(signal.SIGKILL)
+    os.unlink(f"{net.folder}/nsm.io.sock")
+    net.mesh()
+    before, start = net.cpu(), time.monotonic()
+
+    def back():
+        count, connected = refreshes(net)
+        return connected == n and count >= first + n
+
+    wait("all clients connected again", back, 180, pause=0.3)
+    wall = time.monotonic() - start
+    net.settle()
+    return {"n": n, "wall_ms": wall * 1e3, "cpu_ms": net.since(before)}
+
+
+# ---- (p) heal time ----
+
+
+def heal(bench, reps, with_namespace):
+    """Two endpoints; the one in use goes, alone or with its pod."""
+    gaps, moved = [], []
+    with bench.net("client", "server1", "server2") as net:
+        net.mesh()
+        servers = ["server1", "server2"]
+        target = address("10.66", 0)
+        for server in servers:
+            net.run(server, endpoints([0]))
+            registered(net, server)
+        net.run("client", "{}\n")
+        net.connect("client", "c", clients([0], paired=True), 1, target)
+        for rep in range(reps):
+            progress(f"heal, {rep + 1} of {reps}")
+            used = next(s for s in servers if net.links(s))
+            other = next(s for s in servers if s != used)
+            outage = subprocess.Popen(
+                [net.probe, "outage", "client", target], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            outage.stdout.readline()
+            time.sleep(0.3)
+            killed = time.monotonic()
+            net.processes[used].end(signal.SIGKILL)
+            if with_namespace:
+                subprocess.check_call(["ip", "netns", "delete", used])
+            wait(f"a link in {other}", lambda: net.links(other), 120, pause=0.005)
+            moved.append((time.monotonic() - killed) * 1e3)
+            time.sleep(1.5)
+            report = json.loads(outage.communicate("\n")[0])
+            gaps.append(report["gap_ms"])
+            if report["last_s"] < time.monotonic() - 1:
+                raise Failed(f"pings stay away after the endpoint was gone{net.complaints()}")
+            # The one that went comes back for the next round.
+            if with_namespace:
+                subprocess.check_call(["ip", "netns", "add", used])
+                subprocess.check_call(["ip", "-n", used, "link", "set", "lo", "up"])
+            open(net.processes[used].log, "w").close()
+            net.run(used, endpoints([0]))
+            registered(net, used)
+            net.settle()
+    return {"gap_ms": median(gaps), "gaps": gaps, "moved_ms": median(moved), "moved": moved}
+
+
+# ---- (q) idle ----
+
+
+def idle(net, seconds):
+    """Percent of one core that each process takes, and what it holds."""
+    net.settle()
+    before, start = net.cpu(), time.monotonic()
+    time.sleep(seconds)
+    wall = (time.monotonic() - start) * 1e3
+    cpu = {name: ms / wall * 100 for name, ms in net.since(before).items()}
+    return {"cpu_percent": cpu, "held": {name: p.figures() for name, p in net.processes.items()}}
+
+
+# ---- all of it ----
+
+
+class Bench:
+    """What the measurements share: programs, and what is done with connections once they are there."""
+
+    def __init__(self, agent, probe, work):
+        self.agent, self.probe, self.work = agent, probe, work
+        self.then = lambda net, figures: None
+
+    def net(self, *namespaces, environment=()):
+        return Net(self.agent, self.probe, self.work, namespaces, environment)
+
+
+def measure(agent, probe, work, tasks, options, results):
+    """Fills `results`, task by task, so that a failure leaves what was measured before."""
+    bench, n, reps = Bench(agent, probe, work), options.connections, options.reps
+    if "m" in tasks:
+        results["one"] = one(bench, max(3 * reps, 5))
+    if "n" in tasks or "q" in tasks or "o" in tasks:
+        results["many"] = []
+        sizes = sorted({1, n // 5, n})
+        runs = [(size, size, True) for size in sizes] if "q" in tasks else []
+        if "n" in tasks:
+            runs += [(n // 5, 1, False), (n, 1, False), (n, 32, False)]
+        if "n" in tasks or "o" in tasks:
+            runs += [(n // 5, n, False), (n, n, False)]
+        for size, how, paired in runs:
+
+            def then(net, figures, size=size, how=how, paired=paired):
+                if "q" in tasks and how >= size:
+                    progress(f"N={size}: idle for {options.idle:.0f} s")
+                    figures["idle"] = idle(net, options.idle)
+                if "o" in tasks and size == n and how == n and not paired:
+                    results["storm"] = after_a_kill(bench, net, n)
+
+            bench.then = then
+            progress(f"N={size}, {how} at once{', with echoes' if paired else ''}")
+            results["many"].append(many(bench, size, how, paired))
+    if "o" in tasks:
+        progress(f"N={n}: refreshes")
+        results["refreshes"] = [by_the_clock(bench, size) for size in (n // 5, n)]
+    if "p" in tasks:
+        results["heal"] = {
+            "process": heal(bench, max(reps, 5), False),
+            "pod": heal(bench, max(reps, 5), True),
+        }
+
+
+def each(figures, digits=1):
+    return " / ".join(f"{figures[name]:.{digits}f}" for name in ("mesh", "client", "server"))
+
+
+def report(results):
+    if "one" in results:
+        one = results["one"]
+        floor, first, mid = one["floor"]["each"], one["first"], one["median"]
+        aim = 3 * floor + 10
+        rows = [["(m) one connection, ms", "addressed", "connected", "ping answered", "CPU of all", "aim"]]
+        rows.append([f"median of {len(one['rounds'])}"] + [f"{mid[k]:.1f}" for k in ("addressed", "connected", "answered", "cpu_ms")])
+        rows[-1].append(verdict(mid["connected"], round(aim, 1), "connected"))
+        rows.append(["the agent's first"] + [f"{first[k]:.1f}" for k in ("addressed", "connected", "answered", "cpu_ms")] + [""])
+        rows.append(["floor: requests one by one", "", f"{floor:.2f}", "", "", ""])
+        rows.append(["floor, each of 100 in one batch", "", f"{one['floor_batch_of_100']['batch'] / 100:.2f}", "", "", ""])
+        table(rows)
+    if "many" in results:
+        rows = [["(n) connections", "at once", "all connected ms", "each ms", "first and last tenth ms", "CPU each: mesh / client / server ms"]]
+        for r in results["many"]:
+            steps = r["steps"]
+            rows.append(
+                [f"{r['n']}{' with echoes' if r['paired'] else ''}", min(r["at_once"], r["n"]), f"{r['connected_ms']:.0f}"]
+                + [f"{r['connected_ms'] / r['n']:.2f}", f"{steps['first_tenth']:.1f}, {steps['last_tenth']:.1f}"]
+                + [each({k: v / r["n"] for k, v in r["cpu_ms"].items()}, 2)]
+            )
+        table(rows)
+        rows = [["(q) idle: mesh / client / server", "CPU %", "aim", "resident MB", "descriptors", "threads"]]
+        for r in results["many"]:
+            if "idle" not in r:
+                continue
+            cpu, held = r["idle"]["cpu_percent"], r["idle"]["held"]
+            of = lambda key, digits: each({name: values[key] for name, values in held.items()}, digits)
+            aim = verdict(sum(cpu.values()), 1, f"{sum(cpu.values()):.2f} together")
+            rows.append([f"{r['n']}{' with echoes' if r['paired'] else ''}", each(cpu, 2), aim, of("rss_mb", 0)])
+            rows[-1] += [of("descriptors", 0), of("threads", 0)]
+        if len(rows) > 1:
+            table(rows)
+    if "storm" in results:
+        s = results["storm"]
+        print(f"(o) the mesh killed and started: {s['n']} connected again after {s['wall_ms']:.0f} ms; CPU {each(s['cpu_ms'], 0)} ms")
+    for r in results.get("refreshes", []):
+        print(f"(o) {r['n']} connections, {r['per_second']:.0f} refreshes per s: CPU each {each(r['cpu_ms_each'], 2)} ms")
+    for what, r in results.get("heal", {}).items():
+        print(f"(p) {what} of the endpoint gone: pings away for {r['gap_ms']:.0f} ms, connected to the other after {r['moved_ms']:.0f} ms")
