@@ -1,0 +1,248 @@
+"""Validates Kubernetes manifests: against the OpenAPI schemas of two versions, and by what schemas can't say.
+
+With `--self-test` also damages each manifest in many ways, one at a time; each damage must be found.
+"""
+
+import copy
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+
+import kubernetes_validate
+import kubernetes_validate.utils
+import yaml
+
+# It reads the schemas anew for each object; here there are hundreds.
+kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
+
+# The first one with sidecars that are on by default, and the newest one there are schemas of.
+VERSIONS = ("1.29", kubernetes_validate.latest_version())
+# The capabilities of a container, by the command of nsm-agent that it runs. SYS_ADMIN excludes
+# `allowPrivilegeEscalation: false`, by the rules of the API server.
+CAPABILITIES = {"run": ["NET_ADMIN"], "mesh": ["NET_ADMIN", "SYS_ADMIN"]}
+
+
+def pod_of(item):
+    return item.get("spec", {}).get("template", {}).get("spec")
+
+
+def containers(pod):
+    return pod.get("initContainers", []) + pod.get("containers", [])
+
+
+def schema_mistakes(item):
+    for field in ("apiVersion", "kind", "metadata"):
+        if not isinstance(item.get(field), dict if field == "metadata" else str):
+            yield f"it has no {field}"
+            return
+    for version in VERSIONS:
+        try:
+            kubernetes_validate.validate(item, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            yield f"{version}: {'.'.join(map(str, error.path))}: {error.message[:200]}"
+        except kubernetes_validate.SchemaNotFoundError as error:
+            yield f"{version}: {error.message}"
+
+
+def agent_mistakes(container):
+    """What is wrong with the rights of a container of nsm-agent."""
+    security = container.get("securityContext", {})
+    command = (container.get("args") or [""])[0]
+    wanted = CAPABILITIES.get(command)
+    if wanted is None:
+        yield f"nsm-agent {command} is no command for a container"
+        return
+    if security.get("capabilities") != {"drop": ["ALL"], "add": wanted}:
+        yield f"its capabilities are not {', '.join(wanted)} alone"
+    if security.get("privileged"):
+        yield "it is privileged"
+    if "SYS_ADMIN" not in wanted and security.get("allowPrivilegeEscalation") is not False:
+        yield "it may get more rights"
+    if security.get("readOnlyRootFilesystem") is not True:
+        yield "its root file system can be written"
+    if security.get("seccompProfile") != {"type": "RuntimeDefault"}:
+        yield "system calls are not filtered"
+    if security.get("runAsUser") != 0:
+        yield "it is not root, and so has no capabilities"
+    mounts = {m["name"]: m for m in container.get("volumeMounts", [])}
+    for name, mount in mounts.items():
+        if name == "network" and "subPath" in mount:
+            yield "a subPath keeps changes of the ConfigMap away"
+        if command == "run" and name in ("nsm-socket", "spire-agent-socket") and not mount.get("readOnly"):
+            yield f"{name} can be written"
+    arguments = container.get("args", [])
+    if "--config" in arguments and mounts.get("network", {}).get("mountPath") != arguments[arguments.index("--config") + 1]:
+        yield "its configuration is mounted elsewhere"
+    variables = {v["name"]: v.get("value", "") for v in container.get("env", [])}
+    for name in ("NSM_CONNECT_TO", "SPIFFE_ENDPOINT_SOCKET"):
+        folder = os.path.dirname(variables.get(name, "").removeprefix("unix://"))
+        if folder and folder not in [m["mountPath"] for m in mounts.values()]:
+            yield f"{name} is in no volume"
+
+
+def pod_mistakes(item, maps):
+    pod, metadata = pod_of(item), item["spec"]["template"].get("metadata", {})
+    selector = item["spec"].get("selector", {}).get("matchLabels", {})
+    if not selector or not selector.items() <= metadata.get("labels", {}).items():
+        yield "selector and labels differ"
+    if {"shareProcessNamespace", "hostPID", "hostIPC"} & pod.keys():
+        yield "processes are shared"
+    volumes = {v["name"]: v for v in pod.get("volumes", [])}
+    used = set()
+    for container in containers(pod):
+        names = {m["name"] for m in container.get("volumeMounts", [])}
+        used |= names
+        for name in names - volumes.keys():
+            yield f"{container['name']}: no volume {name}"
+        if "nsm-agent" in container.get("image", ""):
+            for mistake in agent_mistakes(container):
+                yield f"{container['name']}: {mistake}"
+        if pod.get("hostNetwork") and "run" in container.get("args", []):
+            yield f"{container['name']}: it would change the network of the node"
+    for name in volumes.keys() - used:
+        yield f"volume {name} is not used"
+    for volume in volumes.values():
+        name = volume.get("configMap", {}).get("name")
+        if name and (item["metadata"].get("namespace"), name) not in maps:
+            yield f"no ConfigMap {name}"
+
+
+def network_mistakes(text):
+    """What nsm-agent says of the YAML in a ConfigMap."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(text)
+        file.flush()
+        result = subprocess.run([os.environ["NSM_AGENT"], "check", file.name], capture_output=True, text=True)
+        if result.returncode:
+            yield (result.stdout + result.stderr).strip().replace(file.name, "network.yaml")
+
+
+def mistakes(items, with_agent=True):
+    """All mistakes of one file, each with its object."""
+    maps = {(i["metadata"].get("namespace"), i["metadata"].get("name")) for i in items if i.get("kind") == "ConfigMap"}
+    spaces = {i["metadata"].get("name"): i for i in items if i.get("kind") == "Namespace"}
+    for item in items:
+        found = list(schema_mistakes(item))
+        name = f"{item.get('kind')}/{item['metadata'].get('name') if isinstance(item.get('metadata'), dict) else '?'}"
+        if not found and pod_of(item):
+            found += pod_mistakes(item, maps)
+            space = spaces.get(item["metadata"].get("namespace"))
+            level = "pod-security.kubernetes.io/enforce"
+            if space and space["metadata"].get("labels", {}).get(level) != "privileged":
+                found.append("its namespace does not let it in")
+        if item.get("kind") == "ConfigMap" and with_agent:
+            for text in item.get("data", {}).values():
+                found += network_mistakes(text)
+        yield from (f"{name}: {mistake}" for mistake in found)
+
+
+# ---- damages ----
+
+
+def each_place(value, path=()):
+    """All places of a document, from the root to the leaves."""
+    yield path
+    if isinstance(value, dict):
+        for key in value:
+            yield from each_place(value[key], (*path, key))
+    elif isinstance(value, list):
+        for index in range(len(value)):
+            yield from each_place(value[index], (*path, index))
+
+
+def at(value, path):
+    for key in path:
+        value = value[key]
+    return value
+
+
+def schema_damages(item):
+    """For each field of the document: a wrong name, and a value of another type. Labels and the like may have any name."""
+    free = {"labels", "matchLabels", "data", "annotations", "limits", "requests"}
+    for path in each_place(item):
+        if not path or not isinstance(path[-1], str) or free & set(path):
+            continue
+        broken = copy.deepcopy(item)
+        parent = at(broken, path[:-1])
+        parent[path[-1] + "x"] = parent.pop(path[-1])
+        yield f"{'.'.join(map(str, path))} misspelt", broken
+        broken = copy.deepcopy(item)
+        at(broken, path[:-1])[path[-1]] = 7.5 if not isinstance(at(item, path), (int, float)) else ["x"]
+        yield f"{'.'.join(map(str, path))} of another type", broken
+
+
+def agent_damages(items):
+    """For each container of nsm-agent: rights too many or too few, and places that don't fit."""
+    for number, item in enumerate(items):
+        for index, container in enumerate(containers(pod_of(item) or {})):
+            if "nsm-agent" not in container["image"]:
+                continue
+
+            def damaged(what, change):
+                broken = copy.deepcopy(items)
+                pod = pod_of(broken[number])
+                change(containers(pod)[index], pod)
+                return f"{container['name']}: {what}", broken
+
+            security = lambda key, value: lambda c, _: c["securityContext"].__setitem__(key, value)
+            yield damaged("another capability", lambda c, _: c["securityContext"]["capabilities"]["add"].append("SYS_PTRACE"))
+            yield damaged("keeps the default ones", lambda c, _: c["securityContext"]["capabilities"].pop("drop"))
+            yield damaged("privileged", security("privileged", True))
+            yield damaged("a root that can be written", security("readOnlyRootFilesystem", False))
+            yield damaged("no seccomp", security("seccompProfile", {"type": "Unconfined"}))
+            yield damaged("a volume that is not there", lambda c, _: c["volumeMounts"][0].__setitem__("name", "nothing"))
+            yield damaged("processes of the node", lambda _, pod: pod.__setitem__("hostPID", True))
+            if container["args"][0] == "run":
+                yield damaged("the network of the node", lambda _, pod: pod.__setitem__("hostNetwork", True))
+                yield damaged("more rights", security("allowPrivilegeEscalation", True))
+                yield damaged("a subPath", lambda c, _: c["volumeMounts"][0].__setitem__("subPath", "network.yaml"))
+                yield damaged("another ConfigMap", lambda _, pod: pod["volumes"][0]["configMap"].__setitem__("name", "x"))
+
+
+def self_test(items):
+    """How many damages were made, and those that were not found."""
+    made, missed = 0, []
+    for item in items:
+        for what, broken in schema_damages(item):
+            made += 1
+            if not list(schema_mistakes(broken)):
+                missed.append(f"{item['kind']}/{item['metadata']['name']}: {what}")
+    for what, broken in agent_damages(items):
+        made += 1
+        if not list(mistakes(broken, with_agent=False)):
+            missed.append(what)
+    for number, item in enumerate(items):
+        if item["kind"] != "ConfigMap" or "NSM_AGENT" not in os.environ:
+            continue
+        broken = copy.deepcopy(items)
+        broken[number]["data"] = {key: text.replace("name", "nam") for key, text in item["data"].items()}
+        made += 1
+        if not list(mistakes(broken)):
+            missed.append(f"ConfigMap/{item['metadata']['name']}: a field that nsm-agent does not know")
+    return made, missed
+
+
+def main(arguments):
+    tests = "--self-test" in arguments
+    failed = 0
+    for path in (a for a in arguments if a != "--self-test"):
+        with open(path) as file:
+            items = [item for item in yaml.safe_load_all(file) if item]
+        found = list(mistakes(items, with_agent="NSM_AGENT" in os.environ))
+        for mistake in found:
+            print(f"{path}: {mistake}")
+        if not found:
+            print(f"{path}: {len(items)} objects are valid, by {' and '.join(VERSIONS)}")
+        failed += len(found)
+        if tests:
+            made, missed = self_test(items)
+            for damage in missed:
+                print(f"{path}: not found: {damage}")
+            print(f"{path}: {made - len(missed)} of {made} damages found")
+            failed += len(missed)
+    sys.exit(failed > 0)
+
+
+main(sys.argv[1:])
