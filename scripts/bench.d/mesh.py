@@ -99,10 +99,6 @@ class Net:
         for name in self.namespaces:
             subprocess.check_call(["ip", "netns", "add", name])
             subprocess.check_call(["ip", "-n", name, "link", "set", "lo", "up"])
-            # A first ping that is lost since the other end is not up yet is repeated soon, not after a second.
-            subprocess.check_call(
-                ["ip", "netns", "exec", name, "sh", "-c", "echo 5 >/proc/sys/net/ipv4/neigh/default/retrans_time_ms"]
-            )
         return self
 
     def __exit__(self, *_):
@@ -128,11 +124,12 @@ class Net:
         return process
 
     def run(self, name, text=None):
-        """An agent in the namespace of its name, each with a label, as they see each other's namespaces here."""
+        """An agent in the namespace of its name. Label and protocol number are its own, as agents see all namespaces here."""
         os.makedirs(f"{self.folder}/{name}.d", exist_ok=True)
         if text is not None:
             self.put(name, "network", text)
-        command = ["run", "--label", name, "--config", f"{self.folder}/{name}.d", "--socket", f"{self.folder}/{name}.sock"]
+        command = ["run", "--label", name, "--protocol", str(100 + self.namespaces.index(name))]
+        command += ["--config", f"{self.folder}/{name}.d", "--socket", f"{self.folder}/{name}.sock"]
         process = self.start(name, command, name, {"NSM_NAME": name})
         wait(f"{name}'s configuration", lambda: process.says("configuration read"))
         return process

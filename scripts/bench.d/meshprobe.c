@@ -13,7 +13,7 @@
  *   meshprobe floor CLIENT SERVER COUNT REPS
  *       Makes COUNT veth pairs between two namespaces, each end up and with an address, and removes them, REPS times.
  *       Milliseconds for all COUNT, median: "each" by a request and its acknowledgement at a time, "batch" by one call for
- *       each namespace.
+ *       each namespace. With COUNT 1 also "answered", from the first request to the first answered ping, median and largest.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -183,7 +183,8 @@ static void connect_clients(char **argv, int argc)
 	while (!addressed || !connected || !reply) {
 		struct pollfd p[] = {{events, POLLIN, 0}, {changes, POLLIN, 0}, {echoes, POLLIN, 0}};
 		char drain[4096];
-		int asks = addressed && !reply;
+		/* A ping before the other end is up would be repeated only after a second. */
+		int asks = addressed && connected && !reply;
 		int n = poll(p, 3, asks ? 1 : 1000);
 		double t = now_ms();
 		if (t > end) {
@@ -204,7 +205,7 @@ static void connect_clients(char **argv, int argc)
 			addressed = t;
 		if (p[2].revents && !reply && answered(echoes, &to))
 			reply = t;
-		if (addressed && !reply)
+		if (addressed && connected && !reply)
 			ask(echoes, &to, sequence++);
 	}
 	printf("{\"read\":%.3f,\"addressed\":%.3f,\"connected\":%.3f", log.read - start, addressed - log.read,
@@ -385,6 +386,20 @@ static void drop(int client)
 	carry_out(client, &m);
 }
 
+/* Pings the server's end of the first pair until it answers; when that was. */
+static double ping_first(int echoes)
+{
+	struct sockaddr_in to = target("10.128.0.1");
+	for (int sequence = 0; sequence < 10000; sequence++) {
+		struct pollfd p = {echoes, POLLIN, 0};
+		ask(echoes, &to, sequence);
+		if (poll(&p, 1, 1) > 0 && answered(echoes, &to))
+			return now_ms();
+	}
+	die("no answer");
+	return 0;
+}
+
 static void floor_of(char **argv)
 {
 	int count = atoi(argv[4]), reps = atoi(argv[5]), server_space = space(argv[3]);
@@ -392,16 +407,22 @@ static void floor_of(char **argv)
 	enter(argv[3]);
 	int server = netlink(0);
 	enter(argv[2]);
-	int client = netlink(0);
+	int client = netlink(0), echoes = echo_socket();
+	double *reply = calloc(reps, sizeof *reply);
 	for (int r = 0; r < reps; r++) {
+		double start = now_ms();
 		each[r] = make(client, server, server_space, count, 0);
+		if (count == 1)
+			reply[r] = ping_first(echoes) - start;
 		drop(client);
 		batch[r] = make(client, server, server_space, count, 1);
 		drop(client);
 	}
 	qsort(each, reps, sizeof *each, by_value);
 	qsort(batch, reps, sizeof *batch, by_value);
-	printf("{\"each\":%.4f,\"batch\":%.4f}\n", each[reps / 2], batch[reps / 2]);
+	qsort(reply, reps, sizeof *reply, by_value);
+	printf("{\"each\":%.4f,\"batch\":%.4f,\"answered\":%.4f,\"answered_max\":%.4f}\n", each[reps / 2], batch[reps / 2],
+	       reply[reps / 2], reply[reps - 1]);
 }
 
 int main(int argc, char **argv)
