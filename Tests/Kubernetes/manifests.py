@@ -6,6 +6,7 @@ With `--self-test` also damages each manifest in many ways, one at a time; each 
 import copy
 import functools
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -217,7 +218,8 @@ def self_test(items):
         if item["kind"] != "ConfigMap" or "NSM_AGENT" not in os.environ:
             continue
         broken = copy.deepcopy(items)
-        broken[number]["data"] = {key: text.replace("name", "nam") for key, text in item["data"].items()}
+        misspelt = lambda text: re.sub(r"\b(networkService|type):", r"\1x:", text)
+        broken[number]["data"] = {key: misspelt(text) for key, text in item["data"].items()}
         made += 1
         if not list(mistakes(broken)):
             missed.append(f"ConfigMap/{item['metadata']['name']}: a field that nsm-agent does not know")
