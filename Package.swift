@@ -130,6 +130,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        // Programs that use nothing but the library, as its users would.
+        .executableTarget(
+            name: "nsm-client-example", dependencies: ["NSM", .product(name: "Logging", package: "swift-log")],
+            path: "examples/nsm-client", exclude: ["README.md", "programs.sh", "run"], swiftSettings: plain),
+        .executableTarget(
+            name: "nsm-endpoint-example", dependencies: ["NSM", .product(name: "Logging", package: "swift-log")],
+            path: "examples/nsm-endpoint", exclude: ["README.md", "run"], swiftSettings: plain),
+
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "NetworkTypesTests", dependencies: ["NetworkTypes", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "YAMLTests", dependencies: ["YAML", "TestSupport"], swiftSettings: strict),
@@ -151,8 +159,12 @@ let package = Package(
             ],
             swiftSettings: plain),
         .testTarget(
-            name: "NSMTests", dependencies: ["NSM", "DescriptorTransport", "SPIFFE", "CLinux", "TestSupport"],
-            swiftSettings: plain),
+            name: "NSMTests",
+            dependencies: [
+                "NSM", "DescriptorTransport", "SPIFFE", "CLinux", "TestSupport",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: plain),
         .testTarget(
             name: "NSMKindsTests",
             dependencies: [
@@ -167,6 +179,11 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             swiftSettings: strict),

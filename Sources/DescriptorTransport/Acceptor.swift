@@ -15,13 +15,16 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
     let listener: ServerListener
     let security: Security
     let connections: Connections
+    let takesDescriptors: Bool
+    /// How long a peer may take for its handshake.
+    let handshakeTimeout: Duration
     let logger: Logger
     private let state = State()
 
     /// More connections at once are closed as they come.
     private static let mostConnections = 4096
-    /// How long a peer may take for its handshake.
-    private static let longestHandshake = Duration.seconds(10)
+    /// With more unfinished handshakes than this the oldest go: those who mean it are done within milliseconds.
+    static let mostHandshakes = 256
 
     var eventLoopGroup: any EventLoopGroup { MultiThreadedEventLoopGroup.singleton }
 
@@ -33,15 +36,24 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             var gate: (any Channel)?
             var gatePeer: Int32 = -1
             var channels: [UInt64: any Channel] = [:]
+            /// Those whose handshake is not done, the oldest first.
+            var handshakes: [UInt64] = []
+            /// Connections that wait for an identity of ours.
+            var waiting = 0
             var hasEnded = false
         }
         let values = Mutex(Values())
     }
 
-    init(listener: ServerListener, security: Security, connections: Connections, logger: Logger) {
+    init(
+        listener: ServerListener, security: Security, connections: Connections, takesDescriptors: Bool,
+        handshakeTimeout: Duration, logger: Logger
+    ) {
         self.listener = listener
         self.security = security
         self.connections = connections
+        self.takesDescriptors = takesDescriptors
+        self.handshakeTimeout = handshakeTimeout
         self.logger = logger
     }
 
@@ -101,7 +113,9 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
 
     /// On the relay's thread: nothing here may wait.
     private func accept(_ socket: Int32, loop: RelayLoop, gate: any Channel, _ configurator: Configurator) {
-        let isFull = state.values.withLock { $0.hasEnded || $0.channels.count >= Self.mostConnections }
+        let isFull = state.values.withLock { values in
+            values.hasEnded || values.channels.count >= Self.mostConnections || values.waiting >= Self.mostHandshakes
+        }
         if isFull {
             close(socket)
             logger.warning("connection refused: too many", metadata: ["at": "\(listener.address.url)"])
@@ -119,9 +133,11 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
     private func setUp(
         _ socket: Int32, loop: RelayLoop, gate: any Channel, _ configurator: Configurator
     ) async throws {
-        let deadline = ContinuousClock.now + Self.longestHandshake
+        let deadline = ContinuousClock.now + handshakeTimeout
         var identity: Identity?
         if case .identity(let source) = security {
+            state.values.withLock { $0.waiting += 1 }
+            defer { state.values.withLock { $0.waiting -= 1 } }
             do {
                 identity = try await withDeadline(deadline, "there is no identity yet") { try await source.identity() }
             } catch {
@@ -141,7 +157,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
                 close(socket)
                 throw DescriptorError("a socket pair can't be made", code: -result)
             }
-            let made = DescriptorChannel()
+            let made = DescriptorChannel(isTaking: takesDescriptors)
             channel = made
             inner = pair[0]
             loop.post(.relay(id: id, outer: socket, inner: pair[1], made))
@@ -151,6 +167,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         let raw = connection.channel
         do {
             try await withDeadline(deadline, "the handshake takes too long") { try await done.get() }
+            state.values.withLock { values in values.handshakes.removeAll { $0 == id } }
         } catch {
             // The transport's half of the channel must outlive it.
             try? await raw.close()
@@ -169,6 +186,23 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         hand(connection, to: gate)
     }
 
+    /// Notes a connection whose handshake begins, until it closes.
+    private func note(_ channel: any Channel, _ id: UInt64) {
+        let oldest = state.values.withLock { values -> (any Channel)? in
+            values.channels[id] = channel
+            values.handshakes.append(id)
+            return values.handshakes.count > Self.mostHandshakes
+                ? values.channels[values.handshakes.removeFirst()] : nil
+        }
+        oldest?.close(promise: nil)
+        channel.closeFuture.whenComplete { _ in
+            state.values.withLock { values in
+                values.channels[id] = nil
+                values.handshakes.removeAll { $0 == id }
+            }
+        }
+    }
+
     private struct Configured: Sendable {
         let value: Configurator.ConnectionChannel
         let channel: any Channel
@@ -181,10 +215,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         let done = loop.makePromise(of: Void.self)
         do {
             let configured = try await ClientBootstrap(group: loop).withConnectedSocket(socket) { channel in
-                state.values.withLock { $0.channels[id] = channel }
-                channel.closeFuture.whenComplete { _ in
-                    state.values.withLock { _ = $0.channels.removeValue(forKey: id) }
-                }
+                note(channel, id)
                 return channel.eventLoop.makeCompletedFuture {
                     let sync = channel.pipeline.syncOperations
                     try sync.addHandler(ConnectionMark(id))

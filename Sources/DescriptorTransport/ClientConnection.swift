@@ -31,9 +31,13 @@ public final class ClientConnection: Sendable {
 
     /// Connects, and shakes hands.
     ///
+    /// - Parameters:
+    ///   - timeout: How long both may take together, and the wait for an identity of our own.
+    ///   - takesDescriptors: Whether the caller will ask for descriptors that the peer sends. Otherwise they are closed as they
+    ///     arrive.
     /// - Throws: ``TransportError`` with the reason, also the one for which the peer was refused.
     public static func connect(
-        to address: SocketAddress, security: Security, timeout: Duration, logger: Logger
+        to address: SocketAddress, security: Security, timeout: Duration, takesDescriptors: Bool = true, logger: Logger
     ) async throws(TransportError) -> ClientConnection {
         let deadline = ContinuousClock.now + timeout
         var identity: Identity?
@@ -46,7 +50,8 @@ public final class ClientConnection: Sendable {
         }
         let handshake = identity.map { Handshake($0, place: address.url, logger: logger) }
         do {
-            return try await connect(address, identity, handshake, deadline)
+            let channel = DescriptorChannel(isTaking: takesDescriptors)
+            return try await connect(address, channel, identity, handshake, deadline)
         } catch {
             let reason = handshake?.refusal.map { "the peer is refused: \($0)" } ?? "\(error)"
             throw TransportError("\(address.url): \(reason)")
@@ -54,11 +59,12 @@ public final class ClientConnection: Sendable {
     }
 
     private static func connect(
-        _ address: SocketAddress, _ identity: Identity?, _ handshake: Handshake?, _ deadline: ContinuousClock.Instant
+        _ address: SocketAddress, _ descriptors: DescriptorChannel, _ identity: Identity?, _ handshake: Handshake?,
+        _ deadline: ContinuousClock.Instant
     ) async throws -> ClientConnection {
         guard let loop = RelayLoop.shared else { throw TransportError("no descriptors or threads are left") }
         let id = loop.newID()
-        let socket = try await UnixConnection(address, id: id, loop: loop, deadline: deadline)
+        let socket = try await UnixConnection(address, descriptors, id: id, loop: loop, deadline: deadline)
         let group = MultiThreadedEventLoopGroup.singleton
         let done = group.any().makePromise(of: Void.self)
         let made = Mutex<(any Channel)?>(nil)
@@ -146,7 +152,10 @@ private struct UnixConnection {
     let credentials: PeerCredentials?
 
     /// Nil for TCP.
-    init?(_ address: SocketAddress, id: UInt64, loop: RelayLoop, deadline: ContinuousClock.Instant) async throws {
+    init?(
+        _ address: SocketAddress, _ descriptors: DescriptorChannel, id: UInt64, loop: RelayLoop,
+        deadline: ContinuousClock.Instant
+    ) async throws {
         guard case .unix(let path) = address else { return nil }
         let socket = try await Self.connect(path, deadline)
         credentials = PeerCredentials(socket: socket)
@@ -156,7 +165,7 @@ private struct UnixConnection {
             Glibc.close(socket)
             throw DescriptorError("a socket pair can't be made", code: -result)
         }
-        channel = DescriptorChannel()
+        channel = descriptors
         inner = pair[0]
         loop.post(.relay(id: id, outer: socket, inner: pair[1], channel))
     }

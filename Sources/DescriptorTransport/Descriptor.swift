@@ -84,6 +84,9 @@ public final class Descriptor: Sendable {
     /// A path that leads to it from this process.
     public var path: String { "/proc/self/fd/\(number)" }
 
+    /// How it was opened: for reading, for writing, or as a place. Source: `F_GETFL`, fcntl(2).
+    var flags: Int32 { fcntl(number, F_GETFL) }
+
     /// Another descriptor of the same open file.
     func duplicate() throws(DescriptorError) -> Descriptor {
         let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)

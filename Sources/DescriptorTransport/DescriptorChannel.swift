@@ -2,52 +2,79 @@ internal import Synchronization
 
 /// The descriptors beside the bytes of one Unix connection.
 ///
-/// What is sent goes with the next bytes. What arrives is kept by inode until somebody asks for it, or until the connection
-/// ends. A peer sends descriptors again with every message that names them: each arrival is for one who asks, so that
-/// messages side by side with the same inode all get it, and a connection that lives for long collects nothing.
+/// What is sent goes with the next bytes. What arrives is kept by inode until somebody asks for it, for a minute, or until
+/// the connection ends. A peer sends descriptors again with every message that names them: each arrival is for one who asks,
+/// so that messages side by side with the same inode all get it, and a connection that lives for long collects nothing.
+///
+/// A peer that sends what nobody asks for, or takes nothing of what it is sent, costs a bounded number of descriptors.
 public final class DescriptorChannel: Sendable {
     private struct Waiter {
         let id: UInt64
         let continuation: CheckedContinuation<Result<Descriptor, DescriptorError>, Never>
     }
+    private struct Arrival {
+        let descriptor: Descriptor
+        var count = 1
+        var last: ContinuousClock.Instant
+    }
     private struct State {
         var outgoing: [Descriptor] = []
-        var incoming: [Inode: (descriptor: Descriptor, arrivals: Int)] = [:]
+        /// How far those in `outgoing` have been sent.
+        var sent = 0
+        var incoming: [Inode: Arrival] = [:]
         /// In the order of arrival, so that the oldest go when there are too many.
         var arrivals: [Inode] = []
         var waiters: [Inode: [Waiter]] = [:]
+        /// Those who are about to wait; with an error when they gave up before.
+        var asking: [UInt64: DescriptorError?] = [:]
         var next: UInt64 = 0
         var isFinished = false
-        var dropped = 0
+        var isSweeping = false
     }
     private let state = Mutex(State())
+    private let isTaking: Bool
+    private let longestWait: Duration
     /// More unclaimed descriptors than this make the oldest go.
-    static let capacity = 1024
+    static let capacity = 256
+    /// More that wait to be sent than this are refused.
+    static let longestQueue = 4096
 
-    init() {}
+    /// - Parameters:
+    ///   - isTaking: Whether anybody here will ask for descriptors. Otherwise they are closed as they arrive.
+    ///   - longestWait: How long one that nobody asks for is kept.
+    init(isTaking: Bool = true, longestWait: Duration = .seconds(60)) {
+        self.isTaking = isTaking
+        self.longestWait = longestWait
+    }
 
     /// Sends a descriptor with the next bytes of the connection.
     ///
-    /// - Throws: ``DescriptorError`` when the connection has ended.
+    /// - Throws: ``DescriptorError`` when the connection has ended, or the peer does not take what it is sent.
     public func send(_ descriptor: Descriptor) throws(DescriptorError) {
-        let isOpen = state.withLock { state in
-            if !state.isFinished { state.outgoing.append(descriptor) }
-            return !state.isFinished
+        let problem = state.withLock { state -> String? in
+            if state.isFinished { return "the connection has ended" }
+            let waiting = state.outgoing[state.sent...]
+            if waiting.count >= Self.longestQueue { return "\(waiting.count) descriptors wait for the peer to read" }
+            // Many messages side by side name the same file; one descriptor held for all of them is enough.
+            let same = waiting.last { $0.inode == descriptor.inode && $0.flags == descriptor.flags }
+            state.outgoing.append(same ?? descriptor)
+            return nil
         }
-        if !isOpen { throw DescriptorError("the connection has ended") }
+        if let problem { throw DescriptorError(problem) }
     }
 
     /// A descriptor by its inode, now or when it arrives.
     ///
-    /// - Throws: ``DescriptorError`` when it does not arrive in time, or the connection ends.
+    /// - Throws: ``DescriptorError`` when it does not arrive in time, the connection ends, or the task is cancelled.
     public func receive(_ inode: Inode, within limit: Duration) async throws(DescriptorError) -> Descriptor {
         if let descriptor = take(inode) { return descriptor }
         let id = state.withLock { state in
             state.next += 1
+            state.asking.updateValue(nil, forKey: state.next)
             return state.next
         }
         let timer = Task {
-            try? await Task.sleep(for: limit)
+            guard (try? await Task.sleep(for: limit)) != nil else { return }
             self.giveUp(
                 id, inode,
                 DescriptorError("no descriptor for \(inode.url) arrived within \(limit); the peer must send one"))
@@ -57,6 +84,7 @@ public final class DescriptorChannel: Sendable {
                 let answer: Result<Descriptor, DescriptorError>? = state.withLock { state in
                     if let descriptor = Self.remove(inode, &state) { return .success(descriptor) }
                     if state.isFinished { return .failure(DescriptorError("the connection has ended")) }
+                    if case let error?? = state.asking[id] { return .failure(error) }
                     state.waiters[inode, default: []].append(Waiter(id: id, continuation: continuation))
                     return nil
                 }
@@ -66,6 +94,7 @@ public final class DescriptorChannel: Sendable {
             giveUp(id, inode, DescriptorError("cancelled"))
         }
         timer.cancel()
+        state.withLock { _ = $0.asking.removeValue(forKey: id) }
         return try result.get()
     }
 
@@ -75,34 +104,64 @@ public final class DescriptorChannel: Sendable {
     // MARK: - The relay's side
 
     func takeOutgoing() -> Descriptor? {
-        state.withLock { $0.outgoing.isEmpty ? nil : $0.outgoing.removeFirst() }
+        state.withLock { state in
+            guard state.sent < state.outgoing.count else { return nil }
+            defer {
+                state.sent += 1
+                // Not one by one, as each removal moves all that follow.
+                if state.sent == state.outgoing.count || state.sent >= 64 {
+                    state.outgoing.removeFirst(state.sent)
+                    state.sent = 0
+                }
+            }
+            return state.outgoing[state.sent]
+        }
     }
 
-    func putBack(_ descriptor: Descriptor) { state.withLock { $0.outgoing.insert(descriptor, at: 0) } }
+    func putBack(_ descriptor: Descriptor) { state.withLock { $0.outgoing.insert(descriptor, at: $0.sent) } }
 
     func arrived(_ descriptor: Descriptor) {
-        let waiter = state.withLock { state -> Waiter? in
-            if state.isFinished { return nil }
-            if var waiters = state.waiters[descriptor.inode] {
+        guard isTaking else { return }
+        let (waiter, sweeps) = state.withLock { state -> (Waiter?, Bool) in
+            if state.isFinished { return (nil, false) }
+            let inode = descriptor.inode
+            if var waiters = state.waiters[inode] {
                 let first = waiters.removeFirst()
-                state.waiters[descriptor.inode] = waiters.isEmpty ? nil : waiters
-                return first
+                state.waiters[inode] = waiters.isEmpty ? nil : waiters
+                return (first, false)
             }
             // The same inode again: one descriptor is enough for all who will ask, and this one is closed.
-            guard state.incoming[descriptor.inode] == nil else {
-                state.incoming[descriptor.inode]?.arrivals += 1
-                return nil
+            if state.incoming[inode] != nil {
+                state.incoming[inode]?.count += 1
+                state.incoming[inode]?.last = .now
+                return (nil, false)
             }
-            state.incoming[descriptor.inode] = (descriptor, 1)
-            state.arrivals.append(descriptor.inode)
-            if state.incoming.count > Self.capacity, let oldest = state.arrivals.first {
-                state.arrivals.removeFirst()
-                state.incoming[oldest] = nil
-                state.dropped += 1
-            }
-            return nil
+            state.incoming[inode] = Arrival(descriptor: descriptor, last: .now)
+            state.arrivals.append(inode)
+            if state.incoming.count > Self.capacity { state.incoming[state.arrivals.removeFirst()] = nil }
+            defer { state.isSweeping = true }
+            return (nil, !state.isSweeping)
         }
         waiter?.continuation.resume(returning: .success(descriptor))
+        if sweeps { sweepLater() }
+    }
+
+    /// Looks after what nobody asks for, as long as there is some: a namespace that is held outlives its pod.
+    private func sweepLater() {
+        Task { [weak self, longestWait] in
+            repeat { try? await Task.sleep(for: longestWait, tolerance: longestWait / 4) } while self?.sweep() == true
+        }
+    }
+
+    private func sweep() -> Bool {
+        state.withLock { state in
+            let limit = ContinuousClock.now - longestWait
+            let old = state.incoming.filter { $0.value.last <= limit }
+            for inode in old.keys { state.incoming[inode] = nil }
+            state.arrivals.removeAll { old[$0] != nil }
+            state.isSweeping = !state.incoming.isEmpty
+            return state.isSweeping
+        }
     }
 
     /// The connection has ended: closes what nobody asked for.
@@ -110,6 +169,7 @@ public final class DescriptorChannel: Sendable {
         let waiters = state.withLock { state in
             state.isFinished = true
             state.outgoing = []
+            state.sent = 0
             state.incoming = [:]
             state.arrivals = []
             defer { state.waiters = [:] }
@@ -123,19 +183,22 @@ public final class DescriptorChannel: Sendable {
     private func take(_ inode: Inode) -> Descriptor? { state.withLock { Self.remove(inode, &$0) } }
 
     private static func remove(_ inode: Inode, _ state: inout State) -> Descriptor? {
-        guard let (descriptor, arrivals) = state.incoming[inode] else { return nil }
-        if arrivals > 1 {
-            state.incoming[inode]?.arrivals -= 1
-            return descriptor
+        guard let arrival = state.incoming[inode] else { return nil }
+        if arrival.count > 1 {
+            state.incoming[inode]?.count -= 1
+            return arrival.descriptor
         }
         state.incoming[inode] = nil
         if let index = state.arrivals.firstIndex(of: inode) { state.arrivals.remove(at: index) }
-        return descriptor
+        return arrival.descriptor
     }
 
     private func giveUp(_ id: UInt64, _ inode: Inode, _ error: DescriptorError) {
         let waiter = state.withLock { state -> Waiter? in
-            guard let index = state.waiters[inode]?.firstIndex(where: { $0.id == id }) else { return nil }
+            guard let index = state.waiters[inode]?.firstIndex(where: { $0.id == id }) else {
+                if state.asking[id] != nil { state.asking.updateValue(error, forKey: id) }
+                return nil
+            }
             let waiter = state.waiters[inode]?.remove(at: index)
             if state.waiters[inode]?.isEmpty == true { state.waiters[inode] = nil }
             return waiter

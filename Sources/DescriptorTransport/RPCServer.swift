@@ -17,15 +17,24 @@ public final class RPCServer: Sendable {
     private let calls: CallContext
 
     /// Makes a server that takes connections once it runs.
+    ///
+    /// - Parameters:
+    ///   - takesDescriptors: Whether a service asks for descriptors that callers send. Otherwise they are closed as they arrive.
+    ///   - handshakeTimeout: How long a peer may take for its handshake.
     public init(
         _ listener: ServerListener, security: Security, services: [any RegistrableRPCService],
-        interceptors: [any ServerInterceptor] = [], logger: Logger
+        interceptors: [any ServerInterceptor] = [], takesDescriptors: Bool = true,
+        handshakeTimeout: Duration = .seconds(10), logger: Logger
     ) {
         self.listener = listener
         let connections = Connections()
         calls = CallContext(connections)
-        acceptor = Acceptor(listener: listener, security: security, connections: connections, logger: logger)
+        acceptor = Acceptor(
+            listener: listener, security: security, connections: connections, takesDescriptors: takesDescriptors,
+            handshakeTimeout: handshakeTimeout, logger: logger)
         var config = HTTP2ServerTransport.Custom<Acceptor>.Config.defaults
+        // Programs with thousands of connections have a stream open for each.
+        config.http2.maxConcurrentStreams = 16384
         config.channelDebuggingCallbacks.onAcceptHTTP2Stream = { channel in
             channel.eventLoop.makeCompletedFuture {
                 let parent = try channel.parent?.pipeline.syncOperations.handler(type: ConnectionMark.self)

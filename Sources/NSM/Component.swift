@@ -1,7 +1,3 @@
-/// Network Service Mesh, v1 API: clients, endpoints, the registry's client, and what a manager is made of.
-///
-/// Imports nothing of the agent. Identities come from `SPIFFE`, connections with descriptors from `DescriptorTransport`.
-
 public import DescriptorTransport
 public import Logging
 internal import SPIFFE

@@ -4,8 +4,10 @@ public struct NSMError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Code: String, Hashable, Sendable {
         /// A peer can't be reached.
         case unreachable
-        /// A peer refused, or its identity or tokens are not as they must be.
+        /// A peer refused, for the reason in the text, or its tokens are not as they must be.
         case refused
+        /// A peer does not let this identity do it: the tokens are not accepted, or a name or connection is another's.
+        case forbidden
         /// A peer answered against the protocol.
         case protocolViolation
         /// A file, a socket or a namespace of this host is not there.

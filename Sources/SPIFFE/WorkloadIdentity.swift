@@ -9,13 +9,21 @@ internal import Synchronization
 public final class WorkloadIdentity: IdentitySource {
     private let socket: String
     private let logger: Logger
+    /// By how much the waits between tries grow.
+    private let step: Duration
     private let store = IdentityStore()
     private let error = Mutex<String?>(nil)
 
     /// Asks at `unix:///path` or `tcp://address:port`.
-    public init(socket: String, logger: Logger) {
+    public convenience init(socket: String, logger: Logger) {
+        self.init(socket: socket, logger: logger, step: .seconds(1))
+    }
+
+    /// Waits one, two … thirty `step`s after tries that failed one after another.
+    package init(socket: String, logger: Logger, step: Duration) {
         self.socket = socket
         self.logger = logger
+        self.step = step
     }
 
     /// The newest identity; waits for the first one.
@@ -44,7 +52,7 @@ public final class WorkloadIdentity: IdentitySource {
                 note("\(error)")
             }
             failures = store.current?.svid.chain != before ? 1 : min(failures + 1, 30)
-            let wait = Duration.seconds(failures) * Double.random(in: 0.8...1)
+            let wait = step * failures * Double.random(in: 0.8...1)
             guard (try? await Task.sleep(for: wait)) != nil else { return }
         }
     }

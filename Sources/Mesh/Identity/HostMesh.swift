@@ -1,3 +1,4 @@
+internal import CLinux
 public import DescriptorTransport
 internal import GRPCCore
 internal import Glibc
@@ -81,6 +82,8 @@ public struct HostMesh: Sendable {
     ///
     /// - Throws: when it can't serve.
     public func run() async throws {
+        // Each transport connection takes three descriptors.
+        _ = cl_raise_file_limit()
         try await withThrowingDiscardingTaskGroup { group in
             if let spire { group.addTask { await spire.run() } }
             if let own {

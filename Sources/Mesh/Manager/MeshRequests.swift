@@ -58,6 +58,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             Self.stableID(client: client, namespace: preference.inodeURL, peer: call.info.peer?.id.description ?? "")
         }
         let wanted = connection
+        try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), wanted)
         var answer = try await queue.run(hop.ownID) {
             try await self.serve(wanted, preference, call)
         }
@@ -250,7 +251,14 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     ) async throws -> ServerResponse<Google_Protobuf_Empty> {
         let call = try IncomingCall(request.metadata)
         var connection = request.message
-        let hop = try call.enter(&connection, component)
+        let client = connection.path.pathSegments.first
+        let hop = try call.enter(&connection, component) {
+            // A client that got no answer closes what it asked for.
+            Self.stableID(
+                client: client, namespace: request.message.mechanism.inodeURL,
+                peer: call.info.peer?.id.description ?? "")
+        }
+        try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), connection)
         // The client's namespace comes along; left unclaimed it would be held until the transport connection ends.
         if let inode = Inode(url: request.message.mechanism.inodeURL) {
             _ = try? await call.info.descriptors?.receive(inode, within: .milliseconds(100))

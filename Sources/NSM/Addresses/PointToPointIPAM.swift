@@ -5,6 +5,14 @@ public import NetworkTypes
 ///
 /// The lowest free addresses are given. A client that comes back with addresses that are free gets them again.
 public struct PointToPointIPAM: Sendable {
+    /// What becomes of addresses in a request that lie outside of the pools.
+    public enum Policy: Sendable {
+        /// They stay: the client may have them from elsewhere. Unless set.
+        case polite
+        /// They and the routes to them are taken out, such as those of another endpoint the client was connected to before.
+        case strict
+    }
+
     /// What a connection has of one group.
     public struct Pair: Hashable, Sendable {
         /// The endpoint's address.
@@ -21,12 +29,16 @@ public struct PointToPointIPAM: Sendable {
 
     private var groups: [[AddressPool]]
     private var pairs: [String: [Pair?]] = [:]
+    private let policy: Policy
 
     /// Makes the groups; the pools of one group are taken one after the other.
-    public init(_ groups: [[IPPrefix]]) { self.groups = groups.map { $0.map(AddressPool.init) } }
+    public init(_ groups: [[IPPrefix]], policy: Policy = .polite) {
+        self.groups = groups.map { $0.map(AddressPool.init) }
+        self.policy = policy
+    }
 
     /// Reads `a,b` (a group each) and `[a,b]` (pools of one group); nil when it can't be read.
-    public init?(_ text: String) {
+    public init?(_ text: String, policy: Policy = .polite) {
         var groups: [[IPPrefix]] = []
         var open: [IPPrefix]?
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -49,7 +61,7 @@ public struct PointToPointIPAM: Sendable {
             }
         }
         guard open == nil else { return nil }
-        self.init(groups)
+        self.init(groups, policy: policy)
     }
 
     /// The pairs of a connection.
@@ -84,6 +96,7 @@ public struct PointToPointIPAM: Sendable {
             own[group] = pair
         }
         pairs[id] = own
+        removeForeign(&context, own: own)
         for case let pair? in own { add(pair, &context) }
     }
 
@@ -131,6 +144,25 @@ public struct PointToPointIPAM: Sendable {
             groups[group][pool].free(pair.destination)
             groups[group][pool].free(pair.source)
         }
+    }
+
+    /// Takes out what is not the connection's: addresses of the pools, which may be another client's by now, and with the
+    /// strict policy all others; with them the routes to them.
+    private func removeForeign(_ context: inout NSMIPContext, own: [Pair?]) {
+        let mine = Set(own.compactMap { $0 }.flatMap { [$0.source, $0.destination] })
+        func isForeign(_ address: IPAddress) -> Bool {
+            if mine.contains(address) { return false }
+            return policy == .strict || groups.contains { $0.contains { $0.prefix.contains(address) } }
+        }
+        func hostAddress(_ text: String) -> IPAddress? {
+            NSMIPContext.prefix(text).flatMap { $0.isHost ? $0.address : nil }
+        }
+        let foreign = Set((context.sourcePrefixes + context.destinationPrefixes).map(\.address).filter(isForeign))
+        guard !foreign.isEmpty else { return }
+        context.srcIpAddrs.removeAll { NSMIPContext.prefix($0).map { foreign.contains($0.address) } ?? true }
+        context.dstIpAddrs.removeAll { NSMIPContext.prefix($0).map { foreign.contains($0.address) } ?? true }
+        context.srcRoutes.removeAll { hostAddress($0.prefix).map(foreign.contains) ?? false }
+        context.dstRoutes.removeAll { hostAddress($0.prefix).map(foreign.contains) ?? false }
     }
 
     private func add(_ pair: Pair, _ context: inout NSMIPContext) {

@@ -53,6 +53,27 @@ extension NetworkServiceClient {
     }
 }
 
+extension NetworkServiceClient.State: CustomStringConvertible {
+    /// One line for people.
+    public var description: String {
+        switch self {
+        case .connecting(_, let error): "connecting" + (error.map { ": \($0)" } ?? "")
+        case .established(let connection):
+            "connected: \(connection.summary(of: connection.context.ipContext.srcIpAddrs))"
+        case .healing(_, let reason, let error): "healing, as \(reason)" + (error.map { ": \($0)" } ?? "")
+        case .closed: "closed"
+        }
+    }
+}
+
+extension NSMConnection {
+    /// The interface, its addresses on one side, and the path.
+    func summary(of addresses: [String]) -> String {
+        ([mechanism.interfaceName] + addresses).joined(separator: " ")
+            + " by " + path.pathSegments.map(\.name).joined(separator: " → ")
+    }
+}
+
 /// How the data path of a connection is checked: by ICMP echoes through the interface.
 public struct LivenessCheck: Hashable, Sendable {
     /// The time between two checks.

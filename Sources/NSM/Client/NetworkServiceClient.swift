@@ -12,7 +12,8 @@ internal import Synchronization
 public final class NetworkServiceClient: Sendable {
     /// What is wanted.
     public let configuration: Configuration
-    /// The states as they come; who is slow gets the newest.
+    /// The states as they come, to the first who asks for them; who is slow gets the newest. They end when the connection is
+    /// closed.
     public let states: AsyncStream<State>
 
     let manager: PeerConnector
@@ -27,6 +28,8 @@ public final class NetworkServiceClient: Sendable {
         var state = State.connecting(attempts: 0, lastError: nil)
         var connection: NSMConnection?
         var echoPaths: [EchoPath] = []
+        /// A first request without an answer: whether there is a connection is not known.
+        var asked: NSMConnection?
         var refreshes = 0
     }
 
@@ -61,6 +64,7 @@ public final class NetworkServiceClient: Sendable {
     func become(_ state: State) {
         memory.withLock { $0.state = state }
         tell.yield(state)
+        if case .closed = state { tell.finish() }
     }
 
     // MARK: - Life
@@ -91,12 +95,32 @@ public final class NetworkServiceClient: Sendable {
         }
     }
 
+    /// Has the connection and keeps it until `end` returns, and then closes it.
+    ///
+    /// - Parameter end: Waits for the reason to end, such as ``terminationSignal()``.
+    /// - Throws: ``NSMError`` when the manager can't be told of the end; `CancellationError` when the task was cancelled, which
+    ///   leaves the connection as it is.
+    public func run(until end: @escaping @Sendable () async -> Void) async throws {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.run() }
+            group.addTask { await end() }
+            await group.next()
+            group.cancelAll()
+        }
+        try Task.checkCancellation()
+        try await close()
+    }
+
     /// Closes the connection. Closing one that is not there is no error.
     ///
     /// - Throws: ``NSMError`` when the manager can't be told; the connection then ends with its tokens.
     public func close() async throws {
         try await turn.run("") {
-            guard let known = connection else { return become(.closed) }
+            guard let known = connection else {
+                // What was asked for and given up may have been made all the same.
+                if let asked = memory.withLock({ $0.asked }) { try? await sendClose(asked) }
+                return become(.closed)
+            }
             try await sendClose(known)
             memory.withLock { $0.connection = nil }
             become(.closed)
@@ -127,6 +151,10 @@ public final class NetworkServiceClient: Sendable {
             let others = excluded()
             let message = message(space.inode.url, excluding: others)
             try calls.connection.info.descriptors?.send(space)
+            memory.withLock { memory in
+                memory.asked = message.connection
+                memory.asked?.mechanism = message.mechanismPreferences[0]
+            }
             var answer = try await calls.request(message, timeout: manager.component.requestTimeout)
             do {
                 try check(answer, calls, taken: others + configuration.excludedPrefixes.filter(\.isHost))
@@ -140,6 +168,7 @@ public final class NetworkServiceClient: Sendable {
                 let isRefresh = memory.connection?.state == .up
                 memory.connection = answer
                 memory.echoPaths = paths
+                memory.asked = nil
                 if isRefresh { memory.refreshes += 1 }
                 return isRefresh
             }

@@ -13,9 +13,36 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     private let namespace: String
     private let changed: @Sendable () -> Void
     private let queue = KeyedQueue()
-    private let services: [String: NetworkServiceEndpoint.Service]
+    private let services: Mutex<[String: Offer]>
     private let pools: Mutex<[String: PointToPointIPAM]>
     private let expiries = Expiries()
+    /// Our ids by who is at the start of the path.
+    private let clients = Mutex<[Client: String]>([:])
+
+    /// Who a connection belongs to, whatever way it takes.
+    private struct Client: Hashable {
+        let service: String
+        let name: String
+        let id: String
+        /// The SPIFFE id in its token, so that nobody takes over what is another's.
+        let subject: String
+
+        /// Nil for a path whose start has no token.
+        init?(_ connection: NSMConnection, service: String) {
+            guard let first = connection.path.pathSegments.first, let owner = connection.owner else { return nil }
+            self.service = service
+            name = first.name
+            id = first.id
+            subject = owner
+        }
+    }
+
+    /// A service as it is offered now.
+    private struct Offer {
+        var service: NetworkServiceEndpoint.Service
+        /// Name servers that clients may still have of us, and should not any more.
+        var retired: [NSMDNSConfig] = []
+    }
 
     init(
         _ services: [NetworkServiceEndpoint.Service], component: Component, namespace: String,
@@ -24,8 +51,9 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         self.component = component
         self.namespace = namespace
         self.changed = changed
-        self.services = Dictionary(services.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-        pools = Mutex(self.services.compactMapValues(\.ipam))
+        let offers = Dictionary(services.map { ($0.name, Offer(service: $0)) }, uniquingKeysWith: { first, _ in first })
+        self.services = Mutex(offers)
+        pools = Mutex(offers.compactMapValues(\.service.ipam))
         expiries.whenOver { [weak self] id in await self?.expire(id) }
     }
 
@@ -52,20 +80,22 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     ) async throws -> NSMConnection {
         var connection = wanted
         let id = connection.id
-        // The name of the service may carry the domain it was asked for in.
-        let name = connection.networkService.split(separator: "@").first.map(String.init) ?? ""
-        guard let service = services[connection.networkService] ?? services[name] else {
+        guard let offer = offer(of: connection) else {
             throw RPCError(
                 code: .notFound, message: "\(component.name) does not offer \(connection.networkService.prefix(253))")
         }
+        try IncomingCall.checkOwner(of: monitor.connection(id), connection)
         if connection.state == .reselectRequested, monitor.connection(id) != nil { await release(id) }
+        let service = offer.service
         let before = monitor.connection(id)
         let isRefresh = before != nil
+        let client = Client(connection, service: service.name)
+        if !isRefresh, let client { await supersede(client) }
         let mechanism = try Self.mechanism(connection, preferences)
         let admission = try await admit(connection, mechanism, service, isRefresh)
         do {
             connection.trimPath()
-            try fill(&connection, admission, service)
+            try fill(&connection, admission, offer)
             connection.mechanism = mechanism
             try answerMechanism(&connection, admission, call)
         } catch {
@@ -73,6 +103,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
             throw error
         }
         connection.state = .up
+        if let client { clients.withLock { $0[client] = id } }
         monitor.update(connection)
         expiries.set(id, to: connection.previousSegment?.expiry)
         // Tokens change with every refresh; for those who follow the connections that is no change.
@@ -120,11 +151,15 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     }
 
     private func fill(
-        _ connection: inout NSMConnection, _ admission: EndpointAdmission, _ service: NetworkServiceEndpoint.Service
+        _ connection: inout NSMConnection, _ admission: EndpointAdmission, _ offer: Offer
     ) throws {
+        let service = offer.service
         var context = connection.context
         var addresses = context.ipContext
         let id = connection.id
+        // Addresses of policies that were replaced since.
+        let sources = Set(addresses.policies.map(\.from)).subtracting(service.policies.map(\.from))
+        addresses.srcIpAddrs.removeAll { sources.contains($0) }
         do {
             try pools.withLock { try $0[service.name]?.allocate(id, &addresses) }
         } catch {
@@ -139,6 +174,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         }
         context.ipContext = addresses
         if let mac = admission.destinationMAC { context.ethernetContext.dstMac = "\(mac)" }
+        context.dnsContext.configs.removeAll { offer.retired.contains($0) }
         for config in service.dns where !context.dnsContext.configs.contains(config) {
             context.dnsContext.configs.append(config)
         }
@@ -177,6 +213,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         let call = try IncomingCall(request.metadata)
         var connection = request.message
         let hop = try call.enter(&connection, component)
+        try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), connection)
         try await queue.run(hop.ownID) { await self.release(hop.ownID) }
         return ServerResponse(message: SwiftProtobuf.Google_Protobuf_Empty())
     }
@@ -188,16 +225,54 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
 
     private func release(_ id: String) async {
         guard let connection = monitor.connection(id) else { return }
-        let name = connection.networkService.split(separator: "@").first.map(String.init) ?? ""
         monitor.delete(id)
         expiries.set(id, to: nil)
-        if let service = services[connection.networkService] ?? services[name] { await forget(id, service) }
+        guard let offer = offer(of: connection) else { return changed() }
+        if let client = Client(connection, service: offer.service.name) {
+            clients.withLock { if $0[client] == id { $0[client] = nil } }
+        }
+        await forget(id, offer.service)
         changed()
+    }
+
+    /// A manager on the way that starts anew may give a client's connection another id here. What the client had under the old
+    /// one is free for it.
+    private func supersede(_ client: Client) async {
+        guard let old = clients.withLock({ $0[client] }), monitor.connection(old) != nil else { return }
+        component.logger.debug("a client comes by another id", metadata: ["connection": "\(old)"])
+        await release(old)
     }
 
     private func forget(_ id: String, _ service: NetworkServiceEndpoint.Service) async {
         pools.withLock { $0[service.name]?.release(id) }
         await service.released(id)
+    }
+
+    // MARK: - Services
+
+    /// The service of a connection, whose name may carry the domain it was asked for in.
+    private func offer(of connection: NSMConnection) -> Offer? {
+        let name = connection.networkService.split(separator: "@").first.map(String.init) ?? ""
+        return services.withLock { $0[connection.networkService] ?? $0[name] }
+    }
+
+    /// Replaces what clients of a service are given beside addresses, and asks them to come for it.
+    func replace(policies: [NSMPolicyRoute]?, dns: [NSMDNSConfig]?, of name: String) {
+        let isChanged = services.withLock { services in
+            guard var offer = services[name] else { return false }
+            let before = offer.service
+            if let policies { offer.service.policies = policies }
+            if let dns {
+                offer.service.dns = dns
+                offer.retired = (offer.retired + before.dns).filter { !dns.contains($0) }
+            }
+            services[name] = offer
+            return before.policies != offer.service.policies || before.dns != offer.service.dns
+        }
+        guard isChanged else { return }
+        for (id, connection) in monitor.connections where offer(of: connection)?.service.name == name {
+            monitor.setState(.refreshRequested, of: id)
+        }
     }
 
     func end() {

@@ -113,3 +113,19 @@ extension NetworkServiceEndpoint {
         public var connections: [String: NSMConnection]
     }
 }
+
+extension NetworkServiceEndpoint.State: CustomStringConvertible {
+    /// One line for people.
+    public var description: String {
+        let registration =
+            if let error = lastError {
+                "not registered: \(error)"
+            } else if let end = registeredUntil {
+                "registered as \(name) until \(end.rfc3339)"
+            } else {
+                "registering"
+            }
+        let clients = connections.values.map { $0.summary(of: $0.context.ipContext.dstIpAddrs) }.sorted()
+        return registration + clients.map { "; \($0)" }.joined()
+    }
+}

@@ -5,19 +5,20 @@ internal import SPIFFE
 internal import SwiftProtobuf
 internal import Synchronization
 
-/// An endpoint: listens on a Unix socket, registers its services and serves their clients.
+/// An endpoint: listens, registers its services and serves their clients.
 ///
-/// When the task of ``run()`` is cancelled the registration ends by itself; ``unregister()`` ends it at once.
+/// When the task of ``run()`` is cancelled the registration ends by itself; ``run(until:)`` and ``unregister()`` end it at
+/// once.
 public final class NetworkServiceEndpoint: Sendable {
     /// The name it asks for.
     public let name: String
-    /// The states as they come; who is slow gets the newest.
+    /// The states as they come, to the first who asks for them; who is slow gets the newest.
     public let states: AsyncStream<State>
 
     private let services: [Service]
     private let manager: PeerConnector
     private let registry: RegistryClient
-    private let socket: String
+    private let address: SocketAddress
     private let registersServices: Bool
     private let connections: EndpointConnections
     private let tell: AsyncStream<State>.Continuation
@@ -33,18 +34,19 @@ public final class NetworkServiceEndpoint: Sendable {
     /// - Parameters:
     ///   - name: Unique in the registry. It must differ from the names of those that ask.
     ///   - services: What it offers. Names must differ.
-    ///   - socket: The path of its socket. Descriptors of it travel, so that it need not be visible elsewhere.
+    ///   - address: Where it listens; a new Unix socket in the directory for temporary files unless given. A descriptor of
+    ///     a socket travels, so that it need not be visible elsewhere. Over TCP no namespace can be sent.
     ///   - manager: The manager it registers with.
     ///   - namespace: The network namespace of its interfaces, as a path.
     ///   - registersServices: Whether the services themselves are registered too. A service belongs to the identity that
     ///     registered it first, so of replicas with different identities only one may.
     public init(
-        name: String, services: [Service], socket: String, manager: PeerConnector,
+        name: String, services: [Service], address: SocketAddress? = nil, manager: PeerConnector,
         namespace: String = "/proc/self/ns/net", registersServices: Bool = true
     ) {
         self.name = name
         self.services = services
-        self.socket = socket
+        self.address = address ?? .unix(Self.temporarySocket())
         self.manager = manager
         self.registersServices = registersServices
         registry = RegistryClient(manager)
@@ -55,6 +57,16 @@ public final class NetworkServiceEndpoint: Sendable {
         memory = Mutex(Memory())
         (states, tell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         changed.set { [weak self] _ in self?.told() }
+    }
+
+    /// The same, with the path of a Unix socket.
+    public convenience init(
+        name: String, services: [Service], socket: String, manager: PeerConnector,
+        namespace: String = "/proc/self/ns/net", registersServices: Bool = true
+    ) {
+        self.init(
+            name: name, services: services, address: .unix(socket), manager: manager, namespace: namespace,
+            registersServices: registersServices)
     }
 
     /// How it stands now.
@@ -72,20 +84,53 @@ public final class NetworkServiceEndpoint: Sendable {
 
     /// Listens, registers and serves until the task is cancelled.
     ///
-    /// - Throws: when the socket can't be had.
-    public func run() async throws {
-        let listener = try ServerListener(.unix(socket), mode: 0o777)
-        let place = try Descriptor.open(socket, pathOnly: true)
+    /// - Throws: `TransportError` when the socket can't be had.
+    public func run() async throws { try await serve { await Task.untilCancelled() } }
+
+    /// Listens, registers and serves until `end` returns; then takes the registration back.
+    ///
+    /// - Parameter end: Waits for the reason to end, such as ``terminationSignal()``.
+    /// - Throws: `TransportError` when the socket can't be had; ``NSMError`` when the manager can't be told of the end.
+    public func run(until end: @escaping @Sendable () async -> Void) async throws { try await serve(until: end) }
+
+    private func serve(until end: @escaping @Sendable () async -> Void) async throws {
+        // Who has no identities to tell peers by lets the own user in alone.
+        let mode: UInt32 = manager.component.isSecure ? 0o777 : 0o600
+        let listener = try ServerListener(address, mode: mode)
+        let place = try file()
         let names = ["networkservice.NetworkService", "connection.MonitorConnection"]
         let server = RPCServer(
             listener, security: manager.component.security,
             services: [connections, MonitorService(connections.monitor), HealthService(names)],
-            logger: manager.component.logger)
+            takesDescriptors: false, logger: manager.component.logger)
         defer { connections.end() }
-        try await withThrowingDiscardingTaskGroup { group in
+        try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
-            group.addTask { await self.keepRegistered(place) }
+            group.addTask {
+                await withTaskGroup(of: Void.self) { registering in
+                    registering.addTask { await self.keepRegistered(place, at: listener.address) }
+                    registering.addTask { await end() }
+                    await registering.next()
+                    registering.cancelAll()
+                }
+                // Clients that come until then are still served.
+                if !Task.isCancelled { try await self.unregister() }
+            }
+            defer { group.cancelAll() }
+            try await group.next()
         }
+    }
+
+    /// A path that no other endpoint has.
+    private static func temporarySocket() -> String {
+        let directory = MeshEnvironment.ofProcess("TMPDIR") ?? "/tmp"
+        return "\(directory)/nsm-\(String(UInt64.random(in: 0...UInt64.max), radix: 16)).sock"
+    }
+
+    /// The socket's file; nil over TCP.
+    private func file() throws -> Descriptor? {
+        guard case .unix(let path) = address else { return nil }
+        return try Descriptor.open(path, pathOnly: true)
     }
 
     /// Takes the registration back.
@@ -93,19 +138,30 @@ public final class NetworkServiceEndpoint: Sendable {
     /// - Throws: ``NSMError`` when the manager can't be told; the registration then ends by itself.
     public func unregister() async throws {
         guard let registered = memory.withLock({ $0.registered }) else { return }
-        let place = try? Descriptor.open(socket, pathOnly: true)
+        let place = try? file()
         try await registry.unregister(registered, socket: place)
         memory.withLock { $0.registered = nil }
         told()
     }
 
+    /// Replaces the policy routes or name servers that the clients of a service are given. Those that are connected are asked
+    /// to come for them; no connection is dropped.
+    ///
+    /// - Parameters:
+    ///   - policies: In the order of their rules; each `from` is also one of the clients' addresses. Nil: as they were.
+    ///   - dns: Nil: as they were.
+    ///   - service: The service's name; one that is not offered is left alone.
+    public func replace(policies: [NSMPolicyRoute]? = nil, dns: [NSMDNSConfig]? = nil, of service: String) {
+        connections.replace(policies: policies, dns: dns, of: service)
+    }
+
     // MARK: - Registration
 
-    private func keepRegistered(_ socket: Descriptor) async {
+    private func keepRegistered(_ socket: Descriptor?, at address: SocketAddress) async {
         var backoff = Backoff()
         while !Task.isCancelled {
             do {
-                let registered = try await register(socket)
+                let registered = try await register(socket, at: address)
                 backoff.reset()
                 memory.withLock { memory in
                     memory.registered = registered
@@ -130,7 +186,7 @@ public final class NetworkServiceEndpoint: Sendable {
         }
     }
 
-    private func register(_ socket: Descriptor) async throws -> NSMNetworkServiceEndpoint {
+    private func register(_ socket: Descriptor?, at address: SocketAddress) async throws -> NSMNetworkServiceEndpoint {
         let isFirst = memory.withLock { $0.registered == nil || $0.lastError != nil }
         if registersServices, isFirst {
             for service in services { try await register(service) }
@@ -141,7 +197,7 @@ public final class NetworkServiceEndpoint: Sendable {
         for service in services {
             message.networkServiceLabels[service.name] = .with { $0.labels = service.labels }
         }
-        message.url = "unix://\(self.socket)"
+        message.url = address.url
         let answer = try await registry.register(message, socket: socket)
         if isFirst {
             manager.component.logger.info(
@@ -161,7 +217,7 @@ public final class NetworkServiceEndpoint: Sendable {
                     message.name = service.name
                     message.payload = service.payload
                 })
-        } catch let error as NSMError where error.code == .refused {
+        } catch let error as NSMError where error.code == .forbidden || error.code == .refused {
             manager.component.logger.info(
                 "the service is not ours to register", metadata: ["service": "\(service.name)", "error": "\(error)"])
         }

@@ -22,7 +22,8 @@ extension Component {
     /// It is signed with the key that the component showed in this connection's handshake, as the peer checks it against
     /// that certificate, also after the identity was rotated.
     ///
-    /// - Throws: ``NSMError`` when the connection is not one with identities and the component demands them.
+    /// - Throws: ``NSMError`` when the connection is not one with identities and the component demands them, or when ours has
+    ///   ended.
     public func token(for info: ConnectionInfo) throws(NSMError) -> CallToken {
         let now = UnixTime.now
         guard isSecure else {
@@ -32,6 +33,11 @@ extension Component {
         }
         guard let local = info.local, let peer = info.peer else {
             throw NSMError(.refused, "the transport connection has no identities; tokens can't be signed")
+        }
+        guard local.svid.notAfter > now else {
+            throw NSMError(
+                .refused,
+                "our identity \(local.svid.id) ended at \(local.svid.notAfter.rfc3339), and there is no newer one")
         }
         // Whole seconds, as the claim has no fractions.
         var end = min(now.adding(tokenLifetime), local.svid.notAfter)
@@ -58,6 +64,11 @@ extension NSMPathSegment {
         self.token = token.text
         expires = Google_Protobuf_Timestamp(token.expires)
     }
+}
+
+extension NSMConnection {
+    /// Whose connection it is: the SPIFFE id in the token of the first segment; nil when that can't be read.
+    public var owner: String? { path.pathSegments.first.flatMap { try? Token(parsing: $0.token) }?.subject }
 }
 
 extension Google_Protobuf_Timestamp {

@@ -1,9 +1,13 @@
 public import DescriptorTransport
 internal import GRPCCore
+internal import Logging
 internal import SPIFFE
 internal import Synchronization
 
 /// The registry as a client sees it.
+///
+/// Answers are checked: each carries a path of tokens in its header `path`, of which the registry's is signed with the key of
+/// its certificate, and names stay with those who registered them.
 public struct RegistryClient: Sendable {
     private let manager: PeerConnector
     private let owners = Owners()
@@ -29,7 +33,7 @@ public struct RegistryClient: Sendable {
     /// Registers a service.
     ///
     /// - Returns: the service as the registry has it.
-    /// - Throws: ``NSMError``.
+    /// - Throws: ``NSMError``; of the code `forbidden` when the name belongs to another identity.
     public func register(_ service: NSMNetworkService) async throws -> NSMNetworkService {
         let (calls, metadata) = try await begin()
         let client = NSMNetworkServiceRegistry.Client(wrapping: calls.connection.client)
@@ -44,7 +48,7 @@ public struct RegistryClient: Sendable {
 
     /// Takes a service back.
     ///
-    /// - Throws: ``NSMError``.
+    /// - Throws: ``NSMError``; of the code `forbidden` when it belongs to another identity.
     public func unregister(_ service: NSMNetworkService) async throws {
         let (calls, metadata) = try await begin()
         let client = NSMNetworkServiceRegistry.Client(wrapping: calls.connection.client)
@@ -58,21 +62,34 @@ public struct RegistryClient: Sendable {
     ///
     /// - Throws: ``NSMError``.
     public func find(_ service: NSMNetworkService) async throws -> [NSMNetworkService] {
-        var found: [NSMNetworkService] = []
-        for response in try await collect(service) where !response.deleted { found.append(response.networkService) }
-        return found
+        let found = Mutex<[NSMNetworkService]>([])
+        try await find(service, watch: false) { response in
+            if !response.deleted { found.withLock { $0.append(response.networkService) } }
+        }
+        return found.withLock { $0 }
     }
 
-    private func collect(_ service: NSMNetworkService) async throws -> [NSMNetworkServiceResponse] {
+    /// Watches services that match, until the registry ends the stream or the task is cancelled.
+    ///
+    /// - Throws: ``NSMError``; `CancellationError`.
+    public func watch(
+        _ service: NSMNetworkService, body: @escaping @Sendable (NSMNetworkServiceResponse) async throws -> Void
+    ) async throws {
+        try await find(service, watch: true, body: body)
+    }
+
+    private func find(
+        _ service: NSMNetworkService, watch: Bool,
+        body: @escaping @Sendable (NSMNetworkServiceResponse) async throws -> Void
+    ) async throws {
         let (calls, metadata) = try await begin()
         let client = NSMNetworkServiceRegistry.Client(wrapping: calls.connection.client)
         var query = NSMNetworkServiceQuery()
         query.networkService = service
-        return try await Calls.explained {
-            try await client.find(query, metadata: metadata, options: options) { response in
-                var all: [NSMNetworkServiceResponse] = []
-                for try await message in response.messages { all.append(message) }
-                return all
+        query.watch = watch
+        try await Calls.explained {
+            try await client.find(query, metadata: metadata, options: watch ? .defaults : options) { response in
+                for try await message in response.messages { try await body(message) }
             }
         }
     }
@@ -85,7 +102,7 @@ public struct RegistryClient: Sendable {
     ///   - endpoint: The endpoint; its `url` is replaced when there is a `socket`.
     ///   - socket: The socket it listens on; a descriptor of it goes along, so that the manager need not see the file.
     /// - Returns: the endpoint as the registry has it. Its name counts from now on.
-    /// - Throws: ``NSMError``.
+    /// - Throws: ``NSMError``; of the code `forbidden` when the name belongs to another identity.
     public func register(
         _ endpoint: NSMNetworkServiceEndpoint, socket: Descriptor?
     ) async throws -> NSMNetworkServiceEndpoint {
@@ -103,7 +120,8 @@ public struct RegistryClient: Sendable {
 
     /// Takes an endpoint back.
     ///
-    /// - Throws: ``NSMError``.
+    /// - Parameter socket: The socket it listens on; nil when it is gone, or over TCP.
+    /// - Throws: ``NSMError``; of the code `forbidden` when it belongs to another identity.
     public func unregister(_ endpoint: NSMNetworkServiceEndpoint, socket: Descriptor?) async throws {
         let (calls, metadata) = try await begin()
         let message = try announce(endpoint, socket, calls)
@@ -127,7 +145,7 @@ public struct RegistryClient: Sendable {
 
     /// Watches endpoints that match, until the registry ends the stream or the task is cancelled.
     ///
-    /// - Throws: ``NSMError``.
+    /// - Throws: ``NSMError``; `CancellationError`.
     public func watch(
         _ endpoint: NSMNetworkServiceEndpoint,
         body: @escaping @Sendable (NSMNetworkServiceEndpointResponse) async throws -> Void
@@ -152,6 +170,8 @@ public struct RegistryClient: Sendable {
     }
 
     // MARK: - Parts
+
+    var logger: Logger { manager.component.logger }
 
     private var options: CallOptions { Calls.options(manager.component.requestTimeout) }
 
@@ -193,10 +213,10 @@ public struct RegistryClient: Sendable {
         try TokenRules.checkSignature(tokens[path.index + 1], of: peer, "the registry's token")
         let owner = tokens[0].subject
         if let before = owners.note(owner, of: name), before != owner {
-            throw NSMError(.refused, "\(name) belonged to \(before) and is now \(owner)'s")
+            throw NSMError(.forbidden, "\(name) belonged to \(before) and is now \(owner)'s")
         }
         if let first = pathIDs.first, first != owner {
-            throw NSMError(.refused, "\(name) is registered for \(first), not for \(owner)")
+            throw NSMError(.forbidden, "\(name) is registered for \(first), not for \(owner)")
         }
     }
 }

@@ -61,6 +61,9 @@ public final class ConnectionMonitor: Sendable {
     /// A connection by our id; nil when there is none.
     public func connection(_ id: String) -> NSMConnection? { state.withLock { $0.connections[id] } }
 
+    /// How many watch.
+    package var watchers: Int { state.withLock { $0.watchers.count } }
+
     /// Stores a connection under our id and tells those who watch it, unless nothing changed.
     public func update(_ connection: NSMConnection) {
         state.withLock { state in

@@ -95,4 +95,17 @@ public struct IncomingCall: Sendable {
         }
         return hop
     }
+
+    /// Checks that who comes for a connection is who it belongs to: its path starts at the same identity.
+    ///
+    /// Ids can be seen by everybody who may watch connections, so knowing one must not suffice.
+    ///
+    /// - Parameters:
+    ///   - known: The connection as it is known under the id that is asked for; nil when it is not.
+    ///   - asked: The connection as it was asked for, after ``enter(_:_:newID:)``.
+    /// - Throws: `RPCError` when it is another's.
+    public static func checkOwner(of known: NSMConnection?, _ asked: NSMConnection) throws(RPCError) {
+        guard let owner = known?.owner, asked.owner != owner else { return }
+        throw RPCError(code: .permissionDenied, message: "the connection \(asked.id) belongs to another client")
+    }
 }

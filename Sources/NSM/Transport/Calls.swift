@@ -91,7 +91,7 @@ extension NSMError {
             switch error.code {
             case .unavailable: .unreachable
             case .deadlineExceeded: .timedOut
-            case .unauthenticated, .permissionDenied: .refused
+            case .unauthenticated, .permissionDenied: .forbidden
             default: .refused
             }
         let cause = error.cause.map { " (\($0))" } ?? ""

@@ -25,14 +25,18 @@ public final class PeerConnector: Sendable {
         var lastError: String?
     }
     private let state = Mutex(State())
+    private let takesDescriptors: Bool
     private let made: AsyncStream<ClientConnection>
     private let madeHere: AsyncStream<ClientConnection>.Continuation
 
     /// Makes a connector that has not dialled yet.
-    public init(_ address: SocketAddress, component: Component) {
+    ///
+    /// - Parameter takesDescriptors: Whether descriptors are asked for that the peer sends. Clients and endpoints don't.
+    public init(_ address: SocketAddress, component: Component, takesDescriptors: Bool = true) {
         self.address = address
         self.component = component
         echoes = EchoWatch(logger: component.logger)
+        self.takesDescriptors = takesDescriptors
         (made, madeHere) = AsyncStream.makeStream()
     }
 
@@ -91,10 +95,17 @@ public final class PeerConnector: Sendable {
     private func openConnection() async -> ClientConnection? {
         guard let current = state.withLock({ $0.current }), !current.isClosed else { return nil }
         guard case .identity(let source) = component.security, let local = current.info.local else { return current }
-        guard let newest = try? await source.identity(), newest.svid.chain != local.svid.chain else { return current }
+        let reason: String
+        if let newest = try? await source.identity(), newest.svid.chain != local.svid.chain {
+            reason = "the identity was rotated"
+        } else if let peer = current.info.peer, peer.notAfter <= .now {
+            // It may have a newer one by now, which it shows in a handshake only.
+            reason = "the peer's certificate has ended"
+        } else {
+            return current
+        }
         state.withLock { if $0.current === current { $0.current = nil } }
-        component.logger.debug(
-            "the identity was rotated; a new connection follows", metadata: ["peer": "\(address.url)"])
+        component.logger.debug("a new connection follows: \(reason)", metadata: ["peer": "\(address.url)"])
         current.close()
         return nil
     }
@@ -112,7 +123,8 @@ public final class PeerConnector: Sendable {
     private func connect() async throws -> ClientConnection {
         do {
             let connection = try await ClientConnection.connect(
-                to: address, security: component.security, timeout: component.dialTimeout, logger: component.logger)
+                to: address, security: component.security, timeout: component.dialTimeout,
+                takesDescriptors: takesDescriptors, logger: component.logger)
             state.withLock { state in
                 state.current = connection
                 state.dial = nil

@@ -59,7 +59,8 @@ public actor NetworkServices {
             component: Component(
                 name: settings.name, security: identity.map { .identity($0) } ?? .insecure,
                 tokenLifetime: settings.tokenLifetime, dialTimeout: settings.dialTimeout,
-                requestTimeout: settings.requestTimeout, logger: logger))
+                requestTimeout: settings.requestTimeout, logger: logger),
+            takesDescriptors: false)
         let register = NameRegister()
         let context = SessionContext(
             settings: settings, manager: manager, identity: identity, register: register, addresses: AddressBook(),

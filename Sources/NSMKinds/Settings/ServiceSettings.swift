@@ -42,7 +42,7 @@ public struct ServiceSettings: Sendable {
     public var clients: [Upnp_NetworkServiceClient]
 
     /// The socket of the Workload API that `nsm-agent mesh` serves.
-    public static let defaultWorkloadSocket = "unix:///run/nsm-agent/workload.sock"
+    public static let defaultWorkloadSocket = MeshEnvironment.defaultWorkloadSocket
 
     /// What is wrong with a variable.
     public struct Mistake: Error, Hashable, Sendable, CustomStringConvertible {
@@ -55,25 +55,20 @@ public struct ServiceSettings: Sendable {
     /// - Parameter host: The name when `NSM_NAME` gives none.
     /// - Throws: ``Mistake`` for a variable that can't be used.
     public init(environment variable: (String) -> String?, host: String) throws(Mistake) {
-        let url = variable("NSM_CONNECT_TO") ?? defaultManagerURL
-        manager = try Self.address(url, "NSM_CONNECT_TO")
-        name = variable("NSM_NAME") ?? host
-        workloadSocket = variable("SPIFFE_ENDPOINT_SOCKET") ?? Self.defaultWorkloadSocket
-        guard ["unix:/", "tcp://"].contains(where: workloadSocket.hasPrefix) else {
-            throw Mistake(
-                description:
-                    "SPIFFE_ENDPOINT_SOCKET is '\(workloadSocket)'; unix:///path or tcp://address:port is needed")
+        let environment: MeshEnvironment
+        do {
+            environment = try MeshEnvironment(variable, host: host)
+        } catch {
+            throw Mistake(description: error.text)
         }
-        dialTimeout = try Self.duration("NSM_DIAL_TIMEOUT", variable) ?? .seconds(5)
-        requestTimeout = try Self.duration("NSM_REQUEST_TIMEOUT", variable) ?? .seconds(15)
-        tokenLifetime = try Self.duration("NSM_MAX_TOKEN_LIFETIME", variable) ?? .seconds(600)
-        liveness = LivenessCheck()
-        liveness?.interval = try Self.duration("NSM_LIVENESS_CHECK_INTERVAL", variable) ?? LivenessCheck().interval
-        liveness?.timeout = try Self.duration("NSM_LIVENESS_CHECK_TIMEOUT", variable) ?? LivenessCheck().timeout
-        if try !Self.flag("NSM_LIVENESS_CHECK_ENABLED", variable, unset: true) { liveness = nil }
-        for (label, word) in [("nodeName", "NODE_NAME"), ("podName", "POD_NAME"), ("clusterName", "CLUSTER_NAME")] {
-            labels[label] = variable(word)
-        }
+        manager = environment.manager
+        name = environment.name
+        workloadSocket = environment.workloadSocket
+        dialTimeout = environment.dialTimeout
+        requestTimeout = environment.requestTimeout
+        tokenLifetime = environment.tokenLifetime
+        liveness = environment.liveness
+        labels = environment.labels
         clients = try ServiceList.clients(variable("NSM_NETWORK_SERVICES") ?? "")
     }
 
@@ -103,26 +98,5 @@ public struct ServiceSettings: Sendable {
             throw Mistake(description: "\(place) is '\(url)'; a URL such as unix:///path is needed")
         }
         return address
-    }
-
-    /// The time that a variable says; nil when it is not set.
-    ///
-    /// - Throws: ``Mistake`` when it is none, or not positive.
-    public static func duration(_ name: String, _ variable: (String) -> String?) throws(Mistake) -> Duration? {
-        guard let text = variable(name) else { return nil }
-        guard let duration = GoDuration.parse(text), duration > .zero else {
-            throw Mistake(description: "\(name) is '\(text)'; a time such as 15s or 1m30s is needed")
-        }
-        return duration
-    }
-
-    /// Source: `strconv.ParseBool`, which reads the variables of stock clients.
-    private static func flag(
-        _ name: String, _ variable: (String) -> String?, unset: Bool
-    ) throws(Mistake) -> Bool {
-        guard let text = variable(name) else { return unset }
-        if ["1", "t", "T", "true", "TRUE", "True"].contains(text) { return true }
-        if ["0", "f", "F", "false", "FALSE", "False"].contains(text) { return false }
-        throw Mistake(description: "\(name) is '\(text)'; true or false is needed")
     }
 }

@@ -1,9 +1,7 @@
 internal import ArgumentParser
 internal import DescriptorTransport
-internal import Glibc
 internal import Mesh
 internal import NSM
-internal import NSMKinds
 internal import NetworkTypes
 
 /// How the mesh of a host is run, by itself or by the agent.
@@ -33,11 +31,11 @@ struct MeshOptions: ParsableArguments, Sendable {
     }
 
     /// As stock managers are told.
-    private func tokenLifetime() throws -> Duration? {
-        do throws(ServiceSettings.Mistake) {
-            return try ServiceSettings.duration("NSM_MAX_TOKEN_LIFETIME", environment)
+    private func tokenLifetime() throws -> Duration {
+        do throws(NSMError) {
+            return try MeshEnvironment(environment).tokenLifetime
         } catch {
-            throw ValidationError(error.description)
+            throw ValidationError(error.text)
         }
     }
 
@@ -51,22 +49,9 @@ struct MeshOptions: ParsableArguments, Sendable {
         guard let address = SocketAddress(url: listen) else { throw ValidationError("'\(listen)' is no address") }
         var options = HostMesh.Options(
             listen: address, stateDirectory: stateDir, spireSocket: environment("SPIFFE_ENDPOINT_SOCKET"),
-            workloadSocket: workloadSocket, trustDomain: trustDomain, host: HostName.current,
+            workloadSocket: workloadSocket, trustDomain: trustDomain, host: MeshEnvironment.hostName,
             excludedPrefixes: excluded.compactMap { IPPrefix($0) })
-        if let lifetime = try tokenLifetime() { options.tokenLifetime = lifetime }
+        options.tokenLifetime = try tokenLifetime()
         return options
-    }
-}
-
-/// The host's name, as far as it can be part of an identity and of a path.
-enum HostName {
-    static var current: String {
-        var buffer = [CChar](repeating: 0, count: 256)
-        guard gethostname(&buffer, 255) == 0 else { return "host" }
-        let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-        let name = String(decoding: bytes, as: UTF8.self).filter { character in
-            character.isASCII && (character.isLetter || character.isNumber || "-._".contains(character))
-        }
-        return name.isEmpty ? "host" : name
     }
 }

@@ -1,12 +1,12 @@
 /// Times as Go writes them, which is how stock clients are configured: `300ms`, `1m30s`, `1.5h`.
-enum GoDuration {
+package enum GoDuration {
     /// Nanoseconds in a unit. Source: `time.ParseDuration`; both spellings of the micro sign.
     private static let units: [Substring: Double] = [
         "ns": 1, "us": 1e3, "\u{b5}s": 1e3, "\u{3bc}s": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9,
     ]
 
     /// Nil when the text is no such time. Times before now are none.
-    static func parse(_ text: String) -> Duration? {
+    package static func parse(_ text: String) -> Duration? {
         if text == "0" { return .zero }
         var rest = Substring(text)
         var total = 0.0

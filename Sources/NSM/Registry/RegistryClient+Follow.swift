@@ -1,0 +1,128 @@
+internal import Logging
+internal import SwiftProtobuf
+internal import Synchronization
+
+/// What became of a service or an endpoint in the registry.
+public enum RegistryChange<Entry: Sendable>: Sendable {
+    /// It is there, and new or changed.
+    case present(Entry)
+    /// It is not there any more.
+    case gone(Entry)
+}
+
+extension RegistryClient {
+    /// Follows the services that match until the task is cancelled, also over times when the registry is away.
+    ///
+    /// - Parameter body: Told what there is at first, and then each change; what stays as it was is not told again.
+    public func follow(
+        _ service: NSMNetworkService, body: @escaping @Sendable (RegistryChange<NSMNetworkService>) async -> Void
+    ) async {
+        await follow(Followed({ $0.name }, comparing: { $0 }, body)) { note in
+            try await self.watch(service) { await note($0.networkService, $0.deleted) }
+        } find: {
+            try await self.find(service)
+        }
+    }
+
+    /// Follows the endpoints that match until the task is cancelled, also over times when the registry is away.
+    ///
+    /// - Parameter body: Told what there is at first, and then each change; what stays as it was is not told again, and a
+    ///   later end of the registration alone is no change.
+    public func follow(
+        _ endpoint: NSMNetworkServiceEndpoint,
+        body: @escaping @Sendable (RegistryChange<NSMNetworkServiceEndpoint>) async -> Void
+    ) async {
+        let followed = Followed<NSMNetworkServiceEndpoint>(
+            { $0.name },
+            comparing: { endpoint in
+                var endpoint = endpoint
+                endpoint.clearExpirationTime()
+                endpoint.clearInitialRegistrationTime()
+                return endpoint
+            }, body)
+        await follow(followed) { note in
+            try await self.watch(endpoint) { await note($0.networkServiceEndpoint, $0.deleted) }
+        } find: {
+            try await self.find(endpoint)
+        }
+    }
+
+    private func follow<Entry: Equatable & Sendable>(
+        _ followed: Followed<Entry>,
+        watch:
+            @escaping @Sendable (_ note: @escaping @Sendable (Entry, _ isGone: Bool) async -> Void) async throws -> Void,
+        find: @escaping @Sendable () async throws -> [Entry]
+    ) async {
+        var backoff = Backoff()
+        while !Task.isCancelled {
+            followed.begin()
+            do {
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await watch { await followed.note($0, isGone: $1) } }
+                    // What went while nobody watched is in no stream.
+                    group.addTask { await followed.settle(try await find()) }
+                    try await group.waitForAll()
+                }
+            } catch {
+                logger.debug("the registry's stream ended", metadata: ["error": "\(error)"])
+            }
+            if followed.hasHeard { backoff.reset() }
+            guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
+        }
+    }
+}
+
+/// What is known of entries that are followed.
+private final class Followed<Entry: Equatable & Sendable>: Sendable {
+    private struct State {
+        var known: [String: Entry] = [:]
+        /// What was known before the present stream, and has not been told by it.
+        var doubtful: Set<String> = []
+        var hasHeard = false
+    }
+    private let state = Mutex(State())
+    private let name: @Sendable (Entry) -> String
+    private let comparing: @Sendable (Entry) -> Entry
+    private let body: @Sendable (RegistryChange<Entry>) async -> Void
+
+    init(
+        _ name: @escaping @Sendable (Entry) -> String, comparing: @escaping @Sendable (Entry) -> Entry,
+        _ body: @escaping @Sendable (RegistryChange<Entry>) async -> Void
+    ) {
+        self.name = name
+        self.comparing = comparing
+        self.body = body
+    }
+
+    /// Whether the present stream told anything.
+    var hasHeard: Bool { state.withLock { $0.hasHeard } }
+
+    /// A new stream begins.
+    func begin() {
+        state.withLock { state in
+            state.doubtful = Set(state.known.keys)
+            state.hasHeard = false
+        }
+    }
+
+    func note(_ entry: Entry, isGone: Bool) async {
+        let isNews = state.withLock { state in
+            state.hasHeard = true
+            state.doubtful.remove(name(entry))
+            if isGone { return state.known.removeValue(forKey: name(entry)) != nil }
+            return state.known.updateValue(comparing(entry), forKey: name(entry)) != comparing(entry)
+        }
+        if isNews { await body(isGone ? .gone(entry) : .present(entry)) }
+    }
+
+    /// What the registry has now; the rest of what is doubtful is gone.
+    func settle(_ entries: [Entry]) async {
+        let gone = state.withLock { state in
+            state.hasHeard = true
+            let names = state.doubtful.subtracting(entries.map(name))
+            state.doubtful = []
+            return names.compactMap { state.known.removeValue(forKey: $0) }
+        }
+        for entry in gone { await body(.gone(entry)) }
+    }
+}
