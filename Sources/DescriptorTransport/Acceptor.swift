@@ -166,7 +166,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         let (connection, done) = try await configure(inner, id, identity, handshake, configurator)
         let raw = connection.channel
         do {
-            try await withDeadline(deadline, "the handshake takes too long") { try await done.get() }
+            try await awaitHandshake(done, of: raw, until: deadline)
             state.values.withLock { values in values.handshakes.removeAll { $0 == id } }
         } catch {
             // The transport's half of the channel must outlive it.

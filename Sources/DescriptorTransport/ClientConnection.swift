@@ -105,7 +105,7 @@ public final class ClientConnection: Sendable {
         }
         guard let channel = made.withLock({ $0 }) else { throw TransportError("there is no channel") }
         do {
-            try await withDeadline(deadline, "the handshake takes too long") { try await done.futureResult.get() }
+            try await awaitHandshake(done.futureResult, of: channel, until: deadline)
         } catch {
             // The transport's half of the channel must outlive it.
             try? await channel.close()
@@ -198,7 +198,21 @@ func withShortPath<Result>(_ path: String, _ body: (String) throws -> Result) th
     return try withExtendedLifetime(directory) { try body("\(directory.path)/\(path[path.index(after: slash)...])") }
 }
 
-/// Runs `body`, and gives up at the deadline.
+/// Waits for a handshake; closes the channel when it takes too long.
+func awaitHandshake(
+    _ done: EventLoopFuture<Void>, of channel: any Channel, until deadline: ContinuousClock.Instant
+) async throws {
+    try await withDeadline(deadline, "the handshake takes too long") {
+        // A future does not notice that its task is cancelled, but that its channel is closed.
+        try await withTaskCancellationHandler {
+            try await done.get()
+        } onCancel: {
+            channel.close(promise: nil)
+        }
+    }
+}
+
+/// Runs `body`, which ends when it is cancelled, and gives up at the deadline.
 func withDeadline<Result: Sendable>(
     _ deadline: ContinuousClock.Instant, _ late: String, _ body: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {

@@ -48,7 +48,7 @@ struct TransportTests {
             let running = Task { await connection.run() }
             try await exchange(connection, count: 200)
             let before = try openDescriptors()
-            try await exchange(connection, count: 2000)
+            try await exchange(connection, count: isSecure ? 10_000 : 1000)
             #expect(try openDescriptors() <= before + 2)
             #expect(connection.info.descriptors?.unclaimed == 0)
             #expect(connection.info.credentials?.pid == getpid())
@@ -74,9 +74,131 @@ struct TransportTests {
         await #expect(throws: DescriptorError.self) {
             _ = try await channel.receive(descriptor.inode, within: .milliseconds(10))
         }
+        let waiting = Task { try await channel.receive(descriptor.inode, within: .seconds(60)) }
+        waiting.cancel()
+        await #expect(throws: DescriptorError.self) { _ = try await waiting.value }
         channel.finish()
         await #expect(throws: DescriptorError.self) {
             _ = try await channel.receive(descriptor.inode, within: .seconds(60))
+        }
+    }
+
+    @Test("what nobody asks for is closed: the oldest of too many, after a while, and at once where nobody ever asks")
+    func unclaimed() async throws {
+        let channel = DescriptorChannel(longestWait: .milliseconds(50))
+        let first = try pipe("first")
+        channel.arrived(first)
+        for _ in 0..<DescriptorChannel.capacity { channel.arrived(try pipe("x")) }
+        #expect(channel.unclaimed == DescriptorChannel.capacity)
+        await #expect(throws: DescriptorError.self) {
+            _ = try await channel.receive(first.inode, within: .milliseconds(1))
+        }
+        while channel.unclaimed > 0 { try await Task.sleep(for: .milliseconds(5)) }
+        // It looks again when more comes.
+        channel.arrived(first)
+        while channel.unclaimed > 0 { try await Task.sleep(for: .milliseconds(5)) }
+        let closed = DescriptorChannel(isTaking: false)
+        closed.arrived(first)
+        #expect(closed.unclaimed == 0)
+    }
+
+    @Test("what waits for a peer that does not read is one descriptor for each file, and not without end")
+    func outgoing() throws {
+        let channel = DescriptorChannel()
+        let path = "/proc/self/ns/net"
+        let first = try Descriptor.open(path, pathOnly: true)
+        try channel.send(first)
+        for _ in 1..<DescriptorChannel.longestQueue { try channel.send(try Descriptor.open(path, pathOnly: true)) }
+        #expect(throws: DescriptorError.self) { try channel.send(first) }
+        for _ in 0..<DescriptorChannel.longestQueue { #expect(channel.takeOutgoing() === first) }
+        #expect(channel.takeOutgoing() == nil)
+        // The two ends of a pipe are one file, and not the same.
+        var ends: [Int32] = [-1, -1]
+        #expect(Glibc.pipe(&ends) == 0)
+        for end in ends { try channel.send(Descriptor(owning: end)) }
+        #expect(channel.takeOutgoing()?.number == ends[0] && channel.takeOutgoing()?.number == ends[1])
+    }
+
+    @Test("a peer that says nothing is dropped in time")
+    func silent() async throws {
+        let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        let path = Self.path()
+        let server = RPCServer(
+            try ServerListener(.unix(path)), security: .identity(try identity("a", authority)),
+            services: [EchoService()],
+            handshakeTimeout: .milliseconds(100), logger: Self.quiet)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            let script =
+                "import socket;s=socket.socket(socket.AF_UNIX);s.connect('\(path)');s.settimeout(60);print(len(s.recv(1)))"
+            let bytes = try Command.run(["python3", "-c", script])
+            #expect(bytes == "0\n")
+            group.cancelAll()
+        }
+    }
+
+    @Test("a server that says nothing is given up in time")
+    func silentServer() async throws {
+        let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        for address in [SocketAddress.unix(Self.path()), .tcp(host: "127.0.0.1", port: 0)] {
+            // Connections wait in its queue.
+            let listener = try ServerListener(address)
+            let error = await #expect(throws: TransportError.self) {
+                try await ClientConnection.connect(
+                    to: listener.address, security: .identity(try identity("a", authority)),
+                    timeout: .milliseconds(200), logger: Self.quiet)
+            }
+            #expect(error?.description.contains("too long") == true)
+        }
+    }
+
+    @Test("over TCP all is the same, but for descriptors")
+    func tcp() async throws {
+        let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        for host in ["127.0.0.1", "::1"] {
+            let listener = try ServerListener(.tcp(host: host, port: 0))
+            let security = Security.identity(try identity("a", authority))
+            let server = RPCServer(listener, security: security, services: [EchoService()], logger: Self.quiet)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await server.run() }
+                let connection = try await ClientConnection.connect(
+                    to: listener.address, security: security, timeout: .seconds(60), logger: Self.quiet)
+                let running = Task { await connection.run() }
+                for number in 0..<100 { #expect(try await call(connection, "\(number)") == "\(number)") }
+                #expect(connection.info.descriptors == nil && connection.info.credentials == nil)
+                #expect(connection.info.peer?.id.path == "/a")
+                // What names a descriptor is told that there can be none.
+                await #expect(throws: RPCError.self) { try await call(connection, "inode://1/2") }
+                let stranger = Security.identity(
+                    try identity("b", CertificateAuthority(newFor: "example.org", lifetime: .seconds(60))))
+                await #expect(throws: TransportError.self) {
+                    try await ClientConnection.connect(
+                        to: listener.address, security: stranger, timeout: .seconds(60), logger: Self.quiet)
+                }
+                connection.closeNow()
+                await running.value
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test("a peer whose certificate has ended is refused, and its tokens end with it")
+    func ended() async throws {
+        let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        let short = Identity(
+            svid: try authority.issue(SPIFFEID("spiffe://example.org/short"), lifetime: .seconds(2)),
+            bundles: try authority.bundles())
+        let security = Security.identity(try identity("a", authority))
+        try await withServer(security, .identity(FixedIdentity(short))) { _, connect in
+            let before = try await connect()
+            let running = Task { await before.run() }
+            #expect(try await call(before, "x") == "x")
+            while UnixTime.now <= short.svid.notAfter.adding(.seconds(1)) {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            await expectRefusal(connect)
+            before.closeNow()
+            await running.value
         }
     }
 
@@ -206,6 +328,19 @@ func call(_ connection: ClientConnection, _ text: String) async throws -> String
         request: ClientRequest(message: text), descriptor: EchoService.method, serializer: Text(), deserializer: Text(),
         options: options
     ) { try $0.message }
+}
+
+/// Expects that a peer is refused: in the handshake, or, as TLS 1.3 lets a client end its handshake before the server has
+/// looked at it, by the first call at the latest.
+func expectRefusal(_ connect: () async throws -> ClientConnection) async {
+    await #expect(throws: (any Error).self) {
+        let connection = try await connect()
+        let running = Task { await connection.run() }
+        let result = await Task { try await call(connection, "hello") }.result
+        connection.closeNow()
+        await running.value
+        _ = try result.get()
+    }
 }
 
 /// The reading end of a pipe that holds a text.

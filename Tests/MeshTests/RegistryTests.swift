@@ -72,6 +72,27 @@ struct RegistryTests {
         #expect(await once.next() == nil)
     }
 
+    @Test("who never reads loses its stream after a bounded number of events")
+    func slow() async throws {
+        let store = RegistryStore { _ in }
+        let events = store.find(NSMNetworkServiceEndpoint(), watch: true)
+        let services = store.find(NSMNetworkService(), watch: true)
+        for number in 0..<3000 {
+            try store.register(Self.endpoint("e"), owner: "o")
+            try store.unregister(Self.endpoint("e").endpoint, owner: "o")
+            _ = try store.register(
+                NSMNetworkService.with { service in
+                    service.name = "s"
+                    service.payload = "\(number)"
+                }, owner: "o", pathIDs: ["o"])
+            try store.unregister(NSMNetworkService.with { $0.name = "s" }, owner: "o")
+        }
+        var count = 0
+        for await _ in events { count += 1 }
+        for await _ in services { count += 1 }
+        #expect(count < 12_000)
+    }
+
     @Test("without matches every endpoint serves, in turn")
     func turns() throws {
         let store = RegistryStore { _ in }

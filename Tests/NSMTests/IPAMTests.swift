@@ -60,6 +60,52 @@ struct IPAMTests {
         #expect(later.dstIpAddrs == ["10.0.0.7/32"] && later.srcIpAddrs == ["10.0.0.10/32"])
     }
 
+    @Test("addresses from elsewhere stay when it is polite, and go with their routes when it is strict")
+    func policies() throws {
+        let sent = NSMIPContext.with { context in
+            // Another endpoint's, another client's, and what the client wants of itself.
+            context.srcIpAddrs = ["172.16.0.2/32", "10.0.0.2/32", "192.0.2.7/24"]
+            context.dstIpAddrs = ["172.16.0.1/32", "10.0.0.1/32"]
+            context.srcRoutes = ["172.16.0.1/32", "10.0.0.1/32", "0.0.0.0/0"].map { prefix in
+                .with { $0.prefix = prefix }
+            }
+            context.dstRoutes = ["172.16.0.2/32", "10.0.0.2/32"].map { prefix in .with { $0.prefix = prefix } }
+        }
+        for (policy, sources, routes) in [
+            (
+                PointToPointIPAM.Policy.polite, ["172.16.0.2/32", "192.0.2.7/24", "10.0.0.4/32"],
+                ["172.16.0.1/32", "0.0.0.0/0", "10.0.0.3/32"]
+            ),
+            (.strict, ["10.0.0.4/32"], ["0.0.0.0/0", "10.0.0.3/32"]),
+        ] {
+            var ipam = try #require(PointToPointIPAM("10.0.0.0/24", policy: policy))
+            var other = NSMIPContext()
+            try ipam.allocate("other", &other)
+            var context = sent
+            try ipam.allocate("c", &context)
+            #expect(context.srcIpAddrs == sources && context.srcRoutes.map(\.prefix) == routes)
+            #expect(context.dstIpAddrs.last == "10.0.0.3/32" && context.dstRoutes.last?.prefix == "10.0.0.4/32")
+            let before = context
+            try ipam.allocate("c", &context)
+            #expect(context == before)
+        }
+    }
+
+    @Test("pools in one bracket stand in for each other, and groups give a pair each")
+    func groups() throws {
+        var ipam = try #require(PointToPointIPAM("[10.0.0.0/31, 10.0.1.0/31],2001:db8::/127"))
+        var first = NSMIPContext()
+        try ipam.allocate("a", &first)
+        #expect(first.dstIpAddrs == ["10.0.0.0/32", "2001:db8::/128"])
+        var second = NSMIPContext()
+        // The second group has nothing left: what the first one gave is free again.
+        #expect(throws: PointToPointIPAM.Exhausted.self) { try ipam.allocate("b", &second) }
+        #expect(ipam.pairs(of: "b").isEmpty)
+        ipam.release("a")
+        try ipam.allocate("b", &second)
+        #expect(second.dstIpAddrs == first.dstIpAddrs)
+    }
+
     @Test("no address is ever given twice, whatever happens")
     func random() throws {
         var random = SeededGenerator(seed: 5)

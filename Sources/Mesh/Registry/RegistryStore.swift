@@ -104,7 +104,9 @@ final class RegistryStore: Sendable {
                 return state.next
             }
             guard let number else { return continuation.finish() }
-            continuation.onTermination = { _ in
+            continuation.onTermination = { reason in
+                // Whose stream is ended by us is forgotten already, and that under the lock.
+                guard case .cancelled = reason else { return }
                 self.state.withLock { _ = $0.serviceWatchers.removeValue(forKey: number) }
             }
         }
@@ -174,7 +176,8 @@ final class RegistryStore: Sendable {
                 return state.next
             }
             guard let number else { return continuation.finish() }
-            continuation.onTermination = { _ in
+            continuation.onTermination = { reason in
+                guard case .cancelled = reason else { return }
                 self.state.withLock { _ = $0.endpointWatchers.removeValue(forKey: number) }
             }
         }

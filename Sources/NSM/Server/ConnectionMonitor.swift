@@ -108,7 +108,9 @@ public final class ConnectionMonitor: Sendable {
                 }
                 return state.nextWatcher
             }
-            continuation.onTermination = { _ in
+            continuation.onTermination = { reason in
+                // Whose stream is ended by us is forgotten already, and that under the lock.
+                guard case .cancelled = reason else { return }
                 self.state.withLock { self.remove(number, &$0) }
             }
         }
