@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-from . import bad, checks, client, endpoint, faults, manager, settings, workload
+from . import bad, checks, client, endpoint, faults, finder, manager, settings, workload
 from .settings import text
 
 _OWN_NETNS = "/proc/self/ns/net"
@@ -87,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     role.add_argument("--exclude", action="append", default=[], metavar="PREFIX", help="excluded prefixes")
     role.add_argument("--once", action="store_true", help="connect, check, close, end")
 
+    role = roles.add_parser("find", help="says which services and endpoints a registry has")
+    _common(role, "find")
+    _connect(role)
+
     role = roles.add_parser("bad", help="misbehaves towards a manager, and says what it answered")
     _common(role, "bad")
     _connect(role)
@@ -109,9 +113,14 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, lambda *_: stop.set())
-    run = {"workload": workload, "manager": manager, "endpoint": endpoint, "client": client, "bad": bad}[
-        options.role
-    ].run
+    run = {
+        "workload": workload,
+        "manager": manager,
+        "endpoint": endpoint,
+        "client": client,
+        "find": finder,
+        "bad": bad,
+    }[options.role].run
     try:
         code = run(options, stop) or 0
     except settings.SettingError as error:

@@ -40,6 +40,11 @@ def check(what, holds, detail=""):
     return holds
 
 
+def all_passed():
+    """Whether no check has failed so far."""
+    return not _failed
+
+
 def finish():
     """The last line, and the exit code."""
     shutil.rmtree(WORK, ignore_errors=True)
