@@ -4,6 +4,7 @@ A scenario runs in network and mount namespaces of its own (scripts/test sees to
 ends with `NAME: N passed, N failed`.
 """
 
+import atexit
 import json
 import os
 import random
@@ -45,8 +46,19 @@ def all_passed():
     return not _failed
 
 
+@atexit.register
+def keep_logs():
+    """NSM_AGENT_LOGS names a folder for the logs of a scenario that failed."""
+    if os.path.isdir(WORK) and (folder := os.environ.get("NSM_AGENT_LOGS")):
+        for name in os.listdir(WORK):
+            if name.endswith(".log"):
+                shutil.copy(os.path.join(WORK, name), folder)
+
+
 def finish():
     """The last line, and the exit code."""
+    if _failed:
+        keep_logs()
     shutil.rmtree(WORK, ignore_errors=True)
     name = os.path.basename(sys.argv[0])
     if _failed:

@@ -46,6 +46,9 @@ class Program:
         _started.append(self)
 
     def start(self):
+        """Starts it unless it runs."""
+        if self.runs:
+            return self
         with open(self.path, "ab") as log:
             self.process = subprocess.Popen(
                 within(self.command, self.namespace), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env
@@ -238,14 +241,15 @@ class Traffic:
         self.process.wait()
         with open(self.path) as file:
             text = file.read()
-        sent = int(re.search(r"(\d+) packets transmitted", text).group(1))
+        sent = int((re.search(r"(\d+) packets transmitted", text) or [0, 0])[1])
         answered = {int(x) for x in re.findall(r"icmp_seq=(\d+) ttl", text)}
         # The last one may still have been on its way.
         return [x for x in range(1, sent) if x not in answered], len(answered)
 
     def check(self, what):
         lost, answered = self.finish()
-        return check(f"{what}: none of {answered} echoes is lost" if not lost else what, not lost, f"lost: {lost[:20]} … of {answered}")
+        good = answered and not lost
+        return check(f"{what}: none of {answered} echoes is lost" if good else what, good, f"lost: {lost[:20]} …; {answered} were answered")
 
 
 def wait(condition, seconds=20):
