@@ -169,8 +169,10 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             try await awaitHandshake(done, of: raw, until: deadline)
             state.values.withLock { values in values.handshakes.removeAll { $0 == id } }
         } catch {
-            // The transport's half of the channel must outlive it.
-            try? await raw.close()
+            // The transport's half of the channel must outlive it: one that has closed already, as its peer hung up, lets go
+            // of that half a turn of its loop later.
+            raw.close(promise: nil)
+            try? await raw.closeFuture.get()
             withExtendedLifetime(connection) {}
             throw error
         }

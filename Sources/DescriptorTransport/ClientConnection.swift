@@ -107,8 +107,10 @@ public final class ClientConnection: Sendable {
         do {
             try await awaitHandshake(done.futureResult, of: channel, until: deadline)
         } catch {
-            // The transport's half of the channel must outlive it.
-            try? await channel.close()
+            // The transport's half of the channel must outlive it: one that has closed already, as its peer hung up, lets go
+            // of that half a turn of its loop later.
+            channel.close(promise: nil)
+            try? await channel.closeFuture.get()
             withExtendedLifetime(transport) {}
             throw error
         }
