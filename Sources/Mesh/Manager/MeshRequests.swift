@@ -22,6 +22,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     private let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
     /// How old the host's prefixes may be.
     private static let excludedAge = Duration.seconds(5)
+    private let started = ContinuousClock.now
+    /// How long after our start an endpoint may take to register again. Our own do within two seconds of finding us.
+    private static let comeback = Duration.seconds(10)
 
     /// What the manager remembers of a connection.
     struct Known: Sendable {
@@ -120,6 +123,13 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     private func candidates(_ wanted: NSMConnection) throws(RPCError) -> [RegistryStore.Entry] {
         let name = wanted.networkServiceEndpointName
         if !name.isEmpty, let entry = store.endpoint(name) { return [entry] }
+        // After a start of ours clients may be faster than their endpoints: a connection of before does not go to another
+        // one while its own may still be on its way.
+        if !name.isEmpty, known.withLock({ $0[wanted.id] == nil }), ContinuousClock.now < started + Self.comeback {
+            throw RPCError(
+                code: .unavailable,
+                message: "the endpoint \(name.prefix(253)) has not registered since the manager started")
+        }
         // An endpoint whose registration ended does not come back: its clients go to others of the service.
         let found = store.candidates(service: wanted.networkService, labels: wanted.labels)
         guard !found.isEmpty else {
@@ -143,7 +153,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             throw NSMError(.unreachable, "its process has ended")
         }
         let transport = try await peer.connector.connection(within: component.dialTimeout)
-        let calls = Calls(transport, component: component)
+        let calls = Calls(transport, component: asLong(as: wanted.previousSegment?.expiry))
         let request = try onwardRequest(wanted, candidate, before, await excludedPrefixes(), peer, transport)
         let answer = try await calls.request(request, timeout: component.requestTimeout)
         do {
@@ -178,6 +188,14 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         while await !forwarder.carriesPackets(connection), ContinuousClock.now < end {
             guard (try? await Task.sleep(for: .microseconds(250))) != nil else { return }
         }
+    }
+
+    /// Us, with tokens that end with the client's: what an endpoint keeps for a client that is gone must not outlive it when we
+    /// can't tell it, as after a start of ours.
+    private func asLong(as end: UnixTime?) -> Component {
+        var component = component
+        if let end { component.tokenLifetime = min(component.tokenLifetime, max(end.duration(since: .now), .zero)) }
+        return component
     }
 
     private func onwardRequest(
