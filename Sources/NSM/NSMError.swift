@@ -8,6 +8,8 @@ public struct NSMError: Error, Hashable, Sendable, CustomStringConvertible {
         case refused
         /// A peer does not let this identity do it: the tokens are not accepted, or a name or connection is another's.
         case forbidden
+        /// A peer signs with a key that is not that of its certificate on this connection: it may have a new identity since.
+        case outdated
         /// A peer answered against the protocol.
         case protocolViolation
         /// A file, a socket or a namespace of this host is not there.

@@ -169,6 +169,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             if isNew { await untilItCarriesPackets(cross) }
         } catch {
             if before == nil { try? await calls.close(answer, timeout: component.requestTimeout) }
+            if (error as? NSMError)?.code == .outdated { peer.connector.leave(transport) }
             throw error
         }
         known.withLock { $0[id] = Known(endpoint: candidate.endpoint.name, answer: answer) }

@@ -146,22 +146,7 @@ public final class NetworkServiceClient: Sendable {
                     memory.connection?.state = .reselectRequested
                 }
             }
-            let calls = try await begin()
-            let space = try namespace()
-            let others = excluded()
-            let message = message(space.inode.url, excluding: others)
-            try calls.connection.info.descriptors?.send(space)
-            memory.withLock { memory in
-                memory.asked = message.connection
-                memory.asked?.mechanism = message.mechanismPreferences[0]
-            }
-            var answer = try await calls.request(message, timeout: manager.component.requestTimeout)
-            do {
-                try check(answer, calls, taken: others + configuration.excludedPrefixes.filter(\.isHost))
-            } catch {
-                try? await sendClose(answer)
-                throw error
-            }
+            var answer = try await ask()
             answer.state = .up
             let paths = EchoPath.all(of: answer)
             let isRefresh = memory.withLock { memory in
@@ -183,6 +168,31 @@ public final class NetworkServiceClient: Sendable {
             }
             become(.established(answer))
         }
+    }
+
+    /// Asks once; once more when the manager's token does not fit the certificate that it showed when the connection was made.
+    /// What it signs for those behind it has its newest key, and it may have a new one since.
+    private func ask(isRepeated: Bool = false) async throws -> NSMConnection {
+        let calls = try await begin()
+        let space = try namespace()
+        let others = excluded()
+        let message = message(space.inode.url, excluding: others)
+        try calls.connection.info.descriptors?.send(space)
+        memory.withLock { memory in
+            memory.asked = message.connection
+            memory.asked?.mechanism = message.mechanismPreferences[0]
+        }
+        let answer = try await calls.request(message, timeout: manager.component.requestTimeout)
+        do {
+            try check(answer, calls, taken: others + configuration.excludedPrefixes.filter(\.isHost))
+        } catch where error.code == .outdated && !isRepeated {
+            manager.leave(calls.connection)
+            return try await ask(isRepeated: true)
+        } catch {
+            try? await sendClose(answer)
+            throw error
+        }
+        return answer
     }
 
     private func begin() async throws -> Calls {

@@ -119,12 +119,12 @@ public enum TokenRules {
 
     /// Checks that a token was signed with the key of the peer's certificate.
     ///
-    /// - Throws: ``NSMError`` when it was not.
+    /// - Throws: ``NSMError`` when it was not; ``NSMError/Code/outdated`` may be mended by a new connection.
     public static func checkSignature(_ token: Token, of peer: VerifiedPeer, _ what: String) throws(NSMError) {
         do {
             try token.verify(peer.publicKey)
         } catch {
-            throw NSMError(.refused, "\(what) is not signed by \(peer.id): \(error)")
+            throw NSMError(.outdated, "\(what) is not signed by \(peer.id): \(error)")
         }
         guard token.subject == peer.id.description else {
             throw NSMError(.refused, "\(what) is of \(token.subject), and the peer is \(peer.id)")

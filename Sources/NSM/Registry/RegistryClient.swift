@@ -210,7 +210,12 @@ public struct RegistryClient: Sendable {
         guard path.index + 1 < tokens.count, let peer = calls.connection.info.peer else {
             throw NSMError(.protocolViolation, "the registry's answer for \(name) lacks the registry's token")
         }
-        try TokenRules.checkSignature(tokens[path.index + 1], of: peer, "the registry's token")
+        do {
+            try TokenRules.checkSignature(tokens[path.index + 1], of: peer, "the registry's token")
+        } catch {
+            if error.code == .outdated { manager.leave(calls.connection) }
+            throw error
+        }
         let owner = tokens[0].subject
         if let before = owners.note(owner, of: name), before != owner {
             throw NSMError(.forbidden, "\(name) belonged to \(before) and is now \(owner)'s")

@@ -92,6 +92,13 @@ public final class PeerConnector: Sendable {
         }
     }
 
+    /// Takes no more calls to a connection on which the peer shows an identity that it has replaced since. The next one shows
+    /// the new one.
+    public func leave(_ connection: ClientConnection) {
+        state.withLock { if $0.current === connection { $0.current = nil } }
+        connection.close()
+    }
+
     private func openConnection() async -> ClientConnection? {
         guard let current = state.withLock({ $0.current }), !current.isClosed else { return nil }
         guard case .identity(let source) = component.security, let local = current.info.local else { return current }
@@ -104,9 +111,8 @@ public final class PeerConnector: Sendable {
         } else {
             return current
         }
-        state.withLock { if $0.current === current { $0.current = nil } }
         component.logger.debug("a new connection follows: \(reason)", metadata: ["peer": "\(address.url)"])
-        current.close()
+        leave(current)
         return nil
     }
 
