@@ -4,11 +4,13 @@ internal import Glibc
 /// Moves bytes between a real socket, which carries descriptors, and the one that the transport reads.
 ///
 /// Belongs to the thread of the ``RelayLoop``. Both sockets are watched for edges, so a side is tried until the kernel says
-/// that it would block.
+/// that it would block. Only then it is watched for room: otherwise each reading of the peer would wake us.
 final class Relay {
     /// How one side stands.
     private struct Side {
         let fd: Int32
+        /// What its events carry.
+        let token: UInt64
         var mayRead = true
         var mayWrite = true
     }
@@ -33,10 +35,13 @@ final class Relay {
     /// Where the kernel puts the numbers of descriptors.
     private var numbers = [Int32](repeating: -1, count: Int(CL_MAX_DESCRIPTORS))
 
+    private let epoll: Int32
+
     /// Takes ownership of both sockets.
-    init(outer: Int32, inner: Int32, channel: DescriptorChannel) {
-        self.outer = Side(fd: outer)
-        self.inner = Side(fd: inner)
+    init(epoll: Int32, id: UInt64, outer: Int32, inner: Int32, channel: DescriptorChannel) {
+        self.epoll = epoll
+        self.outer = Side(fd: outer, token: id << 1 | 1)
+        self.inner = Side(fd: inner, token: id << 1)
         self.channel = channel
         outbound = Buffer(bytes: .allocate(byteCount: Self.capacity, alignment: 16))
         inbound = Buffer(bytes: .allocate(byteCount: Self.capacity, alignment: 16))
@@ -60,16 +65,21 @@ final class Relay {
         case ended
     }
 
+    /// Begins to watch both sockets. Returns whether the kernel does.
+    func watch() -> Bool {
+        [outer, inner].allSatisfy { cl_epoll_add_edge(epoll, $0.fd, $0.token) == 0 }
+    }
+
     /// Notes an edge.
     func edge(isOuter: Bool, events: UInt32) {
-        let reads = events & (CL_EPOLLIN | CL_EPOLLHUP | CL_EPOLLERR | CL_EPOLLRDHUP) != 0
-        let writes = events & (CL_EPOLLOUT | CL_EPOLLHUP | CL_EPOLLERR) != 0
-        if isOuter {
-            outer.mayRead = outer.mayRead || reads
-            outer.mayWrite = outer.mayWrite || writes
-        } else {
-            inner.mayRead = inner.mayRead || reads
-            inner.mayWrite = inner.mayWrite || writes
+        if isOuter { note(events, &outer) } else { note(events, &inner) }
+    }
+
+    private func note(_ events: UInt32, _ side: inout Side) {
+        if events & (CL_EPOLLIN | CL_EPOLLHUP | CL_EPOLLERR | CL_EPOLLRDHUP) != 0 { side.mayRead = true }
+        if events & (CL_EPOLLOUT | CL_EPOLLHUP | CL_EPOLLERR) != 0, !side.mayWrite {
+            side.mayWrite = true
+            _ = cl_epoll_watch_writes(epoll, side.fd, side.token, false)
         }
     }
 
@@ -158,7 +168,9 @@ final class Relay {
     }
 
     private func blocked(_ result: Int32, _ side: inout Side) -> Outcome {
+        guard result == -EAGAIN || result == 0 else { return .ended }
         side.mayWrite = false
-        return result == -EAGAIN || result == 0 ? .idle : .ended
+        // If there is room again by now, the kernel tells it at once.
+        return cl_epoll_watch_writes(epoll, side.fd, side.token, true) == 0 ? .idle : .ended
     }
 }

@@ -97,11 +97,8 @@ final class RelayLoop: Sendable {
     ) {
         switch command {
         case .relay(let id, let outer, let inner, let channel):
-            let relay = Relay(outer: outer, inner: inner, channel: channel)
-            guard cl_epoll_add_edge(epoll, outer, id << 1 | 1) == 0, cl_epoll_add_edge(epoll, inner, id << 1) == 0
-            else {
-                return
-            }
+            let relay = Relay(epoll: epoll, id: id, outer: outer, inner: inner, channel: channel)
+            guard relay.watch() else { return }
             relays[id] = relay
             ready.insert(id)
         case .listen(let id, let fd, let accepted):

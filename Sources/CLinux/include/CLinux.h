@@ -141,6 +141,7 @@ int cl_inode(int fd, uint64_t *device, uint64_t *inode);
 int cl_open(const char *path, bool path_only);
 /* Adds `fd`, edge-triggered for reading and writing. */
 int cl_epoll_add_edge(int epoll, int fd, uint64_t token);
+int cl_epoll_watch_writes(int epoll, int fd, uint64_t token, bool on);
 extern const uint32_t CL_EPOLLIN, CL_EPOLLOUT, CL_EPOLLHUP, CL_EPOLLERR, CL_EPOLLRDHUP;
 
 /*

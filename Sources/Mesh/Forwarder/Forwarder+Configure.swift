@@ -14,6 +14,8 @@ struct EndContext {
     var before: EndConfiguration?
     /// Whether there may be policy rules of this connection.
     var mayHaveRules: Bool
+    /// Whether the link was just made, and so has nothing on it.
+    var isNew = false
 }
 
 extension Forwarder {
@@ -33,7 +35,9 @@ extension Forwarder {
             throw ForwarderError(what, in: end.namespace, "\(error)")
         }
         var requests = Self.linkRequests(end, context)
-        requests += try told(what, end.namespace) { () throws(KernelError) in try addressRequests(end, index) }
+        requests += try told(what, end.namespace) { () throws(KernelError) in
+            try addressRequests(end, context)
+        }
         requests += Self.leftoverRequests(end, context)
         requests += Self.routes(end, index).map { .addRoute($0, replace: true) }
         requests += Self.neighbours(end.configuration, context.peerMAC, index).map {
@@ -83,12 +87,15 @@ extension Forwarder {
         return attributes == LinkAttributes(index: context.link.index) ? [] : [.setLink(attributes)]
     }
 
-    private func addressRequests(_ end: ConnectionEnd, _ index: Int32) throws(KernelError) -> [Request] {
+    private func addressRequests(_ end: ConnectionEnd, _ context: EndContext) throws(KernelError) -> [Request] {
         guard !end.addresses.isEmpty else { return [] }
+        let index = context.link.index
         var present: [IPPrefix: Address] = [:]
-        for case .address(let address) in try socket(end.namespace).dump(.addressesOfLink(index))
-        where address.linkIndex == index && address.scope == 0 {
-            present[address.local] = address
+        if !context.isNew {
+            for case .address(let address) in try socket(end.namespace).dump(.addressesOfLink(index))
+            where address.linkIndex == index && address.scope == 0 {
+                present[address.local] = address
+            }
         }
         var missing: [IPPrefix] = []
         for address in end.addresses where present.removeValue(forKey: address) == nil { missing.append(address) }

@@ -105,7 +105,7 @@ public actor Forwarder {
         }
         let pair = try create(connection)
         do throws(ForwarderError) {
-            try configure(connection, pair, before: nil, mayHaveRules: false)
+            try configure(connection, pair, before: nil, mayHaveRules: false, isNew: true)
         } catch {
             try? discard(pair.client.index, connection.client.namespace, "link \(connection.client.name)")
             throw error
@@ -192,7 +192,7 @@ public actor Forwarder {
     }
 
     private func configure(
-        _ connection: CrossConnect, _ pair: Pair, before: Made?, mayHaveRules: Bool
+        _ connection: CrossConnect, _ pair: Pair, before: Made?, mayHaveRules: Bool, isNew: Bool = false
     ) throws(ForwarderError) {
         // The MTU of a new veth pair, when one is wanted no more.
         let mtu = connection.mtu ?? before?.mtu.map { _ in 1500 }
@@ -201,12 +201,13 @@ public actor Forwarder {
             EndContext(
                 link: pair.client, alias: Self.alias(connection.id, .client), mtu: mtu,
                 peerMAC: connection.endpoint.mac ?? pair.endpoint.mac, before: before?.client,
-                mayHaveRules: mayHaveRules))
+                mayHaveRules: mayHaveRules, isNew: isNew))
         try configure(
             connection.endpoint,
             EndContext(
                 link: pair.endpoint, alias: Self.alias(connection.id, .endpoint), mtu: mtu,
-                peerMAC: connection.client.mac ?? pair.client.mac, before: before?.endpoint, mayHaveRules: false))
+                peerMAC: connection.client.mac ?? pair.client.mac, before: before?.endpoint, mayHaveRules: false,
+                isNew: isNew))
     }
 
     // MARK: - Finding

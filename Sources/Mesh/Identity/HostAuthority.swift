@@ -72,7 +72,8 @@ public final class HostAuthority: Sendable {
                     let text = (all + [next]).map(\.pem).joined()
                     try Self.write(Array(text.utf8), to: path)
                     all.append(next)
-                    logger.notice("a new authority", metadata: ["file": "\(path)", "until": "\(next.notAfter.rfc3339)"])
+                    logger.notice(
+                        "a new authority", metadata: ["file": "\(path)", "until": "\(next.notAfter.rfc3339)"])
                 } catch {
                     // The old one goes on; it is tried again with the next identity.
                     if all.isEmpty { throw error }

@@ -17,6 +17,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let peers: EndpointPeers
     private let settings: MeshSettings
     private let queue = KeyedQueue()
+    /// Requests of this host's clients at once.
+    private let gate = Gate(32)
     private let known = Mutex<[String: Known]>([:])
     private let expiries = Expiries()
     private let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
@@ -63,7 +65,11 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let wanted = connection
         try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), wanted)
         var answer = try await queue.run(hop.ownID) {
-            try await self.serve(wanted, preference, call)
+            try await self.gate.run {
+                // Nobody waits any more for the answer to a request that was given up while it stood in line.
+                if context.cancellation.isCancelled { throw RPCError(code: .cancelled, message: "given up") }
+                return try await self.serve(wanted, preference, call)
+            }
         }
         hop.leave(&answer)
         return ServerResponse(message: answer)
@@ -303,6 +309,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         expiries.set(id, to: nil)
         guard let old = known.withLock({ $0.removeValue(forKey: id) }) else { return }
         if let entry = store.endpoint(old.endpoint), let peer = try? peers.peer(entry),
+            peer.connector.isConnected || !peer.connector.address.isAbandoned,
             let transport = try? await peer.connector.connection(within: component.dialTimeout)
         {
             if let space = peer.space(old.answer.mechanism.inodeURL) { try? transport.info.descriptors?.send(space) }

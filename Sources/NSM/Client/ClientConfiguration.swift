@@ -46,7 +46,8 @@ extension NetworkServiceClient {
         case connecting(attempts: Int, lastError: String?)
         /// The connection is there, as the manager described it.
         case established(NSMConnection)
-        /// The connection was there and is being had again; why, and why it failed the last time.
+        /// The connection was there and is being had again; why, and why it failed the last time. With the state
+        /// `reselectRequested` it is given up for one by another endpoint.
         case healing(NSMConnection, reason: String, lastError: String?)
         /// The connection was closed.
         case closed

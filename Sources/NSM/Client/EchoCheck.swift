@@ -159,7 +159,8 @@ struct EchoCheck: Sendable {
             }
         }
 
-        private static func open(_ family: IPAddress.Family, _ namespace: String) throws(DescriptorError) -> Descriptor {
+        private static func open(_ family: IPAddress.Family, _ namespace: String) throws(DescriptorError) -> Descriptor
+        {
             let space = try Descriptor.open(namespace, pathOnly: false)
             let own = try? Descriptor.open("/proc/self/ns/net", pathOnly: true)
             let domain = family == .v4 ? AF_INET : AF_INET6

@@ -17,9 +17,9 @@ private enum Signal: Sendable, Equatable {
 
 extension NetworkServiceClient {
     /// Keeps an established connection until the task is cancelled.
-    func keep() async {
-        while !Task.isCancelled, let known = connection {
-            let trouble = await untilTrouble(known)
+    func keep(_ reports: Mailbox<ConnectionWatch.Report>) async {
+        while !Task.isCancelled, connection != nil {
+            let trouble = await untilTrouble(reports)
             guard let trouble, !Task.isCancelled, let known = connection else { return }
             switch trouble {
             case .refreshRequested: continue
@@ -33,12 +33,16 @@ extension NetworkServiceClient {
 
     /// Renews the tokens in time and does what the manager asks for, until something is wrong. Refreshes don't disturb the
     /// watches: those go on as long as the connection is the same.
-    private func untilTrouble(_ known: NSMConnection) async -> Signal? {
+    private func untilTrouble(_ reports: Mailbox<ConnectionWatch.Report>) async -> Signal? {
         let (signals, tell) = AsyncStream<Signal>.makeStream(bufferingPolicy: .bufferingOldest(16))
         return await withTaskGroup(of: Void.self) { group in
             defer { group.cancelAll() }
             group.addTask { await self.renew(tell) }
-            group.addTask { await self.watchControlPlane(known, tell) }
+            group.addTask {
+                while let report = await reports.next() {
+                    if let signal = self.signal(report) { tell.yield(signal) }
+                }
+            }
             if let liveness = configuration.liveness {
                 group.addTask {
                     let reason = await self.manager.echoes.death(
@@ -89,55 +93,22 @@ extension NetworkServiceClient {
         return max(left * share, .milliseconds(200))
     }
 
-    private func watchControlPlane(_ known: NSMConnection, _ tell: AsyncStream<Signal>.Continuation) async {
-        var selector = NSMMonitorScopeSelector()
-        guard let own = known.path.pathSegments.first else { return }
-        selector.pathSegments = [
-            .with { segment in
-                segment.id = own.id
-                segment.name = own.name
-            }
-        ]
-        let id = known.id
-        while !Task.isCancelled {
-            do {
-                let connection = try await manager.connection(within: manager.component.dialTimeout)
-                let isMoving = try await withThrowingTaskGroup(of: Bool.self) { [selector] group in
-                    defer { group.cancelAll() }
-                    group.addTask {
-                        try await Calls(connection, component: self.manager.component).monitor(selector) { event in
-                            if let signal = Self.signal(event, id) { tell.yield(signal) }
-                            return true
-                        }
-                        return false
-                    }
-                    group.addTask {
-                        await connection.isToEnd()
-                        return true
-                    }
-                    return try await group.next() ?? false
-                }
-                if isMoving { continue }
-                tell.yield(.controlPlaneDown("the manager ended the monitor"))
-            } catch {
-                if !Task.isCancelled { tell.yield(.controlPlaneDown("the manager is gone: \(error)")) }
-            }
-            return
-        }
-    }
-
-    /// What an event says of the connection that has this id at its first segment.
-    private static func signal(_ event: NSMConnectionEvent, _ id: String) -> Signal? {
-        for connection in event.connections.values {
-            guard connection.path.index <= 1, connection.path.pathSegments.first?.id == id else { continue }
-            if event.type == .delete { return .controlPlaneDown("the manager closed the connection") }
+    /// What a report means for the connection as it was answered last.
+    private func signal(_ report: ConnectionWatch.Report) -> Signal? {
+        let answered = answered
+        guard report.at > answered else { return nil }
+        switch report.event {
+        case .gone(let reason): return .controlPlaneDown(reason)
+        case .deleted: return .controlPlaneDown("the manager closed the connection")
+        case .listed(nil, let asked):
+            return asked > answered ? .controlPlaneDown("the manager does not know the connection") : nil
+        case .listed(let connection?, _), .changed(let connection):
             switch connection.state {
             case .down: return .controlPlaneDown("the manager reports it down")
             case .refreshRequested: return .refreshRequested
-            case .up, .reselectRequested, .UNRECOGNIZED: continue
+            case .up, .reselectRequested, .UNRECOGNIZED: return nil
             }
         }
-        return nil
     }
 
     /// Has the connection again: the same while its data path is alive, and by another endpoint otherwise.
@@ -147,8 +118,10 @@ extension NetworkServiceClient {
         var lastError: String?
         var backoff = Backoff()
         while !Task.isCancelled {
-            become(.healing(known, reason: reason, lastError: lastError))
             if !reselect { reselect = await !isAlive(known) }
+            var known = known
+            if reselect { known.state = .reselectRequested }
+            become(.healing(known, reason: reason, lastError: lastError))
             do {
                 return try await request(reselect: reselect)
             } catch {

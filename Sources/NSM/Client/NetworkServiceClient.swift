@@ -27,6 +27,8 @@ public final class NetworkServiceClient: Sendable {
     private struct Memory {
         var state = State.connecting(attempts: 0, lastError: nil)
         var connection: NSMConnection?
+        /// When that was; what was heard of it before is no news.
+        var answered = ContinuousClock.now
         var echoPaths: [EchoPath] = []
         /// A first request without an answer: whether there is a connection is not known.
         var asked: NSMConnection?
@@ -58,6 +60,8 @@ public final class NetworkServiceClient: Sendable {
     /// The connection as it was answered last; nil when there is none.
     public var connection: NSMConnection? { memory.withLock { $0.connection } }
 
+    /// When the connection was answered last.
+    var answered: ContinuousClock.Instant { memory.withLock { $0.answered } }
     /// What must answer for the data path to be alive.
     var echoPaths: [EchoPath] { memory.withLock { $0.echoPaths } }
 
@@ -71,7 +75,9 @@ public final class NetworkServiceClient: Sendable {
 
     /// Has the connection and keeps it, until the task is cancelled.
     public func run() async {
-        await recover()
+        let reports = manager.watch.follow(configuration.id)
+        defer { manager.watch.leave(configuration.id, reports) }
+        await recover(reports)
         var backoff = Backoff()
         var attempts = 0
         while !Task.isCancelled {
@@ -90,7 +96,7 @@ public final class NetworkServiceClient: Sendable {
                 guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
                 continue
             }
-            await keep()
+            await keep(reports)
             return
         }
     }
@@ -146,12 +152,14 @@ public final class NetworkServiceClient: Sendable {
                     memory.connection?.state = .reselectRequested
                 }
             }
-            var answer = try await ask()
+            // Requests wait outside of their time limits.
+            var answer = try await manager.requests.run { try await ask() }
             answer.state = .up
             let paths = EchoPath.all(of: answer)
             let isRefresh = memory.withLock { memory in
                 let isRefresh = memory.connection?.state == .up
                 memory.connection = answer
+                memory.answered = .now
                 memory.echoPaths = paths
                 memory.asked = nil
                 if isRefresh { memory.refreshes += 1 }
@@ -185,7 +193,7 @@ public final class NetworkServiceClient: Sendable {
         let answer = try await calls.request(message, timeout: manager.component.requestTimeout)
         do {
             try check(answer, calls, taken: others + configuration.excludedPrefixes.filter(\.isHost))
-        } catch where error.code == .outdated && !isRepeated {
+        } catch  where error.code == .outdated && !isRepeated {
             manager.leave(calls.connection)
             return try await ask(isRepeated: true)
         } catch {
@@ -266,7 +274,8 @@ public final class NetworkServiceClient: Sendable {
             throw NSMError(
                 .protocolViolation, "the answer's mechanism is \(answer.mechanism.type), not \(WellKnown.kernel)")
         }
-        for prefix in answer.context.ipContext.sourcePrefixes where taken.contains(where: { $0.contains(prefix.address) }) {
+        for prefix in answer.context.ipContext.sourcePrefixes
+        where taken.contains(where: { $0.contains(prefix.address) }) {
             throw NSMError(.protocolViolation, "the answer's address \(prefix) is one that was excluded")
         }
         guard calls.component.isSecure else { return }
@@ -280,28 +289,12 @@ public final class NetworkServiceClient: Sendable {
     // MARK: - Recovery
 
     /// Looks whether the manager still has this connection from an earlier life of ours, and goes on from there.
-    private func recover() async {
-        var selector = NSMMonitorScopeSelector()
-        selector.pathSegments = [.with { $0.id = configuration.id }]
-        let found = Mutex<NSMConnection?>(nil)
-        let id = configuration.id
-        do {
-            let calls = try await begin()
-            try await calls.monitor(selector, timeout: manager.component.requestTimeout) { event in
-                found.withLock { found in
-                    found = event.connections.values.first { connection in
-                        connection.path.index == 1 && connection.path.pathSegments.first?.id == id
-                            && connection.mechanism.type == WellKnown.kernel
-                    }
-                }
-                return false
-            }
-        } catch {
-            logger.debug("no earlier connection was looked for", metadata: ["error": "\(error)"])
-        }
-        guard var connection = found.withLock({ $0 }) else { return }
+    private func recover(_ reports: Mailbox<ConnectionWatch.Report>) async {
+        guard var connection = await listed(reports), connection.path.index == 1,
+            connection.mechanism.type == WellKnown.kernel
+        else { return }
         connection.path.index = 0
-        connection.id = id
+        connection.id = configuration.id
         let isDown = connection.state == .down
         if isDown, await isDead(connection) {
             connection.clearMechanism()
@@ -310,6 +303,30 @@ public final class NetworkServiceClient: Sendable {
         }
         logger.info("an earlier connection goes on", metadata: ["endpoint": "\(connection.networkServiceEndpointName)"])
         memory.withLock { $0.connection = connection }
+    }
+
+    /// The connection in the manager's list; nil when it is not in it, or the manager does not tell.
+    private func listed(_ reports: Mailbox<ConnectionWatch.Report>) async -> NSMConnection? {
+        await withTaskGroup(of: NSMConnection?.self) { group in
+            defer { group.cancelAll() }
+            group.addTask {
+                while let report = await reports.next() {
+                    switch report.event {
+                    case .listed(let connection, _): return connection
+                    case .gone(let reason):
+                        self.logger.debug("no earlier connection was looked for", metadata: ["error": "\(reason)"])
+                        return nil
+                    case .changed, .deleted: continue
+                    }
+                }
+                return nil
+            }
+            group.addTask { [limit = manager.component.requestTimeout] in
+                try? await Task.sleep(for: limit)
+                return nil
+            }
+            return await group.next() ?? nil
+        }
     }
 
     private func isDead(_ connection: NSMConnection) async -> Bool {

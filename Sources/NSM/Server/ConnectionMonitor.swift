@@ -10,37 +10,37 @@ public final class ConnectionMonitor: Sendable {
     }
     private struct State {
         var connections: [String: NSMConnection] = [:]
-        /// Ids of the connections that have a segment with an id.
-        var bySegment: [String: Set<String>] = [:]
+        /// Ids of the connections by what watchers may demand of their segments.
+        var bySegment: [Demand: Set<String>] = [:]
         var watchers: [UInt64: Watcher] = [:]
-        /// Watchers by the id that their selector demands; most clients watch one connection only.
-        var byID: [String: Set<UInt64>] = [:]
-        /// Watchers whose selector demands none.
+        /// Watchers by what their selector demands; most watch one connection, or those of one client.
+        var byDemand: [Demand: Set<UInt64>] = [:]
+        /// Watchers whose selector demands nothing.
         var general: Set<UInt64> = []
         var nextWatcher: UInt64 = 0
 
         mutating func store(_ connection: NSMConnection) {
-            let new = Set(connection.path.pathSegments.map(\.id))
-            let old = Set((connections[connection.id]?.path.pathSegments ?? []).map(\.id))
-            for segment in old.subtracting(new) { forget(connection.id, segment) }
-            for segment in new.subtracting(old) { bySegment[segment, default: []].insert(connection.id) }
+            let new = connection.fulfils
+            let old = connections[connection.id]?.fulfils ?? []
+            for demand in old.subtracting(new) { forget(connection.id, demand) }
+            for demand in new.subtracting(old) { bySegment[demand, default: []].insert(connection.id) }
             connections[connection.id] = connection
         }
 
         mutating func remove(_ id: String) -> NSMConnection? {
             guard let connection = connections.removeValue(forKey: id) else { return nil }
-            for segment in connection.path.pathSegments { forget(id, segment.id) }
+            for demand in connection.fulfils { forget(id, demand) }
             return connection
         }
 
-        private mutating func forget(_ id: String, _ segment: String) {
-            bySegment[segment]?.remove(id)
-            if bySegment[segment]?.isEmpty == true { bySegment[segment] = nil }
+        private mutating func forget(_ id: String, _ demand: Demand) {
+            bySegment[demand]?.remove(id)
+            if bySegment[demand]?.isEmpty == true { bySegment[demand] = nil }
         }
 
-        /// Most who watch demand an id, and those are not to cost a look at all connections.
+        /// Most who watch demand an id or a name, and those are not to cost a look at all connections.
         func connections(matching selector: NSMMonitorScopeSelector) -> [String: NSMConnection] {
-            guard let demanded = selector.demandedID else { return connections.filter { selector.matches($0.value) } }
+            guard let demanded = selector.demand else { return connections.filter { selector.matches($0.value) } }
             var found: [String: NSMConnection] = [:]
             for id in bySegment[demanded] ?? [] {
                 if let connection = connections[id], selector.matches(connection) { found[id] = connection }
@@ -101,8 +101,8 @@ public final class ConnectionMonitor: Sendable {
                 first.connections = state.connections(matching: selector)
                 continuation.yield(first)
                 state.watchers[state.nextWatcher] = Watcher(selector: selector, events: continuation)
-                if let id = selector.demandedID {
-                    state.byID[id, default: []].insert(state.nextWatcher)
+                if let demand = selector.demand {
+                    state.byDemand[demand, default: []].insert(state.nextWatcher)
                 } else {
                     state.general.insert(state.nextWatcher)
                 }
@@ -121,7 +121,7 @@ public final class ConnectionMonitor: Sendable {
         let watchers = state.withLock { state in
             defer {
                 state.watchers = [:]
-                state.byID = [:]
+                state.byDemand = [:]
                 state.general = []
             }
             return Array(state.watchers.values)
@@ -134,7 +134,7 @@ public final class ConnectionMonitor: Sendable {
         event.type = type
         event.connections = [connection.id: connection]
         var numbers = state.general
-        for segment in connection.path.pathSegments { numbers.formUnion(state.byID[segment.id] ?? []) }
+        for demand in connection.fulfils { numbers.formUnion(state.byDemand[demand] ?? []) }
         for number in numbers {
             guard let watcher = state.watchers[number], watcher.selector.matches(connection) else { continue }
             if case .dropped = watcher.events.yield(event) {
@@ -147,15 +147,30 @@ public final class ConnectionMonitor: Sendable {
     private func remove(_ number: UInt64, _ state: inout State) {
         guard let watcher = state.watchers.removeValue(forKey: number) else { return }
         state.general.remove(number)
-        guard let id = watcher.selector.demandedID else { return }
-        state.byID[id]?.remove(number)
-        if state.byID[id]?.isEmpty == true { state.byID[id] = nil }
+        guard let demand = watcher.selector.demand else { return }
+        state.byDemand[demand]?.remove(number)
+        if state.byDemand[demand]?.isEmpty == true { state.byDemand[demand] = nil }
+    }
+}
+
+/// What every connection that a selector matches has in a segment.
+private enum Demand: Hashable {
+    case id(String)
+    case name(String)
+}
+
+extension NSMConnection {
+    fileprivate var fulfils: Set<Demand> {
+        Set(path.pathSegments.flatMap { [Demand.id($0.id), .name($0.name)] })
     }
 }
 
 extension NSMMonitorScopeSelector {
-    /// An id that a segment of every connection that matches has; nil when the selector demands none.
-    var demandedID: String? { pathSegments.first { !$0.id.isEmpty }?.id }
+    /// The id, or else the name, of a segment that every connection that matches has; nil: nothing is demanded.
+    fileprivate var demand: Demand? {
+        if let segment = pathSegments.first(where: { !$0.id.isEmpty }) { return .id(segment.id) }
+        return pathSegments.first { !$0.name.isEmpty }.map { .name($0.name) }
+    }
 
     /// Whether a connection is watched: its service is named, and a run of its segments equals those given, in which empty
     /// fields match all.

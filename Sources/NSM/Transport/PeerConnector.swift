@@ -16,6 +16,10 @@ public final class PeerConnector: Sendable {
 
     /// The data paths of the connections that were had by way of it.
     let echoes: EchoWatch
+    /// What the peer says of the connections.
+    let watch = ConnectionWatch()
+    /// Requests on their way.
+    let requests = Gate(32)
 
     private struct State {
         var current: ClientConnection?
@@ -44,6 +48,7 @@ public final class PeerConnector: Sendable {
     public func run() async {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.echoes.run() }
+            group.addTask { await self.watch.run(self) }
             for await connection in made {
                 group.addTask {
                     await connection.run()

@@ -38,7 +38,8 @@ extension ServiceReport {
         case .healing(let connection, let reason, let lastError):
             let path = connection.path.pathSegments.map(\.name).joined(separator: " → ")
             self.init(.blocked("healing \(path): \(reason)" + (lastError.map { "; the last try: \($0)" } ?? "")))
-            bring(client, connection)
+            // What is given up is not repaired while a forwarder makes the next.
+            if connection.state != .reselectRequested { bring(client, connection) }
         case .closed:
             self.init(.waiting(["a new connection; the last one was closed"]))
         }

@@ -103,6 +103,8 @@ struct EndpointSession: ServiceSession {
     private let endpoint: NetworkServiceEndpoint
     private let context: SessionContext
     private let names: InterfaceNames
+    /// How long a forwarder mostly takes.
+    private static let forwarding = Duration.milliseconds(100)
 
     init(_ message: Upnp_NetworkServiceEndpoint, _ context: SessionContext) {
         self.message = message
@@ -148,7 +150,14 @@ struct EndpointSession: ServiceSession {
                 }
             }
             var brought = ServiceReport.Brought()
-            for await state in endpoint.states { await tell(ServiceReport(message, state, &brought)) }
+            for await var state in endpoint.states {
+                // The forwarder programs what the endpoint has just answered; two at once would be in each other's way.
+                if state.connections.count > brought.count {
+                    guard (try? await Task.sleep(for: Self.forwarding)) != nil else { break }
+                    state = endpoint.state
+                }
+                await tell(ServiceReport(message, state, &brought))
+            }
             group.cancelAll()
         }
         names.releaseAll()
