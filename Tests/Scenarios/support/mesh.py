@@ -175,9 +175,6 @@ class Pod(Program):
     def take_out(self, name="network.yaml"):
         os.unlink(os.path.join(self.config, name))
 
-    def reload(self):
-        return agent("reload", "--socket", self.socket)
-
     def values(self, prefix=""):
         """The values of the agent's status by their keys; none while it does not answer."""
         result = agent("status", "--output", "json", "--socket", self.socket, prefix)
