@@ -217,8 +217,9 @@ public actor Forwarder {
         let id = connection.id
         if known.isOf(connection),
             let client = try link(known.clientIndex, known.clientNamespace), client.alias == Self.alias(id, .client),
+            client.name == connection.client.name,
             let endpoint = try link(known.endpointIndex, connection.endpoint.namespace),
-            endpoint.alias == Self.alias(id, .endpoint)
+            endpoint.alias == Self.alias(id, .endpoint), endpoint.name == connection.endpoint.name
         {
             return (client, endpoint)
         }

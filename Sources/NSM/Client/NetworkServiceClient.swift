@@ -193,10 +193,11 @@ public final class NetworkServiceClient: Sendable {
         let answer = try await calls.request(message, timeout: manager.component.requestTimeout)
         do {
             try check(answer, calls, taken: others + configuration.excludedPrefixes.filter(\.isHost))
-        } catch  where error.code == .outdated && !isRepeated {
-            manager.leave(calls.connection)
-            return try await ask(isRepeated: true)
         } catch {
+            if error.code == .outdated, !isRepeated {
+                manager.leave(calls.connection)
+                return try await ask(isRepeated: true)
+            }
             try? await sendClose(answer)
             throw error
         }
