@@ -161,7 +161,7 @@ class Pod(Program):
                 "SPIFFE_ENDPOINT_SOCKET": mesh.identities,
                 "NSM_MAX_TOKEN_LIFETIME": lifetime,
                 "NSM_DIAL_TIMEOUT": "2s",
-                "NSM_REQUEST_TIMEOUT": "5s",
+                "NSM_REQUEST_TIMEOUT": "3s",
                 "NSM_LIVENESS_CHECK_INTERVAL": "1s",
                 **env,
             },
