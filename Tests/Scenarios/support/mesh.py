@@ -6,8 +6,11 @@ import os
 import re
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 
 from harness import AGENT, WORK, agent, check, ip, write
@@ -102,15 +105,24 @@ class Program:
 
 
 class Workload(Program):
-    """The Workload API of the independent peer. Its authority outlives it; who asks is known by NSM_NAME."""
+    """The Workload API of the independent peer. Its authority outlives it, and all of them share it; who asks is known by
+    NSM_NAME."""
 
-    socket = os.path.join(WORK, "workload.sock")
-
-    def __init__(self):
+    def __init__(self, name="workload"):
         if subprocess.run([PEER, "--help"], capture_output=True).returncode:
             print("skipped: Tests/Peer/setup has not run")
             sys.exit(77)
-        super().__init__("workload", [PEER, "workload", "--socket", self.socket, "--ca", os.path.join(WORK, "ca.pem")])
+        self.socket = os.path.join(WORK, f"{name}.sock")
+        super().__init__(name, [PEER, "workload", "--socket", self.socket, "--ca", os.path.join(WORK, "ca.pem")])
+
+    def start(self):
+        if self.runs:
+            return self
+        count = self.log().count('"event": "ready"')
+        super().start()
+        # Whoever comes second must find the authority of the first.
+        wait(lambda: self.says('"event": "ready"', count + 1))
+        return self
 
     def rotate(self):
         self.signal(signal.SIGUSR1)
@@ -121,12 +133,13 @@ class Workload(Program):
 
 
 class Mesh(Program):
-    """`nsm-agent mesh`, with identities from a Workload API, or from an authority of its own."""
+    """`nsm-agent mesh`, with identities from a Workload API, or from an authority of its own, which serves its clients, too."""
 
-    def __init__(self, workload=None):
-        self.identities = f"unix://{workload.socket if workload else WORK + '/own.sock'}"
+    def __init__(self, workload=None, clients=None):
+        own = f"unix://{workload.socket if workload else WORK + '/own.sock'}"
+        self.identities = f"unix://{clients.socket}" if clients else own
         command = [AGENT, "mesh", "--listen", MANAGER, "--state-dir", f"{WORK}/state", "--workload-socket", f"{WORK}/own.sock"]
-        super().__init__("mesh", command, env={"SPIFFE_ENDPOINT_SOCKET": self.identities, "NSM_NAME": "mesh"})
+        super().__init__("mesh", command, env={"SPIFFE_ENDPOINT_SOCKET": own, "NSM_NAME": "mesh"})
 
 
 def registry(mesh):
@@ -221,6 +234,47 @@ class Pod(Program):
         self.kill()
         ip("netns", "delete", self.name)
         shutil.rmtree(self.config)
+
+
+class HangUps:
+    """Listens at the manager's place, and ends each connection somewhere in its handshake."""
+
+    def __init__(self):
+        self.count = 0
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(MANAGER.removeprefix("unix://"))
+        self._socket.listen()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            try:
+                peer, _ = self._socket.accept()
+            except OSError:
+                return
+            with peer:
+                if self.count % 2:
+                    peer.recv(1 << (self.count % 12))
+                self.count += 1
+
+    def close(self):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        os.unlink(MANAGER.removeprefix("unix://"))
+
+
+def hang_up(times):
+    """Connects to the manager and leaves, each time after another part of a handshake."""
+    hello = ssl.MemoryBIO()
+    try:
+        ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost").do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    hello = hello.read()
+    for number in range(times):
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(MANAGER.removeprefix("unix://"))
+            peer.sendall(hello[: len(hello) * (number % 5) // 4])
 
 
 class Traffic:
