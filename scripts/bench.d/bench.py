@@ -442,6 +442,7 @@ def main():
     parser.add_argument("--breaks", type=int, default=200, help="deletions for (e)")
     parser.add_argument("--only", default="a,b,c,d,e,f,g,m,n,o,p,q,large")
     parser.add_argument("--connections", type=int, default=500, help="connections of the mesh, for (n), (o) and (q)")
+    parser.add_argument("--per-agent", type=int, default=500, help="of them at most so many of one agent")
     parser.add_argument("--idle", type=float, default=20, help="seconds of (q)")
     parser.add_argument("--no-ip", action="store_true", help="leave `ip -batch` out")
     parser.add_argument("--quick", action="store_true", help="N 10 and 100, two rounds, 40 deletions")

@@ -1,8 +1,4 @@
-"""The mesh's part of scripts/bench (m to q): one mesh, agents with clients and with endpoints, each in a namespace of its own.
-
-Imported by bench.py, in private namespaces. `/run/nsm-agent`, where agents have the sockets of their endpoints, is a file
-system of its own.
-"""
+"""The mesh's part of scripts/bench: m to q. Imported by bench.py."""
 
 import json
 import os
@@ -11,6 +7,7 @@ import statistics
 import subprocess
 import time
 
+from meshnet import Failed, Net, address, clients, endpoints, grouped, shared, wait
 from show import progress, table, verdict
 
 TASKS = {
@@ -20,196 +17,6 @@ TASKS = {
     "p": "heal time after the endpoint is gone",
     "q": "idle connections",
 }
-SERVICE = "db"
-
-
-class Failed(Exception):
-    pass
-
-
-def wait(what, condition, seconds=120, pause=0.02):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise Failed(f"not in {seconds} s: {what}")
-        time.sleep(pause)
-
-
-# ---- processes ----
-
-
-class Process:
-    """A mesh or an agent, with its log."""
-
-    def __init__(self, folder, name, command, namespace=None, environment=()):
-        self.name, self.log = name, f"{folder}/{name}.log"
-        if namespace:
-            command = ["ip", "netns", "exec", namespace, *command]
-        with open(self.log, "a") as log:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **dict(environment)}
-            )
-        # The process's own CPU clock, threads that ended included; source: CPUCLOCK_SCHED, linux/posix-timers.h.
-        self.clock = (~self.process.pid << 3) | 2
-
-    def cpu_ms(self):
-        return time.clock_gettime(self.clock) * 1e3
-
-    def says(self, text):
-        with open(self.log, errors="replace") as log:
-            return text in log.read()
-
-    def figures(self):
-        """What it holds: resident and peak memory in MB, descriptors, threads."""
-        status = dict(line.split(":", 1) for line in open(f"/proc/{self.process.pid}/status"))
-        return {
-            "rss_mb": int(status["VmRSS"].split()[0]) / 1024,
-            "anon_mb": int(status["RssAnon"].split()[0]) / 1024,
-            "peak_mb": int(status["VmHWM"].split()[0]) / 1024,
-            "descriptors": len(os.listdir(f"/proc/{self.process.pid}/fd")),
-            "threads": int(status["Threads"]),
-        }
-
-    def end(self, how=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-
-class Net:
-    """Namespaces, a mesh, and agents in them; all gone at the end."""
-
-    def __init__(self, agent, probe, work, namespaces, environment=()):
-        self.agent, self.probe, self.namespaces = agent, probe, list(namespaces)
-        self.folder = subprocess.check_output(["mktemp", "-d", "-p", work], text=True).strip()
-        self.processes = {}
-        self.environment = {
-            "NSM_CONNECT_TO": f"unix://{self.folder}/nsm.io.sock",
-            "SPIFFE_ENDPOINT_SOCKET": f"unix://{self.folder}/workload.sock",
-            **dict(environment),
-        }
-
-    def __enter__(self):
-        os.makedirs("/run/nsm-agent", exist_ok=True)
-        subprocess.check_call(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run/nsm-agent"])
-        for name in self.namespaces:
-            subprocess.check_call(["ip", "netns", "add", name])
-            subprocess.check_call(["ip", "-n", name, "link", "set", "lo", "up"])
-        return self
-
-    def __exit__(self, *_):
-        for process in self.processes.values():
-            process.end()
-        for name in self.namespaces:
-            subprocess.call(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL)
-        subprocess.call(["umount", "/run/nsm-agent"])
-
-    def start(self, name, command, namespace=None, environment=()):
-        self.processes[name] = Process(
-            self.folder, name, [self.agent, *command], namespace, {**self.environment, **dict(environment)}
-        )
-        return self.processes[name]
-
-    def mesh(self):
-        process = self.start(
-            "mesh",
-            ["mesh", "--listen", self.environment["NSM_CONNECT_TO"], "--state-dir", f"{self.folder}/state"]
-            + ["--workload-socket", f"{self.folder}/workload.sock"],
-        )
-        wait("the mesh", lambda: os.path.exists(f"{self.folder}/nsm.io.sock"))
-        return process
-
-    def run(self, name, text=None):
-        """An agent in the namespace of its name. Label and protocol number are its own, as agents see all namespaces here."""
-        os.makedirs(f"{self.folder}/{name}.d", exist_ok=True)
-        if text is not None:
-            self.put(name, "network", text)
-        command = ["run", "--label", name, "--protocol", str(100 + self.namespaces.index(name))]
-        command += ["--config", f"{self.folder}/{name}.d", "--socket", f"{self.folder}/{name}.sock"]
-        process = self.start(name, command, name, {"NSM_NAME": name})
-        wait(f"{name}'s configuration", lambda: process.says("configuration read"))
-        return process
-
-    def put(self, name, file, text):
-        with open(f"{self.folder}/{name}.d/.new", "w") as new:
-            new.write(text)
-        os.rename(f"{self.folder}/{name}.d/.new", f"{self.folder}/{name}.d/{file}.yaml")
-
-    def connect(self, name, file, text, count, target=None):
-        """More clients by another file; figures of the probe."""
-        new = f"{self.folder}/{name}.new"
-        with open(new, "w") as out:
-            out.write(text)
-        command = [self.probe, "connect", name, self.processes[name].log, new, f"{self.folder}/{name}.d/{file}.yaml"]
-        result = subprocess.run(command + [str(count)] + ([target] if target else []), capture_output=True, text=True)
-        if result.returncode:
-            raise Failed(f"{name}, {file}: {result.stderr}{self.complaints()}")
-        return json.loads(result.stdout)
-
-    def complaints(self):
-        """The last warnings of all."""
-        lines = []
-        for process in self.processes.values():
-            with open(process.log, errors="replace") as log:
-                lines += [f"{process.name}: {line[:300]}" for line in log if " warn " in line or " error " in line][-3:]
-        return "\n" + "".join(lines)
-
-    def status(self, name, prefix="config/cnf/"):
-        command = [self.agent, "status", "--socket", f"{self.folder}/{name}.sock", "--output", "json", prefix]
-        result = subprocess.run(command, capture_output=True, text=True)
-        return json.loads(result.stdout).get("values", []) if result.returncode == 0 else []
-
-    def links(self, namespace):
-        links = json.loads(subprocess.check_output(["ip", "-j", "-n", namespace, "link"]))
-        return [link["ifname"] for link in links if link["ifname"] != "lo"]
-
-    def cpu(self):
-        return {name: process.cpu_ms() for name, process in self.processes.items()}
-
-    def since(self, before):
-        return {name: self.processes[name].cpu_ms() - cpu for name, cpu in before.items()}
-
-    def settle(self, quiet=0.6, limit=120):
-        """Waits until the processes use hardly any CPU."""
-        end = time.monotonic() + limit
-        while time.monotonic() < end:
-            before = self.cpu()
-            time.sleep(quiet)
-            if sum(self.since(before).values()) < 50 * quiet:
-                return
-        raise Failed("the mesh does not come to rest")
-
-
-# ---- configurations ----
-
-
-def address(base, i):
-    return f"{base}.{i >> 8}.{i & 255}"
-
-
-def clients(numbers, paired=False):
-    """Clients with an address each; `paired`: of services of their own, so that both ends have one, and echoes are sent."""
-    return "cnfConfig:\n  NetworkServiceClient_list:\n" + "".join(
-        f"    - {{name: c{i}, networkService: {SERVICE}{i if paired else ''}, interfaceName: n{i}, "
-        f"ipAddresses: [{address('10.65', i)}/32]}}\n"
-        for i in numbers
-    )
-
-
-def endpoints(numbers=None):
-    """One service for any number of clients; with numbers, one service for each with an address."""
-    head = "cnfConfig:\n  NetworkServiceEndpoint_list:\n"
-    if numbers is None:
-        return head + f"    - {{networkService: {SERVICE}, interfaceNamePrefix: e}}\n"
-    return head + "".join(
-        f"    - {{networkService: {SERVICE}{i}, interfaceNamePrefix: e{i}x, singleClient: true, "
-        f"ipAddresses: [{address('10.66', i)}/32]}}\n"
-        for i in numbers
-    )
 
 
 def registered(net, name, count=1):
@@ -267,29 +74,30 @@ def one(bench, reps):
 def many(bench, n, how, paired=False):
     """N connections on one mesh. `how`: so many at once."""
     figures = {"n": n, "at_once": how, "paired": paired}
-    with bench.net("client", "server") as net:
+    with bench.net("server", *shared(range(n), bench.per_agent)) as net:
         net.mesh()
         start = time.monotonic()
         net.run("server", endpoints(range(n)) if paired else endpoints())
         registered(net, "server", n if paired else 1)
         figures["registered_ms"] = (time.monotonic() - start) * 1e3
-        net.run("client", "{}\n")
+        net.run_clients(n, bench.per_agent)
         net.settle()
         before, start, times = net.cpu(), time.monotonic(), []
         for first in range(0, n, how):
             numbers = range(first, min(first + how, n))
-            times.append(net.connect("client", f"c{first}", clients(numbers, paired), len(numbers)))
+            times.append(net.connect_some(numbers, bench.per_agent, paired))
         figures["wall_ms"] = (time.monotonic() - start) * 1e3
         # What the agents still do once everything is there counts as well.
         net.settle()
-        figures["cpu_ms"] = net.since(before)
+        figures["cpu_ms"] = grouped(net.since(before))
         figures["waiting_for_files_ms"] = sum(t["read"] for t in times)
         steps = [t["connected"] for t in times]
         figures["steps"] = {"first": steps[0], "median": median(steps), "last": steps[-1]}
         tenth = max(1, len(steps) // 10)
         figures["steps"]["first_tenth"], figures["steps"]["last_tenth"] = median(steps[:tenth]), median(steps[-tenth:])
         figures["connected_ms"] = sum(steps)
-        figures["held"] = {name: p.figures() for name, p in net.processes.items()}
+        figures["agents"] = len(net.processes) - 2
+        figures["held"] = grouped({name: p.figures() for name, p in net.processes.items()})
         bench.then(net, figures)
     return figures
 
@@ -299,7 +107,8 @@ def many(bench, n, how, paired=False):
 
 def refreshes(net):
     """How often the clients have refreshed, by status; and how many are connected."""
-    values = [v for v in net.status("client", "config/cnf/nsm/v1/client/") if v["key"].startswith("config/cnf/nsm/v1/client/")]
+    names = [name for name in net.processes if name.startswith("client")]
+    values = [value for name in names for value in net.status(name, "config/cnf/nsm/v1/client/")]
     count = 0
     for value in values:
         words = json.dumps(value)
@@ -310,12 +119,13 @@ def refreshes(net):
 
 def by_the_clock(bench, n, lifetime=20, seconds=20):
     """Short tokens, so that all are refreshed again and again: CPU of a refresh."""
-    with bench.net("client", "server", environment={"NSM_MAX_TOKEN_LIFETIME": f"{lifetime}s"}) as net:
+    names = shared(range(n), bench.per_agent)
+    with bench.net("server", *names, environment={"NSM_MAX_TOKEN_LIFETIME": f"{lifetime}s"}) as net:
         net.mesh()
         net.run("server", endpoints())
         registered(net, "server")
-        net.run("client", "{}\n")
-        net.connect("client", "c", clients(range(n)), n)
+        net.run_clients(n, bench.per_agent)
+        net.connect_some(range(n), bench.per_agent, False)
         time.sleep(3)
         first, _ = refreshes(net)
         before, start = net.cpu(), time.monotonic()
@@ -328,7 +138,7 @@ def by_the_clock(bench, n, lifetime=20, seconds=20):
         "refreshes": count,
         "connected": connected,
         "per_second": count / wall,
-        "cpu_ms_each": {name: ms / max(count, 1) for name, ms in cpu.items()},
+        "cpu_ms_each": {name: ms / max(count, 1) for name, ms in grouped(cpu).items()},
     }
 
 
@@ -348,7 +158,7 @@ def after_a_kill(bench, net, n):
     wait("all clients connected again", back, 180, pause=0.3)
     wall = time.monotonic() - start
     net.settle()
-    return {"n": n, "wall_ms": wall * 1e3, "cpu_ms": net.since(before)}
+    return {"n": n, "wall_ms": wall * 1e3, "cpu_ms": grouped(net.since(before))}
 
 
 # ---- (p) heal time ----
@@ -406,8 +216,8 @@ def idle(net, seconds):
     before, start = net.cpu(), time.monotonic()
     time.sleep(seconds)
     wall = (time.monotonic() - start) * 1e3
-    cpu = {name: ms / wall * 100 for name, ms in net.since(before).items()}
-    return {"cpu_percent": cpu, "held": {name: p.figures() for name, p in net.processes.items()}}
+    cpu = {name: ms / wall * 100 for name, ms in grouped(net.since(before)).items()}
+    return {"cpu_percent": cpu, "held": grouped({name: p.figures() for name, p in net.processes.items()})}
 
 
 # ---- all of it ----
@@ -416,8 +226,8 @@ def idle(net, seconds):
 class Bench:
     """What the measurements share: programs, and what is done with connections once they are there."""
 
-    def __init__(self, agent, probe, work):
-        self.agent, self.probe, self.work = agent, probe, work
+    def __init__(self, agent, probe, work, per_agent):
+        self.agent, self.probe, self.work, self.per_agent = agent, probe, work, per_agent
         self.then = lambda net, figures: None
 
     def net(self, *namespaces, environment=()):
@@ -426,7 +236,7 @@ class Bench:
 
 def measure(agent, probe, work, tasks, options, results):
     """Fills `results`, task by task, so that a failure leaves what was measured before."""
-    bench, n, reps = Bench(agent, probe, work), options.connections, options.reps
+    bench, n, reps = Bench(agent, probe, work, options.per_agent), options.connections, options.reps
     if "m" in tasks:
         results["one"] = one(bench, max(3 * reps, 5))
     if "n" in tasks or "q" in tasks or "o" in tasks:
