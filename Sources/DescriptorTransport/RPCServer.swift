@@ -35,10 +35,13 @@ public final class RPCServer: Sendable {
         var config = HTTP2ServerTransport.Custom<Acceptor>.Config.defaults
         // Programs with thousands of connections have a stream open for each.
         config.http2.maxConcurrentStreams = 16384
+        let limit = config.rpc.maxRequestPayloadSize
         config.channelDebuggingCallbacks.onAcceptHTTP2Stream = { channel in
             channel.eventLoop.makeCompletedFuture {
+                let sync = channel.pipeline.syncOperations
                 let parent = try channel.parent?.pipeline.syncOperations.handler(type: ConnectionMark.self)
-                try channel.pipeline.syncOperations.addHandler(StreamMark(parent?.id ?? 0), position: .first)
+                try sync.addHandler(StreamMark(parent?.id ?? 0), position: .first)
+                try sync.addHandler(MessageLimit(limit), position: .first)
             }
         }
         server = GRPCServer(

@@ -171,7 +171,7 @@ struct BadPeerTests {
                     let error = await #expect(throws: NSMError.self) {
                         try await Calls(connection, component: component).request(request, timeout: .seconds(60))
                     }
-                    #expect(error?.text.contains("exceed") == true, "\(error?.text ?? "none")")
+                    #expect(error?.text.contains("exceeds the limit") == true, "\(error?.text ?? "none")")
                 }
             }
         }
