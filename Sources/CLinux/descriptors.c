@@ -77,8 +77,14 @@ int cl_tcp_listen(const char *address, uint16_t port) {
     }
     int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
-    int on = 1;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 || bind(fd, (struct sockaddr *)&storage, length) < 0 ||
+    int on = 1, idle = CL_KEEPALIVE_IDLE, interval = CL_KEEPALIVE_INTERVAL, count = CL_KEEPALIVE_COUNT;
+    /* Accepted sockets inherit them. Without keepalive a peer whose host went away would be kept for ever. */
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || bind(fd, (struct sockaddr *)&storage, length) < 0 ||
         listen(fd, 4096) < 0)
         return close_with(fd, errno);
     return fd;

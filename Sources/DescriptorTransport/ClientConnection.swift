@@ -91,7 +91,7 @@ public final class ClientConnection: Sendable {
                 switch (address, socket) {
                 case (.tcp(let host, let port), _):
                     let left = TimeAmount(deadline - .now)
-                    return try await bootstrap.connectTimeout(left).connect(
+                    return try await bootstrap.connectTimeout(left).keepingAlive().connect(
                         host: host, port: port, channelInitializer: setUp)
                 case (.unix, let socket?):
                     return try await bootstrap.withConnectedSocket(socket.inner, channelInitializer: setUp)
@@ -144,6 +144,20 @@ public final class ClientConnection: Sendable {
 
     /// Whether it has ended.
     public var isClosed: Bool { !channel.isActive }
+}
+
+extension ClientBootstrap {
+    /// A peer whose host went away is noticed within a minute. Source: TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT, tcp(7), as
+    /// linux/tcp.h numbers them.
+    fileprivate func keepingAlive() -> Self {
+        func option(_ name: CInt) -> ChannelOptions.Types.SocketOption {
+            ChannelOptions.Types.SocketOption(level: .tcp, name: NIOBSDSocket.Option(rawValue: name))
+        }
+        return channelOption(.socketOption(.so_keepalive), value: 1)
+            .channelOption(option(4), value: Int(CL_KEEPALIVE_IDLE))
+            .channelOption(option(5), value: Int(CL_KEEPALIVE_INTERVAL))
+            .channelOption(option(6), value: Int(CL_KEEPALIVE_COUNT))
+    }
 }
 
 /// A connected Unix socket behind a relay.

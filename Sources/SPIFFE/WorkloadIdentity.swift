@@ -100,11 +100,15 @@ public final class WorkloadIdentity: IdentitySource {
             guard path.hasPrefix("/") else { throw SPIFFEError("\(socket) is no absolute path") }
             return .unixDomainSocket(path: String(path))
         }
-        let words = socket.split(separator: ":")
-        guard socket.hasPrefix("tcp://"), words.count == 3, let port = Int(words[2]), (1...65535).contains(port) else {
-            throw SPIFFEError("\(socket) is neither unix:///path nor tcp://address:port")
+        // An IPv6 address stands in brackets.
+        guard socket.hasPrefix("tcp://"), let colon = socket.lastIndex(of: ":"),
+            let port = Int(socket[socket.index(after: colon)...]), (1...65535).contains(port)
+        else { throw SPIFFEError("\(socket) is neither unix:///path nor tcp://address:port") }
+        let host = socket[..<colon].dropFirst("tcp://".count)
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            return .ipv6(address: String(host.dropFirst().dropLast()), port: port)
         }
-        return .ipv4(address: String(words[1].dropFirst(2)), port: port)
+        return .ipv4(address: String(host), port: port)
     }
 }
 

@@ -167,6 +167,12 @@ struct TransportTests {
                 for number in 0..<100 { #expect(try await call(connection, "\(number)") == "\(number)") }
                 #expect(connection.info.descriptors == nil && connection.info.credentials == nil)
                 #expect(connection.info.peer?.id.path == "/a")
+                // Both ends look after a peer that went without a word.
+                let end = ContinuousClock.now + .seconds(60)
+                while try keptAlive(listener.address) < 2, ContinuousClock.now < end {
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                #expect(try keptAlive(listener.address) == 2)
                 // What names a descriptor is told that there can be none.
                 await #expect(throws: RPCError.self) { try await call(connection, "inode://1/2") }
                 let stranger = Security.identity(
@@ -180,6 +186,13 @@ struct TransportTests {
                 group.cancelAll()
             }
         }
+    }
+
+    /// Idle sockets from or to an address with a keepalive timer.
+    private func keptAlive(_ address: SocketAddress) throws -> Int {
+        let sockets = try Command.run(["ss", "-Htno", "state", "established"]).split(separator: "\n")
+        let place = address.url.dropFirst("tcp://".count)
+        return sockets.filter { $0.contains(place) && $0.contains("timer:(keepalive") }.count
     }
 
     @Test("a peer whose certificate has ended is refused, and its tokens end with it")

@@ -1,3 +1,4 @@
+import GRPCCore
 import Glibc
 import NSM
 import Synchronization
@@ -157,6 +158,23 @@ struct EndpointTests {
                     await refusal {
                         $0.connection.id = "d"; $0.connection.path.pathSegments[0].id = "d"
                     }.contains("free"))
+            }
+        }
+    }
+
+    @Test("no metadata makes a connection live longer than its token")
+    func expiry() async throws {
+        let fixture = try EndpointFixture([service()])
+        try await fixture.run {
+            try await fixture.withCalls { calls in
+                let client = Networkservice_NetworkService.Client(wrapping: calls.connection.client)
+                let token = try calls.component.token(for: calls.connection.info)
+                let late = UnixTime.now.adding(.seconds(1 << 30))
+                let answer = try await client.request(
+                    EndpointFixture.request("c", "s"),
+                    metadata: [WellKnown.token: "\(token.text)", WellKnown.tokenExpires: "\(late.rfc3339)"])
+                let expiry = try #require(answer.path.pathSegments[0].expiry)
+                #expect(expiry <= token.expires)
             }
         }
     }

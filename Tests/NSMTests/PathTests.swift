@@ -99,6 +99,15 @@ struct PathTests {
         for bad in ["", "{", "[]", "{\"Index\":\"x\"}"] { #expect(RegistryPath(json: bad) == nil) }
     }
 
+    @Test("paths that are longer than any way are refused")
+    func long() throws {
+        var connection = Self.connection()
+        for number in 0..<64 { try connection.enter("hop-\(number)") }
+        #expect(connection.path.pathSegments.count == 64)
+        try connection.enter("hop-64")
+        #expect(throws: PathError.self) { try connection.enter("hop-65") }
+    }
+
     @Test("selectors match runs of segments, and empty fields match all")
     func selectors() throws {
         var connection = Self.connection()

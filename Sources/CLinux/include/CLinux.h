@@ -118,6 +118,10 @@ int cl_unix_listen(const char *path, mode_t mode);
 /* Connects; -EAGAIN when the listener's queue is full. */
 int cl_unix_connect(const char *path);
 /* Listens on a numeric address; port 0: any. cl_socket_port() tells which. */
+/* Seconds without traffic before a TCP peer is asked, seconds between the questions, and how many may stay unanswered. */
+#define CL_KEEPALIVE_IDLE 30
+#define CL_KEEPALIVE_INTERVAL 10
+#define CL_KEEPALIVE_COUNT 3
 int cl_tcp_listen(const char *address, uint16_t port);
 int cl_socket_port(int fd);
 /* The next connection of a listener; -EAGAIN when there is none. */

@@ -106,7 +106,8 @@ final class EndpointPeers: Sendable {
                 do {
                     let connection = try await peer.connector.connection(within: component.dialTimeout)
                     try await Calls(connection, component: component).monitor(NSMMonitorScopeSelector()) { event in
-                        if event.type != .initialStateTransfer { report(peer, .reported(event)) }
+                        // The first one, too: it holds what was said before the watch began.
+                        report(peer, .reported(event))
                         return true
                     }
                 } catch {

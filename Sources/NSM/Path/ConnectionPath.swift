@@ -28,6 +28,9 @@ public struct Hop: Hashable, Sendable {
 }
 
 extension NSMConnection {
+    /// Segments of a path that are taken. The longest ways of today have 6, and each costs a look at its token.
+    static let longestPath = 64
+
     /// Enters a component: makes `id` and `path.index` its own.
     ///
     /// - Parameters:
@@ -46,6 +49,9 @@ extension NSMConnection {
             segment.id = id
             path.pathSegments = [segment]
             return Hop(callerIndex: 0, callerID: id, ownIndex: 0, ownID: id)
+        }
+        guard path.pathSegments.count <= Self.longestPath else {
+            throw PathError("it has \(path.pathSegments.count) segments; at most \(Self.longestPath) are taken")
         }
         let index = Int(path.index)
         guard index < path.pathSegments.count else {

@@ -89,6 +89,12 @@ public struct IncomingCall: Sendable {
                 let tokens = try TokenRules.checkChain(connection.path.pathSegments[...own])
                 guard let peer = info.peer else { throw NSMError(.refused, "the caller has no identity") }
                 try TokenRules.checkSignature(tokens[own - 1], of: peer, "the token of segment \(own - 1)")
+                // What the metadata says beside the token is signed by nobody, and must not make it live longer. The token
+                // itself has whole seconds only.
+                if tokens[own - 1].expires.adding(.seconds(1)) <= token.expires {
+                    connection.path.pathSegments[own - 1].setToken(
+                        CallToken(text: token.text, expires: tokens[own - 1].expires))
+                }
             }
         } catch {
             throw RPCError(code: .permissionDenied, message: error.text)
