@@ -9,6 +9,8 @@ final class EndpointPeers: Sendable {
     final class Peer: Sendable {
         let name: String
         let connector: PeerConnector
+        /// Where requests stand in line.
+        let gate = Gate(Gate.requests)
         /// Keeps the socket that the connector dials.
         let socket: Descriptor?
         /// The namespaces that it sent, for as long as it is there: held longer, they would outlive its pod.

@@ -17,8 +17,6 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let peers: EndpointPeers
     private let settings: MeshSettings
     private let queue = KeyedQueue()
-    /// Requests of this host's clients at once.
-    private let gate = Gate(32)
     private let known = Mutex<[String: Known]>([:])
     private let expiries = Expiries()
     private let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
@@ -65,11 +63,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let wanted = connection
         try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), wanted)
         var answer = try await queue.run(hop.ownID) {
-            try await self.gate.run {
-                // Nobody waits any more for the answer to a request that was given up while it stood in line.
-                if context.cancellation.isCancelled { throw RPCError(code: .cancelled, message: "given up") }
-                return try await self.serve(wanted, preference, call)
-            }
+            try await self.serve(wanted, preference, call)
         }
         hop.leave(&answer)
         return ServerResponse(message: answer)
@@ -161,7 +155,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let transport = try await peer.connector.connection(within: component.dialTimeout)
         let calls = Calls(transport, component: asLong(as: wanted.previousSegment?.expiry))
         let request = try onwardRequest(wanted, candidate, before, await excludedPrefixes(), peer, transport)
-        let answer = try await calls.request(request, timeout: component.requestTimeout)
+        let answer = try await peer.gate.run { try await calls.request(request, timeout: component.requestTimeout) }
         do {
             try check(answer, calls, wanted)
             let (space, descriptor) = try await Self.namespace(

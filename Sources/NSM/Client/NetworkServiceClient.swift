@@ -153,7 +153,7 @@ public final class NetworkServiceClient: Sendable {
                 }
             }
             // Requests wait outside of their time limits.
-            var answer = try await manager.requests.run { try await ask() }
+            var answer = try await manager.gate(for: configuration.networkService).run { try await ask() }
             answer.state = .up
             let paths = EchoPath.all(of: answer)
             let isRefresh = memory.withLock { memory in

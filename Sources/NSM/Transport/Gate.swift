@@ -12,6 +12,8 @@ public final class Gate: Sendable {
         var cancelled: Set<UInt64> = []
     }
     private let state: Mutex<State>
+    /// Requests to one peer at once that keep two processors busy.
+    public static let requests = 32
 
     /// Makes a gate that lets `limit` tasks in, at least 1.
     public init(_ limit: Int) { state = Mutex(State(free: max(limit, 1))) }

@@ -18,8 +18,8 @@ public final class PeerConnector: Sendable {
     let echoes: EchoWatch
     /// What the peer says of the connections.
     let watch = ConnectionWatch()
-    /// Requests on their way.
-    let requests = Gate(32)
+    /// Requests on their way, by service: one that hangs must not hold up others.
+    private let gates = Mutex<[String: Gate]>([:])
 
     private struct State {
         var current: ClientConnection?
@@ -62,6 +62,16 @@ public final class PeerConnector: Sendable {
             }
             last?.closeNow()
             group.cancelAll()
+        }
+    }
+
+    /// Where requests for a service stand in line.
+    func gate(for service: String) -> Gate {
+        gates.withLock { gates in
+            if let gate = gates[service] { return gate }
+            let gate = Gate(Gate.requests)
+            gates[service] = gate
+            return gate
         }
     }
 
