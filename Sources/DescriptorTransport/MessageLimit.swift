@@ -57,7 +57,8 @@ final class MessageLimit: ChannelInboundHandler {
             // Source: RESOURCE_EXHAUSTED, grpc/grpc, doc/statuscodes.md.
             ("grpc-status", "8"), ("grpc-message", "a message of \(length) bytes exceeds the limit of \(limit)"),
         ])
-        context.writeAndFlush(wrapOutboundOut(.headers(.init(headers: headers, endStream: true))), promise: nil)
-        context.close(promise: nil)
+        context.write(wrapOutboundOut(.headers(.init(headers: headers, endStream: true))), promise: nil)
+        // Closing the channel would say CANCEL, which some clients take for the answer. Source: RFC 9113, section 8.1.
+        context.writeAndFlush(wrapOutboundOut(.rstStream(.noError)), promise: nil)
     }
 }
