@@ -259,6 +259,13 @@ extension OnTheKernel {
             #expect(try spaces.links("server") == [])
             #expect(try spaces.links("other") == ["srv-1"])
             try pings("172.16.0.1", "2001:db8::1")
+            // Under another name nobody finds it.
+            try spaces.ip("other", "link set srv-1 down")
+            try spaces.ip("other", "link set srv-1 name lost")
+            try await forwarder.apply(pair(client, other))
+            #expect(try spaces.links("client") == ["nsm-1"])
+            #expect(try spaces.links("other") == ["srv-1"])
+            try pings("172.16.0.1", "2001:db8::1")
         }
 
         @Test("makes 200 connections in a row and holds nothing afterwards")

@@ -48,10 +48,11 @@ final class MeshFixture: Sendable {
 
     var managerSocket: SocketAddress { .unix("\(directory)/nsm.io.sock") }
 
-    func manager() throws -> MeshManager {
+    func manager(_ source: FixedIdentity? = nil) throws -> MeshManager {
         try MeshManager(
             MeshSettings(
-                name: "host-nsmgr", address: managerSocket, security: .identity(try identity("nsmgr")), logger: logger))
+                name: "host-nsmgr", address: managerSocket, security: .identity(try source ?? identity("nsmgr")),
+                logger: logger))
     }
 
     /// Makes a namespace, runs `body` and removes it.
