@@ -8,6 +8,9 @@ final class IdentityStore: Sendable {
         var next: UInt64 = 0
     }
     private let state = Mutex(State())
+    /// Numbers of those whose streams were cancelled. A cancelled task is locked while it says so, and an event for it waits for
+    /// that: the lock under which events are told must not be taken there, or both wait for ever.
+    private let ended = Mutex<[UInt64]>([])
 
     init(_ identity: Identity? = nil) {
         if let identity { state.withLock { $0.identity = identity } }
@@ -17,6 +20,7 @@ final class IdentityStore: Sendable {
 
     func replace(_ identity: Identity) {
         state.withLock { state in
+            removeEnded(&state)
             state.identity = identity
             for follower in state.followers.values { follower.yield(identity) }
         }
@@ -31,15 +35,24 @@ final class IdentityStore: Sendable {
     func follow() -> AsyncStream<Identity> {
         AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
             let number = state.withLock { state in
+                removeEnded(&state)
                 state.next += 1
                 state.followers[state.next] = continuation
                 if let identity = state.identity { continuation.yield(identity) }
                 return state.next
             }
             continuation.onTermination = { _ in
-                self.state.withLock { _ = $0.followers.removeValue(forKey: number) }
+                self.ended.withLock { $0.append(number) }
             }
         }
+    }
+
+    private func removeEnded(_ state: inout State) {
+        let numbers = ended.withLock { ended in
+            defer { ended = [] }
+            return ended
+        }
+        for number in numbers { state.followers[number] = nil }
     }
 }
 

@@ -39,6 +39,9 @@ final class RegistryStore: Sendable {
         var turns: [String: Int] = [:]
     }
     private let state = Mutex(State())
+    /// Numbers of those whose streams were cancelled. A cancelled task is locked while it says so, and an event for it waits for
+    /// that: the lock under which events are told must not be taken there, or both wait for ever.
+    private let ended = Mutex<[UInt64]>([])
     private let expiries = Expiries()
     private let gone: @Sendable (String) -> Void
     /// Changes that wait for a slow reader, beyond what there was when it began, before its stream is ended.
@@ -98,6 +101,7 @@ final class RegistryStore: Sendable {
                     continuation.yield(.with { $0.networkService = service })
                 }
                 guard watch else { return nil }
+                removeEnded(&state)
                 state.next += 1
                 state.serviceWatchers[state.next] = Watcher(
                     matches: { query.matches($0.networkService) }, events: continuation)
@@ -105,9 +109,9 @@ final class RegistryStore: Sendable {
             }
             guard let number else { return continuation.finish() }
             continuation.onTermination = { reason in
-                // Whose stream is ended by us is forgotten already, and that under the lock.
+                // Whose stream is ended by us is forgotten already.
                 guard case .cancelled = reason else { return }
-                self.state.withLock { _ = $0.serviceWatchers.removeValue(forKey: number) }
+                self.ended.withLock { $0.append(number) }
             }
         }
     }
@@ -170,6 +174,7 @@ final class RegistryStore: Sendable {
                     continuation.yield(.with { $0.networkServiceEndpoint = entry.endpoint })
                 }
                 guard watch else { return nil }
+                removeEnded(&state)
                 state.next += 1
                 state.endpointWatchers[state.next] = Watcher(
                     matches: { query.matches($0.networkServiceEndpoint) }, events: continuation)
@@ -178,7 +183,7 @@ final class RegistryStore: Sendable {
             guard let number else { return continuation.finish() }
             continuation.onTermination = { reason in
                 guard case .cancelled = reason else { return }
-                self.state.withLock { _ = $0.endpointWatchers.removeValue(forKey: number) }
+                self.ended.withLock { $0.append(number) }
             }
         }
     }
@@ -210,6 +215,17 @@ final class RegistryStore: Sendable {
         if let known = state.owners[name] { return known == owner }
         state.owners[name] = owner
         return true
+    }
+
+    private func removeEnded(_ state: inout State) {
+        let numbers = ended.withLock { ended in
+            defer { ended = [] }
+            return ended
+        }
+        for number in numbers {
+            state.serviceWatchers[number] = nil
+            state.endpointWatchers[number] = nil
+        }
     }
 
     private static func tell<Event>(_ event: Event, _ watchers: inout [UInt64: Watcher<Event>]) {

@@ -49,6 +49,9 @@ public final class ConnectionMonitor: Sendable {
         }
     }
     private let state = Mutex(State())
+    /// Numbers of those whose streams were cancelled. A cancelled task is locked while it says so, and an event for it waits for
+    /// that: the lock under which events are told must not be taken there, or both wait for ever.
+    private let ended = Mutex<[UInt64]>([])
     /// Events that wait for a slow reader before its stream is ended; it may watch again and gets everything anew.
     private static let longestQueue = 4096
 
@@ -62,7 +65,12 @@ public final class ConnectionMonitor: Sendable {
     public func connection(_ id: String) -> NSMConnection? { state.withLock { $0.connections[id] } }
 
     /// How many watch.
-    package var watchers: Int { state.withLock { $0.watchers.count } }
+    package var watchers: Int {
+        state.withLock { state in
+            removeEnded(&state)
+            return state.watchers.count
+        }
+    }
 
     /// Stores a connection under our id and tells those who watch it, unless nothing changed.
     public func update(_ connection: NSMConnection) {
@@ -95,6 +103,7 @@ public final class ConnectionMonitor: Sendable {
     public func watch(_ selector: NSMMonitorScopeSelector) -> AsyncStream<NSMConnectionEvent> {
         AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue)) { continuation in
             let number = state.withLock { state in
+                removeEnded(&state)
                 state.nextWatcher += 1
                 var first = NSMConnectionEvent()
                 first.type = .initialStateTransfer
@@ -109,9 +118,9 @@ public final class ConnectionMonitor: Sendable {
                 return state.nextWatcher
             }
             continuation.onTermination = { reason in
-                // Whose stream is ended by us is forgotten already, and that under the lock.
+                // Whose stream is ended by us is forgotten already.
                 guard case .cancelled = reason else { return }
-                self.state.withLock { self.remove(number, &$0) }
+                self.ended.withLock { $0.append(number) }
             }
         }
     }
@@ -130,6 +139,7 @@ public final class ConnectionMonitor: Sendable {
     }
 
     private func tell(_ type: NSMConnectionEventType, _ connection: NSMConnection, _ state: inout State) {
+        removeEnded(&state)
         var event = NSMConnectionEvent()
         event.type = type
         event.connections = [connection.id: connection]
@@ -142,6 +152,14 @@ public final class ConnectionMonitor: Sendable {
                 watcher.events.finish()
             }
         }
+    }
+
+    private func removeEnded(_ state: inout State) {
+        let numbers = ended.withLock { ended in
+            defer { ended = [] }
+            return ended
+        }
+        for number in numbers { remove(number, &state) }
     }
 
     private func remove(_ number: UInt64, _ state: inout State) {
