@@ -71,7 +71,7 @@ final class Handshake: Sendable {
         let chain = chain.compactMap { try? $0.toDERBytes() }
         promise.completeWithTask {
             do {
-                let peer = try await self.identity.bundles.verify(chain: chain)
+                let peer = try await self.identity.verify(chain: chain)
                 self.state.withLock { $0.peer = peer }
                 return .certificateVerified
             } catch {

@@ -65,6 +65,20 @@ extension Forwarder {
         }
     }
 
+    /// The VXLAN identifier of the link that this end has already, when its tunnel is the same otherwise; nil: it has none.
+    func identifier(of leg: RemoteLeg) throws(ForwarderError) -> UInt32? {
+        defer { forgetSocket(leg.end.namespace) }
+        let link = try told("link \(leg.end.name)", leg.end.namespace) { () throws(KernelError) in
+            try socket(leg.end.namespace).link(name: leg.end.name)
+        }
+        guard let link, link.alias == Self.alias(leg.id, .remote), case .vxlan(let attributes) = link.kind else {
+            return nil
+        }
+        var tunnel = leg.tunnel
+        tunnel.vni = attributes.vni
+        return attributes.isOf(tunnel) ? tunnel.vni : nil
+    }
+
     func hostNamespace() throws(ForwarderError) -> NetworkNamespace {
         if let host { return host }
         do {
@@ -74,6 +88,13 @@ extension Forwarder {
         } catch {
             throw ForwarderError("the host's network namespace", "\(error)")
         }
+    }
+
+    /// Forgets the end of a tunnel, and so lets go of its namespace. The interface stays until the namespace goes, or is
+    /// adopted by the next `apply`.
+    func letGo(_ id: String) {
+        guard let known = legs.removeValue(forKey: id) else { return }
+        release(known.namespace)
     }
 
     func removeLeg(_ id: String) throws(ForwarderError) {

@@ -27,11 +27,15 @@ public struct HostMesh: Sendable {
         public var excludedPrefixes: [IPPrefix]
         /// How long the manager's tokens live.
         public var tokenLifetime = Duration.seconds(600)
+        /// How it is joined with other hosts; nil: not at all.
+        public var remote: RemoteSettings?
+        /// Files with the authorities of other trust domains, PEM, by trust domain.
+        public var trustBundles: [String: String] = [:]
 
         /// Makes options.
         public init(
             listen: SocketAddress, stateDirectory: String, spireSocket: String?, workloadSocket: String,
-            trustDomain: String, host: String, excludedPrefixes: [IPPrefix] = []
+            trustDomain: String, host: String, excludedPrefixes: [IPPrefix] = [], remote: RemoteSettings? = nil
         ) {
             self.listen = listen
             self.stateDirectory = stateDirectory
@@ -40,6 +44,7 @@ public struct HostMesh: Sendable {
             self.trustDomain = trustDomain
             self.host = host
             self.excludedPrefixes = excludedPrefixes
+            self.remote = remote
         }
     }
 
@@ -48,6 +53,8 @@ public struct HostMesh: Sendable {
     private let manager: MeshManager
     private let spire: WorkloadIdentity?
     private let own: (authority: HostAuthority, identity: FixedIdentity, listener: ServerListener)?
+    /// The authorities of other hosts; nil: none are named.
+    private let federation: FederatedBundles?
 
     /// Takes hold of the sockets; nothing is served yet.
     ///
@@ -55,7 +62,7 @@ public struct HostMesh: Sendable {
     public init(_ options: Options, logger: Logger) throws {
         self.options = options
         self.logger = logger
-        let source: any IdentitySource
+        var source: any IdentitySource
         // Clients and endpoints are given our own socket by the same variable; it may be in our environment, too.
         let isOwn = options.spireSocket.flatMap { SocketAddress(url: $0) } == .unix(options.workloadSocket)
         if let socket = options.spireSocket, !isOwn {
@@ -72,10 +79,19 @@ public struct HostMesh: Sendable {
             spire = nil
             source = identity
         }
+        if own != nil, options.trustBundles[options.trustDomain] != nil {
+            throw SPIFFEError(
+                "\(options.trustDomain) is this host's own trust domain and can't be another host's, too; each needs one of"
+                    + " its own")
+        }
+        let bundles = options.trustBundles.isEmpty ? nil : FederatedBundles(options.trustBundles, logger: logger)
+        if let bundles { source = FederatedIdentity(source, bundles) }
+        federation = bundles
         manager = try MeshManager(
             MeshSettings(
                 name: "\(options.host)-nsmgr", address: options.listen, security: .identity(source),
-                tokenLifetime: options.tokenLifetime, excludedPrefixes: options.excludedPrefixes, logger: logger))
+                tokenLifetime: options.tokenLifetime, excludedPrefixes: options.excludedPrefixes,
+                remote: options.remote, logger: logger))
     }
 
     /// Serves until the task is cancelled. Connections and traffic stay.
@@ -86,9 +102,11 @@ public struct HostMesh: Sendable {
         _ = cl_raise_file_limit()
         try await withThrowingDiscardingTaskGroup { group in
             if let spire { group.addTask { await spire.run() } }
+            if let federation { group.addTask { await federation.run() } }
             if let own {
                 let server = RPCServer(
-                    own.listener, security: .insecure, services: [Self.workloadAPI(own.authority)], logger: logger)
+                    own.listener, security: .insecure, services: [Self.workloadAPI(own.authority, federation)],
+                    logger: logger)
                 group.addTask { try await server.run() }
                 let id = try own.authority.managerID()
                 let identities = try own.authority.identities(id)
@@ -101,12 +119,15 @@ public struct HostMesh: Sendable {
     }
 
     /// Who asks is known from the kernel.
-    private static func workloadAPI(_ authority: HostAuthority) -> WorkloadAPIService {
+    private static func workloadAPI(
+        _ authority: HostAuthority, _ federation: FederatedBundles?
+    ) -> WorkloadAPIService {
         WorkloadAPIService { _ in
             guard let credentials = ConnectionInfo.current?.credentials else {
                 throw RPCError(code: .permissionDenied, message: "the kernel does not tell who asks")
             }
-            return try authority.identities(authority.id(user: credentials.uid))
+            let identities = try authority.identities(authority.id(user: credentials.uid))
+            return federation?.joined(to: identities) ?? identities
         }
     }
 }

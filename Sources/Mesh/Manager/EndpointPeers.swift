@@ -3,11 +3,11 @@ internal import Logging
 internal import NSM
 internal import Synchronization
 
-/// The transport connections to endpoints, and the watch over those that serve somebody.
+/// The transport connections to endpoints and to managers of other hosts, and the watch over those that serve somebody.
 final class EndpointPeers: Sendable {
-    /// An endpoint that is called.
+    /// An endpoint, or a manager, that is called.
     final class Peer: Sendable {
-        let name: String
+        let place: Place
         let connector: PeerConnector
         /// Where requests stand in line.
         let gate = Gate(Gate.requests)
@@ -18,8 +18,8 @@ final class EndpointPeers: Sendable {
         fileprivate let task = Mutex<Task<Void, Never>?>(nil)
         fileprivate let watch = Mutex<Task<Void, Never>?>(nil)
 
-        init(_ name: String, _ connector: PeerConnector, _ socket: Descriptor?) {
-            self.name = name
+        init(_ place: Place, _ connector: PeerConnector, _ socket: Descriptor?) {
+            self.place = place
             self.connector = connector
             self.socket = socket
         }
@@ -32,6 +32,9 @@ final class EndpointPeers: Sendable {
             return spaces.withLock { $0[inode] }
         }
 
+        /// Whether its process has ended.
+        var hasEnded: Bool { !connector.isConnected && connector.address.isAbandoned }
+
         fileprivate func forgetSpaces() { spaces.withLock { $0 = [:] } }
 
         fileprivate func end() {
@@ -42,8 +45,8 @@ final class EndpointPeers: Sendable {
     }
 
     private let component: Component
-    private let peers = Mutex<[String: Peer]>([:])
-    /// What happens to endpoints.
+    private let peers = Mutex<[Place: Peer]>([:])
+    /// What happens to endpoints and other managers.
     enum Event: Sendable {
         /// One reports of its connections.
         case reported(NSMConnectionEvent)
@@ -62,22 +65,28 @@ final class EndpointPeers: Sendable {
         self.report = report
     }
 
-    /// The peer of a registered endpoint. A new socket under the old name is a new peer.
+    /// The peer to ask for a registered endpoint. A new socket under the old name is a new peer.
     func peer(_ entry: RegistryStore.Entry) throws(NSMError) -> Peer {
-        let name = entry.endpoint.name
-        let address: SocketAddress
-        if let socket = entry.socket {
-            address = .unix(socket.path)
-        } else if let known = SocketAddress(url: entry.endpoint.url) {
-            address = known
-        } else {
-            throw NSMError(.unreachable, "the endpoint \(name) has no address")
+        if let host = entry.host { return peer(.host(host), host, nil) }
+        if let socket = entry.socket { return peer(entry.place, .unix(socket.path), socket) }
+        guard let address = SocketAddress(url: entry.endpoint.url) else {
+            throw NSMError(.unreachable, "the endpoint \(entry.endpoint.name) has no address")
         }
+        return peer(entry.place, address, nil)
+    }
+
+    /// The transport connection to the manager, or the registry, at an address.
+    func connector(_ address: SocketAddress) -> PeerConnector { peer(.host(address), address, nil).connector }
+
+    /// The manager of another host.
+    func host(_ address: SocketAddress) -> Peer { peer(.host(address), address, nil) }
+
+    private func peer(_ place: Place, _ address: SocketAddress, _ socket: Descriptor?) -> Peer {
         let (peer, old) = peers.withLock { peers -> (Peer, Peer?) in
-            let old = peers[name]
+            let old = peers[place]
             if let old, old.connector.address == address { return (old, nil) }
-            let peer = Peer(name, PeerConnector(address, component: component), entry.socket)
-            peers[name] = peer
+            let peer = Peer(place, PeerConnector(address, component: component), socket)
+            peers[place] = peer
             return (peer, old)
         }
         old?.end()
@@ -87,8 +96,8 @@ final class EndpointPeers: Sendable {
         return peer
     }
 
-    func remove(_ name: String) {
-        let peer = peers.withLock { $0.removeValue(forKey: name) }
+    func remove(_ place: Place) {
+        let peer = peers.withLock { $0.removeValue(forKey: place) }
         peer?.end()
     }
 
@@ -100,20 +109,23 @@ final class EndpointPeers: Sendable {
         for peer in all { peer.end() }
     }
 
-    /// Watches the connections of an endpoint until it ends.
+    /// Watches the connections that we have of a peer, until it ends.
     func watch(_ peer: Peer) {
         peer.watch.withLock { watch in
             guard watch == nil else { return }
             watch = Task { [component, report] in
                 do {
                     let connection = try await peer.connector.connection(within: component.dialTimeout)
-                    try await Calls(connection, component: component).monitor(NSMMonitorScopeSelector()) { event in
+                    var selector = NSMMonitorScopeSelector()
+                    // Another manager has connections of others, too.
+                    if case .host = peer.place { selector.pathSegments = [.with { $0.name = component.name }] }
+                    try await Calls(connection, component: component).monitor(selector) { event in
                         // The first one, too: it holds what was said before the watch began.
                         report(peer, .reported(event))
                         return true
                     }
                 } catch {
-                    component.logger.debug("an endpoint's monitor ended", metadata: ["endpoint": "\(peer.name)"])
+                    component.logger.debug("a monitor ended", metadata: ["at": "\(peer.place)"])
                 }
                 peer.forgetSpaces()
                 if !Task.isCancelled { report(peer, .silent) }
@@ -127,10 +139,11 @@ final class EndpointPeers: Sendable {
     /// Whether an endpoint's socket is abandoned and stays so for some time.
     private static func hasEnded(_ peer: Peer) async -> Bool {
         let end = ContinuousClock.now + restart
-        while peer.connector.address.isAbandoned {
-            if ContinuousClock.now > end { return true }
+        repeat {
+            // First of all, as a process that ends closes its connections before it closes the socket.
             guard (try? await Task.sleep(for: .milliseconds(200))) != nil else { return false }
-        }
-        return false
+            guard peer.connector.address.isAbandoned else { return false }
+        } while ContinuousClock.now < end
+        return true
     }
 }

@@ -16,15 +16,19 @@ public final class MeshManager: Sendable {
     private let settings: MeshSettings
     private let component: Component
     private let listener: ServerListener
+    /// Where other hosts' managers connect.
+    private let remoteListener: ServerListener?
     private let store: RegistryStore
-    private let requests: MeshRequests
+    let requests: MeshRequests
 
     /// Takes hold of the socket; nothing is served yet.
     ///
-    /// - Throws: `TransportError` when there is another manager.
+    /// - Throws: `TransportError` when there is another manager, `NSMError` when other hosts can't be joined like this.
     public init(_ settings: MeshSettings) throws {
         self.settings = settings
         component = settings.component
+        if let remote = settings.remote { try remote.check(isSecure: component.isSecure) }
+        remoteListener = try settings.remote?.listen.map { try ServerListener($0) }
         listener = try ServerListener(settings.address, mode: settings.socketMode)
         let gone = Callback<String>()
         store = RegistryStore { gone($0) }
@@ -35,6 +39,9 @@ public final class MeshManager: Sendable {
     /// Where it listens.
     public var address: SocketAddress { listener.address }
 
+    /// Where it listens for other hosts; nil: nowhere.
+    public var remoteAddress: SocketAddress? { remoteListener?.address }
+
     /// Serves until the task is cancelled.
     ///
     /// - Throws: when it can't serve.
@@ -43,19 +50,26 @@ public final class MeshManager: Sendable {
             "networkservice.NetworkService", "connection.MonitorConnection", "registry.NetworkServiceRegistry",
             "registry.NetworkServiceEndpointRegistry",
         ]
-        let server = RPCServer(
-            listener, security: settings.security,
-            services: [
-                requests, MonitorService(requests.monitor), ServiceRegistry(store: store, component: component),
-                EndpointRegistry(store: store, component: component), HealthService(names),
-            ], logger: settings.logger)
-        settings.logger.info(
-            "the mesh is ready", metadata: ["name": "\(settings.name)", "at": "\(listener.address.url)"])
+        let remoteURL = remoteListener.flatMap { settings.remote?.ownURL($0) }
+        let services: [any RegistrableRPCService] = [
+            requests, MonitorService(requests.monitor), ServiceRegistry(store: store, component: component),
+            EndpointRegistry(store: store, component: component, remoteURL: remoteURL), HealthService(names),
+        ]
+        let servers = [listener, remoteListener].compactMap { $0 }.map { listener in
+            RPCServer(listener, security: settings.security, services: services, logger: settings.logger)
+        }
+        var metadata: Logger.Metadata = ["name": "\(settings.name)", "at": "\(listener.address.url)"]
+        if let remoteURL { metadata["for-hosts"] = "\(remoteURL)" }
+        settings.logger.info("the mesh is ready", metadata: metadata)
         defer { requests.end() }
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { await self.requests.removeLeftovers() }
-            try await server.run()
-            group.cancelAll()
+            for server in servers { group.addTask { try await server.run() } }
+            guard let remote = settings.remote else { return }
+            let registries = RemoteRegistries(
+                settings: remote, ownURL: remoteURL, component: component, store: store, endpoints: requests.others,
+                peers: requests.peers)
+            group.addTask { await registries.run() }
         }
     }
 }

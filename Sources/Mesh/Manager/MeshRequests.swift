@@ -15,10 +15,13 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let store: RegistryStore
     let forwarder: Forwarder
     let peers: EndpointPeers
-    private let settings: MeshSettings
-    private let queue = KeyedQueue()
-    private let known = Mutex<[String: Known]>([:])
-    private let expiries = Expiries()
+    /// The endpoints of other hosts.
+    let others = RemoteEndpoints()
+    let settings: MeshSettings
+    let queue = KeyedQueue()
+    let known = Mutex<[String: Known]>([:])
+    let vnis = Mutex(VNIAllocator())
+    let expiries = Expiries()
     private let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
     /// How old the host's prefixes may be.
     private static let excludedAge = Duration.seconds(5)
@@ -29,8 +32,20 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     /// What the manager remembers of a connection.
     struct Known: Sendable {
         var endpoint: String
-        /// The endpoint's last answer: its mechanism, and the path with its segment.
+        /// Who was asked for it.
+        var place: Place
+        /// The last answer of the endpoint, or of its manager: the mechanism, and the path with its segment.
         var answer: NSMConnection
+
+        init(_ candidate: RegistryStore.Entry, _ answer: NSMConnection) {
+            endpoint = candidate.endpoint.name
+            place = candidate.place
+            self.answer = answer
+        }
+
+        func isOf(_ candidate: RegistryStore.Entry) -> Bool {
+            endpoint == candidate.endpoint.name && place == candidate.place
+        }
     }
 
     /// How long a descriptor may take that a message names.
@@ -40,7 +55,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         self.settings = settings
         self.store = store
         component = settings.component
-        forwarder = Forwarder(owner: "\(settings.name) \(settings.address.url)")
+        forwarder = Forwarder(owner: "\(settings.name) \(settings.address.url)", host: settings.host)
         let events = Callback<(EndpointPeers.Peer, EndpointPeers.Event)>()
         peers = EndpointPeers(component: settings.component) { events(($0, $1)) }
         expiries.whenOver { [weak self] id in await self?.expire(id) }
@@ -53,6 +68,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         request: ServerRequest<Networkservice_NetworkServiceRequest>, context: ServerContext
     ) async throws -> ServerResponse<NSMConnection> {
         let call = try IncomingCall(request.metadata)
+        if ConnectionInfo.isOfOtherHost { return try await requestOfOtherHost(request.message, call) }
         var connection = request.message.connection
         let preference = try Self.preference(request.message)
         let client = connection.path.pathSegments.first
@@ -60,10 +76,13 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             // The same again after a restart of ours, so that the links of before are found by it.
             Self.stableID(client: client, namespace: preference.inodeURL, peer: call.info.peer?.id.description ?? "")
         }
+        connection.context.takeTunnelMTUBack()
         let wanted = connection
         try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), wanted)
         var answer = try await queue.run(hop.ownID) {
-            try await self.serve(wanted, preference, call)
+            // Nobody waits any more for the answer to a request that was given up while it stood in line.
+            if context.cancellation.isCancelled { throw RPCError(code: .cancelled, message: "given up") }
+            return try await self.serve(wanted, preference, call)
         }
         hop.leave(&answer)
         return ServerResponse(message: answer)
@@ -93,14 +112,24 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     private func serve(
         _ wanted: NSMConnection, _ preference: NSMMechanism, _ call: IncomingCall
     ) async throws -> NSMConnection {
-        let id = wanted.id
-        if wanted.state == .reselectRequested { await release(id) }
+        if wanted.state == .reselectRequested { await release(wanted.id) }
         let clientSpace = try await Self.namespace(preference.inodeURL, call.info.descriptors, "client").namespace
-        let candidates = try candidates(wanted)
+        return try await serve(wanted, try candidates(wanted)) { candidate in
+            try await connect(wanted, preference, clientSpace, candidate)
+        }
+    }
+
+    /// Tries candidates until one is connected.
+    func serve(
+        _ wanted: NSMConnection, _ candidates: [RegistryStore.Entry],
+        connect: (RegistryStore.Entry) async throws -> NSMConnection
+    ) async throws -> NSMConnection {
+        let id = wanted.id
         var failures: [String] = []
         for candidate in candidates {
             do {
-                let answer = try await connect(wanted, preference, clientSpace, candidate)
+                var answer = try await connect(candidate)
+                answer.networkServiceEndpointName = candidate.endpoint.name
                 monitor.update(answer)
                 expiries.set(id, to: answer.previousSegment?.expiry.map { Self.closing(before: $0) })
                 return answer
@@ -122,16 +151,24 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     /// The endpoints to try: the one that is named, or those of the service.
     private func candidates(_ wanted: NSMConnection) throws(RPCError) -> [RegistryStore.Entry] {
         let name = wanted.networkServiceEndpointName
-        if !name.isEmpty, let entry = store.endpoint(name) { return [entry] }
+        let service = wanted.networkService
+        let before = known.withLock { $0[wanted.id] }
+        let others = settings.remote == nil ? [] : others.candidates(service)
+        if !name.isEmpty {
+            let named = [store.endpoint(name)].compactMap { $0 } + others.filter { $0.endpoint.name == name }
+            if let entry = named.first(where: { before?.isOf($0) ?? true }) ?? named.first { return [entry] }
+        }
         // After a start of ours clients may be faster than their endpoints: a connection of before does not go to another
         // one while its own may still be on its way.
-        if !name.isEmpty, known.withLock({ $0[wanted.id] == nil }), ContinuousClock.now < started + Self.comeback {
+        if !name.isEmpty, before == nil, ContinuousClock.now < started + Self.comeback {
             throw RPCError(
                 code: .unavailable,
                 message: "the endpoint \(name.prefix(253)) has not registered since the manager started")
         }
         // An endpoint whose registration ended does not come back: its clients go to others of the service.
-        let found = store.candidates(service: wanted.networkService, labels: wanted.labels)
+        let found = store.candidates(
+            service: service, labels: wanted.labels, others: others, known: self.others.service(service)
+        ).filter { $0.host == nil || settings.remote != nil }
         guard !found.isEmpty else {
             throw RPCError(
                 code: .notFound,
@@ -146,39 +183,83 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         _ candidate: RegistryStore.Entry
     ) async throws -> NSMConnection {
         let id = wanted.id
-        let before = known.withLock { $0[id] }
-        let peer = try peers.peer(candidate)
-        // Whoever waits for one that has ended does not try the next one.
-        if !peer.connector.isConnected, peer.connector.address.isAbandoned {
-            throw NSMError(.unreachable, "its process has ended")
+        if let host = candidate.host {
+            let end = ConnectionEnd(namespace: clientSpace, name: preference.interfaceName)
+            return answer(try await connect(wanted, end, candidate, at: host), to: wanted, preference)
         }
-        let transport = try await peer.connector.connection(within: component.dialTimeout)
-        let calls = Calls(transport, component: asLong(as: wanted.previousSegment?.expiry))
-        let request = try onwardRequest(wanted, candidate, before, await excludedPrefixes(), peer, transport)
-        let answer = try await peer.gate.run { try await calls.request(request, timeout: component.requestTimeout) }
-        do {
-            try check(answer, calls, wanted)
-            let (space, descriptor) = try await Self.namespace(
-                answer.mechanism.inodeURL, transport.info.descriptors, "endpoint")
-            peer.keep(descriptor)
+        let answer = try await ask(wanted, candidate) { answer, space in
             var cross = CrossConnect(
                 id: id, client: ConnectionEnd(namespace: clientSpace, name: preference.interfaceName),
                 endpoint: ConnectionEnd(namespace: space, name: answer.mechanism.interfaceName))
             try cross.configure(from: answer.context, payload: answer.payload)
-            let isNew = try await forwarder.apply(cross, isKnown: { id in self.known.withLock { $0[id] != nil } })
-            if isNew { await untilItCarriesPackets(cross) }
-        } catch {
-            if before == nil { try? await calls.close(answer, timeout: component.requestTimeout) }
-            if (error as? NSMError)?.code == .outdated { peer.connector.leave(transport) }
-            throw error
+            let isNew = try await self.forwarder.apply(cross, isKnown: self.isKnown)
+            if isNew { await self.untilItCarriesPackets(cross) }
         }
-        known.withLock { $0[id] = Known(endpoint: candidate.endpoint.name, answer: answer) }
+        return self.answer(answer, to: wanted, preference)
+    }
+
+    /// Asks an endpoint of this host and makes its end of the connection.
+    ///
+    /// - Parameter attach: Makes the links; it is given the answer and the endpoint's namespace.
+    func ask(
+        _ wanted: NSMConnection, _ candidate: RegistryStore.Entry,
+        attach: (NSMConnection, NetworkNamespace) async throws -> Void
+    ) async throws -> NSMConnection {
+        let id = wanted.id
+        let before = known.withLock { $0[id] }
+        let peer = try peers.peer(candidate)
+        // Whoever waits for one that has ended does not try the next one.
+        if peer.hasEnded {
+            throw NSMError(.unreachable, "its process has ended")
+        }
+        let excluded = await excludedPrefixes()
+        let component = asLong(as: wanted.previousSegment?.expiry)
+        let answer = try await peer.connector.call(within: component.dialTimeout, as: component) { calls in
+            let channel = calls.connection.info.descriptors
+            let request = try onwardRequest(wanted, candidate, before, excluded, peer, channel)
+            let answer = try await peer.gate.run { try await calls.request(request, timeout: component.requestTimeout) }
+            do {
+                guard answer.mechanism.type == WellKnown.kernel,
+                    InterfaceName.mistake(in: answer.mechanism.interfaceName) == nil
+                else {
+                    throw NSMError(.protocolViolation, "the endpoint's answer names no \(WellKnown.kernel) interface")
+                }
+                try check(answer, calls, wanted)
+                let (space, descriptor) = try await Self.namespace(answer.mechanism.inodeURL, channel, "endpoint")
+                peer.keep(descriptor)
+                try await attach(answer, space)
+            } catch {
+                if before == nil { try? await calls.close(answer, timeout: component.requestTimeout) }
+                throw error
+            }
+            return answer
+        }
+        keep(id, candidate, answer)
         peers.watch(peer)
+        return answer
+    }
+
+    /// Remembers a connection. Whoever had its other end before is told that it went elsewhere.
+    func keep(_ id: String, _ candidate: RegistryStore.Entry, _ answer: NSMConnection) {
+        let new = Known(candidate, answer)
+        let old = known.withLock { known in
+            defer { known[id] = new }
+            return known[id]
+        }
+        if let old, !old.isOf(candidate) { Task { await self.tellClosed(old) } }
+    }
+
+    /// Whether a connection still belongs to somebody.
+    var isKnown: @Sendable (String) -> Bool {
+        { id in self.known.withLock { $0[id] != nil } }
+    }
+
+    /// What the one who asked is answered.
+    func answer(_ answer: NSMConnection, to wanted: NSMConnection, _ mechanism: NSMMechanism) -> NSMConnection {
         var result = answer
-        result.id = id
+        result.id = wanted.id
         result.path.index = wanted.path.index
-        result.mechanism = preference
-        result.networkServiceEndpointName = candidate.endpoint.name
+        result.mechanism = mechanism
         result.state = .up
         return result
     }
@@ -193,7 +274,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
 
     /// Us, with tokens that end with the client's: what an endpoint keeps for a client that is gone must not outlive it when we
     /// can't tell it, as after a start of ours.
-    private func asLong(as end: UnixTime?) -> Component {
+    func asLong(as end: UnixTime?) -> Component {
         var component = component
         if let end { component.tokenLifetime = min(component.tokenLifetime, max(end.duration(since: .now), .zero)) }
         return component
@@ -201,34 +282,43 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
 
     private func onwardRequest(
         _ wanted: NSMConnection, _ candidate: RegistryStore.Entry, _ before: Known?, _ excluded: [IPPrefix],
-        _ peer: EndpointPeers.Peer, _ transport: ClientConnection
+        _ peer: EndpointPeers.Peer, _ channel: DescriptorChannel?
     ) throws -> Networkservice_NetworkServiceRequest {
-        var onward = wanted
-        onward.networkServiceEndpointName = candidate.endpoint.name
-        if onward.payload.isEmpty { onward.payload = store.service(wanted.networkService)?.payload ?? "" }
-        onward.clearMechanism()
-        if onward.state == .reselectRequested { onward.state = .up }
+        var onward = onward(wanted, candidate, excluded)
         var interface = ""
-        if let before, before.endpoint == candidate.endpoint.name {
+        if let before, before.isOf(candidate) {
             interface = before.answer.mechanism.interfaceName
             // Whoever names a namespace has to send it. An endpoint that was gone since names its own anew.
             if let space = peer.space(before.answer.mechanism.inodeURL) {
-                try transport.info.descriptors?.send(space)
+                try channel?.send(space)
                 onward.mechanism = before.answer.mechanism
             }
         }
-        var addresses = onward.context.ipContext
-        let known = Set(addresses.excludedPrefixes)
-        addresses.excludedPrefixes += excluded.map { "\($0)" }.filter { !known.contains($0) }
-        onward.context.ipContext = addresses
         var request = Networkservice_NetworkServiceRequest()
         request.connection = onward
         request.mechanismPreferences = [.kernel(name: interface)]
         return request
     }
 
+    /// A connection as the next one on its way is asked for it, without a mechanism.
+    func onward(_ wanted: NSMConnection, _ candidate: RegistryStore.Entry, _ excluded: [IPPrefix]) -> NSMConnection {
+        var onward = wanted
+        onward.networkServiceEndpointName = candidate.endpoint.name
+        if onward.payload.isEmpty {
+            let service = store.service(wanted.networkService) ?? others.service(wanted.networkService)
+            onward.payload = service?.payload ?? ""
+        }
+        onward.clearMechanism()
+        if onward.state == .reselectRequested { onward.state = .up }
+        var addresses = onward.context.ipContext
+        let known = Set(addresses.excludedPrefixes)
+        addresses.excludedPrefixes += excluded.map { "\($0)" }.filter { !known.contains($0) }
+        onward.context.ipContext = addresses
+        return onward
+    }
+
     /// What this host uses and what the operator named. Many requests at once read the host's state only once.
-    private func excludedPrefixes() async -> [IPPrefix] {
+    func excludedPrefixes() async -> [IPPrefix] {
         let now = ContinuousClock.now
         if let read = excluded.withLock({ $0 }), now - read.at < Self.excludedAge { return read.prefixes }
         let prefixes: [IPPrefix]
@@ -242,12 +332,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         return prefixes
     }
 
-    private func check(_ answer: NSMConnection, _ calls: Calls, _ wanted: NSMConnection) throws {
-        guard answer.mechanism.type == WellKnown.kernel,
-            InterfaceName.mistake(in: answer.mechanism.interfaceName) == nil
-        else {
-            throw NSMError(.protocolViolation, "the endpoint's answer names no \(WellKnown.kernel) interface")
-        }
+    func check(_ answer: NSMConnection, _ calls: Calls, _ wanted: NSMConnection) throws {
         let own = Int(wanted.path.index)
         guard answer.path.index == wanted.path.index, answer.path.pathSegments.count > own + 1 else {
             throw NSMError(.protocolViolation, "the endpoint's answer has no segment of its own")
@@ -258,117 +343,10 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         guard component.isSecure else { return }
         let tokens = try TokenRules.checkChain(answer.path.pathSegments)
         guard let peer = calls.connection.info.peer else {
-            throw NSMError(.refused, "the endpoint has no identity")
+            throw NSMError(.refused, "the peer has no identity")
         }
-        try TokenRules.checkSignature(tokens[own + 1], of: peer, "the endpoint's token")
-    }
-
-    // MARK: - Ends
-
-    func close(
-        request: ServerRequest<NSMConnection>, context: ServerContext
-    ) async throws -> ServerResponse<Google_Protobuf_Empty> {
-        let call = try IncomingCall(request.metadata)
-        var connection = request.message
-        let client = connection.path.pathSegments.first
-        let hop = try call.enter(&connection, component) {
-            // A client that got no answer closes what it asked for.
-            Self.stableID(
-                client: client, namespace: request.message.mechanism.inodeURL,
-                peer: call.info.peer?.id.description ?? "")
-        }
-        try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), connection)
-        // The client's namespace comes along; left unclaimed it would be held until the transport connection ends.
-        if let inode = Inode(url: request.message.mechanism.inodeURL) {
-            _ = try? await call.info.descriptors?.receive(inode, within: .milliseconds(100))
-        }
-        try await queue.run(hop.ownID) { await self.release(hop.ownID) }
-        return ServerResponse(message: Google_Protobuf_Empty())
-    }
-
-    /// The end of a connection whose token ends then: early enough that the endpoint still takes the tokens of the Close.
-    /// They end at whole seconds.
-    private static func closing(before end: UnixTime) -> UnixTime {
-        let left = end.duration(since: .now)
-        return end.adding(.zero - min(.seconds(1) + left / 10, .seconds(10)))
-    }
-
-    private func expire(_ id: String) async {
-        component.logger.info("connection ended: its token was not renewed", metadata: ["connection": "\(id)"])
-        try? await queue.run(id) { await self.release(id) }
-    }
-
-    /// Tells the endpoint, and removes the links.
-    private func release(_ id: String) async {
-        expiries.set(id, to: nil)
-        guard let old = known.withLock({ $0.removeValue(forKey: id) }) else { return }
-        if let entry = store.endpoint(old.endpoint), let peer = try? peers.peer(entry),
-            peer.connector.isConnected || !peer.connector.address.isAbandoned,
-            let transport = try? await peer.connector.connection(within: component.dialTimeout)
-        {
-            if let space = peer.space(old.answer.mechanism.inodeURL) { try? transport.info.descriptors?.send(space) }
-            try? await Calls(transport, component: component).close(old.answer, timeout: component.dialTimeout)
-        }
-        do {
-            try await forwarder.remove(id)
-        } catch {
-            component.logger.error("a connection's links stay", metadata: ["connection": "\(id)", "error": "\(error)"])
-        }
-        monitor.delete(id)
-    }
-
-    /// An endpoint's registration ended.
-    func endpointGone(_ name: String) {
-        peers.remove(name)
-        setDown(name)
-    }
-
-    private func happened(to peer: EndpointPeers.Peer, _ event: EndpointPeers.Event) {
-        switch event {
-        case .reported(let event): reported(peer.name, event)
-        case .silent: setDown(peer.name)
-        case .ended:
-            // Unless another process has taken its name meanwhile.
-            if store.endpoint(peer.name)?.socket === peer.socket { store.remove(peer.name) }
-        }
-    }
-
-    /// Tells the clients of an endpoint that nothing is heard of it.
-    private func setDown(_ name: String) {
-        let mine = known.withLock { $0.filter { $0.value.endpoint == name }.map(\.key) }
-        for id in mine { monitor.setState(.down, of: id) }
-    }
-
-    /// What an endpoint says of its connections goes to their clients.
-    private func reported(_ name: String, _ event: NSMConnectionEvent) {
-        for reported in event.connections.values {
-            // Our segment on its path is the one before the endpoint's.
-            guard let own = reported.path.pathSegments.dropLast().last?.id,
-                known.withLock({ $0[own]?.endpoint }) == name
-            else { continue }
-            if event.type == .delete {
-                monitor.setState(.down, of: own)
-            } else if reported.state == .down || reported.state == .refreshRequested {
-                monitor.setState(reported.state, of: own)
-            }
-        }
-    }
-
-    /// Links of connections of an earlier process that nobody asked for since. Whoever has a connection asks before our
-    /// token in its path ends.
-    func removeLeftovers() async {
-        guard (try? await Task.sleep(for: component.tokenLifetime + .seconds(10))) != nil else { return }
-        let removed = await forwarder.removeLeftovers()
-        if !removed.isEmpty {
-            component.logger.notice(
-                "links of connections that nobody has any more were removed", metadata: ["count": "\(removed.count)"])
-        }
-    }
-
-    func end() {
-        expiries.clear()
-        peers.end()
-        monitor.finish()
+        try TokenRules.checkSignature(
+            tokens[own + 1], of: peer, "the token of \(answer.path.pathSegments[own + 1].name)")
     }
 
     // MARK: - Parts

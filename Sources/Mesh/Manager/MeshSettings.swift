@@ -1,6 +1,7 @@
 public import DescriptorTransport
 public import Logging
 internal import NSM
+internal import Netlink
 public import NetworkTypes
 
 /// What a mesh is told when it starts.
@@ -19,11 +20,16 @@ public struct MeshSettings: Sendable {
     public var excludedPrefixes: [IPPrefix]
     /// Where events are told.
     public var logger: Logger
+    /// How it is joined with other hosts; nil: not at all.
+    public var remote: RemoteSettings?
+    /// The namespace whose network tunnels go through; nil: that of the process.
+    var host: NetworkNamespace?
 
     /// Makes settings.
     public init(
         name: String, address: SocketAddress, socketMode: UInt32 = 0o777, security: Security,
-        tokenLifetime: Duration = .seconds(600), excludedPrefixes: [IPPrefix] = [], logger: Logger
+        tokenLifetime: Duration = .seconds(600), excludedPrefixes: [IPPrefix] = [], remote: RemoteSettings? = nil,
+        logger: Logger
     ) {
         self.name = name
         self.address = address
@@ -31,6 +37,7 @@ public struct MeshSettings: Sendable {
         self.security = security
         self.tokenLifetime = tokenLifetime
         self.excludedPrefixes = excludedPrefixes
+        self.remote = remote
         self.logger = logger
     }
 

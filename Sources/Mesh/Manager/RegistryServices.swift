@@ -78,6 +78,8 @@ struct ServiceRegistry: NSMNetworkServiceRegistry.ServiceProtocol {
 struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
     let store: RegistryStore
     let component: Component
+    /// The address that other hosts find the endpoints of this one at; nil: they don't.
+    var remoteURL: String?
 
     func register(
         request: ServerRequest<NSMNetworkServiceEndpoint>, context: ServerContext
@@ -117,7 +119,7 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         let found = store.find(request.message.networkServiceEndpoint, watch: request.message.watch)
         return StreamingServerResponse(metadata: registration.path) { writer in
             // Whoever finds an endpoint of this host can connect to it without seeing its file.
-            let sending = SendingWriter(writer: writer, channel: channel, store: store)
+            let sending = SendingWriter(writer: writer, channel: channel, store: store, remoteURL: remoteURL)
             try await forward(found, to: RPCWriter(wrapping: sending), context)
             return [:]
         }
@@ -125,6 +127,14 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
 
     /// The socket of an endpoint on this host, received beside the message.
     private static func socket(_ url: String, name: String) async throws(RPCError) -> Descriptor? {
+        if ConnectionInfo.isOfOtherHost {
+            guard case .tcp? = SocketAddress(url: url) else {
+                throw RPCError(
+                    code: .invalidArgument,
+                    message: "the endpoint \(name.prefix(64)) is on another host; a tcp:// url is needed")
+            }
+            return nil
+        }
         guard url.hasPrefix("inode://") else {
             if SocketAddress(url: url) != nil { return nil }
             throw RPCError(
@@ -144,14 +154,24 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
     }
 }
 
-/// Sends an endpoint's socket before what is said of it.
+/// Sends an endpoint's socket before what is said of it. Other hosts are given the manager's address instead.
 private struct SendingWriter: RPCWriterProtocol {
     typealias Element = NSMNetworkServiceEndpointResponse
     let writer: RPCWriter<Element>
     let channel: DescriptorChannel?
     let store: RegistryStore
+    let remoteURL: String?
 
     func write(_ element: Element) async throws {
+        guard channel != nil else {
+            var element = element
+            if case .tcp? = SocketAddress(url: element.networkServiceEndpoint.url) {
+            } else {
+                guard let remoteURL else { return }
+                element.networkServiceEndpoint.url = remoteURL
+            }
+            return try await writer.write(element)
+        }
         if !element.deleted, let socket = store.endpoint(element.networkServiceEndpoint.name)?.socket {
             try channel?.send(socket)
         }

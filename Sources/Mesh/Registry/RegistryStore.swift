@@ -194,18 +194,33 @@ final class RegistryStore: Sendable {
         return (state.byService[service] ?? []).sorted().compactMap { state.endpoints[$0] }
     }
 
-    /// The live endpoints of a service for a client with these labels, the next in turn first.
-    func candidates(service name: String, labels: [String: String]) -> [Entry] {
+    /// The live endpoints of a service for a client with these labels: those of this host first, and of these and of the
+    /// others the next in turn first.
+    ///
+    /// - Parameters:
+    ///   - others: Endpoints of the service that other registries told of.
+    ///   - known: The service as they have it, for when it is not registered here.
+    func candidates(
+        service name: String, labels: [String: String], others: [Entry] = [], known: NSMNetworkService? = nil
+    ) -> [Entry] {
         state.withLock { state in
             let now = UnixTime.now
-            let live = (state.byService[name] ?? []).sorted().compactMap { state.endpoints[$0] }
+            var live = (state.byService[name] ?? []).sorted().compactMap { state.endpoints[$0] }
                 .filter { $0.endpoint.expiry.map { $0 > now } ?? true }
-            let chosen = (state.services[name] ?? NSMNetworkService()).choose(live, service: name, labels: labels)
+            if !others.isEmpty {
+                let there = Set(live.compactMap { entry in entry.host.map { [entry.endpoint.name, $0.url] } })
+                live += others.filter { !there.contains([$0.endpoint.name, $0.endpoint.url]) }
+            }
+            let service = state.services[name] ?? known ?? NSMNetworkService()
+            let chosen = service.choose(live, service: name, labels: labels)
             guard !chosen.isEmpty else { return [] }
             let turn = state.turns[name, default: -1] + 1
             state.turns[name] = turn
-            let start = turn % chosen.count
-            return Array(chosen[start...] + chosen[..<start])
+            let groups = [chosen.filter { $0.host == nil }, chosen.filter { $0.host != nil }]
+            return groups.filter { !$0.isEmpty }.flatMap { group in
+                let start = turn % group.count
+                return group[start...] + group[..<start]
+            }
         }
     }
 

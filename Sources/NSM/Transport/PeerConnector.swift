@@ -131,6 +131,24 @@ public final class PeerConnector: Sendable {
         return nil
     }
 
+    /// Calls a peer; once more on a new connection when it signs with another identity than the one it showed on the present
+    /// one.
+    ///
+    /// - Parameter caller: Who calls, if its tokens are other than usual.
+    /// - Throws: ``NSMError``, and what `body` throws.
+    public func call<Result>(
+        within limit: Duration, as caller: Component? = nil, _ body: (Calls) async throws -> Result
+    ) async throws -> Result {
+        let connection = try await connection(within: limit)
+        do {
+            return try await body(Calls(connection, component: caller ?? component))
+        } catch let error as NSMError where error.code == .outdated {
+            leave(connection)
+            let next = try await self.connection(within: limit)
+            return try await body(Calls(next, component: caller ?? component))
+        }
+    }
+
     /// One dial at a time, whoever waits for it.
     private func dial() -> Task<ClientConnection, any Error> {
         state.withLock { state in

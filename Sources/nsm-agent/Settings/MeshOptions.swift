@@ -19,6 +19,7 @@ struct MeshOptions: ParsableArguments, Sendable {
         help: ArgumentHelp(
             "A prefix that no connection gets addresses from. Can be given more than once.", valueName: "prefix"))
     var excluded: [String] = []
+    @OptionGroup(title: "Other hosts") var remote: RemoteOptions
 
     mutating func validate() throws {
         guard case .unix? = SocketAddress(url: listen) else {
@@ -49,8 +50,9 @@ struct MeshOptions: ParsableArguments, Sendable {
         guard let address = SocketAddress(url: listen) else { throw ValidationError("'\(listen)' is no address") }
         var options = HostMesh.Options(
             listen: address, stateDirectory: stateDir, spireSocket: environment("SPIFFE_ENDPOINT_SOCKET"),
-            workloadSocket: workloadSocket, trustDomain: trustDomain, host: MeshEnvironment.hostName,
-            excludedPrefixes: excluded.compactMap { IPPrefix($0) })
+            workloadSocket: workloadSocket, trustDomain: trustDomain, host: remote.hostName ?? MeshEnvironment.hostName,
+            excludedPrefixes: excluded.compactMap { IPPrefix($0) }, remote: try remote.settings())
+        options.trustBundles = try remote.bundles()
         options.tokenLifetime = try tokenLifetime()
         return options
     }

@@ -1,0 +1,133 @@
+internal import DescriptorTransport
+internal import GRPCCore
+internal import Logging
+internal import NSM
+internal import SPIFFE
+internal import SwiftProtobuf
+internal import Synchronization
+
+/// How connections end, and what becomes of them when one of their ends is gone.
+extension MeshRequests {
+    func close(
+        request: ServerRequest<NSMConnection>, context: ServerContext
+    ) async throws -> ServerResponse<Google_Protobuf_Empty> {
+        let call = try IncomingCall(request.metadata)
+        var connection = request.message
+        let client = connection.path.pathSegments.first
+        let hop = try call.enter(&connection, component) {
+            // A client that got no answer closes what it asked for.
+            Self.stableID(
+                client: client, namespace: request.message.mechanism.inodeURL,
+                peer: call.info.peer?.id.description ?? "")
+        }
+        try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), connection)
+        // The client's namespace comes along; left unclaimed it would be held until the transport connection ends.
+        if let inode = Inode(url: request.message.mechanism.inodeURL) {
+            _ = try? await call.info.descriptors?.receive(inode, within: .milliseconds(100))
+        }
+        try await queue.run(hop.ownID) { await self.release(hop.ownID) }
+        return ServerResponse(message: Google_Protobuf_Empty())
+    }
+
+    /// The end of a connection whose token ends then: early enough that the endpoint still takes the tokens of the Close.
+    /// They end at whole seconds.
+    static func closing(before end: UnixTime) -> UnixTime {
+        let left = end.duration(since: .now)
+        return end.adding(.zero - min(.seconds(1) + left / 10, .seconds(10)))
+    }
+
+    func expire(_ id: String) async {
+        component.logger.info("connection ended: its token was not renewed", metadata: ["connection": "\(id)"])
+        try? await queue.run(id) { await self.release(id) }
+    }
+
+    /// Tells the other end, and removes the links.
+    func release(_ id: String) async {
+        expiries.set(id, to: nil)
+        guard let old = known.withLock({ $0.removeValue(forKey: id) }) else { return }
+        await tellClosed(old)
+        do {
+            try await forwarder.remove(id)
+        } catch {
+            component.logger.error("a connection's links stay", metadata: ["connection": "\(id)", "error": "\(error)"])
+        }
+        vnis.withLock { $0.release(id) }
+        monitor.delete(id)
+    }
+
+    /// Closes a connection at the endpoint, or at its manager.
+    func tellClosed(_ old: Known) async {
+        let peer: EndpointPeers.Peer
+        switch old.place {
+        case .host(let address): peer = peers.host(address)
+        case .endpoint(let name):
+            guard let entry = store.endpoint(name), let known = try? peers.peer(entry), !known.hasEnded else { return }
+            peer = known
+        }
+        do {
+            let transport = try await peer.connector.connection(within: component.dialTimeout)
+            if let space = peer.space(old.answer.mechanism.inodeURL) { try transport.info.descriptors?.send(space) }
+            try await Calls(transport, component: component).close(old.answer, timeout: component.dialTimeout)
+        } catch {
+            component.logger.info(
+                "the other end can't be told of a close", metadata: ["at": "\(old.place)", "error": "\(error)"])
+        }
+    }
+
+    /// An endpoint's registration ended.
+    func endpointGone(_ name: String) {
+        peers.remove(.endpoint(name))
+        setDown(.endpoint(name))
+    }
+
+    func happened(to peer: EndpointPeers.Peer, _ event: EndpointPeers.Event) {
+        switch event {
+        case .reported(let event): reported(peer.place, event)
+        case .silent: setDown(peer.place)
+        case .ended:
+            guard case .endpoint(let name) = peer.place else { return }
+            // Unless another process has taken its name meanwhile.
+            if store.endpoint(name)?.socket === peer.socket { store.remove(name) }
+            letGo(peer.place)
+        }
+    }
+
+    /// Tells the clients of a peer that nothing is heard of it.
+    private func setDown(_ place: Place) {
+        for id in ids(at: place) { monitor.setState(.down, of: id) }
+    }
+
+    /// The connections that were had of a peer.
+    func ids(at place: Place) -> [String] { known.withLock { $0.filter { $0.value.place == place }.map(\.key) } }
+
+    /// What an endpoint, or another manager, says of connections goes to their clients.
+    private func reported(_ place: Place, _ event: NSMConnectionEvent) {
+        for reported in event.connections.values {
+            guard let own = reported.path.pathSegments.last(where: { $0.name == component.name })?.id,
+                known.withLock({ $0[own]?.place }) == place
+            else { continue }
+            if event.type == .delete {
+                monitor.setState(.down, of: own)
+            } else if reported.state == .down || reported.state == .refreshRequested {
+                monitor.setState(reported.state, of: own)
+            }
+        }
+    }
+
+    /// Links of connections of an earlier process that nobody asked for since. Whoever has a connection asks before our
+    /// token in its path ends.
+    func removeLeftovers() async {
+        guard (try? await Task.sleep(for: component.tokenLifetime + .seconds(10))) != nil else { return }
+        let removed = await forwarder.removeLeftovers()
+        if !removed.isEmpty {
+            component.logger.notice(
+                "links of connections that nobody has any more were removed", metadata: ["count": "\(removed.count)"])
+        }
+    }
+
+    func end() {
+        expiries.clear()
+        peers.end()
+        monitor.finish()
+    }
+}

@@ -1,0 +1,187 @@
+internal import DescriptorTransport
+internal import Logging
+internal import NSM
+internal import SPIFFE
+
+/// Follows the registries of other hosts, and the one that many hosts share.
+struct RemoteRegistries: Sendable {
+    let settings: RemoteSettings
+    /// Where other hosts find this one; nil: nowhere.
+    let ownURL: String?
+    let component: Component
+    /// The endpoints of this host.
+    let store: RegistryStore
+    /// Where goes what is found.
+    let endpoints: RemoteEndpoints
+    let peers: EndpointPeers
+
+    /// Follows them until the task is cancelled.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            for peer in Set(settings.peers) where peer != settings.registry {
+                group.addTask { await follow(peer, isShared: false) }
+            }
+            if let registry = settings.registry { group.addTask { await follow(registry, isShared: true) } }
+        }
+    }
+
+    private func follow(_ source: SocketAddress, isShared: Bool) async {
+        let connector = peers.connector(source)
+        let registry = RegistryClient(connector)
+        var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
+        var lastError: String?
+        while !Task.isCancelled {
+            do {
+                _ = try await connector.connection(within: component.requestTimeout)
+                component.logger.info("a registry is followed", metadata: ["at": "\(source.url)"])
+                lastError = nil
+                backoff.reset()
+                try await follow(registry, source, isShared: isShared)
+            } catch {
+                if Task.isCancelled { return }
+                let text = "\(error)"
+                if text != lastError {
+                    component.logger.warning(
+                        "a registry can't be followed", metadata: ["at": "\(source.url)", "error": "\(text)"])
+                }
+                lastError = text
+            }
+            endpoints.lost(source)
+            guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
+        }
+    }
+
+    /// Follows a registry until it can't be reached any more.
+    private func follow(_ registry: RegistryClient, _ source: SocketAddress, isShared: Bool) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await registry.watch(NSMNetworkService()) { response in
+                    if response.deleted {
+                        endpoints.remove(response.networkService, from: source)
+                    } else {
+                        endpoints.add(response.networkService, from: source)
+                    }
+                }
+            }
+            group.addTask {
+                try await registry.watch(NSMNetworkServiceEndpoint()) { response in
+                    let endpoint = response.networkServiceEndpoint
+                    // Of endpoints that have no address other hosts can't make use, and of our own we know already.
+                    guard endpoint.url != ownURL, case .tcp? = SocketAddress(url: endpoint.url) else { return }
+                    if response.deleted {
+                        endpoints.remove(endpoint, from: source)
+                    } else {
+                        endpoints.add(endpoint, from: source)
+                    }
+                }
+            }
+            if isShared, let ownURL {
+                group.addTask {
+                    try await Announcements(url: ownURL, registry: registry, store: store, logger: component.logger)
+                        .run()
+                }
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+            throw NSMError(.unreachable, "it ended the watch")
+        }
+    }
+}
+
+/// Keeps the endpoints and services of this host registered in a registry that many hosts share.
+///
+/// The endpoints' address there is this manager's: whoever finds them asks it for a connection.
+private struct Announcements {
+    private enum Work {
+        case endpoint(NSMNetworkServiceEndpointResponse)
+        case service(NSMNetworkServiceResponse)
+        case due(String)
+    }
+
+    let url: String
+    let registry: RegistryClient
+    let store: RegistryStore
+    let logger: Logger
+
+    /// When a registration that was refused is tried again.
+    private static let refusedWait = Duration.seconds(30)
+
+    /// Registers what there is, and what comes, until the registry can't be reached any more.
+    func run() async throws {
+        let (work, todo) = AsyncStream.makeStream(of: Work.self)
+        let renewals = Expiries()
+        renewals.whenOver { todo.yield(.due($0)) }
+        defer { renewals.clear() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for await response in store.find(NSMNetworkService(), watch: true) { todo.yield(.service(response)) }
+            }
+            group.addTask {
+                for await response in store.find(NSMNetworkServiceEndpoint(), watch: true) {
+                    todo.yield(.endpoint(response))
+                }
+            }
+            group.addTask {
+                for await item in work { try await carryOut(item, renewals) }
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    private func carryOut(_ work: Work, _ renewals: Expiries) async throws {
+        switch work {
+        case .service(let response):
+            // Others may have registered it first; the endpoints serve it all the same.
+            _ = try await unlessRefused("service \(response.networkService.name)") {
+                if response.deleted {
+                    try await registry.unregister(response.networkService)
+                } else {
+                    _ = try await registry.register(response.networkService)
+                }
+            }
+        case .endpoint(let response) where response.deleted:
+            guard isHere(response.networkServiceEndpoint) else { return }
+            renewals.set(response.networkServiceEndpoint.name, to: nil)
+            _ = try await unlessRefused("endpoint \(response.networkServiceEndpoint.name)") {
+                try await registry.unregister(announced(response.networkServiceEndpoint), socket: nil)
+            }
+        case .endpoint(let response):
+            try await register(response.networkServiceEndpoint, renewals)
+        case .due(let name):
+            if let entry = store.endpoint(name) { try await register(entry.endpoint, renewals) }
+        }
+    }
+
+    private func register(_ endpoint: NSMNetworkServiceEndpoint, _ renewals: Expiries) async throws {
+        guard isHere(endpoint) else { return }
+        let answer = try await unlessRefused("endpoint \(endpoint.name)") {
+            try await registry.register(announced(endpoint), socket: nil)
+        }
+        let end = answer?.expirationTime.unixTime
+        let left = end.map { max($0.duration(since: .now) * 2 / 3, .milliseconds(200)) }
+        renewals.set(endpoint.name, to: UnixTime.now.adding(left ?? Self.refusedWait))
+    }
+
+    /// What others registered here is theirs to register elsewhere.
+    private func isHere(_ endpoint: NSMNetworkServiceEndpoint) -> Bool {
+        if case .tcp? = SocketAddress(url: endpoint.url) { return false }
+        return true
+    }
+
+    private func announced(_ endpoint: NSMNetworkServiceEndpoint) -> NSMNetworkServiceEndpoint {
+        var announced = endpoint.withoutTimes
+        announced.url = url
+        announced.pathIds = []
+        return announced
+    }
+
+    private func unlessRefused<Result>(_ what: String, _ body: () async throws -> Result) async throws -> Result? {
+        do {
+            return try await body()
+        } catch let error as NSMError where error.code == .refused || error.code == .forbidden {
+            logger.notice("the shared registry refuses", metadata: ["what": "\(what)", "error": "\(error)"])
+            return nil
+        }
+    }
+}
