@@ -29,7 +29,8 @@ struct ServiceOptions: ParsableArguments, Sendable {
     ///
     /// - Parameter mesh: The mesh in this process, which is the one that is meant where nothing else is said.
     func settings(label: String, hosting mesh: MeshOptions? = nil) throws -> ServiceSettings {
-        let host = label.isEmpty || label == "default" ? MeshEnvironment.hostName : "\(MeshEnvironment.hostName)-\(label)"
+        let host =
+            label.isEmpty || label == "default" ? MeshEnvironment.hostName : "\(MeshEnvironment.hostName)-\(label)"
         do throws(ServiceSettings.Mistake) {
             var settings = try ServiceSettings(environment: { environment($0) ?? mesh?.variables[$0] }, host: host)
             if let nsmManager { settings.manager = try ServiceSettings.address(nsmManager, "--nsm-manager") }
