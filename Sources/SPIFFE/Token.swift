@@ -44,7 +44,7 @@ public struct Token: Sendable {
         }
         let code = HMAC<SHA256>.authenticationCode(
             for: Array(signed.utf8), using: SymmetricKey(data: Array("supersecret".utf8)))
-        return signed + "." + base64URL(code)
+        return signed + "." + base64URL(Array(code))
     }
 
     /// Reads a token; the signature is not checked.
@@ -59,8 +59,9 @@ public struct Token: Sendable {
         else { throw TokenError("it is not base64url") }
         let claims: Claims
         do {
-            algorithm = try JSONDecoder().decode(Header.self, from: Data(header)).alg
-            claims = try JSONDecoder().decode(Claims.self, from: Data(payload))
+            algorithm =
+                try PlainObject(header)?.text("alg") ?? JSONDecoder().decode(Header.self, from: Data(header)).alg
+            claims = try Claims(payload)
         } catch {
             throw TokenError("its claims can't be read")
         }
@@ -106,6 +107,17 @@ public struct Token: Sendable {
             self.aud = aud
         }
 
+        /// Reads what almost every token looks like without the help that the rest needs.
+        init(_ bytes: [UInt8]) throws {
+            if let plain = PlainObject(bytes), let sub = plain.text("sub"), let exp = plain.number("exp"),
+                plain.isWithout("aud") || plain.texts("aud") != nil
+            {
+                self.init(sub: sub, exp: exp, aud: plain.texts("aud"))
+            } else {
+                self = try JSONDecoder().decode(Claims.self, from: Data(bytes))
+            }
+        }
+
         init(from decoder: any Decoder) throws {
             let values = try decoder.container(keyedBy: CodingKeys.self)
             sub = try values.decode(String.self, forKey: .sub)
@@ -127,32 +139,68 @@ public struct Token: Sendable {
     }
 
     private static func unsigned(_ algorithm: String, _ claims: Claims) throws -> String {
+        if let text = PlainObject.text(of: claims.sub, claims.exp, claims.aud) {
+            return base64URL(Array("{\"alg\":\"\(algorithm)\",\"typ\":\"JWT\"}".utf8)) + "."
+                + base64URL(Array(text.utf8))
+        }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return base64URL(try encoder.encode(Header(alg: algorithm, typ: "JWT"))) + "."
             + base64URL(try encoder.encode(claims))
     }
 
-    private static func base64URL(_ bytes: some Sequence<UInt8>) -> String {
-        let text = Data(bytes).base64EncodedString()
-        return String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.compactMap { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 == "=" ? nil : $0 }))
+    /// RFC 4648, section 5, without padding.
+    private static func base64URL(_ bytes: some Collection<UInt8>) -> String {
+        let letters = Base64URL.letters
+        return String(unsafeUninitializedCapacity: (bytes.count + 2) / 3 * 4) { buffer in
+            var count = 0
+            var pending: UInt32 = 0
+            var bits: UInt32 = 0
+            for byte in bytes {
+                pending = pending << 8 | UInt32(byte)
+                bits += 8
+                while bits >= 6 {
+                    bits -= 6
+                    buffer[count] = letters[Int(pending >> bits & 63)]
+                    count += 1
+                }
+            }
+            if bits > 0 {
+                buffer[count] = letters[Int(pending << (6 - bits) & 63)]
+                count += 1
+            }
+            return count
+        }
     }
 
+    /// Nil when the text is not base64url, or has bits that stand for nothing.
     private static func bytes(_ text: Substring) -> [UInt8]? {
-        guard
-            text.utf8.allSatisfy({ byte in
-                (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
-                    || byte == 0x2d
-                    || byte == 0x5f
-            })
-        else { return nil }
-        var base64 = String(
-            String.UnicodeScalarView(text.unicodeScalars.map { $0 == "-" ? "+" : $0 == "_" ? "/" : $0 }))
-        while base64.utf8.count % 4 != 0 { base64 += "=" }
-        return Data(base64Encoded: base64).map { Array($0) }
+        var result: [UInt8] = []
+        result.reserveCapacity(text.utf8.count * 3 / 4)
+        var pending: UInt32 = 0
+        var bits: UInt32 = 0
+        for letter in text.utf8 {
+            let value = Base64URL.values[Int(letter)]
+            guard value < 64 else { return nil }
+            pending = pending << 6 | UInt32(value)
+            bits += 6
+            if bits >= 8 {
+                bits -= 8
+                result.append(UInt8(truncatingIfNeeded: pending >> bits))
+            }
+        }
+        return bits < 6 && pending & (1 << bits - 1) == 0 ? result : nil
     }
+}
+
+private enum Base64URL {
+    static let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+    /// By letter; 255 for those that are none.
+    static let values: [UInt8] = {
+        var values = [UInt8](repeating: 255, count: 256)
+        for (value, letter) in letters.enumerated() { values[Int(letter)] = UInt8(value) }
+        return values
+    }()
 }
 
 extension UnixTime {

@@ -1,4 +1,5 @@
 import Crypto
+import Foundation
 import TestSupport
 import Testing
 
@@ -31,6 +32,36 @@ struct TokenTests {
         // {"aud":["spiffe://a/b"],"exp":2000000000,"sub":"spiffe://a/me"}
         #expect(parts[1] == "eyJhdWQiOlsic3BpZmZlOi8vYS9iIl0sImV4cCI6MjAwMDAwMDAwMCwic3ViIjoic3BpZmZlOi8vYS9tZSJ9")
         #expect(parts[2].utf8.count == 86)
+    }
+
+    @Test(
+        "claims of all forms are read alike",
+        arguments: [
+            (#"{"sub":"s","exp":5,"aud":["a","b"]}"#, ["a", "b"]), (#" { "exp" : 5 , "sub" : "s" } "#, []),
+            (#"{"sub":"s","exp":5,"aud":"a"}"#, ["a"]), (#"{"sub":"s","exp":5,"aud":[]}"#, []),
+            (#"{"sub":"\u0073","exp":5,"aud":["\/"]}"#, ["/"]), (#"{"sub":"s","exp":5.0,"aud":["a"]}"#, ["a"]),
+            (#"{"sub":"s","exp":5e0}"#, []), (#"{"sub":"s","exp":5,"other":{"x":[1,null,true]},"aud":["é"]}"#, ["é"]),
+            ("{\"sub\":\"s\",\n\t\"exp\":5,\r\n\"iat\":1}", []),
+        ])
+    func forms(claims: String, audience: [String]) throws {
+        let token = try Token(parsing: Self.text(claims))
+        #expect(token.subject == "s" && token.audience == audience && token.expires == UnixTime(seconds: 5))
+    }
+
+    @Test(
+        "claims that are none are refused",
+        arguments: [
+            "", "{", "{}", #"{"sub":"s"}"#, #"{"sub":1,"exp":5}"#, #"{"sub":"s","exp":"5"}"#, #"{"sub":"s","exp":05}"#,
+            #"{"sub":"s","exp":5}x"#, #"{"sub":"s","exp":5,"aud":[1]}"#, #"["sub"]"#,
+            #"{"sub":"s","exp":99999999999999999999}"#, "{\"sub\":\"s\u{1}\",\"exp\":5}", #"{"sub":"s" "exp":5}"#,
+        ])
+    func noClaims(claims: String) { #expect(throws: TokenError.self) { try Token(parsing: Self.text(claims)) } }
+
+    /// A token with these claims and no signature.
+    private static func text(_ claims: String) -> String {
+        let base64 = Data(claims.utf8).base64EncodedString().filter { $0 != "=" }
+        return "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9."
+            + String(base64.map { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 }) + "."
     }
 
     @Test("every changed byte is noticed")

@@ -163,12 +163,8 @@ public final class NetworkServiceEndpoint: Sendable {
             do {
                 let registered = try await register(socket, at: address)
                 backoff.reset()
-                memory.withLock { memory in
-                    memory.registered = registered
-                    memory.lastError = nil
-                }
-                told()
-                await waitForRenewal(registered)
+                note(registered)
+                try await renew(registered, socket, at: address)
             } catch {
                 if Task.isCancelled { return }
                 let text = "\(error)"
@@ -223,12 +219,34 @@ public final class NetworkServiceEndpoint: Sendable {
         }
     }
 
-    /// Returns when two thirds of the registration's time are over, or the registry is gone.
-    private func waitForRenewal(_ registered: NSMNetworkServiceEndpoint) async {
-        let end = registered.expirationTime.unixTime ?? UnixTime.now.adding(.seconds(60))
-        let wait = max(end.duration(since: .now) * 2 / 3, .milliseconds(200))
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(for: wait, tolerance: wait / 50) }
+    private func note(_ registered: NSMNetworkServiceEndpoint) {
+        memory.withLock { memory in
+            memory.registered = registered
+            memory.lastError = nil
+        }
+        told()
+    }
+
+    /// How often a registration is renewed before its watch moves to the newest transport connection.
+    private static let renewals = 15
+
+    /// Renews the registration whenever two thirds of its time are over, and returns when the registry is gone or has
+    /// forgotten it. The watch over that goes on across renewals.
+    private func renew(
+        _ registered: NSMNetworkServiceEndpoint, _ socket: Descriptor?, at address: SocketAddress
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { group.cancelAll() }
+            group.addTask {
+                var registered = registered
+                for _ in 0..<Self.renewals {
+                    let end = registered.expirationTime.unixTime ?? UnixTime.now.adding(.seconds(60))
+                    let wait = max(end.duration(since: .now) * 2 / 3, .milliseconds(200))
+                    try await Task.sleep(for: wait, tolerance: wait / 50)
+                    registered = try await self.register(socket, at: address)
+                    self.note(registered)
+                }
+            }
             group.addTask {
                 var query = NSMNetworkServiceEndpoint()
                 query.name = registered.name
@@ -239,8 +257,7 @@ public final class NetworkServiceEndpoint: Sendable {
                 self.memory.withLock { $0.lastError = $0.lastError ?? "the registry ended its watch" }
                 try? await Task.sleep(for: .milliseconds(200))
             }
-            await group.next()
-            group.cancelAll()
+            try await group.next()
         }
     }
 }
