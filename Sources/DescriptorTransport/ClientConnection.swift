@@ -18,13 +18,16 @@ public final class ClientConnection: Sendable {
 
     private let channel: any Channel
     private let ending = Latch()
+    private let hasEnded = Latch()
+    /// How long a call may take to learn that its connection has ended.
+    private static let notice = Duration.seconds(1)
 
     private init(_ info: ConnectionInfo, _ transport: HTTP2ClientTransport.WrappedChannel, _ channel: any Channel) {
         self.info = info
         self.channel = channel
         client = GRPCClient(transport: transport)
         // The transport's half of the channel must outlive it, also when nobody ever ran it.
-        channel.closeFuture.whenComplete { _ in withExtendedLifetime(transport) {} }
+        channel.closeFuture.whenComplete { [hasEnded] _ in withExtendedLifetime(transport) { hasEnded.open() } }
     }
 
     deinit { channel.close(promise: nil) }
@@ -125,6 +128,34 @@ public final class ClientConnection: Sendable {
         // It ends with an error when the peer is gone; what was open then tells its own callers.
         try? await client.runConnections()
         try? await channel.close()
+    }
+
+    /// Runs a call, and gives it up when the connection has ended: the transport never answers one that begins in the moment
+    /// in which its channel closes, and neither its time limit nor a cancellation end it then.
+    ///
+    /// - Throws: what `body` throws; ``TransportError`` when it was given up.
+    public func whileOpen<Result: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        let outcome = Outcome<Result>()
+        let call = Task {
+            do {
+                outcome.end(.success(try await body()))
+            } catch {
+                outcome.end(.failure(error))
+            }
+        }
+        let watch = Task { [hasEnded] in
+            await hasEnded.wait()
+            guard (try? await Task.sleep(for: Self.notice)) != nil else { return }
+            outcome.end(.failure(TransportError("the connection has ended")))
+        }
+        defer { watch.cancel() }
+        return try await withTaskCancellationHandler {
+            try await outcome.value()
+        } onCancel: {
+            call.cancel()
+        }
     }
 
     /// Ends it when the open calls are done.
@@ -241,5 +272,34 @@ func withDeadline<Result: Sendable>(
         defer { group.cancelAll() }
         guard let first = try await group.next() else { throw TransportError(late) }
         return first
+    }
+}
+
+/// The first of several ends of a call.
+private final class Outcome<Value: Sendable>: Sendable {
+    private struct State {
+        var result: Result<Value, any Error>?
+        var waiting: CheckedContinuation<Value, any Error>?
+    }
+    private let state = Mutex(State())
+
+    func end(_ result: Result<Value, any Error>) {
+        let waiting = state.withLock { state in
+            guard state.result == nil else { return nil as CheckedContinuation<Value, any Error>? }
+            state.result = result
+            defer { state.waiting = nil }
+            return state.waiting
+        }
+        waiting?.resume(with: result)
+    }
+
+    func value() async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            let result = state.withLock { state in
+                if state.result == nil { state.waiting = continuation }
+                return state.result
+            }
+            if let result { continuation.resume(with: result) }
+        }
     }
 }

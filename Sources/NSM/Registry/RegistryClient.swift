@@ -37,7 +37,7 @@ public struct RegistryClient: Sendable {
     public func register(_ service: NSMNetworkService) async throws -> NSMNetworkService {
         let (calls, metadata) = try await begin()
         let client = NSMNetworkServiceRegistry.Client(wrapping: calls.connection.client)
-        return try await Calls.explained {
+        return try await calls.explained {
             try await client.register(service, metadata: metadata, options: options) { response in
                 let answer = try response.message
                 try check(response.metadata, calls, name: "service \(answer.name)", pathIDs: answer.pathIds)
@@ -52,7 +52,7 @@ public struct RegistryClient: Sendable {
     public func unregister(_ service: NSMNetworkService) async throws {
         let (calls, metadata) = try await begin()
         let client = NSMNetworkServiceRegistry.Client(wrapping: calls.connection.client)
-        _ = try await Calls.explained {
+        _ = try await calls.explained {
             try await client.unregister(service, metadata: metadata, options: options)
         }
         owners.forget("service \(service.name)")
@@ -87,7 +87,7 @@ public struct RegistryClient: Sendable {
         var query = NSMNetworkServiceQuery()
         query.networkService = service
         query.watch = watch
-        try await Calls.explained {
+        try await calls.explained { [query] in
             try await client.find(query, metadata: metadata, options: watch ? .defaults : options) { response in
                 for try await message in response.messages { try await body(message) }
             }
@@ -109,7 +109,7 @@ public struct RegistryClient: Sendable {
         let (calls, metadata) = try await begin()
         let message = try announce(endpoint, socket, calls)
         let client = NSMNetworkServiceEndpointRegistry.Client(wrapping: calls.connection.client)
-        return try await Calls.explained {
+        return try await calls.explained {
             try await client.register(message, metadata: metadata, options: options) { response in
                 let answer = try response.message
                 try check(response.metadata, calls, name: "endpoint \(answer.name)", pathIDs: answer.pathIds)
@@ -126,7 +126,7 @@ public struct RegistryClient: Sendable {
         let (calls, metadata) = try await begin()
         let message = try announce(endpoint, socket, calls)
         let client = NSMNetworkServiceEndpointRegistry.Client(wrapping: calls.connection.client)
-        _ = try await Calls.explained {
+        _ = try await calls.explained {
             try await client.unregister(message, metadata: metadata, options: options)
         }
         owners.forget("endpoint \(endpoint.name)")
@@ -162,7 +162,7 @@ public struct RegistryClient: Sendable {
         var query = NSMNetworkServiceEndpointQuery()
         query.networkServiceEndpoint = endpoint
         query.watch = watch
-        try await Calls.explained {
+        try await calls.explained { [query] in
             try await client.find(query, metadata: metadata, options: watch ? .defaults : options) { response in
                 for try await message in response.messages { try await body(message) }
             }

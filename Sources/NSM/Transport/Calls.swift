@@ -38,7 +38,7 @@ public struct Calls: Sendable {
     ) async throws -> NSMConnection {
         let client = Networkservice_NetworkService.Client(wrapping: connection.client)
         let metadata = try metadata()
-        return try await Self.explained {
+        return try await explained {
             try await client.request(message, metadata: metadata, options: Self.options(timeout))
         }
     }
@@ -49,7 +49,7 @@ public struct Calls: Sendable {
     public func close(_ message: NSMConnection, timeout: Duration) async throws {
         let client = Networkservice_NetworkService.Client(wrapping: connection.client)
         let metadata = try metadata()
-        _ = try await Self.explained {
+        _ = try await explained {
             try await client.close(message, metadata: metadata, options: Self.options(timeout))
         }
     }
@@ -63,7 +63,7 @@ public struct Calls: Sendable {
     ) async throws {
         let client = NSMMonitorConnection.Client(wrapping: connection.client)
         let metadata = try metadata()
-        try await Self.explained {
+        try await explained {
             try await client.monitorConnections(selector, metadata: metadata, options: Self.options(timeout)) {
                 response in
                 for try await event in response.messages {
@@ -73,13 +73,15 @@ public struct Calls: Sendable {
         }
     }
 
-    /// Turns what the transport throws into the errors of this room.
-    static func explained<Result>(_ body: () async throws -> Result) async throws -> Result {
+    /// Makes a call, and turns what the transport throws into the errors of this room.
+    func explained<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
         do {
-            return try await body()
+            return try await connection.whileOpen(body)
         } catch let error as RPCError {
             if error.code == .cancelled, Task.isCancelled { throw CancellationError() }
             throw NSMError(error)
+        } catch let error as TransportError {
+            throw NSMError(.unreachable, error.description)
         }
     }
 }
