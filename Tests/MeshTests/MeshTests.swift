@@ -122,6 +122,37 @@ struct MeshFailureTests {
         }
     }
 
+    @Test("a service that is taken back ends its connections, and one that is offered again at once does not")
+    func withdrawn() async throws {
+        try await withPair("mf4") { mesh, client, endpoints in
+            let connector = PeerConnector(mesh.managerSocket, component: try mesh.component("mf4-e0"))
+            let connecting = Task { await connector.run() }
+            let registry = RegistryClient(connector)
+            func takeBack(_ name: String) async throws {
+                try await registry.unregister(NSMNetworkServiceEndpoint.with { $0.name = name }, socket: nil)
+            }
+            let other = PeerConnector(mesh.managerSocket, component: try mesh.component("mf4-e1"))
+            let connectingOther = Task { await other.run() }
+            endpoints[1].cancel()
+            _ = await endpoints[1].result
+            try await RegistryClient(other).unregister(
+                NSMNetworkServiceEndpoint.with { $0.name = "mf4-e1" }, socket: nil)
+            connectingOther.cancel()
+            await connectingOther.value
+            let before = try run("ip -n mf4-c -j link show nsm-1")
+            // The endpoint sees by its watch that it was removed, and registers again.
+            try await takeBack("mf4-e0")
+            try await eventually("the same again") { client.refreshes > 0 }
+            #expect(try run("ip -n mf4-c -j link show nsm-1") == before)
+            endpoints[0].cancel()
+            _ = await endpoints[0].result
+            try await takeBack("mf4-e0")
+            try await eventually("the link is gone") { (try? run("ip -n mf4-c link show nsm-1")) == nil }
+            connecting.cancel()
+            await connecting.value
+        }
+    }
+
     @Test("wrong tokens, wrong audiences and paths of others are refused, and nobody else notices")
     func badPeers() async throws {
         try await withPair("mf2") { mesh, client, _ in

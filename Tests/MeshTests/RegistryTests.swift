@@ -39,7 +39,7 @@ struct RegistryTests {
     @Test("an endpoint that is not renewed ends, and keeps its name from others")
     func expiry() async throws {
         let gone = Gone()
-        let store = RegistryStore { gone.add($0) }
+        let store = RegistryStore { gone.add($0.name) }
         try store.register(Self.endpoint("short", for: .milliseconds(50)), owner: "a")
         try store.register(Self.endpoint("long"), owner: "a")
         try await eventually("the endpoint ends") { gone.names == ["short"] }

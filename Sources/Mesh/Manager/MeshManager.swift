@@ -30,10 +30,10 @@ public final class MeshManager: Sendable {
         if let remote = settings.remote { try remote.check(isSecure: component.isSecure) }
         remoteListener = try settings.remote?.listen.map { try ServerListener($0) }
         listener = try ServerListener(settings.address, mode: settings.socketMode)
-        let gone = Callback<String>()
+        let gone = Callback<RegistryStore.Gone>()
         store = RegistryStore { gone($0) }
         requests = MeshRequests(settings, store)
-        gone.set { [weak requests] name in requests?.endpointGone(name) }
+        gone.set { [weak requests] endpoint in requests?.endpointGone(endpoint) }
     }
 
     /// Where it listens.

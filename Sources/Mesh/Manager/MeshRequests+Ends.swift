@@ -74,10 +74,31 @@ extension MeshRequests {
         }
     }
 
-    /// An endpoint's registration ended.
-    func endpointGone(_ name: String) {
-        peers.remove(.endpoint(name))
-        setDown(.endpoint(name))
+    /// How long whoever takes a registration back may take to offer the same again, as after a change of its settings.
+    private static let reconsideration = Duration.seconds(2)
+
+    /// An endpoint's registration ended. Connections to one that only fell silent stay as long as their clients want them; a
+    /// service that is offered no more is not to be used either.
+    func endpointGone(_ endpoint: RegistryStore.Gone) {
+        let place = Place.endpoint(endpoint.name)
+        peers.remove(place)
+        setDown(place)
+        guard endpoint.isWithdrawn else { return }
+        let mine = known.withLock { $0.filter { $0.value.place == place }.map(\.key) }
+        if mine.isEmpty { return }
+        Task {
+            guard (try? await Task.sleep(for: Self.reconsideration)) != nil else { return }
+            if store.endpoint(endpoint.name) != nil { return }
+            for id in mine {
+                try? await queue.run(id) {
+                    guard known.withLock({ $0[id]?.place }) == place else { return }
+                    component.logger.info(
+                        "connection ended: its endpoint offers the service no more",
+                        metadata: ["connection": "\(id)", "endpoint": "\(endpoint.name)"])
+                    await release(id)
+                }
+            }
+        }
     }
 
     func happened(to peer: EndpointPeers.Peer, _ event: EndpointPeers.Event) {

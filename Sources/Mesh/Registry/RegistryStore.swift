@@ -43,12 +43,18 @@ final class RegistryStore: Sendable {
     /// that: the lock under which events are told must not be taken there, or both wait for ever.
     private let ended = Mutex<[UInt64]>([])
     private let expiries = Expiries()
-    private let gone: @Sendable (String) -> Void
+    /// An endpoint that is no more.
+    struct Gone: Sendable {
+        let name: String
+        /// Its owner took the registration back.
+        let isWithdrawn: Bool
+    }
+    private let gone: @Sendable (Gone) -> Void
     /// Changes that wait for a slow reader, beyond what there was when it began, before its stream is ended.
     private static let longestQueue = 4096
 
-    /// Makes an empty registry. `gone` is told the name of each endpoint that was removed or expired.
-    init(gone: @escaping @Sendable (String) -> Void) {
+    /// Makes an empty registry. `gone` is told of each endpoint that was removed or expired.
+    init(gone: @escaping @Sendable (Gone) -> Void) {
         self.gone = gone
         expiries.whenOver { [weak self] name in self?.remove(name) }
     }
@@ -145,13 +151,13 @@ final class RegistryStore: Sendable {
             return true
         }
         guard isAllowed else { throw Refused(description: "the endpoint \(endpoint.name) belongs to somebody else") }
-        remove(endpoint.name)
+        remove(endpoint.name, isWithdrawn: true)
     }
 
     func endpoint(_ name: String) -> Entry? { state.withLock { $0.endpoints[name] } }
 
     /// Forgets an endpoint, and tells those who watch it.
-    func remove(_ name: String) {
+    func remove(_ name: String, isWithdrawn: Bool = false) {
         expiries.set(name, to: nil)
         let wasThere = state.withLock { state in
             guard let old = state.endpoints.removeValue(forKey: name) else { return false }
@@ -163,7 +169,7 @@ final class RegistryStore: Sendable {
             Self.tell(event, &state.endpointWatchers)
             return true
         }
-        if wasThere { gone(name) }
+        if wasThere { gone(Gone(name: name, isWithdrawn: isWithdrawn)) }
     }
 
     func find(_ query: NSMNetworkServiceEndpoint, watch: Bool) -> AsyncStream<NSMNetworkServiceEndpointResponse> {
