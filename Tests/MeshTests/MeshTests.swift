@@ -34,7 +34,7 @@ struct MeshTests {
                     let client = NetworkServiceClient(
                         .init(id: "client-0", networkService: "icmp", interfaceName: "nsm-1", namespace: clientSpace),
                         manager: asker)
-                    group.addTask { await client.run() }
+                    let running = Task { await client.run() }
                     try await eventually("connected") { client.connection != nil }
                     let connection = try #require(client.connection)
                     #expect(connection.path.pathSegments.map(\.name) == ["client", "host-nsmgr", "server"])
@@ -48,8 +48,11 @@ struct MeshTests {
                     identity.replace(try mesh.newIdentity("nsmgr"))
                     for _ in 0..<2 { try await client.refresh() }
                     #expect(try run("ip -n mt-client -j link show nsm-1") == before)
+                    // Also while it is kept: nothing has it again behind our back.
                     try await client.close()
+                    await running.value
                     #expect(throws: (any Error).self) { try run("ip -n mt-client link show nsm-1") }
+                    await #expect(throws: NSMError.self) { try await client.refresh() }
                     #expect(endpoint.state.connections.isEmpty)
                     group.cancelAll()
                 }

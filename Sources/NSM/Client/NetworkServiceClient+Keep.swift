@@ -20,7 +20,7 @@ extension NetworkServiceClient {
     func keep(_ reports: Mailbox<ConnectionWatch.Report>) async {
         while !Task.isCancelled, connection != nil {
             let trouble = await untilTrouble(reports)
-            guard let trouble, !Task.isCancelled, let known = connection else { return }
+            guard let trouble, !Task.isCancelled, !isClosed, let known = connection else { return }
             switch trouble {
             case .refreshRequested: continue
             case .refreshFailed(let reason), .controlPlaneDown(let reason):
@@ -117,7 +117,7 @@ extension NetworkServiceClient {
         var reselect = reselect
         var lastError: String?
         var backoff = Backoff()
-        while !Task.isCancelled {
+        while !Task.isCancelled, !isClosed {
             if !reselect { reselect = await !isAlive(known) }
             var known = known
             if reselect { known.state = .reselectRequested }

@@ -33,6 +33,7 @@ public final class NetworkServiceClient: Sendable {
         /// A first request without an answer: whether there is a connection is not known.
         var asked: NSMConnection?
         var refreshes = 0
+        var isClosed = false
     }
 
     /// Makes a client that has not asked yet.
@@ -66,7 +67,15 @@ public final class NetworkServiceClient: Sendable {
     var echoPaths: [EchoPath] { memory.withLock { $0.echoPaths } }
 
     func become(_ state: State) {
-        memory.withLock { $0.state = state }
+        let isLate = memory.withLock { memory in
+            if case .closed = state {
+                memory.state = state
+                return false
+            }
+            if !memory.isClosed { memory.state = state }
+            return memory.isClosed
+        }
+        if isLate { return }
         tell.yield(state)
         if case .closed = state { tell.finish() }
     }
@@ -80,12 +89,12 @@ public final class NetworkServiceClient: Sendable {
         await recover(reports)
         var backoff = Backoff()
         var attempts = 0
-        while !Task.isCancelled {
+        while !Task.isCancelled, !isClosed {
             do {
                 attempts += 1
                 try await request()
             } catch {
-                if Task.isCancelled { return }
+                if Task.isCancelled || isClosed { return }
                 logger.debug("request failed", metadata: ["error": "\(error)", "attempt": "\(attempts)"])
                 let last = "\(error)"
                 if let known = connection {
@@ -117,21 +126,31 @@ public final class NetworkServiceClient: Sendable {
         try await close()
     }
 
-    /// Closes the connection. Closing one that is not there is no error.
+    /// Closes the connection for good; ``run()`` then returns. Closing one that is not there is no error.
     ///
     /// - Throws: ``NSMError`` when the manager can't be told; the connection then ends with its tokens.
     public func close() async throws {
         try await turn.run("") {
+            // Whoever still keeps the connection must not have it again.
+            memory.withLock { $0.isClosed = true }
             guard let known = connection else {
                 // What was asked for and given up may have been made all the same.
                 if let asked = memory.withLock({ $0.asked }) { try? await sendClose(asked) }
                 return become(.closed)
             }
-            try await sendClose(known)
+            do {
+                try await sendClose(known)
+            } catch {
+                memory.withLock { $0.isClosed = false }
+                throw error
+            }
             memory.withLock { $0.connection = nil }
             become(.closed)
         }
     }
+
+    /// Whether it was closed, for good.
+    var isClosed: Bool { memory.withLock { $0.isClosed } }
 
     // MARK: - Requests
 
@@ -143,6 +162,7 @@ public final class NetworkServiceClient: Sendable {
     /// Asks for the connection, for the first time or again.
     func request(reselect: Bool = false) async throws {
         try await turn.run("") {
+            if isClosed { throw NSMError(.local, "the connection was closed") }
             if reselect, let known = connection {
                 // The old endpoint may be gone, and the manager closes what it has of it anyway.
                 try? await sendClose(known)
