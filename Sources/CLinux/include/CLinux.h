@@ -143,7 +143,7 @@ int cl_shutdown_write(int fd);
 int cl_inode(int fd, uint64_t *device, uint64_t *inode);
 /* open(2) for reading, or with O_PATH; close-on-exec. */
 int cl_open(const char *path, bool path_only);
-/* Adds `fd`, edge-triggered for reading and writing. */
+/* Adds `fd`, edge-triggered for reading; the second one also watches it for room to write, or no more. */
 int cl_epoll_add_edge(int epoll, int fd, uint64_t token);
 int cl_epoll_watch_writes(int epoll, int fd, uint64_t token, bool on);
 extern const uint32_t CL_EPOLLIN, CL_EPOLLOUT, CL_EPOLLHUP, CL_EPOLLERR, CL_EPOLLRDHUP;
