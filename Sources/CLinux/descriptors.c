@@ -6,14 +6,27 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* Newer than the headers of some systems. Source: asm-generic/socket.h, linux/sockios.h. */
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+#ifndef SIOCGSKNS
+#define SIOCGSKNS 0x894C
+#endif
 
 const uint32_t CL_EPOLLIN = EPOLLIN, CL_EPOLLOUT = EPOLLOUT, CL_EPOLLHUP = EPOLLHUP, CL_EPOLLERR = EPOLLERR,
                CL_EPOLLRDHUP = EPOLLRDHUP;
@@ -161,6 +174,47 @@ int cl_peer_credentials(int fd, struct cl_credentials *credentials) {
     credentials->pid = peer.pid;
     credentials->uid = peer.uid;
     credentials->gid = peer.gid;
+    return 0;
+}
+
+int cl_peer_groups(int fd, gid_t *groups, int capacity) {
+    socklen_t length = (socklen_t)capacity * sizeof *groups;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) < 0) return -errno;
+    return (int)(length / sizeof *groups);
+}
+
+int cl_socket_namespace(int fd) {
+    int space = ioctl(fd, SIOCGSKNS);
+    return space < 0 ? -errno : space;
+}
+
+int cl_socket_namespace_cookie(int fd, uint64_t *cookie) {
+    socklen_t length = sizeof *cookie;
+    return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &length) < 0 ? -errno : 0;
+}
+
+int cl_peer_address(int fd, char *text, size_t capacity) {
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof storage;
+    if (getpeername(fd, (struct sockaddr *)&storage, &length) < 0) return -errno;
+    const void *address;
+    if (storage.ss_family == AF_INET) {
+        address = &((struct sockaddr_in *)&storage)->sin_addr;
+    } else if (storage.ss_family == AF_INET6) {
+        address = &((struct sockaddr_in6 *)&storage)->sin6_addr;
+    } else {
+        return -EAFNOSUPPORT;
+    }
+    return inet_ntop(storage.ss_family, address, text, (socklen_t)capacity) ? 0 : -errno;
+}
+
+int cl_status(int fd, struct cl_file_status *status) {
+    struct stat found;
+    if (fstat(fd, &found) < 0) return -errno;
+    status->is_socket = S_ISSOCK(found.st_mode);
+    status->mode = found.st_mode & 07777;
+    status->uid = found.st_uid;
+    status->gid = found.st_gid;
     return 0;
 }
 

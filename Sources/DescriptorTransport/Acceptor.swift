@@ -16,6 +16,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
     let security: Security
     let connections: Connections
     let takesDescriptors: Bool
+    let admission: Admission
     /// How long a peer may take for its handshake.
     let handshakeTimeout: Duration
     let logger: Logger
@@ -47,12 +48,13 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
 
     init(
         listener: ServerListener, security: Security, connections: Connections, takesDescriptors: Bool,
-        handshakeTimeout: Duration, logger: Logger
+        admission: @escaping Admission, handshakeTimeout: Duration, logger: Logger
     ) {
         self.listener = listener
         self.security = security
         self.connections = connections
         self.takesDescriptors = takesDescriptors
+        self.admission = admission
         self.handshakeTimeout = handshakeTimeout
         self.logger = logger
     }
@@ -134,6 +136,14 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         _ socket: Int32, loop: RelayLoop, gate: any Channel, _ configurator: Configurator
     ) async throws {
         let deadline = ContinuousClock.now + handshakeTimeout
+        var credentials: PeerCredentials?
+        if case .unix = listener.address {
+            credentials = PeerCredentials(socket: socket, isAccepted: true)
+            if let refusal = admission(credentials) {
+                close(socket)
+                throw TransportError(refusal)
+            }
+        }
         var identity: Identity?
         if case .identity(let source) = security {
             state.values.withLock { $0.waiting += 1 }
@@ -148,9 +158,8 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         let id = loop.newID()
         var inner = socket
         var channel: DescriptorChannel?
-        var credentials: PeerCredentials?
+        let address = peerAddress(of: socket)
         if case .unix = listener.address {
-            credentials = PeerCredentials(socket: socket)
             var pair: [Int32] = [-1, -1]
             let result = cl_stream_pair(&pair)
             guard result == 0 else {
@@ -178,7 +187,8 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         }
         connections.add(
             ConnectionInfo(
-                id: id, descriptors: channel, credentials: credentials, peer: handshake?.peer, local: identity))
+                id: id, descriptors: channel, credentials: credentials, address: address, peer: handshake?.peer,
+                local: identity))
         raw.closeFuture.whenComplete { _ in
             connections.remove(id)
             // The transport's half of the channel must outlive it, also when the transport never looked at it.

@@ -38,9 +38,11 @@ public final class ClientConnection: Sendable {
     ///   - timeout: How long both may take together, and the wait for an identity of our own.
     ///   - takesDescriptors: Whether the caller will ask for descriptors that the peer sends. Otherwise they are closed as they
     ///     arrive.
+    ///   - admission: Whether to talk to whoever listens there, asked before a byte is sent; to everybody unless given.
     /// - Throws: ``TransportError`` with the reason, also the one for which the peer was refused.
     public static func connect(
-        to address: SocketAddress, security: Security, timeout: Duration, takesDescriptors: Bool = true, logger: Logger
+        to address: SocketAddress, security: Security, timeout: Duration, takesDescriptors: Bool = true,
+        admission: @escaping Admission = { _ in nil }, logger: Logger
     ) async throws(TransportError) -> ClientConnection {
         let deadline = ContinuousClock.now + timeout
         var identity: Identity?
@@ -54,7 +56,7 @@ public final class ClientConnection: Sendable {
         let handshake = identity.map { Handshake($0, place: address.url, logger: logger) }
         do {
             let channel = DescriptorChannel(isTaking: takesDescriptors)
-            return try await connect(address, channel, identity, handshake, deadline)
+            return try await connect(address, channel, identity, handshake, admission, deadline)
         } catch {
             let reason = handshake?.refusal.map { "the peer is refused: \($0)" } ?? "\(error)"
             throw TransportError("\(address.url): \(reason)")
@@ -63,11 +65,12 @@ public final class ClientConnection: Sendable {
 
     private static func connect(
         _ address: SocketAddress, _ descriptors: DescriptorChannel, _ identity: Identity?, _ handshake: Handshake?,
-        _ deadline: ContinuousClock.Instant
+        _ admission: Admission, _ deadline: ContinuousClock.Instant
     ) async throws -> ClientConnection {
         guard let loop = RelayLoop.shared else { throw TransportError("no descriptors or threads are left") }
         let id = loop.newID()
-        let socket = try await UnixConnection(address, descriptors, id: id, loop: loop, deadline: deadline)
+        let socket = try await UnixConnection(
+            address, descriptors, id: id, loop: loop, admission: admission, deadline: deadline)
         let group = MultiThreadedEventLoopGroup.singleton
         let done = group.any().makePromise(of: Void.self)
         let made = Mutex<(any Channel)?>(nil)
@@ -118,8 +121,8 @@ public final class ClientConnection: Sendable {
             throw error
         }
         let info = ConnectionInfo(
-            id: id, descriptors: socket?.channel, credentials: socket?.credentials, peer: handshake?.peer,
-            local: identity)
+            id: id, descriptors: socket?.channel, credentials: socket?.credentials,
+            address: socket == nil ? channel.remoteAddress?.ipAddress : nil, peer: handshake?.peer, local: identity)
         return ClientConnection(info, transport, channel)
     }
 
@@ -201,11 +204,15 @@ private struct UnixConnection {
     /// Nil for TCP.
     init?(
         _ address: SocketAddress, _ descriptors: DescriptorChannel, id: UInt64, loop: RelayLoop,
-        deadline: ContinuousClock.Instant
+        admission: Admission, deadline: ContinuousClock.Instant
     ) async throws {
         guard case .unix(let path) = address else { return nil }
         let socket = try await Self.connect(path, deadline)
-        credentials = PeerCredentials(socket: socket)
+        credentials = PeerCredentials(socket: socket, isAccepted: false)
+        if let refusal = admission(credentials) {
+            Glibc.close(socket)
+            throw TransportError(refusal)
+        }
         var pair: [Int32] = [-1, -1]
         let result = cl_stream_pair(&pair)
         guard result == 0 else {

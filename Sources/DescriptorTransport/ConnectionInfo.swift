@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 public import SPIFFE
 
 /// How peers are recognised.
@@ -9,6 +10,43 @@ public enum Security: Sendable {
     case identity(any IdentitySource)
 }
 
+/// The network namespace in which a peer's socket was made. It can't be chosen by who only holds a descriptor of it.
+public struct PeerNamespace: Hashable, Sendable {
+    /// `SO_NETNS_COOKIE`: the kernel gives it to no other namespace until the next boot. Nil before Linux 5.14.
+    public let cookie: UInt64?
+    /// Its file, while the connection is open; nil when we lack `CAP_NET_ADMIN` over it.
+    public let inode: Inode?
+
+    /// That of an accepted socket's client; nil when the kernel tells neither.
+    init?(accepted socket: Int32) {
+        self.init(socket: socket)
+    }
+
+    private init?(socket: Int32) {
+        var number: UInt64 = 0
+        cookie = cl_socket_namespace_cookie(socket, &number) == 0 ? number : nil
+        // Source: SIOCGSKNS, net/socket.c.
+        let space = cl_socket_namespace(socket)
+        inode = space >= 0 ? (try? Descriptor(owning: space))?.inode : nil
+        if cookie == nil, inode == nil { return nil }
+    }
+
+    /// The namespace of this process's main thread, told in the same way; nil without descriptors.
+    public static let own: PeerNamespace? = {
+        var pair: [Int32] = [-1, -1]
+        guard cl_stream_pair(&pair) == 0 else { return nil }
+        defer { for end in pair { close(end) } }
+        return PeerNamespace(socket: pair[0])
+    }()
+
+    /// Whether both are the same one: by the cookies where both are known, else by the files.
+    public func isSame(as other: PeerNamespace) -> Bool {
+        if let cookie, let known = other.cookie { return cookie == known }
+        if let inode, let known = other.inode { return inode == known }
+        return false
+    }
+}
+
 /// Which process connected, as the kernel tells.
 public struct PeerCredentials: Hashable, Sendable {
     /// Its process id, in our PID namespace; 0 when it is not in it.
@@ -17,13 +55,30 @@ public struct PeerCredentials: Hashable, Sendable {
     public let uid: UInt32
     /// Its group.
     public let gid: UInt32
+    /// Its other groups, as many as there may be without being a burden.
+    public let groups: [UInt32]
+    /// Where its socket was made; nil for a listener that we connected to, of which the kernel does not tell it.
+    public let namespace: PeerNamespace?
 
-    init?(socket: Int32) {
+    /// Longer lists of groups are taken for none.
+    private static let mostGroups = 256
+
+    init?(socket: Int32, isAccepted: Bool) {
         var credentials = cl_credentials()
         guard cl_peer_credentials(socket, &credentials) == 0 else { return nil }
         pid = credentials.pid
         uid = credentials.uid
         gid = credentials.gid
+        var groups = [gid_t](repeating: 0, count: Self.mostGroups)
+        let count = cl_peer_groups(socket, &groups, Int32(groups.count))
+        self.groups = Array(groups.prefix(Int(max(count, 0))))
+        namespace = isAccepted ? PeerNamespace(accepted: socket) : nil
+    }
+
+    /// Whether it is root of this host: user 0, with a socket that was made where we are. User 0 of a pod is not.
+    public var isHostRoot: Bool {
+        guard uid == 0, let namespace, let own = PeerNamespace.own else { return false }
+        return namespace.isSame(as: own)
     }
 }
 
@@ -35,6 +90,8 @@ public struct ConnectionInfo: Sendable {
     public let descriptors: DescriptorChannel?
     /// The process at the other end; nil over TCP.
     public let credentials: PeerCredentials?
+    /// The numeric address of the other end; nil on Unix sockets.
+    public let address: String?
     /// The peer's identity; nil without TLS.
     public let peer: VerifiedPeer?
     /// What was shown to the peer in this connection's handshake; nil without TLS.
@@ -43,6 +100,9 @@ public struct ConnectionInfo: Sendable {
     /// The connection of the call that is being served; nil outside of calls.
     @TaskLocal public static var current: ConnectionInfo?
 }
+
+/// Whom a program takes connections from, or makes them to, before a byte is exchanged. It returns why not; nil lets them in.
+public typealias Admission = @Sendable (PeerCredentials?) -> String?
 
 /// What is wrong with a connection.
 public struct TransportError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -20,18 +20,19 @@ public final class RPCServer: Sendable {
     ///
     /// - Parameters:
     ///   - takesDescriptors: Whether a service asks for descriptors that callers send. Otherwise they are closed as they arrive.
+    ///   - admission: Who may connect to a Unix socket; everybody who can open its file unless given.
     ///   - handshakeTimeout: How long a peer may take for its handshake.
     public init(
         _ listener: ServerListener, security: Security, services: [any RegistrableRPCService],
         interceptors: [any ServerInterceptor] = [], takesDescriptors: Bool = true,
-        handshakeTimeout: Duration = .seconds(10), logger: Logger
+        admission: @escaping Admission = { _ in nil }, handshakeTimeout: Duration = .seconds(10), logger: Logger
     ) {
         self.listener = listener
         let connections = Connections()
         calls = CallContext(connections)
         acceptor = Acceptor(
             listener: listener, security: security, connections: connections, takesDescriptors: takesDescriptors,
-            handshakeTimeout: handshakeTimeout, logger: logger)
+            admission: admission, handshakeTimeout: handshakeTimeout, logger: logger)
         var config = HTTP2ServerTransport.Custom<Acceptor>.Config.defaults
         // Programs with thousands of connections have a stream open for each.
         config.http2.maxConcurrentStreams = 16384

@@ -45,3 +45,10 @@ public enum SocketAddress: Hashable, Sendable {
         return result == -ECONNREFUSED
     }
 }
+
+/// The numeric address of a TCP socket's peer; nil for others.
+func peerAddress(of socket: Int32) -> String? {
+    var text = [CChar](repeating: 0, count: 64)
+    guard cl_peer_address(socket, &text, text.count) == 0 else { return nil }
+    return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}

@@ -138,6 +138,19 @@ ssize_t cl_send(int fd, const void *bytes, size_t count);
 ssize_t cl_receive_descriptors(int fd, void *buffer, size_t capacity, int *descriptors, int *count, bool *truncated);
 struct cl_credentials { pid_t pid; uid_t uid; gid_t gid; };
 int cl_peer_credentials(int fd, struct cl_credentials *credentials);
+/* The supplementary groups of the process that connected: how many; -ERANGE when there is no room. */
+int cl_peer_groups(int fd, gid_t *groups, int capacity);
+/*
+ * Of an accepted Unix socket both tell of the network namespace in which its *client* was made: a descriptor, which needs
+ * CAP_NET_ADMIN over it, and a number that the kernel gives no other namespace until the next boot (since Linux 5.14).
+ */
+int cl_socket_namespace(int fd);
+int cl_socket_namespace_cookie(int fd, uint64_t *cookie);
+/* The numeric address of a TCP peer. */
+int cl_peer_address(int fd, char *text, size_t capacity);
+/* What a descriptor stands for: whether it is a socket, and whose. */
+struct cl_file_status { bool is_socket; mode_t mode; uid_t uid; gid_t gid; };
+int cl_status(int fd, struct cl_file_status *status);
 int cl_shutdown_write(int fd);
 /* Device and inode of what a descriptor stands for. */
 int cl_inode(int fd, uint64_t *device, uint64_t *inode);
