@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <linux/magic.h>
 #include <linux/sockios.h>
 #include <pthread.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -218,6 +220,12 @@ int cl_status(int fd, struct cl_file_status *status) {
     return 0;
 }
 
+int cl_is_namespace(int fd) {
+    struct statfs found;
+    if (fstatfs(fd, &found) < 0) return -errno;
+    return found.f_type == NSFS_MAGIC;
+}
+
 int cl_shutdown_write(int fd) { return shutdown(fd, SHUT_WR) < 0 ? -errno : 0; }
 
 int cl_inode(int fd, uint64_t *device, uint64_t *inode) {
@@ -265,4 +273,12 @@ int cl_socket_in_namespace(int namespace_fd, int domain, int type, int protocol)
     if (error) return -error;
     pthread_join(thread, NULL);
     return request.result;
+}
+
+int cl_namespace_cookie(int namespace_fd, uint64_t *cookie) {
+    int fd = cl_socket_in_namespace(namespace_fd, AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0) return fd;
+    int result = cl_socket_namespace_cookie(fd, cookie);
+    close(fd);
+    return result;
 }

@@ -75,11 +75,14 @@ public struct PeerCredentials: Hashable, Sendable {
         namespace = isAccepted ? PeerNamespace(accepted: socket) : nil
     }
 
-    /// Whether it is root of this host: user 0, with a socket that was made where we are. User 0 of a pod is not.
-    public var isHostRoot: Bool {
-        guard uid == 0, let namespace, let own = PeerNamespace.own else { return false }
+    /// Whether its socket was made in the network namespace of this process.
+    public var isOfHost: Bool {
+        guard let namespace, let own = PeerNamespace.own else { return false }
         return namespace.isSame(as: own)
     }
+
+    /// Whether it is root of this host: user 0, with a socket that was made where we are. User 0 of a pod is not.
+    public var isHostRoot: Bool { uid == 0 && isOfHost }
 }
 
 /// One transport connection, seen from either side.

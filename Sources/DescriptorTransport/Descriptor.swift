@@ -87,10 +87,40 @@ public final class Descriptor: Sendable {
     /// How it was opened: for reading, for writing, or as a place. Source: `F_GETFL`, fcntl(2).
     var flags: Int32 { fcntl(number, F_GETFL) }
 
+    /// What it stands for, and whose that is; nil when the kernel does not tell. Nothing is opened for it.
+    public var file: FileStatus? {
+        var status = cl_file_status()
+        guard cl_status(number, &status) == 0 else { return nil }
+        return FileStatus(isSocket: status.is_socket, mode: status.mode, uid: status.uid, gid: status.gid)
+    }
+
+    /// Whether it is a namespace, of whatever type; told without opening what it stands for, which for a device or a FIFO has
+    /// effects. Source: `NSFS_MAGIC`, fstatfs(2).
+    public var isNamespace: Bool { cl_is_namespace(number) == 1 }
+
     /// Another descriptor of the same open file.
     func duplicate() throws(DescriptorError) -> Descriptor {
         let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
         guard copy >= 0 else { throw DescriptorError("descriptor \(number) can't be duplicated", code: errno) }
         return try Descriptor(owning: copy)
+    }
+}
+
+/// What a descriptor stands for.
+public struct FileStatus: Hashable, Sendable {
+    /// Whether it is a socket's file.
+    public let isSocket: Bool
+    /// The permission bits, as in chmod(2).
+    public let mode: UInt32
+    /// Its owner.
+    public let uid: UInt32
+    /// Its group.
+    public let gid: UInt32
+
+    /// Whether its mode lets a process write to it, which for a socket is the right to connect.
+    public func canBeWritten(by process: PeerCredentials) -> Bool {
+        if process.uid == uid { return mode & 0o200 != 0 }
+        if process.gid == gid || process.groups.contains(gid) { return mode & 0o020 != 0 }
+        return mode & 0o002 != 0
     }
 }

@@ -7,7 +7,7 @@
 /// Source: RFC 791, RFC 4291. Text forms are those of inet_pton(3); IPv6 is printed as RFC 5952 says.
 public struct IPAddress: Hashable, Sendable {
     /// Which version of the protocol an address belongs to.
-    public enum Family: UInt8, Hashable, Sendable, Comparable {
+    public enum Family: UInt8, Hashable, Sendable, Comparable, CaseIterable {
         /// IPv4; `AF_INET`.
         case v4 = 2
         /// IPv6; `AF_INET6`.

@@ -36,6 +36,13 @@ public struct SPIFFEID: Hashable, Sendable, CustomStringConvertible {
         self.path = String(path)
     }
 
+    /// Whether it is the name that the authority of a host gives the manager of that host, and nobody else:
+    /// `spiffe://TRUST-DOMAIN/host/HOST/nsmgr`.
+    public var isManagerOfHost: Bool {
+        let words = path.split(separator: "/", omittingEmptySubsequences: false)
+        return words.count == 4 && words[1] == "host" && words[3] == "nsmgr"
+    }
+
     /// The text.
     public var description: String { "spiffe://\(trustDomain)\(path)" }
 
@@ -50,5 +57,32 @@ public struct SPIFFEID: Hashable, Sendable, CustomStringConvertible {
 
     private static func isPathByte(_ byte: UInt8) -> Bool {
         isDomainByte(byte) || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
+    }
+
+    /// Whether a name fits a pattern, in which each `*` stands for any number of characters.
+    ///
+    /// Costs at most the product of both lengths.
+    public static func matches(_ pattern: String, _ name: String) -> Bool {
+        let pattern = Array(pattern.utf8)
+        let name = Array(name.utf8)
+        let star = UInt8(ascii: "*")
+        var (place, at) = (0, 0)
+        /// Where to go on when what follows the last star does not fit.
+        var retry: (place: Int, at: Int)?
+        while at < name.count {
+            if place < pattern.count, pattern[place] == star {
+                retry = (place + 1, at)
+                place += 1
+            } else if place < pattern.count, pattern[place] == name[at] {
+                place += 1
+                at += 1
+            } else if let last = retry {
+                retry = (last.place, last.at + 1)
+                (place, at) = (last.place, last.at + 1)
+            } else {
+                return false
+            }
+        }
+        return pattern[place...].allSatisfy { $0 == star }
     }
 }

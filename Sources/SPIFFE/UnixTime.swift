@@ -30,8 +30,10 @@ public struct UnixTime: Hashable, Comparable, Sendable {
     public func adding(_ duration: Duration) -> UnixTime {
         let (seconds, attoseconds) = duration.components
         let (scaled, tooLong) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        let (sum, overflow) = nanoseconds.addingReportingOverflow(scaled &+ attoseconds / 1_000_000_000)
-        return UnixTime(nanoseconds: tooLong || overflow ? (seconds < 0 ? .min : .max) : sum)
+        let (step, stepTooLong) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
+        let (sum, overflow) = nanoseconds.addingReportingOverflow(step)
+        return UnixTime(
+            nanoseconds: tooLong || stepTooLong || overflow ? (duration < .zero ? .min : .max) : sum)
     }
 
     /// The time from `other` to this moment.
@@ -83,7 +85,7 @@ public struct UnixTime: Hashable, Comparable, Sendable {
         }
         guard let year = number(4), take("-"), let month = number(2), take("-"), let day = number(2), take("Tt "),
             let hour = number(2), take(":"), let minute = number(2), take(":"), let second = number(2),
-            (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60, second <= 60
+            (1...12).contains(month), day > 0, Self.date(ofDay: Self.day(year, month, day)) == (year, month, day), hour < 24, minute < 60, second <= 60
         else { return nil }
         var fraction: Int64 = 0
         if take(".") {
@@ -104,7 +106,7 @@ public struct UnixTime: Hashable, Comparable, Sendable {
         guard rest.isEmpty else { return nil }
         let seconds = Self.day(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset
         self.init(seconds: seconds)
-        nanoseconds = nanoseconds.addingReportingOverflow(fraction).partialValue
+        self = adding(.nanoseconds(fraction))
     }
 
     /// The number of a day of the proleptic Gregorian calendar, counted from 1970-01-01.

@@ -35,7 +35,7 @@ struct ServicesTests {
 
         func startMesh() throws {
             mesh = try host.start([
-                "mesh", "--listen", "unix://\(host.folder)/nsm.sock", "--state-dir", "\(host.folder)/state",
+                "mesh", "--open", "--listen", "unix://\(host.folder)/nsm.sock", "--state-dir", "\(host.folder)/state",
                 "--workload-socket", "\(host.folder)/workload.sock",
             ])
         }

@@ -48,11 +48,15 @@ final class MeshFixture: Sendable {
 
     var managerSocket: SocketAddress { .unix("\(directory)/nsm.io.sock") }
 
-    func manager(_ source: FixedIdentity? = nil) throws -> MeshManager {
-        try MeshManager(
-            MeshSettings(
-                name: "host-nsmgr", address: managerSocket, security: .identity(try source ?? identity("nsmgr")),
-                logger: logger))
+    /// - Parameter rights: Who may do what. Peers of a test have its user and its network namespace: they are the host's root.
+    func manager(
+        _ source: FixedIdentity? = nil, at address: SocketAddress? = nil, rights: MeshRights = MeshRights()
+    ) throws -> MeshManager {
+        var settings = MeshSettings(
+            name: "host-nsmgr", address: address ?? managerSocket,
+            security: .identity(try source ?? identity("nsmgr")), logger: logger)
+        settings.rights = Rights(settings: rights, ownDomain: nil, host: "host")
+        return try MeshManager(settings)
     }
 
     /// Makes a namespace, runs `body` and removes it.
@@ -77,3 +81,11 @@ func eventually(
 }
 
 func run(_ words: String) throws -> String { try Command.run(words.split(separator: " ").map(String.init)) }
+
+extension Caller {
+    /// One whom nothing is known of but his name.
+    static func stranger(_ name: String, account: String? = nil) -> Caller {
+        Caller(
+            identity: PeerIdentity(unproven: name, account: account), credentials: nil, standing: .stranger, address: nil)
+    }
+}

@@ -217,7 +217,7 @@ struct HostAuthorityTests {
         func open(_ domain: String = "host.local") throws -> HostAuthority {
             try HostAuthority(directory: state, trustDomain: domain, host: "h", logger: mesh.logger)
         }
-        let identity = try open().issue(open().id(user: 7))
+        let identity = try open().issue(SPIFFEID("spiffe://host.local/host/h/user/7"))
         #expect(identity.svid.id.description == "spiffe://host.local/host/h/user/7")
         _ = try await open().issue(open().managerID()).bundles.verify(chain: identity.svid.chain)
         #expect(try run("stat -c %a \(state) \(state)/authority.pem") == "700\n600\n")

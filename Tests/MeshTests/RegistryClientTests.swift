@@ -22,10 +22,10 @@ struct RegistryClientTests {
     }
 
     private func manager(_ mesh: MeshFixture, at address: SocketAddress? = nil) throws -> Running {
-        let manager = try MeshManager(
-            MeshSettings(
-                name: "host-nsmgr", address: address ?? mesh.managerSocket,
-                security: .identity(try mesh.identity("nsmgr")), logger: mesh.logger))
+        // Over TCP there are managers only.
+        var rights = MeshRights()
+        rights.managers = ["spiffe://example.org/*"]
+        let manager = try mesh.manager(at: address, rights: rights)
         return Running(task: Task { try await manager.run() }, address: manager.address)
     }
 

@@ -25,26 +25,26 @@ struct RegistryTests {
     @Test("names belong to whoever registered them first")
     func ownership() throws {
         let store = RegistryStore { _ in }
-        try store.register(Self.endpoint("e"), owner: "a")
-        try store.register(Self.endpoint("e"), owner: "a")
-        #expect(throws: RegistryStore.Refused.self) { try store.register(Self.endpoint("e"), owner: "b") }
-        #expect(throws: RegistryStore.Refused.self) { try store.unregister(Self.endpoint("e").endpoint, owner: "b") }
-        try store.unregister(Self.endpoint("e").endpoint, owner: "a")
-        try store.register(Self.endpoint("e"), owner: "b")
+        try store.register(Self.endpoint("e"), .stranger("a"))
+        try store.register(Self.endpoint("e"), .stranger("a"))
+        #expect(throws: RegistryStore.Refused.self) { try store.register(Self.endpoint("e"), .stranger("b")) }
+        #expect(throws: RegistryStore.Refused.self) { try store.unregister(Self.endpoint("e").endpoint, .stranger("b")) }
+        try store.unregister(Self.endpoint("e").endpoint, .stranger("a"))
+        try store.register(Self.endpoint("e"), .stranger("b"))
         let service = NSMNetworkService.with { $0.name = "s" }
-        #expect(try store.register(service, owner: "a", pathIDs: ["a"]).payload == "IP")
-        #expect(throws: RegistryStore.Refused.self) { try store.register(service, owner: "b", pathIDs: ["b"]) }
+        #expect(try store.register(service, .stranger("a"), pathIDs: ["a"]).payload == "IP")
+        #expect(throws: RegistryStore.Refused.self) { try store.register(service, .stranger("b"), pathIDs: ["b"]) }
     }
 
     @Test("an endpoint that is not renewed ends, and keeps its name from others")
     func expiry() async throws {
         let gone = Gone()
         let store = RegistryStore { gone.add($0.name) }
-        try store.register(Self.endpoint("short", for: .milliseconds(50)), owner: "a")
-        try store.register(Self.endpoint("long"), owner: "a")
+        try store.register(Self.endpoint("short", for: .milliseconds(50)), .stranger("a"))
+        try store.register(Self.endpoint("long"), .stranger("a"))
         try await eventually("the endpoint ends") { gone.names == ["short"] }
         #expect(store.endpoint("short") == nil && store.endpoint("long") != nil)
-        #expect(throws: RegistryStore.Refused.self) { try store.register(Self.endpoint("short"), owner: "b") }
+        #expect(throws: RegistryStore.Refused.self) { try store.register(Self.endpoint("short"), .stranger("b")) }
     }
 
     final class Gone: Sendable {
@@ -56,15 +56,15 @@ struct RegistryTests {
     @Test("who watches gets what is there, what comes and what goes, and is not woken by renewals")
     func watch() async throws {
         let store = RegistryStore { _ in }
-        try store.register(Self.endpoint("a"), owner: "o")
+        try store.register(Self.endpoint("a"), .stranger("o"))
         let query = NSMNetworkServiceEndpoint.with { $0.networkServiceNames = ["s"] }
         var events = store.find(query, watch: true).makeAsyncIterator()
         #expect(await events.next()?.networkServiceEndpoint.name == "a")
-        try store.register(Self.endpoint("a"), owner: "o")
-        try store.register(Self.endpoint("other", ["t"]), owner: "o")
-        try store.register(Self.endpoint("b"), owner: "o")
+        try store.register(Self.endpoint("a"), .stranger("o"))
+        try store.register(Self.endpoint("other", ["t"]), .stranger("o"))
+        try store.register(Self.endpoint("b"), .stranger("o"))
         #expect(await events.next()?.networkServiceEndpoint.name == "b")
-        try store.unregister(Self.endpoint("a").endpoint, owner: "o")
+        try store.unregister(Self.endpoint("a").endpoint, .stranger("o"))
         let last = await events.next()
         #expect(last?.deleted == true && last?.networkServiceEndpoint.name == "a")
         var once = store.find(query, watch: false).makeAsyncIterator()
@@ -78,14 +78,14 @@ struct RegistryTests {
         let events = store.find(NSMNetworkServiceEndpoint(), watch: true)
         let services = store.find(NSMNetworkService(), watch: true)
         for number in 0..<3000 {
-            try store.register(Self.endpoint("e"), owner: "o")
-            try store.unregister(Self.endpoint("e").endpoint, owner: "o")
+            try store.register(Self.endpoint("e"), .stranger("o"))
+            try store.unregister(Self.endpoint("e").endpoint, .stranger("o"))
             _ = try store.register(
                 NSMNetworkService.with { service in
                     service.name = "s"
                     service.payload = "\(number)"
-                }, owner: "o", pathIDs: ["o"])
-            try store.unregister(NSMNetworkService.with { $0.name = "s" }, owner: "o")
+                }, .stranger("o"), pathIDs: ["o"])
+            try store.unregister(NSMNetworkService.with { $0.name = "s" }, .stranger("o"))
         }
         var count = 0
         for await _ in events { count += 1 }
@@ -96,7 +96,7 @@ struct RegistryTests {
     @Test("without matches every endpoint serves, in turn")
     func turns() throws {
         let store = RegistryStore { _ in }
-        for name in ["a", "b", "c"] { try store.register(Self.endpoint(name), owner: "o") }
+        for name in ["a", "b", "c"] { try store.register(Self.endpoint(name), .stranger("o")) }
         let first = (0..<6).map { _ in store.candidates(service: "s", labels: [:]).first?.endpoint.name ?? "" }
         #expect(first == ["a", "b", "c", "a", "b", "c"])
         #expect(store.candidates(service: "t", labels: [:]).isEmpty)
@@ -105,9 +105,9 @@ struct RegistryTests {
     @Test("matches choose by the labels of both sides, with templates and fallthrough")
     func matches() throws {
         let store = RegistryStore { _ in }
-        try store.register(Self.endpoint("fw", labels: ["app": "firewall"]), owner: "o")
-        try store.register(Self.endpoint("db-1", labels: ["app": "db", "site": "1"]), owner: "o")
-        try store.register(Self.endpoint("db-2", labels: ["app": "db", "site": "2"]), owner: "o")
+        try store.register(Self.endpoint("fw", labels: ["app": "firewall"]), .stranger("o"))
+        try store.register(Self.endpoint("db-1", labels: ["app": "db", "site": "1"]), .stranger("o"))
+        try store.register(Self.endpoint("db-2", labels: ["app": "db", "site": "2"]), .stranger("o"))
         func route(_ labels: [String: String]) -> NSMDestination { .with { $0.destinationSelector = labels } }
         let service = NSMNetworkService.with { service in
             service.name = "s"
@@ -124,7 +124,7 @@ struct RegistryTests {
                 .with { $0.routes = [route(["app": "firewall"])] },
             ]
         }
-        _ = try store.register(service, owner: "o", pathIDs: [])
+        _ = try store.register(service, .stranger("o"), pathIDs: [])
         #expect(Self.names(store.candidates(service: "s", labels: [:])) == ["fw"])
         #expect(Self.names(store.candidates(service: "s", labels: ["app": "firewall", "site": "2"])) == ["db-2"])
         #expect(
@@ -140,11 +140,11 @@ struct RegistryTests {
             for _ in 0..<100 {
                 let name = random.pick(["a", "b", "c", "d"])
                 if random.chance(30) {
-                    try store.unregister(Self.endpoint(name).endpoint, owner: "o")
+                    try store.unregister(Self.endpoint(name).endpoint, .stranger("o"))
                     model[name] = nil
                 } else {
                     let services = ["s", "t", "u"].filter { _ in random.chance(50) }
-                    try store.register(Self.endpoint(name, services), owner: "o")
+                    try store.register(Self.endpoint(name, services), .stranger("o"))
                     model[name] = Set(services)
                 }
                 for service in ["s", "t", "u"] {

@@ -56,6 +56,10 @@ final class RemoteFixture {
         var settings = MeshSettings(
             name: "\(name)-nsmgr", address: socket, security: .identity(identity), remote: remote, logger: mesh.logger)
         settings.host = space
+        var rights = MeshRights()
+        rights.managers = ["spiffe://example.org/*/nsmgr"]
+        rights.tunnelSources = ["192.0.2.0/24", "2001:db8::/32", "fd00::/16"].compactMap { IPPrefix($0) }
+        settings.rights = Rights(settings: rights, ownDomain: nil, host: name)
         let manager = try MeshManager(settings)
         let host = TestHost(
             name: name, manager: manager, remote: try #require(manager.remoteAddress), identity: identity,

@@ -153,10 +153,12 @@ extension OnTheKernel {
             try await withPair { hosts, a, b in
                 _ = try hosts.endpoint("server", at: b)
                 try await eventually("registered") { b.manager.requests.store.endpoint("server") != nil }
-                func ask(_ name: String, _ change: (inout Networkservice_NetworkServiceRequest) -> Void) async -> String
-                {
+                func ask(
+                    _ name: String, as identity: String = "c/nsmgr",
+                    _ change: (inout Networkservice_NetworkServiceRequest) -> Void
+                ) async -> String {
                     do {
-                        let connector = PeerConnector(b.remote, component: try hosts.mesh.component(name))
+                        let connector = PeerConnector(b.remote, component: try hosts.mesh.component(identity))
                         let running = Task { await connector.run() }
                         defer { running.cancel() }
                         var request = Networkservice_NetworkServiceRequest()
@@ -181,6 +183,10 @@ extension OnTheKernel {
                         return "\(error)"
                     }
                 }
+                #expect(await ask("x", as: "stranger") { _ in }.contains("only managers are served over TCP"))
+                #expect(
+                    await ask("x") { $0.mechanismPreferences[0].parameters["src_ip"] = "198.51.100.1" }
+                        .contains("--tunnel-from allows that"))
                 #expect(await ask("b-nsmgr") { _ in }.contains("both hosts' meshes are called b-nsmgr"))
                 #expect(await ask("x") { $0.mechanismPreferences = [.kernel()] }.contains("tunnels only"))
                 #expect(
@@ -194,7 +200,7 @@ extension OnTheKernel {
                         .contains("both must be IPv4 or IPv6"))
                 #expect(try hosts.spaces.links("server") == [])
 
-                let connector = PeerConnector(b.remote, component: try hosts.mesh.component("stranger"))
+                let connector = PeerConnector(b.remote, component: try hosts.mesh.component("c/nsmgr"))
                 let running = Task { await connector.run() }
                 defer { running.cancel() }
                 let registry = RegistryClient(connector)
@@ -268,9 +274,9 @@ extension OnTheKernel {
         let store = RegistryStore { _ in }
         for name in ["h1", "h2"] {
             try store.register(
-                RegistryStore.Entry(endpoint: endpoint(name, "unix:///\(name)"), socket: nil), owner: "x")
+                RegistryStore.Entry(endpoint: endpoint(name, "unix:///\(name)"), socket: nil), .stranger("x"))
         }
-        try store.register(RegistryStore.Entry(endpoint: endpoint("r1"), socket: nil), owner: "x")
+        try store.register(RegistryStore.Entry(endpoint: endpoint("r1"), socket: nil), .stranger("x"))
         let others = [
             RegistryStore.Entry(endpoint: endpoint("r1"), socket: nil),
             RegistryStore.Entry(endpoint: endpoint("r2"), socket: nil),

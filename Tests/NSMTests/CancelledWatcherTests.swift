@@ -9,7 +9,7 @@ struct CancelledWatcherTests {
         let telling = Task {
             var connection = NSMConnection()
             connection.id = "c"
-            monitor.update(connection)
+            monitor.update(connection, owner: PeerIdentity(unproven: "a"))
             while !Task.isCancelled {
                 for state in [NSMState.down, .up] { monitor.setState(state, of: "c") }
                 await Task.yield()

@@ -289,7 +289,7 @@ struct MonitorTests {
                 .with { connection in
                     connection.id = "c"
                     connection.labels["number"] = "\(number)"
-                })
+                }, owner: PeerIdentity(unproven: "a"))
             if number % 1000 == 999 { try await eventually("all are read") { seen.withLock { $0 } == number + 1 } }
         }
         #expect(monitor.watchers == 1)

@@ -13,7 +13,8 @@ done
 export NSM_CONNECT_TO=unix://$work/nsm.io.sock SPIFFE_ENDPOINT_SOCKET=unix://$work/workload.sock
 
 mesh() {
-    "$NSM_AGENT" mesh --listen "$NSM_CONNECT_TO" --state-dir "$work/state" --workload-socket "$work/workload.sock" \
+    "$NSM_AGENT" mesh --open --listen "$NSM_CONNECT_TO" --state-dir "$work/state" \
+        --workload-socket "$work/workload.sock" \
         >>"$work/mesh.log" 2>&1 &
     background+=($!)
 }

@@ -106,7 +106,7 @@ class Net:
     def mesh(self):
         process = self.start(
             "mesh",
-            ["mesh", "--listen", self.environment["NSM_CONNECT_TO"], "--state-dir", f"{self.folder}/state"]
+            ["mesh", "--open", "--offer", "*=any", "--listen", self.environment["NSM_CONNECT_TO"], "--state-dir", f"{self.folder}/state"]
             + ["--workload-socket", f"{self.folder}/workload.sock"],
         )
         wait("the mesh", lambda: os.path.exists(f"{self.folder}/nsm.io.sock"))

@@ -151,6 +151,8 @@ int cl_peer_address(int fd, char *text, size_t capacity);
 /* What a descriptor stands for: whether it is a socket, and whose. */
 struct cl_file_status { bool is_socket; mode_t mode; uid_t uid; gid_t gid; };
 int cl_status(int fd, struct cl_file_status *status);
+/* Whether a descriptor, opened in whatever way, is a namespace: 1 yes, 0 no. */
+int cl_is_namespace(int fd);
 int cl_shutdown_write(int fd);
 /* Device and inode of what a descriptor stands for. */
 int cl_inode(int fd, uint64_t *device, uint64_t *inode);
@@ -165,6 +167,8 @@ extern const uint32_t CL_EPOLLIN, CL_EPOLLOUT, CL_EPOLLHUP, CL_EPOLLERR, CL_EPOL
  * A socket in the network namespace behind `namespace_fd`, made on a thread that lives only for it.
  */
 int cl_socket_in_namespace(int namespace_fd, int domain, int type, int protocol);
+/* cl_socket_namespace_cookie() of the namespace behind a descriptor. */
+int cl_namespace_cookie(int namespace_fd, uint64_t *cookie);
 
 /*
  * ICMP echoes by datagram sockets, icmp(7). `family` is AF_INET or AF_INET6, addresses are 4 or 16 bytes in network order.

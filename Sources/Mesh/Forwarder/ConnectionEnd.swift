@@ -22,6 +22,8 @@ public struct ConnectionEnd: Sendable {
     public var policies: [EndPolicy]
     /// Whether the other end's addresses become permanent neighbours with its MAC: nothing then asks who has them.
     public var resolvesPeers: Bool
+    /// Whether the namespace's sysctls are set so that its programs can send echoes.
+    public var setsSysctls = true
 
     /// Makes an end without any configuration.
     public init(namespace: NetworkNamespace, name: String) {
@@ -39,7 +41,7 @@ public struct ConnectionEnd: Sendable {
     var configuration: EndConfiguration {
         EndConfiguration(
             name: name, mac: mac, addresses: addresses, routes: routes, peers: peers, neighbours: neighbours,
-            policies: policies, resolvesPeers: resolvesPeers)
+            policies: policies, resolvesPeers: resolvesPeers, setsSysctls: setsSysctls)
     }
 
     init(namespace: NetworkNamespace, _ configuration: EndConfiguration) {
@@ -51,6 +53,7 @@ public struct ConnectionEnd: Sendable {
         neighbours = configuration.neighbours
         policies = configuration.policies
         resolvesPeers = configuration.resolvesPeers
+        setsSysctls = configuration.setsSysctls
     }
 }
 
@@ -64,6 +67,7 @@ struct EndConfiguration: Hashable {
     let neighbours: [EndNeighbour]
     let policies: [EndPolicy]
     let resolvesPeers: Bool
+    let setsSysctls: Bool
 }
 
 /// A route by way of a connection.

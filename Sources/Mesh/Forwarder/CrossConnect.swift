@@ -23,13 +23,20 @@ public struct CrossConnect: Sendable {
 
     /// Takes addresses, routes, policies and neighbours from a connection of the mesh.
     ///
-    /// - Parameter payload: `IP` lets each end know the other's MAC beforehand.
+    /// - Parameters:
+    ///   - payload: `IP` lets each end know the other's MAC beforehand.
+    ///   - acceptance: What the client takes; nil: everything.
+    ///   - granted: Addresses of the client that the endpoint gave. Others are not led to in the endpoint's namespace unless
+    ///     the endpoint does so itself. Nil: all are.
     /// - Throws: ``ForwarderError`` when a policy can't be read.
     public mutating func configure(
-        from context: NSMConnectionContext, payload: String = ""
+        from context: NSMConnectionContext, payload: String = "", acceptance: NetworkServiceClient.Acceptance? = nil,
+        granted: Set<String>? = nil
     ) throws(ForwarderError) {
-        try client.configure(from: context, as: .client, payload: payload)
-        try endpoint.configure(from: context, as: .endpoint, payload: payload)
+        var taken = context
+        acceptance?.limit(&taken)
+        try client.configure(from: taken, as: .client, payload: payload)
+        try endpoint.configure(from: context, as: .endpoint, payload: payload, granted: granted)
         mtu = context.mtu > 0 ? context.mtu : nil
     }
 }
@@ -45,12 +52,12 @@ public enum ConnectionSide: Hashable, Sendable {
 extension ConnectionEnd {
     /// Takes what concerns one side from a connection of the mesh.
     mutating func configure(
-        from context: NSMConnectionContext, as side: ConnectionSide, payload: String
+        from context: NSMConnectionContext, as side: ConnectionSide, payload: String, granted: Set<String>? = nil
     ) throws(ForwarderError) {
         let ip = context.ipContext
         let isClient = side == .client
         addresses = isClient ? ip.sourcePrefixes : ip.destinationPrefixes
-        peers = isClient ? ip.destinationPrefixes : ip.sourcePrefixes
+        peers = isClient ? ip.destinationPrefixes : ip.sources(granted: granted)
         routes = EndRoute.list(isClient ? ip.srcRoutes : ip.dstRoutes)
         mac = MACAddress(isClient ? context.ethernetContext.srcMac : context.ethernetContext.dstMac)
         neighbours = ip.ipNeighbors.compactMap { neighbour in
@@ -63,6 +70,32 @@ extension ConnectionEnd {
         policies = []
         guard isClient else { return }
         for policy in ip.policies { policies.append(try EndPolicy(policy)) }
+    }
+}
+
+extension ConnectionEnd {
+    /// What is wrong with the name of an interface that a peer asks for; nil when nothing is. Two names stand for all
+    /// interfaces wherever the kernel keeps settings of theirs. Source: net/ipv4/devinet.c.
+    static func mistake(inName name: String) -> String? {
+        ["all", "default"].contains(name) ? "is one that stands for all interfaces" : InterfaceName.mistake(in: name)
+    }
+}
+
+extension NSMIPContext {
+    /// The client's addresses that are led to in the endpoint's namespace: those that the endpoint gave, has a route to, or has
+    /// in a network of its own. Any other would be the client's word alone, and take the packets of whoever has it.
+    fileprivate func sources(granted: Set<String>?) -> [IPPrefix] {
+        guard let granted else { return sourcePrefixes }
+        let routes = Set(dstRoutes.compactMap { NSMIPContext.prefix($0.prefix)?.network })
+        let own = destinationPrefixes
+        let addresses = Set(own.map(\.address))
+        return srcIpAddrs.compactMap { text in
+            guard let source = NSMIPContext.prefix(text), !addresses.contains(source.address) else { return nil }
+            let isLedTo =
+                granted.contains(text) || routes.contains(IPPrefix(host: source.address))
+                || own.contains { !$0.isHost && $0.contains(source.address) }
+            return isLedTo ? source : nil
+        }
     }
 }
 

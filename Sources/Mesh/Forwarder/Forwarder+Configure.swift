@@ -170,6 +170,7 @@ extension Forwarder {
 
     /// Lets programs of every group in the namespace send echoes without privileges, and IPv6 be used on the interface.
     private func openForEchoes(_ end: ConnectionEnd) throws {
+        guard end.setsSysctls else { return }
         try end.namespace.run {
             try Self.write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")
             if end.usesIPv6 {

@@ -47,11 +47,13 @@ public struct RemoteLeg: Sendable {
 
     /// Takes what concerns this side from a connection of the mesh.
     ///
+    /// - Parameter granted: On the endpoint's side, addresses of the client that the endpoint gave; others are not led to
+    ///   unless the endpoint does so itself. Nil: all are.
     /// - Throws: ``ForwarderError`` when a policy can't be read.
     public mutating func configure(
-        from context: NSMConnectionContext, as side: ConnectionSide, payload: String = ""
+        from context: NSMConnectionContext, as side: ConnectionSide, payload: String = "", granted: Set<String>? = nil
     ) throws(ForwarderError) {
-        try end.configure(from: context, as: side, payload: payload)
+        try end.configure(from: context, as: side, payload: payload, granted: granted)
         let ethernet = context.ethernetContext
         peerMAC = MACAddress(side == .client ? ethernet.dstMac : ethernet.srcMac)
         mtu = context.mtu > 0 ? context.mtu : nil

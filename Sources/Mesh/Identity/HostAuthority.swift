@@ -1,4 +1,5 @@
 internal import CLinux
+public import DescriptorTransport
 internal import FoundationEssentials
 internal import Glibc
 public import Logging
@@ -7,8 +8,9 @@ internal import Synchronization
 
 /// The authority of a host without SPIRE: kept in a directory that only root can read, and made at the first start.
 ///
-/// A workload's identity follows from its user: whoever may act as a user may have that user's connections, and a workload
-/// that is started again is the same one to the registry. Processes in other user namespaces are seen by their user here.
+/// A workload's identity follows from its user and its network namespace: whoever may act as a user there may have that user's
+/// connections, and a workload that is started again is the same one to the registry. Processes in other user namespaces are
+/// seen by their user here.
 ///
 /// Long before an authority ends a next one is made. It is trusted at once, and signs only when every identity that was
 /// given without it has ended; so at no moment somebody meets a certificate of an authority that is unknown to him.
@@ -34,7 +36,9 @@ public final class HostAuthority: Sendable {
         self.trustDomain = trustDomain
         self.logger = logger
         path = "\(directory)/authority.pem"
-        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
+        // The umask can take rights away, but not so many that we can't use it ourselves.
+        let isMade = mkdir(directory, 0o700) == 0
+        guard isMade || errno == EEXIST, !isMade || chmod(directory, 0o700) == 0 else {
             throw SPIFFEError("\(directory) can't be made: \(String(cString: strerror(errno)))")
         }
         var status = stat()
@@ -85,11 +89,22 @@ public final class HostAuthority: Sendable {
         }
     }
 
-    /// The name of a user's workloads.
+    /// The name of a process: of its user, and of the network namespace that its socket was made in unless that is the mesh's
+    /// own. All pods of a host have a user 0.
     ///
-    /// - Throws: `SPIFFEError` when the host's name can't be part of it.
-    public func id(user: UInt32) throws -> SPIFFEID {
-        try SPIFFEID("spiffe://\(trustDomain)/host/\(host)/user/\(user)")
+    /// - Throws: `SPIFFEError` when the kernel does not tell where the socket was made, or the host's name can't be part of it.
+    public func id(of credentials: PeerCredentials) throws -> SPIFFEID {
+        try Self.id(of: credentials, trustDomain: trustDomain, host: host)
+    }
+
+    static func id(of credentials: PeerCredentials, trustDomain: String, host: String) throws -> SPIFFEID {
+        guard let space = credentials.namespace, let own = PeerNamespace.own else {
+            throw SPIFFEError("the kernel does not tell in which network namespace the socket was made")
+        }
+        let start = "spiffe://\(trustDomain)/host/\(host)"
+        if space.isSame(as: own) { return try SPIFFEID("\(start)/user/\(credentials.uid)") }
+        let number = space.cookie.map { "\($0)" } ?? space.inode.map { "inode-\($0.number)" } ?? ""
+        return try SPIFFEID("\(start)/net/\(number)/user/\(credentials.uid)")
     }
 
     /// The manager's own name.
@@ -132,7 +147,7 @@ public final class HostAuthority: Sendable {
         let part = path + ".new"
         unlink(part)
         let file = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw SPIFFEError("\(part): \(String(cString: strerror(errno)))") }
+        guard file >= 0, fchmod(file, 0o600) == 0 else { throw SPIFFEError("\(part): \(String(cString: strerror(errno)))") }
         defer { close(file) }
         guard Glibc.write(file, bytes, bytes.count) == bytes.count, fsync(file) == 0, rename(part, path) == 0 else {
             throw SPIFFEError("\(path): \(String(cString: strerror(errno)))")

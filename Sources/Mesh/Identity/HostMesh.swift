@@ -29,6 +29,8 @@ public struct HostMesh: Sendable {
         public var tokenLifetime = Duration.seconds(600)
         /// How it is joined with other hosts; nil: not at all.
         public var remote: RemoteSettings?
+        /// Who may do what; this host's root alone unless set.
+        public var rights = MeshRights()
         /// Files with the authorities of other trust domains, PEM, by trust domain.
         public var trustBundles: [String: String] = [:]
 
@@ -74,8 +76,12 @@ public struct HostMesh: Sendable {
             let authority = try HostAuthority(
                 directory: options.stateDirectory, trustDomain: options.trustDomain, host: options.host, logger: logger)
             let identity = FixedIdentity(try authority.issue(authority.managerID()))
-            // Everybody may ask: who asks decides what is answered.
-            own = (authority, identity, try ServerListener(.unix(options.workloadSocket), mode: 0o777))
+            // Who asks decides what is answered.
+            own = (
+                authority, identity,
+                try ServerListener(
+                    .unix(options.workloadSocket), mode: Self.rights(options, isOwn: true).socketMode)
+            )
             spire = nil
             source = identity
         }
@@ -87,11 +93,16 @@ public struct HostMesh: Sendable {
         let bundles = options.trustBundles.isEmpty ? nil : FederatedBundles(options.trustBundles, logger: logger)
         if let bundles { source = FederatedIdentity(source, bundles) }
         federation = bundles
-        manager = try MeshManager(
-            MeshSettings(
-                name: "\(options.host)-nsmgr", address: options.listen, security: .identity(source),
-                tokenLifetime: options.tokenLifetime, excludedPrefixes: options.excludedPrefixes,
-                remote: options.remote, logger: logger))
+        var settings = MeshSettings(
+            name: "\(options.host)-nsmgr", address: options.listen, security: .identity(source),
+            tokenLifetime: options.tokenLifetime, excludedPrefixes: options.excludedPrefixes,
+            remote: options.remote, logger: logger)
+        settings.rights = Self.rights(options, isOwn: own != nil)
+        manager = try MeshManager(settings)
+    }
+
+    private static func rights(_ options: Options, isOwn: Bool) -> Rights {
+        Rights(settings: options.rights, ownDomain: isOwn ? options.trustDomain : nil, host: options.host)
     }
 
     /// Serves until the task is cancelled. Connections and traffic stay.
@@ -106,7 +117,7 @@ public struct HostMesh: Sendable {
             if let own {
                 let server = RPCServer(
                     own.listener, security: .insecure, services: [Self.workloadAPI(own.authority, federation)],
-                    logger: logger)
+                    takesDescriptors: false, admission: Self.rights(options, isOwn: true).admission, logger: logger)
                 group.addTask { try await server.run() }
                 let id = try own.authority.managerID()
                 let identities = try own.authority.identities(id)
@@ -126,7 +137,7 @@ public struct HostMesh: Sendable {
             guard let credentials = ConnectionInfo.current?.credentials else {
                 throw RPCError(code: .permissionDenied, message: "the kernel does not tell who asks")
             }
-            let identities = try authority.identities(authority.id(user: credentials.uid))
+            let identities = try authority.identities(authority.id(of: credentials))
             return federation?.joined(to: identities) ?? identities
         }
     }

@@ -68,11 +68,21 @@ final class EndpointPeers: Sendable {
     /// The peer to ask for a registered endpoint. A new socket under the old name is a new peer.
     func peer(_ entry: RegistryStore.Entry) throws(NSMError) -> Peer {
         if let host = entry.host { return peer(.host(host), host, nil) }
-        if let socket = entry.socket { return peer(entry.place, .unix(socket.path), socket) }
+        if let socket = entry.socket {
+            return peer(entry.place, .unix(socket.path), socket, admission: Self.admission(entry.registrant))
+        }
         guard let address = SocketAddress(url: entry.endpoint.url) else {
             throw NSMError(.unreachable, "the endpoint \(entry.endpoint.name) has no address")
         }
         return peer(entry.place, address, nil)
+    }
+
+    /// A peer who is not trusted may have others listen for him only if they are the same user.
+    private static func admission(_ registrant: Caller?) -> Admission {
+        { listener in
+            guard let registrant, !registrant.isTrusted, listener?.uid != registrant.credentials?.uid else { return nil }
+            return "a process of user \(listener.map { "\($0.uid)" } ?? "?") listens there, and \(registrant.identity) registered it"
+        }
     }
 
     /// The transport connection to the manager, or the registry, at an address.
@@ -81,11 +91,13 @@ final class EndpointPeers: Sendable {
     /// The manager of another host.
     func host(_ address: SocketAddress) -> Peer { peer(.host(address), address, nil) }
 
-    private func peer(_ place: Place, _ address: SocketAddress, _ socket: Descriptor?) -> Peer {
+    private func peer(
+        _ place: Place, _ address: SocketAddress, _ socket: Descriptor?, admission: @escaping Admission = { _ in nil }
+    ) -> Peer {
         let (peer, old) = peers.withLock { peers -> (Peer, Peer?) in
             let old = peers[place]
             if let old, old.connector.address == address { return (old, nil) }
-            let peer = Peer(place, PeerConnector(address, component: component), socket)
+            let peer = Peer(place, PeerConnector(address, component: component, admission: admission), socket)
             peers[place] = peer
             return (peer, old)
         }

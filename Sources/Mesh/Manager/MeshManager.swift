@@ -29,7 +29,7 @@ public final class MeshManager: Sendable {
         component = settings.component
         if let remote = settings.remote { try remote.check(isSecure: component.isSecure) }
         remoteListener = try settings.remote?.listen.map { try ServerListener($0) }
-        listener = try ServerListener(settings.address, mode: settings.socketMode)
+        listener = try ServerListener(settings.address, mode: settings.rights.socketMode)
         let gone = Callback<RegistryStore.Gone>()
         store = RegistryStore { gone($0) }
         requests = MeshRequests(settings, store)
@@ -52,11 +52,15 @@ public final class MeshManager: Sendable {
         ]
         let remoteURL = remoteListener.flatMap { settings.remote?.ownURL($0) }
         let services: [any RegistrableRPCService] = [
-            requests, MonitorService(requests.monitor), ServiceRegistry(store: store, component: component),
-            EndpointRegistry(store: store, component: component, remoteURL: remoteURL), HealthService(names),
+            requests, MonitorService(requests.monitor), ServiceRegistry(store: store, component: component, rights: settings.rights),
+            EndpointRegistry(store: store, component: component, rights: settings.rights, remoteURL: remoteURL),
+            HealthService(names),
         ]
         let servers = [listener, remoteListener].compactMap { $0 }.map { listener in
-            RPCServer(listener, security: settings.security, services: services, logger: settings.logger)
+            RPCServer(
+                listener, security: settings.security, services: services,
+                interceptors: [RightsInterceptor(rights: settings.rights)], admission: settings.rights.admission,
+                logger: settings.logger)
         }
         var metadata: Logger.Metadata = ["name": "\(settings.name)", "at": "\(listener.address.url)"]
         if let remoteURL { metadata["for-hosts"] = "\(remoteURL)" }
@@ -68,7 +72,7 @@ public final class MeshManager: Sendable {
             guard let remote = settings.remote else { return }
             let registries = RemoteRegistries(
                 settings: remote, ownURL: remoteURL, component: component, store: store, endpoints: requests.others,
-                peers: requests.peers)
+                peers: requests.peers, rights: settings.rights)
             group.addTask { await registries.run() }
         }
     }

@@ -13,19 +13,17 @@ extension MeshRequests {
     ) async throws -> ServerResponse<Google_Protobuf_Empty> {
         let call = try IncomingCall(request.metadata)
         var connection = request.message
-        let client = connection.path.pathSegments.first
-        let hop = try call.enter(&connection, component) {
-            // A client that got no answer closes what it asked for.
-            Self.stableID(
-                client: client, namespace: request.message.mechanism.inodeURL,
-                peer: call.info.peer?.id.description ?? "")
-        }
-        try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), connection)
+        // A client that got no answer closes what it asked for.
+        let namespace = ConnectionInfo.isOfOtherHost ? "" : request.message.mechanism.inodeURL
+        let hop = try enter(&connection, call, namespace: namespace)
         // The client's namespace comes along; left unclaimed it would be held until the transport connection ends.
         if let inode = Inode(url: request.message.mechanism.inodeURL) {
             _ = try? await call.info.descriptors?.receive(inode, within: .milliseconds(100))
         }
-        try await queue.run(hop.ownID) { await self.release(hop.ownID) }
+        try await queue.run(hop.ownID) {
+            try call.checkOwner(of: hop.ownID, in: monitor)
+            await self.release(hop.ownID)
+        }
         return ServerResponse(message: Google_Protobuf_Empty())
     }
 
@@ -108,7 +106,7 @@ extension MeshRequests {
         case .ended:
             guard case .endpoint(let name) = peer.place else { return }
             // Unless another process has taken its name meanwhile.
-            if store.endpoint(name)?.socket === peer.socket { store.remove(name) }
+            if store.endpoint(name)?.socket === peer.socket { store.remove(name, .ended) }
             letGo(peer.place)
         }
     }

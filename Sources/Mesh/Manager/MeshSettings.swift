@@ -10,8 +10,6 @@ public struct MeshSettings: Sendable {
     public var name: String
     /// Where clients and endpoints find it.
     public var address: SocketAddress
-    /// Who may connect to the socket; their identities are checked beyond that.
-    public var socketMode: UInt32
     /// Its identity.
     public var security: Security
     /// How long its tokens live.
@@ -22,18 +20,19 @@ public struct MeshSettings: Sendable {
     public var logger: Logger
     /// How it is joined with other hosts; nil: not at all.
     public var remote: RemoteSettings?
+    /// Who may do what.
+    var rights = Rights(settings: MeshRights(), ownDomain: nil, host: "")
     /// The namespace whose network tunnels go through; nil: that of the process.
     var host: NetworkNamespace?
 
     /// Makes settings.
     public init(
-        name: String, address: SocketAddress, socketMode: UInt32 = 0o777, security: Security,
+        name: String, address: SocketAddress, security: Security,
         tokenLifetime: Duration = .seconds(600), excludedPrefixes: [IPPrefix] = [], remote: RemoteSettings? = nil,
         logger: Logger
     ) {
         self.name = name
         self.address = address
-        self.socketMode = socketMode
         self.security = security
         self.tokenLifetime = tokenLifetime
         self.excludedPrefixes = excludedPrefixes

@@ -7,7 +7,9 @@ internal import SwiftProtobuf
 
 /// Who registers, and the path that the answer carries.
 private struct Registration {
-    let owner: String
+    let caller: Caller
+    /// The verified identity; nil without certificates.
+    let id: SPIFFEID?
     let pathIDs: [String]
     let path: Metadata
     let expires: UnixTime
@@ -15,7 +17,7 @@ private struct Registration {
     /// How long a registration lasts at most; whoever is alive renews it before.
     static let longest = Duration.seconds(60)
 
-    init(_ metadata: Metadata, _ component: Component) throws(RPCError) {
+    init(_ metadata: Metadata, _ component: Component, _ rights: Rights) throws(RPCError) {
         let call = try IncomingCall(metadata)
         let token = try call.authenticate(component)
         let own: CallToken
@@ -26,24 +28,31 @@ private struct Registration {
         } catch {
             throw RPCError(code: .internalError, message: error.text)
         }
-        owner = token.subject
+        caller = rights.caller(call.info)
+        id = call.info.peer?.id
         pathIDs = [token.subject, subject]
         path = [WellKnown.registryPath: "\(RegistryPath(index: 0, tokens: [call.token.text, own.text]).json)"]
         expires = min(call.token.expires, own.expires, UnixTime.now.adding(Self.longest))
     }
+
+    /// Whose registrations the caller may see; nil: everybody's, as he serves others or the whole host.
+    var viewer: PeerIdentity? { caller.isTrusted ? nil : caller.identity }
 }
 
 /// The registry of services.
 struct ServiceRegistry: NSMNetworkServiceRegistry.ServiceProtocol {
     let store: RegistryStore
     let component: Component
+    let rights: Rights
 
     func register(
         request: ServerRequest<NSMNetworkService>, context: ServerContext
     ) async throws -> ServerResponse<NSMNetworkService> {
-        let registration = try Registration(request.metadata, component)
+        let registration = try Registration(request.metadata, component, rights)
         do {
-            let stored = try store.register(request.message, owner: registration.owner, pathIDs: registration.pathIDs)
+            let stored = try store.register(
+                request.message, registration.caller, pathIDs: registration.pathIDs,
+                isFree: rights.mayOffer(request.message.name, registration.caller, id: registration.id))
             return ServerResponse(message: stored, metadata: registration.path)
         } catch {
             throw RPCError(code: .permissionDenied, message: "\(error)")
@@ -53,9 +62,9 @@ struct ServiceRegistry: NSMNetworkServiceRegistry.ServiceProtocol {
     func unregister(
         request: ServerRequest<NSMNetworkService>, context: ServerContext
     ) async throws -> ServerResponse<SwiftProtobuf.Google_Protobuf_Empty> {
-        let registration = try Registration(request.metadata, component)
+        let registration = try Registration(request.metadata, component, rights)
         do {
-            try store.unregister(request.message, owner: registration.owner)
+            try store.unregister(request.message, registration.caller)
         } catch {
             throw RPCError(code: .permissionDenied, message: "\(error)")
         }
@@ -65,8 +74,9 @@ struct ServiceRegistry: NSMNetworkServiceRegistry.ServiceProtocol {
     func find(
         request: ServerRequest<NSMNetworkServiceQuery>, context: ServerContext
     ) async throws -> StreamingServerResponse<NSMNetworkServiceResponse> {
-        let registration = try Registration(request.metadata, component)
-        let found = store.find(request.message.networkService, watch: request.message.watch)
+        let registration = try Registration(request.metadata, component, rights)
+        let found = store.find(
+            request.message.networkService, watch: request.message.watch, for: registration.viewer)
         return StreamingServerResponse(metadata: registration.path) { writer in
             try await forward(found, to: writer, context)
             return [:]
@@ -78,21 +88,24 @@ struct ServiceRegistry: NSMNetworkServiceRegistry.ServiceProtocol {
 struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
     let store: RegistryStore
     let component: Component
+    let rights: Rights
     /// The address that other hosts find the endpoints of this one at; nil: they don't.
     var remoteURL: String?
 
     func register(
         request: ServerRequest<NSMNetworkServiceEndpoint>, context: ServerContext
     ) async throws -> ServerResponse<NSMNetworkServiceEndpoint> {
-        let registration = try Registration(request.metadata, component)
+        let registration = try Registration(request.metadata, component, rights)
         var endpoint = request.message
-        let socket = try await Self.socket(endpoint.url, name: endpoint.name)
+        let socket = try await Self.socket(endpoint.url, name: endpoint.name, registration.caller)
         endpoint.pathIds = registration.pathIDs
         endpoint.expirationTime = Google_Protobuf_Timestamp(registration.expires)
         let first = store.endpoint(endpoint.name)?.endpoint.initialRegistrationTime
         endpoint.initialRegistrationTime = first ?? Google_Protobuf_Timestamp(.now)
         do {
-            try store.register(RegistryStore.Entry(endpoint: endpoint, socket: socket), owner: registration.owner)
+            try store.register(
+                RegistryStore.Entry(endpoint: endpoint, socket: socket), registration.caller,
+                isFree: { rights.mayOffer($0, registration.caller, id: registration.id) })
         } catch {
             throw RPCError(code: .permissionDenied, message: "\(error)")
         }
@@ -102,9 +115,9 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
     func unregister(
         request: ServerRequest<NSMNetworkServiceEndpoint>, context: ServerContext
     ) async throws -> ServerResponse<SwiftProtobuf.Google_Protobuf_Empty> {
-        let registration = try Registration(request.metadata, component)
+        let registration = try Registration(request.metadata, component, rights)
         do {
-            try store.unregister(request.message, owner: registration.owner)
+            try store.unregister(request.message, registration.caller)
         } catch {
             throw RPCError(code: .permissionDenied, message: "\(error)")
         }
@@ -114,9 +127,10 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
     func find(
         request: ServerRequest<NSMNetworkServiceEndpointQuery>, context: ServerContext
     ) async throws -> StreamingServerResponse<NSMNetworkServiceEndpointResponse> {
-        let registration = try Registration(request.metadata, component)
+        let registration = try Registration(request.metadata, component, rights)
         let channel = ConnectionInfo.current?.descriptors
-        let found = store.find(request.message.networkServiceEndpoint, watch: request.message.watch)
+        let found = store.find(
+            request.message.networkServiceEndpoint, watch: request.message.watch, for: registration.viewer)
         return StreamingServerResponse(metadata: registration.path) { writer in
             // Whoever finds an endpoint of this host can connect to it without seeing its file.
             let sending = SendingWriter(writer: writer, channel: channel, store: store, remoteURL: remoteURL)
@@ -126,31 +140,41 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
     }
 
     /// The socket of an endpoint on this host, received beside the message.
-    private static func socket(_ url: String, name: String) async throws(RPCError) -> Descriptor? {
+    ///
+    /// A path or an address would make us dial, with root's rights, what the peer could not reach himself. A descriptor of a
+    /// socket can be had without the right to connect to it, so that right is asked for, too.
+    private static func socket(_ url: String, name: String, _ caller: Caller) async throws(RPCError) -> Descriptor? {
+        let name = name.prefix(64)
         if ConnectionInfo.isOfOtherHost {
             guard case .tcp? = SocketAddress(url: url) else {
                 throw RPCError(
-                    code: .invalidArgument,
-                    message: "the endpoint \(name.prefix(64)) is on another host; a tcp:// url is needed")
+                    code: .invalidArgument, message: "the endpoint \(name) is on another host; a tcp:// url is needed")
             }
             return nil
         }
         guard url.hasPrefix("inode://") else {
-            if SocketAddress(url: url) != nil { return nil }
+            if SocketAddress(url: url) != nil, caller.isTrusted { return nil }
             throw RPCError(
-                code: .invalidArgument,
-                message:
-                    "the endpoint \(name.prefix(64)) has the url \(url.prefix(128)); inode://, unix:// or tcp:// is needed"
-            )
+                code: caller.isTrusted ? .invalidArgument : .permissionDenied,
+                message: "the endpoint \(name) has the url \(url.prefix(128)); inode:// and a descriptor are needed")
         }
         guard let inode = Inode(url: url), let channel = ConnectionInfo.current?.descriptors else {
             throw RPCError(code: .invalidArgument, message: "\(url.prefix(128)) can't come by this connection")
         }
+        let descriptor: Descriptor
         do {
-            return try await channel.receive(inode, within: .seconds(5))
+            descriptor = try await channel.receive(inode, within: .seconds(5))
         } catch {
-            throw RPCError(code: .invalidArgument, message: "the socket of \(name.prefix(64)): \(error)")
+            throw RPCError(code: .invalidArgument, message: "the socket of \(name): \(error)")
         }
+        guard let file = descriptor.file, file.isSocket else {
+            throw RPCError(code: .invalidArgument, message: "what was sent for the endpoint \(name) is no socket")
+        }
+        guard caller.isTrusted || caller.credentials.map({ file.canBeWritten(by: $0) }) ?? false else {
+            throw RPCError(
+                code: .permissionDenied, message: "\(caller.identity) may not connect to the socket of the endpoint \(name)")
+        }
+        return descriptor
     }
 }
 

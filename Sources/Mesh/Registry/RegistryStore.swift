@@ -20,19 +20,34 @@ final class RegistryStore: Sendable {
         var endpoint: NSMNetworkServiceEndpoint
         /// Its socket, if it has one on this host.
         var socket: Descriptor?
+        /// Who registered it here; nil: another registry tells of it.
+        var registrant: Caller?
+        /// The services that it offers because nobody else did before.
+        fileprivate var claims: Set<String> = []
+
+        init(endpoint: NSMNetworkServiceEndpoint, socket: Descriptor?, registrant: Caller? = nil) {
+            self.endpoint = endpoint
+            self.socket = socket
+            self.registrant = registrant
+        }
     }
 
+    private struct StoredService {
+        var service: NSMNetworkService
+        let owner: Caller
+    }
     private struct Watcher<Event: Sendable>: Sendable {
+        /// Whose registrations it may see; nil: everybody's.
+        let viewer: PeerIdentity?
         let matches: @Sendable (Event) -> Bool
         let events: AsyncStream<Event>.Continuation
     }
     private struct State {
-        var services: [String: NSMNetworkService] = [:]
+        var services: [String: StoredService] = [:]
         var endpoints: [String: Entry] = [:]
         /// Names of endpoints by service.
         var byService: [String: Set<String>] = [:]
-        /// Who registered a name first. It outlives an endpoint that expired, so that nobody else takes its name.
-        var owners: [String: String] = [:]
+        var names = NameLedger()
         var serviceWatchers: [UInt64: Watcher<NSMNetworkServiceResponse>] = [:]
         var endpointWatchers: [UInt64: Watcher<NSMNetworkServiceEndpointResponse>] = [:]
         var next: UInt64 = 0
@@ -43,6 +58,7 @@ final class RegistryStore: Sendable {
     /// that: the lock under which events are told must not be taken there, or both wait for ever.
     private let ended = Mutex<[UInt64]>([])
     private let expiries = Expiries()
+    private let serviceExpiries = Expiries()
     /// An endpoint that is no more.
     struct Gone: Sendable {
         let name: String
@@ -52,65 +68,128 @@ final class RegistryStore: Sendable {
     private let gone: @Sendable (Gone) -> Void
     /// Changes that wait for a slow reader, beyond what there was when it began, before its stream is ended.
     private static let longestQueue = 4096
+    /// How long a service is known that no endpoint offers. Root's and managers' stay until they are taken back.
+    static let serviceMemory = Duration.seconds(300)
+    /// Bytes of a registration.
+    static let largest = 65536
+    /// Services of one endpoint.
+    static let mostServices = 64
 
     /// Makes an empty registry. `gone` is told of each endpoint that was removed or expired.
     init(gone: @escaping @Sendable (Gone) -> Void) {
         self.gone = gone
         expiries.whenOver { [weak self] name in self?.remove(name) }
+        serviceExpiries.whenOver { [weak self] name in self?.forgetService(name) }
     }
+
+    /// How many names it remembers.
+    var knownNames: Int { state.withLock { $0.names.count } }
 
     // MARK: - Services
 
-    func register(_ service: NSMNetworkService, owner: String, pathIDs: [String]) throws(Refused) -> NSMNetworkService {
-        guard !service.name.isEmpty, service.name.utf8.count <= 253 else {
-            throw Refused(description: "a service needs a name of at most 253 bytes")
-        }
+    /// - Parameter isFree: Whether the peer may register it whoever offers it; nil: when it is the first to do so.
+    func register(
+        _ service: NSMNetworkService, _ caller: Caller, pathIDs: [String], isFree: Bool? = true
+    ) throws(Refused) -> NSMNetworkService {
+        try Self.check(service.name, "a service", (try? service.serializedData().count) ?? .max)
+        guard isFree != false else { throw Refused(description: "\(caller.identity) may not offer \(service.name)") }
         var service = service
         if service.payload.isEmpty { service.payload = WellKnown.ip }
         service.pathIds = pathIDs
         let stored = service
-        let isAllowed = state.withLock { state in
-            guard Self.own("service \(stored.name)", owner, &state) else { return false }
-            if state.services[stored.name] != stored {
-                state.services[stored.name] = stored
-                Self.tell(.with { $0.networkService = stored }, &state.serviceWatchers)
+        let refusal: String? = state.withLock { state in
+            state.names.prune()
+            if isFree == nil, let owner = state.names.owner(.init(kind: .offer, text: stored.name)),
+                owner != caller.identity
+            {
+                return "it is offered by somebody else"
             }
-            return true
+            let known = state.services[stored.name]
+            if known == nil || known?.owner.identity != caller.identity {
+                if let refusal = state.names.take(.init(kind: .service, text: stored.name), caller) { return refusal }
+            }
+            if known?.service != stored {
+                state.services[stored.name] = StoredService(service: stored, owner: caller)
+                Self.tell(.with { $0.networkService = stored }, of: caller.identity, &state.serviceWatchers)
+            }
+            return nil
         }
-        guard isAllowed else { throw Refused(description: "the service \(service.name) belongs to somebody else") }
+        if let refusal { throw Refused(description: "the service \(service.name): \(refusal)") }
+        remindOfService(service.name)
         return service
     }
 
-    func unregister(_ service: NSMNetworkService, owner: String) throws(Refused) {
+    func unregister(_ service: NSMNetworkService, _ caller: Caller) throws(Refused) {
         let isAllowed = state.withLock { state in
-            guard Self.own("service \(service.name)", owner, &state) else { return false }
-            state.owners["service \(service.name)"] = nil
-            guard let old = state.services.removeValue(forKey: service.name) else { return true }
-            let event = NSMNetworkServiceResponse.with { response in
-                response.networkService = old
-                response.deleted = true
-            }
-            Self.tell(event, &state.serviceWatchers)
+            guard let old = state.services[service.name] else { return true }
+            guard old.owner.identity == caller.identity else { return false }
+            Self.removeService(service.name, &state)
             return true
         }
-        guard isAllowed else { throw Refused(description: "the service \(service.name) belongs to somebody else") }
+        guard isAllowed else {
+            throw Refused(description: "the service \(service.name.prefix(253)) belongs to somebody else")
+        }
+        serviceExpiries.set(service.name, to: nil)
     }
 
-    func service(_ name: String) -> NSMNetworkService? { state.withLock { $0.services[name] } }
+    private static func removeService(_ name: String, _ state: inout State) {
+        guard let old = state.services.removeValue(forKey: name) else { return }
+        state.names.release(.init(kind: .service, text: name))
+        if state.byService[name] == nil { state.turns[name] = nil }
+        let event = NSMNetworkServiceResponse.with { response in
+            response.networkService = old.service
+            response.deleted = true
+        }
+        tell(event, of: old.owner.identity, &state.serviceWatchers)
+    }
 
-    func find(_ query: NSMNetworkService, watch: Bool) -> AsyncStream<NSMNetworkServiceResponse> {
-        AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue)) { continuation in
+    /// A service that nobody offers is forgotten some time later.
+    private func remindOfService(_ name: String) {
+        let isIdle = state.withLock { state in
+            state.services[name].map { !$0.owner.isTrusted && state.byService[name] == nil } ?? false
+        }
+        serviceExpiries.set(name, to: isIdle ? UnixTime.now.adding(Self.serviceMemory) : nil)
+    }
+
+    private func forgetService(_ name: String) {
+        state.withLock { state in
+            guard state.byService[name] == nil, state.services[name]?.owner.isTrusted == false else { return }
+            Self.removeService(name, &state)
+        }
+    }
+
+    private static func check(_ name: String, _ what: String, _ size: Int) throws(Refused) {
+        guard !name.isEmpty, name.utf8.count <= ConnectionLimits.name else {
+            throw Refused(description: "\(what) needs a name of 1 to \(ConnectionLimits.name) bytes")
+        }
+        guard name.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) else {
+            throw Refused(description: "the name of \(what) has control characters")
+        }
+        guard size <= largest else {
+            throw Refused(description: "\(name): the registration has \(size) bytes; at most \(largest) are taken")
+        }
+    }
+
+    func service(_ name: String) -> NSMNetworkService? { state.withLock { $0.services[name]?.service } }
+
+    /// - Parameter viewer: Whose registrations are shown; nil: everybody's.
+    func find(
+        _ query: NSMNetworkService, watch: Bool, for viewer: PeerIdentity? = nil
+    ) -> AsyncStream<NSMNetworkServiceResponse> {
+        AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue + state.withLock { $0.services.count })) {
+            continuation in
             let number: UInt64? = state.withLock { state in
                 let candidates =
                     query.name.isEmpty ? Array(state.services.values) : [state.services[query.name]].compactMap { $0 }
-                for service in candidates where query.matches(service) {
-                    continuation.yield(.with { $0.networkService = service })
+                for stored in candidates
+                where query.matches(stored.service) && (viewer == nil || stored.owner.identity == viewer) {
+                    continuation.yield(.with { $0.networkService = stored.service })
                 }
                 guard watch else { return nil }
                 removeEnded(&state)
                 state.next += 1
                 state.serviceWatchers[state.next] = Watcher(
-                    matches: { query.matches($0.networkService) }, events: continuation)
+                    viewer: viewer, matches: { query.matches($0.networkService) }, events: continuation)
                 return state.next
             }
             guard let number else { return continuation.finish() }
@@ -124,66 +203,131 @@ final class RegistryStore: Sendable {
 
     // MARK: - Endpoints
 
-    func register(_ entry: Entry, owner: String) throws(Refused) {
+    /// - Parameter isFree: Whether the peer may offer a service whoever else does; nil: when it is the first to do so.
+    func register(_ entry: Entry, _ caller: Caller, isFree: (String) -> Bool? = { _ in true }) throws(Refused) {
         let endpoint = entry.endpoint
-        guard !endpoint.name.isEmpty, endpoint.name.utf8.count <= 253 else {
-            throw Refused(description: "an endpoint needs a name of at most 253 bytes")
+        try Self.check(endpoint.name, "an endpoint", (try? endpoint.serializedData().count) ?? .max)
+        guard endpoint.networkServiceNames.count <= Self.mostServices else {
+            throw Refused(description: "\(endpoint.name) offers more than \(Self.mostServices) services")
         }
-        let isAllowed = state.withLock { state in
-            guard Self.own("endpoint \(endpoint.name)", owner, &state) else { return false }
-            let old = state.endpoints.updateValue(entry, forKey: endpoint.name)
-            for service in old?.endpoint.networkServiceNames ?? [] { state.byService[service]?.remove(endpoint.name) }
-            for service in endpoint.networkServiceNames { state.byService[service, default: []].insert(endpoint.name) }
-            // A renewal moves the end and nothing else; those who watch are not woken for it.
-            if old?.endpoint.withoutTimes != endpoint.withoutTimes {
-                Self.tell(.with { $0.networkServiceEndpoint = endpoint }, &state.endpointWatchers)
+        var claimed: Set<String> = []
+        for service in endpoint.networkServiceNames {
+            guard let mayOffer = isFree(service) else {
+                claimed.insert(service)
+                continue
             }
-            return true
+            if !mayOffer { throw Refused(description: "\(caller.identity) may not offer \(service.prefix(253))") }
         }
-        guard isAllowed else { throw Refused(description: "the endpoint \(endpoint.name) belongs to somebody else") }
+        let refusal = state.withLock { state in Self.store(entry, caller, claims: claimed, &state) }
+        if let refusal { throw Refused(description: "the endpoint \(endpoint.name): \(refusal)") }
         expiries.set(endpoint.name, to: endpoint.expiry)
+        for service in endpoint.networkServiceNames { serviceExpiries.set(service, to: nil) }
     }
 
-    func unregister(_ endpoint: NSMNetworkServiceEndpoint, owner: String) throws(Refused) {
-        let isAllowed = state.withLock { state in
-            guard Self.own("endpoint \(endpoint.name)", owner, &state) else { return false }
-            state.owners["endpoint \(endpoint.name)"] = nil
-            return true
+    /// Returns why it can't be stored.
+    private static func store(
+        _ entry: Entry, _ caller: Caller, claims: Set<String>, _ state: inout State
+    ) -> String? {
+        state.names.prune()
+        let endpoint = entry.endpoint
+        let old = state.endpoints[endpoint.name]
+        if let old, old.registrant?.identity != caller.identity { return "it belongs to somebody else" }
+        if old == nil, let refusal = state.names.take(.init(kind: .endpoint, text: endpoint.name), caller) {
+            return refusal
         }
-        guard isAllowed else { throw Refused(description: "the endpoint \(endpoint.name) belongs to somebody else") }
-        remove(endpoint.name, isWithdrawn: true)
+        var taken: [String] = []
+        for service in claims.subtracting(old?.claims ?? []) {
+            if let refusal = state.names.take(.init(kind: .offer, text: service), caller) {
+                for service in taken { state.names.release(.init(kind: .offer, text: service), isForgotten: true) }
+                if old == nil { state.names.release(.init(kind: .endpoint, text: endpoint.name), isForgotten: true) }
+                return "the service \(service.prefix(253)): \(refusal)"
+            }
+            taken.append(service)
+        }
+        for service in (old?.claims ?? []).subtracting(claims) {
+            state.names.release(.init(kind: .offer, text: service))
+        }
+        var entry = entry
+        entry.registrant = caller
+        entry.claims = claims
+        state.endpoints[endpoint.name] = entry
+        if let old { unlist(old.endpoint, &state) }
+        for service in endpoint.networkServiceNames { state.byService[service, default: []].insert(endpoint.name) }
+        // A renewal moves the end and nothing else; those who watch are not woken for it.
+        if old?.endpoint.withoutTimes != endpoint.withoutTimes {
+            tell(.with { $0.networkServiceEndpoint = endpoint }, of: caller.identity, &state.endpointWatchers)
+        }
+        return nil
+    }
+
+    private static func unlist(_ endpoint: NSMNetworkServiceEndpoint, _ state: inout State) {
+        for service in endpoint.networkServiceNames {
+            state.byService[service]?.remove(endpoint.name)
+            guard state.byService[service]?.isEmpty == true else { continue }
+            state.byService[service] = nil
+            if state.services[service] == nil { state.turns[service] = nil }
+        }
+    }
+
+    func unregister(_ endpoint: NSMNetworkServiceEndpoint, _ caller: Caller) throws(Refused) {
+        let isAllowed = state.withLock { state in
+            state.endpoints[endpoint.name].map { $0.registrant?.identity == caller.identity } ?? true
+        }
+        guard isAllowed else {
+            throw Refused(description: "the endpoint \(endpoint.name.prefix(253)) belongs to somebody else")
+        }
+        remove(endpoint.name, .withdrawn)
     }
 
     func endpoint(_ name: String) -> Entry? { state.withLock { $0.endpoints[name] } }
 
+    /// Why an endpoint is no more.
+    enum Reason {
+        /// Its registration was not renewed.
+        case expired
+        /// Its owner took it back.
+        case withdrawn
+        /// Its process has ended.
+        case ended
+    }
+
     /// Forgets an endpoint, and tells those who watch it.
-    func remove(_ name: String, isWithdrawn: Bool = false) {
+    func remove(_ name: String, _ reason: Reason = .expired) {
         expiries.set(name, to: nil)
-        let wasThere = state.withLock { state in
-            guard let old = state.endpoints.removeValue(forKey: name) else { return false }
-            for service in old.endpoint.networkServiceNames { state.byService[service]?.remove(name) }
+        let old: Entry? = state.withLock { state in
+            guard let old = state.endpoints.removeValue(forKey: name) else { return nil }
+            Self.unlist(old.endpoint, &state)
+            // Nobody comes back for the name of an endpoint that is known to be gone.
+            state.names.release(.init(kind: .endpoint, text: name), isForgotten: reason != .expired)
+            for service in old.claims { state.names.release(.init(kind: .offer, text: service)) }
             let event = NSMNetworkServiceEndpointResponse.with { response in
                 response.networkServiceEndpoint = old.endpoint
                 response.deleted = true
             }
-            Self.tell(event, &state.endpointWatchers)
-            return true
+            if let owner = old.registrant?.identity { Self.tell(event, of: owner, &state.endpointWatchers) }
+            return old
         }
-        if wasThere { gone(Gone(name: name, isWithdrawn: isWithdrawn)) }
+        guard let old else { return }
+        for service in old.endpoint.networkServiceNames { remindOfService(service) }
+        gone(Gone(name: name, isWithdrawn: reason == .withdrawn))
     }
 
-    func find(_ query: NSMNetworkServiceEndpoint, watch: Bool) -> AsyncStream<NSMNetworkServiceEndpointResponse> {
+    /// - Parameter viewer: Whose registrations are shown; nil: everybody's.
+    func find(
+        _ query: NSMNetworkServiceEndpoint, watch: Bool, for viewer: PeerIdentity? = nil
+    ) -> AsyncStream<NSMNetworkServiceEndpointResponse> {
         AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue + state.withLock { $0.endpoints.count })) {
             continuation in
             let number: UInt64? = state.withLock { state in
-                for entry in Self.candidates(query, state) where query.matches(entry.endpoint) {
+                for entry in Self.candidates(query, state)
+                where query.matches(entry.endpoint) && (viewer == nil || entry.registrant?.identity == viewer) {
                     continuation.yield(.with { $0.networkServiceEndpoint = entry.endpoint })
                 }
                 guard watch else { return nil }
                 removeEnded(&state)
                 state.next += 1
                 state.endpointWatchers[state.next] = Watcher(
-                    matches: { query.matches($0.networkServiceEndpoint) }, events: continuation)
+                    viewer: viewer, matches: { query.matches($0.networkServiceEndpoint) }, events: continuation)
                 return state.next
             }
             guard let number else { return continuation.finish() }
@@ -217,7 +361,7 @@ final class RegistryStore: Sendable {
                 let there = Set(live.compactMap { entry in entry.host.map { [entry.endpoint.name, $0.url] } })
                 live += others.filter { !there.contains([$0.endpoint.name, $0.endpoint.url]) }
             }
-            let service = state.services[name] ?? known ?? NSMNetworkService()
+            let service = state.services[name]?.service ?? known ?? NSMNetworkService()
             let chosen = service.choose(live, service: name, labels: labels)
             guard !chosen.isEmpty else { return [] }
             let turn = state.turns[name, default: -1] + 1
@@ -232,12 +376,6 @@ final class RegistryStore: Sendable {
 
     // MARK: - Parts
 
-    private static func own(_ name: String, _ owner: String, _ state: inout State) -> Bool {
-        if let known = state.owners[name] { return known == owner }
-        state.owners[name] = owner
-        return true
-    }
-
     private func removeEnded(_ state: inout State) {
         let numbers = ended.withLock { ended in
             defer { ended = [] }
@@ -249,8 +387,11 @@ final class RegistryStore: Sendable {
         }
     }
 
-    private static func tell<Event>(_ event: Event, _ watchers: inout [UInt64: Watcher<Event>]) {
-        for (number, watcher) in watchers where watcher.matches(event) {
+    private static func tell<Event>(
+        _ event: Event, of owner: PeerIdentity, _ watchers: inout [UInt64: Watcher<Event>]
+    ) {
+        for (number, watcher) in watchers
+        where (watcher.viewer == nil || watcher.viewer == owner) && watcher.matches(event) {
             if case .dropped = watcher.events.yield(event) {
                 watchers[number] = nil
                 watcher.events.finish()

@@ -16,7 +16,8 @@ extension MeshRequests {
 
     /// Asks the manager of another host for an endpoint of its, and makes the client's end of the tunnel.
     func connect(
-        _ wanted: NSMConnection, _ end: ConnectionEnd, _ candidate: RegistryStore.Entry, at host: SocketAddress
+        _ wanted: NSMConnection, _ end: ConnectionEnd, _ candidate: RegistryStore.Entry, at host: SocketAddress,
+        _ caller: Caller
     ) async throws -> NSMConnection {
         guard let remote = settings.remote else {
             throw NSMError(
@@ -25,18 +26,24 @@ extension MeshRequests {
         let id = wanted.id
         let before = known.withLock { $0[id] }
         let peer = peers.host(host)
-        var onward = onward(wanted, candidate, await excludedPrefixes())
+        var onward = onward(wanted, candidate, before, await excludedPrefixes(), caller)
         onward.context.mtu = try await fitting(onward.context.mtu, remote)
         if let before, before.isOf(candidate) { onward.mechanism = before.answer.mechanism }
         let asked = onward
-        let caller = asLong(as: wanted.previousSegment?.expiry)
-        var answer = try await peer.connector.call(within: component.dialTimeout, as: caller) { calls in
-            try await connect(wanted, asked, end, remote, calls, isNew: before == nil)
+        let component = asLong(as: wanted.previousSegment?.expiry)
+        let answer = try await peer.connector.call(within: component.dialTimeout, as: component) { calls in
+            try checkManager(calls.connection.info)
+            return try await connect(wanted, asked, end, remote, calls, isNew: before == nil)
         }
-        if answer.context.mtu != wanted.context.mtu { answer.context.noteTunnelMTU() }
         keep(id, candidate, answer)
         peers.watch(peer)
         return answer
+    }
+
+    /// Whoever listens where another host's manager should must be one: its port may be a user's while it is away.
+    func checkManager(_ info: ConnectionInfo) throws(NSMError) {
+        guard !rights.isManager(info.peer?.id) else { return }
+        throw NSMError(.forbidden, "\(PeerIdentity(info)) is no manager of another host; --manager names those")
     }
 
     /// Asks until both hosts have agreed on an identifier that is free on both.
@@ -53,7 +60,8 @@ extension MeshRequests {
             answer.context.mtu = Self.least(answer.context.mtu, asked.context.mtu)
             do {
                 try check(answer, calls, wanted)
-                if try await attach(wanted.id, end, try Self.tunnel(answer.mechanism, remote), answer) { return answer }
+                let tunnel = try tunnel(answer.mechanism, remote, calls.connection.info)
+                if try await attach(wanted, end, tunnel, answer) { return answer }
             } catch {
                 if isNew { try? await calls.close(answer, timeout: component.requestTimeout) }
                 throw error
@@ -71,11 +79,15 @@ extension MeshRequests {
 
     /// Makes the client's end; false when the tunnel's identifier is in use on this host.
     private func attach(
-        _ id: String, _ end: ConnectionEnd, _ tunnel: Tunnel, _ answer: NSMConnection
+        _ wanted: NSMConnection, _ end: ConnectionEnd, _ tunnel: Tunnel, _ answer: NSMConnection
     ) async throws -> Bool {
+        let id = wanted.id
         guard vnis.withLock({ $0.allocate(for: id, proposed: tunnel.vni) }) == tunnel.vni else { return false }
         var leg = RemoteLeg(id: id, end: end, tunnel: tunnel)
-        try leg.configure(from: answer.context, as: .client, payload: answer.payload)
+        var taken = answer.context
+        NetworkServiceClient.Acceptance(notedIn: wanted.context)?.limit(&taken)
+        try leg.configure(from: taken, as: .client, payload: answer.payload)
+        try rights.fit(&leg.end)
         do {
             try await forwarder.apply(leg, isKnown: isKnown)
             return true
@@ -87,10 +99,17 @@ extension MeshRequests {
     }
 
     /// The tunnel that another manager answers with, seen from here.
-    private static func tunnel(_ mechanism: NSMMechanism, _ remote: RemoteSettings) throws(NSMError) -> Tunnel {
+    private func tunnel(
+        _ mechanism: NSMMechanism, _ remote: RemoteSettings, _ info: ConnectionInfo
+    ) throws(NSMError) -> Tunnel {
         guard let answer = TunnelMechanism(mechanism), let destination = answer.destination, let vni = answer.vni,
             answer.source == remote.tunnelAddress
         else { throw NSMError(.protocolViolation, "the other host's answer names no tunnel of ours") }
+        guard rights.mayTunnel(to: destination, of: info.address.flatMap { IPAddress($0) }) else {
+            throw NSMError(
+                .forbidden,
+                "the manager at \(info.address ?? "?") has its tunnels at \(destination); --tunnel-from allows that")
+        }
         return Tunnel(
             vni: vni, local: remote.tunnelAddress, remote: destination,
             port: answer.destinationPort ?? remote.tunnelPort)
@@ -115,15 +134,22 @@ extension MeshRequests {
                 code: .invalidArgument,
                 message: "between hosts there are tunnels only: a \(WellKnown.vxlan) mechanism with src_ip is needed")
         }
+        let caller = rights.caller(call.info)
+        guard rights.mayTunnel(to: preference.source, of: caller.address) else {
+            throw RPCError(
+                code: .permissionDenied,
+                message: "a tunnel from \(preference.source) is asked for by \(call.info.address ?? "?"); --tunnel-from"
+                    + " allows that")
+        }
         let hop = try call.enter(&connection, component) {
             Self.stableID(client: previous, namespace: "", peer: call.info.peer?.id.description ?? "")
         }
         let wanted = connection
-        try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), wanted)
         var answer = try await queue.run(hop.ownID) {
+            try self.admit(wanted.id, call, caller)
             if wanted.state == .reselectRequested { await self.release(wanted.id) }
-            return try await self.serve(wanted, try self.candidatesHere(wanted)) { candidate in
-                try await self.connect(wanted, preference, candidate)
+            return try await self.serve(wanted, try self.candidatesHere(wanted), caller) { candidate in
+                try await self.connect(wanted, preference, candidate, caller)
             }
         }
         hop.leave(&answer)
@@ -136,7 +162,9 @@ extension MeshRequests {
         let found =
             name.isEmpty
             ? store.candidates(service: wanted.networkService, labels: wanted.labels)
-            : [store.endpoint(name)].compactMap { $0 }
+            : [store.endpoint(name)].compactMap { $0 }.filter {
+                $0.endpoint.networkServiceNames.contains(wanted.networkService)
+            }
         let here = found.filter { $0.host == nil }
         guard here.isEmpty else { return here }
         let what = name.isEmpty ? "endpoint of \(wanted.networkService.prefix(253))" : "endpoint \(name.prefix(253))"
@@ -145,7 +173,7 @@ extension MeshRequests {
 
     /// Asks an endpoint of this host, and makes its end of the tunnel to the client's.
     private func connect(
-        _ wanted: NSMConnection, _ preference: TunnelMechanism, _ candidate: RegistryStore.Entry
+        _ wanted: NSMConnection, _ preference: TunnelMechanism, _ candidate: RegistryStore.Entry, _ caller: Caller
     ) async throws -> NSMConnection {
         guard let remote = settings.remote else { throw NSMError(.refused, "this mesh is joined with no other host") }
         guard preference.source.family == remote.tunnelAddress.family else {
@@ -167,12 +195,12 @@ extension MeshRequests {
         mechanism.destination = remote.tunnelAddress
         mechanism.destinationPort = remote.tunnelPort
         var mtu = wanted.context.mtu
-        let answer = try await ask(wanted, candidate) { answer, space in
+        let answer = try await ask(wanted, candidate, caller) { answer, space, granted in
             mtu = Self.least(answer.context.mtu, mtu)
             var answer = answer
             answer.context.mtu = mtu
             let end = ConnectionEnd(namespace: space, name: answer.mechanism.interfaceName)
-            mechanism.vni = try await self.attach(id, end, preference, remote, answer)
+            mechanism.vni = try await self.attach(id, end, preference, remote, answer, granted)
         }
         var result = self.answer(answer, to: wanted, mechanism.mechanism)
         result.context.mtu = mtu
@@ -184,13 +212,14 @@ extension MeshRequests {
     /// - Returns: the tunnel's identifier: the one that the other host demands if it is free, else that of before, else any.
     private func attach(
         _ id: String, _ end: ConnectionEnd, _ preference: TunnelMechanism, _ remote: RemoteSettings,
-        _ answer: NSMConnection
+        _ answer: NSMConnection, _ granted: Set<String>
     ) async throws -> UInt32 {
         var leg = RemoteLeg(
             id: id, end: end,
             tunnel: Tunnel(
                 vni: 0, local: remote.tunnelAddress, remote: preference.source, port: preference.sourcePort))
-        try leg.configure(from: answer.context, as: .endpoint, payload: answer.payload)
+        try leg.configure(from: answer.context, as: .endpoint, payload: answer.payload, granted: granted)
+        try rights.fit(&leg.end)
         var wish = preference.vni
         if wish == nil { wish = try await forwarder.identifier(of: leg) }
         for _ in 0..<Self.mostIdentifiers {

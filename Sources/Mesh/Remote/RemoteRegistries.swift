@@ -14,6 +14,7 @@ struct RemoteRegistries: Sendable {
     /// Where goes what is found.
     let endpoints: RemoteEndpoints
     let peers: EndpointPeers
+    let rights: Rights
 
     /// Follows them until the task is cancelled.
     func run() async {
@@ -32,7 +33,14 @@ struct RemoteRegistries: Sendable {
         var lastError: String?
         while !Task.isCancelled {
             do {
-                _ = try await connector.connection(within: component.requestTimeout)
+                let connection = try await connector.connection(within: component.requestTimeout)
+                // On a Unix socket it is a path of this host that the operator named.
+                if case .tcp = source, !rights.isManager(connection.info.peer?.id) {
+                    connector.leave(connection)
+                    throw NSMError(
+                        .forbidden,
+                        "\(PeerIdentity(connection.info)) is neither a manager nor a registry; --manager names those")
+                }
                 component.logger.info("a registry is followed", metadata: ["at": "\(source.url)"])
                 lastError = nil
                 backoff.reset()

@@ -51,18 +51,3 @@ struct TunnelMechanism: Hashable {
         return mechanism
     }
 }
-
-/// The MTU of a tunnel travels to the client, and comes back with each of its requests. Whether it is one that the client
-/// wants, or one that a tunnel has left there, is noted beside it: the next endpoint may be on this host.
-extension NSMConnectionContext {
-    private static let tunnelMTU = "nsm-agent/tunnel-mtu"
-
-    /// Notes that the MTU is what a tunnel made of it.
-    mutating func noteTunnelMTU() { extraContext[Self.tunnelMTU] = "\(mtu)" }
-
-    /// Forgets the MTU if a tunnel made it.
-    mutating func takeTunnelMTUBack() {
-        guard let noted = extraContext.removeValue(forKey: Self.tunnelMTU) else { return }
-        if noted == "\(mtu)" { mtu = 0 }
-    }
-}

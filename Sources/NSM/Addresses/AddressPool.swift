@@ -36,13 +36,13 @@ struct AddressPool: Sendable {
     mutating func take(_ address: IPAddress) { taken.insert(address) }
 
     /// Takes the lowest free address that is not excluded.
-    mutating func draw(_ excluded: [IPPrefix]) -> IPAddress? {
+    mutating func draw(_ excluded: PrefixSet) -> IPAddress? {
         var skipped: [IPAddress] = []
         defer { for address in skipped { freed.insert(address) } }
         while let address = freed.removeMinimum() {
             // It may have been taken out of order, or stand in the heap twice.
             if taken.contains(address) { continue }
-            if excluded.contains(where: { $0.contains(address) }) {
+            if excluded.contains(address) {
                 skipped.append(address)
                 continue
             }
@@ -51,7 +51,7 @@ struct AddressPool: Sendable {
         }
         while !isUsedUp {
             let address = next
-            if let prefix = excluded.first(where: { $0.contains(address) }) {
+            if let prefix = excluded.prefix(with: address) {
                 // What is excluded for this client is free for another: only single addresses are remembered, as a
                 // prefix could be half of the pool.
                 if prefix.isHost { skipped.append(address) }
@@ -77,11 +77,11 @@ struct AddressPool: Sendable {
     }
 
     /// The lowest free address behind an excluded prefix, without moving on for others.
-    private mutating func drawBehind(_ prefix: IPPrefix, _ excluded: [IPPrefix]) -> IPAddress? {
+    private mutating func drawBehind(_ prefix: IPPrefix, _ excluded: PrefixSet) -> IPAddress? {
         var address = prefix.network.address.last(of: prefix.length)
         while address < last {
             address = address.successor
-            if let other = excluded.first(where: { $0.contains(address) }) {
+            if let other = excluded.prefix(with: address) {
                 address = other.network.address.last(of: other.length)
                 continue
             }

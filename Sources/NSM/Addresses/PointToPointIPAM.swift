@@ -72,12 +72,12 @@ public struct PointToPointIPAM: Sendable {
     ///
     /// - Throws: ``Exhausted``; the connection then keeps what it had that is not excluded.
     public mutating func allocate(_ id: String, _ context: inout NSMIPContext) throws(Exhausted) {
-        let excluded = context.excludedPrefixes.compactMap { NSMIPContext.prefix($0) }
+        let excluded = PrefixSet(context.excludedPrefixes.lazy.compactMap { NSMIPContext.prefix($0) })
         var own = pairs[id] ?? Array(repeating: nil, count: groups.count)
         var made: [(group: Int, pair: Pair)] = []
         for group in groups.indices {
             if let pair = own[group] {
-                let isExcluded = excluded.contains { $0.contains(pair.source) || $0.contains(pair.destination) }
+                let isExcluded = excluded.contains(pair.source) || excluded.contains(pair.destination)
                 if !isExcluded { continue }
                 free(pair, group)
                 remove(pair, &context)
@@ -108,17 +108,21 @@ public struct PointToPointIPAM: Sendable {
         }
     }
 
-    /// Addresses of the request that lie in the group and are free.
-    private mutating func claim(_ group: Int, _ context: NSMIPContext, _ excluded: [IPPrefix]) -> Pair? {
+    /// Addresses of the request that lie in the group and are free. A manager that started anew does not know the endpoint's
+    /// any more; it was the one before the client's.
+    private mutating func claim(_ group: Int, _ context: NSMIPContext, _ excluded: PrefixSet) -> Pair? {
+        let sources = context.sourcePrefixes
+        let destinations = context.destinationPrefixes
         for pool in groups[group].indices {
-            func wanted(_ prefixes: [IPPrefix]) -> IPAddress? {
-                prefixes.first { prefix in
-                    prefix.isHost && groups[group][pool].isFree(prefix.address)
-                        && !excluded.contains { $0.contains(prefix.address) }
-                }?.address
+            func isFree(_ address: IPAddress) -> Bool {
+                groups[group][pool].isFree(address) && !excluded.contains(address)
             }
-            guard let source = wanted(context.sourcePrefixes), let destination = wanted(context.destinationPrefixes),
-                source != destination
+            func wanted(_ prefixes: [IPPrefix]) -> IPAddress? {
+                prefixes.first { $0.isHost && isFree($0.address) }?.address
+            }
+            guard let source = wanted(sources) else { continue }
+            let before = source.predecessor
+            guard let destination = wanted(destinations) ?? (isFree(before) ? before : nil), source != destination
             else { continue }
             groups[group][pool].take(source)
             groups[group][pool].take(destination)
@@ -127,7 +131,7 @@ public struct PointToPointIPAM: Sendable {
         return nil
     }
 
-    private mutating func draw(_ group: Int, _ excluded: [IPPrefix]) -> Pair? {
+    private mutating func draw(_ group: Int, _ excluded: PrefixSet) -> Pair? {
         for pool in groups[group].indices {
             guard let destination = groups[group][pool].draw(excluded) else { continue }
             guard let source = groups[group][pool].draw(excluded) else {

@@ -21,12 +21,17 @@ extension NetworkServiceClient {
         public var namespace: String
         /// How the data path is checked; nil: not at all.
         public var liveness: LivenessCheck?
+        /// The endpoint that may serve it: a SPIFFE id, in which `*` stands for anything; nil: any.
+        public var endpointID: String?
+        /// What is taken of what an endpoint gives; nil: everything.
+        public var acceptance: Acceptance?
 
         /// Makes a configuration.
         public init(
             id: String, networkService: String, labels: [String: String] = [:], interfaceName: String = "",
             sourceAddresses: [IPPrefix] = [], sourceMAC: MACAddress? = nil, excludedPrefixes: [IPPrefix] = [],
-            namespace: String = "/proc/self/ns/net", liveness: LivenessCheck? = LivenessCheck()
+            namespace: String = "/proc/self/ns/net", liveness: LivenessCheck? = LivenessCheck(),
+            endpointID: String? = nil, acceptance: Acceptance? = nil
         ) {
             self.id = id
             self.networkService = networkService
@@ -37,6 +42,23 @@ extension NetworkServiceClient {
             self.excludedPrefixes = excludedPrefixes
             self.namespace = namespace
             self.liveness = liveness
+            self.endpointID = endpointID
+            self.acceptance = acceptance
+        }
+    }
+
+    /// What a client takes of what an endpoint gives it.
+    public struct Acceptance: Hashable, Sendable {
+        /// Routes and policy routes are taken only inside these, and so are addresses of the endpoint beyond the client's own
+        /// networks; nil: all are.
+        public var routes: [IPPrefix]?
+        /// Whether name servers are taken.
+        public var dns: Bool
+
+        /// Takes everything unless told otherwise.
+        public init(routes: [IPPrefix]? = nil, dns: Bool = true) {
+            self.routes = routes
+            self.dns = dns
         }
     }
 

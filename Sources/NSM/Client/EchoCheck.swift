@@ -10,13 +10,20 @@ struct EchoPath: Hashable {
     let source: IPAddress
     let destination: IPAddress
 
-    /// All pairs of one family that a connection has. Without any there is nothing to ask, and it counts as alive.
+    /// Pairs of one family in which each address of a connection is once at least. Without any there is nothing to ask, and it
+    /// counts as alive.
+    ///
+    /// Not each address with each: what a peer answers must not decide how much work that is.
     static func all(of connection: NSMConnection) -> [EchoPath] {
         let context = connection.context.ipContext
-        let destinations = context.destinationPrefixes.map(\.address)
-        return context.sourcePrefixes.map(\.address).flatMap { source in
-            destinations.filter { $0.family == source.family }.map { destination in
-                EchoPath(interface: connection.mechanism.interfaceName, source: source, destination: destination)
+        return IPAddress.Family.allCases.flatMap { family in
+            let sources = context.sourcePrefixes.map(\.address).filter { $0.family == family }
+            let destinations = context.destinationPrefixes.map(\.address).filter { $0.family == family }
+            guard !sources.isEmpty, !destinations.isEmpty else { return [EchoPath]() }
+            return (0..<max(sources.count, destinations.count)).map { index in
+                EchoPath(
+                    interface: connection.mechanism.interfaceName, source: sources[index % sources.count],
+                    destination: destinations[index % destinations.count])
             }
         }
     }

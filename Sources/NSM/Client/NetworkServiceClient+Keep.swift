@@ -86,11 +86,11 @@ extension NetworkServiceClient {
     static func refreshDelay(_ connection: NSMConnection, now: UnixTime = .now) -> Duration {
         let segments = connection.path.pathSegments
         guard let end = segments.compactMap(\.expiry).min() else { return .seconds(1) }
-        let left = max(end.duration(since: now), .zero)
+        let left = min(max(end.duration(since: now), .zero), .seconds(10 * 86400))
         let share =
             segments.count > 1 ? 0.2 + 0.2 * Double(connection.path.index) / Double(segments.count) : 1.0 / 3
-        // A peer whose tokens have ended already must not make us hot.
-        return max(left * share, .milliseconds(200))
+        // A peer whose tokens have ended already must not make us hot, and one whose tokens never end not sleep for ever.
+        return min(max(left * share, .milliseconds(200)), .seconds(86400))
     }
 
     /// What a report means for the connection as it was answered last.

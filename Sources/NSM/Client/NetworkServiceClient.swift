@@ -210,7 +210,7 @@ public final class NetworkServiceClient: Sendable {
             memory.asked = message.connection
             memory.asked?.mechanism = message.mechanismPreferences[0]
         }
-        let answer = try await calls.request(message, timeout: manager.component.requestTimeout)
+        var answer = try await calls.request(message, timeout: manager.component.requestTimeout)
         do {
             try check(answer, calls, taken: others + configuration.excludedPrefixes.filter(\.isHost))
         } catch {
@@ -221,6 +221,7 @@ public final class NetworkServiceClient: Sendable {
             try? await sendClose(answer)
             throw error
         }
+        configuration.acceptance?.limit(&answer.context)
         return answer
     }
 
@@ -269,42 +270,17 @@ public final class NetworkServiceClient: Sendable {
             addresses.srcIpAddrs.append("\(prefix)")
         }
         // What the connection has already is not to be replaced.
-        let own = (addresses.sourcePrefixes + addresses.destinationPrefixes).map(\.address)
-        let excluded = IPPrefix.merged(wanted.excludedPrefixes + others)
-        addresses.excludedPrefixes = own.reduce(excluded) { rest, host in rest.flatMap { $0.without(host) } }
-            .map { "\($0)" }
+        var excluded = PrefixSet(wanted.excludedPrefixes + others)
+        for prefix in addresses.sourcePrefixes + addresses.destinationPrefixes { excluded.remove(prefix.address) }
+        addresses.excludedPrefixes = excluded.prefixes.map { "\($0)" }
         context.ipContext = addresses
+        wanted.acceptance?.note(in: &context)
         if let mac = wanted.sourceMAC { context.ethernetContext.srcMac = "\(mac)" }
         connection.context = context
         var request = Networkservice_NetworkServiceRequest()
         request.connection = connection
         request.mechanismPreferences = [.kernel(name: wanted.interfaceName, inodeURL: inodeURL)]
         return request
-    }
-
-    /// The rules for answers.
-    private func check(_ answer: NSMConnection, _ calls: Calls, taken: [IPPrefix]) throws(NSMError) {
-        guard answer.id == configuration.id, answer.path.index == 0,
-            answer.path.pathSegments.first?.id == configuration.id
-        else {
-            throw NSMError(
-                .protocolViolation,
-                "the answer is for \(answer.id) at index \(answer.path.index) of its path, not for us")
-        }
-        guard answer.mechanism.type == WellKnown.kernel else {
-            throw NSMError(
-                .protocolViolation, "the answer's mechanism is \(answer.mechanism.type), not \(WellKnown.kernel)")
-        }
-        for prefix in answer.context.ipContext.sourcePrefixes
-        where taken.contains(where: { $0.contains(prefix.address) }) {
-            throw NSMError(.protocolViolation, "the answer's address \(prefix) is one that was excluded")
-        }
-        guard calls.component.isSecure else { return }
-        let tokens = try TokenRules.checkChain(answer.path.pathSegments)
-        guard tokens.count > 1, let peer = calls.connection.info.peer else {
-            throw NSMError(.protocolViolation, "the answer's path lacks the manager's token")
-        }
-        try TokenRules.checkSignature(tokens[1], of: peer, "the manager's token")
     }
 
     // MARK: - Recovery

@@ -12,6 +12,8 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     private let component: Component
     private let namespace: String
     private let changed: @Sendable () -> Void
+    /// Whom it serves: why not, or nil.
+    private let callers: @Sendable (ConnectionInfo) -> String?
     private let queue = KeyedQueue()
     private let services: Mutex<[String: Offer]>
     private let pools: Mutex<[String: PointToPointIPAM]>
@@ -19,23 +21,26 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     /// Our ids by who is at the start of the path.
     private let clients = Mutex<[Client: String]>([:])
 
-    /// Who a connection belongs to, whatever way it takes.
+    /// Who a connection is for, under whatever id it comes.
     private struct Client: Hashable {
         let service: String
         let name: String
         let id: String
-        /// The SPIFFE id in its token, so that nobody takes over what is another's.
-        let subject: String
+        /// Whoever asks for it here, and proved who he is: what a path says of its start, everybody can make up.
+        let asker: PeerIdentity
 
-        /// Nil for a path whose start has no token.
-        init?(_ connection: NSMConnection, service: String) {
-            guard let first = connection.path.pathSegments.first, let owner = connection.owner else { return nil }
+        /// Nil for a path without a start.
+        init?(_ connection: NSMConnection, service: String, _ asker: PeerIdentity) {
+            guard let first = connection.path.pathSegments.first else { return nil }
             self.service = service
             name = first.name
             id = first.id
-            subject = owner
+            self.asker = asker
         }
     }
+
+    /// Connections of one peer. A manager has those of all its clients.
+    static let mostOfOnePeer = 65536
 
     /// A service as it is offered now.
     private struct Offer {
@@ -46,10 +51,12 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
 
     init(
         _ services: [NetworkServiceEndpoint.Service], component: Component, namespace: String,
+        callers: @escaping @Sendable (ConnectionInfo) -> String? = { _ in nil },
         changed: @escaping @Sendable () -> Void
     ) {
         self.component = component
         self.namespace = namespace
+        self.callers = callers
         self.changed = changed
         let offers = Dictionary(services.map { ($0.name, Offer(service: $0)) }, uniquingKeysWith: { first, _ in first })
         self.services = Mutex(offers)
@@ -63,7 +70,11 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         request: ServerRequest<Networkservice_NetworkServiceRequest>, context: ServerContext
     ) async throws -> ServerResponse<NSMConnection> {
         let call = try IncomingCall(request.metadata)
+        if let refusal = callers(call.info) { throw RPCError(code: .permissionDenied, message: refusal) }
         let preferences = request.message.mechanismPreferences
+        guard preferences.count <= ConnectionLimits.mechanisms else {
+            throw RPCError(code: .invalidArgument, message: "there are \(preferences.count) mechanisms to choose from")
+        }
         var connection = request.message.connection
         let hop = try call.enter(&connection, component)
         let wanted = connection
@@ -84,12 +95,15 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
             throw RPCError(
                 code: .notFound, message: "\(component.name) does not offer \(connection.networkService.prefix(253))")
         }
-        try IncomingCall.checkOwner(of: monitor.connection(id), connection)
+        try call.checkOwner(of: id, in: monitor)
+        guard monitor.connection(id) != nil || monitor.count(of: call.peer) < Self.mostOfOnePeer else {
+            throw RPCError(code: .resourceExhausted, message: "\(call.peer) has too many connections here")
+        }
         if connection.state == .reselectRequested, monitor.connection(id) != nil { await release(id) }
         let service = offer.service
         let before = monitor.connection(id)
         let isRefresh = before != nil
-        let client = Client(connection, service: service.name)
+        let client = Client(connection, service: service.name, call.peer)
         if !isRefresh, let client { await supersede(client) }
         let mechanism = try Self.mechanism(connection, preferences)
         let admission = try await admit(connection, mechanism, service, isRefresh)
@@ -104,7 +118,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         }
         connection.state = .up
         if let client { clients.withLock { $0[client] = id } }
-        monitor.update(connection)
+        monitor.update(connection, owner: call.peer)
         expiries.set(id, to: connection.previousSegment?.expiry)
         // Tokens change with every refresh; for those who follow the connections that is no change.
         if before.map({ !connection.isSame(as: $0) }) ?? true { changed() }
@@ -160,26 +174,35 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         // Addresses of policies that were replaced since.
         let sources = Set(addresses.policies.map(\.from)).subtracting(service.policies.map(\.from))
         addresses.srcIpAddrs.removeAll { sources.contains($0) }
+        // What the client says of the endpoint's half is a hint for the pools at most.
+        addresses.dstRoutes = []
         do {
             try pools.withLock { try $0[service.name]?.allocate(id, &addresses) }
         } catch {
             throw RPCError(code: .resourceExhausted, message: "\(error)")
         }
-        for prefix in admission.destinationAddresses where !addresses.dstIpAddrs.contains("\(prefix)") {
-            addresses.dstIpAddrs.append("\(prefix)")
-        }
+        let pairs = pools.withLock { $0[service.name]?.pairs(of: id) ?? [] }
+        let own = (pairs.map { IPPrefix(host: $0.destination) } + admission.destinationAddresses).map { "\($0)" }
+        addresses.dstIpAddrs = Self.joined(addresses.dstIpAddrs.filter(Set(own).contains), own)
+        addresses.ipNeighbors = []
+        addresses.extraPrefixes = []
         addresses.policies = service.policies
-        for policy in service.policies where !policy.from.isEmpty && !addresses.srcIpAddrs.contains(policy.from) {
-            addresses.srcIpAddrs.append(policy.from)
-        }
+        addresses.srcIpAddrs = Self.joined(addresses.srcIpAddrs, service.policies.map(\.from))
         context.ipContext = addresses
-        if let mac = admission.destinationMAC { context.ethernetContext.dstMac = "\(mac)" }
+        context.ethernetContext.dstMac = admission.destinationMAC.map { "\($0)" } ?? ""
+        context.ethernetContext.vlanTag = 0
         context.dnsContext.configs.removeAll { offer.retired.contains($0) }
         for config in service.dns where !context.dnsContext.configs.contains(config) {
             context.dnsContext.configs.append(config)
         }
         connection.context = context
         if connection.payload.isEmpty { connection.payload = service.payload }
+    }
+
+    /// Both lists without what is there already, or empty.
+    private static func joined(_ first: [String], _ second: [String]) -> [String] {
+        var seen: Set<String> = [""]
+        return (first + second).filter { seen.insert($0).inserted }
     }
 
     /// Our own namespace goes back, with a descriptor of it.
@@ -213,8 +236,10 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         let call = try IncomingCall(request.metadata)
         var connection = request.message
         let hop = try call.enter(&connection, component)
-        try IncomingCall.checkOwner(of: monitor.connection(hop.ownID), connection)
-        try await queue.run(hop.ownID) { await self.release(hop.ownID) }
+        try await queue.run(hop.ownID) {
+            try call.checkOwner(of: hop.ownID, in: monitor)
+            await self.release(hop.ownID)
+        }
         return ServerResponse(message: SwiftProtobuf.Google_Protobuf_Empty())
     }
 
@@ -224,11 +249,11 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     }
 
     private func release(_ id: String) async {
-        guard let connection = monitor.connection(id) else { return }
+        guard let connection = monitor.connection(id), let asker = monitor.owner(id) else { return }
         monitor.delete(id)
         expiries.set(id, to: nil)
         guard let offer = offer(of: connection) else { return changed() }
-        if let client = Client(connection, service: offer.service.name) {
+        if let client = Client(connection, service: offer.service.name, asker) {
             clients.withLock { if $0[client] == id { $0[client] = nil } }
         }
         await forget(id, offer.service)

@@ -53,7 +53,14 @@ public final class NetworkServiceEndpoint: Sendable {
         var component = manager.component
         component.name = name
         let changed = Callback<Void>()
-        connections = EndpointConnections(services, component: component, namespace: namespace) { changed(()) }
+        connections = EndpointConnections(
+            services, component: component, namespace: namespace,
+            callers: { info in
+                // The manager of a host asks by itself. Elsewhere forwarders do, with identities of their own.
+                guard let known = manager.peerID, known.isManagerOfHost, info.peer?.id != known else { return nil }
+                return "\(PeerIdentity(info)) is not \(known), where this endpoint is registered"
+            }
+        ) { changed(()) }
         memory = Mutex(Memory())
         (states, tell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         changed.set { [weak self] _ in self?.told() }
@@ -241,7 +248,8 @@ public final class NetworkServiceEndpoint: Sendable {
                 var registered = registered
                 for _ in 0..<Self.renewals {
                     let end = registered.expirationTime.unixTime ?? UnixTime.now.adding(.seconds(60))
-                    let wait = max(end.duration(since: .now) * 2 / 3, .milliseconds(200))
+                    let left = end.duration(since: .now) * 2 / 3
+                    let wait = min(max(left, .milliseconds(200)), .seconds(86400))
                     try await Task.sleep(for: wait, tolerance: wait / 50)
                     registered = try await self.register(socket, at: address)
                     self.note(registered)

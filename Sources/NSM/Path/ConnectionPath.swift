@@ -20,6 +20,13 @@ public struct Hop: Hashable, Sendable {
     /// This component's id of the connection.
     public let ownID: String
 
+    /// The same with another id here, which the connection takes as well.
+    public func renamed(_ id: String, in connection: inout NSMConnection) -> Hop {
+        connection.id = id
+        connection.path.pathSegments[Int(ownIndex)].id = id
+        return Hop(callerIndex: callerIndex, callerID: callerID, ownIndex: ownIndex, ownID: id)
+    }
+
     /// Makes the answer the caller's again.
     public func leave(_ connection: inout NSMConnection) {
         connection.id = callerID

@@ -54,21 +54,14 @@ extension Component {
 }
 
 extension NSMPathSegment {
-    /// When the token ends; nil when the segment does not say.
-    public var expiry: UnixTime? {
-        hasExpires ? UnixTime(nanoseconds: expires.seconds * 1_000_000_000 + Int64(expires.nanos)) : nil
-    }
+    /// When the token ends; nil when the segment does not say, or says no time that there is.
+    public var expiry: UnixTime? { hasExpires ? expires.unixTime : nil }
 
     /// Stores a token.
     public mutating func setToken(_ token: CallToken) {
         self.token = token.text
         expires = Google_Protobuf_Timestamp(token.expires)
     }
-}
-
-extension NSMConnection {
-    /// Whose connection it is: the SPIFFE id in the token of the first segment; nil when that can't be read.
-    public var owner: String? { path.pathSegments.first.flatMap { try? Token(parsing: $0.token) }?.subject }
 }
 
 extension Google_Protobuf_Timestamp {
@@ -79,10 +72,13 @@ extension Google_Protobuf_Timestamp {
         nanos = Int32(time.nanoseconds % 1_000_000_000)
     }
 
-    /// The moment; nil when it is out of range.
+    /// The moment; nil when it is none from the year 1 to the year 9999, which is all that a timestamp may be. Those that
+    /// ``UnixTime`` has no room for are taken as its first or last one. Source: google/protobuf/timestamp.proto.
     public var unixTime: UnixTime? {
-        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        return overflow ? nil : UnixTime(nanoseconds: product).adding(.nanoseconds(Int64(nanos)))
+        guard (-62_135_596_800...253_402_300_799).contains(seconds), (0..<1_000_000_000).contains(nanos) else {
+            return nil
+        }
+        return UnixTime(seconds: seconds).adding(.nanoseconds(Int64(nanos)))
     }
 }
 

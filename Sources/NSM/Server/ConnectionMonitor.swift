@@ -1,3 +1,4 @@
+public import DescriptorTransport
 public import GRPCCore
 internal import SPIFFE
 internal import Synchronization
@@ -5,11 +6,16 @@ internal import Synchronization
 /// The connections of a component, and those who watch them.
 public final class ConnectionMonitor: Sendable {
     private struct Watcher {
+        let scope: MonitorScope
         let selector: NSMMonitorScopeSelector
         let events: AsyncStream<NSMConnectionEvent>.Continuation
     }
     private struct State {
         var connections: [String: NSMConnection] = [:]
+        /// Who asked for them.
+        var owners: [String: PeerIdentity] = [:]
+        /// How many there are by the account of who asked for them.
+        var counts: [String: Int] = [:]
         /// Ids of the connections by what watchers may demand of their segments.
         var bySegment: [Demand: Set<String>] = [:]
         var watchers: [UInt64: Watcher] = [:]
@@ -19,18 +25,34 @@ public final class ConnectionMonitor: Sendable {
         var general: Set<UInt64> = []
         var nextWatcher: UInt64 = 0
 
-        mutating func store(_ connection: NSMConnection) {
+        mutating func store(_ connection: NSMConnection, _ owner: PeerIdentity) {
             let new = connection.fulfils
             let old = connections[connection.id]?.fulfils ?? []
             for demand in old.subtracting(new) { forget(connection.id, demand) }
             for demand in new.subtracting(old) { bySegment[demand, default: []].insert(connection.id) }
             connections[connection.id] = connection
+            if let before = owners.updateValue(owner, forKey: connection.id) { discount(before) }
+            counts[owner.account, default: 0] += 1
         }
 
         mutating func remove(_ id: String) -> NSMConnection? {
             guard let connection = connections.removeValue(forKey: id) else { return nil }
+            if let owner = owners[id] { discount(owner) }
+            owners[id] = nil
             for demand in connection.fulfils { forget(id, demand) }
             return connection
+        }
+
+        private mutating func discount(_ owner: PeerIdentity) {
+            guard let count = counts[owner.account] else { return }
+            counts[owner.account] = count > 1 ? count - 1 : nil
+        }
+
+        func isVisible(_ id: String, in scope: MonitorScope) -> Bool {
+            switch scope {
+            case .all: true
+            case .of(let peer): owners[id] == peer
+            }
         }
 
         private mutating func forget(_ id: String, _ demand: Demand) {
@@ -39,10 +61,14 @@ public final class ConnectionMonitor: Sendable {
         }
 
         /// Most who watch demand an id or a name, and those are not to cost a look at all connections.
-        func connections(matching selector: NSMMonitorScopeSelector) -> [String: NSMConnection] {
-            guard let demanded = selector.demand else { return connections.filter { selector.matches($0.value) } }
+        func connections(
+            matching selector: NSMMonitorScopeSelector, in scope: MonitorScope
+        ) -> [String: NSMConnection] {
+            guard let demanded = selector.demand else {
+                return connections.filter { isVisible($0.key, in: scope) && selector.matches($0.value) }
+            }
             var found: [String: NSMConnection] = [:]
-            for id in bySegment[demanded] ?? [] {
+            for id in bySegment[demanded] ?? [] where isVisible(id, in: scope) {
                 if let connection = connections[id], selector.matches(connection) { found[id] = connection }
             }
             return found
@@ -61,6 +87,9 @@ public final class ConnectionMonitor: Sendable {
     /// The connections by our ids.
     public var connections: [String: NSMConnection] { state.withLock { $0.connections } }
 
+    /// How many connections there are.
+    public var count: Int { state.withLock { $0.connections.count } }
+
     /// A connection by our id; nil when there is none.
     public func connection(_ id: String) -> NSMConnection? { state.withLock { $0.connections[id] } }
 
@@ -72,11 +101,21 @@ public final class ConnectionMonitor: Sendable {
         }
     }
 
+    /// Who asked for the connection with our id; nil when there is none.
+    public func owner(_ id: String) -> PeerIdentity? { state.withLock { $0.owners[id] } }
+
+    /// How many connections those have who share a peer's limits.
+    public func count(of owner: PeerIdentity) -> Int { state.withLock { $0.counts[owner.account, default: 0] } }
+
     /// Stores a connection under our id and tells those who watch it, unless nothing changed.
-    public func update(_ connection: NSMConnection) {
+    ///
+    /// - Parameter owner: Who asked for it: only that peer may see it, close it and ask for it again.
+    public func update(_ connection: NSMConnection, owner: PeerIdentity) {
         state.withLock { state in
-            guard state.connections[connection.id] != connection else { return }
-            state.store(connection)
+            guard state.connections[connection.id] != connection || state.owners[connection.id] != owner else {
+                return
+            }
+            state.store(connection, owner)
             tell(.update, connection, &state)
         }
     }
@@ -84,8 +123,9 @@ public final class ConnectionMonitor: Sendable {
     /// Forgets a connection and tells those who watch it.
     public func delete(_ id: String) {
         state.withLock { state in
-            guard let connection = state.remove(id) else { return }
+            guard let connection = state.connections[id] else { return }
             tell(.delete, connection, &state)
+            _ = state.remove(id)
         }
     }
 
@@ -100,16 +140,21 @@ public final class ConnectionMonitor: Sendable {
     }
 
     /// Events for one who watches: all that match at once, also when there are none, and then each change.
-    public func watch(_ selector: NSMMonitorScopeSelector) -> AsyncStream<NSMConnectionEvent> {
+    ///
+    /// - Parameter scope: What of it he may see.
+    public func watch(
+        _ selector: NSMMonitorScopeSelector, in scope: MonitorScope = .all
+    ) -> AsyncStream<NSMConnectionEvent> {
         AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue)) { continuation in
             let number = state.withLock { state in
                 removeEnded(&state)
                 state.nextWatcher += 1
                 var first = NSMConnectionEvent()
                 first.type = .initialStateTransfer
-                first.connections = state.connections(matching: selector)
+                first.connections = state.connections(matching: selector, in: scope)
                 continuation.yield(first)
-                state.watchers[state.nextWatcher] = Watcher(selector: selector, events: continuation)
+                state.watchers[state.nextWatcher] = Watcher(
+                    scope: scope, selector: selector, events: continuation)
                 if let demand = selector.demand {
                     state.byDemand[demand, default: []].insert(state.nextWatcher)
                 } else {
@@ -146,7 +191,9 @@ public final class ConnectionMonitor: Sendable {
         var numbers = state.general
         for demand in connection.fulfils { numbers.formUnion(state.byDemand[demand] ?? []) }
         for number in numbers {
-            guard let watcher = state.watchers[number], watcher.selector.matches(connection) else { continue }
+            guard let watcher = state.watchers[number], state.isVisible(connection.id, in: watcher.scope),
+                watcher.selector.matches(connection)
+            else { continue }
             if case .dropped = watcher.events.yield(event) {
                 remove(number, &state)
                 watcher.events.finish()
@@ -209,15 +256,30 @@ extension NSMMonitorScopeSelector {
 /// The monitor as a service.
 public struct MonitorService: NSMMonitorConnection.SimpleServiceProtocol {
     private let monitor: ConnectionMonitor
+    private let scope: @Sendable (ConnectionInfo) -> MonitorScope
 
-    /// Serves a monitor to every peer that the transport let in.
-    public init(_ monitor: ConnectionMonitor) { self.monitor = monitor }
+    /// Serves a monitor.
+    ///
+    /// - Parameter scope: What a peer may see; the connections that it asked for unless given.
+    public init(
+        _ monitor: ConnectionMonitor,
+        scope: @escaping @Sendable (ConnectionInfo) -> MonitorScope = { .of(PeerIdentity($0)) }
+    ) {
+        self.monitor = monitor
+        self.scope = scope
+    }
 
     /// Streams events until the caller ends it.
     public func monitorConnections(
         request: NSMMonitorScopeSelector, response: RPCWriter<NSMConnectionEvent>, context: ServerContext
     ) async throws {
-        try await forward(monitor.watch(request), to: response, context)
+        guard let info = ConnectionInfo.current else {
+            throw RPCError(code: .permissionDenied, message: "the call came by a transport that has no connections")
+        }
+        guard request.pathSegments.count <= NSMConnection.longestPath, request.networkServices.count <= 1024 else {
+            throw RPCError(code: .invalidArgument, message: "the selector names too much to look for")
+        }
+        try await forward(monitor.watch(request, in: scope(info)), to: response, context)
         // The end of a stream that the caller did not ask for must not read as a cancellation: that would stop healing.
         throw RPCError(code: .unavailable, message: "the monitor ends")
     }

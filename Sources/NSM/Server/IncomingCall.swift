@@ -72,6 +72,9 @@ public struct IncomingCall: Sendable {
     public func enter(
         _ connection: inout NSMConnection, _ component: Component, newID: () -> String = { randomID() }
     ) throws(RPCError) -> Hop {
+        if let mistake = ConnectionLimits.mistake(in: connection) {
+            throw RPCError(code: .invalidArgument, message: "too much is asked for: \(mistake)")
+        }
         let hop: Hop
         do {
             hop = try connection.enter(component.name, newID: newID)
@@ -95,6 +98,11 @@ public struct IncomingCall: Sendable {
                     connection.path.pathSegments[own - 1].setToken(
                         CallToken(text: token.text, expires: tokens[own - 1].expires))
                 }
+                // Nobody may be longer here than his certificate lets him.
+                if let end = connection.path.pathSegments[own - 1].expiry, end > peer.notAfter {
+                    connection.path.pathSegments[own - 1].setToken(
+                        CallToken(text: token.text, expires: peer.notAfter))
+                }
             }
         } catch {
             throw RPCError(code: .permissionDenied, message: error.text)
@@ -102,16 +110,16 @@ public struct IncomingCall: Sendable {
         return hop
     }
 
-    /// Checks that who comes for a connection is who it belongs to: its path starts at the same identity.
+    /// Who calls, as far as it is proven.
+    public var peer: PeerIdentity { PeerIdentity(info) }
+
+    /// Checks that who comes for a connection is who asked for it first.
     ///
-    /// Ids can be seen by everybody who may watch connections, so knowing one must not suffice.
+    /// Ids can be learnt and paths made up, so only who is verified on the transport connection counts.
     ///
-    /// - Parameters:
-    ///   - known: The connection as it is known under the id that is asked for; nil when it is not.
-    ///   - asked: The connection as it was asked for, after ``enter(_:_:newID:)``.
-    /// - Throws: `RPCError` when it is another's.
-    public static func checkOwner(of known: NSMConnection?, _ asked: NSMConnection) throws(RPCError) {
-        guard let owner = known?.owner, asked.owner != owner else { return }
-        throw RPCError(code: .permissionDenied, message: "the connection \(asked.id) belongs to another client")
+    /// - Throws: `RPCError` when the connection is another peer's.
+    public func checkOwner(of id: String, in monitor: ConnectionMonitor) throws(RPCError) {
+        guard let owner = monitor.owner(id), owner != peer else { return }
+        throw RPCError(code: .permissionDenied, message: "the connection \(id) belongs to another client")
     }
 }

@@ -1,7 +1,7 @@
 public import DescriptorTransport
 internal import GRPCCore
 internal import Logging
-internal import SPIFFE
+public import SPIFFE
 internal import Synchronization
 
 /// The one transport connection to a peer that all who talk to it share: made when it is needed, made again when it is
@@ -27,18 +27,26 @@ public final class PeerConnector: Sendable {
         var backoff = Backoff()
         var nextDial = ContinuousClock.now
         var lastError: String?
+        var peer: SPIFFEID?
     }
     private let state = Mutex(State())
     private let takesDescriptors: Bool
+    private let admission: Admission
     private let made: AsyncStream<ClientConnection>
     private let madeHere: AsyncStream<ClientConnection>.Continuation
 
     /// Makes a connector that has not dialled yet.
     ///
-    /// - Parameter takesDescriptors: Whether descriptors are asked for that the peer sends. Clients and endpoints don't.
-    public init(_ address: SocketAddress, component: Component, takesDescriptors: Bool = true) {
+    /// - Parameters:
+    ///   - takesDescriptors: Whether descriptors are asked for that the peer sends. Clients and endpoints don't.
+    ///   - admission: Whether to talk to whoever listens there, asked before a byte is sent; to everybody unless given.
+    public init(
+        _ address: SocketAddress, component: Component, takesDescriptors: Bool = true,
+        admission: @escaping Admission = { _ in nil }
+    ) {
         self.address = address
         self.component = component
+        self.admission = admission
         echoes = EchoWatch(logger: component.logger)
         self.takesDescriptors = takesDescriptors
         (made, madeHere) = AsyncStream.makeStream()
@@ -77,6 +85,9 @@ public final class PeerConnector: Sendable {
 
     /// Whether there is an open connection.
     public var isConnected: Bool { state.withLock { $0.current.map { !$0.isClosed } ?? false } }
+
+    /// Who the peer is that was reached last; nil without identities, and before.
+    public var peerID: SPIFFEID? { state.withLock { $0.peer } }
 
     /// Why the peer could not be reached the last time; nil when it could.
     public var lastError: String? { state.withLock { $0.lastError } }
@@ -163,9 +174,10 @@ public final class PeerConnector: Sendable {
         do {
             let connection = try await ClientConnection.connect(
                 to: address, security: component.security, timeout: component.dialTimeout,
-                takesDescriptors: takesDescriptors, logger: component.logger)
+                takesDescriptors: takesDescriptors, admission: admission, logger: component.logger)
             state.withLock { state in
                 state.current = connection
+                state.peer = connection.info.peer?.id
                 state.dial = nil
                 state.backoff.reset()
                 state.lastError = nil

@@ -19,6 +19,7 @@ struct MeshOptions: ParsableArguments, Sendable {
         help: ArgumentHelp(
             "A prefix that no connection gets addresses from. Can be given more than once.", valueName: "prefix"))
     var excluded: [String] = []
+    @OptionGroup(title: "Rights") var rights: RightsOptions
     @OptionGroup(title: "Other hosts") var remote: RemoteOptions
 
     mutating func validate() throws {
@@ -52,6 +53,7 @@ struct MeshOptions: ParsableArguments, Sendable {
             listen: address, stateDirectory: stateDir, spireSocket: environment("SPIFFE_ENDPOINT_SOCKET"),
             workloadSocket: workloadSocket, trustDomain: trustDomain, host: remote.hostName ?? MeshEnvironment.hostName,
             excludedPrefixes: excluded.compactMap { IPPrefix($0) }, remote: try remote.settings())
+        options.rights = try rights.rights()
         options.trustBundles = try remote.bundles()
         options.tokenLifetime = try tokenLifetime()
         return options

@@ -20,6 +20,7 @@ struct RunSettings {
                     throw Self.wrong(setting, "a plain value is needed here")
                 }
                 for inner in nested {
+                    let inner = inner.name == "offers" ? try Self.offers(inner) : inner
                     try Self.check(inner, as: MeshOptions.self)
                     meshWords += inner.words
                 }
@@ -34,6 +35,20 @@ struct RunSettings {
         }
         run = try Run.parse(words + arguments)
         mesh = run.mesh ? try MeshOptions.parse(meshWords) : nil
+    }
+
+    /// `offers: {db: [uid:1000, root]}` is `--offer db=uid:1000 --offer db=root`.
+    private static func offers(_ setting: SettingsFile.Setting) throws(Failure) -> SettingsFile.Setting {
+        guard let services = setting.nested else {
+            throw wrong(setting, "services and who may offer them are needed, such as {db: [uid:1000]}")
+        }
+        var words: [String] = []
+        for service in services {
+            if service.nested != nil { throw wrong(service, "a list is needed here, such as [uid:1000, root]") }
+            words += service.values.map { "--offer=\(service.name)=\($0)" }
+        }
+        return SettingsFile.Setting(
+            place: setting.place, name: setting.name, words: words, values: [], nested: nil)
     }
 
     private static func check<Options: ParsableArguments>(

@@ -15,6 +15,8 @@ struct SettingsFile {
         let name: String
         /// The words that it stands for.
         let words: [String]
+        /// Its values as they are written; none for a switch.
+        let values: [String]
         /// Settings of its own; nil: it has a plain value.
         let nested: [Setting]?
     }
@@ -91,7 +93,9 @@ struct SettingsFile {
             case .plain, .quoted, .literal, .folded, .alias, .merge:
                 words = try self.words(option, value, tree, path)
             }
-            settings.append(Setting(place: place(key, tree, path), name: name, words: words, nested: nested))
+            let values = words.filter { $0.hasPrefix(option + "=") }.map { String($0.dropFirst(option.count + 1)) }
+            settings.append(
+                Setting(place: place(key, tree, path), name: name, words: words, values: values, nested: nested))
         }
         return settings
     }
@@ -114,8 +118,9 @@ struct SettingsFile {
         }
     }
 
-    /// `nsmManager` and `nsm_manager` are `nsm-manager`.
+    /// `nsmManager` and `nsm_manager` are `nsm-manager`; a list may be named in the plural, such as `managers`.
     private static func optionName(of name: String) -> String {
+        if name == "managers" { return "manager" }
         var result = ""
         for character in name {
             if character.isASCII, character.isUppercase {

@@ -138,7 +138,7 @@ class Mesh(Program):
     def __init__(self, workload=None, clients=None):
         own = f"unix://{workload.socket if workload else WORK + '/own.sock'}"
         self.identities = f"unix://{clients.socket}" if clients else own
-        command = [AGENT, "mesh", "--listen", MANAGER, "--state-dir", f"{WORK}/state", "--workload-socket", f"{WORK}/own.sock"]
+        command = [AGENT, "mesh", "--open", "--listen", MANAGER, "--state-dir", f"{WORK}/state", "--workload-socket", f"{WORK}/own.sock"]
         super().__init__("mesh", command, env={"SPIFFE_ENDPOINT_SOCKET": own, "NSM_NAME": "mesh"})
 
 

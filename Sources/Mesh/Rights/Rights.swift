@@ -1,0 +1,189 @@
+internal import CLinux
+internal import DescriptorTransport
+internal import GRPCCore
+internal import NSM
+internal import Netlink
+internal import NetworkTypes
+internal import SPIFFE
+
+/// A peer of the mesh, and what he is trusted with.
+struct Caller: Sendable {
+    /// How far a peer is trusted.
+    enum Standing: Sendable {
+        /// This host's root.
+        case root
+        /// A manager or a forwarder: it speaks for others.
+        case manager
+        /// Anybody else.
+        case stranger
+    }
+
+    /// Who he is, as far as it is proven.
+    let identity: PeerIdentity
+    /// What the kernel says of him; nil over TCP.
+    let credentials: PeerCredentials?
+    let standing: Standing
+    /// Where he speaks from; nil on Unix sockets.
+    let address: IPAddress?
+
+    /// Whether he may name what is not his: namespaces, sockets, the connections of those he speaks for.
+    var isTrusted: Bool {
+        switch standing {
+        case .root, .manager: true
+        case .stranger: false
+        }
+    }
+}
+
+/// Decides who may do what. Nothing that a peer says of himself counts, nor what he holds: only what the kernel and verified
+/// certificates say.
+struct Rights: Sendable {
+    let settings: MeshRights
+    /// The trust domain of this host's own authority; nil: identities come from SPIRE.
+    let ownDomain: String?
+    /// The name of the host in identities of its own authority.
+    let host: String
+
+    /// Which processes may connect to the sockets of the mesh.
+    var admission: Admission {
+        { credentials in
+            if settings.isOpen || credentials?.isHostRoot == true { return nil }
+            if settings.allowed.contains(where: { $0.matches(credentials) }) { return nil }
+            let uid = credentials.map { "\($0.uid)" } ?? "?"
+            return "user \(uid) is not served: --allow uid:\(uid) lets him in, and --open everybody"
+        }
+    }
+
+    /// The mode of the sockets: who is let in at all, the kernel decides already.
+    var socketMode: UInt32 { settings.isOpen || !settings.allowed.isEmpty ? 0o777 : 0o700 }
+
+    /// Who calls.
+    func caller(_ info: ConnectionInfo) -> Caller {
+        let standing: Caller.Standing =
+            if isManager(info.peer?.id) {
+                .manager
+            } else if info.credentials?.isHostRoot == true {
+                .root
+            } else {
+                .stranger
+            }
+        return Caller(
+            identity: PeerIdentity(info), credentials: info.credentials, standing: standing,
+            address: info.address.flatMap { IPAddress($0) })
+    }
+
+    /// Whether an identity is that of a manager or a forwarder.
+    func isManager(_ id: SPIFFEID?) -> Bool {
+        guard let id else { return false }
+        if ownDomain != nil, id.isManagerOfHost { return true }
+        return settings.managers.contains { SPIFFEID.matches($0, id.description) }
+    }
+
+    /// Why a peer is not served at all; nil when he is.
+    ///
+    /// An identity of our own authority counts only where it was given: on a socket of the same user, made in the same
+    /// network namespace. Whoever else shows it has got hold of a key.
+    func refusal(of info: ConnectionInfo) -> String? {
+        guard let credentials = info.credentials else {
+            if isManager(info.peer?.id) { return nil }
+            return "only managers are served over TCP, and \(PeerIdentity(info)) is none: --manager names those"
+        }
+        guard let ownDomain, let id = info.peer?.id else { return nil }
+        if id.isManagerOfHost {
+            // Our own speaks from here, and nobody else's from this host.
+            return id.trustDomain != ownDomain || credentials.isHostRoot ? nil : "\(id) is not of user \(credentials.uid)"
+        }
+        let expected = try? HostAuthority.id(of: credentials, trustDomain: ownDomain, host: host)
+        if id == expected || isManager(id) { return nil }
+        return "\(id) is the identity of another user or network namespace, not of \(expected?.description ?? "this one")"
+    }
+
+    /// The name that an earlier version gave a process, for connections of that time.
+    func formerID(_ info: ConnectionInfo) -> String? {
+        guard let ownDomain, let uid = info.credentials?.uid else { return nil }
+        return "spiffe://\(ownDomain)/host/\(host)/user/\(uid)"
+    }
+
+    // MARK: - Namespaces
+
+    /// Checks that a network namespace is a peer's to use: the one in which his socket was made, unless he is trusted.
+    ///
+    /// - Throws: `RPCError`.
+    func check(_ space: Descriptor, of caller: Caller, _ whose: String) throws(RPCError) {
+        let isOwn = space.inode == PeerNamespace.own?.inode
+        switch caller.standing {
+        case .root, .manager: return
+        case .stranger: break
+        }
+        guard let namespace = caller.credentials?.namespace, Self.isSame(space, namespace) else {
+            throw RPCError(
+                code: .permissionDenied,
+                message: "the \(whose)'s namespace is not the one that \(caller.identity) is in; only root may name others")
+        }
+        guard isOwn, !settings.usesHostNetwork else { return }
+        throw RPCError(
+            code: .permissionDenied,
+            message: "the \(whose) is in the network namespace of the mesh itself; --host-network allows that")
+    }
+
+    /// By the cookie where it is known: the number of a file is given again when its namespace is gone.
+    private static func isSame(_ space: Descriptor, _ namespace: PeerNamespace) -> Bool {
+        if let inode = namespace.inode, inode != space.inode { return false }
+        guard let cookie = namespace.cookie else { return namespace.inode != nil }
+        var number: UInt64 = 0
+        return cl_namespace_cookie(space.number, &number) == 0 && number == cookie
+    }
+
+    /// Makes an end fit for the namespace that it is in.
+    ///
+    /// - Throws: `NSMError` when it would take packets of the host itself that nobody agreed to.
+    func fit(_ end: inout ConnectionEnd) throws(NSMError) {
+        guard !settings.usesHostNetwork, let own = PeerNamespace.own?.inode,
+            end.namespace.identity.device == own.device, end.namespace.identity.inode == own.number
+        else { return }
+        end.setsSysctls = false
+        let policy = end.policies.first { $0.from == nil }
+        if policy != nil {
+            throw NSMError(.refused, "a policy route for all packets of the host is given; --host-network allows that")
+        }
+        // Halves and quarters of everything are a default route as well.
+        let wide = (end.routes.map(\.destination) + end.policies.flatMap(\.routes).map(\.destination)).first { route in
+            route.length < (route.family == .v4 ? 8 : 16)
+        }
+        guard let wide else { return }
+        throw NSMError(.refused, "the host is given a route to \(wide); --host-network allows that")
+    }
+
+    // MARK: - Services
+
+    /// Whether a peer may offer a service whatever others do: true or false by the setting, nil when nothing is set.
+    func mayOffer(_ service: String, _ caller: Caller, id: SPIFFEID?) -> Bool? {
+        if let patterns = settings.offers[service] ?? settings.offers["*"] {
+            return caller.standing == .root || patterns.contains { $0.matches(caller.credentials, id: id) }
+        }
+        return ownDomain == nil || caller.isTrusted ? true : nil
+    }
+
+    // MARK: - Tunnels
+
+    /// Whether a tunnel may lead to an address that a manager names.
+    func mayTunnel(to address: IPAddress, of speaker: IPAddress?) -> Bool {
+        address == speaker || settings.tunnelSources.contains { $0.contains(address) }
+    }
+}
+
+/// Turns away whoever is not to be served before a handler sees the call.
+struct RightsInterceptor: ServerInterceptor {
+    let rights: Rights
+
+    func intercept<Input: Sendable, Output: Sendable>(
+        request: StreamingServerRequest<Input>, context: ServerContext,
+        next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
+    ) async throws -> StreamingServerResponse<Output> {
+        guard let info = ConnectionInfo.current else {
+            throw RPCError(code: .permissionDenied, message: "the call came by a transport that has no connections")
+        }
+        if let refusal = rights.refusal(of: info) { throw RPCError(code: .permissionDenied, message: refusal) }
+        return try await next(request, context)
+    }
+}

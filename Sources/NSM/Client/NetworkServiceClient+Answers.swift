@@ -1,0 +1,104 @@
+internal import DescriptorTransport
+internal import NetworkTypes
+internal import SPIFFE
+
+extension NetworkServiceClient {
+    /// The rules for answers.
+    ///
+    /// - Parameter taken: Prefixes in which no address may lie.
+    /// - Throws: ``NSMError``; of the code `outdated` when a new transport connection may help.
+    func check(_ answer: NSMConnection, _ calls: Calls, taken: [IPPrefix]) throws(NSMError) {
+        guard answer.id == configuration.id, answer.path.index == 0,
+            answer.path.pathSegments.first?.id == configuration.id
+        else {
+            throw NSMError(
+                .protocolViolation,
+                "the answer is for \(answer.id.prefix(253)) at index \(answer.path.index) of its path, not for us")
+        }
+        if let mistake = ConnectionLimits.mistake(in: answer) {
+            throw NSMError(.protocolViolation, "the answer holds too much: \(mistake)")
+        }
+        guard answer.mechanism.type == WellKnown.kernel else {
+            throw NSMError(
+                .protocolViolation, "the answer's mechanism is \(answer.mechanism.type), not \(WellKnown.kernel)")
+        }
+        let taken = PrefixSet(taken)
+        for prefix in answer.context.ipContext.sourcePrefixes where taken.contains(prefix.address) {
+            throw NSMError(.protocolViolation, "the answer's address \(prefix) is one that was excluded")
+        }
+        if let route = configuration.acceptance?.excess(in: answer.context) {
+            throw NSMError(
+                .refused,
+                "the endpoint \(answer.networkServiceEndpointName) gives a route to \(route), which lies outside of what is"
+                    + " accepted")
+        }
+        try checkTokens(answer, calls)
+    }
+
+    private func checkTokens(_ answer: NSMConnection, _ calls: Calls) throws(NSMError) {
+        guard calls.component.isSecure else { return }
+        let tokens = try TokenRules.checkChain(answer.path.pathSegments)
+        guard tokens.count > 1, let last = tokens.last, let peer = calls.connection.info.peer else {
+            throw NSMError(.protocolViolation, "the answer's path lacks the manager's token")
+        }
+        try TokenRules.checkSignature(tokens[1], of: peer, "the manager's token")
+        // The manager has checked that the endpoint signed it.
+        if let wanted = configuration.endpointID, !SPIFFEID.matches(wanted, last.subject) {
+            throw NSMError(.refused, "the endpoint is \(last.subject), and only \(wanted) is accepted")
+        }
+    }
+}
+
+extension NetworkServiceClient.Acceptance {
+    /// Manager and forwarder of one kind know it, and make no routes that are not wanted.
+    private static let key = "nsm-agent/accept-routes"
+
+    /// Tells those on the way which routes are taken.
+    func note(in context: inout NSMConnectionContext) {
+        guard let routes else { return }
+        context.extraContext[Self.key] = IPPrefix.merged(routes).map { "\($0)" }.joined(separator: ",")
+    }
+
+    /// What a client takes, as far as a request says it; nil: everything.
+    package init?(notedIn context: NSMConnectionContext) {
+        guard let text = context.extraContext[Self.key] else { return nil }
+        self.init(routes: text.split(separator: ",").compactMap { IPPrefix($0) })
+    }
+
+    /// Takes out the routes of the client's side that are not taken.
+    package func limit(_ context: inout NSMConnectionContext) {
+        if !dns { context.dnsContext.configs = [] }
+        guard let allowed = routes.map({ PrefixSet($0) }) else { return }
+        func isTaken(_ route: NSMRoute) -> Bool {
+            NSMIPContext.prefix(route.prefix).map { allowed.contains(allOf: $0) } ?? false
+        }
+        let own = context.ipContext.sourcePrefixes.filter { !$0.isHost }
+        context.ipContext.srcRoutes.removeAll { !isTaken($0) }
+        for index in context.ipContext.policies.indices {
+            let all = context.ipContext.policies[index].routes
+            context.ipContext.policies[index].routes = all.filter(isTaken)
+        }
+        // A policy without routes is one for everything.
+        context.ipContext.policies.removeAll { $0.routes.isEmpty }
+        context.ipContext.dstIpAddrs.removeAll { text in
+            guard let prefix = NSMIPContext.prefix(text) else { return true }
+            return !allowed.contains(prefix.address) && !own.contains { $0.contains(prefix.address) }
+        }
+    }
+
+    /// A route that is given and not taken; nil when there is none.
+    func excess(in context: NSMConnectionContext) -> String? {
+        guard routes != nil else { return nil }
+        var limited = context
+        limit(&limited)
+        let before = context.ipContext
+        let after = limited.ipContext
+        if let route = before.srcRoutes.first(where: { !after.srcRoutes.contains($0) }) { return route.prefix }
+        if before.policies != after.policies {
+            let excess = before.policies.first { !after.policies.contains($0) }
+            return excess?.routes.first { route in !after.policies.contains { $0.routes.contains(route) } }?.prefix
+                ?? "everything, by a policy"
+        }
+        return before.dstIpAddrs.first { !after.dstIpAddrs.contains($0) }
+    }
+}

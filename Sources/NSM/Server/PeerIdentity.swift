@@ -1,0 +1,50 @@
+public import DescriptorTransport
+
+/// Who is at the other end of a transport connection, as far as the kernel or a certificate proves it.
+///
+/// What a peer says of itself or of others, such as the subject of a token that somebody else signed, is no part of it.
+public struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
+    /// A SPIFFE id; without certificates `uid:USER net:NAMESPACE`, or the transport connection alone.
+    public let description: String
+    /// Who shares the limits of a peer: all processes of a user, as every user can make network namespaces without end; of
+    /// user 0 only those of one namespace, as all pods have a user 0.
+    public let account: String
+
+    /// The peer of a connection.
+    public init(_ info: ConnectionInfo) {
+        let space = info.credentials?.namespace
+        let number = (space?.cookie ?? space?.inode?.number).map { "\($0)" } ?? "?"
+        switch info.credentials?.uid {
+        case 0: account = "uid:0 net:\(number)"
+        case let uid?: account = "uid:\(uid)"
+        case nil: account = info.peer?.id.description ?? info.address ?? "connection \(info.id)"
+        }
+        if let peer = info.peer {
+            description = peer.id.description
+        } else if let credentials = info.credentials {
+            description = "uid:\(credentials.uid) net:\(number)"
+        } else {
+            description = "connection \(info.id)"
+        }
+    }
+
+    /// One that nothing proves, for tests.
+    package init(unproven description: String, account: String? = nil) {
+        self.description = description
+        self.account = account ?? description
+    }
+
+    /// By who he is.
+    public static func == (left: PeerIdentity, right: PeerIdentity) -> Bool { left.description == right.description }
+
+    /// By who he is.
+    public func hash(into hasher: inout Hasher) { hasher.combine(description) }
+}
+
+/// Which connections of a monitor somebody may see.
+public enum MonitorScope: Hashable, Sendable {
+    /// All of them.
+    case all
+    /// Those that this peer asked for.
+    case of(PeerIdentity)
+}
