@@ -32,26 +32,33 @@ extension RouteSocket {
     /// When something changes during a dump the kernel says so (`NLM_F_DUMP_INTR`), and the dump is begun again: the
     /// result is always one consistent state.
     ///
-    /// - Throws: `EBUSY` when the dump was interrupted 10 times; what the kernel answers.
-    public func dump(_ what: Dump) throws(KernelError) -> [Report] {
+    /// - Parameter limit: The most objects that are read, those that are left out included. After more of them the socket can't
+    ///   be used any more, as the kernel goes on with the dump.
+    /// - Throws: `EBUSY` when the dump was interrupted 10 times; `E2BIG` for more than the limit; what the kernel answers.
+    public func dump(_ what: Dump, atMost limit: Int = .max) throws(KernelError) -> [Report] {
         var result: [Report] = []
         for _ in 0..<Self.dumpAttempts {
             result.removeAll(keepingCapacity: true)
-            if try dump(what, into: &result) { return result }
+            if try dump(what, into: &result, limit) { return result }
         }
         throw KernelError(code: EBUSY, message: "the dump was interrupted \(Self.dumpAttempts) times")
     }
 
     /// One attempt; whether it was consistent.
-    private func dump(_ what: Dump, into result: inout [Report]) throws(KernelError) -> Bool {
+    private func dump(_ what: Dump, into result: inout [Report], _ limit: Int) throws(KernelError) -> Bool {
         try withRequest { start throws(KernelError) in
             var isConsistent = true
+            var count = 0
             try exchange(what.write(at: start)) { message throws(KernelError) in
                 if message.isInterrupted { isConsistent = false }
                 guard !message.isStatus else {
                     // Asked for by number, a table without routes does not exist.
                     if let error = message.error, !(what.selectsTable && error.code == ENOENT) { throw error }
                     return true
+                }
+                count += 1
+                if count > limit {
+                    throw KernelError(code: E2BIG, message: "there are more than \(limit) objects")
                 }
                 guard isConsistent, !what.ignores(message),
                     let report = Report.decode(type: message.type, payload: message.payload)

@@ -1,16 +1,26 @@
+internal import Glibc
 internal import Netlink
 internal import NetworkTypes
 
 /// Rules and tables of a namespace, as far as policy routes need them.
 struct PolicyTables {
     /// All rules of both families.
-    var rules: [Rule] = []
+    let rules: [Rule]
     /// Routes of both families by table.
-    var routes: [UInt32: [Route]] = [:]
+    let routes: [UInt32: [Route]]
+    private let usedTables: Set<UInt32>
+    private let usedPriorities: Set<UInt32>
+    private let lastOfOurs: UInt32?
+
+    private static let span: Range<UInt32> = 10_000..<32_000
 
     init(rules: [Rule] = [], routes: [Route] = []) {
         self.rules = rules
         self.routes = Dictionary(grouping: routes, by: \.table)
+        usedTables = Set(rules.map(\.table)).union(self.routes.keys).union([253, 254, 255])
+        usedPriorities = Set(rules.map(\.priority))
+        lastOfOurs = rules.filter { $0.proto == Forwarder.ruleProto && Self.span.contains($0.priority) }
+            .map(\.priority).max()
     }
 
     /// Our rules to a table with routes by way of this link.
@@ -28,21 +38,17 @@ struct PolicyTables {
 
     /// The lowest table above `previous` that nothing uses.
     func freeTable(after previous: UInt32) -> UInt32 {
-        let used = Set(rules.map(\.table)).union(routes.keys).union([253, 254, 255])
         var table = previous + 1
-        while used.contains(table) { table += 1 }
+        while usedTables.contains(table) { table += 1 }
         return table
     }
 
     /// A priority above those of our other rules, so that an earlier policy stays before a later one; before the main
     /// table's.
     func freePriority(after previous: UInt32?) -> UInt32 {
-        let span: Range<UInt32> = 10_000..<32_000
-        let used = Set(rules.map(\.priority))
-        let ours = rules.filter { $0.proto == Forwarder.ruleProto && span.contains($0.priority) }.map(\.priority)
-        var priority = (previous ?? ours.max()).map { $0 + 1 } ?? span.lowerBound
-        if !span.contains(priority) { priority = span.lowerBound }
-        while used.contains(priority) { priority += 1 }
+        var priority = (previous ?? lastOfOurs).map { $0 + 1 } ?? Self.span.lowerBound
+        if !Self.span.contains(priority) { priority = Self.span.lowerBound }
+        while usedPriorities.contains(priority) { priority += 1 }
         return priority
     }
 }
@@ -71,19 +77,31 @@ extension Forwarder {
         return try policyTables(namespace).rules(of: index).map { .deleteRule($0) }
     }
 
+    /// Rules, or routes, of a namespace for which policy routes are made. It belongs to whoever asks for a connection, and what
+    /// he has there must not hold others up.
+    private static let mostObjects = 32768
+
+    private func bounded(_ what: Dump, _ namespace: NetworkNamespace) throws(KernelError) -> [Report] {
+        do {
+            return try socket(namespace).dump(what, atMost: Self.mostObjects)
+        } catch {
+            if error.code == E2BIG { dropSocket(namespace) }
+            throw error
+        }
+    }
+
     private func ownRules(_ namespace: NetworkNamespace) throws(KernelError) -> [Rule] {
-        try socket(namespace).dump(.rules()).compactMap { report in
+        try bounded(.rules(), namespace).compactMap { report in
             if case .rule(let rule) = report, rule.proto == Self.ruleProto { rule } else { nil }
         }
     }
 
     private func policyTables(_ namespace: NetworkNamespace) throws(ForwarderError) -> PolicyTables {
         try told("policy rules", namespace) { () throws(KernelError) in
-            let socket = try socket(namespace)
             var rules: [Rule] = []
-            for case .rule(let rule) in try socket.dump(.rules()) { rules.append(rule) }
+            for case .rule(let rule) in try bounded(.rules(), namespace) { rules.append(rule) }
             var routes: [Route] = []
-            for case .route(let route) in try socket.dump(.routes(ignoringKernel: true)) { routes.append(route) }
+            for case .route(let route) in try bounded(.routes(ignoringKernel: true), namespace) { routes.append(route) }
             return PolicyTables(rules: rules, routes: routes)
         }
     }

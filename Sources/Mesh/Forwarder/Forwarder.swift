@@ -332,6 +332,9 @@ public actor Forwarder {
         if held[namespace.identity] == nil, namespace.identity != host?.identity { sockets[namespace.identity] = nil }
     }
 
+    /// Closes a socket that can't be used any more; the next one to need it opens another.
+    func dropSocket(_ namespace: NetworkNamespace) { sockets[namespace.identity] = nil }
+
     /// The handle that all connections of a namespace share.
     func hold(_ namespace: NetworkNamespace) -> NetworkNamespace {
         let known = held[namespace.identity]

@@ -27,6 +27,11 @@ public final class HostAuthority: Sendable {
     private let path: String
     private let host: String
     private let logger: Logger
+    /// Identities that were given a short while ago. Whoever asks again and again gets the same one: a new one costs two
+    /// signatures.
+    private let given = Mutex<[SPIFFEID: (identity: Identity, at: UnixTime)]>([:])
+    private static let mostGiven = 1024
+    private static let givenAge = Duration.seconds(60)
 
     /// Reads the authority, or makes it.
     ///
@@ -130,16 +135,28 @@ public final class HostAuthority: Sendable {
     ///
     /// - Throws: what the authority throws.
     public func identities(_ id: SPIFFEID) throws -> AsyncStream<Identity> {
-        let first = try issue(id)
+        let first = try recent(id)
         return AsyncStream { continuation in
             continuation.yield(first)
             let task = Task {
                 while (try? await Task.sleep(for: Self.lifetime / 2)) != nil {
-                    if let next = try? self.issue(id) { continuation.yield(next) }
+                    if let next = try? self.recent(id) { continuation.yield(next) }
                 }
             }
             continuation.onTermination = { _ in task.cancel() }
         }
+    }
+
+    private func recent(_ id: SPIFFEID) throws -> Identity {
+        let now = UnixTime.now
+        let known = given.withLock { $0[id] }
+        if let known, known.at <= now, known.at.adding(Self.givenAge) > now { return known.identity }
+        let identity = try issue(id, at: now)
+        given.withLock { given in
+            if given.count >= Self.mostGiven { given = [:] }
+            given[id] = (identity, now)
+        }
+        return identity
     }
 
     /// Whole or not at all, and never readable by others.

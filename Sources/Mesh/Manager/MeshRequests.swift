@@ -440,13 +440,15 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         guard descriptor.isNamespace else {
             throw RPCError(code: .invalidArgument, message: "what was sent as the \(whose)'s namespace is none")
         }
-        if let caller { try rights.check(descriptor, of: caller, whose) }
+        let space: NetworkNamespace
         do {
             // What was sent is only a place; the kernel wants it opened.
-            return (try NetworkNamespace(path: descriptor.path), descriptor)
+            space = try NetworkNamespace(path: descriptor.path)
         } catch {
             throw RPCError(code: .invalidArgument, message: "the \(whose)'s namespace: \(error)")
         }
+        if let caller { try rights.check(space, of: caller, whose) }
+        return (space, descriptor)
     }
 }
 

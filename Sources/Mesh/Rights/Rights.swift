@@ -109,8 +109,7 @@ struct Rights: Sendable {
     /// Checks that a network namespace is a peer's to use: the one in which his socket was made, unless he is trusted.
     ///
     /// - Throws: `RPCError`.
-    func check(_ space: Descriptor, of caller: Caller, _ whose: String) throws(RPCError) {
-        let isOwn = space.inode == PeerNamespace.own?.inode
+    func check(_ space: NetworkNamespace, of caller: Caller, _ whose: String) throws(RPCError) {
         switch caller.standing {
         case .root, .manager: return
         case .stranger: break
@@ -120,27 +119,27 @@ struct Rights: Sendable {
                 code: .permissionDenied,
                 message: "the \(whose)'s namespace is not the one that \(caller.identity) is in; only root may name others")
         }
-        guard isOwn, !settings.usesHostNetwork else { return }
+        guard Self.isOwn(space), !settings.usesHostNetwork else { return }
         throw RPCError(
             code: .permissionDenied,
             message: "the \(whose) is in the network namespace of the mesh itself; --host-network allows that")
     }
 
     /// By the cookie where it is known: the number of a file is given again when its namespace is gone.
-    private static func isSame(_ space: Descriptor, _ namespace: PeerNamespace) -> Bool {
-        if let inode = namespace.inode, inode != space.inode { return false }
+    private static func isSame(_ space: NetworkNamespace, _ namespace: PeerNamespace) -> Bool {
+        if let inode = namespace.inode, inode != Inode(space) { return false }
         guard let cookie = namespace.cookie else { return namespace.inode != nil }
         var number: UInt64 = 0
-        return cl_namespace_cookie(space.number, &number) == 0 && number == cookie
+        return cl_namespace_cookie(space.descriptor, &number) == 0 && number == cookie
     }
+
+    private static func isOwn(_ space: NetworkNamespace) -> Bool { Inode(space) == PeerNamespace.own?.inode }
 
     /// Makes an end fit for the namespace that it is in.
     ///
     /// - Throws: `NSMError` when it would take packets of the host itself that nobody agreed to.
     func fit(_ end: inout ConnectionEnd) throws(NSMError) {
-        guard !settings.usesHostNetwork, let own = PeerNamespace.own?.inode,
-            end.namespace.identity.device == own.device, end.namespace.identity.inode == own.number
-        else { return }
+        guard !settings.usesHostNetwork, Self.isOwn(end.namespace) else { return }
         end.setsSysctls = false
         let policy = end.policies.first { $0.from == nil }
         if policy != nil {
@@ -169,6 +168,13 @@ struct Rights: Sendable {
     /// Whether a tunnel may lead to an address that a manager names.
     func mayTunnel(to address: IPAddress, of speaker: IPAddress?) -> Bool {
         address == speaker || settings.tunnelSources.contains { $0.contains(address) }
+    }
+}
+
+extension Inode {
+    /// That of a network namespace's file.
+    fileprivate init(_ space: NetworkNamespace) {
+        self.init(device: space.identity.device, number: space.identity.inode)
     }
 }
 
