@@ -162,9 +162,10 @@ let package = Package(
         .testTarget(
             name: "NSMTests",
             dependencies: [
-                "NSM", "DescriptorTransport", "SPIFFE", "CLinux", "TestSupport",
+                "NSM", "NetworkTypes", "DescriptorTransport", "SPIFFE", "CLinux", "TestSupport",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], swiftSettings: plain),
         .testTarget(
             name: "NSMKindsTests",

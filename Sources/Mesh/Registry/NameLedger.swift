@@ -35,8 +35,9 @@ struct NameLedger {
     static let mostOfTrusted = 65536
     /// How long a name of a user of the host is kept: it outlives a restart, and a reboot of whoever it is.
     static let hostMemory = Duration.seconds(86400)
-    /// How long a name of a pod is kept: the next pod is somebody else.
-    static let podMemory = Duration.seconds(60)
+    /// How long a name of a pod is kept: as a container may take that is started again. The next pod is somebody else, and must
+    /// not have to wait for long.
+    static let podMemory = Duration.seconds(10)
 
     /// How many names are known.
     var count: Int { holdings.count }
