@@ -1,6 +1,6 @@
 /// The rules for the name of a network device.
 ///
-/// Source: `dev_valid_name`, net/core/dev.c; `IFNAMSIZ` is 16 with the NUL.
+/// Source: `dev_valid_name` and `__dev_alloc_name`, net/core/dev.c; `IFNAMSIZ` is 16 with the NUL.
 public enum InterfaceName {
     /// The longest name, in bytes.
     public static let maximumLength = 15
@@ -11,9 +11,10 @@ public enum InterfaceName {
         if count == 0 { return "is empty" }
         if count > maximumLength { return "is \(count) bytes long; the kernel takes at most \(maximumLength)" }
         if name == "." || name == ".." { return "is reserved" }
-        for byte in name.utf8 where byte == UInt8(ascii: "/") || byte == UInt8(ascii: ":") || byte <= 32 || byte == 127
-        {
-            return "holds '/', ':', a space or a control character"
+        // Of a name such as eth%d the kernel makes eth0.
+        let refused = "/:%".utf8
+        for byte in name.utf8 where refused.contains(byte) || byte <= 32 || byte == 127 {
+            return "holds '/', ':', '%', a space or a control character"
         }
         return nil
     }

@@ -85,7 +85,8 @@ public struct UnixTime: Hashable, Comparable, Sendable {
         }
         guard let year = number(4), take("-"), let month = number(2), take("-"), let day = number(2), take("Tt "),
             let hour = number(2), take(":"), let minute = number(2), take(":"), let second = number(2),
-            (1...12).contains(month), day > 0, Self.date(ofDay: Self.day(year, month, day)) == (year, month, day), hour < 24, minute < 60, second <= 60
+            (1...12).contains(month), day > 0, Self.date(ofDay: Self.day(year, month, day)) == (year, month, day),
+            hour < 24, minute < 60, second <= 60
         else { return nil }
         var fraction: Int64 = 0
         if take(".") {

@@ -86,6 +86,7 @@ extension Caller {
     /// One whom nothing is known of but his name.
     static func stranger(_ name: String, account: String? = nil) -> Caller {
         Caller(
-            identity: PeerIdentity(unproven: name, account: account), credentials: nil, standing: .stranger, address: nil)
+            identity: PeerIdentity(unproven: name, account: account), credentials: nil, standing: .stranger,
+            address: nil)
     }
 }

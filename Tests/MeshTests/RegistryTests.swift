@@ -28,7 +28,9 @@ struct RegistryTests {
         try store.register(Self.endpoint("e"), .stranger("a"))
         try store.register(Self.endpoint("e"), .stranger("a"))
         #expect(throws: RegistryStore.Refused.self) { try store.register(Self.endpoint("e"), .stranger("b")) }
-        #expect(throws: RegistryStore.Refused.self) { try store.unregister(Self.endpoint("e").endpoint, .stranger("b")) }
+        #expect(throws: RegistryStore.Refused.self) {
+            try store.unregister(Self.endpoint("e").endpoint, .stranger("b"))
+        }
         try store.unregister(Self.endpoint("e").endpoint, .stranger("a"))
         try store.register(Self.endpoint("e"), .stranger("b"))
         let service = NSMNetworkService.with { $0.name = "s" }

@@ -86,12 +86,15 @@ struct RightsTests {
     func sources() throws {
         let space = try NetworkNamespace(path: "/proc/self/ns/net")
         let context = NSMConnectionContext.with { context in
-            context.ipContext.srcIpAddrs = ["8.8.8.8/32", "10.0.0.1/32", "10.60.0.2/30", "10.60.0.1/30", "192.0.2.7/32"]
+            context.ipContext.srcIpAddrs = [
+                "8.8.8.8/32", "10.0.0.1/32", "10.60.0.2/30", "10.60.0.1/30", "192.0.2.7/32",
+            ]
             context.ipContext.dstIpAddrs = ["10.60.0.1/30"]
             context.ipContext.dstRoutes = [.with { $0.prefix = "10.0.0.1/32" }]
         }
         var cross = CrossConnect(
-            id: "c", client: ConnectionEnd(namespace: space, name: "a"), endpoint: ConnectionEnd(namespace: space, name: "b"))
+            id: "c", client: ConnectionEnd(namespace: space, name: "a"),
+            endpoint: ConnectionEnd(namespace: space, name: "b"))
         try cross.configure(from: context, granted: ["192.0.2.7/32"])
         #expect(cross.endpoint.peers.map { "\($0)" } == ["10.0.0.1/32", "10.60.0.2/30", "192.0.2.7/32"])
         // The client may have what it wants on its own side.

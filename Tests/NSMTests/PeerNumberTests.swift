@@ -107,7 +107,9 @@ struct PeerNumberTests {
             connection.context.ipContext.excludedPrefixes += Array(repeating: "10.0.0.0/8", count: count)
         },
         Excess("name servers", ConnectionLimits.nameServers) { connection, count in
-            if connection.context.dnsContext.configs.isEmpty { connection.context.dnsContext.configs = [NSMDNSConfig()] }
+            if connection.context.dnsContext.configs.isEmpty {
+                connection.context.dnsContext.configs = [NSMDNSConfig()]
+            }
             let more = connection.context.dnsContext.configs[0].dnsServerIps.isEmpty ? count - 1 : count
             connection.context.dnsContext.configs[0].dnsServerIps += Array(repeating: "192.0.2.1", count: more)
         },

@@ -40,6 +40,7 @@ struct PrefixSetTests {
     private static func prefix(_ random: inout SeededGenerator) -> IPPrefix {
         let address = address(&random)
         let width = address.family.bitWidth
-        return IPPrefix(address, length: UInt8.random(in: (width - 6)...width, using: &random)) ?? IPPrefix(host: address)
+        return IPPrefix(address, length: UInt8.random(in: (width - 6)...width, using: &random))
+            ?? IPPrefix(host: address)
     }
 }

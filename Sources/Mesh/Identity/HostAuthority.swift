@@ -164,7 +164,9 @@ public final class HostAuthority: Sendable {
         let part = path + ".new"
         unlink(part)
         let file = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard file >= 0, fchmod(file, 0o600) == 0 else { throw SPIFFEError("\(part): \(String(cString: strerror(errno)))") }
+        guard file >= 0, fchmod(file, 0o600) == 0 else {
+            throw SPIFFEError("\(part): \(String(cString: strerror(errno)))")
+        }
         defer { close(file) }
         guard Glibc.write(file, bytes, bytes.count) == bytes.count, fsync(file) == 0, rename(part, path) == 0 else {
             throw SPIFFEError("\(path): \(String(cString: strerror(errno)))")

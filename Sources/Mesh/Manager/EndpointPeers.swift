@@ -80,8 +80,11 @@ final class EndpointPeers: Sendable {
     /// A peer who is not trusted may have others listen for him only if they are the same user.
     private static func admission(_ registrant: Caller?) -> Admission {
         { listener in
-            guard let registrant, !registrant.isTrusted, listener?.uid != registrant.credentials?.uid else { return nil }
-            return "a process of user \(listener.map { "\($0.uid)" } ?? "?") listens there, and \(registrant.identity) registered it"
+            guard let registrant, !registrant.isTrusted, listener?.uid != registrant.credentials?.uid else {
+                return nil
+            }
+            return
+                "a process of user \(listener.map { "\($0.uid)" } ?? "?") listens there, and \(registrant.identity) registered it"
         }
     }
 

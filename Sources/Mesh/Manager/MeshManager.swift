@@ -52,7 +52,8 @@ public final class MeshManager: Sendable {
         ]
         let remoteURL = remoteListener.flatMap { settings.remote?.ownURL($0) }
         let services: [any RegistrableRPCService] = [
-            requests, MonitorService(requests.monitor), ServiceRegistry(store: store, component: component, rights: settings.rights),
+            requests, MonitorService(requests.monitor),
+            ServiceRegistry(store: store, component: component, rights: settings.rights),
             EndpointRegistry(store: store, component: component, rights: settings.rights, remoteURL: remoteURL),
             HealthService(names),
         ]

@@ -172,7 +172,8 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         }
         guard caller.isTrusted || caller.credentials.map({ file.canBeWritten(by: $0) }) ?? false else {
             throw RPCError(
-                code: .permissionDenied, message: "\(caller.identity) may not connect to the socket of the endpoint \(name)")
+                code: .permissionDenied,
+                message: "\(caller.identity) may not connect to the socket of the endpoint \(name)")
         }
         return descriptor
     }

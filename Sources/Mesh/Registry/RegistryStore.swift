@@ -32,17 +32,17 @@ final class RegistryStore: Sendable {
         }
     }
 
-    private struct StoredService {
+    struct StoredService {
         var service: NSMNetworkService
         let owner: Caller
     }
-    private struct Watcher<Event: Sendable>: Sendable {
+    struct Watcher<Event: Sendable>: Sendable {
         /// Whose registrations it may see; nil: everybody's.
         let viewer: PeerIdentity?
         let matches: @Sendable (Event) -> Bool
         let events: AsyncStream<Event>.Continuation
     }
-    private struct State {
+    struct State {
         var services: [String: StoredService] = [:]
         var endpoints: [String: Entry] = [:]
         /// Names of endpoints by service.
@@ -53,12 +53,12 @@ final class RegistryStore: Sendable {
         var next: UInt64 = 0
         var turns: [String: Int] = [:]
     }
-    private let state = Mutex(State())
+    let state = Mutex(State())
     /// Numbers of those whose streams were cancelled. A cancelled task is locked while it says so, and an event for it waits for
     /// that: the lock under which events are told must not be taken there, or both wait for ever.
-    private let ended = Mutex<[UInt64]>([])
-    private let expiries = Expiries()
-    private let serviceExpiries = Expiries()
+    let ended = Mutex<[UInt64]>([])
+    let expiries = Expiries()
+    let serviceExpiries = Expiries()
     /// An endpoint that is no more.
     struct Gone: Sendable {
         let name: String
@@ -67,7 +67,7 @@ final class RegistryStore: Sendable {
     }
     private let gone: @Sendable (Gone) -> Void
     /// Changes that wait for a slow reader, beyond what there was when it began, before its stream is ended.
-    private static let longestQueue = 4096
+    static let longestQueue = 4096
     /// How long a service is known that no endpoint offers. Root's and managers' stay until they are taken back.
     static let serviceMemory = Duration.seconds(300)
     /// Bytes of a registration.
@@ -84,122 +84,6 @@ final class RegistryStore: Sendable {
 
     /// How many names it remembers.
     var knownNames: Int { state.withLock { $0.names.count } }
-
-    // MARK: - Services
-
-    /// - Parameter isFree: Whether the peer may register it whoever offers it; nil: when it is the first to do so.
-    func register(
-        _ service: NSMNetworkService, _ caller: Caller, pathIDs: [String], isFree: Bool? = true
-    ) throws(Refused) -> NSMNetworkService {
-        try Self.check(service.name, "a service", (try? service.serializedData().count) ?? .max)
-        guard isFree != false else { throw Refused(description: "\(caller.identity) may not offer \(service.name)") }
-        var service = service
-        if service.payload.isEmpty { service.payload = WellKnown.ip }
-        service.pathIds = pathIDs
-        let stored = service
-        let refusal: String? = state.withLock { state in
-            state.names.prune()
-            if isFree == nil, let owner = state.names.owner(.init(kind: .offer, text: stored.name)),
-                owner != caller.identity
-            {
-                return "it is offered by somebody else"
-            }
-            let known = state.services[stored.name]
-            if known == nil || known?.owner.identity != caller.identity {
-                if let refusal = state.names.take(.init(kind: .service, text: stored.name), caller) { return refusal }
-            }
-            if known?.service != stored {
-                state.services[stored.name] = StoredService(service: stored, owner: caller)
-                Self.tell(.with { $0.networkService = stored }, of: caller.identity, &state.serviceWatchers)
-            }
-            return nil
-        }
-        if let refusal { throw Refused(description: "the service \(service.name): \(refusal)") }
-        remindOfService(service.name)
-        return service
-    }
-
-    func unregister(_ service: NSMNetworkService, _ caller: Caller) throws(Refused) {
-        let isAllowed = state.withLock { state in
-            guard let old = state.services[service.name] else { return true }
-            guard old.owner.identity == caller.identity else { return false }
-            Self.removeService(service.name, &state)
-            return true
-        }
-        guard isAllowed else {
-            throw Refused(description: "the service \(service.name.prefix(253)) belongs to somebody else")
-        }
-        serviceExpiries.set(service.name, to: nil)
-    }
-
-    private static func removeService(_ name: String, _ state: inout State) {
-        guard let old = state.services.removeValue(forKey: name) else { return }
-        state.names.release(.init(kind: .service, text: name))
-        if state.byService[name] == nil { state.turns[name] = nil }
-        let event = NSMNetworkServiceResponse.with { response in
-            response.networkService = old.service
-            response.deleted = true
-        }
-        tell(event, of: old.owner.identity, &state.serviceWatchers)
-    }
-
-    /// A service that nobody offers is forgotten some time later.
-    private func remindOfService(_ name: String) {
-        let isIdle = state.withLock { state in
-            state.services[name].map { !$0.owner.isTrusted && state.byService[name] == nil } ?? false
-        }
-        serviceExpiries.set(name, to: isIdle ? UnixTime.now.adding(Self.serviceMemory) : nil)
-    }
-
-    private func forgetService(_ name: String) {
-        state.withLock { state in
-            guard state.byService[name] == nil, state.services[name]?.owner.isTrusted == false else { return }
-            Self.removeService(name, &state)
-        }
-    }
-
-    private static func check(_ name: String, _ what: String, _ size: Int) throws(Refused) {
-        guard !name.isEmpty, name.utf8.count <= ConnectionLimits.name else {
-            throw Refused(description: "\(what) needs a name of 1 to \(ConnectionLimits.name) bytes")
-        }
-        guard name.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) else {
-            throw Refused(description: "the name of \(what) has control characters")
-        }
-        guard size <= largest else {
-            throw Refused(description: "\(name): the registration has \(size) bytes; at most \(largest) are taken")
-        }
-    }
-
-    func service(_ name: String) -> NSMNetworkService? { state.withLock { $0.services[name]?.service } }
-
-    /// - Parameter viewer: Whose registrations are shown; nil: everybody's.
-    func find(
-        _ query: NSMNetworkService, watch: Bool, for viewer: PeerIdentity? = nil
-    ) -> AsyncStream<NSMNetworkServiceResponse> {
-        AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue + state.withLock { $0.services.count })) {
-            continuation in
-            let number: UInt64? = state.withLock { state in
-                let candidates =
-                    query.name.isEmpty ? Array(state.services.values) : [state.services[query.name]].compactMap { $0 }
-                for stored in candidates
-                where query.matches(stored.service) && (viewer == nil || stored.owner.identity == viewer) {
-                    continuation.yield(.with { $0.networkService = stored.service })
-                }
-                guard watch else { return nil }
-                removeEnded(&state)
-                state.next += 1
-                state.serviceWatchers[state.next] = Watcher(
-                    viewer: viewer, matches: { query.matches($0.networkService) }, events: continuation)
-                return state.next
-            }
-            guard let number else { return continuation.finish() }
-            continuation.onTermination = { reason in
-                // Whose stream is ended by us is forgotten already.
-                guard case .cancelled = reason else { return }
-                self.ended.withLock { $0.append(number) }
-            }
-        }
-    }
 
     // MARK: - Endpoints
 
@@ -376,7 +260,7 @@ final class RegistryStore: Sendable {
 
     // MARK: - Parts
 
-    private func removeEnded(_ state: inout State) {
+    func removeEnded(_ state: inout State) {
         let numbers = ended.withLock { ended in
             defer { ended = [] }
             return ended
@@ -387,7 +271,7 @@ final class RegistryStore: Sendable {
         }
     }
 
-    private static func tell<Event>(
+    static func tell<Event>(
         _ event: Event, of owner: PeerIdentity, _ watchers: inout [UInt64: Watcher<Event>]
     ) {
         for (number, watcher) in watchers

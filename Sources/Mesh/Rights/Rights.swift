@@ -91,11 +91,13 @@ struct Rights: Sendable {
         guard let ownDomain, let id = info.peer?.id else { return nil }
         if id.isManagerOfHost {
             // Our own speaks from here, and nobody else's from this host.
-            return id.trustDomain != ownDomain || credentials.isHostRoot ? nil : "\(id) is not of user \(credentials.uid)"
+            return id.trustDomain != ownDomain || credentials.isHostRoot
+                ? nil : "\(id) is not of user \(credentials.uid)"
         }
         let expected = try? HostAuthority.id(of: credentials, trustDomain: ownDomain, host: host)
         if id == expected || isManager(id) { return nil }
-        return "\(id) is the identity of another user or network namespace, not of \(expected?.description ?? "this one")"
+        return
+            "\(id) is the identity of another user or network namespace, not of \(expected?.description ?? "this one")"
     }
 
     /// The name that an earlier version gave a process, for connections of that time.
@@ -117,7 +119,8 @@ struct Rights: Sendable {
         guard let namespace = caller.credentials?.namespace, Self.isSame(space, namespace) else {
             throw RPCError(
                 code: .permissionDenied,
-                message: "the \(whose)'s namespace is not the one that \(caller.identity) is in; only root may name others")
+                message:
+                    "the \(whose)'s namespace is not the one that \(caller.identity) is in; only root may name others")
         }
         guard Self.isOwn(space), !settings.usesHostNetwork else { return }
         throw RPCError(

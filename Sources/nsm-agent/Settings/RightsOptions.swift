@@ -8,7 +8,8 @@ struct RightsOptions: ParsableArguments, Sendable {
     var open = false
     @Option(
         parsing: .singleValue,
-        help: ArgumentHelp("A user or group that is served beside root. Can be given more than once.", valueName: "uid:N|gid:N"))
+        help: ArgumentHelp(
+            "A user or group that is served beside root. Can be given more than once.", valueName: "uid:N|gid:N"))
     var allow: [String] = []
     @Option(
         name: .customLong("offer"), parsing: .singleValue,
@@ -63,7 +64,8 @@ struct RightsOptions: ParsableArguments, Sendable {
         for text in offers {
             let words = text.split(separator: "=", maxSplits: 1).map(String.init)
             guard words.count == 2 else {
-                throw ValidationError("--offer '\(text)': a service and who may offer it are needed, such as db=uid:1000")
+                throw ValidationError(
+                    "--offer '\(text)': a service and who may offer it are needed, such as db=uid:1000")
             }
             rights.offers[words[0], default: []] += try words[1].split(separator: ",").map {
                 try Self.pattern(String($0), "--offer")

@@ -1,0 +1,263 @@
+internal import DescriptorTransport
+internal import GRPCCore
+internal import Logging
+internal import NSM
+internal import Netlink
+internal import NetworkTypes
+internal import SPIFFE
+internal import SwiftProtobuf
+internal import Synchronization
+
+/// How endpoints are asked, and what of their answers is believed.
+extension MeshRequests {
+    /// Asks an endpoint and makes the connection; a new one that fails leaves nothing behind.
+    func connect(
+        _ wanted: NSMConnection, _ preference: NSMMechanism, _ clientSpace: NetworkNamespace,
+        _ candidate: RegistryStore.Entry, _ caller: Caller
+    ) async throws -> NSMConnection {
+        let id = wanted.id
+        if let host = candidate.host {
+            let end = ConnectionEnd(namespace: clientSpace, name: preference.interfaceName)
+            return answer(try await connect(wanted, end, candidate, at: host, caller), to: wanted, preference)
+        }
+        let answer = try await ask(wanted, candidate, caller) { answer, space, granted in
+            var cross = CrossConnect(
+                id: id, client: ConnectionEnd(namespace: clientSpace, name: preference.interfaceName),
+                endpoint: ConnectionEnd(namespace: space, name: answer.mechanism.interfaceName))
+            try cross.configure(
+                from: answer.context, payload: answer.payload, acceptance: .init(notedIn: wanted.context),
+                granted: caller.isTrusted ? nil : granted)
+            try self.rights.fit(&cross.client)
+            try self.rights.fit(&cross.endpoint)
+            let isNew = try await self.forwarder.apply(cross, isKnown: self.isKnown)
+            if isNew { await self.untilItCarriesPackets(cross) }
+        }
+        return self.answer(answer, to: wanted, preference)
+    }
+
+    /// Asks an endpoint of this host and makes its end of the connection.
+    ///
+    /// - Parameter attach: Makes the links; it is given the answer, the endpoint's namespace, and the client's addresses that
+    ///   the endpoint gave.
+    func ask(
+        _ wanted: NSMConnection, _ candidate: RegistryStore.Entry, _ caller: Caller,
+        attach: (NSMConnection, NetworkNamespace, Set<String>) async throws -> Void
+    ) async throws -> NSMConnection {
+        let id = wanted.id
+        let before = known.withLock { $0[id] }
+        let peer = try peers.peer(candidate)
+        // Whoever waits for one that has ended does not try the next one.
+        if peer.hasEnded {
+            throw NSMError(.unreachable, "its process has ended")
+        }
+        let excluded = await excludedPrefixes()
+        let component = asLong(as: wanted.previousSegment?.expiry)
+        let (answer, granted) = try await peer.connector.call(within: component.dialTimeout, as: component) { calls in
+            try checkListener(calls.connection.info, candidate)
+            let channel = calls.connection.info.descriptors
+            let request = try onwardRequest(wanted, candidate, before, excluded, caller, peer, channel)
+            let answer = try await peer.gate.run { try await calls.request(request, timeout: component.requestTimeout) }
+            do {
+                guard answer.mechanism.type == WellKnown.kernel,
+                    ConnectionEnd.mistake(inName: answer.mechanism.interfaceName) == nil
+                else {
+                    throw NSMError(.protocolViolation, "the endpoint's answer names no \(WellKnown.kernel) interface")
+                }
+                try check(answer, calls, wanted)
+                let (space, descriptor) = try await namespace(
+                    answer.mechanism.inodeURL, channel, of: candidate.registrant, "endpoint")
+                peer.keep(descriptor)
+                let known = before.flatMap { $0.isOf(candidate) ? $0.granted : nil } ?? []
+                let given = Set(answer.context.ipContext.srcIpAddrs)
+                let granted = known.intersection(given).union(
+                    given.subtracting(request.connection.context.ipContext.srcIpAddrs))
+                try await attach(answer, space, granted)
+                return (answer, granted)
+            } catch {
+                if before == nil { try? await calls.close(answer, timeout: component.requestTimeout) }
+                throw error
+            }
+        }
+        keep(id, candidate, answer, granted: granted)
+        peers.watch(peer)
+        return answer
+    }
+
+    /// Checks that whoever listens for an endpoint is who registered it.
+    private func checkListener(_ info: ConnectionInfo, _ candidate: RegistryStore.Entry) throws(NSMError) {
+        guard let registrant = candidate.registrant, registrant.standing != .manager, let peer = info.peer else {
+            return
+        }
+        guard peer.id.description == registrant.identity.description else {
+            throw NSMError(
+                .forbidden, "\(peer.id) listens there, and \(registrant.identity) registered \(candidate.endpoint.name)"
+            )
+        }
+    }
+
+    /// Remembers a connection. Whoever had its other end before is told that it went elsewhere.
+    func keep(
+        _ id: String, _ candidate: RegistryStore.Entry, _ answer: NSMConnection, granted: Set<String> = []
+    ) {
+        let new = Known(candidate, answer, granted: granted)
+        let old = known.withLock { known in
+            defer { known[id] = new }
+            return known[id]
+        }
+        if let old, !old.isOf(candidate) { Task { await self.tellClosed(old) } }
+    }
+
+    /// Whether a connection still belongs to somebody.
+    var isKnown: @Sendable (String) -> Bool {
+        { id in self.known.withLock { $0[id] != nil } }
+    }
+
+    /// What the one who asked is answered.
+    func answer(_ answer: NSMConnection, to wanted: NSMConnection, _ mechanism: NSMMechanism) -> NSMConnection {
+        var result = answer
+        result.id = wanted.id
+        result.path.index = wanted.path.index
+        result.mechanism = mechanism
+        result.state = .up
+        NetworkServiceClient.Acceptance(notedIn: wanted.context)?.limit(&result.context)
+        return result
+    }
+
+    /// The client may send as soon as it has the answer.
+    private func untilItCarriesPackets(_ connection: CrossConnect) async {
+        let end = ContinuousClock.now + .milliseconds(200)
+        while await !forwarder.carriesPackets(connection), ContinuousClock.now < end {
+            guard (try? await Task.sleep(for: .microseconds(250))) != nil else { return }
+        }
+    }
+
+    /// Us, with tokens that end with the client's: what an endpoint keeps for a client that is gone must not outlive it when we
+    /// can't tell it, as after a start of ours.
+    func asLong(as end: UnixTime?) -> Component {
+        var component = component
+        if let end { component.tokenLifetime = min(component.tokenLifetime, max(end.duration(since: .now), .zero)) }
+        return component
+    }
+
+    private func onwardRequest(
+        _ wanted: NSMConnection, _ candidate: RegistryStore.Entry, _ before: Known?, _ excluded: [IPPrefix],
+        _ caller: Caller, _ peer: EndpointPeers.Peer, _ channel: DescriptorChannel?
+    ) throws -> Networkservice_NetworkServiceRequest {
+        var onward = onward(wanted, candidate, before, excluded, caller)
+        var interface = ""
+        if let before, before.isOf(candidate) {
+            interface = before.answer.mechanism.interfaceName
+            // Whoever names a namespace has to send it. An endpoint that was gone since names its own anew.
+            if let space = peer.space(before.answer.mechanism.inodeURL) {
+                try channel?.send(space)
+                onward.mechanism = before.answer.mechanism
+            }
+        }
+        var request = Networkservice_NetworkServiceRequest()
+        request.connection = onward
+        request.mechanismPreferences = [.kernel(name: interface)]
+        return request
+    }
+
+    /// A connection as the next one on its way is asked for it, without a mechanism.
+    ///
+    /// The endpoint's half is what it said itself the last time: what a client says of it is left out.
+    func onward(
+        _ wanted: NSMConnection, _ candidate: RegistryStore.Entry, _ before: Known?, _ excluded: [IPPrefix],
+        _ caller: Caller
+    ) -> NSMConnection {
+        var onward = wanted
+        let said = before.flatMap { $0.isOf(candidate) ? $0.answer.context : nil }
+        onward.context.takeEndpointsHalf(of: said ?? NSMConnectionContext(), keepsMTU: caller.standing == .manager)
+        onward.networkServiceEndpointName = candidate.endpoint.name
+        if onward.payload.isEmpty {
+            let service = store.service(wanted.networkService) ?? others.service(wanted.networkService)
+            onward.payload = service?.payload ?? ""
+        }
+        onward.clearMechanism()
+        if onward.state == .reselectRequested { onward.state = .up }
+        var addresses = onward.context.ipContext
+        let known = Set(addresses.excludedPrefixes)
+        addresses.excludedPrefixes += excluded.map { "\($0)" }.filter { !known.contains($0) }
+        onward.context.ipContext = addresses
+        return onward
+    }
+
+    /// What this host uses and what the operator named. Many requests at once read the host's state only once.
+    func excludedPrefixes() async -> [IPPrefix] {
+        let now = ContinuousClock.now
+        if let read = excluded.withLock({ $0 }), now - read.at < Self.excludedAge { return read.prefixes }
+        let prefixes: [IPPrefix]
+        do {
+            prefixes = try await forwarder.excludedPrefixes(settings.excludedPrefixes).prefixes
+        } catch {
+            component.logger.warning("the host's addresses can't be read", metadata: ["error": "\(error)"])
+            prefixes = settings.excludedPrefixes
+        }
+        excluded.withLock { $0 = (now, prefixes) }
+        return prefixes
+    }
+
+    func check(_ answer: NSMConnection, _ calls: Calls, _ wanted: NSMConnection) throws {
+        let own = Int(wanted.path.index)
+        guard answer.path.index == wanted.path.index, answer.path.pathSegments.count > own + 1 else {
+            throw NSMError(.protocolViolation, "the endpoint's answer has no segment of its own")
+        }
+        if let mistake = ConnectionLimits.mistake(in: answer) {
+            throw NSMError(.protocolViolation, "the answer holds too much: \(mistake)")
+        }
+        for segment in answer.path.pathSegments where segment.expiry == nil {
+            throw NSMError(.protocolViolation, "the token of \(segment.name) has no end")
+        }
+        guard component.isSecure else { return }
+        let tokens = try TokenRules.checkChain(answer.path.pathSegments)
+        guard let peer = calls.connection.info.peer else {
+            throw NSMError(.refused, "the peer has no identity")
+        }
+        try TokenRules.checkSignature(
+            tokens[own + 1], of: peer, "the token of \(answer.path.pathSegments[own + 1].name)")
+    }
+
+    // MARK: - Parts
+
+    /// The namespace that a peer sends, once it is known to be one, and his.
+    func namespace(
+        _ url: String, _ channel: DescriptorChannel?, of caller: Caller?, _ whose: String
+    ) async throws(RPCError) -> (namespace: NetworkNamespace, descriptor: Descriptor) {
+        guard let inode = Inode(url: url), let channel else {
+            throw RPCError(
+                code: .invalidArgument, message: "the \(whose)'s namespace is \(url.prefix(128)); inode:// is needed")
+        }
+        let descriptor: Descriptor
+        do {
+            descriptor = try await channel.receive(inode, within: Self.descriptorWait)
+        } catch {
+            throw RPCError(code: .invalidArgument, message: "the \(whose)'s namespace: \(error)")
+        }
+        guard descriptor.isNamespace else {
+            throw RPCError(code: .invalidArgument, message: "what was sent as the \(whose)'s namespace is none")
+        }
+        let space: NetworkNamespace
+        do {
+            // What was sent is only a place; the kernel wants it opened.
+            space = try NetworkNamespace(path: descriptor.path)
+        } catch {
+            throw RPCError(code: .invalidArgument, message: "the \(whose)'s namespace: \(error)")
+        }
+        if let caller { try rights.check(space, of: caller, whose) }
+        return (space, descriptor)
+    }
+}
+
+extension NSMConnectionContext {
+    /// Replaces what is the endpoint's to say.
+    fileprivate mutating func takeEndpointsHalf(of other: NSMConnectionContext, keepsMTU: Bool) {
+        ipContext.dstIpAddrs = other.ipContext.dstIpAddrs
+        ipContext.dstRoutes = other.ipContext.dstRoutes
+        ipContext.ipNeighbors = other.ipContext.ipNeighbors
+        ipContext.extraPrefixes = other.ipContext.extraPrefixes
+        ethernetContext.dstMac = other.ethernetContext.dstMac
+        ethernetContext.vlanTag = other.ethernetContext.vlanTag
+        if !keepsMTU { mtu = 0 }
+    }
+}

@@ -1,0 +1,120 @@
+internal import NSM
+internal import SPIFFE
+internal import Synchronization
+
+/// Services as they are registered.
+extension RegistryStore {
+    /// - Parameter isFree: Whether the peer may register it whoever offers it; nil: when it is the first to do so.
+    func register(
+        _ service: NSMNetworkService, _ caller: Caller, pathIDs: [String], isFree: Bool? = true
+    ) throws(Refused) -> NSMNetworkService {
+        try Self.check(service.name, "a service", (try? service.serializedData().count) ?? .max)
+        guard isFree != false else { throw Refused(description: "\(caller.identity) may not offer \(service.name)") }
+        var service = service
+        if service.payload.isEmpty { service.payload = WellKnown.ip }
+        service.pathIds = pathIDs
+        let stored = service
+        let refusal: String? = state.withLock { state in
+            state.names.prune()
+            if isFree == nil, let owner = state.names.owner(.init(kind: .offer, text: stored.name)),
+                owner != caller.identity
+            {
+                return "it is offered by somebody else"
+            }
+            let known = state.services[stored.name]
+            if known == nil || known?.owner.identity != caller.identity {
+                if let refusal = state.names.take(.init(kind: .service, text: stored.name), caller) { return refusal }
+            }
+            if known?.service != stored {
+                state.services[stored.name] = StoredService(service: stored, owner: caller)
+                Self.tell(.with { $0.networkService = stored }, of: caller.identity, &state.serviceWatchers)
+            }
+            return nil
+        }
+        if let refusal { throw Refused(description: "the service \(service.name): \(refusal)") }
+        remindOfService(service.name)
+        return service
+    }
+
+    func unregister(_ service: NSMNetworkService, _ caller: Caller) throws(Refused) {
+        let isAllowed = state.withLock { state in
+            guard let old = state.services[service.name] else { return true }
+            guard old.owner.identity == caller.identity else { return false }
+            Self.removeService(service.name, &state)
+            return true
+        }
+        guard isAllowed else {
+            throw Refused(description: "the service \(service.name.prefix(253)) belongs to somebody else")
+        }
+        serviceExpiries.set(service.name, to: nil)
+    }
+
+    private static func removeService(_ name: String, _ state: inout State) {
+        guard let old = state.services.removeValue(forKey: name) else { return }
+        state.names.release(.init(kind: .service, text: name))
+        if state.byService[name] == nil { state.turns[name] = nil }
+        let event = NSMNetworkServiceResponse.with { response in
+            response.networkService = old.service
+            response.deleted = true
+        }
+        tell(event, of: old.owner.identity, &state.serviceWatchers)
+    }
+
+    /// A service that nobody offers is forgotten some time later.
+    func remindOfService(_ name: String) {
+        let isIdle = state.withLock { state in
+            state.services[name].map { !$0.owner.isTrusted && state.byService[name] == nil } ?? false
+        }
+        serviceExpiries.set(name, to: isIdle ? UnixTime.now.adding(Self.serviceMemory) : nil)
+    }
+
+    func forgetService(_ name: String) {
+        state.withLock { state in
+            guard state.byService[name] == nil, state.services[name]?.owner.isTrusted == false else { return }
+            Self.removeService(name, &state)
+        }
+    }
+
+    static func check(_ name: String, _ what: String, _ size: Int) throws(Refused) {
+        guard !name.isEmpty, name.utf8.count <= ConnectionLimits.name else {
+            throw Refused(description: "\(what) needs a name of 1 to \(ConnectionLimits.name) bytes")
+        }
+        guard name.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) else {
+            throw Refused(description: "the name of \(what) has control characters")
+        }
+        guard size <= largest else {
+            throw Refused(description: "\(name): the registration has \(size) bytes; at most \(largest) are taken")
+        }
+    }
+
+    func service(_ name: String) -> NSMNetworkService? { state.withLock { $0.services[name]?.service } }
+
+    /// - Parameter viewer: Whose registrations are shown; nil: everybody's.
+    func find(
+        _ query: NSMNetworkService, watch: Bool, for viewer: PeerIdentity? = nil
+    ) -> AsyncStream<NSMNetworkServiceResponse> {
+        AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue + state.withLock { $0.services.count })) {
+            continuation in
+            let number: UInt64? = state.withLock { state in
+                let candidates =
+                    query.name.isEmpty ? Array(state.services.values) : [state.services[query.name]].compactMap { $0 }
+                for stored in candidates
+                where query.matches(stored.service) && (viewer == nil || stored.owner.identity == viewer) {
+                    continuation.yield(.with { $0.networkService = stored.service })
+                }
+                guard watch else { return nil }
+                removeEnded(&state)
+                state.next += 1
+                state.serviceWatchers[state.next] = Watcher(
+                    viewer: viewer, matches: { query.matches($0.networkService) }, events: continuation)
+                return state.next
+            }
+            guard let number else { return continuation.finish() }
+            continuation.onTermination = { reason in
+                // Whose stream is ended by us is forgotten already.
+                guard case .cancelled = reason else { return }
+                self.ended.withLock { $0.append(number) }
+            }
+        }
+    }
+}
