@@ -156,4 +156,96 @@ struct RegistryTests {
             }
         }
     }
+
+    /// Nobody may offer a service that another one offers.
+    private static let first: @Sendable (String) -> Bool? = { _ in nil }
+
+    @Test("a service is offered by who was first, with as many endpoints as he likes, and by nobody else")
+    func offers() throws {
+        let store = RegistryStore { _ in }
+        try store.register(Self.endpoint("a1", ["db"]), .stranger("a"), isFree: Self.first)
+        try store.register(Self.endpoint("a2", ["db", "web"]), .stranger("a"), isFree: Self.first)
+        func refused(_ entry: RegistryStore.Entry, _ who: String) -> String {
+            do {
+                try store.register(entry, .stranger(who), isFree: Self.first)
+                return ""
+            } catch {
+                return "\(error)"
+            }
+        }
+        #expect(refused(Self.endpoint("b", ["own", "db"]), "b").contains("db: it belongs to somebody else"))
+        #expect(store.endpoint("b") == nil)
+        // What was refused took nothing else along.
+        #expect(refused(Self.endpoint("c", ["own"]), "c") == "")
+        let service = NSMNetworkService.with { $0.name = "db" }
+        #expect(throws: RegistryStore.Refused.self) {
+            try store.register(service, .stranger("b"), pathIDs: [], isFree: nil)
+        }
+        // A restart does not lose it.
+        store.remove("a1", .ended)
+        store.remove("a2", .withdrawn)
+        #expect(refused(Self.endpoint("b", ["db"]), "b").contains("it belongs to somebody else"))
+        #expect(refused(Self.endpoint("a3", ["db"]), "a") == "")
+        // Whom the operator lets, the first one does not hinder.
+        try store.register(Self.endpoint("root", ["db"]), .stranger("root"))
+        #expect(throws: RegistryStore.Refused.self) {
+            try store.register(Self.endpoint("x", ["other"]), .stranger("x"), isFree: { _ in false })
+        }
+    }
+
+    @Test("everybody sees his own registrations, and who serves others sees all")
+    func scope() async throws {
+        let store = RegistryStore { _ in }
+        try store.register(Self.endpoint("a", ["s"]), .stranger("a"))
+        try store.register(Self.endpoint("b", ["s"]), .stranger("b"))
+        _ = try store.register(.with { $0.name = "s" }, .stranger("a"), pathIDs: [])
+        func seen(_ viewer: PeerIdentity?) async -> [String] {
+            var names: [String] = []
+            for await response in store.find(NSMNetworkServiceEndpoint(), watch: false, for: viewer) {
+                names.append(response.networkServiceEndpoint.name)
+            }
+            for await response in store.find(NSMNetworkService(), watch: false, for: viewer) {
+                names.append(response.networkService.name)
+            }
+            return names.sorted()
+        }
+        #expect(await seen(nil) == ["a", "b", "s"])
+        #expect(await seen(PeerIdentity(unproven: "a")) == ["a", "s"])
+        #expect(await seen(PeerIdentity(unproven: "b")) == ["b"])
+        let all = NSMNetworkServiceEndpoint()
+        var events = store.find(all, watch: true, for: PeerIdentity(unproven: "b")).makeAsyncIterator()
+        #expect(await events.next()?.networkServiceEndpoint.name == "b")
+        store.remove("a")
+        store.remove("b")
+        let next = await events.next()
+        #expect(next?.networkServiceEndpoint.name == "b" && next?.deleted == true)
+    }
+
+    @Test("what nobody uses is forgotten, and registrations are not larger than they need be")
+    func forgets() throws {
+        let store = RegistryStore { _ in }
+        for number in 0..<1000 {
+            try store.register(Self.endpoint("e\(number)", ["s\(number)"]), .stranger("a"))
+            _ = try store.register(.with { $0.name = "s\(number)" }, .stranger("a"), pathIDs: [])
+            store.remove("e\(number)", .withdrawn)
+            store.forgetService("s\(number)")
+            #expect(store.service("s\(number)") == nil)
+        }
+        #expect(store.knownNames == 1000, "services are still their owner's for a while")
+        try store.register(Self.endpoint("e", ["s"]), .stranger("a"))
+        _ = try store.register(.with { $0.name = "s" }, .stranger("a"), pathIDs: [])
+        store.forgetService("s")
+        #expect(store.service("s") != nil, "one that is offered stays")
+        for name in ["", "a\nb", String(repeating: "x", count: 254)] {
+            #expect(throws: RegistryStore.Refused.self) { try store.register(Self.endpoint(name), .stranger("a")) }
+        }
+        let labels = Dictionary(uniqueKeysWithValues: (0..<10_000).map { ("label \($0)", "value") })
+        #expect(throws: RegistryStore.Refused.self) {
+            try store.register(Self.endpoint("large", labels: labels), .stranger("a"))
+        }
+        let services = (0...RegistryStore.mostServices).map { "s\($0)" }
+        #expect(throws: RegistryStore.Refused.self) {
+            try store.register(Self.endpoint("many", services), .stranger("a"))
+        }
+    }
 }
