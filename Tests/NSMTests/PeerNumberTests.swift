@@ -190,6 +190,29 @@ struct AcceptanceTests {
         }
     }
 
+    @Test("an endpoint can't pretend to be another one by what it writes behind itself")
+    func pins() throws {
+        let manager = "spiffe://a.example/host/a/nsmgr"
+        let other = "spiffe://b.example/host/b/nsmgr"
+        let evil = "spiffe://a.example/host/a/user/7"
+        let good = "spiffe://a.example/host/a/user/0"
+        func endpoint(_ subjects: [String]) -> String {
+            NetworkServiceClient.endpoint(["client"] + subjects, isOfHost: subjects[0] == manager)
+        }
+        #expect(endpoint([manager, evil, good]) == evil)
+        #expect(endpoint([manager, other, evil, good]) == evil)
+        #expect(endpoint([manager, other, good]) == good)
+        #expect(
+            endpoint(["spiffe://example.org/nsmgr", "spiffe://example.org/fwd", "spiffe://example.org/db"]).hasSuffix(
+                "/db"))
+        var context = NSMConnectionContext()
+        #expect(EndpointPin.allows(nil, in: context))
+        EndpointPin.note("spiffe://a.example/*/user/0", in: &context)
+        #expect(EndpointPin.allows(try SPIFFEID(good), in: context))
+        #expect(!EndpointPin.allows(try SPIFFEID(evil), in: context))
+        #expect(!EndpointPin.allows(nil, in: context))
+    }
+
     @Test("a manager that does not know of it is found out")
     func excess() throws {
         let acceptance = NetworkServiceClient.Acceptance(routes: [try Self.prefix("10.0.0.0/8")])

@@ -54,6 +54,9 @@ extension MeshRequests {
         let component = asLong(as: wanted.previousSegment?.expiry)
         let (answer, granted) = try await peer.connector.call(within: component.dialTimeout, as: component) { calls in
             try checkListener(calls.connection.info, candidate)
+            guard EndpointPin.allows(calls.connection.info.peer?.id, in: wanted.context) else {
+                throw NSMError(.forbidden, "the client does not accept it")
+            }
             let channel = calls.connection.info.descriptors
             let request = try onwardRequest(wanted, candidate, before, excluded, caller, peer, channel)
             let answer = try await peer.gate.run { try await calls.request(request, timeout: component.requestTimeout) }

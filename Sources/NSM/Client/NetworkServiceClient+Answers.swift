@@ -38,14 +38,39 @@ extension NetworkServiceClient {
     private func checkTokens(_ answer: NSMConnection, _ calls: Calls) throws(NSMError) {
         guard calls.component.isSecure else { return }
         let tokens = try TokenRules.checkChain(answer.path.pathSegments)
-        guard tokens.count > 1, let last = tokens.last, let peer = calls.connection.info.peer else {
+        guard tokens.count > 1, let peer = calls.connection.info.peer else {
             throw NSMError(.protocolViolation, "the answer's path lacks the manager's token")
         }
         try TokenRules.checkSignature(tokens[1], of: peer, "the manager's token")
-        // The manager has checked that the endpoint signed it.
-        if let wanted = configuration.endpointID, !SPIFFEID.matches(wanted, last.subject) {
-            throw NSMError(.refused, "the endpoint is \(last.subject), and only \(wanted) is accepted")
+        guard let wanted = configuration.endpointID else { return }
+        let endpoint = Self.endpoint(tokens.map(\.subject), isOfHost: peer.id.isManagerOfHost)
+        guard SPIFFEID.matches(wanted, endpoint) else {
+            throw NSMError(.refused, "the endpoint is \(endpoint), and only \(wanted) is accepted")
         }
+    }
+
+    /// The identity of the endpoint. Each on the way checks the one behind him, so what stands behind an endpoint is its own word
+    /// alone. Managers of hosts are known by their names; of other managers it is not known who they are, and the last one on
+    /// the way counts.
+    static func endpoint(_ subjects: [String], isOfHost: Bool) -> String {
+        let last = subjects.last ?? ""
+        guard isOfHost else { return last }
+        return subjects.dropFirst(2).first { !((try? SPIFFEID($0))?.isManagerOfHost ?? false) } ?? last
+    }
+}
+
+/// Which endpoint may serve a client, as a manager of this kind is told, so that it asks no other.
+package enum EndpointPin {
+    private static let key = "nsm-agent/endpoint-id"
+
+    static func note(_ pattern: String?, in context: inout NSMConnectionContext) {
+        context.extraContext[key] = pattern
+    }
+
+    /// Whether an endpoint may serve the client of a request.
+    package static func allows(_ id: SPIFFEID?, in context: NSMConnectionContext) -> Bool {
+        guard let pattern = context.extraContext[key] else { return true }
+        return id.map { SPIFFEID.matches(pattern, $0.description) } ?? false
     }
 }
 

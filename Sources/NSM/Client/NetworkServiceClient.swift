@@ -275,6 +275,7 @@ public final class NetworkServiceClient: Sendable {
         addresses.excludedPrefixes = excluded.prefixes.map { "\($0)" }
         context.ipContext = addresses
         wanted.acceptance?.note(in: &context)
+        EndpointPin.note(wanted.endpointID, in: &context)
         if let mac = wanted.sourceMAC { context.ethernetContext.srcMac = "\(mac)" }
         connection.context = context
         var request = Networkservice_NetworkServiceRequest()
