@@ -1,15 +1,20 @@
 /// What the sources declare, and what they declared when all values were last reconciled.
 struct Sources<W: World> {
-    /// A change, with what stood there before.
-    private enum Change {
-        case one(source: String, key: Key, old: Desired<W>?)
-        case all(source: String, old: [Key: Desired<W>])
+    /// What a source declared that declares something else now. Kept once, however often that changes.
+    private struct Past {
+        /// What stood under single keys, as long as not everything was replaced.
+        var single: [Key: Desired<W>?] = [:]
+        /// What stood there when everything was replaced for the first time.
+        var whole: [Key: Desired<W>]?
     }
 
     private(set) var values: [String: [Key: Desired<W>]] = [:]
     /// Names of the sources, the one that wins first.
     private var names: [String] = []
-    private var changes: [Change] = []
+    private var past: [String: Past] = [:]
+
+    /// How many values are kept to return to.
+    var pastCount: Int { past.values.reduce(0) { $0 + $1.single.count + ($1.whole?.count ?? 0) } }
 
     /// What is wanted under a key; the alphabetically last source wins.
     func desired(_ key: Key) -> Desired<W>? {
@@ -22,7 +27,7 @@ struct Sources<W: World> {
     /// Returns what the source declared before.
     mutating func replace(_ source: String, with wanted: [Key: Desired<W>]) -> [Key: Desired<W>] {
         let old = values[source] ?? [:]
-        changes.append(.all(source: source, old: old))
+        if past[source]?.whole == nil { past[source, default: Past()].whole = old }
         store(wanted, source)
         return old
     }
@@ -32,7 +37,9 @@ struct Sources<W: World> {
             if desired == nil { return }
             store([:], source, keepsEmpty: true)
         }
-        changes.append(.one(source: source, key: key, old: values[source]?[key]))
+        if past[source]?.whole == nil, past[source]?.single.keys.contains(key) != true {
+            past[source, default: Past()].single.updateValue(values[source]?[key], forKey: key)
+        }
         values[source]?[key] = desired
         if values[source]?.isEmpty == true { store([:], source) }
     }
@@ -44,24 +51,23 @@ struct Sources<W: World> {
     }
 
     /// Makes what is declared now the state to return to.
-    mutating func commit() { changes.removeAll() }
+    mutating func commit() { past.removeAll() }
 
     /// Returns to what was declared at the last ``commit()``. Returns the keys that may have changed.
     mutating func revert() -> Set<Key> {
         var keys: Set<Key> = []
-        let undone = changes.reversed()
-        for change in Array(undone) {
-            switch change {
-            case .one(let source, let key, let old):
-                keys.insert(key)
-                set(key, of: source, to: old)
-            case .all(let source, let old):
+        for (source, past) in past {
+            if let old = past.whole {
                 keys.formUnion((values[source] ?? [:]).keys)
                 keys.formUnion(old.keys)
                 store(old, source)
             }
+            for (key, old) in past.single {
+                keys.insert(key)
+                set(key, of: source, to: old)
+            }
         }
-        changes.removeAll()
+        past.removeAll()
         return keys
     }
 }

@@ -36,6 +36,28 @@ struct SourceTests {
         #expect(bench.reconciler.valueCount == 1)
     }
 
+    @Test("what is declared again and again before it is reconciled is kept once, and one way leads back")
+    func past() {
+        bench.put(Item("a", ["x": "0"]))
+        bench.put(Item("b", ["x": "0"]))
+        bench.run()
+        func count(after changes: Int) -> Int {
+            for number in 1...changes {
+                bench.put(Item("a", ["x": "\(number)"]))
+                bench.declare([Item("a", ["x": "\(number)"]), Item("c")])
+                bench.put(Item("b", ["x": "\(number)"]))
+            }
+            return bench.reconciler.sources.pastCount
+        }
+        #expect(count(after: 1) == count(after: 100))
+        bench.world.failures["c"] = .init()
+        bench.run(revert: true)
+        #expect(bench.reconciler.status().map(\.key) == ["k/a", "k/b"])
+        #expect(bench.world.real.things["a"]?.attributes == ["x": "0"])
+        #expect(bench.world.real.things["b"]?.attributes == ["x": "0"])
+        #expect(bench.reconciler.sources.pastCount == 0)
+    }
+
     @Test("a value that is withdrawn is deleted, and the history says so")
     func withdrawn() {
         bench.declare([Item("a").with(.part("p", of: "a")), Item("b")])
