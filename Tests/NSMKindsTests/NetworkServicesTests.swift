@@ -272,6 +272,26 @@ struct NetworkServicesTests {
         await services.declare(specs(["a": "1"]), number: 1)
         #expect(!register.take("if-a", for: "an endpoint"))
     }
+
+    @Test("a name that was asked for while another session ended, and is wanted no more, is free again")
+    func unusedNames() async throws {
+        let register = NameRegister()
+        let settings = try ServiceSettings(environment: { _ in nil }, host: "h")
+        let log = log
+        let services = NetworkServices(
+            settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, register: register, support: {}
+        ) { _ in FakeSession(name: "a", version: "1", log: log) }
+        for (number, name) in ["first", "second", "third"].enumerated() {
+            let spec = NetworkServices.Spec.client(.with { $0.interfaceName = name })
+            await services.declare(["k/a": spec], number: UInt64(number + 1))
+        }
+        // The first one still runs, as nobody ends it here.
+        #expect(!register.take("first", for: "an endpoint"))
+        #expect(register.take("second", for: "an endpoint"))
+        #expect(!register.take("third", for: "an endpoint"))
+        await services.declare([:], number: 4)
+        #expect(register.take("third", for: "an endpoint"))
+    }
 }
 
 @Suite("How clients and endpoints stand")

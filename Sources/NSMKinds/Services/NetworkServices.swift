@@ -139,6 +139,7 @@ public actor NetworkServices {
     public func declare(_ wanted: [Key: Spec], number: UInt64) {
         guard number >= declaration else { return }
         declaration = number
+        giveBackNames(wanted)
         self.wanted = wanted
         for (key, known) in active where !known.isEnding && wanted[key] != known.spec { stop(key) }
         // Names that are written down come before those that follow from a prefix.
@@ -147,6 +148,15 @@ public actor NetworkServices {
         }
         for key in wanted.keys.sorted() where active[key] == nil { start(key) }
         publish()
+    }
+
+    /// Names that were taken for what was declared before and never came to be.
+    private func giveBackNames(_ next: [Key: Spec]) {
+        for (key, spec) in wanted where next[key] != spec {
+            if let name = spec.interfaceName, name != active[key]?.spec.interfaceName {
+                register.release(name, of: key)
+            }
+        }
     }
 
     private func start(_ key: Key) {
