@@ -222,7 +222,7 @@ public struct StaticRoute: Value {
                             + "\(text); remove it, or give one of them another metric"))
             }
             // Of several next hops some may be left of a route that was lost.
-            let wasOurs = state.lostRoutes.contains(RouteID(route))
+            let wasOurs = state.hasJustLost(RouteID(route))
             operations.append(LinuxOperation(namespace: state.id, action: .request(.addRoute(route, replace: wasOurs))))
             return Assessment(.create, operations: operations)
         }

@@ -18,7 +18,10 @@ extension LinuxWorld {
         creators.removeAll(keepingCapacity: true)
         for (index, operation) in operations.enumerated() {
             if index % 64 == 63 { progress(index) }
-            let state = states[operation.namespace]
+            guard let state = states[operation.namespace] else {
+                run.set(index, .skipped)
+                continue
+            }
             switch operation.action {
             case .request(let request):
                 enqueue(request, of: index, in: state, &run)
@@ -49,7 +52,7 @@ extension LinuxWorld {
     /// Whether it costs less to read the namespaces anew than to hear of every change, for each of which the kernel looks
     /// at every listening socket of the machine. With 1000 sockets both cost the same at 2000 operations.
     private func isBulk(_ count: Int) -> Bool {
-        count > 256 && count > 2 * states.count { $0.events != nil }
+        count > 256 && count > 2 * states.reduce(0) { $0 + ($1.events == nil ? 0 : 1) }
     }
 
     private func pauseEvents() {
@@ -116,9 +119,10 @@ extension LinuxWorld {
     ) {
         var attributes = attributes
         let resolved = attributes.resolve { $0 >= 0 ? $0 : resolve($0, &run) }
-        let target = states[place.target]
-        let peerTarget = place.peerTarget.map { states[$0] }
-        guard resolved, target.handle != nil, peerTarget.map({ $0.handle != nil }) ?? true else {
+        let peerTarget = place.peerTarget.flatMap { states[$0] }
+        guard resolved, let target = states[place.target], target.handle != nil,
+            place.peerTarget == nil || peerTarget?.handle != nil
+        else {
             run.set(operation, .skipped)
             return
         }

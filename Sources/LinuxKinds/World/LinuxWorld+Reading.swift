@@ -23,6 +23,8 @@ extension LinuxWorld {
 
     /// Opens our own namespace, the named ones, and those that declared values name by process or file.
     func openNamespaces() throws(KernelError) {
+        // Tried again, and those that went are no longer asked for.
+        forbidden.removeAll()
         if byReference[.own] == nil { adopt(try NetworkNamespace.current(), as: .own) }
         let names = (try? NetworkNamespace.list(directory: namespaceDirectory)) ?? []
         for name in names where byReference[.named(name)]?.handle == nil {
@@ -115,6 +117,7 @@ extension LinuxWorld {
         for case .rule(let rule) in rules {
             if rule.proto == ownership.proto { state.rules[rule] = 0 } else { noteForeign(rule, in: state) }
         }
+        state.touched.formIntersection(state.links.keys)
         state.isStale = false
         state.isSimulated = false
         state.wasRead = true
@@ -139,12 +142,12 @@ extension LinuxWorld {
     /// costs a look at all routes of the namespace.
     func foreignRoute(_ id: RouteID, in state: NamespaceState) -> Route? {
         if let known = state.foreignRoutes { return known[id] }
-        guard state.handle != nil, !state.lostRoutes.contains(id),
+        guard state.handle != nil, !state.hasJustLost(id),
             let reports = try? routeSocket(state).dump(.routes(ignoringKernel: true))
         else { return nil }
         var routes: [RouteID: Route] = [:]
         for case .route(let route) in reports where route.proto != ownership.proto { routes[RouteID(route)] = route }
-        state.foreignRoutes = routes
+        state.setForeignRoutes(routes)
         return routes[id]
     }
 

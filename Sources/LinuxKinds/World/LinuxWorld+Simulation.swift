@@ -7,12 +7,14 @@ internal import Reconciler
 extension LinuxWorld {
     /// Applies the effect of an operation to the picture.
     public func simulate(_ operation: LinuxOperation) {
-        let state = states[operation.namespace]
+        guard let state = states[operation.namespace] else { return }
         state.isSimulated = true
         switch operation.action {
         case .request(let request): simulate(request, in: state)
         case .createLink(let attributes, let index, let target, let peerTarget, let peerIndex):
-            create(attributes, index: index, in: states[target], peer: peerTarget.map { (states[$0], peerIndex) })
+            guard let place = states[target] else { return }
+            let peer = peerTarget.flatMap { states[$0] }
+            create(attributes, index: index, in: place, peer: peer.map { ($0, peerIndex) })
         case .createTUN(let name, let attributes, let alias, let index):
             if state.links[index] != nil { return }
             let link = Link(

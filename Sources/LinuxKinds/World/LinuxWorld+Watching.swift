@@ -17,23 +17,34 @@ extension LinuxWorld {
     func watchAll() {
         guard let watcher else { return }
         for state in states where state.handle != nil { watcher.watch(state, groups: groups(for: state)) }
-        var directories = [namespaceDirectory]
+        var directories: Set<String> = [namespaceDirectory]
+        var processes: Set<Int32> = []
         var isAwaiting = false
         for reference in subjects.keys {
             switch reference {
             case .process(let pid):
-                if byReference[reference] == nil { isAwaiting = true } else { watcher.watch(process: pid) }
+                if byReference[reference] == nil { isAwaiting = true } else { processes.insert(pid) }
             case .file(let path):
                 if let slash = path.lastIndex(of: "/"), slash > path.startIndex {
-                    directories.append(String(path[..<slash]))
+                    directories.insert(String(path[..<slash]))
                 }
                 if byReference[reference] == nil { isAwaiting = true }
             case .own, .named, .microservice: break
             }
         }
-        watcher.watchDirectories(directories)
-        // Nothing tells when a process with a given number starts.
-        if isAwaiting { watcher.scheduleRecheck() }
+        watcher.watch(processes: processes)
+        watcher.watch(directories: directories)
+        // Nothing tells when a process with a given number starts. What nobody names any more is let go once what is left
+        // in it has been removed.
+        if isAwaiting || byReference.keys.contains(where: isAbandoned) { watcher.scheduleRecheck() }
+    }
+
+    /// Whether the reference was declared, and is no more.
+    private func isAbandoned(_ reference: NamespaceReference) -> Bool {
+        switch reference {
+        case .process, .file: subjects[reference] == nil
+        case .own, .named, .microservice: false
+        }
     }
 
     /// What to listen to in a namespace: settings only where some are declared, as every listener costs everyone who
@@ -53,7 +64,7 @@ extension LinuxWorld {
             case Watcher.Token.processes...: endProcess(Int32(truncatingIfNeeded: token), &changes)
             case Watcher.Token.namespaces..<Watcher.Token.directory:
                 let id = Int(token - Watcher.Token.namespaces)
-                if states.indices.contains(id) { drain(states[id], &changes) }
+                if let state = states[id] { drain(state, &changes) }
             default: break
             }
         }
@@ -75,7 +86,7 @@ extension LinuxWorld {
         let downs = changes.downs
         changes.downs.removeAll()
         for (id, indexes) in downs {
-            let state = states[id]
+            guard let state = states[id] else { continue }
             let isGone = indexes.contains { index in
                 guard state.links[index] != nil, let socket = try? routeSocket(state) else { return false }
                 return (try? socket.link(index: index)) == .some(nil)
@@ -93,6 +104,7 @@ extension LinuxWorld {
 
     /// Finds namespaces that came, went, or were replaced under the same name.
     private func rescanNamespaces(_ changes: inout WorldChanges) {
+        forbidden.removeAll()
         var found: Set<NamespaceReference> = [.own]
         for name in (try? NetworkNamespace.list(directory: namespaceDirectory)) ?? [] {
             rescan(.named(name), path: "\(namespaceDirectory)/\(name)", &found, &changes)
@@ -127,12 +139,6 @@ extension LinuxWorld {
         changes.needsFullPass = true
     }
 
-    /// Takes a reference away; its namespace is forgotten with its last one, as keeping it open would keep it alive.
-    private func release(_ reference: NamespaceReference) {
-        guard let state = byReference.removeValue(forKey: reference) else { return }
-        if !state.references.contains(where: { byReference[$0] === state }) { drop(state) }
-    }
-
     // MARK: - Events of one namespace
 
     private func drain(_ state: NamespaceState, _ changes: inout WorldChanges) {
@@ -160,7 +166,10 @@ extension LinuxWorld {
         switch report {
         case .link(let link): take(link, in: state, &changes)
         case .linkRemoved(let link):
-            defer { state.gone.remove(link.index) }
+            defer {
+                state.gone.remove(link.index)
+                state.touched.remove(link.index)
+            }
             guard let known = state.links[link.index] else { return }
             // Moved to another namespace, or gone. The other end of a pair goes with it, though its namespace may tell so
             // only later; what hears of it first must not build on it.
@@ -180,7 +189,7 @@ extension LinuxWorld {
             note(link.link.name, in: state, &changes)
         case .route(let route):
             // A foreign route matters when it took the place of one of ours.
-            if route.proto != ownership.proto { state.foreignRoutes?[RouteID(route)] = route }
+            if route.proto != ownership.proto { state.noteForeign(route) }
             guard route.proto == ownership.proto || state.routes[RouteID(route)] != nil,
                 state.routes[RouteID(route)]?.route != route
             else { return }
@@ -188,7 +197,7 @@ extension LinuxWorld {
             if let old = state.routes[RouteID(route)] { noteHops(of: old.route, in: state, &changes) }
             state.setRoute(route)
         case .routeRemoved(let route):
-            if route.proto != ownership.proto, state.foreignRoutes?.removeValue(forKey: RouteID(route)) != nil {
+            if route.proto != ownership.proto, state.loseForeign(route) {
                 // It may have stood for one that is wanted.
                 noteHops(of: route, in: state, &changes)
             }

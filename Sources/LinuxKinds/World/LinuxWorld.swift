@@ -15,7 +15,7 @@ public final class LinuxWorld: World {
 
     /// What tells the mark of a namespace with neighbours of ours.
     let neighbourMarkID: RouteID
-    var states: [NamespaceState] = []
+    var states = NamespaceTable()
     var byReference: [NamespaceReference: NamespaceState] = [:]
     var byIdentity: [NetworkNamespace.Identity: NamespaceState] = [:]
 
@@ -107,8 +107,7 @@ public final class LinuxWorld: World {
 
     func plan(namespace name: String) -> NamespaceState {
         if let state = byReference[.named(name)] { return state }
-        let state = NamespaceState(id: states.count, reference: .named(name), handle: nil)
-        states.append(state)
+        let state = states.add(.named(name), nil)
         byReference[.named(name)] = state
         let loopback = Link(index: 1, name: "lo", flags: LinkFlags.loopback, mtu: 65536)
         state.insert(LinkState(loopback, in: state), ownership: ownership)
@@ -118,13 +117,13 @@ public final class LinuxWorld: World {
     /// Adds an open namespace under a reference, or the reference to a namespace that is known already.
     @discardableResult
     func adopt(_ handle: NetworkNamespace, as reference: NamespaceReference) -> NamespaceState {
+        if let former = byReference[reference], former.handle?.identity != handle.identity { release(reference) }
         if let state = byIdentity[handle.identity] {
             byReference[reference] = state
             if state.reference != reference { state.otherReferences.insert(reference) }
             return state
         }
-        let state = NamespaceState(id: states.count, reference: reference, handle: handle)
-        states.append(state)
+        let state = states.add(reference, handle)
         byReference[reference] = state
         byIdentity[handle.identity] = state
         return state
@@ -177,6 +176,9 @@ public final class LinuxWorld: World {
         plannedPeers.removeAll(keepingCapacity: true)
         plannedDependants.removeAll(keepingCapacity: true)
         vanishing.removeAll(keepingCapacity: true)
+        // Nothing names a link or an operation of the last pass any more.
+        states.forgetLost()
+        for state in states { state.beginPass() }
     }
 
     /// Forgets claims in the middle of a plan.
@@ -196,7 +198,13 @@ public final class LinuxWorld: World {
         try? refresh()
     }
 
-    /// Forgets a namespace that is not there.
+    /// Takes a reference away; its namespace is forgotten with its last one, as keeping it open would keep it alive.
+    func release(_ reference: NamespaceReference) {
+        guard let state = byReference.removeValue(forKey: reference) else { return }
+        if !state.lose(reference) { drop(state) }
+    }
+
+    /// Forgets a namespace that is not there. What is left of it goes with the next pass.
     func drop(_ state: NamespaceState) {
         for reference in state.references where byReference[reference] === state { byReference[reference] = nil }
         if let identity = state.handle?.identity { byIdentity[identity] = nil }
@@ -204,17 +212,18 @@ public final class LinuxWorld: World {
         state.events = nil
         state.socket = nil
         state.handle = nil
+        state.isLost = true
         state.forget()
     }
 
     /// Text for an operation, in the kernel's words.
     public func describe(_ operation: LinuxOperation) -> String {
-        let place = states[operation.namespace].reference.suffix
+        let place = suffix(operation.namespace)
         switch operation.action {
         case .request(let request): return "\(request)\(place)"
         case .createLink(let attributes, _, let target, _, _):
             return
-                "RTM_NEWLINK \(attributes.kind?.name ?? "") \(attributes.name ?? "")\(states[target].reference.suffix)"
+                "RTM_NEWLINK \(attributes.kind?.name ?? "") \(attributes.name ?? "")\(suffix(target))"
         case .createTUN(let name, _, _, _): return "TUNSETIFF \(name)\(place)"
         case .rename(_, let old, let new, _): return "rename \(old) to \(new)\(place)"
         case .deleteLinks(let indexes, _): return "RTM_DELLINK of \(indexes.count) links\(place)"
@@ -224,5 +233,9 @@ public final class LinuxWorld: World {
         case .sysctl(let path, let value): return "write \(value) to \(path)\(place)"
         case .offload: return "SIOCETHTOOL\(place)"
         }
+    }
+
+    private func suffix(_ namespace: Int) -> String {
+        states[namespace]?.reference.suffix ?? " in a namespace that is gone"
     }
 }

@@ -5,11 +5,11 @@ internal import NetworkTypes
 final class NamespaceState {
     /// Number by which operations name the namespace.
     let id: Int
-    /// The reference by which it was first found.
+    /// The reference by which it is called: the first one, as long as it leads here.
     var reference: NamespaceReference
     /// More references that lead to the same namespace.
     var otherReferences: Set<NamespaceReference> = []
-    /// All references that ever led here.
+    /// All references that lead here.
     var references: Set<NamespaceReference> { otherReferences.union([reference]) }
     /// The open namespace; nil as long as it is only planned.
     var handle: NetworkNamespace?
@@ -46,9 +46,14 @@ final class NamespaceState {
     /// By which interface the declared route of each place leaves, and the pass that says so.
     var routeOwners: [RouteID: (pass: Int, interface: String)] = [:]
     /// Routes of others; nil as long as nobody asked.
-    var foreignRoutes: [RouteID: Route]?
-    /// Routes that were ours and went, so that there is no need to ask whether they are someone else's.
-    var lostRoutes: Set<RouteID> = []
+    private(set) var foreignRoutes: [RouteID: Route]?
+    /// With more than this, many went of which the kernel did not tell.
+    private var mostForeignRoutes = 0
+    /// Routes that were ours and went since the last pass began, and in the pass before.
+    private var lostRoutes: Set<RouteID> = []
+    private var formerlyLostRoutes: Set<RouteID> = []
+    /// How many of them are remembered; more than that went by somebody's design.
+    private static let mostLostRoutes = 4096
     /// Whether the namespace was read again while events of it may wait.
     var wasReadAgain = false
     /// Whether the namespace must be read again before it is trusted.
@@ -67,6 +72,8 @@ final class NamespaceState {
     var wasRead = false
     /// A named namespace that is about to be removed.
     var isDoomed = false
+    /// Nothing leads here any more, and nothing will.
+    var isLost = false
 
     init(id: Int, reference: NamespaceReference, handle: NetworkNamespace?) {
         self.id = id
@@ -87,7 +94,48 @@ final class NamespaceState {
         adoptedRules.removeAll(keepingCapacity: true)
         foreignRoutes = nil
         lostRoutes.removeAll(keepingCapacity: true)
+        formerlyLostRoutes.removeAll()
     }
+
+    /// Forgets what only the passes before needed.
+    func beginPass() {
+        routeOwners.removeAll(keepingCapacity: true)
+        if lostRoutes.isEmpty, formerlyLostRoutes.isEmpty { return }
+        formerlyLostRoutes = lostRoutes
+        lostRoutes = []
+    }
+
+    /// How many places of routes are remembered beside the routes that are there.
+    var rememberedRoutes: Int { lostRoutes.count + formerlyLostRoutes.count + routeOwners.count }
+
+    /// Takes in all routes of others.
+    func setForeignRoutes(_ routes: [RouteID: Route]) {
+        foreignRoutes = routes
+        mostForeignRoutes = 2 * routes.count + 1024
+    }
+
+    /// Takes in a route of someone else's, if these are known. IPv4 routes go with their link without a word, so what is
+    /// only added to is dropped at some size, and asked for anew.
+    func noteForeign(_ route: Route) {
+        guard let count = foreignRoutes?.count else { return }
+        if count < mostForeignRoutes { foreignRoutes?[RouteID(route)] = route } else { foreignRoutes = nil }
+    }
+
+    /// Returns whether it was known.
+    func loseForeign(_ route: Route) -> Bool { foreignRoutes?.removeValue(forKey: RouteID(route)) != nil }
+
+    /// Takes away a reference that no longer leads here. Returns whether another one does.
+    func lose(_ reference: NamespaceReference) -> Bool {
+        if otherReferences.remove(reference) == nil {
+            guard let next = otherReferences.min(by: { $0.description < $1.description }) else { return false }
+            otherReferences.remove(next)
+            self.reference = next
+        }
+        return true
+    }
+
+    /// Whether a route was ours and has just gone, so that there is no need to ask whether it is someone else's.
+    func hasJustLost(_ id: RouteID) -> Bool { lostRoutes.contains(id) || formerlyLostRoutes.contains(id) }
 
     func insert(_ state: LinkState, ownership: Ownership) {
         links[state.link.index] = state
@@ -122,6 +170,7 @@ final class NamespaceState {
 
     func setRoute(_ route: Route) {
         let id = RouteID(route)
+        lostRoutes.remove(id)
         if let old = routes[id] {
             for hop in old.route.nextHops { links[hop.linkIndex]?.routes.remove(id) }
             old.route = route
@@ -133,6 +182,7 @@ final class NamespaceState {
 
     func removeRoute(_ id: RouteID) {
         guard let old = routes.removeValue(forKey: id) else { return }
+        if lostRoutes.count >= Self.mostLostRoutes { lostRoutes.removeAll() }
         lostRoutes.insert(id)
         for hop in old.route.nextHops { links[hop.linkIndex]?.routes.remove(id) }
     }

@@ -42,9 +42,13 @@ final class Watcher {
     private let mounts: Int32
     private var mountTable: Int32 = -1
     private let timer: Int32
-    private var directoryWatch: Int32 = -1
+    /// Numbers of watches, by directory.
+    private var directories: [String: Int32] = [:]
     /// Descriptors of processes, by their number.
-    private(set) var processes: [Int32: Int32] = [:]
+    private var processes: [Int32: Int32] = [:]
+
+    /// How many directories and processes are watched.
+    var count: Int { directories.count + processes.count }
 
     init(loop: EventLoop) throws(KernelError) {
         self.loop = loop
@@ -87,13 +91,26 @@ final class Watcher {
         state.events = nil
     }
 
-    /// Watches the directory of named namespaces as soon as it exists, and directories of namespace files.
-    func watchDirectories(_ directories: some Sequence<String>) {
-        for directory in directories { _ = cl_inotify_add(inotify, directory, CL_IN_NAMESPACE_DIRECTORY) }
+    /// Watches these directories, as far as they exist, and no others.
+    func watch(directories wanted: Set<String>) {
+        let former = directories
+        directories = [:]
+        for directory in wanted {
+            let number = cl_inotify_add(inotify, directory, CL_IN_NAMESPACE_DIRECTORY)
+            if number >= 0 { directories[directory] = number }
+        }
+        // Two paths may lead to one directory, which has one watch.
+        let used = Set(directories.values)
+        for number in former.values where !used.contains(number) { _ = inotify_rm_watch(inotify, number) }
     }
 
-    /// Watches the end of a process.
-    func watch(process: Int32) {
+    /// Watches the ends of these processes, and of no others.
+    func watch(processes wanted: Set<Int32>) {
+        for process in processes.keys where !wanted.contains(process) { forget(process: process) }
+        for process in wanted { watch(process: process) }
+    }
+
+    private func watch(process: Int32) {
         guard processes[process] == nil else { return }
         let descriptor = cl_pidfd_open(process)
         guard descriptor >= 0 else { return }

@@ -1,0 +1,36 @@
+internal import Netlink
+
+/// The namespaces that are known, by the numbers that operations name them by.
+///
+/// A number is given once and never again, so that an operation, an event or a snapshot from before a namespace went can't
+/// mean another one.
+struct NamespaceTable: Sequence {
+    private var byID: [Int: NamespaceState] = [:]
+    /// In the order in which they were found.
+    private var ordered: [NamespaceState] = []
+    private var nextID = 0
+
+    /// How many there are, with those that went and were not forgotten yet.
+    var count: Int { ordered.count }
+
+    /// The namespace with a number; nil: it went.
+    subscript(id: Int) -> NamespaceState? { byID[id] }
+
+    func makeIterator() -> IndexingIterator<[NamespaceState]> { ordered.makeIterator() }
+
+    /// Adds a namespace under the next number.
+    mutating func add(_ reference: NamespaceReference, _ handle: NetworkNamespace?) -> NamespaceState {
+        let state = NamespaceState(id: nextID, reference: reference, handle: handle)
+        nextID += 1
+        byID[state.id] = state
+        ordered.append(state)
+        return state
+    }
+
+    /// Forgets those that went.
+    mutating func forgetLost() {
+        guard ordered.contains(where: \.isLost) else { return }
+        for state in ordered where state.isLost { byID[state.id] = nil }
+        ordered.removeAll(where: \.isLost)
+    }
+}
