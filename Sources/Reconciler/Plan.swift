@@ -91,6 +91,8 @@ public struct Transaction: Sendable {
     public var duration: Duration
     /// What was done, in order.
     public var entries: [Entry]
+    /// How many more entries there were, which the history does not keep.
+    public var omitted = 0
     /// Whether it was undone because something failed.
     public var reverted = false
 

@@ -1,6 +1,6 @@
 extension Reconciler {
-    /// Past transactions, oldest first.
-    public var transactions: [Transaction] { history }
+    /// Past transactions, oldest first, as far as they are kept.
+    public var transactions: [Transaction] { history.transactions }
 
     /// How many values there are, derived ones included.
     public var valueCount: Int { graph.count }

@@ -29,9 +29,8 @@ public final class Reconciler<W: World> {
     var knowsPast = false
     /// Whether nothing is done until something else is declared.
     var isParked = false
-    var history: [Transaction] = []
+    var history: History
     let now: @Sendable () -> Timestamp
-    private let historyLimit: Int
     private var sequence: UInt64 = 0
 
     /// Makes a reconciler without values.
@@ -39,13 +38,16 @@ public final class Reconciler<W: World> {
     ///   - world: what to keep.
     ///   - retry: when failed values are tried again.
     ///   - historyLimit: how many transactions are kept, at least 1.
+    ///   - historyBytes: how many bytes they may keep together. The newest is kept in any case; a quarter of this is the
+    ///     most that one may have, and what it did beyond is left out, see ``Transaction/omitted``.
     ///   - now: the clock.
     public init(
-        world: W, retry: RetryPolicy = RetryPolicy(), historyLimit: Int = 500, now: @escaping @Sendable () -> Timestamp
+        world: W, retry: RetryPolicy = RetryPolicy(), historyLimit: Int = 500, historyBytes: Int = 16 << 20,
+        now: @escaping @Sendable () -> Timestamp
     ) {
         self.world = world
         self.retry = retry
-        self.historyLimit = max(historyLimit, 1)
+        history = History(limit: historyLimit, budget: historyBytes)
         self.now = now
     }
 
@@ -217,8 +219,7 @@ public final class Reconciler<W: World> {
         let transaction = Transaction(
             sequence: sequence, reason: reason, start: start, duration: now().since(start), entries: log.entries,
             reverted: log.isReverted)
-        history.append(transaction)
-        if history.count > historyLimit { history.removeFirst(history.count - historyLimit) }
+        history.add(transaction)
         return transaction
     }
 }

@@ -1,0 +1,67 @@
+import Testing
+
+@testable import Reconciler
+
+@Suite("History")
+struct HistoryTests {
+    private func transaction(_ number: UInt64, entries: Int, failing: Set<Int> = []) -> Transaction {
+        let entries = (0..<entries).map { index in
+            Transaction.Entry(
+                verb: "create", key: "config/linux/interfaces/v2/interface/\(index)", summary: "veth \(index) in pod",
+                before: .nonexistent, after: .configured, error: failing.contains(index) ? "refused" : "")
+        }
+        return Transaction(
+            sequence: number, reason: "test", start: Timestamp(nanoseconds: 0), duration: .zero, entries: entries)
+    }
+
+    @Test("as many are kept as the number and the bytes allow, the newest ones")
+    func bounds() {
+        var history = History(limit: 10, budget: 1 << 20)
+        for number in 1...100 { history.add(transaction(UInt64(number), entries: 10)) }
+        #expect(history.transactions.map(\.sequence) == Array(91...100))
+        for number in 101...200 {
+            history.add(transaction(UInt64(number), entries: 1000))
+            #expect(history.bytes <= 1 << 20)
+            #expect(history.bytes == history.transactions.reduce(0) { $0 + $1.bytes })
+        }
+        #expect(history.transactions.last?.sequence == 200)
+        #expect(history.transactions.last?.entries.count == 1000)
+        #expect((2...9).contains(history.transactions.count))
+    }
+
+    @Test("one that is too large is kept without some of what succeeded, and says how much is missing")
+    func cut() throws {
+        let whole = transaction(1, entries: 10_000, failing: [3, 9_999])
+        var history = History(limit: 10, budget: 1 << 20)
+        history.add(transaction(0, entries: 1))
+        history.add(whole)
+        let kept = try #require(history.transactions.last)
+        #expect(history.transactions.count == 2)
+        #expect(kept.bytes <= 1 << 18)
+        #expect(kept.omitted > 0)
+        #expect(kept.entries.count + kept.omitted == 10_000)
+        // In the order of what was done.
+        #expect(kept.entries.first?.key == whole.entries.first?.key)
+        #expect(kept.entries[3].error == "refused")
+        #expect(kept.entries.last?.error == "refused")
+    }
+
+    @Test("without any budget the newest one is still told")
+    func none() {
+        var history = History(limit: 0, budget: 0)
+        for number in 1...3 { history.add(transaction(UInt64(number), entries: 5)) }
+        #expect(history.transactions.map(\.sequence) == [3])
+        #expect(history.transactions.map(\.omitted) == [5])
+    }
+
+    @Test("whoever reconciles is told everything, whatever the history keeps of it")
+    func uncut() {
+        let world = FakeWorld()
+        let reconciler = Reconciler(world: world, historyBytes: 4096, now: { Timestamp(nanoseconds: 0) })
+        let items = (0..<200).map { Item("item \($0)") }
+        reconciler.replace(source: "files", with: items.map { ($0.key, .value($0)) })
+        #expect(reconciler.reconcile(reason: "test")?.entries.count == 200)
+        #expect(reconciler.transactions.first.map { $0.entries.count + $0.omitted } == 200)
+        #expect(reconciler.transactions.first.map { $0.entries.count < 20 } == true)
+    }
+}
