@@ -12,10 +12,10 @@ extension Engine: ControlBackend {
         var start: Timestamp
     }
 
-    /// The agent and the values under a key prefix.
+    /// Sends the agent and the values under a key prefix.
     public nonisolated func status(
-        _ request: Nsmagent_Control_StatusRequest
-    ) async -> Nsmagent_Control_StatusResponse {
+        _ request: Nsmagent_Control_StatusRequest, to write: @escaping Write<Nsmagent_Control_StatusResponse>
+    ) async throws {
         let report = await report(request.keyPrefix)
         let notes = await services.notes()
         let now = clock.wallTime(of: report.now)
@@ -24,38 +24,37 @@ extension Engine: ControlBackend {
         response.label = options.settings.label
         response.pid = getpid()
         response.uptime = Double(report.now.nanoseconds - report.start.nanoseconds) / 1e9
-        response.values = report.values.map { status in
-            var status = onWallClock(status)
-            if let note = notes[status.key] { status.add(note) }
-            return Nsmagent_Control_Value(status, now: now)
-        }
         response.mistakes = report.files.mistakes
         response.warnings = report.files.warnings
         response.files = report.files.names
         response.repairs = options.repairsDrift
-        return response
+        let values = report.values.lazy.map { status in
+            var status = self.onWallClock(status)
+            if let note = notes[status.key] { status.add(note) }
+            return Nsmagent_Control_Value(status, now: now)
+        }
+        try await response.write(values, to: write)
     }
 
-    /// Past transactions.
+    /// Sends past transactions.
     public nonisolated func history(
-        _ request: Nsmagent_Control_HistoryRequest
-    ) async -> Nsmagent_Control_HistoryResponse {
+        _ request: Nsmagent_Control_HistoryRequest, to write: @escaping Write<Nsmagent_Control_Transaction>
+    ) async throws {
         var transactions = await transactions()
         if request.sequence > 0 { transactions.removeAll { $0.sequence != request.sequence } }
         if request.limit > 0 { transactions = transactions.suffix(Int(request.limit)) }
-        var response = Nsmagent_Control_HistoryResponse()
-        response.transactions = transactions.map { transaction in
-            var transaction = transaction
+        for var transaction in transactions {
             transaction.start = clock.wallTime(of: transaction.start)
-            return Nsmagent_Control_Transaction(transaction)
+            try await Nsmagent_Control_Transaction.write(transaction, to: write)
         }
-        return response
     }
 
-    /// The dependency graph.
-    public nonisolated func graph(_ request: Nsmagent_Control_GraphRequest) async -> Nsmagent_Control_GraphResponse {
+    /// Sends the dependency graph.
+    public nonisolated func graph(
+        _ request: Nsmagent_Control_GraphRequest, to write: @escaping Write<Nsmagent_Control_GraphResponse>
+    ) async throws {
         let (values, edges) = await graphParts(request.keyPrefix)
-        return Nsmagent_Control_GraphResponse(values, edges: edges)
+        try await Nsmagent_Control_GraphResponse.write(values, edges: edges, to: write)
     }
 
     /// Nothing waits for confirmation in a daemon.

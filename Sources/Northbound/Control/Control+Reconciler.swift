@@ -10,66 +10,77 @@ extension Nsmagent_Control_Value {
         self.init()
         self.status.key = status.key
         self.status.state = Ligato_Kvscheduler_ValueState(status.state)
-        self.status.error = status.error
+        self.status.error = status.error.bounded
         self.status.lastOperation =
             Ligato_Kvscheduler_TxnOperation(rawValue: status.lastOperation.rawValue) ?? .undefined
-        self.status.details = status.details
+        self.status.details = Self.bounded(status.details)
         baseKey = status.baseKey ?? ""
         (sinceSeconds, sinceNanos) = status.since.parts
         if let due = status.nextTry { retryIn = max(0.001, Double(due.nanoseconds - now.nanoseconds) / 1e9) }
-        summary = status.summary.isEmpty ? status.kind : status.summary
+        summary = status.summary.isEmpty ? status.kind : status.summary.bounded
+    }
+
+    /// As many of the details as are of use to a reader, who is told how many there are.
+    private static func bounded(_ details: [String]) -> [String] {
+        var rest = 64 << 10
+        let start = details.prefix { detail in
+            rest -= detail.utf8.count
+            return rest >= 0
+        }
+        if start.count == details.count { return details }
+        return start + ["and \(details.count - start.count) more"]
     }
 }
 
 extension Nsmagent_Control_Transaction {
-    /// A finished transaction; its start must be a time of the wall clock.
-    public init(_ transaction: Transaction) {
+    /// A finished transaction without what was done in it.
+    init(head transaction: Transaction) {
         self.init()
         sequence = transaction.sequence
         reason = transaction.reason
         (startSeconds, startNanos) = transaction.start.parts
         durationUs = transaction.duration.microseconds
-        operations = transaction.entries.map { entry in
-            var operation = Nsmagent_Control_Operation()
-            operation.verb = entry.verb
-            operation.key = entry.key
-            operation.summary = entry.summary
-            operation.before = Ligato_Kvscheduler_ValueState(entry.before)
-            operation.after = Ligato_Kvscheduler_ValueState(entry.after)
-            operation.error = entry.error
-            return operation
-        }
+        omitted = UInt64(transaction.omitted)
     }
 }
 
-extension Nsmagent_Control_GraphResponse {
-    /// A graph. What an edge names without being a value becomes a node without a state.
-    public init(_ values: [ValueStatus], edges: [GraphEdge]) {
+extension Nsmagent_Control_Operation {
+    /// What was done to one value.
+    init(_ entry: Transaction.Entry) {
         self.init()
-        var known: Set<String> = []
-        for value in values {
-            known.insert(value.key)
-            nodes.append(.with(value.key, Ligato_Kvscheduler_ValueState(value.state), value.summary))
-        }
-        for edge in edges {
-            if known.insert(edge.to).inserted { nodes.append(.with(edge.to, .nonexistent, edge.to)) }
-            var line = Nsmagent_Control_GraphEdge()
-            line.from = edge.from
-            line.to = edge.to
-            line.derived = edge.isDerived
-            line.unmet = edge.isUnmet
-            self.edges.append(line)
-        }
+        verb = entry.verb
+        key = entry.key
+        summary = entry.summary.bounded
+        before = Ligato_Kvscheduler_ValueState(entry.before)
+        after = Ligato_Kvscheduler_ValueState(entry.after)
+        error = entry.error.bounded
     }
 }
 
 extension Nsmagent_Control_GraphNode {
-    fileprivate static func with(_ key: String, _ state: Ligato_Kvscheduler_ValueState, _ label: String) -> Self {
-        var node = Self()
-        node.key = key
-        node.state = state
-        node.label = label
-        return node
+    init(_ key: String, _ state: ValueState, _ label: String) {
+        self.init()
+        self.key = key
+        self.state = Ligato_Kvscheduler_ValueState(state)
+        self.label = label.bounded
+    }
+}
+
+extension Nsmagent_Control_GraphEdge {
+    init(_ edge: GraphEdge) {
+        self.init()
+        from = edge.from
+        to = edge.to
+        derived = edge.isDerived
+        unmet = edge.isUnmet
+    }
+}
+
+extension String {
+    /// The text, or as much of it as is of use to a reader.
+    fileprivate var bounded: String {
+        let most = 64 << 10
+        return utf8.count <= most ? self : String(decoding: utf8.prefix(most), as: UTF8.self) + "…"
     }
 }
 

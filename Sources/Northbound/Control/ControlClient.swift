@@ -21,43 +21,67 @@ public struct ControlClient: Sendable {
 
     /// The agent and the values under a key prefix.
     public func status(_ request: Nsmagent_Control_StatusRequest) async throws -> Nsmagent_Control_StatusResponse {
-        try await call { try await $0.status(request, options: Self.options) }
+        try await call { client in
+            try await client.status(request) { response in
+                var whole = Nsmagent_Control_StatusResponse()
+                var isFirst = true
+                for try await part in response.messages {
+                    if isFirst { whole = part } else { whole.join(part) }
+                    isFirst = false
+                }
+                return whole
+            }
+        }
     }
 
-    /// Past transactions.
-    public func history(_ request: Nsmagent_Control_HistoryRequest) async throws -> Nsmagent_Control_HistoryResponse {
-        try await call { try await $0.history(request, options: Self.options) }
+    /// Past transactions, oldest first.
+    public func history(_ request: Nsmagent_Control_HistoryRequest) async throws -> [Nsmagent_Control_Transaction] {
+        try await call { client in
+            try await client.history(request) { response in
+                var transactions: [Nsmagent_Control_Transaction] = []
+                for try await part in response.messages {
+                    if let last = transactions.indices.last, transactions[last].sequence == part.sequence {
+                        transactions[last].join(part)
+                    } else {
+                        transactions.append(part)
+                    }
+                }
+                return transactions
+            }
+        }
     }
 
     /// The dependency graph.
     public func graph(_ request: Nsmagent_Control_GraphRequest) async throws -> Nsmagent_Control_GraphResponse {
-        try await call { try await $0.graph(request, options: Self.options) }
+        try await call { client in
+            try await client.graph(request) { response in
+                var whole = Nsmagent_Control_GraphResponse()
+                for try await part in response.messages { whole.join(part) }
+                return whole
+            }
+        }
     }
 
     /// Keeps changes that wait for confirmation.
     public func confirm() async throws -> Nsmagent_Control_ConfirmResponse {
-        try await call { try await $0.confirm(Nsmagent_Control_ConfirmRequest(), options: Self.options) }
+        try await call { try await $0.confirm(Nsmagent_Control_ConfirmRequest()) }
     }
 
     /// Reads the configuration again.
     public func reload() async throws -> Nsmagent_Control_ReloadResponse {
-        try await call { try await $0.reload(Nsmagent_Control_ReloadRequest(), options: Self.options) }
+        try await call { try await $0.reload(Nsmagent_Control_ReloadRequest()) }
     }
 
-    /// A status of many thousand values is larger than what gRPC takes unasked.
-    private static var options: CallOptions {
-        var options = CallOptions.defaults
-        options.maxResponseMessageBytes = 1 << 30
-        return options
-    }
+    private typealias Transport = HTTP2ClientTransport.Posix
+    private typealias Client = Nsmagent_Control_Control.Client<Transport>
 
-    private typealias Client = Nsmagent_Control_Control.Client<HTTP2ClientTransport.Posix>
+    private func transport() throws -> Transport {
+        try Transport(target: .unixDomainSocket(path: path), transportSecurity: .plaintext)
+    }
 
     private func call<Answer: Sendable>(_ body: @Sendable (Client) async throws -> Answer) async throws -> Answer {
         do {
-            let transport = try HTTP2ClientTransport.Posix(
-                target: .unixDomainSocket(path: path), transportSecurity: .plaintext)
-            return try await withGRPCClient(transport: transport) { try await body(Client(wrapping: $0)) }
+            return try await withGRPCClient(transport: transport()) { try await body(Client(wrapping: $0)) }
         } catch let error as RPCError {
             throw Failure(description: "the agent on \(path) gave no answer: \(error.message); see its log")
         }

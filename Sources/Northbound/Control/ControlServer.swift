@@ -4,12 +4,18 @@ internal import Glibc
 
 /// Answers the command line: the daemon, or an apply that waits for confirmation.
 public protocol ControlBackend: Sendable {
-    /// The agent and the values under a key prefix.
-    func status(_ request: Nsmagent_Control_StatusRequest) async -> Nsmagent_Control_StatusResponse
-    /// Past transactions.
-    func history(_ request: Nsmagent_Control_HistoryRequest) async -> Nsmagent_Control_HistoryResponse
-    /// The dependency graph.
-    func graph(_ request: Nsmagent_Control_GraphRequest) async -> Nsmagent_Control_GraphResponse
+    /// Sends the agent and the values under a key prefix.
+    func status(
+        _ request: Nsmagent_Control_StatusRequest, to write: @escaping Write<Nsmagent_Control_StatusResponse>
+    ) async throws
+    /// Sends past transactions.
+    func history(
+        _ request: Nsmagent_Control_HistoryRequest, to write: @escaping Write<Nsmagent_Control_Transaction>
+    ) async throws
+    /// Sends the dependency graph.
+    func graph(
+        _ request: Nsmagent_Control_GraphRequest, to write: @escaping Write<Nsmagent_Control_GraphResponse>
+    ) async throws
     /// Keeps changes that wait for confirmation.
     func confirm() async -> Nsmagent_Control_ConfirmResponse
     /// Reads the configuration again.
@@ -29,9 +35,11 @@ public struct ControlServer: Sendable {
         let descriptor = try ControlSocket.listen(on: path)
         self.path = path
         identity = Identity(path)
-        server = GRPCServer(
-            transport: .http2NIOPosix(listeningSocketDescriptor: Int(descriptor), transportSecurity: .plaintext),
-            services: [ControlService(backend: backend)])
+        server = GRPCServer(transport: Self.transport(descriptor), services: [ControlService(backend: backend)])
+    }
+
+    private static func transport(_ listener: Int32) -> HTTP2ServerTransport.Posix {
+        .http2NIOPosix(listeningSocketDescriptor: Int(listener), transportSecurity: .plaintext)
     }
 
     /// Answers until ``stop()`` or until the task is cancelled; then the socket's file goes.
@@ -66,16 +74,19 @@ private struct ControlService<Backend: ControlBackend>: Nsmagent_Control_Control
     let backend: Backend
 
     func status(
-        request: Nsmagent_Control_StatusRequest, context: ServerContext
-    ) async throws -> Nsmagent_Control_StatusResponse { await backend.status(request) }
+        request: Nsmagent_Control_StatusRequest, response: RPCWriter<Nsmagent_Control_StatusResponse>,
+        context: ServerContext
+    ) async throws { try await backend.status(request) { try await response.write($0) } }
 
     func history(
-        request: Nsmagent_Control_HistoryRequest, context: ServerContext
-    ) async throws -> Nsmagent_Control_HistoryResponse { await backend.history(request) }
+        request: Nsmagent_Control_HistoryRequest, response: RPCWriter<Nsmagent_Control_Transaction>,
+        context: ServerContext
+    ) async throws { try await backend.history(request) { try await response.write($0) } }
 
     func graph(
-        request: Nsmagent_Control_GraphRequest, context: ServerContext
-    ) async throws -> Nsmagent_Control_GraphResponse { await backend.graph(request) }
+        request: Nsmagent_Control_GraphRequest, response: RPCWriter<Nsmagent_Control_GraphResponse>,
+        context: ServerContext
+    ) async throws { try await backend.graph(request) { try await response.write($0) } }
 
     func confirm(
         request: Nsmagent_Control_ConfirmRequest, context: ServerContext

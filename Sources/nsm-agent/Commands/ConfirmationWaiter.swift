@@ -100,8 +100,8 @@ private final class Answer: ControlBackend {
         return response
     }
 
-    func status(_ request: Nsmagent_Control_StatusRequest) async -> Nsmagent_Control_StatusResponse { .init() }
-    func history(_ request: Nsmagent_Control_HistoryRequest) async -> Nsmagent_Control_HistoryResponse { .init() }
-    func graph(_ request: Nsmagent_Control_GraphRequest) async -> Nsmagent_Control_GraphResponse { .init() }
+    func status(_: Nsmagent_Control_StatusRequest, to write: @escaping Write<Nsmagent_Control_StatusResponse>) {}
+    func history(_: Nsmagent_Control_HistoryRequest, to write: @escaping Write<Nsmagent_Control_Transaction>) {}
+    func graph(_: Nsmagent_Control_GraphRequest, to write: @escaping Write<Nsmagent_Control_GraphResponse>) {}
     func reload() async -> Nsmagent_Control_ReloadResponse { .init() }
 }

@@ -20,14 +20,13 @@ struct History: WaitingCommand {
         var request = Nsmagent_Control_HistoryRequest()
         request.limit = limit ?? 0
         request.sequence = sequence ?? 0
-        let response = try await socket.client().answer { [request] in try await $0.history(request) }
-        if let sequence, response.transactions.isEmpty {
+        let transactions = try await socket.client().answer { [request] in try await $0.history(request) }
+        if let sequence, transactions.isEmpty {
             throw Failure("transaction \(sequence) is not known; 'nsm-agent history' lists those that are")
         }
-        Show.tree(Self.tree(response.transactions), as: output.output) { terminal in
+        Show.tree(Self.tree(transactions), as: output.output) { terminal in
             sequence == nil
-                ? Self.table(response.transactions, terminal)
-                : response.transactions.map { Self.details($0, terminal) }.joined()
+                ? Self.table(transactions, terminal) : transactions.map { Self.details($0, terminal) }.joined()
         }
     }
 
@@ -55,6 +54,7 @@ struct History: WaitingCommand {
             if count > 0 { parts.append("\(count) \(word(verb))") }
         }
         if failures > 0 { parts.append("\(failures) failed") }
+        if transaction.omitted > 0 { parts.append("\(transaction.omitted) more, not kept") }
         return parts.joined(separator: ", ")
     }
 
@@ -81,7 +81,9 @@ struct History: WaitingCommand {
                 .init(operation.key), .init(state.name, state.colour),
                 .init(isGood ? operation.summary : operation.error))
         }
-        return text + table.text(terminal)
+        text += table.text(terminal)
+        if transaction.omitted > 0 { text += "\n\(transaction.omitted) more operations are not kept.\n" }
+        return text
     }
 
     private static func tree(_ transactions: [Nsmagent_Control_Transaction]) -> Tree {
@@ -97,11 +99,13 @@ struct History: WaitingCommand {
                     if !operation.error.isEmpty { pairs.append(("error", .string(operation.error))) }
                     return .mapping(pairs)
                 }
-                return [
-                    "number": .uint(transaction.sequence), "reason": .string(transaction.reason),
-                    "start": .string(time(transaction)), "microseconds": .int(transaction.durationUs),
-                    "operations": .sequence(operations),
+                var pairs: [(String, Tree)] = [
+                    ("number", .uint(transaction.sequence)), ("reason", .string(transaction.reason)),
+                    ("start", .string(time(transaction))), ("microseconds", .int(transaction.durationUs)),
+                    ("operations", .sequence(operations)),
                 ]
+                if transaction.omitted > 0 { pairs.append(("omitted", .uint(transaction.omitted))) }
+                return .mapping(pairs)
             })
     }
 }

@@ -31,7 +31,7 @@ public enum Nsmagent_Control_Control: Sendable {
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "nsmagent.control.Control"),
                 method: "Status",
-                type: .unary
+                type: .serverStreaming
             )
         }
         /// Namespace for "History" metadata.
@@ -39,12 +39,12 @@ public enum Nsmagent_Control_Control: Sendable {
             /// Request type for "History".
             public typealias Input = Nsmagent_Control_HistoryRequest
             /// Response type for "History".
-            public typealias Output = Nsmagent_Control_HistoryResponse
+            public typealias Output = Nsmagent_Control_Transaction
             /// Descriptor for "History".
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "nsmagent.control.Control"),
                 method: "History",
-                type: .unary
+                type: .serverStreaming
             )
         }
         /// Namespace for "Graph" metadata.
@@ -57,7 +57,7 @@ public enum Nsmagent_Control_Control: Sendable {
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "nsmagent.control.Control"),
                 method: "Graph",
-                type: .unary
+                type: .serverStreaming
             )
         }
         /// Namespace for "Confirm" metadata.
@@ -121,7 +121,9 @@ extension Nsmagent_Control_Control {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > How the command line talks to the running agent, over a socket that only root can open.
+    /// > How the command line talks to the running agent, over a socket that only root can open. What grows with the number of
+    /// > values comes in parts, so that no message is large: what belongs together is what the lists of all parts hold, in their
+    /// > order, and everything else is said in the first one.
     public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "Status" method.
         ///
@@ -145,7 +147,7 @@ extension Nsmagent_Control_Control {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Past transactions, oldest first.
+        /// > Past transactions, oldest first. The parts of one follow each other.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Nsmagent_Control_HistoryRequest` messages.
@@ -153,11 +155,11 @@ extension Nsmagent_Control_Control {
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A streaming response of `Nsmagent_Control_HistoryResponse` messages.
+        /// - Returns: A streaming response of `Nsmagent_Control_Transaction` messages.
         func history(
             request: GRPCCore.StreamingServerRequest<Nsmagent_Control_HistoryRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_HistoryResponse>
+        ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_Transaction>
 
         /// Handle the "Graph" method.
         ///
@@ -224,7 +226,9 @@ extension Nsmagent_Control_Control {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > How the command line talks to the running agent, over a socket that only root can open.
+    /// > How the command line talks to the running agent, over a socket that only root can open. What grows with the number of
+    /// > values comes in parts, so that no message is large: what belongs together is what the lists of all parts hold, in their
+    /// > order, and everything else is said in the first one.
     public protocol ServiceProtocol: Nsmagent_Control_Control.StreamingServiceProtocol {
         /// Handle the "Status" method.
         ///
@@ -238,17 +242,17 @@ extension Nsmagent_Control_Control {
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A response containing a single `Nsmagent_Control_StatusResponse` message.
+        /// - Returns: A streaming response of `Nsmagent_Control_StatusResponse` messages.
         func status(
             request: GRPCCore.ServerRequest<Nsmagent_Control_StatusRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Nsmagent_Control_StatusResponse>
+        ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_StatusResponse>
 
         /// Handle the "History" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Past transactions, oldest first.
+        /// > Past transactions, oldest first. The parts of one follow each other.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Nsmagent_Control_HistoryRequest` message.
@@ -256,11 +260,11 @@ extension Nsmagent_Control_Control {
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A response containing a single `Nsmagent_Control_HistoryResponse` message.
+        /// - Returns: A streaming response of `Nsmagent_Control_Transaction` messages.
         func history(
             request: GRPCCore.ServerRequest<Nsmagent_Control_HistoryRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Nsmagent_Control_HistoryResponse>
+        ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_Transaction>
 
         /// Handle the "Graph" method.
         ///
@@ -274,11 +278,11 @@ extension Nsmagent_Control_Control {
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A response containing a single `Nsmagent_Control_GraphResponse` message.
+        /// - Returns: A streaming response of `Nsmagent_Control_GraphResponse` messages.
         func graph(
             request: GRPCCore.ServerRequest<Nsmagent_Control_GraphRequest>,
             context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Nsmagent_Control_GraphResponse>
+        ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_GraphResponse>
 
         /// Handle the "Confirm" method.
         ///
@@ -325,7 +329,9 @@ extension Nsmagent_Control_Control {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > How the command line talks to the running agent, over a socket that only root can open.
+    /// > How the command line talks to the running agent, over a socket that only root can open. What grows with the number of
+    /// > values comes in parts, so that no message is large: what belongs together is what the lists of all parts hold, in their
+    /// > order, and everything else is said in the first one.
     public protocol SimpleServiceProtocol: Nsmagent_Control_Control.ServiceProtocol {
         /// Handle the "Status" method.
         ///
@@ -335,33 +341,35 @@ extension Nsmagent_Control_Control {
         ///
         /// - Parameters:
         ///   - request: A `Nsmagent_Control_StatusRequest` message.
+        ///   - response: A response stream of `Nsmagent_Control_StatusResponse` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A `Nsmagent_Control_StatusResponse` to respond with.
         func status(
             request: Nsmagent_Control_StatusRequest,
+            response: GRPCCore.RPCWriter<Nsmagent_Control_StatusResponse>,
             context: GRPCCore.ServerContext
-        ) async throws -> Nsmagent_Control_StatusResponse
+        ) async throws
 
         /// Handle the "History" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Past transactions, oldest first.
+        /// > Past transactions, oldest first. The parts of one follow each other.
         ///
         /// - Parameters:
         ///   - request: A `Nsmagent_Control_HistoryRequest` message.
+        ///   - response: A response stream of `Nsmagent_Control_Transaction` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A `Nsmagent_Control_HistoryResponse` to respond with.
         func history(
             request: Nsmagent_Control_HistoryRequest,
+            response: GRPCCore.RPCWriter<Nsmagent_Control_Transaction>,
             context: GRPCCore.ServerContext
-        ) async throws -> Nsmagent_Control_HistoryResponse
+        ) async throws
 
         /// Handle the "Graph" method.
         ///
@@ -371,15 +379,16 @@ extension Nsmagent_Control_Control {
         ///
         /// - Parameters:
         ///   - request: A `Nsmagent_Control_GraphRequest` message.
+        ///   - response: A response stream of `Nsmagent_Control_GraphResponse` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
-        /// - Returns: A `Nsmagent_Control_GraphResponse` to respond with.
         func graph(
             request: Nsmagent_Control_GraphRequest,
+            response: GRPCCore.RPCWriter<Nsmagent_Control_GraphResponse>,
             context: GRPCCore.ServerContext
-        ) async throws -> Nsmagent_Control_GraphResponse
+        ) async throws
 
         /// Handle the "Confirm" method.
         ///
@@ -437,7 +446,7 @@ extension Nsmagent_Control_Control.StreamingServiceProtocol {
         router.registerHandler(
             forMethod: Nsmagent_Control_Control.Method.History.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Nsmagent_Control_HistoryRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Nsmagent_Control_HistoryResponse>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Nsmagent_Control_Transaction>(),
             handler: { request, context in
                 try await self.history(
                     request: request,
@@ -492,18 +501,18 @@ extension Nsmagent_Control_Control.ServiceProtocol {
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
-        return GRPCCore.StreamingServerResponse(single: response)
+        return response
     }
 
     public func history(
         request: GRPCCore.StreamingServerRequest<Nsmagent_Control_HistoryRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_HistoryResponse> {
+    ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_Transaction> {
         let response = try await self.history(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
-        return GRPCCore.StreamingServerResponse(single: response)
+        return response
     }
 
     public func graph(
@@ -514,7 +523,7 @@ extension Nsmagent_Control_Control.ServiceProtocol {
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
-        return GRPCCore.StreamingServerResponse(single: response)
+        return response
     }
 
     public func confirm(
@@ -546,39 +555,51 @@ extension Nsmagent_Control_Control.SimpleServiceProtocol {
     public func status(
         request: GRPCCore.ServerRequest<Nsmagent_Control_StatusRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Nsmagent_Control_StatusResponse> {
-        return GRPCCore.ServerResponse<Nsmagent_Control_StatusResponse>(
-            message: try await self.status(
-                request: request.message,
-                context: context
-            ),
-            metadata: [:]
+    ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_StatusResponse> {
+        return GRPCCore.StreamingServerResponse<Nsmagent_Control_StatusResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.status(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
         )
     }
 
     public func history(
         request: GRPCCore.ServerRequest<Nsmagent_Control_HistoryRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Nsmagent_Control_HistoryResponse> {
-        return GRPCCore.ServerResponse<Nsmagent_Control_HistoryResponse>(
-            message: try await self.history(
-                request: request.message,
-                context: context
-            ),
-            metadata: [:]
+    ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_Transaction> {
+        return GRPCCore.StreamingServerResponse<Nsmagent_Control_Transaction>(
+            metadata: [:],
+            producer: { writer in
+                try await self.history(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
         )
     }
 
     public func graph(
         request: GRPCCore.ServerRequest<Nsmagent_Control_GraphRequest>,
         context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Nsmagent_Control_GraphResponse> {
-        return GRPCCore.ServerResponse<Nsmagent_Control_GraphResponse>(
-            message: try await self.graph(
-                request: request.message,
-                context: context
-            ),
-            metadata: [:]
+    ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_GraphResponse> {
+        return GRPCCore.StreamingServerResponse<Nsmagent_Control_GraphResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.graph(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
         )
     }
 
@@ -620,7 +641,9 @@ extension Nsmagent_Control_Control {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > How the command line talks to the running agent, over a socket that only root can open.
+    /// > How the command line talks to the running agent, over a socket that only root can open. What grows with the number of
+    /// > values comes in parts, so that no message is large: what belongs together is what the lists of all parts hold, in their
+    /// > order, and everything else is said in the first one.
     public protocol ClientProtocol: Sendable {
         /// Call the "Status" method.
         ///
@@ -642,19 +665,19 @@ extension Nsmagent_Control_Control {
             serializer: some GRPCCore.MessageSerializer<Nsmagent_Control_StatusRequest>,
             deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_StatusResponse>,
             options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_StatusResponse>) async throws -> Result
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_StatusResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "History" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Past transactions, oldest first.
+        /// > Past transactions, oldest first. The parts of one follow each other.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Nsmagent_Control_HistoryRequest` message.
         ///   - serializer: A serializer for `Nsmagent_Control_HistoryRequest` messages.
-        ///   - deserializer: A deserializer for `Nsmagent_Control_HistoryResponse` messages.
+        ///   - deserializer: A deserializer for `Nsmagent_Control_Transaction` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
@@ -663,9 +686,9 @@ extension Nsmagent_Control_Control {
         func history<Result>(
             request: GRPCCore.ClientRequest<Nsmagent_Control_HistoryRequest>,
             serializer: some GRPCCore.MessageSerializer<Nsmagent_Control_HistoryRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_HistoryResponse>,
+            deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_Transaction>,
             options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_HistoryResponse>) async throws -> Result
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_Transaction>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Graph" method.
@@ -688,7 +711,7 @@ extension Nsmagent_Control_Control {
             serializer: some GRPCCore.MessageSerializer<Nsmagent_Control_GraphRequest>,
             deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_GraphResponse>,
             options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_GraphResponse>) async throws -> Result
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_GraphResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Confirm" method.
@@ -746,7 +769,9 @@ extension Nsmagent_Control_Control {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > How the command line talks to the running agent, over a socket that only root can open.
+    /// > How the command line talks to the running agent, over a socket that only root can open. What grows with the number of
+    /// > values comes in parts, so that no message is large: what belongs together is what the lists of all parts hold, in their
+    /// > order, and everything else is said in the first one.
     public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
@@ -778,11 +803,9 @@ extension Nsmagent_Control_Control {
             serializer: some GRPCCore.MessageSerializer<Nsmagent_Control_StatusRequest>,
             deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_StatusResponse>,
             options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_StatusResponse>) async throws -> Result = { response in
-                try response.message
-            }
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_StatusResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable {
-            try await self.client.unary(
+            try await self.client.serverStreaming(
                 request: request,
                 descriptor: Nsmagent_Control_Control.Method.Status.descriptor,
                 serializer: serializer,
@@ -796,12 +819,12 @@ extension Nsmagent_Control_Control {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Past transactions, oldest first.
+        /// > Past transactions, oldest first. The parts of one follow each other.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Nsmagent_Control_HistoryRequest` message.
         ///   - serializer: A serializer for `Nsmagent_Control_HistoryRequest` messages.
-        ///   - deserializer: A deserializer for `Nsmagent_Control_HistoryResponse` messages.
+        ///   - deserializer: A deserializer for `Nsmagent_Control_Transaction` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
@@ -810,13 +833,11 @@ extension Nsmagent_Control_Control {
         public func history<Result>(
             request: GRPCCore.ClientRequest<Nsmagent_Control_HistoryRequest>,
             serializer: some GRPCCore.MessageSerializer<Nsmagent_Control_HistoryRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_HistoryResponse>,
+            deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_Transaction>,
             options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_HistoryResponse>) async throws -> Result = { response in
-                try response.message
-            }
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_Transaction>) async throws -> Result
         ) async throws -> Result where Result: Sendable {
-            try await self.client.unary(
+            try await self.client.serverStreaming(
                 request: request,
                 descriptor: Nsmagent_Control_Control.Method.History.descriptor,
                 serializer: serializer,
@@ -846,11 +867,9 @@ extension Nsmagent_Control_Control {
             serializer: some GRPCCore.MessageSerializer<Nsmagent_Control_GraphRequest>,
             deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_GraphResponse>,
             options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_GraphResponse>) async throws -> Result = { response in
-                try response.message
-            }
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_GraphResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable {
-            try await self.client.unary(
+            try await self.client.serverStreaming(
                 request: request,
                 descriptor: Nsmagent_Control_Control.Method.Graph.descriptor,
                 serializer: serializer,
@@ -949,9 +968,7 @@ extension Nsmagent_Control_Control.ClientProtocol {
     public func status<Result>(
         request: GRPCCore.ClientRequest<Nsmagent_Control_StatusRequest>,
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_StatusResponse>) async throws -> Result = { response in
-            try response.message
-        }
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_StatusResponse>) async throws -> Result
     ) async throws -> Result where Result: Sendable {
         try await self.status(
             request: request,
@@ -966,7 +983,7 @@ extension Nsmagent_Control_Control.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Past transactions, oldest first.
+    /// > Past transactions, oldest first. The parts of one follow each other.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Nsmagent_Control_HistoryRequest` message.
@@ -978,14 +995,12 @@ extension Nsmagent_Control_Control.ClientProtocol {
     public func history<Result>(
         request: GRPCCore.ClientRequest<Nsmagent_Control_HistoryRequest>,
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_HistoryResponse>) async throws -> Result = { response in
-            try response.message
-        }
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_Transaction>) async throws -> Result
     ) async throws -> Result where Result: Sendable {
         try await self.history(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Nsmagent_Control_HistoryRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Nsmagent_Control_HistoryResponse>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Nsmagent_Control_Transaction>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1007,9 +1022,7 @@ extension Nsmagent_Control_Control.ClientProtocol {
     public func graph<Result>(
         request: GRPCCore.ClientRequest<Nsmagent_Control_GraphRequest>,
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_GraphResponse>) async throws -> Result = { response in
-            try response.message
-        }
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_GraphResponse>) async throws -> Result
     ) async throws -> Result where Result: Sendable {
         try await self.graph(
             request: request,
@@ -1100,9 +1113,7 @@ extension Nsmagent_Control_Control.ClientProtocol {
         _ message: Nsmagent_Control_StatusRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_StatusResponse>) async throws -> Result = { response in
-            try response.message
-        }
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_StatusResponse>) async throws -> Result
     ) async throws -> Result where Result: Sendable {
         let request = GRPCCore.ClientRequest<Nsmagent_Control_StatusRequest>(
             message: message,
@@ -1119,7 +1130,7 @@ extension Nsmagent_Control_Control.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Past transactions, oldest first.
+    /// > Past transactions, oldest first. The parts of one follow each other.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -1133,9 +1144,7 @@ extension Nsmagent_Control_Control.ClientProtocol {
         _ message: Nsmagent_Control_HistoryRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_HistoryResponse>) async throws -> Result = { response in
-            try response.message
-        }
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_Transaction>) async throws -> Result
     ) async throws -> Result where Result: Sendable {
         let request = GRPCCore.ClientRequest<Nsmagent_Control_HistoryRequest>(
             message: message,
@@ -1166,9 +1175,7 @@ extension Nsmagent_Control_Control.ClientProtocol {
         _ message: Nsmagent_Control_GraphRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_GraphResponse>) async throws -> Result = { response in
-            try response.message
-        }
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_GraphResponse>) async throws -> Result
     ) async throws -> Result where Result: Sendable {
         let request = GRPCCore.ClientRequest<Nsmagent_Control_GraphRequest>(
             message: message,

@@ -172,17 +172,8 @@ public nonisolated struct Nsmagent_Control_Transaction: Sendable {
 
   public var operations: [Nsmagent_Control_Operation] = []
 
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-}
-
-public nonisolated struct Nsmagent_Control_HistoryResponse: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  public var transactions: [Nsmagent_Control_Transaction] = []
+  /// How many more operations there were, which are not kept.
+  public var omitted: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -552,7 +543,7 @@ nonisolated extension Nsmagent_Control_Operation: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Nsmagent_Control_Transaction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Transaction"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}reason\0\u{3}start_seconds\0\u{3}start_nanos\0\u{3}duration_us\0\u{1}operations\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}reason\0\u{3}start_seconds\0\u{3}start_nanos\0\u{3}duration_us\0\u{1}operations\0\u{1}omitted\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -566,6 +557,7 @@ nonisolated extension Nsmagent_Control_Transaction: SwiftProtobuf.Message, Swift
       case 4: try { try decoder.decodeSingularInt32Field(value: &self.startNanos) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.durationUs) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.operations) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.omitted) }()
       default: break
       }
     }
@@ -590,6 +582,9 @@ nonisolated extension Nsmagent_Control_Transaction: SwiftProtobuf.Message, Swift
     if !self.operations.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.operations, fieldNumber: 6)
     }
+    if self.omitted != 0 {
+      try visitor.visitSingularUInt64Field(value: self.omitted, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -600,36 +595,7 @@ nonisolated extension Nsmagent_Control_Transaction: SwiftProtobuf.Message, Swift
     if lhs.startNanos != rhs.startNanos {return false}
     if lhs.durationUs != rhs.durationUs {return false}
     if lhs.operations != rhs.operations {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Nsmagent_Control_HistoryResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".HistoryResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}transactions\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.transactions) }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.transactions.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.transactions, fieldNumber: 1)
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Nsmagent_Control_HistoryResponse, rhs: Nsmagent_Control_HistoryResponse) -> Bool {
-    if lhs.transactions != rhs.transactions {return false}
+    if lhs.omitted != rhs.omitted {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
