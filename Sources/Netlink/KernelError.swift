@@ -20,10 +20,16 @@ extension KernelError {
         [EINTR, EAGAIN, EBUSY, ENOBUFS, ENOMEM].contains(code)
     }
 
-    /// `File exists (EEXIST)`, followed by the kernel's own words when it sent some.
+    /// `File exists (EEXIST)`, followed by the kernel's own words when it sent some. A limit is told with its name.
     public var description: String {
         let text = cl_error_text(code).map { String(cString: $0) } ?? "Unknown error"
-        guard let message else { return "\(text) (\(symbol))" }
-        return "\(text) (\(symbol)): \(message)"
+        let words = message.map { ": \($0)" } ?? ""
+        let remedy =
+            switch code {
+            case EMFILE: "; raise the limit of open files (ulimit -n, LimitNOFILE=)"
+            case ENFILE: "; raise the limit of this machine (sysctl fs.file-max)"
+            default: ""
+            }
+        return "\(text) (\(symbol))\(words)\(remedy)"
     }
 }

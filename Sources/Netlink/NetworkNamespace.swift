@@ -32,6 +32,13 @@ public final class NetworkNamespace: Sendable {
         try self.init(Descriptor(descriptor), description: "descriptor \(descriptor)")
     }
 
+    /// What is behind a file now, without opening it; nil: nothing.
+    public static func identity(path: String) -> Identity? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    }
+
     /// The namespace the calling thread is in.
     public static func current() throws(KernelError) -> NetworkNamespace {
         try NetworkNamespace(path: "/proc/thread-self/ns/net")

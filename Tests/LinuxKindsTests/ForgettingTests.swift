@@ -8,14 +8,14 @@ private struct Kept: Equatable {
     var references: Int
     var identities: Int
     var watches: Int
-    var forbidden: Int
+    var unreachable: Int
 
     init(_ world: LinuxWorld) {
         namespaces = world.states.count
         references = world.states.reduce(0) { $0 + $1.references.count }
         identities = world.byIdentity.count
         watches = world.watcher?.count ?? 0
-        forbidden = world.forbidden.count
+        unreachable = world.unreachable.count
     }
 }
 

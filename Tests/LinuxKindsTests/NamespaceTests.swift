@@ -1,5 +1,7 @@
 import Testing
 
+@testable import LinuxKinds
+
 @Suite("namespaces", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
 struct NamespaceTests {
     @Test("a declared namespace comes and goes")
@@ -181,6 +183,35 @@ struct NamespaceTests {
             try agent.apply("")
             #expect(agent.problems == [])
             #expect(try host.links().map(\.name) == ["lo"])
+        }
+    }
+
+    @Test("without descriptors for another namespace its values wait and say why; others are kept")
+    func shortage() throws {
+        try Sandbox.run { host in
+            let own = linux(veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24]"), veth("b", "a"))
+            let agent = try host.apply(own)
+            try agent.watch()
+            agent.world.mostNamespaces = 2
+            try host.addNamespaces("y")
+            let both = linux(
+                veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24]"), veth("b", "a"), veth("c", "d", in: "y"),
+                veth("d", "c"), "name: l, type: LOOPBACK, enabled: true" + place("z"), namespaces: ["name: z"])
+            try agent.apply(both)
+            let reason = "can't be opened: Too many open files (EMFILE); raise the limit of open files"
+            #expect(agent.interface("c")?.state == .pending)
+            #expect(agent.interface("c")?.details.first?.hasPrefix("namespace y \(reason)") == true)
+            #expect(agent.interface("l")?.details.first?.contains("can't be made: Too many open files") == true)
+            #expect(agent.state("config/nsmagent/linux/v1/namespace/z") == .pending)
+            #expect(host.namespaces == ["x", "y"])
+            // What was there before is still repaired.
+            try host.ip("addr flush dev a", in: "x")
+            #expect(try agent.settle { try host.addresses("a", in: "x") == ["10.0.0.1/24"] })
+            agent.world.mostNamespaces = .max
+            #expect(try agent.settle { agent.interface("c")?.state == .configured })
+            try agent.apply(both)
+            #expect(agent.problems == [])
+            try host.expectInPlace(both, agent)
         }
     }
 

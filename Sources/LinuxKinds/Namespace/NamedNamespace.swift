@@ -21,6 +21,11 @@ public struct NamedNamespace: Value {
     /// `namespace p1`
     public var summary: String { "namespace \(name)" }
 
+    /// One that is there and can't be had is not made again.
+    public func unmetConditions(in world: LinuxWorld) -> [String] {
+        world.unmetCondition(.named(name)).map { [$0] } ?? []
+    }
+
     /// The namespace is ours.
     public func claim(in world: LinuxWorld) {
         world.byReference[.named(name)]?.claim = world.pass

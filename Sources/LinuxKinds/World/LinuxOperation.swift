@@ -50,6 +50,11 @@ extension KernelError {
     var meansGone: Bool { [ESRCH, ENOENT, EADDRNOTAVAIL, ENODEV].contains(code) }
 }
 
+extension KernelError {
+    /// Whether no descriptor is left: in this process, or on this machine.
+    var meansShortage: Bool { code == EMFILE || code == ENFILE }
+}
+
 extension Request {
     /// Whether it only takes something away.
     var isRemoval: Bool {

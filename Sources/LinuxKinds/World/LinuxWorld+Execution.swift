@@ -169,7 +169,7 @@ extension LinuxWorld {
             }
         } catch {
             // What became of the requests is not known; the namespace is read again, and what is missing done again.
-            for operation in state.batched { run.set(operation, .failed(error.description, retriable: true)) }
+            for operation in state.batched { run.set(operation, .failed(text(for: error), retriable: true)) }
             state.isStale = true
             return
         }

@@ -73,13 +73,16 @@ extension LinuxWorld {
         let state = plan(namespace: name)
         guard state.handle == nil else { return }
         waitForRemoval(of: name)
+        // Before it is made: one that can't be kept open could not be worked in.
+        try checkRoom()
         let handle = try NetworkNamespace.create(named: name, directory: namespaceDirectory)
         state.handle = handle
         state.isStale = false
         state.wasRead = true
         state.isMadeByUs = true
         byIdentity[handle.identity] = state
-        watcher?.watch(state, groups: groups(for: state))
+        // Whether that succeeds shows when all are watched.
+        try? watcher?.watch(state, groups: groups(for: state))
     }
 
     /// `ip netns delete` unmounts a namespace and removes its file a moment later; made anew in between, the removal

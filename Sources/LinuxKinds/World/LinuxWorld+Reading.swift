@@ -24,16 +24,22 @@ extension LinuxWorld {
     /// Opens our own namespace, the named ones, and those that declared values name by process or file.
     func openNamespaces() throws(KernelError) {
         // Tried again, and those that went are no longer asked for.
-        forbidden.removeAll()
+        unreachable.removeAll()
         if byReference[.own] == nil { adopt(try NetworkNamespace.current(), as: .own) }
-        let names = (try? NetworkNamespace.list(directory: namespaceDirectory)) ?? []
-        for name in names where byReference[.named(name)]?.handle == nil {
-            // A file that is no namespace, or one that went away just now, is not ours to complain about.
-            if let handle = try? NetworkNamespace(path: "\(namespaceDirectory)/\(name)") {
-                adopt(handle, as: .named(name))
-            }
+        for name in try namespaceNames() where byReference[.named(name)]?.handle == nil {
+            openNamespace(.named(name))
         }
         for reference in referencedNamespaces() where byReference[reference] == nil { openNamespace(reference) }
+    }
+
+    /// The names of namespaces. A directory that can't be read is taken for an empty one, unless that may pass.
+    private func namespaceNames() throws(KernelError) -> [String] {
+        do throws(KernelError) {
+            return try NetworkNamespace.list(directory: namespaceDirectory)
+        } catch {
+            if error.meansShortage { throw error }
+            return []
+        }
     }
 
     /// Opens the namespace of a process or file, if it is there. Returns whether it is.
@@ -46,9 +52,45 @@ extension LinuxWorld {
         case .named(let name): path = "\(namespaceDirectory)/\(name)"
         case .own, .microservice: return byReference[reference] != nil
         }
-        guard let handle = try? NetworkNamespace(path: path) else { return false }
+        guard let handle = handle(at: path, as: reference) else { return false }
         adopt(handle, as: reference)
         return true
+    }
+
+    /// The namespace behind a path. A file that is no namespace, or one that went away just now, is not ours to complain
+    /// about; what is there and can't be had is.
+    func handle(at path: String, as reference: NamespaceReference) -> NetworkNamespace? {
+        do throws(KernelError) {
+            let handle = try NetworkNamespace(path: path)
+            if byIdentity[handle.identity] == nil { try checkRoom() }
+            return handle
+        } catch {
+            if error.meansShortage { note(unreachable: reference, error) }
+            return nil
+        }
+    }
+
+    /// Why no other namespace can be had: the descriptors are used up that are meant for them.
+    var roomMistake: KernelError? { byIdentity.count < mostNamespaces ? nil : KernelError(code: EMFILE) }
+
+    /// Refuses another namespace when there is no room for it.
+    func checkRoom() throws(KernelError) {
+        if let roomMistake { throw roomMistake }
+    }
+
+    func note(unreachable reference: NamespaceReference, _ error: KernelError) {
+        unreachable[reference] =
+            error.meansShortage
+            ? "\(reference) can't be opened: \(text(for: error))"
+            : "\(reference) can't be entered: that takes CAP_SYS_ADMIN"
+        // Nothing tells when there are descriptors again.
+        if error.meansShortage { watcher?.scheduleRecheck() }
+    }
+
+    /// Lets a namespace go that can't be worked in. That hurts only values there.
+    func giveUp(_ state: NamespaceState, _ error: KernelError) {
+        for reference in state.references { note(unreachable: reference, error) }
+        drop(state)
     }
 
     private func referencedNamespaces() -> Set<NamespaceReference> {
@@ -64,10 +106,10 @@ extension LinuxWorld {
                 // What was known of it stays in force until it can be read again. A namespace that was never read must
                 // not be taken for an empty one.
                 watcher?.scheduleRecheck()
-                if !state.wasRead, error.code == EPERM || error.code == EACCES, state.reference != .own {
-                    // Whose pods share one namespace may lack the right to enter others; that hurts only values there.
-                    for reference in state.references { forbidden.insert(reference) }
-                    drop(state)
+                // Whose pods share one namespace may lack the right to enter others.
+                let isElsewhere = error.code == EPERM || error.code == EACCES || error.meansShortage
+                if !state.wasRead, isElsewhere, state.reference != .own {
+                    giveUp(state, error)
                 } else if !state.wasRead {
                     throw KernelError(code: error.code, message: "\(state.reference) can't be read: \(error)")
                 }

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 public import Netlink
 internal import NetworkTypes
@@ -10,13 +11,20 @@ extension LinuxWorld {
     public func startWatching(on loop: EventLoop) throws(KernelError) {
         let watcher = try Watcher(loop: loop)
         self.watcher = watcher
+        // A new descriptor has the lowest free number, so it tells how many there are.
+        let used = Int(try NetworkNamespace.current().descriptor)
+        mostNamespaces = max(Int(clamping: cl_raise_file_limit()) - used - Self.reservedDescriptors, 0) / 3
         try openNamespaces()
+        if let own = byReference[.own] { try watcher.watch(own, groups: groups(for: own)) }
         watchAll()
     }
 
+    /// Descriptors that are left to everything else in the process.
+    private static var reservedDescriptors: Int { 24 }
+
     func watchAll() {
         guard let watcher else { return }
-        for state in states where state.handle != nil { watcher.watch(state, groups: groups(for: state)) }
+        for state in states where state.handle != nil { watch(state) }
         var directories: Set<String> = [namespaceDirectory]
         var processes: Set<Int32> = []
         var isAwaiting = false
@@ -37,6 +45,17 @@ extension LinuxWorld {
         // Nothing tells when a process with a given number starts. What nobody names any more is let go once what is left
         // in it has been removed.
         if isAwaiting || byReference.keys.contains(where: isAbandoned) { watcher.scheduleRecheck() }
+    }
+
+    /// Listens in a namespace. One of which no events can be had is not kept: what is not seen is not repaired, and
+    /// nobody would know.
+    private func watch(_ state: NamespaceState) {
+        do throws(KernelError) {
+            try watcher?.watch(state, groups: groups(for: state))
+        } catch {
+            // What else may fail fails again when it is read.
+            if error.meansShortage, state.reference != .own { giveUp(state, error) }
+        }
     }
 
     /// Whether the reference was declared, and is no more.
@@ -104,9 +123,16 @@ extension LinuxWorld {
 
     /// Finds namespaces that came, went, or were replaced under the same name.
     private func rescanNamespaces(_ changes: inout WorldChanges) {
-        forbidden.removeAll()
+        guard let names = try? NetworkNamespace.list(directory: namespaceDirectory) else {
+            // What can't be looked at is not gone.
+            watcher?.scheduleRecheck()
+            return
+        }
+        let before = unreachable
+        unreachable.removeAll()
+        defer { if unreachable != before { changes.needsFullPass = true } }
         var found: Set<NamespaceReference> = [.own]
-        for name in (try? NetworkNamespace.list(directory: namespaceDirectory)) ?? [] {
+        for name in names {
             rescan(.named(name), path: "\(namespaceDirectory)/\(name)", &found, &changes)
         }
         for reference in subjects.keys {
@@ -127,16 +153,20 @@ extension LinuxWorld {
         _ reference: NamespaceReference, path: String, _ found: inout Set<NamespaceReference>,
         _ changes: inout WorldChanges
     ) {
-        guard let handle = try? NetworkNamespace(path: path) else { return }
-        found.insert(reference)
         if let known = byReference[reference] {
-            if known.handle?.identity == handle.identity { return }
+            if let identity = NetworkNamespace.identity(path: path), known.handle?.identity == identity {
+                found.insert(reference)
+                return
+            }
             release(reference)
+            changes.needsFullPass = true
         }
+        guard let handle = handle(at: path, as: reference) else { return }
+        found.insert(reference)
         let state = adopt(handle, as: reference)
-        watcher?.watch(state, groups: groups(for: state))
+        watch(state)
         if state.isStale { try? refresh() }
-        changes.needsFullPass = true
+        if !state.isLost { changes.needsFullPass = true }
     }
 
     // MARK: - Events of one namespace

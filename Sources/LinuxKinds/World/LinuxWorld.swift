@@ -37,8 +37,10 @@ public final class LinuxWorld: World {
     /// Keys of the values that have to do with a link, by namespace and name.
     var subjects: [NamespaceReference: [String: [Key]]] = [:]
 
-    /// Namespaces that are there and that we may not enter.
-    var forbidden: Set<NamespaceReference> = []
+    /// Namespaces that are there and that can't be had, and why.
+    var unreachable: [NamespaceReference: String] = [:]
+    /// More namespaces are not kept open: each takes three descriptors, and files, clients and timers need some, too.
+    var mostNamespaces = Int.max
     /// Namespaces with declared settings of interfaces.
     var settingNamespaces: Set<NamespaceReference> = []
     /// Number of the current pass, against which claims are held.
@@ -87,10 +89,10 @@ public final class LinuxWorld: World {
     /// Why the namespace behind a reference can't be had, and can't be made either.
     func unmetCondition(_ reference: NamespaceReference) -> String? {
         if byReference[reference] != nil { return nil }
-        if forbidden.contains(reference) { return "\(reference) can't be entered: that takes CAP_SYS_ADMIN" }
+        if let reason = unreachable[reference] { return reason }
         switch reference {
         case .own: return "the agent's own namespace can't be opened"
-        case .named: return nil
+        case .named: return roomMistake.map { "\(reference) can't be made: \(text(for: $0))" }
         case .process(let pid): return "namespace-available: process \(pid) is not there"
         case .file(let path): return "namespace-available: \(path) is not there or is no namespace"
         case .microservice(let label): return "microservice-available: \(label)"

@@ -70,7 +70,7 @@ final class Watcher {
     }
 
     /// Listens in a namespace, if it is open.
-    func watch(_ state: NamespaceState, groups: EventSocket.Groups) {
+    func watch(_ state: NamespaceState, groups: EventSocket.Groups) throws(KernelError) {
         if let events = state.events, state.eventGroups != groups {
             try? events.subscribe(to: groups)
             state.eventGroups = groups
@@ -78,10 +78,10 @@ final class Watcher {
         guard let handle = state.handle, state.events == nil else { return }
         // Where we are already no move is needed, which would take CAP_SYS_ADMIN.
         let place = state.reference == .own ? nil : handle
-        guard let events = try? EventSocket(in: place, groups: groups) else { return }
+        let events = try EventSocket(in: place, groups: groups)
+        try loop.add(events.descriptor, token: Token.namespaces + UInt64(state.id))
         state.eventGroups = groups
         state.events = events
-        try? loop.add(events.descriptor, token: Token.namespaces + UInt64(state.id))
     }
 
     /// Stops listening in a namespace.
@@ -113,7 +113,11 @@ final class Watcher {
     private func watch(process: Int32) {
         guard processes[process] == nil else { return }
         let descriptor = cl_pidfd_open(process)
-        guard descriptor >= 0 else { return }
+        guard descriptor >= 0 else {
+            // It has ended, or no descriptor is left: its namespace tells.
+            scheduleRecheck()
+            return
+        }
         processes[process] = descriptor
         try? loop.add(descriptor, token: Token.processes + UInt64(UInt32(bitPattern: process)))
     }
