@@ -14,6 +14,8 @@ enum ExitStatus {
     static let invalid: Int32 = 65
     /// No agent is there to ask: `EX_UNAVAILABLE`.
     static let unavailable: Int32 = 69
+    /// The system refuses what the program needs to start: `EX_OSERR`.
+    static let refused: Int32 = 71
     /// A privilege is missing: `EX_NOPERM`.
     static let forbidden: Int32 = 77
 }

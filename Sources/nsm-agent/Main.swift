@@ -1,14 +1,18 @@
 internal import Agent
 internal import ArgumentParser
+internal import CLinux
 internal import Glibc
 
 /// Starts the command named on the command line.
 @main
 enum Main {
     static func main() {
+        // Each namespace takes some descriptors, and so does each connection.
+        _ = cl_raise_file_limit()
         do {
             var command = try NSMAgent.parseAsRoot()
             if let waiting = command as? any WaitingCommand {
+                try Descriptors.require(waiting.descriptors)
                 try Foreground.run {
                     var command = waiting
                     try await command.run()
@@ -43,4 +47,12 @@ enum Main {
 }
 
 /// A command that talks to others, and is therefore asynchronous.
-protocol WaitingCommand: AsyncParsableCommand, Sendable {}
+protocol WaitingCommand: AsyncParsableCommand, Sendable {
+    /// How many file descriptors it takes.
+    var descriptors: Int { get }
+}
+
+extension WaitingCommand {
+    /// Most ask a running agent.
+    var descriptors: Int { Descriptors.client }
+}

@@ -12,7 +12,7 @@ struct NSMAgent: ParsableCommand {
             touched, and leftovers are found after a crash.
 
             Exit status: 0 done, 1 something failed or is pending, 2 changes (plan --detailed-exitcode), 64 wrong usage, \
-            65 wrong configuration, 69 no agent is running, 77 a capability is missing.
+            65 wrong configuration, 69 no agent is running, 71 too few open files are allowed, 77 a capability is missing.
             """,
         version: "nsm-agent \(Version.text)",
         groupedSubcommands: [

@@ -1,4 +1,3 @@
-internal import CLinux
 public import Logging
 internal import Northbound
 public import ServiceLifecycle
@@ -20,7 +19,6 @@ public struct Daemon: Sendable {
         self.logger = logger
         self.others = others
         manager = ServiceManager()
-        _ = cl_raise_file_limit()
         engine = try Engine(options, manager: manager, logger: logger)
         control = try ControlServer(path: socket, backend: engine)
         let settings = options.settings

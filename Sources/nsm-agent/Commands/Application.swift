@@ -30,7 +30,6 @@ final class Application {
         let clock = Clock()
         start = clock.now
         end = start
-        _ = cl_raise_file_limit()
         network = try OneShot.network(
             owner, config, retry: RetryPolicy(firstDelay: .milliseconds(250), longestDelay: .seconds(2)))
         past = revertOnFailure ? network.world.snapshot() : nil

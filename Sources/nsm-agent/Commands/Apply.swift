@@ -38,6 +38,7 @@ struct Apply: ParsableCommand {
         let application = try Application(
             owner, config, waiting: timeout, revertOnFailure: revertOnFailure, output: output.output)
         // Taken first: without a socket there is no way back.
+        if confirm != nil { try Descriptors.require(Descriptors.confirmation) }
         let waiter = try confirm.map { try ConfirmationWaiter(socket: socket, time: $0) }
         let snapshot = waiter.map { _ in application.network.world.snapshot() }
         try application.run()

@@ -1,6 +1,5 @@
 internal import Agent
 internal import ArgumentParser
-internal import CLinux
 internal import Glibc
 internal import Logging
 internal import Mesh
@@ -37,11 +36,11 @@ struct MeshCommand: WaitingCommand {
     @OptionGroup var mesh: MeshOptions
     @OptionGroup var log: LogOptions
 
+    var descriptors: Int { Descriptors.mesh }
+
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
-        // Each client and endpoint of this host is a connection with descriptors.
-        _ = cl_raise_file_limit()
         let logger = log.logger
         do {
             let group = ServiceGroup(

@@ -31,6 +31,8 @@ struct Run: WaitingCommand {
     @OptionGroup var owner: OwnerOptions
     @OptionGroup(title: "Network services") var services: ServiceOptions
 
+    var descriptors: Int { Descriptors.daemon }
+
     func run() async throws {
         // Until the daemon listens to it, it must not end the process.
         signal(SIGHUP, SIG_IGN)
@@ -45,6 +47,7 @@ struct Run: WaitingCommand {
     private func runDaemon(hosting mesh: MeshOptions?) async throws {
         let logger = log.logger
         let services = try services.settings(label: owner.resolvedLabel, hosting: mesh)
+        if mesh != nil { try Descriptors.require(Descriptors.daemon + Descriptors.mesh) }
         if services.isInsecure {
             logger.warning(
                 "the mesh is used without TLS and tokens: whoever can open its socket can answer",
