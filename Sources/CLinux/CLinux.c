@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -241,6 +242,18 @@ uint64_t cl_peak_rss(void)
 	struct rusage usage;
 	getrusage(RUSAGE_SELF, &usage);
 	return (uint64_t)usage.ru_maxrss * 1024;
+}
+
+uint64_t cl_heap_in_use(void)
+{
+	struct mallinfo2 info = mallinfo2();
+	return (uint64_t)info.uordblks + info.hblkhd;
+}
+
+uint64_t cl_file_limit(void)
+{
+	struct rlimit limit;
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t)limit.rlim_cur : 0;
 }
 
 int cl_is_network_namespace(int fd)

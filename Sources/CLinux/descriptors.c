@@ -10,6 +10,7 @@
 #include <linux/sockios.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -46,6 +47,25 @@ static int unix_address(const char *path, struct sockaddr_un *address) {
     return 0;
 }
 
+/* Changes the mode of the file itself, never of what a symbolic link that took its place leads to. */
+static int change_mode(const char *path, mode_t mode) {
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    char name[32];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    struct stat status;
+    int error = fstat(fd, &status) < 0 ? -errno : 0;
+    if (error == 0 && S_ISLNK(status.st_mode)) error = -ELOOP;
+    if (error == 0 && chmod(name, mode) < 0) error = -errno;
+    close(fd);
+    return error;
+}
+
+int cl_make_directory(const char *path, mode_t mode) {
+    if (mkdir(path, mode) < 0) return -errno;
+    return change_mode(path, mode);
+}
+
 int cl_unix_listen(const char *path, mode_t mode) {
     struct sockaddr_un address;
     int error = unix_address(path, &address);
@@ -55,10 +75,11 @@ int cl_unix_listen(const char *path, mode_t mode) {
     /* The kernel makes the file with the socket inode's own mode, less the umask: nobody else may connect before chmod. */
     if (fchmod(fd, 0600) < 0) return close_with(fd, errno);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) return close_with(fd, errno);
-    if (chmod(path, mode) < 0 || listen(fd, 4096) < 0) {
-        error = errno;
+    error = change_mode(path, mode);
+    if (error == 0 && listen(fd, 4096) < 0) error = -errno;
+    if (error < 0) {
         unlink(path);
-        return close_with(fd, error);
+        return close_with(fd, -error);
     }
     return fd;
 }

@@ -74,6 +74,8 @@ extern const uint32_t CL_ETHTOOL_GRXCSUM, CL_ETHTOOL_SRXCSUM, CL_ETHTOOL_GTXCSUM
 
 /* Raises the soft limit of open files to the hard one; the new limit. */
 uint64_t cl_raise_file_limit(void);
+/* The soft limit of open files. */
+uint64_t cl_file_limit(void);
 /* The capability sets of the process: 1 if effective holds `capability`. */
 int cl_has_capability(int capability);
 extern const int CL_CAP_NET_ADMIN, CL_CAP_SYS_ADMIN;
@@ -85,6 +87,8 @@ bool cl_is_terminal(int fd);
 /* CPU time of the process in nanoseconds, and its peak resident set in bytes. */
 uint64_t cl_cpu_time(void);
 uint64_t cl_peak_rss(void);
+/* Bytes of the heap that are handed out. */
+uint64_t cl_heap_in_use(void);
 
 /* Is `fd` a network namespace? 1 yes, 0 no. */
 int cl_is_network_namespace(int fd);
@@ -113,7 +117,9 @@ extern const uint32_t CL_IFF_UP, CL_IFF_RUNNING, CL_IFF_LOWER_UP, CL_IFF_LOOPBAC
 /*
  * Unix sockets that carry descriptors. All sockets are non-blocking and close-on-exec.
  */
-/* Binds and listens; the file has `mode` before anybody can connect. */
+/* Makes a directory with a mode that the umask does not change; 0, or -EEXIST when it is there. */
+int cl_make_directory(const char *path, mode_t mode);
+/* Binds and listens; the file has `mode` before anybody can connect, whatever the umask. */
 int cl_unix_listen(const char *path, mode_t mode);
 /* Connects; -EAGAIN when the listener's queue is full. */
 int cl_unix_connect(const char *path);
