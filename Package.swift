@@ -157,6 +157,8 @@ let package = Package(
             dependencies: [
                 "DescriptorTransport", "SPIFFE", "CLinux", "TestSupport",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: plain),
         .testTarget(

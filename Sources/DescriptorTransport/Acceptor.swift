@@ -14,20 +14,17 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
 
     let listener: ServerListener
     let security: Security
-    let connections: Connections
+    let peers: PeerTable
     let takesDescriptors: Bool
     let admission: Admission
     /// How long a peer may take for its handshake.
     let handshakeTimeout: Duration
     let logger: Logger
+    /// Told of each connection, for tests.
+    let observer: (@Sendable (any Channel) -> Void)?
+    let eventLoopGroup: any EventLoopGroup
+    private let loop: RelayLoop
     private let state = State()
-
-    /// More connections at once are closed as they come.
-    private static let mostConnections = 4096
-    /// With more unfinished handshakes than this the oldest go: those who mean it are done within milliseconds.
-    static let mostHandshakes = 256
-
-    var eventLoopGroup: any EventLoopGroup { MultiThreadedEventLoopGroup.singleton }
 
     /// The listener's life.
     private final class State: Sendable {
@@ -39,24 +36,27 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             var channels: [UInt64: any Channel] = [:]
             /// Those whose handshake is not done, the oldest first.
             var handshakes: [UInt64] = []
-            /// Connections that wait for an identity of ours.
-            var waiting = 0
             var hasEnded = false
         }
         let values = Mutex(Values())
     }
 
+    /// - Throws: ``TransportError`` when the process has no descriptors or threads left.
     init(
-        listener: ServerListener, security: Security, connections: Connections, takesDescriptors: Bool,
-        admission: @escaping Admission, handshakeTimeout: Duration, logger: Logger
-    ) {
+        listener: ServerListener, security: Security, peers: PeerTable, takesDescriptors: Bool,
+        admission: @escaping Admission, handshakeTimeout: Duration, logger: Logger,
+        observer: (@Sendable (any Channel) -> Void)? = nil
+    ) throws(TransportError) {
         self.listener = listener
         self.security = security
-        self.connections = connections
+        self.peers = peers
         self.takesDescriptors = takesDescriptors
         self.admission = admission
         self.handshakeTimeout = handshakeTimeout
         self.logger = logger
+        self.observer = observer
+        eventLoopGroup = try EventLoops.shared()
+        loop = try RelayLoop.shared()
     }
 
     /// The transport reads configured connections from a channel. Ours is one end of a socket pair on which nothing is ever
@@ -64,11 +64,8 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
     func makeListeningChannel(
         listenerConfigurator: HTTP2ServerTransport.ListenerConfigurator, connectionConfigurator: Configurator
     ) async throws -> NIOAsyncChannel<Configurator.ConnectionChannel, Never> {
-        guard let loop = RelayLoop.shared else { throw TransportError("no descriptors or threads are left") }
-        var pair: [Int32] = [-1, -1]
-        let result = cl_stream_pair(&pair)
-        guard result == 0 else { throw DescriptorError("a socket pair can't be made", code: -result) }
-        let gate = try await ClientBootstrap(group: eventLoopGroup).withConnectedSocket(pair[0]) { channel in
+        let pair = try Self.socketPair()
+        let gate = try await ClientBootstrap(group: eventLoopGroup).withConnectedSocket(pair.0) { channel in
             channel.eventLoop.makeCompletedFuture {
                 try NIOAsyncChannel<Configurator.ConnectionChannel, Never>(wrappingChannelSynchronously: channel)
             }
@@ -76,13 +73,20 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         let watch = loop.newID()
         state.values.withLock { values in
             values.gate = gate.channel
-            values.gatePeer = pair[1]
+            values.gatePeer = pair.1
             values.watch = watch
         }
-        loop.post(
-            .listen(id: watch, listener: listener.socket) { socket in
-                accept(socket, loop: loop, gate: gate.channel, connectionConfigurator)
-            })
+        do {
+            try loop.listen(id: watch, listener: listener.socket) { socket in
+                accept(socket, gate: gate.channel, connectionConfigurator)
+            }
+        } catch {
+            // The transport reads what it is given, and finds it closed; that it could not be had is thrown after it.
+            logger.error("the listener can't be watched", metadata: ["error": "\(error)"])
+            end()
+            throw error
+        }
+        if state.values.withLock({ $0.hasEnded }) { end() }
         return gate
     }
 
@@ -91,7 +95,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             defer { values.watch = nil }
             return values.watch
         }
-        if let watch { RelayLoop.shared?.post(.remove(id: watch)) }
+        if let watch { loop.post(.remove(id: watch)) }
     }
 
     /// Ends everything.
@@ -111,72 +115,81 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         if peer >= 0 { close(peer) }
     }
 
+    private static func socketPair() throws -> (Int32, Int32) {
+        var pair: [Int32] = [-1, -1]
+        let result = cl_stream_pair(&pair)
+        guard result == 0 else { throw DescriptorError("a socket pair can't be made", code: -result) }
+        return (pair[0], pair[1])
+    }
+
     // MARK: - One connection
 
-    /// On the relay's thread: nothing here may wait.
-    private func accept(_ socket: Int32, loop: RelayLoop, gate: any Channel, _ configurator: Configurator) {
-        let isFull = state.values.withLock { values in
-            values.hasEnded || values.channels.count >= Self.mostConnections || values.waiting >= Self.mostHandshakes
+    private var isUnix: Bool {
+        switch listener.address {
+        case .unix: true
+        case .tcp: false
         }
-        if isFull {
+    }
+
+    /// A connection that has just come.
+    private struct Arrival: Sendable {
+        let socket: Int32
+        let credentials: PeerCredentials?
+        let address: String?
+        let load: ConnectionLoad
+    }
+
+    /// On the relay's thread: nothing here may wait.
+    private func accept(_ socket: Int32, gate: any Channel, _ configurator: Configurator) {
+        let credentials = isUnix ? PeerCredentials(socket: socket, isAccepted: true) : nil
+        let address = isUnix ? nil : peerAddress(of: socket)
+        let account = peers.account(PeerKey(credentials, address))
+        if let reason = account.addConnection() {
             close(socket)
-            logger.warning("connection refused: too many", metadata: ["at": "\(listener.address.url)"])
+            peers.report(account.key, reason)
             return
         }
+        let load = ConnectionLoad(id: loop.newID(), account)
+        if state.values.withLock({ $0.hasEnded }) {
+            close(socket)
+            return load.end()
+        }
+        let arrival = Arrival(socket: socket, credentials: credentials, address: address, load: load)
         Task {
             do {
-                try await setUp(socket, loop: loop, gate: gate, configurator)
+                try await setUp(arrival, gate: gate, configurator)
             } catch {
+                load.end()
                 logger.debug("connection ended", metadata: ["at": "\(listener.address.url)", "error": "\(error)"])
             }
         }
     }
 
-    private func setUp(
-        _ socket: Int32, loop: RelayLoop, gate: any Channel, _ configurator: Configurator
-    ) async throws {
+    private func setUp(_ arrival: Arrival, gate: any Channel, _ configurator: Configurator) async throws {
         let deadline = ContinuousClock.now + handshakeTimeout
-        var credentials: PeerCredentials?
-        if case .unix = listener.address {
-            credentials = PeerCredentials(socket: socket, isAccepted: true)
-            if let refusal = admission(credentials) {
-                close(socket)
+        let load = arrival.load
+        var identity: Identity?
+        do {
+            if isUnix, let refusal = admission(arrival.credentials) {
+                load.report(refusal)
                 throw TransportError(refusal)
             }
-        }
-        var identity: Identity?
-        if case .identity(let source) = security {
-            state.values.withLock { $0.waiting += 1 }
-            defer { state.values.withLock { $0.waiting -= 1 } }
-            do {
+            if case .identity(let source) = security {
                 identity = try await withDeadline(deadline, "there is no identity yet") { try await source.identity() }
-            } catch {
-                close(socket)
-                throw error
             }
+        } catch {
+            close(arrival.socket)
+            throw error
         }
-        let id = loop.newID()
-        var inner = socket
-        var channel: DescriptorChannel?
-        let address = peerAddress(of: socket)
-        if case .unix = listener.address {
-            var pair: [Int32] = [-1, -1]
-            let result = cl_stream_pair(&pair)
-            guard result == 0 else {
-                close(socket)
-                throw DescriptorError("a socket pair can't be made", code: -result)
-            }
-            let made = DescriptorChannel(isTaking: takesDescriptors)
-            channel = made
-            inner = pair[0]
-            loop.post(.relay(id: id, outer: socket, inner: pair[1], made))
+        let (inner, descriptors) = try relayed(arrival)
+        let handshake = identity.map { identity in
+            Handshake(identity) { load.report($0) }
         }
-        let handshake = identity.map { Handshake($0, place: listener.address.url, logger: logger) }
-        let (connection, done) = try await configure(inner, id, identity, handshake, configurator)
+        let (connection, done) = try await configure(inner, load, identity, handshake, configurator)
         let raw = connection.channel
         do {
             try await awaitHandshake(done, of: raw, until: deadline)
-            state.values.withLock { values in values.handshakes.removeAll { $0 == id } }
+            state.values.withLock { values in values.handshakes.removeAll { $0 == load.id } }
         } catch {
             // The transport's half of the channel must outlive it: one that has closed already, as its peer hung up, lets go
             // of that half a turn of its loop later.
@@ -185,12 +198,12 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             withExtendedLifetime(connection) {}
             throw error
         }
-        connections.add(
-            ConnectionInfo(
-                id: id, descriptors: channel, credentials: credentials, address: address, peer: handshake?.peer,
-                local: identity))
+        load.endHandshake()
+        load.info = ConnectionInfo(
+            id: load.id, descriptors: descriptors, credentials: arrival.credentials, address: arrival.address,
+            peer: handshake?.peer, local: identity)
         raw.closeFuture.whenComplete { _ in
-            connections.remove(id)
+            load.end()
             // The transport's half of the channel must outlive it, also when the transport never looked at it.
             withExtendedLifetime(connection) {}
         }
@@ -198,12 +211,27 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         hand(connection, to: gate)
     }
 
+    /// The socket for the transport: over a Unix socket the end of a relay, else the connection itself.
+    private func relayed(_ arrival: Arrival) throws -> (Int32, DescriptorChannel?) {
+        guard isUnix else { return (arrival.socket, nil) }
+        let pair: (Int32, Int32)
+        do {
+            pair = try Self.socketPair()
+        } catch {
+            close(arrival.socket)
+            throw error
+        }
+        let descriptors = DescriptorChannel(isTaking: takesDescriptors, account: arrival.load.account)
+        loop.post(.relay(id: arrival.load.id, outer: arrival.socket, inner: pair.1, descriptors))
+        return (pair.0, descriptors)
+    }
+
     /// Notes a connection whose handshake begins, until it closes.
     private func note(_ channel: any Channel, _ id: UInt64) {
         let oldest = state.values.withLock { values -> (any Channel)? in
             values.channels[id] = channel
             values.handshakes.append(id)
-            return values.handshakes.count > Self.mostHandshakes
+            return values.handshakes.count > peers.limits.allHandshakes
                 ? values.channels[values.handshakes.removeFirst()] : nil
         }
         oldest?.close(promise: nil)
@@ -221,22 +249,19 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
     }
 
     private func configure(
-        _ socket: Int32, _ id: UInt64, _ identity: Identity?, _ handshake: Handshake?, _ configurator: Configurator
+        _ socket: Int32, _ load: ConnectionLoad, _ identity: Identity?, _ handshake: Handshake?,
+        _ configurator: Configurator
     ) async throws -> (Configured, EventLoopFuture<Void>) {
         let loop = eventLoopGroup.any()
         let done = loop.makePromise(of: Void.self)
+        let hasChannel = Atomic(false)
         do {
             let configured = try await ClientBootstrap(group: loop).withConnectedSocket(socket) { channel in
-                note(channel, id)
+                hasChannel.store(true, ordering: .relaxed)
+                note(channel, load.id)
+                observer?(channel)
                 return channel.eventLoop.makeCompletedFuture {
-                    let sync = channel.pipeline.syncOperations
-                    try sync.addHandler(ConnectionMark(id))
-                    guard let identity, let handshake else { return done.succeed() }
-                    let context = try TLSContexts.context(identity, isServer: true)
-                    try sync.addHandler(
-                        NIOSSLServerHandler(
-                            context: context, customVerificationCallback: { handshake.verify($0, $1) }))
-                    try sync.addHandler(HandshakeWatch(done))
+                    try addHandlers(channel, load, identity, handshake, done)
                 }.flatMap {
                     configurator.configure(
                         channel: channel, tls: identity == nil ? .none : .configured(requireALPN: true))
@@ -245,8 +270,33 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             return (configured, done.futureResult)
         } catch {
             done.fail(error)
+            // Without a channel the socket is nobody's.
+            if !hasChannel.load(ordering: .relaxed) { close(socket) }
             throw error
         }
+    }
+
+    private func addHandlers(
+        _ channel: any Channel, _ load: ConnectionLoad, _ identity: Identity?, _ handshake: Handshake?,
+        _ done: EventLoopPromise<Void>
+    ) throws {
+        let sync = channel.pipeline.syncOperations
+        // Time for the handshake, and as much again for the first word after it.
+        try sync.addHandler(
+            ConnectionLife(load, patience: handshakeTimeout * 2, idleTime: peers.limits.idleTime))
+        if let identity, let handshake {
+            let context = try TLSContexts.context(identity, isServer: true)
+            try sync.addHandler(
+                NIOSSLServerHandler(context: context, customVerificationCallback: { handshake.verify($0, $1) }))
+            try sync.addHandler(HandshakeWatch(done))
+        } else {
+            done.succeed()
+        }
+        let limits = peers.limits
+        try sync.addHandler(
+            FrameGuard(
+                isServer: true, budget: FrameBudget(burst: limits.frames, rate: limits.frameRate),
+                shared: load.account.frames, began: { load.begin() }, refused: { load.report($0) }))
     }
 
     private func hand(_ connection: Configured, to gate: any Channel) {

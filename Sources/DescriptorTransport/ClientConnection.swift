@@ -53,7 +53,11 @@ public final class ClientConnection: Sendable {
                 throw TransportError("\(address.url): \(error)")
             }
         }
-        let handshake = identity.map { Handshake($0, place: address.url, logger: logger) }
+        let handshake = identity.map { identity in
+            Handshake(identity) {
+                logger.warning("peer refused", metadata: ["at": "\(address.url)", "error": "\($0)"])
+            }
+        }
         do {
             let channel = DescriptorChannel(isTaking: takesDescriptors)
             return try await connect(address, channel, identity, handshake, admission, deadline)
@@ -67,11 +71,11 @@ public final class ClientConnection: Sendable {
         _ address: SocketAddress, _ descriptors: DescriptorChannel, _ identity: Identity?, _ handshake: Handshake?,
         _ admission: Admission, _ deadline: ContinuousClock.Instant
     ) async throws -> ClientConnection {
-        guard let loop = RelayLoop.shared else { throw TransportError("no descriptors or threads are left") }
+        let loop = try RelayLoop.shared()
+        let group = try EventLoops.shared()
         let id = loop.newID()
         let socket = try await UnixConnection(
             address, descriptors, id: id, loop: loop, admission: admission, deadline: deadline)
-        let group = MultiThreadedEventLoopGroup.singleton
         let done = group.any().makePromise(of: Void.self)
         let made = Mutex<(any Channel)?>(nil)
         let transport: HTTP2ClientTransport.WrappedChannel
@@ -84,14 +88,7 @@ public final class ClientConnection: Sendable {
                             channel in
                             made.withLock { $0 = channel }
                             return channel.eventLoop.makeCompletedFuture {
-                                guard let identity, let handshake else { return done.succeed() }
-                                let context = try TLSContexts.context(identity, isServer: false)
-                                let sync = channel.pipeline.syncOperations
-                                try sync.addHandler(
-                                    NIOSSLClientHandler(
-                                        context: context, serverHostname: nil,
-                                        customVerificationCallback: { handshake.verify($0, $1) }))
-                                try sync.addHandler(HandshakeWatch(done))
+                                try addHandlers(channel, identity, handshake, done)
                             }.flatMap { configure(channel) }
                         }
                 switch (address, socket) {
@@ -107,6 +104,8 @@ public final class ClientConnection: Sendable {
             }
         } catch {
             done.fail(error)
+            // Without a channel the socket is nobody's.
+            if let socket, made.withLock({ $0 == nil }) { Glibc.close(socket.inner) }
             throw error
         }
         guard let channel = made.withLock({ $0 }) else { throw TransportError("there is no channel") }
@@ -124,6 +123,25 @@ public final class ClientConnection: Sendable {
             id: id, descriptors: socket?.channel, credentials: socket?.credentials,
             address: socket == nil ? channel.remoteAddress?.ipAddress : nil, peer: handshake?.peer, local: identity)
         return ClientConnection(info, transport, channel)
+    }
+
+    private static func addHandlers(
+        _ channel: any Channel, _ identity: Identity?, _ handshake: Handshake?, _ done: EventLoopPromise<Void>
+    ) throws {
+        let sync = channel.pipeline.syncOperations
+        if let identity, let handshake {
+            let context = try TLSContexts.context(identity, isServer: false)
+            try sync.addHandler(
+                NIOSSLClientHandler(
+                    context: context, serverHostname: nil,
+                    customVerificationCallback: { handshake.verify($0, $1) }))
+            try sync.addHandler(HandshakeWatch(done))
+        } else {
+            done.succeed()
+        }
+        let limits = TransportLimits()
+        try sync.addHandler(
+            FrameGuard(isServer: false, budget: FrameBudget(burst: limits.frames, rate: limits.frameRate)))
     }
 
     /// Serves the connection until it ends.
@@ -250,36 +268,6 @@ func withShortPath<Result>(_ path: String, _ body: (String) throws -> Result) th
     guard path.utf8.count > 107, let slash = path.lastIndex(of: "/") else { return try body(path) }
     let directory = try Descriptor.open(String(path[...slash]), pathOnly: true)
     return try withExtendedLifetime(directory) { try body("\(directory.path)/\(path[path.index(after: slash)...])") }
-}
-
-/// Waits for a handshake; closes the channel when it takes too long.
-func awaitHandshake(
-    _ done: EventLoopFuture<Void>, of channel: any Channel, until deadline: ContinuousClock.Instant
-) async throws {
-    try await withDeadline(deadline, "the handshake takes too long") {
-        // A future does not notice that its task is cancelled, but that its channel is closed.
-        try await withTaskCancellationHandler {
-            try await done.get()
-        } onCancel: {
-            channel.close(promise: nil)
-        }
-    }
-}
-
-/// Runs `body`, which ends when it is cancelled, and gives up at the deadline.
-func withDeadline<Result: Sendable>(
-    _ deadline: ContinuousClock.Instant, _ late: String, _ body: @escaping @Sendable () async throws -> Result
-) async throws -> Result {
-    try await withThrowingTaskGroup(of: Result.self) { group in
-        group.addTask { try await body() }
-        group.addTask {
-            try await Task.sleep(until: deadline, clock: .continuous)
-            throw TransportError(late)
-        }
-        defer { group.cancelAll() }
-        guard let first = try await group.next() else { throw TransportError(late) }
-        return first
-    }
 }
 
 /// The first of several ends of a call.

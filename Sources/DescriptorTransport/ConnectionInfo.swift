@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 public import SPIFFE
+internal import Synchronization
 
 /// How peers are recognised.
 public enum Security: Sendable {
@@ -31,13 +32,19 @@ public struct PeerNamespace: Hashable, Sendable {
         if cookie == nil, inode == nil { return nil }
     }
 
-    /// The namespace of this process's main thread, told in the same way; nil without descriptors.
-    public static let own: PeerNamespace? = {
-        var pair: [Int32] = [-1, -1]
-        guard cl_stream_pair(&pair) == 0 else { return nil }
-        defer { for end in pair { close(end) } }
-        return PeerNamespace(socket: pair[0])
-    }()
+    /// The namespace of this process's main thread, told in the same way; nil when there are no descriptors to ask with.
+    public static var own: PeerNamespace? {
+        known.withLock { known in
+            if known == nil {
+                var pair: [Int32] = [-1, -1]
+                guard cl_stream_pair(&pair) == 0 else { return nil }
+                defer { for end in pair { close(end) } }
+                known = PeerNamespace(socket: pair[0])
+            }
+            return known
+        }
+    }
+    private static let known = Mutex<PeerNamespace?>(nil)
 
     /// Whether both are the same one: by the cookies where both are known, else by the files.
     public func isSame(as other: PeerNamespace) -> Bool {

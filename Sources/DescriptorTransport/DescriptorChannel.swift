@@ -14,6 +14,8 @@ public final class DescriptorChannel: Sendable {
     }
     private struct Arrival {
         let descriptor: Descriptor
+        /// The peer's right to leave it here; nil where nothing is counted.
+        let claim: DescriptorClaim?
         var count = 1
         var last: ContinuousClock.Instant
     }
@@ -32,8 +34,10 @@ public final class DescriptorChannel: Sendable {
         var isSweeping = false
     }
     private let state = Mutex(State())
-    private let isTaking: Bool
+    /// Whether anybody here asks for descriptors.
+    let isTaking: Bool
     private let longestWait: Duration
+    private let account: PeerAccount?
     /// More unclaimed descriptors than this make the oldest go.
     static let capacity = 256
     /// More that wait to be sent than this are refused.
@@ -42,9 +46,11 @@ public final class DescriptorChannel: Sendable {
     /// - Parameters:
     ///   - isTaking: Whether anybody here will ask for descriptors. Otherwise they are closed as they arrive.
     ///   - longestWait: How long one that nobody asks for is kept.
-    init(isTaking: Bool = true, longestWait: Duration = .seconds(60)) {
+    ///   - account: Counts those of all connections of the peer.
+    init(isTaking: Bool = true, longestWait: Duration = .seconds(60), account: PeerAccount? = nil) {
         self.isTaking = isTaking
         self.longestWait = longestWait
+        self.account = account
     }
 
     /// Sends a descriptor with the next bytes of the connection.
@@ -136,14 +142,35 @@ public final class DescriptorChannel: Sendable {
                 state.incoming[inode]?.last = .now
                 return (nil, false)
             }
-            state.incoming[inode] = Arrival(descriptor: descriptor, last: .now)
+            switch room(&state) {
+            case .none: return (nil, false)
+            case .uncounted: state.incoming[inode] = Arrival(descriptor: descriptor, claim: nil, last: .now)
+            case .counted(let claim):
+                state.incoming[inode] = Arrival(descriptor: descriptor, claim: claim, last: .now)
+            }
             state.arrivals.append(inode)
-            if state.incoming.count > Self.capacity { state.incoming[state.arrivals.removeFirst()] = nil }
             defer { state.isSweeping = true }
             return (nil, !state.isSweeping)
         }
         waiter?.continuation.resume(returning: .success(descriptor))
         if sweeps { sweepLater() }
+    }
+
+    /// Whether another one may be left here.
+    private enum Room {
+        case counted(DescriptorClaim)
+        case uncounted
+        case none
+    }
+
+    /// Makes room for another one, if need be in place of the oldest.
+    private func room(_ state: inout State) -> Room {
+        if state.incoming.count >= Self.capacity { state.incoming[state.arrivals.removeFirst()] = nil }
+        guard let account else { return .uncounted }
+        if let claim = account.claimDescriptor() { return .counted(claim) }
+        guard !state.arrivals.isEmpty else { return .none }
+        state.incoming[state.arrivals.removeFirst()] = nil
+        return account.claimDescriptor().map { .counted($0) } ?? .none
     }
 
     /// Looks after what nobody asks for, as long as there is some: a namespace that is held outlives its pod.

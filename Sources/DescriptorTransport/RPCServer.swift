@@ -4,56 +4,95 @@ internal import GRPCNIOTransportHTTP2Posix
 internal import Glibc
 public import Logging
 internal import NIOCore
-internal import NIOHTTP2
 internal import NIOPosix
 internal import SPIFFE
 internal import Synchronization
 
 /// Serves gRPC on a listener. In every handler ``ConnectionInfo/current`` tells who calls.
 public final class RPCServer: Sendable {
+    private typealias Server = GRPCServer<HTTP2ServerTransport.Custom<Acceptor>>
+    private struct State {
+        var acceptor: Acceptor?
+        var hasStopped = false
+    }
     private let listener: ServerListener
-    private let acceptor: Acceptor
-    private let server: GRPCServer<HTTP2ServerTransport.Custom<Acceptor>>
+    private let makeAcceptor: @Sendable () throws(TransportError) -> Acceptor
+    private let makeServer: @Sendable (Acceptor) -> Server
     private let calls: CallContext
+    private let peers: PeerTable
+    private let state = Mutex(State())
 
     /// Makes a server that takes connections once it runs.
     ///
     /// - Parameters:
-    ///   - takesDescriptors: Whether a service asks for descriptors that callers send. Otherwise they are closed as they arrive.
+    ///   - takesDescriptors: Whether a service asks for descriptors that callers send. Otherwise the kernel drops them.
     ///   - admission: Who may connect to a Unix socket; everybody who can open its file unless given.
-    ///   - handshakeTimeout: How long a peer may take for its handshake.
-    public init(
+    ///   - handshakeTimeout: How long a peer may take for its handshake, and after it for the first word of HTTP/2.
+    ///   - limits: What a peer may use.
+    ///   - messageLimit: The longest message that a caller may send, in bytes.
+    public convenience init(
         _ listener: ServerListener, security: Security, services: [any RegistrableRPCService],
         interceptors: [any ServerInterceptor] = [], takesDescriptors: Bool = true,
-        admission: @escaping Admission = { _ in nil }, handshakeTimeout: Duration = .seconds(10), logger: Logger
+        admission: @escaping Admission = { _ in nil }, handshakeTimeout: Duration = .seconds(10),
+        limits: TransportLimits = TransportLimits(), messageLimit: Int = 1 << 20, logger: Logger
     ) {
-        self.listener = listener
-        let connections = Connections()
-        calls = CallContext(connections)
-        acceptor = Acceptor(
-            listener: listener, security: security, connections: connections, takesDescriptors: takesDescriptors,
-            admission: admission, handshakeTimeout: handshakeTimeout, logger: logger)
-        var config = HTTP2ServerTransport.Custom<Acceptor>.Config.defaults
-        // Programs with thousands of connections have a stream open for each.
-        config.http2.maxConcurrentStreams = 16384
-        let limit = config.rpc.maxRequestPayloadSize
-        config.channelDebuggingCallbacks.onAcceptHTTP2Stream = { channel in
-            channel.eventLoop.makeCompletedFuture {
-                let sync = channel.pipeline.syncOperations
-                let parent = try channel.parent?.pipeline.syncOperations.handler(type: ConnectionMark.self)
-                try sync.addHandler(StreamMark(parent?.id ?? 0), position: .first)
-                try sync.addHandler(MessageLimit(limit), position: .first)
-            }
-        }
-        server = GRPCServer(
-            transport: HTTP2ServerTransport.Custom(listenerFactory: acceptor, config: config), services: services,
-            interceptors: [calls] + interceptors)
+        self.init(
+            listener, security: security, services: services, interceptors: interceptors,
+            takesDescriptors: takesDescriptors, admission: admission, handshakeTimeout: handshakeTimeout,
+            limits: limits, capacity: .ofProcess, messageLimit: messageLimit, logger: logger)
     }
 
-    /// Serves until ``stop()`` is called or the task is cancelled.
+    /// - Parameters:
+    ///   - capacity: What all servers have together.
+    ///   - observer: Told of each connection.
+    init(
+        _ listener: ServerListener, security: Security, services: [any RegistrableRPCService],
+        interceptors: [any ServerInterceptor] = [], takesDescriptors: Bool = true,
+        admission: @escaping Admission = { _ in nil }, handshakeTimeout: Duration = .seconds(10),
+        limits: TransportLimits, capacity: Capacity, messageLimit: Int = 1 << 20, logger: Logger,
+        observer: (@Sendable (any Channel) -> Void)? = nil
+    ) {
+        let peers = PeerTable(limits, capacity: capacity, place: listener.address.url, logger: logger)
+        let table = CallTable()
+        let calls = CallContext(table)
+        self.listener = listener
+        self.peers = peers
+        self.calls = calls
+        makeAcceptor = { () throws(TransportError) in
+            try Acceptor(
+                listener: listener, security: security, peers: peers, takesDescriptors: takesDescriptors,
+                admission: admission, handshakeTimeout: handshakeTimeout, logger: logger, observer: observer)
+        }
+        var config = HTTP2ServerTransport.Custom<Acceptor>.Config.defaults
+        // How many one may really have is counted call by call: the host's root may have more.
+        config.http2.maxConcurrentStreams = max(limits.streams, limits.rootStreams)
+        config.rpc.maxRequestPayloadSize = messageLimit
+        config.channelDebuggingCallbacks.onAcceptHTTP2Stream = { channel in
+            channel.eventLoop.makeCompletedFuture {
+                guard let parent = channel.parent else { throw TransportError("the connection has ended") }
+                let life = try parent.pipeline.syncOperations.handler(type: ConnectionLife.self)
+                try channel.pipeline.syncOperations.addHandler(
+                    CallGuard(life.load, table, limit: messageLimit), position: .first)
+            }
+        }
+        makeServer = { [config] acceptor in
+            GRPCServer(
+                transport: HTTP2ServerTransport.Custom(listenerFactory: acceptor, config: config), services: services,
+                interceptors: [calls] + interceptors)
+        }
+    }
+
+    /// Serves until ``stop(within:)`` is called or the task is cancelled.
     ///
-    /// - Throws: when it can't serve.
+    /// - Throws: when it can't serve, also when the process has no descriptors or threads left.
     public func run() async throws {
+        let acceptor = try makeAcceptor()
+        let server = makeServer(acceptor)
+        let hasStopped = state.withLock { state in
+            state.acceptor = acceptor
+            return state.hasStopped
+        }
+        if hasStopped { return }
         try await withTaskCancellationHandler {
             // Away from our own task: a transport that is cancelled drops what it has not looked at yet. It ends by itself
             // when its channels are closed.
@@ -63,52 +102,31 @@ public final class RPCServer: Sendable {
         }
     }
 
-    /// Takes no more connections, gives calls a second to end, and drops the rest.
-    public func stop() {
+    /// Takes no more connections, gives calls some time to end, and drops the rest.
+    public func stop(within grace: Duration = .seconds(1)) {
+        let acceptor = state.withLock { state in
+            state.hasStopped = true
+            return state.acceptor
+        }
+        guard let acceptor else { return }
         acceptor.stopAccepting()
+        let end = ContinuousClock.now + grace
         Task {
-            for _ in 0..<50 where calls.count > 0 { try? await Task.sleep(for: .milliseconds(20)) }
+            while calls.count > 0, ContinuousClock.now < end { try? await Task.sleep(for: .milliseconds(20)) }
             acceptor.end()
         }
     }
-}
 
-/// The connections of a server by their numbers.
-final class Connections: Sendable {
-    private let all = Mutex<[UInt64: ConnectionInfo]>([:])
-    func add(_ info: ConnectionInfo) { all.withLock { $0[info.id] = info } }
-    func remove(_ id: UInt64) { all.withLock { _ = $0.removeValue(forKey: id) } }
-    subscript(id: UInt64) -> ConnectionInfo? { all.withLock { $0[id] } }
-}
-
-/// Marks a connection's channel with its number.
-final class ConnectionMark: ChannelInboundHandler {
-    typealias InboundIn = NIOAny
-    let id: UInt64
-    init(_ id: UInt64) { self.id = id }
-}
-
-/// Puts the connection's number into the headers of each call, in place of anything that a peer wrote there.
-final class StreamMark: ChannelInboundHandler {
-    typealias InboundIn = HTTP2Frame.FramePayload
-    typealias InboundOut = HTTP2Frame.FramePayload
-    static let header = "nsm-agent-connection"
-    private let id: UInt64
-    init(_ id: UInt64) { self.id = id }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard case .headers(var payload) = unwrapInboundIn(data) else { return context.fireChannelRead(data) }
-        payload.headers.replaceOrAdd(name: Self.header, value: String(id))
-        context.fireChannelRead(wrapInboundOut(.headers(payload)))
-    }
+    /// Peers that use something at the moment.
+    var peerCount: Int { peers.count }
 }
 
 /// Makes the connection of a call known to its handler, and counts the calls.
 final class CallContext: ServerInterceptor {
-    private let connections: Connections
+    private let calls: CallTable
     private let running = Atomic<Int>(0)
 
-    init(_ connections: Connections) { self.connections = connections }
+    init(_ calls: CallTable) { self.calls = calls }
 
     /// Calls that are being served.
     var count: Int { running.load(ordering: .relaxed) }
@@ -117,12 +135,13 @@ final class CallContext: ServerInterceptor {
         request: StreamingServerRequest<Input>, context: ServerContext,
         next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
     ) async throws -> StreamingServerResponse<Output> {
-        let number = request.metadata[stringValues: StreamMark.header].first { _ in true }.flatMap { UInt64($0) }
-        guard let number, let info = connections[number] else {
+        let number = request.metadata[stringValues: CallGuard.header].first { _ in true }.flatMap { UInt64($0) }
+        guard let number, let call = calls[number], let info = call.connection.info else {
             throw RPCError(code: .unavailable, message: "the connection has ended")
         }
         var request = request
-        request.metadata.removeAllValues(forKey: StreamMark.header)
+        request.metadata.removeAllValues(forKey: CallGuard.header)
+        request.messages = RPCAsyncSequence(wrapping: CountedMessages(base: request.messages, call: call))
         running.wrappingAdd(1, ordering: .relaxed)
         defer { running.wrappingSubtract(1, ordering: .relaxed) }
         var response = try await ConnectionInfo.$current.withValue(info) { try await next(request, context) }
@@ -130,10 +149,44 @@ final class CallContext: ServerInterceptor {
         if case .success(var contents) = response.accepted {
             let producer = contents.producer
             contents.producer = { writer in
-                try await ConnectionInfo.$current.withValue(info) { try await producer(writer) }
+                // The call counts as long as it is worked on.
+                defer { withExtendedLifetime(call) {} }
+                return try await ConnectionInfo.$current.withValue(info) { try await producer(writer) }
             }
             response.accepted = .success(contents)
         }
         return response
+    }
+}
+
+/// The messages of a call, each of which counts until its handler has got the next one.
+private struct CountedMessages<Message: Sendable>: AsyncSequence, Sendable {
+    typealias Element = Message
+    typealias Failure = any Error
+    let base: RPCAsyncSequence<Message, any Error>
+    let call: CallLoad
+
+    func makeAsyncIterator() -> Iterator { Iterator(base: base.makeAsyncIterator(), call: call) }
+
+    struct Iterator: AsyncIteratorProtocol {
+        typealias Element = Message
+        typealias Failure = any Error
+        var base: RPCAsyncSequence<Message, any Error>.AsyncIterator
+        let call: CallLoad
+        private var hasOne = false
+
+        init(base: RPCAsyncSequence<Message, any Error>.AsyncIterator, call: CallLoad) {
+            self.base = base
+            self.call = call
+        }
+
+        mutating func next(isolation actor: isolated (any Actor)?) async throws(any Error) -> Message? {
+            guard let message = try await base.next(isolation: actor) else { return nil }
+            if hasOne { call.leaveMessage() }
+            hasOne = true
+            return message
+        }
+
+        mutating func next() async throws -> Message? { try await next(isolation: nil) }
     }
 }

@@ -4,7 +4,8 @@ internal import Glibc
 /// Moves bytes between a real socket, which carries descriptors, and the one that the transport reads.
 ///
 /// Belongs to the thread of the ``RelayLoop``. Both sockets are watched for edges, so a side is tried until the kernel says
-/// that it would block. Only then it is watched for room: otherwise each reading of the peer would wake us.
+/// that it would block. Only then it is watched for room: otherwise each reading of the peer would wake us. Bytes are kept
+/// only when they found no room: a connection that is idle, or whose ends read, has no buffer.
 final class Relay {
     /// How one side stands.
     private struct Side {
@@ -15,26 +16,40 @@ final class Relay {
         var mayWrite = true
     }
 
-    /// Bytes on their way in one direction.
-    private struct Buffer {
-        var bytes: UnsafeMutableRawBufferPointer
-        var range = 0..<0
-        /// The side they come from has ended.
-        var isLast = false
+    /// Bytes that found no room.
+    private struct Rest {
+        private var bytes: [UInt8] = []
+        private var sent = 0
+        var isEmpty: Bool { bytes.isEmpty }
+
+        mutating func keep(_ rest: UnsafeRawBufferPointer) {
+            bytes = Array(rest)
+            sent = 0
+        }
+
+        /// Sends what it can of itself; what `send` returns is how much that was, or why there was nothing.
+        mutating func send(_ send: (UnsafeRawBufferPointer) -> Int) -> Int {
+            let count = bytes.withUnsafeBytes { send(UnsafeRawBufferPointer(rebasing: $0[sent...])) }
+            if count > 0 { sent += count }
+            if sent == bytes.count { self = Rest() }
+            return count
+        }
     }
 
-    private static let capacity = 65536
+    /// Bytes that one reading takes.
+    static let chunk = 65536
     /// How often one relay moves on before the others get their turn.
-    private static let longestTurn = 16
+    private static let longestTurn = 2
 
     private var outer: Side
     private var inner: Side
-    private var outbound: Buffer
-    private var inbound: Buffer
+    private var outbound = Rest()
+    private var inbound = Rest()
+    /// The peer has nothing more to say.
+    private var hasOuterEnded = false
+    /// The transport takes nothing more. What it said before still goes out.
+    private var hasInnerClosed = false
     private let channel: DescriptorChannel
-    /// Where the kernel puts the numbers of descriptors.
-    private var numbers = [Int32](repeating: -1, count: Int(CL_MAX_DESCRIPTORS))
-
     private let epoll: Int32
 
     /// Takes ownership of both sockets.
@@ -43,15 +58,11 @@ final class Relay {
         self.outer = Side(fd: outer, token: id << 1 | 1)
         self.inner = Side(fd: inner, token: id << 1)
         self.channel = channel
-        outbound = Buffer(bytes: .allocate(byteCount: Self.capacity, alignment: 16))
-        inbound = Buffer(bytes: .allocate(byteCount: Self.capacity, alignment: 16))
     }
 
     deinit {
         close(outer.fd)
         close(inner.fd)
-        outbound.bytes.deallocate()
-        inbound.bytes.deallocate()
         channel.finish()
     }
 
@@ -65,6 +76,9 @@ final class Relay {
         case ended
     }
 
+    /// Whether it lives only for the last words of the transport, which the peer may never read.
+    var isLeaving: Bool { hasInnerClosed }
+
     /// Begins to watch both sockets. Returns whether the kernel does.
     func watch() -> Bool {
         [outer, inner].allSatisfy { cl_epoll_add_edge(epoll, $0.fd, $0.token) == 0 }
@@ -72,7 +86,9 @@ final class Relay {
 
     /// Notes an edge.
     func edge(isOuter: Bool, events: UInt32) {
-        if isOuter { note(events, &outer) } else { note(events, &inner) }
+        if isOuter { return note(events, &outer) }
+        note(events, &inner)
+        if events & CL_EPOLLHUP != 0 { hasInnerClosed = true }
     }
 
     private func note(_ events: UInt32, _ side: inout Side) {
@@ -83,11 +99,11 @@ final class Relay {
         }
     }
 
-    /// Moves what can be moved.
-    func turn() -> Outcome {
+    /// Moves what can be moved, by way of `scratch`.
+    func turn(_ scratch: UnsafeMutableRawBufferPointer) -> Outcome {
         for _ in 0..<Self.longestTurn {
-            let out = moveOut()
-            let into = moveIn()
+            let out = moveOut(scratch)
+            let into = moveIn(scratch)
             if out == .ended || into == .ended { return .ended }
             if out == .idle, into == .idle { return .idle }
         }
@@ -96,79 +112,108 @@ final class Relay {
 
     // MARK: - Outwards
 
-    private func moveOut() -> Outcome {
-        if outbound.range.isEmpty {
-            if outbound.isLast { return .ended }
-            guard inner.mayRead else { return .idle }
-            let count = recv(inner.fd, outbound.bytes.baseAddress, Self.capacity, Int32(MSG_DONTWAIT))
-            if count == 0 { return .ended }
-            if count < 0 {
-                inner.mayRead = false
-                return errno == EAGAIN ? .idle : .ended
-            }
-            outbound.range = 0..<count
+    private func moveOut(_ scratch: UnsafeMutableRawBufferPointer) -> Outcome {
+        if !outbound.isEmpty {
+            guard outer.mayWrite else { return .idle }
+            let sent = outbound.send(sendOut)
+            return sent > 0 ? .more : blocked(sent, &outer)
         }
-        guard outer.mayWrite else { return .idle }
-        return sendOut()
+        guard inner.mayRead, outer.mayWrite else { return .idle }
+        let count = recv(inner.fd, scratch.baseAddress, scratch.count, Int32(MSG_DONTWAIT))
+        if count == 0 { return .ended }
+        if count < 0 {
+            inner.mayRead = false
+            return errno == EAGAIN ? .idle : .ended
+        }
+        let bytes = UnsafeRawBufferPointer(rebasing: scratch[..<count])
+        let sent = sendOut(bytes)
+        if sent < count { outbound.keep(UnsafeRawBufferPointer(rebasing: bytes[max(sent, 0)...])) }
+        return sent > 0 ? .more : blocked(sent, &outer)
     }
 
-    private func sendOut() -> Outcome {
-        guard let base = outbound.bytes.baseAddress else { return .ended }
-        while !outbound.range.isEmpty, let descriptor = channel.takeOutgoing() {
-            let result = cl_send_descriptor(outer.fd, base + outbound.range.lowerBound, descriptor.number)
+    /// Sends bytes, and the descriptors that wait with the first of them; how many, or why none.
+    private func sendOut(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard let base = bytes.baseAddress else { return 0 }
+        var done = 0
+        while done < bytes.count, let descriptor = channel.takeOutgoing() {
+            let result = cl_send_descriptor(outer.fd, base + done, descriptor.number)
             guard result > 0 else {
                 channel.putBack(descriptor)
-                return blocked(result, &outer)
+                return done > 0 ? done : Int(result)
             }
-            outbound.range = (outbound.range.lowerBound + 1)..<outbound.range.upperBound
+            done += 1
         }
-        if outbound.range.isEmpty { return .more }
-        let sent = cl_send(outer.fd, base + outbound.range.lowerBound, outbound.range.count)
-        guard sent > 0 else { return blocked(Int32(sent), &outer) }
-        outbound.range = (outbound.range.lowerBound + sent)..<outbound.range.upperBound
-        return .more
+        guard done < bytes.count else { return done }
+        let sent = cl_send(outer.fd, base + done, bytes.count - done)
+        return sent > 0 ? done + sent : done > 0 ? done : sent
     }
 
     // MARK: - Inwards
 
-    private func moveIn() -> Outcome {
-        if inbound.range.isEmpty {
-            if inbound.isLast { return .idle }
-            guard outer.mayRead else { return .idle }
-            guard let result = receive() else { return .ended }
-            if result < 0 { return .idle }
-            if result == 0 {
-                // The transport reads what is left and then closes its end, which ends the relay.
-                inbound.isLast = true
-                _ = cl_shutdown_write(inner.fd)
-                return .idle
-            }
-            inbound.range = 0..<result
+    private func moveIn(_ scratch: UnsafeMutableRawBufferPointer) -> Outcome {
+        if hasInnerClosed { return .idle }
+        if !inbound.isEmpty {
+            guard inner.mayWrite else { return .idle }
+            let sent = inbound.send(sendIn)
+            if sent <= 0 { return innerBlocked(sent) }
+            if inbound.isEmpty, hasOuterEnded { endInner() }
+            return .more
         }
-        guard inner.mayWrite, let base = inbound.bytes.baseAddress else { return .idle }
-        let sent = cl_send(inner.fd, base + inbound.range.lowerBound, inbound.range.count)
-        guard sent > 0 else { return blocked(Int32(sent), &inner) }
-        inbound.range = (inbound.range.lowerBound + sent)..<inbound.range.upperBound
-        return .more
+        guard !hasOuterEnded, outer.mayRead, inner.mayWrite else { return .idle }
+        guard let count = receive(scratch) else { return .ended }
+        if count < 0 { return .idle }
+        if count == 0 {
+            hasOuterEnded = true
+            endInner()
+            return .idle
+        }
+        let bytes = UnsafeRawBufferPointer(rebasing: scratch[..<count])
+        let sent = sendIn(bytes)
+        if sent < count { inbound.keep(UnsafeRawBufferPointer(rebasing: bytes[max(sent, 0)...])) }
+        return sent > 0 ? .more : innerBlocked(sent)
+    }
+
+    private func sendIn(_ bytes: UnsafeRawBufferPointer) -> Int { cl_send(inner.fd, bytes.baseAddress, bytes.count) }
+
+    /// The transport reads what is left and then closes its end, which ends the relay.
+    private func endInner() { _ = cl_shutdown_write(inner.fd) }
+
+    private func innerBlocked(_ result: Int) -> Outcome {
+        if blocked(result, &inner) == .ended { hasInnerClosed = true }
+        return .idle
     }
 
     /// Number of bytes; negative when the socket would block; nil when it is broken. Descriptors are handed over before
     /// the bytes that came with them.
-    private func receive() -> Int? {
-        var count: Int32 = 0
-        var truncated = false
-        let received = cl_receive_descriptors(
-            outer.fd, inbound.bytes.baseAddress, Self.capacity, &numbers, &count, &truncated)
-        for number in numbers.prefix(Int(count)) {
-            if let descriptor = try? Descriptor(owning: number) { channel.arrived(descriptor) }
+    private func receive(_ scratch: UnsafeMutableRawBufferPointer) -> Int? {
+        let received: Int
+        if channel.isTaking {
+            received = receiveWithDescriptors(scratch)
+        } else {
+            // Without a place for them the kernel closes them, and they never are in this process.
+            let count = recv(outer.fd, scratch.baseAddress, scratch.count, Int32(MSG_DONTWAIT))
+            received = count < 0 ? -Int(errno) : count
         }
         if received >= 0 { return received }
         outer.mayRead = false
         return received == -Int(EAGAIN) ? -1 : nil
     }
 
-    private func blocked(_ result: Int32, _ side: inout Side) -> Outcome {
-        guard result == -EAGAIN || result == 0 else { return .ended }
+    private func receiveWithDescriptors(_ scratch: UnsafeMutableRawBufferPointer) -> Int {
+        var count: Int32 = 0
+        var truncated = false
+        return withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CL_MAX_DESCRIPTORS)) { numbers in
+            let received = cl_receive_descriptors(
+                outer.fd, scratch.baseAddress, scratch.count, numbers.baseAddress, &count, &truncated)
+            for number in numbers.prefix(Int(count)) {
+                if let descriptor = try? Descriptor(owning: number) { channel.arrived(descriptor) }
+            }
+            return received
+        }
+    }
+
+    private func blocked(_ result: Int, _ side: inout Side) -> Outcome {
+        guard result == -Int(EAGAIN) || result == 0 else { return .ended }
         side.mayWrite = false
         // If there is room again by now, the kernel tells it at once.
         return cl_epoll_watch_writes(epoll, side.fd, side.token, true) == 0 ? .idle : .ended

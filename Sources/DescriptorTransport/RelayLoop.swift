@@ -8,27 +8,51 @@ final class RelayLoop: Sendable {
     enum Command: Sendable {
         /// Takes ownership of both sockets.
         case relay(id: UInt64, outer: Int32, inner: Int32, DescriptorChannel)
-        /// Watches a listening socket, which stays its owner's.
+        /// Takes connections from a listening socket, which stays its owner's.
         case listen(id: UInt64, listener: Int32, accepted: @Sendable (Int32) -> Void)
         /// Ends a relay, or stops watching a listener.
         case remove(id: UInt64)
     }
 
-    /// The process's loop; nil when the process has no descriptors or threads left.
-    static let shared: RelayLoop? = RelayLoop()
+    private static let made = Mutex<RelayLoop?>(nil)
+
+    /// The process's loop.
+    ///
+    /// - Throws: ``TransportError`` when the process has no descriptors or threads left; the next one who asks may be luckier.
+    static func shared() throws(TransportError) -> RelayLoop {
+        try made.withLock { loop throws(TransportError) in
+            if let loop { return loop }
+            let new = try RelayLoop()
+            loop = new
+            return new
+        }
+    }
 
     private let epoll: Int32
     private let waker: Int32
     private let commands = Mutex<[Command]>([])
     private let nextID = Atomic<UInt64>(1)
 
-    private init?() {
+    /// How long a peer may take for the last words of a transport that has closed.
+    private static let lastWait = Duration.seconds(2)
+    /// How long a listener rests that found no descriptor left.
+    private static let rest = Duration.milliseconds(100)
+
+    private init() throws(TransportError) {
         epoll = cl_epoll_create()
         waker = cl_eventfd()
-        guard epoll >= 0, waker >= 0, cl_epoll_add(epoll, waker, 0) == 0 else { return nil }
+        guard epoll >= 0, waker >= 0, cl_epoll_add(epoll, waker, 0) == 0 else {
+            if epoll >= 0 { close(epoll) }
+            if waker >= 0 { close(waker) }
+            throw TransportError("no descriptors are left")
+        }
         var thread = pthread_t()
-        guard pthread_create(&thread, nil, relayThread, Unmanaged.passRetained(self).toOpaque()) == 0 else {
-            return nil
+        let owned = Unmanaged.passRetained(self)
+        guard pthread_create(&thread, nil, relayThread, owned.toOpaque()) == 0 else {
+            owned.release()
+            close(epoll)
+            close(waker)
+            throw TransportError("no threads are left")
         }
         pthread_detach(thread)
     }
@@ -42,6 +66,19 @@ final class RelayLoop: Sendable {
         write(waker, &one, 8)
     }
 
+    /// Begins to take connections from a listening socket.
+    ///
+    /// - Throws: ``TransportError`` when the kernel can't watch it.
+    func listen(
+        id: UInt64, listener: Int32, accepted: @escaping @Sendable (Int32) -> Void
+    ) throws(TransportError) {
+        post(.listen(id: id, listener: listener, accepted: accepted))
+        let result = cl_epoll_add(epoll, listener, id << 1)
+        guard result < 0 else { return }
+        post(.remove(id: id))
+        throw TransportError("the listener can't be watched: \(String(cString: strerror(-result)))")
+    }
+
     // MARK: - The thread
 
     private struct Listener {
@@ -49,70 +86,100 @@ final class RelayLoop: Sendable {
         let accepted: @Sendable (Int32) -> Void
     }
 
-    fileprivate func run() {
+    /// What belongs to the thread.
+    private struct Work {
         var relays: [UInt64: Relay] = [:]
         var listeners: [UInt64: Listener] = [:]
         /// Those with more to do at once.
         var busy: Set<UInt64> = []
-        /// Listeners that found no descriptor left; they are tried again after a rest.
+        /// Relays whose transport has closed, until when they may live.
+        var leaving: [UInt64: ContinuousClock.Instant] = [:]
+        /// Listeners that found no descriptor left.
         var starved: Set<UInt64> = []
+        var nextTry = ContinuousClock.now
+    }
+
+    fileprivate func run() {
+        var work = Work()
         var events = [cl_event](repeating: cl_event(), count: 256)
-        while true {
-            let timeout: Int32 = !busy.isEmpty ? 0 : starved.isEmpty ? -1 : 100
-            let count = cl_epoll_wait(epoll, &events, Int32(events.count), timeout)
-            var ready = busy
-            busy = []
-            for listener in starved { accept(listener, listeners, &starved) }
-            for event in events.prefix(Int(max(count, 0))) {
-                let id = event.token >> 1
-                if event.token == 0 {
-                    drainWaker()
-                } else if let relay = relays[id] {
-                    relay.edge(isOuter: event.token & 1 == 1, events: event.events)
-                    ready.insert(id)
-                } else if listeners[id] != nil {
-                    accept(id, listeners, &starved)
-                }
-            }
-            for command in commands.withLock({ commands in
-                defer { commands = [] }
-                return commands
-            }) {
-                handle(command, &relays, &listeners, &ready)
-            }
-            for id in ready {
-                guard let relay = relays[id] else { continue }
-                switch relay.turn() {
-                case .idle: break
-                case .more: busy.insert(id)
-                case .ended: relays[id] = nil
-                }
+        withUnsafeTemporaryAllocation(byteCount: Relay.chunk, alignment: 16) { scratch in
+            while true {
+                let isWaiting = !work.starved.isEmpty || !work.leaving.isEmpty
+                let timeout: Int32 = !work.busy.isEmpty ? 0 : isWaiting ? 100 : -1
+                let count = cl_epoll_wait(epoll, &events, Int32(events.count), timeout)
+                var ready = work.busy
+                work.busy = []
+                for event in events.prefix(Int(max(count, 0))) { handle(event, &work, &ready) }
+                for command in takeCommands() { handle(command, &work, &ready) }
+                // All that can move get a short turn each, so that nobody waits for those who send without end.
+                for id in ready { move(id, scratch, &work) }
+                if isWaiting { lookAround(&work) }
             }
         }
     }
 
-    private func handle(
-        _ command: Command, _ relays: inout [UInt64: Relay], _ listeners: inout [UInt64: Listener],
-        _ ready: inout Set<UInt64>
-    ) {
+    private func takeCommands() -> [Command] {
+        commands.withLock { commands in
+            defer { commands = [] }
+            return commands
+        }
+    }
+
+    private func handle(_ event: cl_event, _ work: inout Work, _ ready: inout Set<UInt64>) {
+        let id = event.token >> 1
+        if event.token == 0 {
+            drainWaker()
+        } else if let relay = work.relays[id] {
+            relay.edge(isOuter: event.token & 1 == 1, events: event.events)
+            ready.insert(id)
+        } else if work.listeners[id] != nil {
+            accept(id, &work)
+        }
+    }
+
+    private func handle(_ command: Command, _ work: inout Work, _ ready: inout Set<UInt64>) {
         switch command {
         case .relay(let id, let outer, let inner, let channel):
             let relay = Relay(epoll: epoll, id: id, outer: outer, inner: inner, channel: channel)
             guard relay.watch() else { return }
-            relays[id] = relay
+            work.relays[id] = relay
             ready.insert(id)
         case .listen(let id, let fd, let accepted):
-            listeners[id] = Listener(fd: fd, accepted: accepted)
-            _ = cl_epoll_add(epoll, fd, id << 1)
+            work.listeners[id] = Listener(fd: fd, accepted: accepted)
         case .remove(let id):
-            relays[id] = nil
-            if let listener = listeners.removeValue(forKey: id) { _ = cl_epoll_remove(epoll, listener.fd) }
+            work.relays[id] = nil
+            if let listener = work.listeners.removeValue(forKey: id) { _ = cl_epoll_remove(epoll, listener.fd) }
         }
     }
 
-    private func accept(_ id: UInt64, _ listeners: [UInt64: Listener], _ starved: inout Set<UInt64>) {
-        guard let listener = listeners[id] else {
-            starved.remove(id)
+    private func move(_ id: UInt64, _ scratch: UnsafeMutableRawBufferPointer, _ work: inout Work) {
+        guard let relay = work.relays[id] else { return }
+        switch relay.turn(scratch) {
+        case .idle: break
+        case .more: work.busy.insert(id)
+        case .ended:
+            work.relays[id] = nil
+            work.leaving[id] = nil
+            return
+        }
+        if relay.isLeaving, work.leaving[id] == nil { work.leaving[id] = .now + Self.lastWait }
+    }
+
+    /// Looks after what no event tells.
+    private func lookAround(_ work: inout Work) {
+        let now = ContinuousClock.now
+        for (id, end) in work.leaving where end <= now {
+            work.relays[id] = nil
+            work.leaving[id] = nil
+        }
+        if !work.starved.isEmpty, work.nextTry <= now {
+            for listener in work.starved { accept(listener, &work) }
+        }
+    }
+
+    private func accept(_ id: UInt64, _ work: inout Work) {
+        guard let listener = work.listeners[id] else {
+            work.starved.remove(id)
             return
         }
         // A bounded number, so that a flood of connections leaves the others their turn.
@@ -126,14 +193,20 @@ final class RelayLoop: Sendable {
             case EINTR, ECONNABORTED: continue
             case EMFILE, ENFILE, ENOBUFS, ENOMEM:
                 // Watched for levels, it would wake us at once again; the queue is left alone for a while.
-                if starved.insert(id).inserted { _ = cl_epoll_remove(epoll, listener.fd) }
+                if work.starved.insert(id).inserted { _ = cl_epoll_remove(epoll, listener.fd) }
+                work.nextTry = .now + Self.rest
                 return
             default:
-                if starved.remove(id) != nil { _ = cl_epoll_add(epoll, listener.fd, id << 1) }
+                watchAgain(id, listener, &work)
                 return
             }
         }
-        if starved.remove(id) != nil { _ = cl_epoll_add(epoll, listener.fd, id << 1) }
+        watchAgain(id, listener, &work)
+    }
+
+    private func watchAgain(_ id: UInt64, _ listener: Listener, _ work: inout Work) {
+        guard work.starved.contains(id) else { return }
+        if cl_epoll_add(epoll, listener.fd, id << 1) == 0 { work.starved.remove(id) }
     }
 
     private func drainWaker() {

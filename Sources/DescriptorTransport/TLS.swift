@@ -1,4 +1,3 @@
-internal import Logging
 internal import NIOCore
 internal import NIOSSL
 internal import NIOTLS
@@ -54,13 +53,12 @@ final class Handshake: Sendable {
     }
     private let state = Mutex(State())
     private let identity: Identity
-    private let logger: Logger
-    private let place: String
+    private let refused: @Sendable (String) -> Void
 
-    init(_ identity: Identity, place: String, logger: Logger) {
+    /// - Parameter refused: Told why the peer is refused.
+    init(_ identity: Identity, refused: @escaping @Sendable (String) -> Void) {
         self.identity = identity
-        self.place = place
-        self.logger = logger
+        self.refused = refused
     }
 
     var peer: VerifiedPeer? { state.withLock { $0.peer } }
@@ -76,7 +74,7 @@ final class Handshake: Sendable {
                 return .certificateVerified
             } catch {
                 self.state.withLock { $0.refusal = "\(error)" }
-                self.logger.warning("peer refused", metadata: ["at": "\(self.place)", "error": "\(error)"])
+                self.refused("\(error)")
                 return .failed
             }
         }

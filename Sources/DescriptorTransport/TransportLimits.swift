@@ -1,0 +1,58 @@
+/// What one peer may use of a server, and all peers together. Who goes beyond is refused; nobody else notices.
+///
+/// A peer is a user in a network namespace on Unix sockets, and an address, or the first 64 bits of an IPv6 address, over TCP.
+/// The host's root has limits of its own, and a part of all connections that nobody else can take.
+public struct TransportLimits: Hashable, Sendable {
+    /// Connections of one peer; never more than half of what all have together. The next one is closed as it comes.
+    public var connections = 256
+    /// The same for the host's root.
+    public var rootConnections = 2048
+    /// Connections that only the host's root can take, of those that the process can have; an eighth at most.
+    ///
+    /// All together can have a sixth of the process's limit of open files (`RLIMIT_NOFILE`), as each takes three.
+    public var reservedConnections = 64
+    /// Connections of one peer whose handshake is not done. The next one is closed as it comes.
+    public var handshakes = 64
+    /// The same for all peers together. With more of them the oldest go: those who mean it are done within milliseconds.
+    public var allHandshakes = 256
+
+    /// Calls at once on one connection. The next one ends with RESOURCE_EXHAUSTED.
+    public var streams = 1024
+    /// The same for the host's root, whose programs may have thousands of watches.
+    public var rootStreams = 16384
+    /// Calls at once of one peer, those included whose caller has gone and whose handler has not. The next one ends with
+    /// RESOURCE_EXHAUSTED.
+    public var calls = 4096
+    /// The same for the host's root.
+    public var rootCalls = 16384
+
+    /// Bytes of messages that are unfinished, unread or being worked on, on one connection. The call that goes beyond ends with
+    /// RESOURCE_EXHAUSTED. Each message counts 256 bytes more than it has.
+    public var connectionBytes = 8 << 20
+    /// The same for all connections of one peer.
+    public var peerBytes = 16 << 20
+    /// The same for all peers of the process together; the host's root does not count.
+    public var allBytes = 128 << 20
+
+    /// Descriptors that arrived and that nobody has asked for, on all connections of one peer; at most 256 on one connection.
+    /// The oldest of the connection goes, or the new one. All together can have an eighth of the process's limit of open files.
+    public var descriptors = 256
+
+    /// Frames of HTTP/2 without work (PING, SETTINGS, PRIORITY, RST_STREAM, WINDOW_UPDATE, GOAWAY, CONTINUATION, unknown ones,
+    /// and empty ones) that may come at once on one connection. Each frame with work, in either direction, allows four more.
+    /// A frame counts once and once more for each 64 bytes. The connection ends with ENHANCE_YOUR_CALM.
+    public var frames = 1000
+    /// How many more may come in each second.
+    public var frameRate = 100
+    /// The same as ``frames`` for all connections of one peer.
+    public var peerFrames = 4000
+    /// The same as ``frameRate`` for all connections of one peer.
+    public var peerFrameRate = 400
+
+    /// How long a connection may be open without a call before it is ended, as HTTP/2 ends connections: no call is lost by it.
+    /// Nil: for ever. A call that streams counts as long as it is open.
+    public var idleTime: Duration? = .seconds(3600)
+
+    /// The limits that hold unless others are given.
+    public init() {}
+}
