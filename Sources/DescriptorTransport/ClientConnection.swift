@@ -244,7 +244,8 @@ private struct UnixConnection {
 
     private static func connect(_ path: String, _ deadline: ContinuousClock.Instant) async throws -> Int32 {
         while true {
-            let result = try withShortPath(path) { cl_unix_connect($0) }
+            let (short, kept) = try shortened(path)
+            let result = withExtendedLifetime(kept) { cl_unix_connect(short) }
             if result >= 0 { return result }
             guard result == -EAGAIN, ContinuousClock.now < deadline else {
                 let hint =
@@ -260,14 +261,6 @@ private struct UnixConnection {
             try await Task.sleep(for: .milliseconds(5))
         }
     }
-}
-
-/// Calls `body` with a path that fits into a socket address: the path itself, or the same by its directory's descriptor.
-func withShortPath<Result>(_ path: String, _ body: (String) throws -> Result) throws -> Result {
-    // Source: sun_path, linux/un.h: 108 bytes with the NUL.
-    guard path.utf8.count > 107, let slash = path.lastIndex(of: "/") else { return try body(path) }
-    let directory = try Descriptor.open(String(path[...slash]), pathOnly: true)
-    return try withExtendedLifetime(directory) { try body("\(directory.path)/\(path[path.index(after: slash)...])") }
 }
 
 /// The first of several ends of a call.

@@ -9,23 +9,27 @@ public final class ServerListener: Sendable {
     /// The file it made, so that it does not remove another's.
     private let file: Inode?
 
-    /// Listens. On a Unix socket's path, a directory that is missing is made, and a file of a listener that is gone is
-    /// replaced.
+    /// Listens. On a Unix socket's path, directories that are missing are made with mode 0755, and a socket that nobody
+    /// listens on any more is replaced; whatever else is there is left alone.
     ///
-    /// - Parameter mode: Who may connect to a Unix socket; the file has this mode before anybody can.
+    /// - Parameter mode: Who may connect to a Unix socket, whatever the umask; the file has this mode before anybody can.
     /// - Throws: ``TransportError``, also when another program listens there.
     public init(_ address: SocketAddress, mode: UInt32 = 0o600) throws(TransportError) {
         switch address {
         case .unix(let path):
             do {
-                socket = try Self.listen(path, mode)
-                file = try? Descriptor.open(path, pathOnly: true).inode
+                let made = try UnixSocketFile.listen(path, mode: mode)
+                socket = made.socket
+                file = made.file
                 self.address = address
             } catch {
                 throw TransportError("\(address.url): \(error)")
             }
         case .tcp(let host, let port):
-            let result = cl_tcp_listen(host, UInt16(port))
+            guard let number = UInt16(exactly: port) else {
+                throw TransportError("\(address.url): \(port) is no port; there are 0 to 65535")
+            }
+            let result = cl_tcp_listen(host, number)
             guard result >= 0 else {
                 let hint = result == -EINVAL ? "; a numeric address is needed" : ""
                 throw TransportError("\(address.url): \(String(cString: strerror(-result)))\(hint)")
@@ -36,41 +40,21 @@ public final class ServerListener: Sendable {
         }
     }
 
+    /// Listens at a path as the other one does, and says why not in a way that a program can tell apart.
+    public init(path: String, mode: UInt32) throws(ListenFailure) {
+        let made = try UnixSocketFile.listen(path, mode: mode)
+        socket = made.socket
+        file = made.file
+        address = .unix(path)
+    }
+
     deinit {
-        if case .unix(let path) = address, let file, (try? Descriptor.open(path, pathOnly: true))?.inode == file {
-            unlink(path)
-        }
+        removeFile()
         close(socket)
     }
 
-    private static func listen(_ path: String, _ mode: UInt32) throws -> Int32 {
-        if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
-            try makeDirectory(String(path[..<slash]))
-        }
-        return try withShortPath(path) { short in
-            var result = cl_unix_listen(short, mode_t(mode))
-            if result == -EADDRINUSE {
-                let probe = cl_unix_connect(short)
-                if probe >= 0 { close(probe) }
-                guard probe == -ECONNREFUSED else {
-                    throw TransportError("another program listens there, or it is no socket")
-                }
-                unlink(short)
-                result = cl_unix_listen(short, mode_t(mode))
-            }
-            guard result >= 0 else { throw TransportError(String(cString: strerror(-result))) }
-            return result
-        }
-    }
-
-    private static func makeDirectory(_ path: String) throws {
-        if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
-        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
-            throw TransportError("\(path): \(String(cString: strerror(errno)))")
-        }
-        try makeDirectory(String(path[..<slash]))
-        guard mkdir(path, 0o755) == 0 || errno == EEXIST else {
-            throw TransportError("\(path): \(String(cString: strerror(errno)))")
-        }
+    /// Removes the file of a Unix socket: nobody finds it any more. It goes by itself when nobody holds the listener.
+    public func removeFile() {
+        if case .unix(let path) = address, let file { UnixSocketFile.remove(path, file) }
     }
 }

@@ -38,11 +38,14 @@ public enum SocketAddress: Hashable, Sendable {
 
     /// Whether it is a Unix socket that nobody listens on any more: whoever made it has ended. Asked by connecting.
     public var isAbandoned: Bool {
-        guard case .unix(let path) = self, let result = try? withShortPath(path, { cl_unix_connect($0) }) else {
-            return false
-        }
-        if result >= 0 { close(result) }
-        return result == -ECONNREFUSED
+        guard case .unix(let path) = self else { return false }
+        return UnixSocketFile.probe(path) == -ECONNREFUSED
+    }
+
+    /// Connects to a Unix socket, to see whether somebody listens: 0, or the error as a negative number; `-EINVAL` over TCP.
+    package func probe() -> Int32 {
+        guard case .unix(let path) = self else { return -EINVAL }
+        return UnixSocketFile.probe(path)
     }
 }
 

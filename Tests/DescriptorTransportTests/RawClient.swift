@@ -11,7 +11,7 @@ final class RawClient {
 
     init(_ address: DescriptorTransport.SocketAddress) throws {
         guard case .unix(let path) = address else { throw TransportError("no Unix socket") }
-        socket = try withShortPath(path) { cl_unix_connect($0) }
+        socket = cl_unix_connect(path)
         guard socket >= 0 else { throw DescriptorError("connect", code: -socket) }
     }
 
