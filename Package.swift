@@ -62,7 +62,10 @@ let package = Package(
         // The mesh. None of these rooms knows the agent.
         .target(
             name: "SPIFFE",
-            dependencies: grpc + [
+            dependencies: [
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -101,8 +104,12 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Northbound",
-            dependencies: grpc + [
-                "Model", "Reconciler", "CLinux",
+            dependencies: [
+                "Model", "Reconciler", "CLinux", "DescriptorTransport",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             exclude: ["Control/Protos"], swiftSettings: strict),

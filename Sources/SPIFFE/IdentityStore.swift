@@ -1,7 +1,7 @@
 internal import Synchronization
 
 /// The newest identity, and those who wait for it or follow it. What the sources have in common.
-final class IdentityStore: Sendable {
+package final class IdentityStore: Sendable {
     private struct State {
         var identity: Identity?
         var followers: [UInt64: AsyncStream<Identity>.Continuation] = [:]
@@ -12,13 +12,13 @@ final class IdentityStore: Sendable {
     /// that: the lock under which events are told must not be taken there, or both wait for ever.
     private let ended = Mutex<[UInt64]>([])
 
-    init(_ identity: Identity? = nil) {
+    package init(_ identity: Identity? = nil) {
         if let identity { state.withLock { $0.identity = identity } }
     }
 
-    var current: Identity? { state.withLock { $0.identity } }
+    package var current: Identity? { state.withLock { $0.identity } }
 
-    func replace(_ identity: Identity) {
+    package func replace(_ identity: Identity) {
         state.withLock { state in
             removeEnded(&state)
             state.identity = identity
@@ -26,13 +26,13 @@ final class IdentityStore: Sendable {
         }
     }
 
-    func wait() async throws -> Identity {
+    package func wait() async throws -> Identity {
         if let current { return current }
         for await identity in follow() { return identity }
         throw CancellationError()
     }
 
-    func follow() -> AsyncStream<Identity> {
+    package func follow() -> AsyncStream<Identity> {
         AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
             let number = state.withLock { state in
                 removeEnded(&state)

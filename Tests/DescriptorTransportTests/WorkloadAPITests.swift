@@ -68,6 +68,25 @@ struct WorkloadAPITests {
         }
     }
 
+    @Test("over TCP too, and a place that is none is told of", .timeLimit(.minutes(2)))
+    func tcp() async throws {
+        let source = FixedIdentity(try identity("far"))
+        let listener = try ServerListener(.tcp(host: "127.0.0.1", port: 0))
+        let server = RPCServer(
+            listener, security: .insecure, services: [WorkloadAPIService { _ in source.identities() }],
+            takesDescriptors: false, logger: TransportTests.quiet)
+        let client = WorkloadIdentity(socket: listener.address.url, logger: TransportTests.quiet)
+        let wrong = WorkloadIdentity(socket: "/no/url", logger: TransportTests.quiet, step: .milliseconds(1))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            group.addTask { await client.run() }
+            group.addTask { await wrong.run() }
+            #expect(try await client.identity().svid.id.path == "/far")
+            try await eventually { wrong.lastError?.contains("neither") == true }
+            group.cancelAll()
+        }
+    }
+
     @Test("rotated identities come by the same stream, each once", .timeLimit(.minutes(2)))
     func rotation() async throws {
         let source = FixedIdentity(try identity("0"))
