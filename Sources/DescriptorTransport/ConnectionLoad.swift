@@ -178,5 +178,7 @@ final class CallTable: Sendable {
     }
 
     func remove(_ number: UInt64) { state.withLock { _ = $0.calls.removeValue(forKey: number) } }
+    /// Calls whose answer has not gone out as a whole.
+    var count: Int { state.withLock { $0.calls.count } }
     subscript(number: UInt64) -> CallLoad? { state.withLock { $0.calls[number] } }
 }

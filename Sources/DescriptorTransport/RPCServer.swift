@@ -18,7 +18,7 @@ public final class RPCServer: Sendable {
     private let listener: ServerListener
     private let makeAcceptor: @Sendable () throws(TransportError) -> Acceptor
     private let makeServer: @Sendable (Acceptor) -> Server
-    private let calls: CallContext
+    private let table: CallTable
     private let peers: PeerTable
     private let state = Mutex(State())
 
@@ -57,7 +57,7 @@ public final class RPCServer: Sendable {
         let calls = CallContext(table)
         self.listener = listener
         self.peers = peers
-        self.calls = calls
+        self.table = table
         makeAcceptor = { () throws(TransportError) in
             try Acceptor(
                 listener: listener, security: security, peers: peers, takesDescriptors: takesDescriptors,
@@ -112,7 +112,7 @@ public final class RPCServer: Sendable {
         acceptor.stopAccepting()
         let end = ContinuousClock.now + grace
         Task {
-            while calls.count > 0, ContinuousClock.now < end { try? await Task.sleep(for: .milliseconds(20)) }
+            while table.count > 0, ContinuousClock.now < end { try? await Task.sleep(for: .milliseconds(20)) }
             acceptor.end()
         }
     }
@@ -121,15 +121,11 @@ public final class RPCServer: Sendable {
     var peerCount: Int { peers.count }
 }
 
-/// Makes the connection of a call known to its handler, and counts the calls.
+/// Makes the connection of a call known to its handler.
 final class CallContext: ServerInterceptor {
     private let calls: CallTable
-    private let running = Atomic<Int>(0)
 
     init(_ calls: CallTable) { self.calls = calls }
-
-    /// Calls that are being served.
-    var count: Int { running.load(ordering: .relaxed) }
 
     func intercept<Input: Sendable, Output: Sendable>(
         request: StreamingServerRequest<Input>, context: ServerContext,
@@ -142,8 +138,6 @@ final class CallContext: ServerInterceptor {
         var request = request
         request.metadata.removeAllValues(forKey: CallGuard.header)
         request.messages = RPCAsyncSequence(wrapping: CountedMessages(base: request.messages, call: call))
-        running.wrappingAdd(1, ordering: .relaxed)
-        defer { running.wrappingSubtract(1, ordering: .relaxed) }
         var response = try await ConnectionInfo.$current.withValue(info) { try await next(request, context) }
         // What streams writes after the handler has returned.
         if case .success(var contents) = response.accepted {

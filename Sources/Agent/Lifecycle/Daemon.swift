@@ -20,7 +20,7 @@ public struct Daemon: Sendable {
         self.others = others
         manager = ServiceManager()
         engine = try Engine(options, manager: manager, logger: logger)
-        control = try ControlServer(path: socket, backend: engine)
+        control = try ControlServer(path: socket, backend: engine, logger: logger)
         let settings = options.settings
         logger.info(
             "starting",

@@ -1,5 +1,7 @@
+internal import DescriptorTransport
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
+internal import Logging
 
 /// Asks a running agent.
 public struct ControlClient: Sendable {
@@ -72,18 +74,28 @@ public struct ControlClient: Sendable {
         try await call { try await $0.reload(Nsmagent_Control_ReloadRequest()) }
     }
 
-    private typealias Transport = HTTP2ClientTransport.Posix
-    private typealias Client = Nsmagent_Control_Control.Client<Transport>
+    private typealias Client = Nsmagent_Control_Control.Client<HTTP2ClientTransport.WrappedChannel>
 
-    private func transport() throws -> Transport {
-        try Transport(target: .unixDomainSocket(path: path), transportSecurity: .plaintext)
-    }
 
-    private func call<Answer: Sendable>(_ body: @Sendable (Client) async throws -> Answer) async throws -> Answer {
+    /// How long the agent may take to take the connection.
+    private static let patience = Duration.seconds(10)
+
+    private func call<Answer: Sendable>(
+        _ body: @escaping @Sendable (Client) async throws -> Answer
+    ) async throws -> Answer {
         do {
-            return try await withGRPCClient(transport: transport()) { try await body(Client(wrapping: $0)) }
+            let connection = try await ClientConnection.connect(
+                to: .unix(path), security: .insecure, timeout: Self.patience, takesDescriptors: false,
+                logger: Logger(label: "control") { _ in SwiftLogNoOpLogHandler() })
+            return try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { await connection.run() }
+                defer { connection.closeNow() }
+                return try await connection.whileOpen { try await body(Client(wrapping: connection.client)) }
+            }
         } catch let error as RPCError {
             throw Failure(description: "the agent on \(path) gave no answer: \(error.message); see its log")
+        } catch let error as TransportError {
+            throw Failure(description: "the agent on \(path) gave no answer: \(error); see its log")
         }
     }
 }

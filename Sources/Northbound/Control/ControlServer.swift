@@ -1,6 +1,6 @@
+internal import DescriptorTransport
 internal import GRPCCore
-internal import GRPCNIOTransportHTTP2Posix
-internal import Glibc
+public import Logging
 
 /// Answers the command line: the daemon, or an apply that waits for confirmation.
 public protocol ControlBackend: Sendable {
@@ -24,49 +24,38 @@ public protocol ControlBackend: Sendable {
 
 /// Serves the control service on a socket.
 public struct ControlServer: Sendable {
-    private let path: String
-    private let identity: Identity
-    private let server: GRPCServer<HTTP2ServerTransport.Posix>
+    private let listener: ServerListener
+    private let server: RPCServer
+    /// How long calls may take to end.
+    private static let grace = Duration.seconds(5)
 
     /// Listens; ``run()`` answers.
     ///
     /// - Throws: when the socket can't be had, in words for the operator.
-    public init(path: String, backend: some ControlBackend) throws(ControlSocket.Failure) {
-        let descriptor = try ControlSocket.listen(on: path)
-        self.path = path
-        identity = Identity(path)
-        server = GRPCServer(transport: Self.transport(descriptor), services: [ControlService(backend: backend)])
-    }
-
-    private static func transport(_ listener: Int32) -> HTTP2ServerTransport.Posix {
-        .http2NIOPosix(listeningSocketDescriptor: Int(listener), transportSecurity: .plaintext)
+    public init(
+        path: String, backend: some ControlBackend,
+        logger: Logger = Logger(label: "control") { _ in SwiftLogNoOpLogHandler() }
+    ) throws(ControlSocket.Failure) {
+        listener = try ControlSocket.listen(on: path)
+        server = RPCServer(
+            listener, security: .insecure, services: [ControlService(backend: backend)], takesDescriptors: false,
+            admission: { ControlSocket.refusal($0) }, messageLimit: 1 << 16, logger: logger)
     }
 
     /// Answers until ``stop()`` or until the task is cancelled; then the socket's file goes.
     public func run() async throws {
-        defer { if Identity(path) == identity { ControlSocket.remove(path) } }
+        defer { listener.removeFile() }
+        let server = server
         try await withTaskCancellationHandler {
-            try await server.serve()
+            // Away from our own task, so that the calls under way end.
+            try await Task { try await server.run() }.value
         } onCancel: {
-            server.beginGracefulShutdown()
+            stop()
         }
     }
 
     /// Finishes the calls under way and takes no others.
-    public func stop() { server.beginGracefulShutdown() }
-
-    /// Which file is at a path, so that a successor's socket is left alone.
-    private struct Identity: Equatable, Sendable {
-        let device: UInt
-        let inode: UInt
-
-        init(_ path: String) {
-            var status = stat()
-            let isThere = lstat(path, &status) == 0
-            device = isThere ? UInt(status.st_dev) : 0
-            inode = isThere ? UInt(status.st_ino) : 0
-        }
-    }
+    public func stop() { server.stop(within: Self.grace) }
 }
 
 /// The generated service in terms of a backend.
