@@ -15,6 +15,8 @@ final class CallGuard: ChannelInboundHandler {
     static let header = "nsm-agent-call"
     /// What a message costs beside its bytes.
     static let overhead = 256
+    /// What a header costs beside its bytes.
+    private static let field = 64
 
     private let connection: ConnectionLoad
     private let calls: CallTable
@@ -40,6 +42,8 @@ final class CallGuard: ChannelInboundHandler {
         case .headers(var payload) where call == nil:
             switch begin() {
             case .success(let call):
+                let bytes = payload.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + Self.field }
+                if let reason = call.keep(bytes) { return refuse(CallLoad.Refusal(reason: reason), context) }
                 payload.headers.replaceOrAdd(name: Self.header, value: String(call.number))
                 context.fireChannelRead(wrapInboundOut(.headers(payload)))
             case .failure(let refusal): refuse(refusal, context)

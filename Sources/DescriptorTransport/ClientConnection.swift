@@ -44,6 +44,9 @@ public final class ClientConnection: Sendable {
         to address: SocketAddress, security: Security, timeout: Duration, takesDescriptors: Bool = true,
         admission: @escaping Admission = { _ in nil }, logger: Logger
     ) async throws(TransportError) -> ClientConnection {
+        if case .tcp(_, let port) = address, UInt16(exactly: port) == nil {
+            throw TransportError("\(address.url): \(port) is no port; there are 0 to 65535")
+        }
         let deadline = ContinuousClock.now + timeout
         var identity: Identity?
         if case .identity(let source) = security {

@@ -103,6 +103,8 @@ final class CallLoad: Sendable {
         var messages: [Int] = []
         /// Bytes of the message that is coming.
         var coming = 0
+        /// Bytes of the headers.
+        var headers = 0
     }
     let number: UInt64
     let connection: ConnectionLoad
@@ -131,9 +133,16 @@ final class CallLoad: Sendable {
     }
 
     deinit {
-        let bytes = state.withLock { $0.coming + $0.messages.reduce(0, +) }
+        let bytes = state.withLock { $0.headers + $0.coming + $0.messages.reduce(0, +) }
         if bytes > 0 { connection.remove(bytes: bytes) }
         connection.account.removeCall()
+    }
+
+    /// Headers came, which stay as long as the call; returns why they may not.
+    func keep(_ bytes: Int) -> String? {
+        if let reason = connection.add(bytes: bytes) { return reason }
+        state.withLock { $0.headers += bytes }
+        return nil
     }
 
     /// Bytes of a message came; returns why it may not.

@@ -19,8 +19,12 @@ public final class DescriptorChannel: Sendable {
         var count = 1
         var last: ContinuousClock.Instant
     }
+    private struct Departure {
+        let descriptor: Descriptor
+        let claim: DescriptorClaim?
+    }
     private struct State {
-        var outgoing: [Descriptor] = []
+        var outgoing: [Departure] = []
         /// How far those in `outgoing` have been sent.
         var sent = 0
         var incoming: [Inode: Arrival] = [:]
@@ -62,8 +66,16 @@ public final class DescriptorChannel: Sendable {
             let waiting = state.outgoing[state.sent...]
             if waiting.count >= Self.longestQueue { return "\(waiting.count) descriptors wait for the peer to read" }
             // Many messages side by side name the same file; one descriptor held for all of them is enough.
-            let same = waiting.last { $0.inode == descriptor.inode && $0.flags == descriptor.flags }
-            state.outgoing.append(same ?? descriptor)
+            let same = waiting.last {
+                $0.descriptor.inode == descriptor.inode && $0.descriptor.flags == descriptor.flags
+            }
+            if let same {
+                state.outgoing.append(same)
+                return nil
+            }
+            let claim = account?.claimDescriptor(isSent: true)
+            if account != nil, claim == nil { return "too many descriptors wait for this peer to read" }
+            state.outgoing.append(Departure(descriptor: descriptor, claim: claim))
             return nil
         }
         if let problem { throw DescriptorError(problem) }
@@ -109,7 +121,7 @@ public final class DescriptorChannel: Sendable {
 
     // MARK: - The relay's side
 
-    func takeOutgoing() -> Descriptor? {
+    private func takeDeparture() -> Departure? {
         state.withLock { state in
             guard state.sent < state.outgoing.count else { return nil }
             defer {
@@ -124,7 +136,15 @@ public final class DescriptorChannel: Sendable {
         }
     }
 
-    func putBack(_ descriptor: Descriptor) { state.withLock { $0.outgoing.insert(descriptor, at: $0.sent) } }
+    func takeOutgoing() -> Descriptor? { takeDeparture()?.descriptor }
+
+    func putBack(_ descriptor: Descriptor) {
+        // It keeps its place, and for the moment nobody's right: there was room for it before.
+        state.withLock { state in
+            if state.isFinished { return }
+            state.outgoing.insert(Departure(descriptor: descriptor, claim: nil), at: state.sent)
+        }
+    }
 
     func arrived(_ descriptor: Descriptor) {
         guard isTaking else { return }

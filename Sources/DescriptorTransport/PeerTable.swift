@@ -75,8 +75,9 @@ final class Capacity: Sendable {
     }
     func removeConnection() { used.withLock { $0.connections -= 1 } }
 
-    func addDescriptor() -> Bool {
-        let most = mostDescriptors
+    func addDescriptor(isRoot: Bool) -> Bool {
+        // What others can't take is left for root.
+        let most = isRoot ? mostDescriptors + mostDescriptors / 8 : mostDescriptors
         return used.withLock { used in
             guard used.descriptors < most else { return false }
             used.descriptors += 1
@@ -177,6 +178,7 @@ final class PeerAccount: Sendable {
         var calls = 0
         var bytes = 0
         var descriptors = 0
+        var sentDescriptors = 0
     }
     let key: PeerKey
     private let number: UInt64
@@ -254,28 +256,44 @@ final class PeerAccount: Sendable {
         if !isRoot { table.capacity.remove(bytes: bytes) }
     }
 
-    /// The right to keep one descriptor that nobody has asked for; nil when there is none left.
-    func claimDescriptor() -> DescriptorClaim? {
+    /// The right to hold one descriptor for the peer: one that it sent and nobody has asked for, or one that it is sent and does
+    /// not read; nil when there is none left.
+    func claimDescriptor(isSent: Bool = false) -> DescriptorClaim? {
         let fits = used.withLock { used in
-            guard used.descriptors < limits.descriptors else { return false }
-            used.descriptors += 1
+            if isSent {
+                guard used.sentDescriptors < limits.sentDescriptors else { return false }
+                used.sentDescriptors += 1
+            } else {
+                guard used.descriptors < limits.descriptors else { return false }
+                used.descriptors += 1
+            }
             return true
         }
         guard fits else { return nil }
-        if table.capacity.addDescriptor() { return DescriptorClaim(self) }
-        used.withLock { $0.descriptors -= 1 }
+        if table.capacity.addDescriptor(isRoot: isRoot) { return DescriptorClaim(self, isSent: isSent) }
+        giveBackDescriptor(isSent)
         return nil
     }
 
-    fileprivate func giveBackDescriptor() {
-        used.withLock { $0.descriptors -= 1 }
+    private func giveBackDescriptor(_ isSent: Bool) {
+        used.withLock { used in
+            if isSent { used.sentDescriptors -= 1 } else { used.descriptors -= 1 }
+        }
+    }
+
+    fileprivate func endClaim(_ isSent: Bool) {
+        giveBackDescriptor(isSent)
         table.capacity.removeDescriptor()
     }
 }
 
-/// The right to keep one descriptor; it goes back when nobody holds it any more.
+/// The right to hold one descriptor; it goes back when nobody holds it any more.
 final class DescriptorClaim: Sendable {
     private let account: PeerAccount
-    fileprivate init(_ account: PeerAccount) { self.account = account }
-    deinit { account.giveBackDescriptor() }
+    private let isSent: Bool
+    fileprivate init(_ account: PeerAccount, isSent: Bool) {
+        self.account = account
+        self.isSent = isSent
+    }
+    deinit { account.endClaim(isSent) }
 }

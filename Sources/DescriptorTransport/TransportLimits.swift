@@ -26,8 +26,8 @@ public struct TransportLimits: Hashable, Sendable {
     /// The same for the host's root.
     public var rootCalls = 16384
 
-    /// Bytes of messages that are unfinished, unread or being worked on, on one connection. The call that goes beyond ends with
-    /// RESOURCE_EXHAUSTED. Each message counts 256 bytes more than it has.
+    /// Bytes of headers and of messages that are unfinished, unread or being worked on, on one connection. The call that goes
+    /// beyond ends with RESOURCE_EXHAUSTED. Each message counts 256 bytes more than it has, each header 64.
     public var connectionBytes = 8 << 20
     /// The same for all connections of one peer.
     public var peerBytes = 16 << 20
@@ -35,8 +35,12 @@ public struct TransportLimits: Hashable, Sendable {
     public var allBytes = 128 << 20
 
     /// Descriptors that arrived and that nobody has asked for, on all connections of one peer; at most 256 on one connection.
-    /// The oldest of the connection goes, or the new one. All together can have an eighth of the process's limit of open files.
+    /// The oldest of the connection goes, or the new one. All together can have an eighth of the process's limit of open files,
+    /// and the host's root a little more.
     public var descriptors = 256
+    /// Descriptors, not counting the same file twice in a row, that wait on all connections of one peer until it reads them.
+    /// Answers with more fail. Those of all peers count with the ones that nobody has asked for.
+    public var sentDescriptors = 1024
 
     /// Frames of HTTP/2 without work (PING, SETTINGS, PRIORITY, RST_STREAM, WINDOW_UPDATE, GOAWAY, CONTINUATION, unknown ones,
     /// and empty ones) that may come at once on one connection. Each frame with work, in either direction, allows four more.

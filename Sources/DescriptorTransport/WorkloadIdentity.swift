@@ -89,8 +89,10 @@ public final class WorkloadIdentity: IdentitySource {
         try await api.fetchX509SVID(SPIFFEX509SVIDRequest(), metadata: ["workload.spiffe.io": "true"]) { response in
             for try await message in response.messages {
                 do {
-                    self.store.replace(try Identity(message))
+                    let identity = try Identity(message)
+                    // Before anybody can have it.
                     self.error.withLock { $0 = nil }
+                    self.store.replace(identity)
                 } catch {
                     self.note("an answer can't be used: \(error)")
                 }

@@ -193,6 +193,20 @@ struct PeerLimitTests {
         #expect(channels.map(\.unclaimed) == [4, 4, 2, 0])
     }
 
+    @Test("descriptors that a peer does not read are counted, too")
+    func sentDescriptors() throws {
+        var limits = TransportLimits()
+        limits.sentDescriptors = 10
+        let table = PeerTable(limits, capacity: .ofProcess, place: "test", logger: TransportTests.quiet)
+        let channels = (0..<2).map { _ in DescriptorChannel(account: table.account(.address("a"))) }
+        for number in 0..<10 { try channels[number % 2].send(try pipe("x")) }
+        for channel in channels { #expect(throws: DescriptorError.self) { try channel.send(try pipe("x")) } }
+        #expect(channels[0].takeOutgoing() != nil)
+        // The first sixty-four go at once, as each removal moves all that follow; here all five have gone.
+        while channels[0].takeOutgoing() != nil {}
+        for _ in 0..<5 { try channels[0].send(try pipe("x")) }
+    }
+
     @Test("a connection without calls is ended as HTTP/2 does it, one with a call is not", .timeLimit(.minutes(1)))
     func idle() async throws {
         var limits = TransportLimits()
