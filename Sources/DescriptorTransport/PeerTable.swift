@@ -7,8 +7,10 @@ internal import Synchronization
 enum PeerKey: Hashable, Sendable, CustomStringConvertible {
     /// The host's root.
     case root
-    /// A user, and where its socket was made: the cookie of the network namespace, or else its inode; 0 when neither is told.
-    case user(UInt32, namespace: UInt64)
+    /// A user, wherever its sockets were made, as every user can make network namespaces without end.
+    case user(UInt32)
+    /// User 0 of a network namespace, as every pod has one: the namespace's cookie, or else its inode; 0 when neither is told.
+    case rootOf(namespace: UInt64)
     case address(String)
     /// The kernel tells nothing.
     case unknown
@@ -18,7 +20,9 @@ enum PeerKey: Hashable, Sendable, CustomStringConvertible {
             self = .root
         } else if let credentials {
             let namespace = credentials.namespace
-            self = .user(credentials.uid, namespace: namespace?.cookie ?? namespace?.inode?.number ?? 0)
+            self =
+                credentials.uid == 0
+                ? .rootOf(namespace: namespace?.cookie ?? namespace?.inode?.number ?? 0) : .user(credentials.uid)
         } else {
             self = address.map { .address(Self.network($0)) } ?? .unknown
         }
@@ -38,7 +42,8 @@ enum PeerKey: Hashable, Sendable, CustomStringConvertible {
     var description: String {
         switch self {
         case .root: "the host's root"
-        case .user(let user, let namespace): "user \(user) in network namespace \(namespace)"
+        case .user(let user): "user \(user)"
+        case .rootOf(let namespace): "user 0 of network namespace \(namespace)"
         case .address(let address): address
         case .unknown: "unknown"
         }

@@ -53,15 +53,26 @@ public enum ControlSocket {
         }
     }
 
-    /// Who may ask: root and the agent's own user, from the agent's own network namespace. Root of a pod that sees the socket
-    /// is not root of the host.
+    /// Who may ask: root and the agent's own user, from outside of containers. Root of a container that sees the socket is not
+    /// root of the host.
     static func refusal(_ peer: PeerCredentials?) -> String? {
         guard let peer else { return "the kernel does not tell who asks" }
         guard peer.uid == 0 || peer.uid == geteuid() else { return "only root and the agent's user may ask" }
-        if let namespace = peer.namespace, let own = PeerNamespace.own, !namespace.isSame(as: own) {
-            return "only programs in the agent's network namespace may ask"
+        if peer.isOfHost || !isContained(peer.pid) { return nil }
+        return "programs of containers may not ask"
+    }
+
+    /// Whether a process is in a PID namespace below ours. Source: `NSpid`, proc_pid_status(5).
+    private static func isContained(_ pid: Int32) -> Bool {
+        // One that we don't see is above us, or beside us.
+        guard pid > 0, let file = fopen("/proc/\(pid)/status", "re") else { return false }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 512)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            if text.hasPrefix("NSpid:") { return text.dropFirst(6).split(whereSeparator: \.isWhitespace).count > 1 }
         }
-        return nil
+        return false
     }
 
     /// Checks that somebody listens, so that a command can say so in plain words if not.
