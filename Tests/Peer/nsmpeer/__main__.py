@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-from . import bad, checks, client, endpoint, faults, finder, manager, settings, workload
+from . import bad, checks, client, endpoint, faults, finder, manager, pings, settings, workload
 from .settings import text
 
 _OWN_NETNS = "/proc/self/ns/net"
@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="peer", description=__doc__)
     parser.add_argument("--log-level", default=text("LOG_LEVEL", "INFO"), help="NSM_LOG_LEVEL")
     parser.add_argument("--tolerate", action="append", default=[], metavar="REGEX", help="deviations to let pass")
+    parser.add_argument("--no-pings", action="store_true", help="no PING for each message, as grpc-go sends it")
     roles = parser.add_subparsers(dest="role", required=True)
 
     role = roles.add_parser("workload", help="a SPIFFE Workload API; SIGUSR1 rotates every SVID")
@@ -105,6 +106,7 @@ def main() -> int:
     options = _parser().parse_args()
     checks.set_up_logging(options.log_level)
     checks.tolerate(options.tolerate)
+    pings.enabled = not options.no_pings
     faulthandler.register(signal.SIGUSR2)
     if options.role != "workload" and not options.workload_api:
         sys.exit("peer: where is the Workload API? Set SPIFFE_ENDPOINT_SOCKET or --workload-api")

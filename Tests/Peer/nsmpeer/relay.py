@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from . import pings
 from .checks import deviation, log
 from .descriptors import DescriptorTable
 from .identity import Identity, IdentityError, Peer, check_peer
@@ -44,6 +45,10 @@ class Faults:
     cut_after: int = -1  # plaintext bytes sent; then the connection is dropped
     garble_after: int = -1  # plaintext bytes sent; then one byte is flipped
 
+    @property
+    def spoil_frames(self) -> bool:
+        return self.cut_after >= 0 or self.garble_after >= 0
+
 
 @cache
 def inner_folder() -> str:
@@ -55,13 +60,15 @@ def inner_folder() -> str:
 class Link:
     """One transport connection: who is at its other end, and the descriptors beside its bytes."""
 
-    def __init__(self, outer: socket.socket, name: str, faults: Faults | None = None) -> None:
+    def __init__(self, outer: socket.socket, name: str, faults: Faults | None = None, server: bool = False) -> None:
         self.number = next(_numbers)
         self.name = f"{name}#{self.number}"
         self.outer = outer
         self.unix = outer.family == socket.AF_UNIX
         self.descriptors = DescriptorTable(self.name)
         self.faults = faults or Faults()
+        # A spoiled stream of frames has no places for more of them.
+        self.pings = pings.Pings(server) if pings.enabled and not self.faults.spoil_frames else None
         self.peer: Peer | None = None
         self.identity: Identity | None = None
         self.ended = threading.Event()
@@ -168,6 +175,8 @@ class Link:
                 self._decrypt()
         if inner_ready & (select.POLLIN | select.POLLHUP | select.POLLERR):
             self._read_inner(inner)
+        elif not self._inner_ended and not self._outer_ended:
+            self._write(b"")
         if self._to_outer:
             self._send()
         if self._to_inner and not self._inner_ended:
@@ -194,11 +203,23 @@ class Link:
             data = data[: self.faults.cut_after - self._sent]
             self._inner_ended = True
         self._sent += len(data)
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        """To the other side, with a PING if one is due."""
+        if self.pings:
+            data = self.pings.outgoing(data)
         if not self._tls:
             self._to_outer += data
         elif data:
             self._tls.write(data)
             self._to_outer += self._out.read()
+
+    def _read(self, data: bytes) -> None:
+        """From the other side."""
+        if self.pings:
+            data = self.pings.incoming(data)
+        self._to_inner += data
 
     def _receive(self) -> None:
         """Every read takes control data along."""
@@ -225,14 +246,14 @@ class Link:
         elif self._tls:
             self._in.write(data)
         else:
-            self._to_inner += data
+            self._read(data)
 
     def _decrypt(self) -> None:
         if not self._tls:
             return
         try:
             while data := self._tls.read(65536):
-                self._to_inner += data
+                self._read(data)
             self._outer_ended = True
         except ssl.SSLWantReadError:
             pass
@@ -335,7 +356,7 @@ class Acceptor:
                 outer, _ = self._socket.accept()
             except OSError:
                 return
-            link = Link(outer, self._name)
+            link = Link(outer, self._name, server=True)
             threading.Thread(target=self._serve, args=(link,), name=link.name, daemon=True).start()
 
     def close(self) -> None:
