@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-from . import bad, checks, client, endpoint, faults, finder, manager, pings, settings, workload
+from . import bad, calls, checks, client, endpoint, evil, faults, finder, manager, pings, probe, settings, workload
 from .settings import text
 
 _OWN_NETNS = "/proc/self/ns/net"
@@ -92,6 +92,22 @@ def _parser() -> argparse.ArgumentParser:
     _common(role, "find")
     _connect(role)
 
+    role = roles.add_parser("calls", help="many quick calls on one connection, each with a PING")
+    _common(role, "calls")
+    _connect(role)
+    role.add_argument("--count", type=int, default=100_000)
+    role.add_argument("--method", choices=("health", "find", "find-service"), default="health")
+
+    role = roles.add_parser("evil", help="attacks a mesh: takes orders, JSON lines, from standard input")
+    _common(role, "evil")
+    _connect(role)
+
+    role = roles.add_parser("probe", help="asks for a connection again and again, and says how long each takes")
+    _common(role, "probe")
+    _connect(role)
+    role.add_argument("--service", default="icmp-responder", help="- for calls of the registry alone")
+    role.add_argument("--every", default="300ms")
+
     role = roles.add_parser("bad", help="misbehaves towards a manager, and says what it answered")
     _common(role, "bad")
     _connect(role)
@@ -121,6 +137,9 @@ def main() -> int:
         "endpoint": endpoint,
         "client": client,
         "find": finder,
+        "calls": calls,
+        "evil": evil,
+        "probe": probe,
         "bad": bad,
     }[options.role].run
     try:

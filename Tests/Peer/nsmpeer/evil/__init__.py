@@ -1,0 +1,40 @@
+"""An attacker: speaks the protocol, but not by its rules. It takes orders, one JSON object a line, from standard input.
+
+`{"do": "request", "service": "db", "text": "connection { context { MTU: 4294967295 } }"}` is answered by one event
+`done` with what came of it: `accepted`, `status CODE …` or `closed …`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from argparse import Namespace
+
+from .. import checks
+from ..checks import event
+from .floods import Floods
+from .hand import FAILURES, Hand, failed
+
+
+class Evil(Floods, Hand):
+    """All that it can do."""
+
+
+def run(options: Namespace, stop: threading.Event) -> int:
+    checks.tolerate([""])  # who breaks every rule can't complain
+    evil = Evil(options.connect_to, options.workload_api, options.netns)
+    event("ready")
+    for line in sys.stdin:
+        if stop.is_set():
+            break
+        order = json.loads(line)
+        try:
+            outcome = getattr(evil, order["do"])(order)
+        except FAILURES as error:
+            outcome = failed(error)
+        except Exception as error:  # an attack that this process does not survive is no attack
+            outcome = {"answer": f"broken {type(error).__name__}: {error}"}
+        event("done", do=order["do"], **outcome)
+    evil.release({})
+    return 0

@@ -1,0 +1,221 @@
+"""What an attacker can do by calls: each method is an order, and returns what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+from google.protobuf import text_format
+from nsmproto import connection_pb2_grpc, networkservice_pb2_grpc, registry_pb2, registry_pb2_grpc
+from nsmproto.connection_pb2 import Connection, MonitorScopeSelector
+
+from ..bad import status
+from ..checks import plain
+from ..descriptors import inode_url, open_path
+from ..identity import IdentitySource
+from ..rpc import FAILURES, Channel, reason
+from ..tokens import SECOND
+from . import keys, messages
+from .messages import Order
+from .offer import Offer
+
+_EMPTY_PATH = ("path", '{"Index":0,"PathSegments":null}')
+
+
+class Hand:
+    """Keeps what it has got until it is told to let go."""
+
+    def __init__(self, manager: str, workload_api: str, namespace: str) -> None:
+        self._manager, self._workload_api, self._namespace = manager, workload_api, namespace
+        self._identities: Any = None
+        self._open: list[Callable[[], object]] = []
+        self._offers: dict[str, Offer] = {}
+        self._had: dict[str, Connection] = {}
+
+    @property
+    def identities(self) -> Any:
+        if not self._identities:
+            self._identities = IdentitySource(self._workload_api)
+        return self._identities
+
+    # MARK: connections
+
+    def _channel(self, order: Order) -> Channel:
+        source = keys.read(order["key"]) if "key" in order else self.identities
+        channel = Channel(order.get("manager", self._manager), source, "evil", 5, int(order.get("lifetime", 600)) * SECOND)
+        self._open.append(channel.close)
+        return channel
+
+    @contextlib.contextmanager
+    def _call(self, order: Order) -> Iterator[Channel]:
+        """A channel for one order; it stays open when the order says `hold`."""
+        channel = self._channel(order)
+        try:
+            yield channel
+        finally:
+            if not order.get("hold"):
+                self._open.remove(channel.close)
+                channel.close()
+
+    def _metadata(self, order: Order, channel: Channel, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+        return channel.metadata(None, *more, *[tuple(item) for item in order.get("metadata", ())])
+
+    def request(self, order: Order) -> Order:
+        """Asks for a connection. `namespace` is the file whose descriptor goes along."""
+        with self._call(order) as channel:
+            namespace = order.get("namespace", self._namespace)
+            url = channel.link.descriptors.send(namespace) if namespace else ""
+            message = messages.request(order, channel, url)
+            if again := self._had.get(order.get("again", "")):
+                message.connection.CopyFrom(again)
+                if url and message.connection.mechanism.type:
+                    message.connection.mechanism.parameters["inodeURL"] = url
+                messages.spoil(message, order)
+            stub = networkservice_pb2_grpc.NetworkServiceStub(channel.grpc)
+            began = time.monotonic()
+            try:
+                answer = stub.Request(
+                    message, timeout=order.get("timeout", 15), metadata=self._metadata(order, channel)
+                )
+            except grpc.RpcError as error:
+                return {"answer": status(error, channel.link), "seconds": time.monotonic() - began}
+            self._had[order.get("keep", "")] = answer
+            if not order.get("keep"):
+                return {"answer": "accepted", "connection": plain(answer) if order.get("tell") else None}
+            return {"answer": "accepted", "ids": [segment.id for segment in answer.path.path_segments]}
+
+    def close(self, order: Order) -> Order:
+        """Closes a connection that was had (`again`), or whatever the order's path says."""
+        with self._call(order) as channel:
+            connection = self._had.get(order.get("again", "")) or messages.request(order, channel, "").connection
+            if "again" in order:
+                messages.spoil(connection, order)
+            stub = networkservice_pb2_grpc.NetworkServiceStub(channel.grpc)
+            return self._answer(
+                lambda: stub.Close(connection, timeout=10, metadata=self._metadata(order, channel)), channel
+            )
+
+    def monitor(self, order: Order) -> Order:
+        """What the first event of a stream shows to us."""
+        with self._call(order) as channel:
+            selector = text_format.Parse(order.get("text", ""), MonitorScopeSelector())
+            stub = connection_pb2_grpc.MonitorConnectionStub(channel.grpc)
+            stream = stub.MonitorConnections(selector, timeout=5, metadata=self._metadata(order, channel))
+            try:
+                first = next(iter(stream))
+            except (grpc.RpcError, StopIteration) as error:
+                return {"answer": reason(error), "connections": {}}
+            stream.cancel()
+            return {"answer": "accepted", "connections": plain(first).get("connections", {})}
+
+    # MARK: registry
+
+    def _endpoint(self, order: Order, channel: Channel) -> registry_pb2.NetworkServiceEndpoint:
+        url = order.get("url", "")
+        if file := order.get("socket"):
+            url = channel.link.descriptors.send(file)
+        services = order.get("services", ["evil"])
+        message = registry_pb2.NetworkServiceEndpoint(
+            name=order.get("name", "evil-endpoint") * order.get("repeat", 1), network_service_names=services, url=url
+        )
+        return messages.spoil(message, {"text": order.get("text", "")})
+
+    def register(self, order: Order) -> Order:
+        """An endpoint: `url` as it is, or a descriptor of the file `socket`."""
+        with self._call(order) as channel:
+            stub = registry_pb2_grpc.NetworkServiceEndpointRegistryStub(channel.grpc)
+            metadata = self._metadata(order, channel, _EMPTY_PATH)
+            message = self._endpoint(order, channel)
+            return self._answer(lambda: stub.Register(message, timeout=10, metadata=metadata), channel)
+
+    def unregister(self, order: Order) -> Order:
+        with self._call(order) as channel:
+            stub = registry_pb2_grpc.NetworkServiceEndpointRegistryStub(channel.grpc)
+            metadata = self._metadata(order, channel, _EMPTY_PATH)
+            message = self._endpoint(order, channel)
+            return self._answer(lambda: stub.Unregister(message, timeout=10, metadata=metadata), channel)
+
+    def service(self, order: Order) -> Order:
+        """Registers a service, or with `away` takes it back."""
+        with self._call(order) as channel:
+            stub = registry_pb2_grpc.NetworkServiceRegistryStub(channel.grpc)
+            method = stub.Unregister if order.get("away") else stub.Register
+            message = messages.spoil(registry_pb2.NetworkService(name=order.get("name", "evil")), {"text": order.get("text", "")})
+            metadata = self._metadata(order, channel, _EMPTY_PATH)
+            return self._answer(lambda: method(message, timeout=10, metadata=metadata), channel)
+
+    def find(self, order: Order) -> Order:
+        """All that the registry shows of endpoints."""
+        with self._call(order) as channel:
+            stub = registry_pb2_grpc.NetworkServiceEndpointRegistryStub(channel.grpc)
+            query = registry_pb2.NetworkServiceEndpointQuery()
+            text_format.Merge(order.get("text", ""), query)
+            found = []
+            try:
+                for answer in stub.Find(query, timeout=10, metadata=self._metadata(order, channel)):
+                    found.append(plain(answer.network_service_endpoint))
+            except grpc.RpcError as error:
+                return {"answer": status(error, channel.link), "endpoints": found}
+            arrived = len(channel.link.descriptors._arrived)
+            return {"answer": "accepted", "endpoints": found, "descriptors": arrived}
+
+    # MARK: endpoints
+
+    def offer(self, order: Order) -> Order:
+        """Listens and registers; see Offer."""
+        offer = Offer(order, self.identities, self._namespace)
+        self._offers[offer.name] = offer
+        self._open.append(offer.stop)
+        return self.register({"name": offer.name, "socket": offer.path, **order, "text": order.get("registration", "")})
+
+    def seen(self, order: Order) -> Order:
+        """What has come to the endpoint."""
+        return {"answer": "accepted", **self._offers[order.get("name", "evil-endpoint")].seen()}
+
+    # MARK: identities
+
+    def fetch(self, order: Order) -> Order:
+        """Our identity; with `file` it is written there with its key, for somebody else."""
+        identity = self.identities.newest(10)
+        if file := order.get("file"):
+            keys.write(identity, file)
+        return {"answer": "accepted", "id": identity.id, "pid": os.getpid()}
+
+    def workload(self, order: Order) -> Order:
+        """One call of the Workload API with the given metadata."""
+        return keys.call_workload_api(self._workload_api, order.get("metadata", []))
+
+    def inode(self, order: Order) -> Order:
+        """The name of a file in messages."""
+        descriptor = open_path(order["file"])
+        try:
+            return {"answer": "accepted", "url": inode_url(descriptor)}
+        finally:
+            os.close(descriptor)
+
+    def release(self, order: Order) -> Order:
+        """Lets go of all connections and endpoints."""
+        while self._open:
+            with contextlib.suppress(OSError):
+                self._open.pop()()
+        self._offers, self._had = {}, {}
+        return {"answer": "accepted"}
+
+    @staticmethod
+    def _answer(call: Callable[[], object], channel: Channel) -> Order:
+        try:
+            call()
+        except grpc.RpcError as error:
+            return {"answer": status(error, channel.link)}
+        return {"answer": "accepted"}
+
+
+def failed(error: Exception) -> Order:
+    return {"answer": f"closed {reason(error)}"}
+
+
+__all__ = ["FAILURES", "Hand", "failed"]

@@ -1,0 +1,48 @@
+"""Attacks by name: each runs at one or several places, and says what it could do."""
+
+import time
+
+from harness import check
+
+_attacks = []
+
+
+def attack(name, *places, state=True):
+    """Marks an attack: it is given the battlefield and an attacker for each place, and returns what should not have been
+    possible; nothing when all is well. `state` says whether the victims' networks are compared."""
+
+    def mark(function):
+        for place in places or ("user",):
+            _attacks.append((f"{name} [{place}]" if len(places) > 1 else name, place, state, function))
+        return function
+
+    return mark
+
+
+def run_attacks(field, wanted=""):
+    for name, place, state, function in _attacks:
+        if wanted and wanted not in name and wanted not in function.__name__:
+            continue
+        since = time.time()
+        try:
+            found = list(function(field, field.evil(place)) or [])
+        except Exception as error:  # noqa: BLE001: the next ones are to run all the same
+            found = [f"{type(error).__name__}: {error}"]
+        if place in field._evil and field._evil[place].runs:
+            field._evil[place].do("release")
+        found += field.harm(since, state)
+        if not check(name, not found, "\n".join(found)):
+            field.heal()
+
+
+def refused(outcome, *more):
+    """Whether an outcome is a clear refusal."""
+    answer = outcome["answer"] if isinstance(outcome, dict) else outcome
+    return answer.startswith(("status", "closed", *more))
+
+
+def unless_refused(what, outcome):
+    """A list of what should not have been possible."""
+    if refused(outcome):
+        return []
+    return [f"{what}: {outcome['answer'] if isinstance(outcome, dict) else outcome}"]
