@@ -1,5 +1,6 @@
 """Attacks by name: each runs at one or several places, and says what it could do."""
 
+import re
 import time
 
 from harness import check
@@ -21,15 +22,14 @@ def attack(name, *places, state=True):
 
 def run_attacks(field, wanted=""):
     for name, place, state, function in _attacks:
-        if wanted and wanted not in name and wanted not in function.__name__:
+        if wanted and not re.search(wanted, f"{function.__module__} {function.__name__} {name}"):
             continue
         since = time.time()
         try:
             found = list(function(field, field.evil(place)) or [])
         except Exception as error:  # noqa: BLE001: the next ones are to run all the same
             found = [f"{type(error).__name__}: {error}"]
-        if place in field._evil and field._evil[place].runs:
-            field._evil[place].do("release")
+        field.leave()
         found += field.harm(since, state)
         if not check(name, not found, "\n".join(found)):
             field.heal()

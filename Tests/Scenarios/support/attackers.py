@@ -1,9 +1,11 @@
 """Who attacks a mesh, and who must not notice: the attacker of the independent peer in several places, and honest clients that
 measure."""
 
+import ctypes
 import json
 import os
 import select
+import struct
 import subprocess
 import sys
 import time
@@ -32,6 +34,7 @@ PLACES = {
     "pod": (as_pod_root, "evil"),
     "pod user": (lambda command: as_user(NOBODY, command), "evil"),
     "pod 2": (as_pod_root, "evil2"),
+    "root": (lambda command: command, None),
     "another user": (lambda command: as_user(NOBODY - 1, command), None),
 }
 
@@ -115,6 +118,36 @@ class Probe(Program):
                 if event["began"] >= since:
                     found.append(event)
         return found
+
+
+class Watch:
+    """Whether somebody opens a file; a descriptor that only names it (O_PATH) does not count."""
+
+    def __init__(self, *paths):
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._names = {}
+        self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        for path in paths:
+            opened = 0x20  # IN_OPEN
+            self._names[self._libc.inotify_add_watch(self._descriptor, path.encode(), opened)] = path
+
+    def opened(self):
+        found = set()
+        try:
+            data = os.read(self._descriptor, 65536)
+        except BlockingIOError:
+            return found
+        while data:
+            number, _, _, size = struct.unpack("iIII", data[:16])
+            found.add(self._names[number])
+            data = data[16 + size :]
+        return found
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self._descriptor)
 
 
 def pod(name):

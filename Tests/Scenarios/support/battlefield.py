@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 
 from attackers import Evil, Probe, pod, processor_seconds, status_of
@@ -49,12 +50,13 @@ class HostMesh(Program):
 
 
 class Echo(Program):
-    """An honest endpoint of the independent peer."""
+    """An honest endpoint of the independent peer. It sends no PINGs, which are an attack of their own."""
 
-    def __init__(self, mesh):
-        command = [PEER, "--tolerate", ".", "endpoint", "--name", "echo", "--services", "echo", "--cidr-prefix", "172.16.0.0/16"]
-        command += ["--workload-api", mesh.identities, "--connect-to", MANAGER, "--base-dir", f"{WORK}/echo"]
-        super().__init__("echo", command, "echo", {"TMPDIR": "/tmp"})
+    def __init__(self, mesh, name="echo", namespace="echo", manager=MANAGER, prefix="172.16.0.0/16", lifetime="10m"):
+        command = [PEER, "--tolerate", ".", "--no-pings", "endpoint", "--name", name, "--services", name]
+        command += ["--cidr-prefix", prefix, "--token-lifetime", lifetime]
+        command += ["--workload-api", mesh.identities, "--connect-to", manager, "--base-dir", f"{WORK}/{name}"]
+        super().__init__(name, command, namespace, {"TMPDIR": "/tmp"})
 
 
 def options_of_the_mesh():
@@ -87,6 +89,10 @@ class Battlefield:
             Probe("honest", mesh, "echo", "honest"),
             Probe("user", mesh, "echo", "user", uid=1000, every="400ms"),
         ]
+        # As somebody who is in the mesh's own namespace could hand it to others.
+        ip("netns", "attach", "meshs-own", str(os.getpid()))
+        self.host_space = "/run/netns/meshs-own"
+        self.tempted = None
         self._evil = {}
 
     def start(self):
@@ -99,6 +105,22 @@ class Battlefield:
         check("honest clients are served", self.recovers(), [probe.log()[-600:] for probe in self.probes])
         self.before = self.state()
 
+    def tempt(self, service, seconds):
+        """An honest pod with an agent asks for the attacker's service, for so long."""
+        if not self.tempted:
+            wish = services([client("x", service, "nsm-x")])
+            self.tempted = Pod("tempted", self, wish, NSM_LIVENESS_CHECK_ENABLED="false")
+        self.tempted.start()
+        time.sleep(seconds)
+
+    def leave(self):
+        """The attack is over."""
+        if self.tempted:
+            self.tempted.kill()
+        for evil in self._evil.values():
+            if evil.runs:
+                evil.do("release")
+
     def evil(self, place):
         """The attacker at a place; a new one when the old one has ended."""
         if place not in self._evil or not self._evil[place].runs:
@@ -107,15 +129,27 @@ class Battlefield:
 
     def clean_host(self):
         """What attacks have left where nothing may be."""
-        for name in network(None)["links"]:
-            if name != "lo":
-                ip("link", "delete", name, fail=False)
+        for namespace, kept in ((None, ["lo"]), ("victim", ["lo", "nsm-db"])):
+            for name in network(namespace)["links"]:
+                if name not in kept:
+                    ip("link", "delete", name, namespace=namespace, fail=False)
         for name, value in self.before["host"].items():
             if "/" in name:
                 with open(f"/proc/sys/{name}", "w") as file:
                     file.write(" ".join(value))
 
     # What is
+
+    def victims_ids(self):
+        """How the victim's connection is called: its own id, and the mesh's, which is in the alias of its link."""
+        alias = self.victim.link("nsm-db").get("ifalias", "")
+        found = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", alias)
+        return "victim-db", found[0] if found else alias.rpartition("/")[2]
+
+    def victims_names(self):
+        """What it may be called by its identity."""
+        host = f"spiffe://nsm.local/host/{HOST}"
+        return [f"{host}/user/0", f"{host}/net/{cookie('victim')}/user/0"]
 
     def state(self):
         """What must stay as it is."""

@@ -13,8 +13,9 @@ from argparse import Namespace
 
 from .. import checks
 from ..checks import event
+from ..rpc import FAILURES, reason
 from .floods import Floods
-from .hand import FAILURES, Hand, failed
+from .hand import Hand
 
 
 class Evil(Floods, Hand):
@@ -32,7 +33,7 @@ def run(options: Namespace, stop: threading.Event) -> int:
         try:
             outcome = getattr(evil, order["do"])(order)
         except FAILURES as error:
-            outcome = failed(error)
+            outcome = {"answer": f"closed {reason(error)}"}
         except Exception as error:  # an attack that this process does not survive is no attack
             outcome = {"answer": f"broken {type(error).__name__}: {error}"}
         event("done", do=order["do"], **outcome)

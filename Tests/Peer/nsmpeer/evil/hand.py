@@ -13,17 +13,18 @@ from google.protobuf import text_format
 from nsmproto import connection_pb2_grpc, networkservice_pb2_grpc, registry_pb2, registry_pb2_grpc
 from nsmproto.connection_pb2 import Connection, MonitorScopeSelector
 
-from ..bad import status
+from .. import tokens
 from ..checks import plain
 from ..descriptors import inode_url, open_path
 from ..identity import IdentitySource
-from ..rpc import FAILURES, Channel, reason
+from ..relay import Link
+from ..rpc import Channel, reason
 from ..tokens import SECOND
 from . import keys, messages
 from .messages import Order
 from .offer import Offer
 
-_EMPTY_PATH = ("path", '{"Index":0,"PathSegments":null}')
+_EMPTY_PATH = '{"Index":0,"PathSegments":null}'
 
 
 class Hand:
@@ -62,7 +63,16 @@ class Hand:
                 channel.close()
 
     def _metadata(self, order: Order, channel: Channel, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-        return channel.metadata(None, *more, *[tuple(item) for item in order.get("metadata", ())])
+        """What a call carries. `claim`, `audience` and `subject` are in a token that is signed as it must be, `expires` is
+        the text beside it."""
+        text, end = channel.token()
+        if order.keys() & {"claim", "audience", "subject"}:
+            text = messages.claiming(order, channel)
+        said = order.get("expires") or tokens.rfc3339(end)
+        return ((tokens.CLIENT_TOKEN, text), (tokens.CLIENT_TOKEN_EXPIRES, said), *more)
+
+    def _registration(self, order: Order, channel: Channel) -> tuple[tuple[str, str], ...]:
+        return self._metadata(order, channel, ("path", order.get("path_header", _EMPTY_PATH)))
 
     def request(self, order: Order) -> Order:
         """Asks for a connection. `namespace` is the file whose descriptor goes along."""
@@ -128,14 +138,14 @@ class Hand:
         """An endpoint: `url` as it is, or a descriptor of the file `socket`."""
         with self._call(order) as channel:
             stub = registry_pb2_grpc.NetworkServiceEndpointRegistryStub(channel.grpc)
-            metadata = self._metadata(order, channel, _EMPTY_PATH)
+            metadata = self._registration(order, channel)
             message = self._endpoint(order, channel)
             return self._answer(lambda: stub.Register(message, timeout=10, metadata=metadata), channel)
 
     def unregister(self, order: Order) -> Order:
         with self._call(order) as channel:
             stub = registry_pb2_grpc.NetworkServiceEndpointRegistryStub(channel.grpc)
-            metadata = self._metadata(order, channel, _EMPTY_PATH)
+            metadata = self._registration(order, channel)
             message = self._endpoint(order, channel)
             return self._answer(lambda: stub.Unregister(message, timeout=10, metadata=metadata), channel)
 
@@ -145,7 +155,7 @@ class Hand:
             stub = registry_pb2_grpc.NetworkServiceRegistryStub(channel.grpc)
             method = stub.Unregister if order.get("away") else stub.Register
             message = messages.spoil(registry_pb2.NetworkService(name=order.get("name", "evil")), {"text": order.get("text", "")})
-            metadata = self._metadata(order, channel, _EMPTY_PATH)
+            metadata = self._registration(order, channel)
             return self._answer(lambda: method(message, timeout=10, metadata=metadata), channel)
 
     def find(self, order: Order) -> Order:
@@ -214,8 +224,8 @@ class Hand:
         return {"answer": "accepted"}
 
 
-def failed(error: Exception) -> Order:
-    return {"answer": f"closed {reason(error)}"}
-
-
-__all__ = ["FAILURES", "Hand", "failed"]
+def status(error: grpc.RpcError, link: Link) -> str:
+    """A status that the library made up because the connection ended is none."""
+    if error.code() == grpc.StatusCode.UNAVAILABLE and link.ended.wait(0.2):  # type: ignore[attr-defined]
+        return f"closed {link.end_reason}".rstrip()
+    return f"status {error.code().name} {(error.details() or '').strip()[:500]}"  # type: ignore[attr-defined]
