@@ -90,6 +90,10 @@ class Wire:
         self.window, self.stream_window = 65535, 65535  # what the other side takes
         self.windows: dict[int, int] = {}
         self.ended = ""
+        self.stream = -1
+        self.pings: int | None = None  # how many were sent for messages; None: none are
+        self._outstanding = False
+        self._unacknowledged = 0
         if greet:
             self.send(PREFACE, frame(SETTINGS))
 
@@ -133,7 +137,9 @@ class Wire:
                 if name == 4:
                     self.stream_window = value
             self.send(frame(SETTINGS, b"", ACK))
-        elif kind == PING and not flags & ACK:
+        elif kind == PING and flags & ACK:
+            self._outstanding = False
+        elif kind == PING:
             self.send(frame(PING, payload, ACK))
         elif kind == WINDOW_UPDATE:
             more = int.from_bytes(payload, "big")
@@ -144,6 +150,32 @@ class Wire:
         elif kind == GOAWAY:
             code = struct.unpack("!I", payload[4:8])[0]
             self.ended = f"goaway {code} {payload[8:].decode(errors='replace')}".rstrip()
+
+    def call(self, head: bytes, message: bytes) -> bool:
+        """One unary call on the next stream. Whether a message came back, and not only a status."""
+        self.stream += 2
+        self.send(
+            frame(HEADERS, head, END_HEADERS, self.stream), frame(DATA, grpc_message(message), END_STREAM, self.stream)
+        )
+        answered = False
+        while True:
+            for part in self.frames():
+                if part.kind == DATA:
+                    answered = True
+                    self._consumed(len(part.payload))
+                over = part.kind == RST_STREAM or (part.flags & END_STREAM and part.kind in (DATA, HEADERS))
+                if part.stream == self.stream and over:
+                    return answered
+
+    def _consumed(self, size: int) -> None:
+        self._unacknowledged += size
+        if self._unacknowledged > 16384:
+            self.send(frame(WINDOW_UPDATE, self._unacknowledged.to_bytes(4, "big")))
+            self._unacknowledged = 0
+        if self.pings is not None and not self._outstanding:
+            self.send(frame(PING, b"bdp-ping"))
+            self._outstanding = True
+            self.pings += 1
 
     def drain(self, seconds: float = 0) -> None:
         """Reads what there is, for so long."""

@@ -15,10 +15,11 @@ class Trap:
     def __init__(self, address, family=socket.AF_UNIX, mode=0o600):
         self.connections, self.received = 0, 0
         self._socket = socket.socket(family)
-        if family == socket.AF_UNIX and os.path.exists(address):
+        is_file = family == socket.AF_UNIX and address[0] != "\0"
+        if is_file and os.path.exists(address):
             os.unlink(address)
         self._socket.bind(address)
-        if family == socket.AF_UNIX:
+        if is_file:
             os.chmod(address, mode)
         self._socket.listen(64)
         self.name = self._socket.getsockname()

@@ -58,7 +58,7 @@ def answer_moment(field, evil):
 def registration_moment(field, evil):
     for moment in MOMENTS:
         for what in ("expiration_time", "initial_registration_time"):
-            evil.do("offer", name="evil-endpoint", registration=f"{what} {{ {moment} }}")
+            evil.do("offer", registration=f"{what} {{ {moment} }}")
             evil.do("find", text=f"network_service_endpoint {{ expiration_time {{ {moment} }} }}")
             evil.do("request", service="evil", timeout=5)
             evil.do("release")
@@ -134,7 +134,7 @@ def answer_numbers(field, evil):
 @attack("registrations with impossible numbers", "user", "pod")
 def registry_numbers(field, evil):
     evil.do("service", name="evil", text=f"matches {{ routes {{ weight: {MOST32} }} routes {{ weight: {MOST32} }} }}")
-    evil.do("offer", name="evil-endpoint")
+    evil.do("offer")
     evil.do("request", service="evil", timeout=5)
     for index in ("9223372036854775807", "-9223372036854775808", "18446744073709551615", "1e400", "-1"):
         for path in (f'{{"Index":{index},"PathSegments":null}}', f'{{"Index":{index},"PathSegments":[{{"token":"x"}}]}}'):

@@ -71,7 +71,8 @@ def wrong_tokens(field, evil):
 @attack("others' connections are watched", "user", "pod", "pod 2")
 def watch(field, evil):
     shown = evil.do("monitor")["connections"]
-    names = sorted({connection["path"]["path_segments"][0]["name"] for connection in shown.values()} - {"evil"})
+    names = sorted({connection["path"]["path_segments"][0]["name"] for connection in shown.values()})
+    names = [name for name in names if not name.startswith("evil")]
     own, _ = field.victims_ids()
     found = [f"everything is shown: of {', '.join(names)}"] if names else []
     shown = evil.do("monitor", text=f"path_segments {{ id: '{own}' }}")["connections"]
@@ -83,7 +84,7 @@ def find(field, evil):
     outcome = evil.do("find")
     found = [f"{outcome['descriptors']} descriptors of sockets"] if outcome.get("descriptors") else []
     for endpoint in outcome["endpoints"]:
-        if endpoint["name"] != "evil-endpoint" and endpoint.get("url", "").startswith(("inode:", "unix:")):
+        if not endpoint["name"].startswith("evil") and endpoint.get("url", "").startswith(("inode:", "unix:")):
             found.append(f"where {endpoint['name']} listens: {endpoint['url']}")
         if any("/user/" in name for name in endpoint.get("path_ids", [])):
             found.append(f"who {endpoint['name']} is: {endpoint['path_ids']}")

@@ -49,6 +49,7 @@ class Evil(Program):
         self.place = place
         wrap, namespace = PLACES[place]
         command = [PEER, "evil", "--workload-api", more.get("identities", mesh.identities), "--connect-to", MANAGER]
+        command += ["--name", f"evil-{place.replace(' ', '-')}"]
         # Who is in the mesh's own namespace has none to bring along; the pod's is open to his eyes.
         command += [] if namespace else ["--netns", "/run/netns/evil"]
         super().__init__(f"evil-{Evil.count}-{place.replace(' ', '-')}", wrap(command), namespace, {"TMPDIR": "/tmp"})

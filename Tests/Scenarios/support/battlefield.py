@@ -120,6 +120,10 @@ class Battlefield:
         for evil in self._evil.values():
             if evil.runs:
                 evil.do("release")
+        for namespace in ("evil", "evil2"):
+            for name in network(namespace)["links"]:
+                if name != "lo":
+                    ip("link", "delete", name, namespace=namespace, fail=False)
 
     def evil(self, place):
         """The attacker at a place; a new one when the old one has ended."""
@@ -213,14 +217,14 @@ def network(namespace):
         return json.loads(ip("-j", *words, namespace=namespace, fail=False) or "[]")
 
     links = {x["ifname"]: (x["mtu"], x.get("address"), x.get("ifindex")) for x in show("link")}
-    addresses = sorted(f"{x['ifname']} {a['local']}/{a['prefixlen']}" for x in show("address") for a in x.get("addr_info", []))
+    addresses = sorted(f"{x['ifname']} {a['local']}/{a['prefixlen']}" for x in show("address") for a in x.get("addr_info", []) if a["scope"] != "link")
     routes = [ip(family, "route", "show", "table", "all", namespace=namespace, fail=False).split("\n") for family in ("-4", "-6")]
     rules = [ip(family, "rule", namespace=namespace, fail=False).split("\n") for family in ("-4", "-6")]
     neighbours = sorted(str((x["dst"], x.get("lladdr"))) for x in show("neigh") if "PERMANENT" in x.get("state", []))
     return {
         "links": links,
         "addresses": addresses,
-        "routes": sorted(x.strip() for part in routes for x in part if x.strip()),
+        "routes": sorted(x.strip() for part in routes for x in part if x.strip() and "proto kernel" not in x),
         "rules": sorted(x.strip() for part in rules for x in part if x.strip()),
         "neighbours": neighbours,
     }

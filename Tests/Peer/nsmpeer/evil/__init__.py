@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import threading
 from argparse import Namespace
@@ -24,7 +25,9 @@ class Evil(Floods, Hand):
 
 def run(options: Namespace, stop: threading.Event) -> int:
     checks.tolerate([""])  # who breaks every rule can't complain
-    evil = Evil(options.connect_to, options.workload_api, options.netns)
+    evil = Evil(options.name, options.connect_to, options.workload_api, options.netns)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     event("ready")
     for line in sys.stdin:
         if stop.is_set():

@@ -18,7 +18,7 @@ from ..checks import plain
 from ..descriptors import inode_url, open_path
 from ..identity import IdentitySource
 from ..relay import Link
-from ..rpc import Channel, reason
+from ..rpc import FAILURES, Channel, reason
 from ..tokens import SECOND
 from . import keys, messages
 from .messages import Order
@@ -30,8 +30,10 @@ _EMPTY_PATH = '{"Index":0,"PathSegments":null}'
 class Hand:
     """Keeps what it has got until it is told to let go."""
 
-    def __init__(self, manager: str, workload_api: str, namespace: str) -> None:
-        self._manager, self._workload_api, self._namespace = manager, workload_api, namespace
+    def __init__(self, name: str, manager: str, workload_api: str, namespace: str) -> None:
+        self._name, self._manager, self._workload_api, self._namespace = name, manager, workload_api, namespace
+        self._taken: list[tuple[Order, Connection]] = []
+        self._registered: list[Order] = []
         self._identities: Any = None
         self._open: list[Callable[[], object]] = []
         self._offers: dict[str, Offer] = {}
@@ -47,7 +49,7 @@ class Hand:
 
     def _channel(self, order: Order) -> Channel:
         source = keys.read(order["key"]) if "key" in order else self.identities
-        channel = Channel(order.get("manager", self._manager), source, "evil", 5, int(order.get("lifetime", 600)) * SECOND)
+        channel = Channel(order.get("manager", self._manager), source, "evil", 5, int(order.get("lifetime", 120)) * SECOND)
         self._open.append(channel.close)
         return channel
 
@@ -76,6 +78,7 @@ class Hand:
 
     def request(self, order: Order) -> Order:
         """Asks for a connection. `namespace` is the file whose descriptor goes along."""
+        order = {"name": self._name, **order}
         with self._call(order) as channel:
             namespace = order.get("namespace", self._namespace)
             url = channel.link.descriptors.send(namespace) if namespace else ""
@@ -94,6 +97,7 @@ class Hand:
             except grpc.RpcError as error:
                 return {"answer": status(error, channel.link), "seconds": time.monotonic() - began}
             self._had[order.get("keep", "")] = answer
+            self._taken.append(({"key": order["key"]} if "key" in order else {}, answer))
             if not order.get("keep"):
                 return {"answer": "accepted", "connection": plain(answer) if order.get("tell") else None}
             return {"answer": "accepted", "ids": [segment.id for segment in answer.path.path_segments]}
@@ -130,7 +134,7 @@ class Hand:
             url = channel.link.descriptors.send(file)
         services = order.get("services", ["evil"])
         message = registry_pb2.NetworkServiceEndpoint(
-            name=order.get("name", "evil-endpoint") * order.get("repeat", 1), network_service_names=services, url=url
+            name=order.get("name", f"{self._name}-endpoint") * order.get("repeat", 1), network_service_names=services, url=url
         )
         return messages.spoil(message, {"text": order.get("text", "")})
 
@@ -140,7 +144,10 @@ class Hand:
             stub = registry_pb2_grpc.NetworkServiceEndpointRegistryStub(channel.grpc)
             metadata = self._registration(order, channel)
             message = self._endpoint(order, channel)
-            return self._answer(lambda: stub.Register(message, timeout=10, metadata=metadata), channel)
+            outcome = self._answer(lambda: stub.Register(message, timeout=10, metadata=metadata), channel)
+            if outcome["answer"] == "accepted":
+                self._registered.append({key: order[key] for key in ("key", "name", "services", "manager") if key in order})
+            return outcome
 
     def unregister(self, order: Order) -> Order:
         with self._call(order) as channel:
@@ -177,6 +184,7 @@ class Hand:
 
     def offer(self, order: Order) -> Order:
         """Listens and registers; see Offer."""
+        order = {"name": f"{self._name}-endpoint", **order}
         offer = Offer(order, self.identities, self._namespace)
         self._offers[offer.name] = offer
         self._open.append(offer.stop)
@@ -184,7 +192,7 @@ class Hand:
 
     def seen(self, order: Order) -> Order:
         """What has come to the endpoint."""
-        return {"answer": "accepted", **self._offers[order.get("name", "evil-endpoint")].seen()}
+        return {"answer": "accepted", **self._offers[order.get("name", f"{self._name}-endpoint")].seen()}
 
     # MARK: identities
 
@@ -208,7 +216,15 @@ class Hand:
             os.close(descriptor)
 
     def release(self, order: Order) -> Order:
-        """Lets go of all connections and endpoints."""
+        """Lets go of all connections and endpoints, as an honest client would: the next attack starts anew."""
+        for key, connection in self._taken:
+            with contextlib.suppress(*FAILURES), self._call(key) as channel:
+                stub = networkservice_pb2_grpc.NetworkServiceStub(channel.grpc)
+                stub.Close(connection, timeout=2, metadata=channel.metadata())
+        for registration in self._registered:
+            with contextlib.suppress(*FAILURES):
+                self.unregister(registration)
+        self._taken, self._registered = [], []
         while self._open:
             with contextlib.suppress(OSError):
                 self._open.pop()()
