@@ -28,6 +28,8 @@ def as_pod_root(command):
     return ["nice", "-n10", *own, "setpriv", *POWERLESS, *command]
 
 
+# What an outcome begins with that has not come.
+NOTHING = "nothing within"
 # Where an attacker is: how it is started, and in which network namespace.
 PLACES = {
     "user": (lambda command: as_user(NOBODY, command), None),
@@ -77,7 +79,7 @@ class Evil(Program):
                     return event
                 continue
             if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
-                return {"answer": f"nothing within {seconds} s"}
+                return {"answer": f"{NOTHING} {seconds} s"}
             data = os.read(self.process.stdout.fileno(), 1 << 20)
             if not data:
                 return {"answer": "the attacker ended"}
@@ -91,9 +93,9 @@ class Evil(Program):
     def outcome(self, seconds=60):
         return self._read("done", seconds)
 
-    def do(self, what, seconds=60, **order):
+    def do(self, what, patience=90, **order):
         self.order(what, **order)
-        return self.outcome(seconds)
+        return self.outcome(patience)
 
     def says_what(self, what, **order):
         """Only whether it was accepted, refused, …"""

@@ -52,8 +52,8 @@ class HostMesh(Program):
 class Echo(Program):
     """An honest endpoint of the independent peer. It sends no PINGs, which are an attack of their own."""
 
-    def __init__(self, mesh, name="echo", namespace="echo", manager=MANAGER, prefix="172.16.0.0/16", lifetime="10m"):
-        command = [PEER, "--tolerate", ".", "--no-pings", "endpoint", "--name", name, "--services", name]
+    def __init__(self, mesh, name="echo", namespace="echo", manager=MANAGER, prefix="172.16.0.0/16", lifetime="10m", pings=False):
+        command = [PEER, "--tolerate", ".", *([] if pings else ["--no-pings"]), "endpoint", "--name", name, "--services", name]
         command += ["--cidr-prefix", prefix, "--token-lifetime", lifetime]
         command += ["--workload-api", mesh.identities, "--connect-to", manager, "--base-dir", f"{WORK}/{name}"]
         super().__init__(name, command, namespace, {"TMPDIR": "/tmp"})
@@ -105,11 +105,11 @@ class Battlefield:
         check("honest clients are served", self.recovers(), [probe.log()[-600:] for probe in self.probes])
         self.before = self.state()
 
-    def tempt(self, service, seconds):
+    def tempt(self, service, seconds, liveness=False):
         """An honest pod with an agent asks for the attacker's service, for so long."""
         if not self.tempted:
-            wish = services([client("x", service, "nsm-x")])
-            self.tempted = Pod("tempted", self, wish, NSM_LIVENESS_CHECK_ENABLED="false")
+            self.tempted = Pod("tempted", self, services([client("x", service, "nsm-x")]))
+        self.tempted.env["NSM_LIVENESS_CHECK_ENABLED"] = "true" if liveness else "false"
         self.tempted.start()
         time.sleep(seconds)
 

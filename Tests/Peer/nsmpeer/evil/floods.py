@@ -72,7 +72,7 @@ class Floods:
                 connection.drain(0)
                 sent += (more := self._fill(connection, left))
                 if not more:
-                    connection.drain(0.05)
+                    connection.ready(0.05)
         except ENDED as error:
             return {"answer": f"closed {connection.ended or error}", "sent": sent}
         return {"answer": "open", "sent": sent}

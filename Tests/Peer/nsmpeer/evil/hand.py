@@ -49,6 +49,8 @@ class Hand:
 
     def _channel(self, order: Order) -> Channel:
         source = keys.read(order["key"]) if "key" in order else self.identities
+        if "trust" in order:
+            source = keys.trusting(source, order["trust"])
         channel = Channel(order.get("manager", self._manager), source, "evil", 5, int(order.get("lifetime", 120)) * SECOND)
         self._open.append(channel.close)
         return channel
@@ -97,7 +99,7 @@ class Hand:
             except grpc.RpcError as error:
                 return {"answer": status(error, channel.link), "seconds": time.monotonic() - began}
             self._had[order.get("keep", "")] = answer
-            self._taken.append(({"key": order["key"]} if "key" in order else {}, answer))
+            self._taken.append((_where(order), answer))
             if not order.get("keep"):
                 return {"answer": "accepted", "connection": plain(answer) if order.get("tell") else None}
             return {"answer": "accepted", "ids": [segment.id for segment in answer.path.path_segments]}
@@ -146,7 +148,7 @@ class Hand:
             message = self._endpoint(order, channel)
             outcome = self._answer(lambda: stub.Register(message, timeout=10, metadata=metadata), channel)
             if outcome["answer"] == "accepted":
-                self._registered.append({key: order[key] for key in ("key", "name", "services", "manager") if key in order})
+                self._registered.append({**_where(order), "name": message.name, "services": order.get("services", ["evil"])})
             return outcome
 
     def unregister(self, order: Order) -> Order:
@@ -203,6 +205,11 @@ class Hand:
             keys.write(identity, file)
         return {"answer": "accepted", "id": identity.id, "pid": os.getpid()}
 
+    def issue(self, order: Order) -> Order:
+        """An identity by the authority in a file."""
+        keys.issue(order["authority"], order["id"], order["file"])
+        return {"answer": "accepted"}
+
     def workload(self, order: Order) -> Order:
         """One call of the Workload API with the given metadata."""
         return keys.call_workload_api(self._workload_api, order.get("metadata", []))
@@ -238,6 +245,11 @@ class Hand:
         except grpc.RpcError as error:
             return {"answer": status(error, channel.link)}
         return {"answer": "accepted"}
+
+
+def _where(order: Order) -> Order:
+    """What an order says of the connection that it is given by."""
+    return {key: order[key] for key in ("key", "trust", "manager") if key in order}
 
 
 def status(error: grpc.RpcError, link: Link) -> str:

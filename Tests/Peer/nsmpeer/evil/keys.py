@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from typing import Any
 
 import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from nsmproto import workload_pb2, workload_pb2_grpc
 
-from ..authority import private_bytes
-from ..identity import Identity, check_leaf
+from ..authority import Authority, private_bytes
+from ..identity import Identity, check_leaf, trust_domain
 from .messages import Order
 
 _PEM = serialization.Encoding.PEM
@@ -41,6 +43,21 @@ def read(path: str) -> Stolen:
     leaf, *authorities = x509.load_pem_x509_certificates(pem)
     peer = check_leaf(leaf)
     return Stolen(Identity(peer.id, (leaf,), key, {peer.trust_domain: tuple(authorities)}))  # type: ignore[arg-type]
+
+
+def trusting(source: Any, files: dict[str, str]) -> Stolen:
+    """The same identity, which believes more authorities: PEM files by trust domain."""
+    identity = source.newest(10)
+    bundles = dict(identity.bundles)
+    for domain, path in files.items():
+        with open(path, "rb") as file:
+            bundles[domain] = tuple(x509.load_pem_x509_certificates(file.read()))
+    return Stolen(replace(identity, bundles=bundles))
+
+
+def issue(authority: str, uri: str, path: str) -> None:
+    """An identity by an authority whose key is in a file, as its owner can."""
+    write(Authority(trust_domain(uri), authority).issue([uri], 600), path)
 
 
 def call_workload_api(url: str, metadata: list[list[str]]) -> Order:
