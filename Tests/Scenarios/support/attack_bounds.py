@@ -6,8 +6,8 @@ import time
 from assault import attack
 from attackers import NOTHING, processor_seconds, status_of
 from battlefield import Echo
-from harness import WORK, LONG
-from mesh import PEER, Program, wait
+from harness import LONG
+from mesh import MANAGER, PEER, Program, wait
 
 # MB that one peer may cost while he attacks, and that may be left when he has gone.
 WHILE, AFTER = 96, 24
@@ -219,7 +219,7 @@ def storms(field, evil):
 @attack("100000 quick calls with a PING each", "user", state=False)
 def quick_calls(field, evil):
     count = 100_000 if LONG else 5_000
-    command = [PEER, "calls", "--count", str(count), "--workload-api", field.mesh.identities, "--connect-to", f"unix://{WORK}/nsm.io.sock"]
+    command = [PEER, "calls", "--count", str(count), "--workload-api", field.mesh.identities, "--connect-to", MANAGER]
     calls = Program("calls", command).start()
     calls.process.wait(count / 50)
     survived = '"survived": true' in calls.log()

@@ -68,10 +68,11 @@ def by_address(field, evil):
     abstract = Trap("\0root-only")
     found = []
     try:
-        for url in (f"unix://{WORK}/root-only.sock", f"unix:{WORK}/root-only.sock", f"unix://{WORK}/../{os.path.basename(WORK)}/root-only.sock"):
+        path = f"{WORK}/root-only.sock"
+        for url in (f"unix://{path}", f"unix:{path}", f"unix://{WORK}/../{os.path.basename(WORK)}/root-only.sock"):
             found += dialed(evil, secret, url, url=url)
-        for url in (f"tcp://127.0.0.1:{local.name[1]}", f"tcp://localhost:{local.name[1]}", f"127.0.0.1:{local.name[1]}", f"tcp://[::ffff:127.0.0.1]:{local.name[1]}", f"tcp://0.0.0.0:{local.name[1]}"):  # fmt: skip
-            found += dialed(evil, local, url, url=url)
+        for host in ("tcp://127.0.0.1", "tcp://localhost", "127.0.0.1", "tcp://[::ffff:127.0.0.1]", "tcp://0.0.0.0"):
+            found += dialed(evil, local, host, url=f"{host}:{local.name[1]}")
         found += dialed(evil, local6, "tcp://[::1]", url=f"tcp://[::1]:{local6.name[1]}")
         found += dialed(evil, abstract, "unix-abstract:", url="unix-abstract:root-only")
         found += dialed(evil, abstract, "unix:@", url="unix:@root-only")
@@ -98,7 +99,8 @@ def by_link(field, evil):
     link = f"/tmp/evil-link-{os.getpid()}"
     try:
         os.symlink(f"{WORK}/root-only.sock", link)
-        return dialed(evil, secret, "a link", url=f"unix://{link}") + dialed(evil, secret, "a link's descriptor", socket=link)
+        found = dialed(evil, secret, "a link", url=f"unix://{link}")
+        return found + dialed(evil, secret, "a link's descriptor", socket=link)
     finally:
         os.unlink(link)
         secret.close()

@@ -37,7 +37,8 @@ def later_segment(field, evil):
 @attack("a Close with a path that ends at an impossible moment", "user", "pod")
 def close_moment(field, evil):
     for moment in MOMENTS:
-        path = [forged("before", f"expires {{ {moment} }}"), {"name": "evil", "id": "evil-0"}, forged("after", f"expires {{ {moment} }}")]
+        before, after = (forged(name, f"expires {{ {moment} }}") for name in ("before", "after"))
+        path = [before, {"name": "evil", "id": "evil-0"}, after]
         evil.do("close", service="db", path=path, index=1)
         if not field.mesh.runs:
             return [f"with {moment}"]
@@ -90,7 +91,8 @@ CONNECTIONS = [
     "context { MTU: 1 }",
     "context { ethernet_context { vlan_tag: -2147483648 } }",
     "context { ethernet_context { vlan_tag: 2147483647 } }",
-    f"context {{ ip_context {{ extra_prefix_request {{ prefix_len: {MOST32} required_number: {MOST32} requested_number: {MOST32} }} }} }}",
+    f"context {{ ip_context {{ extra_prefix_request {{ prefix_len: {MOST32} required_number: {MOST32} }} }} }}",
+    f"context {{ ip_context {{ extra_prefix_request {{ prefix_len: 24 requested_number: {MOST32} }} }} }}",
     "context { ip_context { src_ip_addrs: '10.60.0.2/4294967296' src_ip_addrs: '10.60.0.2/-1' src_ip_addrs: '::/129' } }",
     "context { ip_context { policies { proto: '4294967296' dst_port: '0-4294967295' src_port: '-1' } } }",
     "context { ip_context { policies { proto: '255' dst_port: '65535-1' } policies { src_port: '18446744073709551616' } } }",
@@ -137,7 +139,8 @@ def registry_numbers(field, evil):
     evil.do("offer")
     evil.do("request", service="evil", timeout=5)
     for index in ("9223372036854775807", "-9223372036854775808", "18446744073709551615", "1e400", "-1"):
-        for path in (f'{{"Index":{index},"PathSegments":null}}', f'{{"Index":{index},"PathSegments":[{{"token":"x"}}]}}'):
+        for segments in ("null", '[{"token":"x"}]'):
+            path = f'{{"Index":{index},"PathSegments":{segments}}}'
             evil.do("register", url="tcp://127.0.0.1:9", path_header=path)
         if not field.mesh.runs:
             return [f"Index {index}"]
@@ -148,7 +151,7 @@ def registry_numbers(field, evil):
 def answer_to_an_agent(field, evil):
     """The mesh passes on what an endpoint says; the victim here is an agent that wants the attacker's service."""
     found = []
-    for text in [f"context {{ MTU: {MOST32} }}", CONNECTIONS[7], CONNECTIONS[8]]:
+    for text in [f"context {{ MTU: {MOST32} }}", *(text for text in CONNECTIONS if "'10.60.0.2/4294967296'" in text)]:
         for moment in (None, *MOMENTS[:2]):
             answer = {"text": text, **({"segments": {"2": f"expires {{ {moment} }}"}} if moment else {})}
             evil.do("offer", service="evil", answer=answer)

@@ -21,7 +21,8 @@ class FarMesh(Program):
             with open(file, "w") as out:
                 out.write(agent("mesh", "bundle", "--state-dir", f"{WORK}/{state}", "--trust-domain", domain, code=0).stdout)
         self.identities = f"unix://{WORK}/far-own.sock"
-        command = [AGENT, "mesh", "--listen", FAR, "--state-dir", f"{WORK}/far-state", "--host-name", "far", "--trust-domain", "far.test"]
+        command = [AGENT, "mesh", "--listen", FAR, "--state-dir", f"{WORK}/far-state", "--host-name", "far"]
+        command += ["--trust-domain", "far.test"]
         command += ["--workload-socket", f"{WORK}/far-own.sock", "--trust-bundle", f"nsm.local={bundle}", "--listen-remote", REMOTE]
         command += ["--open"] if "--open" in agent("mesh", "--help").stdout else []
         super().__init__("far", command, env={"SPIFFE_ENDPOINT_SOCKET": self.identities, "SWIFT_BACKTRACE": "enable=no"})
@@ -67,8 +68,10 @@ def as_host(field, evil):
 @attack("a user of a trusted host registers for that host", "user")
 def registers(field, evil):
     far(field)
-    found = unless_refused("an endpoint", evil.do("register", name="distant-too", services=["distant"], url="tcp://203.0.113.7:5001", manager=REMOTE, **TRUST))
-    found += unless_refused("another's endpoint", evil.do("register", name="distant", services=["distant"], url="tcp://203.0.113.7:5001", manager=REMOTE, **TRUST))
+    found = []
+    for what, name in (("an endpoint", "distant-too"), ("another's endpoint", "distant")):
+        order = {"name": name, "services": ["distant"], "url": "tcp://203.0.113.7:5001", "manager": REMOTE}
+        found += unless_refused(what, evil.do("register", **order, **TRUST))
     return found + unless_refused("a service", evil.do("service", name="distant", manager=REMOTE, **TRUST))
 
 
@@ -77,7 +80,8 @@ def not_its_own(field, evil):
     """With an identity that is a manager's: what it may do ends at its own address."""
     far(field)
     key = f"{WORK}/manager.pem"
-    field.evil("root").do("issue", authority=f"{WORK}/state/authority.pem", id=f"spiffe://nsm.local/host/{HOST}/nsmgr", file=key)
+    manager = f"spiffe://nsm.local/host/{HOST}/nsmgr"
+    field.evil("root").do("issue", authority=f"{WORK}/state/authority.pem", id=manager, file=key)
     found = []
     for source in ("203.0.113.7", "10.60.0.2", "224.0.0.1", "255.255.255.255", "0.0.0.0", "127.0.0.2"):
         links, outcome = ask(field, evil, source, key=key)

@@ -8,31 +8,32 @@ from harness import WORK, ip
 
 # Half the world each, so that a default route stays as it is and nobody notices.
 GREED = " ".join(
-    f"{side}_routes {{ prefix: '{prefix}' }}" for side in ("src", "dst") for prefix in ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1")
+    f"{side}_routes {{ prefix: '{prefix}' }}"
+    for side in ("src", "dst")
+    for prefix in ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1")
 )
 GREED += " policies { proto: '6' dst_port: '80' }"
 ADDRESSES = "src_ip_addrs: '198.51.100.2/24' dst_ip_addrs: '198.51.100.1/24'"
 TAKE_ALL = f"context {{ ip_context {{ {ADDRESSES} {GREED} }} }}"
+GREEDY = {"interface": "stolen0", "text": f"connection {{ {TAKE_ALL} }}", "hold": True, "keep": "a"}
 
 
 @attack("a client names the mesh's own namespace as its own", "user", "pod user")
 def host_as_client(field, evil):
-    space = field.host_space
-    outcome = evil.do("request", service="db", namespace=space, interface="stolen0", text=f"connection {{ {TAKE_ALL} }}", hold=True, keep="a")
+    outcome = evil.do("request", service="db", namespace=field.host_space, **GREEDY)
     return [*unless_refused("it was connected", outcome), *links_of("stolen0", None)]
 
 
 @attack("a client names a victim's namespace as its own", "user", "pod user", "pod")
 def victim_as_client(field, evil):
-    outcome = evil.do(
-        "request", service="db", namespace="/run/netns/victim", interface="stolen0", text=f"connection {{ {TAKE_ALL} }}", hold=True, keep="a"
-    )
+    outcome = evil.do("request", service="db", namespace="/run/netns/victim", **GREEDY)
     return [*unless_refused("it was connected", outcome), *links_of("stolen0", "victim")]
 
 
 @attack("a client names a victim's namespace and its interface", "user", "pod")
 def victims_interface(field, evil):
-    return unless_refused("it was connected", evil.do("request", service="db", namespace="/run/netns/victim", interface="nsm-db", hold=True, keep="a"))
+    order = {"namespace": "/run/netns/victim", "interface": "nsm-db", "hold": True, "keep": "a"}
+    return unless_refused("it was connected", evil.do("request", service="db", **order))
 
 
 @attack("an endpoint answers with the mesh's own namespace", "user", "pod user")
@@ -59,7 +60,7 @@ def own_clients_space(field, evil):
     answer = {"namespace": "/run/netns/tempted", "interface": "stolen1", "text": TAKE_ALL}
     if refused(evil.do("offer", service="evil", answer=answer)):
         return []
-    field.tempt("evil", 2)
+    field.tempt("evil", 5)
     return links_of("stolen1", "tempted")
 
 
@@ -69,7 +70,8 @@ def exchanged(field, evil):
     first = evil.do("request", service="db", interface="own0", hold=True, keep="a")
     if refused(first):
         return []
-    outcome = evil.do("request", again="a", namespace="/run/netns/victim", text="mechanism_preferences { }", clear=["mechanism_preferences"], hold=True)
+    order = {"text": "mechanism_preferences { }", "clear": ["mechanism_preferences"], "hold": True}
+    outcome = evil.do("request", again="a", namespace="/run/netns/victim", **order)
     return [*unless_refused("it moved", outcome), *links_of("own0", "victim")]
 
 
@@ -103,7 +105,8 @@ def opened_files(field, evil):
 @attack("an interface has the name of something else", "user", "pod")
 def interface_names(field, evil):
     found = []
-    for name in ("../x", "all", "default", "lo", ".", "..", "a/b", "a b", "a\nb", "x" * 16, "%d", "eth%d", "a:b", "\x01\x02", "ä" * 8, ""):
+    names = ["../x", "all", "default", "lo", ".", "..", "a/b", "a b", "a\nb", "x" * 16, "%d", "eth%d", "a:b", "\x01\x02"]
+    for name in [*names, "ä" * 8, ""]:
         outcome = evil.do("request", service="db", interface=name, hold=True, keep="a")
         if name and not refused(outcome):
             found.append(f"{name!r}: {outcome['answer']}")

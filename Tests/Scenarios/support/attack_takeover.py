@@ -62,7 +62,12 @@ def take_by_id(field, evil):
 @attack("another path's token, one for somebody else, one of the past", "user", "pod")
 def wrong_tokens(field, evil):
     found = []
-    for name, order in (("for somebody else", {"audience": ["spiffe://nsm.local/other"]}), ("of the past", {"claim": 1000}), ("in another name", {"subject": field.victims_names()[0] + "0"})):  # fmt: skip
+    tokens = {
+        "for somebody else": {"audience": ["spiffe://nsm.local/other"]},
+        "of the past": {"claim": 1000},
+        "in another name": {"subject": field.victims_names()[0] + "0"},
+    }
+    for name, order in tokens.items():
         found += unless_refused(f"a request with one {name}", evil.do("request", service="db", **order, hold=True))
         found += unless_refused(f"a registration with one {name}", evil.do("register", url="tcp://127.0.0.1:9", **order))
     return found
@@ -140,14 +145,15 @@ def silent_endpoint(field, evil):
 def endpoint_names(field, evil):
     found = []
     start = len(field.mesh.log())
-    for name in ("", "\x1b[31mred\n2026-01-01T00:00:00Z error forged=line", "a\x00b", "../../etc/passwd", "ü" * 127, "x" * 254, "\u202egnp"):
+    line = "\x1b[31mred\n2026-01-01T00:00:00Z error forged=line"
+    for name in ("", line, "a\x00b", "../../etc/passwd", "ü" * 127, "x" * 254, "\u202egnp"):
         outcome = evil.do("register", name=name, url="tcp://127.0.0.1:9")
         plain = name.isprintable() and len(name.encode()) <= 253
         found += [] if refused(outcome) or plain and name else [f"{name[:30]!r}: {outcome['answer']}"]
     found += unless_refused("200 KB", evil.do("register", name="x", repeat=200_000, url="tcp://127.0.0.1:9"))
     evil.do("request", service="x\n2026-01-01T00:00:00Z error forged=line", id="y\nforged=line", timeout=4)
-    log = field.mesh.log()[start:]
-    return found + [f"a line of the log is the attacker's: {x[:80]!r}" for x in log.splitlines() if "forged=line" in x and x.startswith("2026-01-01")]
+    lines = field.mesh.log()[start:].splitlines()
+    return found + [f"a line of the log is the attacker's: {x[:80]!r}" for x in lines if x.startswith("2026-01-01")]
 
 
 @attack("the identity of one user is used by another, or from elsewhere", "user")
@@ -157,7 +163,8 @@ def stolen_key(field, evil):
     found = []
     for place in ("another user", "pod user", "pod 2"):
         thief = field.evil(place)
-        for what, order in (("monitor", {}), ("find", {}), ("register", {"url": "tcp://127.0.0.1:9"}), ("request", {"service": "db", "hold": True})):
+        orders = {"monitor": {}, "find": {}, "register": {"url": "tcp://127.0.0.1:9"}, "request": {"service": "db", "hold": True}}
+        for what, order in orders.items():
             outcome = thief.do(what, key=key, **order)
             if outcome["answer"] == "accepted":
                 found.append(f"{what} by {place}")

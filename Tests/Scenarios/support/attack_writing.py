@@ -11,12 +11,18 @@ from harness import ip
 WISHES = {
     "an address": ("ip_context { dst_ip_addrs: '198.51.100.66/24' }", "198.51.100.66"),
     "a route": ("ip_context { dst_ip_addrs: '198.51.100.66/24' dst_routes { prefix: '203.0.113.0/24' } }", "203.0.113.0"),
-    "a route by a gateway": ("ip_context { src_ip_addrs: '198.51.100.67/24' dst_routes { prefix: '203.0.113.64/26' nextHop: '198.51.100.67' } }", "203.0.113.64"),  # fmt: skip
+    "a route by a gateway": (
+        "ip_context { src_ip_addrs: '198.51.100.67/24' dst_routes { prefix: '203.0.113.64/26' nextHop: '198.51.100.67' } }",
+        "203.0.113.64",
+    ),
     "a default route": ("ip_context { src_ip_addrs: '198.51.100.68/24' dst_routes { prefix: '0.0.0.0/0' } }", "default"),
     "a default route of IPv6": ("ip_context { src_ip_addrs: 'fd66::2/64' dst_routes { prefix: '::/0' } }", "default"),
     "half the world": ("ip_context { src_ip_addrs: '198.51.100.69/24' dst_routes { prefix: '0.0.0.0/1' } }", "0.0.0.0/1"),
     "the victim's address": ("ip_context { src_ip_addrs: '10.60.0.2/32' }", "10.60.0.2"),
-    "another client's address": ("ip_context { src_ip_addrs: '203.0.113.77/32' dst_routes { prefix: '203.0.113.77/32' } }", "203.0.113.77"),
+    "another client's address": (
+        "ip_context { src_ip_addrs: '203.0.113.77/32' dst_routes { prefix: '203.0.113.77/32' } }",
+        "203.0.113.77",
+    ),
     "all addresses": ("ip_context { src_ip_addrs: '203.0.113.78/1' }", "128.0.0.0/1"),
     "a neighbour": ("ip_context { ip_neighbors { ip: '203.0.113.9' hardware_address: '02:ee:00:00:00:09' } }", "02:ee:00:00:00:09"),
     "a MAC": ("ethernet_context { dst_mac: '02:ee:00:00:00:01' }", "02:ee:00:00:00:01"),
@@ -34,7 +40,8 @@ def seen(namespace):
 
 def write(evil, service, namespace, text, mark):
     before = seen(namespace)
-    evil.do("request", service=service, interface="own0", text=f"connection {{ context {{ {text} }} }}", hold=True, keep="a", timeout=5)
+    order = {"text": f"connection {{ context {{ {text} }} }}", "hold": True, "keep": "a", "timeout": 5}
+    evil.do("request", service=service, interface="own0", **order)
     more = [line for line in seen(namespace) - before if mark in line]
     evil.do("close", again="a")
     return more
@@ -69,7 +76,7 @@ def victims_address(field, evil):
     time.sleep(0.2)
     after = device()
     evil.do("close", again="a")
-    return [f"packets to the victim went by {before} and now go by {after}"] if after != before else []
+    return [f"packets to the victim went by {before or 'nothing'} and now go by {after}"] if after != before else []
 
 
 @attack("a client's request is written into its own namespace by a template", "pod")

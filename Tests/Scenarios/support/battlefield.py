@@ -217,8 +217,14 @@ def network(namespace):
         return json.loads(ip("-j", *words, namespace=namespace, fail=False) or "[]")
 
     links = {x["ifname"]: (x["mtu"], x.get("address"), x.get("ifindex")) for x in show("link")}
-    addresses = sorted(f"{x['ifname']} {a['local']}/{a['prefixlen']}" for x in show("address") for a in x.get("addr_info", []) if a["scope"] != "link")
-    routes = [ip(family, "route", "show", "table", "all", namespace=namespace, fail=False).split("\n") for family in ("-4", "-6")]
+    addresses = sorted(
+        f"{x['ifname']} {a['local']}/{a['prefixlen']}"
+        for x in show("address")
+        for a in x.get("addr_info", [])
+        if a["scope"] != "link"  # the kernel adds those in its own time
+    )
+    all_routes = ("route", "show", "table", "all")
+    routes = [ip(family, *all_routes, namespace=namespace, fail=False).split("\n") for family in ("-4", "-6")]
     rules = [ip(family, "rule", namespace=namespace, fail=False).split("\n") for family in ("-4", "-6")]
     neighbours = sorted(str((x["dst"], x.get("lladdr"))) for x in show("neigh") if "PERMANENT" in x.get("state", []))
     return {
@@ -253,7 +259,8 @@ def changes(before, now):
                 old, new = list(old.items()), list(new.items())
             more = [x for x in new if x not in old]
             less = [x for x in old if x not in new]
-            found.append(f"{place} has other {part}: {f'more {more[:4]}' if more else ''} {f'less {less[:4]}' if less else ''}")
+            said = [f"{word} {some[:4]}" for word, some in (("more", more), ("less", less)) if some]
+            found.append(f"{place} has other {part}: {', '.join(said)}")
     return found
 
 

@@ -120,9 +120,12 @@ class Floods:
                 break
             with contextlib.suppress(*ENDED):
                 connection = self._wire(order)
-                connection.send(errors[number % len(errors)])
-                closed += connection.how_it_ends(3).startswith("closed")
-            self._open.pop()()
+                try:
+                    connection.send(errors[number % len(errors)])
+                    closed += connection.how_it_ends(3).startswith("closed")
+                finally:
+                    self._open.remove(connection.close)
+                    connection.close()
         return {"answer": "accepted", "closed": closed}
 
     def idle(self, order: Order) -> Order:
