@@ -8,22 +8,25 @@ from harness import check
 _attacks = []
 
 
-def attack(name, *places, state=True):
+def attack(name, *places, state=True, fresh=False):
     """Marks an attack: it is given the battlefield and an attacker for each place, and returns what should not have been
-    possible; nothing when all is well. `state` says whether the victims' networks are compared."""
+    possible; nothing when all is well. `state` says whether the victims' networks are compared, `fresh` that the mesh is
+    started anew before: what another attack has left hides what this one leaves."""
 
     def mark(function):
         for place in places or ("user",):
-            _attacks.append((f"{name} [{place}]" if len(places) > 1 else name, place, state, function))
+            _attacks.append((f"{name} [{place}]" if len(places) > 1 else name, place, state, fresh, function))
         return function
 
     return mark
 
 
 def run_attacks(field, wanted=""):
-    for name, place, state, function in _attacks:
+    for name, place, state, fresh, function in _attacks:
         if wanted and not re.search(wanted, f"{function.__module__} {function.__name__} {name}"):
             continue
+        if fresh:
+            field.renew()
         since = time.time()
         try:
             found = list(function(field, field.evil(place)) or [])

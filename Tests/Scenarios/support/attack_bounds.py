@@ -1,14 +1,16 @@
 """Too much of everything: the mesh's memory and descriptors stay bounded, and others are served meanwhile."""
 
 import contextlib
+import functools
 import time
 
-from assault import attack
+import assault
 from attackers import NOTHING, processor_seconds, status_of
 from battlefield import Echo
 from harness import LONG
 from mesh import MANAGER, PEER, Program, wait
 
+attack = functools.partial(assault.attack, fresh=True)
 # MB that one peer may cost while he attacks, and that may be left when he has gone.
 WHILE, AFTER = 96, 24
 # Descriptors that may be left.

@@ -194,6 +194,14 @@ class Battlefield:
                 found.append(f"{program.name} has ended: {last_words(program)}")
         return found
 
+    def renew(self):
+        """A mesh that has seen no attack."""
+        self.mesh.kill()
+        self.mesh.start()
+        if not (self.recovers(30) and wait(lambda: self.victim.connected("db"), 30)):
+            print("     it did not recover", flush=True)
+        self.before = self.state()
+
     def heal(self):
         """All as before, for the next attack. What an attack has spoiled for good goes with its mesh."""
         for evil in self._evil.values():
