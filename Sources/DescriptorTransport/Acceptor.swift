@@ -65,10 +65,14 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         listenerConfigurator: HTTP2ServerTransport.ListenerConfigurator, connectionConfigurator: Configurator
     ) async throws -> NIOAsyncChannel<Configurator.ConnectionChannel, Never> {
         let pair = try Self.socketPair()
-        let gate = try await ClientBootstrap(group: eventLoopGroup).withConnectedSocket(pair.0) { channel in
-            channel.eventLoop.makeCompletedFuture {
-                try NIOAsyncChannel<Configurator.ConnectionChannel, Never>(wrappingChannelSynchronously: channel)
+        let gate: NIOAsyncChannel<Configurator.ConnectionChannel, Never>
+        do {
+            gate = try await ClientBootstrap(group: eventLoopGroup).withConnectedSocket(pair.0) { channel in
+                channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(wrappingChannelSynchronously: channel) }
             }
+        } catch {
+            close(pair.1)
+            throw error
         }
         let watch = loop.newID()
         state.values.withLock { values in
@@ -81,8 +85,6 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
                 accept(socket, gate: gate.channel, connectionConfigurator)
             }
         } catch {
-            // The transport reads what it is given, and finds it closed; that it could not be had is thrown after it.
-            logger.error("the listener can't be watched", metadata: ["error": "\(error)"])
             end()
             throw error
         }

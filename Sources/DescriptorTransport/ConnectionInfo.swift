@@ -120,4 +120,8 @@ public struct TransportError: Error, Hashable, Sendable, CustomStringConvertible
     public let description: String
     /// Makes an error.
     public init(_ description: String) { self.description = description }
+
+    static let noDescriptors = TransportError(
+        "no descriptors are left; raise the limit of open files (LimitNOFILE, ulimit -n)")
+    static let noThreads = TransportError("no threads are left; raise the limit of tasks (TasksMax, ulimit -u)")
 }

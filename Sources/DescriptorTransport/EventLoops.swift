@@ -25,13 +25,13 @@ enum EventLoops {
         defer { for descriptor in descriptors { close(descriptor) } }
         for _ in 0..<(3 * loops + 4) {
             let descriptor = cl_eventfd()
-            guard descriptor >= 0 else { throw TransportError("no descriptors are left") }
+            guard descriptor >= 0 else { throw TransportError.noDescriptors }
             descriptors.append(descriptor)
         }
         var threads: [pthread_t] = []
         // They wait at a pipe until all of them are there.
         var ends: [Int32] = [-1, -1]
-        guard cl_stream_pair(&ends) == 0 else { throw TransportError("no descriptors are left") }
+        guard cl_stream_pair(&ends) == 0 else { throw TransportError.noDescriptors }
         defer {
             close(ends[1])
             for thread in threads { pthread_join(thread, nil) }
@@ -40,7 +40,7 @@ enum EventLoops {
         for _ in 0..<loops {
             var thread = pthread_t()
             guard pthread_create(&thread, nil, probeThread, UnsafeMutableRawPointer(bitPattern: Int(ends[0]))) == 0
-            else { throw TransportError("no threads are left") }
+            else { throw TransportError.noThreads }
             threads.append(thread)
         }
     }

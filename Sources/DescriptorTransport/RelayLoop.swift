@@ -44,7 +44,7 @@ final class RelayLoop: Sendable {
         guard epoll >= 0, waker >= 0, cl_epoll_add(epoll, waker, 0) == 0 else {
             if epoll >= 0 { close(epoll) }
             if waker >= 0 { close(waker) }
-            throw TransportError("no descriptors are left")
+            throw TransportError.noDescriptors
         }
         var thread = pthread_t()
         let owned = Unmanaged.passRetained(self)
@@ -52,7 +52,7 @@ final class RelayLoop: Sendable {
             owned.release()
             close(epoll)
             close(waker)
-            throw TransportError("no threads are left")
+            throw TransportError.noThreads
         }
         pthread_detach(thread)
     }
