@@ -7,7 +7,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <linux/magic.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
+#include <linux/unix_diag.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -17,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -301,5 +306,48 @@ int cl_namespace_cookie(int namespace_fd, uint64_t *cookie) {
     if (fd < 0) return fd;
     int result = cl_socket_namespace_cookie(fd, cookie);
     close(fd);
+    return result;
+}
+
+/* Looks through one datagram of a dump: 1 found, 0 at its end, -EAGAIN there is more, -errno. */
+static int find_socket(const char *buffer, size_t size, uint32_t device, uint32_t inode) {
+    for (const struct nlmsghdr *header = (const struct nlmsghdr *)buffer; NLMSG_OK(header, size);
+         header = NLMSG_NEXT(header, size)) {
+        if (header->nlmsg_type == NLMSG_DONE) return 0;
+        if (header->nlmsg_type == NLMSG_ERROR) return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+        if (header->nlmsg_len < NLMSG_LENGTH(sizeof(struct unix_diag_msg))) continue;
+        const struct unix_diag_msg *message = NLMSG_DATA(header);
+        const struct rtattr *attribute = (const struct rtattr *)(message + 1);
+        int left = header->nlmsg_len - NLMSG_LENGTH(sizeof *message);
+        for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+            if (attribute->rta_type != UNIX_DIAG_VFS || RTA_PAYLOAD(attribute) < sizeof(struct unix_diag_vfs)) continue;
+            const struct unix_diag_vfs *file = RTA_DATA(attribute);
+            if (file->udiag_vfs_dev == device && file->udiag_vfs_ino == inode) return 1;
+        }
+    }
+    return -EAGAIN;
+}
+
+int cl_unix_listens_here(int fd) {
+    struct stat status;
+    if (fstat(fd, &status) < 0) return -errno;
+    /* As the kernel numbers devices inside: MKDEV, linux/kdev_t.h. */
+    uint32_t device = major(status.st_dev) << 20 | minor(status.st_dev);
+    int diag = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (diag < 0) return -errno;
+    struct {
+        struct nlmsghdr header;
+        struct unix_diag_req request;
+    } message = {
+        .header = {.nlmsg_len = sizeof message, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+        .request = {.sdiag_family = AF_UNIX, .udiag_states = 1 << 10 /* TCP_LISTEN */, .udiag_show = UDIAG_SHOW_VFS}};
+    if (send(diag, &message, sizeof message, 0) < 0) return close_with(diag, errno);
+    char buffer[32768] __attribute__((aligned(8)));
+    int result = -EAGAIN;
+    while (result == -EAGAIN) {
+        ssize_t size = recv(diag, buffer, sizeof buffer, 0);
+        result = size < 0 ? -errno : find_socket(buffer, (size_t)size, device, (uint32_t)status.st_ino);
+    }
+    close(diag);
     return result;
 }

@@ -94,6 +94,10 @@ public final class Descriptor: Sendable {
         return FileStatus(isSocket: status.is_socket, mode: status.mode, uid: status.uid, gid: status.gid)
     }
 
+    /// Whether it is the file of a Unix socket that listens in the network namespace of this process, as far as the kernel tells.
+    /// Source: sock_diag(7).
+    public var listensHere: Bool { cl_unix_listens_here(number) == 1 }
+
     /// Whether it is a namespace, of whatever type; told without opening what it stands for, which for a device or a FIFO has
     /// effects. Source: `NSFS_MAGIC`, fstatfs(2).
     public var isNamespace: Bool { cl_is_namespace(number) == 1 }

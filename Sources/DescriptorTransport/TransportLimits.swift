@@ -1,6 +1,7 @@
 /// What one peer may use of a server, and all peers together. Who goes beyond is refused; nobody else notices.
 ///
-/// A peer is a user in a network namespace on Unix sockets, and an address, or the first 64 bits of an IPv6 address, over TCP.
+/// On Unix sockets a peer is a user, and user 0 of each network namespace, as every pod has one; over TCP it is an address, or
+/// the first 64 bits of an IPv6 address.
 /// The host's root has limits of its own, and a part of all connections that nobody else can take.
 public struct TransportLimits: Hashable, Sendable {
     /// Connections of one peer; never more than half of what all have together. The next one is closed as it comes.

@@ -157,6 +157,11 @@ int cl_peer_address(int fd, char *text, size_t capacity);
 /* What a descriptor stands for: whether it is a socket, and whose. */
 struct cl_file_status { bool is_socket; mode_t mode; uid_t uid; gid_t gid; };
 int cl_status(int fd, struct cl_file_status *status);
+/*
+ * Whether the Unix socket whose file a descriptor stands for listens in the network namespace of this process: 1 yes, 0 no;
+ * -errno when the kernel does not tell (unix_diag). On overlayfs the kernel may know the file by another number: 0.
+ */
+int cl_unix_listens_here(int fd);
 /* Whether a descriptor, opened in whatever way, is a namespace: 1 yes, 0 no. */
 int cl_is_namespace(int fd);
 int cl_shutdown_write(int fd);

@@ -117,7 +117,8 @@ public struct HostMesh: Sendable {
             if let own {
                 let server = RPCServer(
                     own.listener, security: .insecure, services: [Self.workloadAPI(own.authority, federation)],
-                    takesDescriptors: false, admission: Self.rights(options, isOwn: true).admission, logger: logger)
+                    takesDescriptors: false, admission: Self.rights(options, isOwn: true).admission,
+                    messageLimit: 1 << 14, logger: logger)
                 group.addTask { try await server.run() }
                 let id = try own.authority.managerID()
                 let identities = try own.authority.identities(id)

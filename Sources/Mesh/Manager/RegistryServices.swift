@@ -175,6 +175,12 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
                 code: .permissionDenied,
                 message: "\(caller.identity) may not connect to the socket of the endpoint \(name)")
         }
+        // User 0 of a pod is not the one whose sockets the host has.
+        guard caller.isTrusted || caller.credentials?.isOfHost == true || !descriptor.listensHere else {
+            throw RPCError(
+                code: .permissionDenied,
+                message: "the socket of the endpoint \(name) listens in another network namespace than \(caller.identity)")
+        }
         return descriptor
     }
 }

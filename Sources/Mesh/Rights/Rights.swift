@@ -116,7 +116,7 @@ struct Rights: Sendable {
         case .root, .manager: return
         case .stranger: break
         }
-        guard let namespace = caller.credentials?.namespace, Self.isSame(space, namespace) else {
+        guard let namespace = caller.credentials?.namespace, try Self.isSame(space, namespace) else {
             throw RPCError(
                 code: .permissionDenied,
                 message:
@@ -129,11 +129,15 @@ struct Rights: Sendable {
     }
 
     /// By the cookie where it is known: the number of a file is given again when its namespace is gone.
-    private static func isSame(_ space: NetworkNamespace, _ namespace: PeerNamespace) -> Bool {
+    private static func isSame(_ space: NetworkNamespace, _ namespace: PeerNamespace) throws(RPCError) -> Bool {
         if let inode = namespace.inode, inode != Inode(space) { return false }
         guard let cookie = namespace.cookie else { return namespace.inode != nil }
         var number: UInt64 = 0
-        return cl_namespace_cookie(space.descriptor, &number) == 0 && number == cookie
+        let result = cl_namespace_cookie(space.descriptor, &number)
+        guard result == 0 else {
+            throw RPCError(code: .unavailable, message: "the namespace can't be looked at: \(KernelError(errno: result))")
+        }
+        return number == cookie
     }
 
     private static func isOwn(_ space: NetworkNamespace) -> Bool { Inode(space) == PeerNamespace.own?.inode }
