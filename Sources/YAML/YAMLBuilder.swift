@@ -111,11 +111,11 @@ struct YAMLBuilder {
     mutating func alias(_ name: String, at place: Place) throws(YAMLMistake) {
         guard try !claim(place) else { throw place.mistake("an alias can't be a key") }
         guard let anchor = anchors[name] else {
-            throw place.mistake("alias '*\(name)' has no anchor '&\(name)' before it")
+            throw place.mistake("alias '*\(name.start)' has no anchor '&\(name.start)' before it")
         }
-        guard anchor.isComplete else { throw place.mistake("alias '*\(name)' refers to what it is part of") }
+        guard anchor.isComplete else { throw place.mistake("alias '*\(name.start)' refers to what it is part of") }
         guard open.count + anchor.height <= Self.maximumDepth else {
-            throw place.mistake("alias '*\(name)' nests deeper than \(Self.maximumDepth) levels")
+            throw place.mistake("alias '*\(name.start)' nests deeper than \(Self.maximumDepth) levels")
         }
         aliased += anchor.size
         guard aliased <= Self.maximumAliased else {
@@ -244,12 +244,22 @@ extension YAMLBuilder {
     }
 
     private mutating func noteDuplicate(_ first: Int, _ second: Int) {
+        guard tree.mistakes.count < YAMLTree.maximumMistakes else {
+            tree.omittedMistakes += 1
+            return
+        }
         let (before, node) = (tree.nodes[first], tree.nodes[second])
         tree.mistakes.append(
             YAMLMistake(
                 line: Int(node.line), column: Int(node.column),
-                text: "key '\(tree.string(of: second))' is there twice; first at \(before.line):\(before.column)"))
+                text: "key '\(tree.string(of: second).start)' is there twice; first at \(before.line):\(before.column)")
+        )
     }
+}
+
+extension String {
+    /// As much of a text from a file as a message can hold.
+    var start: String { utf8.count <= 64 ? self : String(unicodeScalars.prefix(64)) + "…" }
 }
 
 extension YAMLTree {

@@ -82,7 +82,7 @@ extension YAMLBuilder {
     ) throws(YAMLMistake) {
         guard let tag = name(tag) else { return }
         guard tag == "tag:yaml.org,2002:\(expected)" || tag == "!" else {
-            throw place.mistake("tag '\(tag)' has no meaning here; remove it")
+            throw place.mistake("tag '\(tag.start)' has no meaning here; remove it")
         }
     }
 }
@@ -105,7 +105,7 @@ extension yaml_event_t {
         case "tag:yaml.org,2002:int", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null", "tag:yaml.org,2002:float":
             kind = .plain
         case let other:
-            throw place.mistake("tag '\(other)' has no meaning here; remove it")
+            throw place.mistake("tag '\(other.start)' has no meaning here; remove it")
         }
         return kind
     }

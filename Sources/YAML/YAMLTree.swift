@@ -60,8 +60,13 @@ public struct YAMLTree: Sendable {
     @usableFromInline var text: [UInt8] = []
     /// The root of every document that was read to its end.
     public internal(set) var documents: [Index] = []
-    /// What is wrong with the text. Documents behind a syntax error are missing.
+    /// What is wrong with the text, at most ``maximumMistakes``. Documents behind a syntax error are missing.
     public internal(set) var mistakes: [YAMLMistake] = []
+    /// How many more mistakes there are.
+    public internal(set) var omittedMistakes = 0
+
+    /// How many mistakes are listed: they have few causes, and the list must not grow with the text.
+    public static let maximumMistakes = 100
 
     /// The node itself.
     @inlinable public subscript(index: Index) -> YAMLNode { nodes[index] }
@@ -86,6 +91,11 @@ public struct YAMLTree: Sendable {
         let start = Int(nodes[index].start)
         for offset in 0..<count where text[start + offset] != expected.utf8Start[offset] { return false }
         return true
+    }
+
+    /// Whether a scalar's text is `expected`.
+    public func text(of index: Index, equals expected: String.UTF8View) -> Bool {
+        withBytes(of: index) { $0.count == expected.count && $0.elementsEqual(expected) }
     }
 
     /// The text of a scalar.

@@ -142,11 +142,4 @@ import Testing
         }
         #expect(tap.tuntap.hasOwner && tap.tuntap.owner == 0 && !tap.tuntap.hasGroup)
     }
-
-    @Test("a list of mistakes does not grow without end")
-    func manyMistakes() {
-        let config = load(interfaces(Array(repeating: "{nmae: x}", count: 5000).joined(separator: "\n    - ")))
-        #expect(config.mistakes.count == 1000)
-        #expect(config.items.isEmpty)
-    }
 }

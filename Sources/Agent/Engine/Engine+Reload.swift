@@ -42,8 +42,8 @@ extension Engine {
         // A later read has overtaken this one.
         guard number > files.adopted else { return files.mistakes }
         files.adopted = number
-        files.warnings = config.warnings.map(\.description)
-        files.mistakes = config.mistakes.map(\.description)
+        files.warnings = Self.texts(config.warnings, config.omittedWarnings, "warnings")
+        files.mistakes = Self.texts(config.mistakes, config.omittedMistakes, "mistakes")
         for warning in files.warnings { logger.warning("configuration", metadata: ["at": "\(warning)"]) }
         if config.isValid {
             enforce(config, reason)
@@ -54,12 +54,17 @@ extension Engine {
     }
 
     private func reject(_ config: LoadedConfig) {
-        for mistake in config.mistakes { logger.error("mistake", metadata: ["at": "\(mistake)"]) }
+        for mistake in files.mistakes { logger.error("mistake", metadata: ["at": "\(mistake)"]) }
         logger.error(
             files.isInForce
                 ? "the configuration has mistakes and is not used; the last one stays in force"
                 : "the configuration has mistakes and is not used; nothing is touched",
-            metadata: ["mistakes": "\(config.mistakes.count)"])
+            metadata: ["mistakes": "\(config.mistakeCount)"])
+    }
+
+    /// Mistakes or warnings as they are told, with a last line for those that are not listed.
+    private static func texts(_ listed: [Mistake], _ omitted: Int, _ word: String) -> [String] {
+        listed.map(\.description) + (omitted > 0 ? ["and \(omitted) more \(word)"] : [])
     }
 
     private func enforce(_ config: LoadedConfig, _ reason: ReloadReason) {

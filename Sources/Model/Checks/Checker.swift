@@ -29,6 +29,8 @@ struct Checker {
     }
 
     var config: LoadedConfig
+    private(set) var mistakes = Findings()
+    private(set) var warnings = Findings()
     /// The places of `config.items`.
     let places: [Place]
     let sources: [Source]
@@ -86,14 +88,19 @@ struct Checker {
 extension Checker {
     /// Notes a mistake: `MODEL 'NAME': PATH 'VALUE' TEXT`, at the place of the field.
     mutating func report(_ item: Int, _ path: [PathPart], value: String? = nil, _ text: String) {
-        guard config.mistakes.count < ConfigLoader.maximumMistakes else { return }
-        let position = position(of: path, in: item)
-        config.mistakes.append(Mistake(sentence(item, path, value, text), at: position))
+        if mistakes.omitsNext() { return }
+        mistakes.add(Mistake(sentence(item, path, value, text), at: position(of: path, in: item)))
     }
 
     /// Notes something that is not used.
     mutating func warn(_ item: Int, _ path: [PathPart], _ text: String) {
-        config.warnings.append(Mistake(sentence(item, path, nil, text), at: position(of: path, in: item)))
+        if warnings.omitsNext() { return }
+        warnings.add(Mistake(sentence(item, path, nil, text), at: position(of: path, in: item)))
+    }
+
+    /// `; did you mean 'x'?` for the first few mistakes, or nothing.
+    func hint(for word: String, among candidates: some Sequence<String>) -> String {
+        mistakes.wantsSuggestion ? Suggestion.phrase(for: word, among: candidates) : ""
     }
 
     /// Notes that a value can never be configured here.
@@ -147,7 +154,7 @@ extension Checker {
                 node = element
             case .key(let key):
                 guard tree.kind(of: node) == .mapping,
-                    let pair = tree.pairs(of: node).first(where: { tree.string(of: $0.key) == key })
+                    let pair = tree.pairs(of: node).first(where: { tree.text(of: $0.key, equals: key.utf8) })
                 else { return source.position(of: node) }
                 node = pair.key
             }

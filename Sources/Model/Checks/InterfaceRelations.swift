@@ -53,10 +53,8 @@ extension Checker {
     /// Notes that an interface is referred to but not declared, unless a mistake noted before explains that.
     private mutating func reportMissing(_ name: String, _ facts: InterfaceFacts, _ path: [PathPart], _ text: String) {
         guard !isIncomplete, !brokenInterfaces.contains(name), !services.mayBring(name) else { return }
-        // Comparing with every name is dear; a reader follows the first few hints only.
-        let candidates = config.mistakes.count < 20 ? interfaces[...] : []
-        let hint = Suggestion.phrase(for: name, among: candidates.lazy.map(\.name).filter { $0 != facts.name })
-        report(facts.item, path, value: name, "\(text)\(hint)")
+        let candidates = interfaces.lazy.map(\.name).filter { $0 != facts.name }
+        report(facts.item, path, value: name, "\(text)\(hint(for: name, among: candidates))")
     }
 
     private func facts(named name: String) -> InterfaceFacts? { interfaceByName[name].map { interfaces[$0] } }

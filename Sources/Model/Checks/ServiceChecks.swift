@@ -5,11 +5,14 @@ struct ServiceFacts {
     /// The client that has an interface, by the interface's name.
     var clients: [String: Int] = [:]
     /// What the names of endpoints' interfaces begin with.
-    var prefixes: [String] = []
+    var prefixes: Set<String> = []
 
     /// Whether an interface that nobody declares may come with a connection.
     func mayBring(_ name: String) -> Bool {
-        clients[name] != nil || prefixes.contains { name.hasPrefix($0) && name.utf8.count > $0.utf8.count }
+        if clients[name] != nil { return true }
+        // Names in the kernel are short.
+        guard !prefixes.isEmpty, name.utf8.count <= InterfaceName.maximumLength else { return false }
+        return name.indices.dropFirst().contains { prefixes.contains(String(name[..<$0])) }
     }
 }
 
@@ -49,7 +52,7 @@ extension Checker {
             if let problem = InterfaceName.mistake(in: prefix + "0") {
                 report(item, ["interface_name_prefix"], value: prefix, "gives '\(prefix)0', which \(problem)")
             }
-            services.prefixes.append(prefix)
+            services.prefixes.insert(prefix)
         }
         check(labels: endpoint.advertisedLabels, item, "advertised_labels")
         checkMesh(endpoint.interfaceType, endpoint.ipAddresses, endpoint.physAddress, item)

@@ -82,9 +82,8 @@ extension Checker {
             if InterfaceSysctl.isAmbiguous(key) {
                 report(item, path, "is a setting of IPv4 and of IPv6; write ipv4.\(key) or ipv6.\(key)")
             } else {
-                let names = config.mistakes.count < 20 ? InterfaceSysctl.known.keys.sorted() : []
-                let hint = Suggestion.phrase(for: key, among: names)
-                report(item, path, "is not a setting of an interface\(hint)")
+                let names = mistakes.wantsSuggestion ? InterfaceSysctl.known.keys.sorted() : []
+                report(item, path, "is not a setting of an interface\(hint(for: key, among: names))")
             }
         }
         guard Int64(value) != nil, !value.hasPrefix("+") else {

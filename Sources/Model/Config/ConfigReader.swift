@@ -4,6 +4,10 @@ internal import YAML
 struct ConfigReader {
     private let label: String
     private var config = LoadedConfig()
+    private var mistakes = Findings()
+    private var warnings = Findings()
+    /// Bytes that were read.
+    private(set) var byteCount = 0
     private var places: [Checker.Place] = []
     private var sources: [Source] = []
     private var decoder: MessageDecoder
@@ -29,6 +33,7 @@ struct ConfigReader {
     /// Reads one file's text.
     mutating func read(_ bytes: UnsafeRawBufferPointer, name: String) {
         config.files.append(name)
+        byteCount += bytes.count
         input = bytes
         lineStarts = []
         defer { input = UnsafeRawBufferPointer(start: nil, count: 0) }
@@ -40,12 +45,12 @@ struct ConfigReader {
     /// Notes that a file as a whole can't be read.
     mutating func fail(_ text: String, file: String) {
         isIncomplete = true
-        config.mistakes.append(Mistake(file: file, line: 0, column: 0, text: text))
+        mistakes.add(Mistake(file: file, line: 0, column: 0, text: text))
     }
 
     /// Notes something about a file as a whole.
     mutating func warn(_ text: String, file: String) {
-        config.warnings.append(Mistake(file: file, line: 0, column: 0, text: text))
+        warnings.add(Mistake(file: file, line: 0, column: 0, text: text))
     }
 
     /// Checks all values together and sorts what was found.
@@ -53,15 +58,15 @@ struct ConfigReader {
         var checker = Checker(config: config, places: places, sources: sources)
         checker.brokenInterfaces = brokenInterfaces
         checker.isIncomplete = isIncomplete
-        checker.config.mistakes += decoder.mistakes
         checker.run()
+        for found in [decoder.mistakes, checker.mistakes] { mistakes.add(found) }
+        warnings.add(checker.warnings)
+        mistakes.finish()
+        warnings.finish()
         var result = checker.config
-        result.mistakes.sort()
-        result.warnings.sort()
+        (result.mistakes, result.omittedMistakes) = (mistakes.list, mistakes.omitted)
+        (result.warnings, result.omittedWarnings) = (warnings.list, warnings.omitted)
         result.invalidValues.sort { $0.position < $1.position }
-        if result.mistakes.count > ConfigLoader.maximumMistakes {
-            result.mistakes.removeLast(result.mistakes.count - ConfigLoader.maximumMistakes)
-        }
         return result
     }
 
@@ -75,17 +80,28 @@ struct ConfigReader {
     private mutating func noteSyntax() {
         let found = decoder.source.mistakes
         if !found.isEmpty { isIncomplete = true }
-        config.mistakes += found.prefix(max(0, ConfigLoader.maximumMistakes - config.mistakes.count))
+        for mistake in found { mistakes.add(mistake) }
+        mistakes.omit(tree.omittedMistakes)
     }
 
     private mutating func report(_ node: Int, _ text: String) {
         isIncomplete = true
-        guard config.mistakes.count < ConfigLoader.maximumMistakes else { return }
-        config.mistakes.append(Mistake(text, at: decoder.source.position(of: node)))
+        mistakes.add(Mistake(text, at: decoder.source.position(of: node)))
+    }
+
+    /// Whether a mistake is only counted, as there are many before it.
+    private mutating func omitsMistake() -> Bool {
+        isIncomplete = true
+        return mistakes.omitsNext()
     }
 
     private mutating func warn(_ node: Int, _ text: String) {
-        config.warnings.append(Mistake(text, at: decoder.source.position(of: node)))
+        warnings.add(Mistake(text, at: decoder.source.position(of: node)))
+    }
+
+    /// `; did you mean 'x'?` for the first few mistakes, or nothing.
+    private func hint(for word: String, among candidates: some Sequence<String>) -> String {
+        mistakes.wantsSuggestion ? Suggestion.phrase(for: word, among: candidates) : ""
     }
 
     private mutating func add(_ kind: ModelDescription.Kind, _ node: Int) {
@@ -119,9 +135,9 @@ extension ConfigReader {
         }
         let group = Self.otherGroups[word] ?? word
         guard Self.groups.contains(group) else {
+            if omitsMistake() { return }
             let known = Self.groups + Self.foreignGroups
-            return report(
-                key, "unknown field \(word.inQuotes) in the configuration\(Suggestion.phrase(for: word, among: known))")
+            return report(key, "unknown field \(word.inQuotes) in the configuration\(hint(for: word, among: known))")
         }
         if tree.isNull(value) { return }
         guard tree.kind(of: value) == .mapping else { return report(value, "\(word) must be a mapping of lists") }
@@ -130,11 +146,13 @@ extension ConfigReader {
 
     private mutating func readList(_ key: Int, _ list: Int, _ group: String) {
         let word = tree.string(of: key)
-        let models = ModelRegistry.all.filter { $0.group == group }
-        guard let model = models.first(where: { $0.list == word || $0.otherList == word }) else {
-            let hint = Suggestion.nearest(to: word, among: models.map(\.list)).map { "; did you mean '\($0)'?" }
-            let all = "; it has \(models.map(\.list).joined(separator: ", "))"
-            return report(key, "unknown field \(word.inQuotes) in \(group)\(hint ?? all)")
+        let model = ModelRegistry.all.first { $0.group == group && ($0.list == word || $0.otherList == word) }
+        guard let model else {
+            if omitsMistake() { return }
+            let lists = ModelRegistry.all.filter { $0.group == group }.map(\.list)
+            let hint = hint(for: word, among: lists)
+            let all = "; it has \(lists.joined(separator: ", "))"
+            return report(key, "unknown field \(word.inQuotes) in \(group)\(hint.isEmpty ? all : hint)")
         }
         if tree.isNull(list) { return }
         guard tree.kind(of: list) == .sequence else { return report(list, "\(group).\(word) must be a list") }
@@ -160,7 +178,8 @@ extension ConfigReader {
         }
         guard kind == "CNFConfiguration" || version.hasPrefix("pantheon.tech/") else {
             return warn(
-                root, "\(kind.isEmpty ? "an object without kind" : kind) is skipped: only CNFConfiguration is read")
+                root,
+                "\(kind.isEmpty ? "an object without kind" : kind.shortened) is skipped: only CNFConfiguration is read")
         }
         guard kind == "CNFConfiguration" else {
             return report(
@@ -202,11 +221,11 @@ extension ConfigReader {
         guard microservice == label else { return }
         let (module, type, version) = (text("module", in: item), text("type", in: item), text("version", in: item))
         if module == "vpp" || module.hasPrefix("vpp.") {
-            return warn(item, "item \(module).\(type) is skipped: there is no VPP here")
+            return warn(item, "item \("\(module).\(type)".shortened) is skipped: there is no VPP here")
         }
         guard let model = ModelRegistry.model(named: "\(module).\(type)") else {
-            let names = ModelRegistry.all.map(\.name)
-            let hint = Suggestion.phrase(for: "\(module).\(type)", among: names)
+            if omitsMistake() { return }
+            let hint = hint(for: "\(module).\(type)", among: ModelRegistry.all.map(\.name))
             return report(
                 tree.pair("module", in: item)?.value ?? item,
                 "there is no model with module \(module.inQuotes) and type \(type.inQuotes)\(hint)")
@@ -233,7 +252,7 @@ extension ConfigReader {
         guard inner.mistakes.isEmpty else { return }
         guard inner.documents.count == 1, let root = inner.documents.first, !inner.isNull(root) else {
             let position = decoder.source.position(line: 1, column: 1)
-            config.mistakes.append(Mistake("data must hold one \(model.name)", at: position))
+            mistakes.add(Mistake("data must hold one \(model.name)", at: position))
             return
         }
         add(model.kind, root)
@@ -277,8 +296,8 @@ extension ConfigReader {
         let tree = tree
         for (key, _) in tree.pairs(of: mapping) {
             let word = tree.string(of: key)
-            if names.contains(word) { continue }
-            report(key, "unknown field \(word.inQuotes) in \(name)\(Suggestion.phrase(for: word, among: names))")
+            if names.contains(word) || omitsMistake() { continue }
+            report(key, "unknown field \(word.inQuotes) in \(name)\(hint(for: word, among: names))")
         }
     }
 

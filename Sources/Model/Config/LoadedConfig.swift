@@ -31,10 +31,14 @@ public struct LoadedConfig: Sendable {
 
     /// The values, in the order of files and lines.
     public var items: [Item] = []
-    /// What is wrong, by file and line. When there is any, nothing should be applied.
+    /// What is wrong, by file and line, the first 100. When there is any, nothing should be applied.
     public var mistakes: [Mistake] = []
-    /// What was left out, by file and line.
+    /// How many more mistakes there are.
+    public var omittedMistakes = 0
+    /// What was left out, by file and line, the first 100.
     public var warnings: [Mistake] = []
+    /// How many more warnings there are.
+    public var omittedWarnings = 0
     /// Values that can't be configured while others can.
     public var invalidValues: [InvalidValue] = []
     /// The files that were read, in order.
@@ -42,6 +46,9 @@ public struct LoadedConfig: Sendable {
 
     /// An empty configuration.
     public init() {}
+
+    /// How many mistakes there are, with those that are not listed.
+    public var mistakeCount: Int { mistakes.count + omittedMistakes }
 
     /// Whether nothing is wrong with the files.
     public var isValid: Bool { mistakes.isEmpty }

@@ -11,13 +11,16 @@ struct MessageDecoder {
         case key(Int)
     }
 
+    /// No text of a value is longer, in bytes.
+    static let maximumTextLength = 64 << 10
+
     let schema = Schema.plain
     /// The text that is being read.
     var source: Source
     /// The wire form of the last message.
     private(set) var bytes: [UInt8] = []
     /// What was found wrong.
-    var mistakes: [Mistake] = []
+    private(set) var mistakes = Findings()
 
     private var path: [Step] = []
     private var root = 0
@@ -191,6 +194,11 @@ extension MessageDecoder {
             report(node, "must be a text, not a \(source.tree.kind(of: node) == .mapping ? "mapping" : "list")")
             return false
         }
+        guard source.tree.count(of: node) <= Self.maximumTextLength else {
+            report(
+                node, value: node, "is \(source.tree.count(of: node)) bytes long; at most \(Self.maximumTextLength)")
+            return false
+        }
         switch scalar(node) {
         case .text: return true
         case .integer:
@@ -256,14 +264,19 @@ extension MessageDecoder {
             if let value = type.values.first(where: { $0.number == Int64(clamping: number) }) {
                 return UInt64(bitPattern: Int64(value.number))
             }
-            let list = type.values.map { "\($0.name) (\($0.number))" }.joined(separator: ", ")
-            report(node, value: node, "is not one of \(list)")
+            report(
+                node, value: node,
+                "is not one of \(type.values.map { "\($0.name) (\($0.number))" }.joined(separator: ", "))")
             return nil
         }
-        let names = type.values.map(\.name)
-        let hint = Suggestion.phrase(for: source.tree.string(of: node), among: names)
-        report(node, value: node, "is not one of \(names.joined(separator: ", "))\(hint)")
+        report(node, value: node, unknownNameText(node, among: type.values.map(\.name)))
         return nil
+    }
+
+    private func unknownNameText(_ node: Int, among names: [String]) -> String {
+        let word = source.tree.string(of: node)
+        let hint = mistakes.wantsSuggestion ? Suggestion.phrase(for: word, among: names) : ""
+        return "is not one of \(names.joined(separator: ", "))\(hint)"
     }
 
     private func matches(_ node: Int, _ name: String) -> Bool {
@@ -275,31 +288,39 @@ extension MessageDecoder {
 extension MessageDecoder {
     private mutating func unknownField(_ key: Int, in type: Int) {
         failures += 1
-        guard mistakes.count < ConfigLoader.maximumMistakes else { return }
+        if mistakes.omitsNext() { return }
+        mistakes.add(Mistake(unknownFieldText(key, in: type), at: source.position(of: key)))
+    }
+
+    private func unknownFieldText(_ key: Int, in type: Int) -> String {
         let message = schema.messages[type]
         let word = source.tree.string(of: key)
         let usesUnderscores = word.contains("_")
         let candidates = message.fields.map { usesUnderscores ? schema.names[$0].original : schema.names[$0].json }
         var text = "unknown field \(word.inQuotes) in \(message.name)"
-        if let nearest = Suggestion.nearest(to: word, among: candidates) {
+        if mistakes.wantsSuggestion, let nearest = Suggestion.nearest(to: word, among: candidates) {
             text += "; did you mean '\(nearest)'?"
         } else if candidates.count <= 8 {
             text += "; it has \(candidates.joined(separator: ", "))"
         } else {
             text += "; its fields: nsm-agent explain \(ModelRegistry.model(kind).name)"
         }
-        mistakes.append(Mistake(text, at: source.position(of: key)))
+        return text
     }
 
     /// Notes a mistake in the field that is being read.
     private mutating func report(_ node: Int, value: Int? = nil, _ problem: String) {
         failures += 1
-        guard mistakes.count < ConfigLoader.maximumMistakes else { return }
+        if mistakes.omitsNext() { return }
+        mistakes.add(Mistake(sentence(value, problem), at: source.position(of: node)))
+    }
+
+    private func sentence(_ value: Int?, _ problem: String) -> String {
         var text = Label.of(kind, source, root) + ":"
         let place = pathText
         if !place.isEmpty { text += " \(place)" }
         if let value, isScalar(value) { text += " \(source.tree.string(of: value).inQuotes)" }
-        mistakes.append(Mistake("\(text) \(problem)", at: source.position(of: node)))
+        return "\(text) \(problem)"
     }
 
     private var pathText: String {

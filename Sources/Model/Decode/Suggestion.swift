@@ -1,12 +1,15 @@
 /// Finds what a writer probably meant.
 enum Suggestion {
-    /// The candidate nearest to `word`; nil when none is near.
+    /// More candidates than this are not compared.
+    private static let mostCandidates = 10_000
+
+    /// The candidate nearest to `word`; nil when none is near. Looks at the first 10 000 only, and at 64 bytes of each.
     static func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
         let target = lowered(word)
         // Every third letter may be wrong; more than that is another word.
         var limit = target.count / 3
         var best: String?
-        for candidate in candidates {
+        for candidate in candidates.prefix(mostCandidates) {
             let distance = distance(target, lowered(candidate), limit: limit)
             if distance <= limit, best == nil || distance < limit {
                 limit = distance
@@ -49,6 +52,9 @@ enum Suggestion {
 }
 
 extension String {
+    /// The text as it is if it is short, and else cut, in single quotes.
+    var shortened: String { utf8.count <= 64 ? self : inQuotes }
+
     /// The text in single quotes for a message: cut to a readable length, without control characters.
     var inQuotes: String {
         var out = "'"

@@ -22,19 +22,22 @@ struct Check: ParsableCommand {
     }
 
     private func tell(_ config: LoadedConfig) {
-        var lines = config.warnings.map { "\($0.position): warning: \($0.text)\n" }
-        for value in config.invalidValues {
-            lines.append("\(value.position): warning: \(value.key) can't be configured here: \(value.text)\n")
-        }
-        lines += config.mistakes.map { "\($0)\n" }
-        Failure.write(lines.joined())
+        let invalid = config.invalidValues.prefix(Self.mostInvalid)
+        Failure.write(
+            OneShot.lines(config.warnings, config.omittedWarnings, "warning") { "\($0.position): warning: \($0.text)" }
+                + OneShot.lines(invalid, config.invalidValues.count - invalid.count, "warning") { value in
+                    "\(value.position): warning: \(value.key) can't be configured here: \(value.text)"
+                } + OneShot.lines(config.mistakes, config.omittedMistakes, "mistake") { "\($0)" })
         let files = Text.count(config.files.count, "file")
         if config.isValid {
             Show.line("\(files), \(Text.count(config.items.count, "value")): no mistakes.")
         } else {
-            Failure.tell("\(Text.count(config.mistakes.count, "mistake")) in \(files)")
+            Failure.tell("\(Text.count(config.mistakeCount, "mistake")) in \(files)")
         }
     }
+
+    /// How many values that can't be configured are listed.
+    private static var mostInvalid: Int { 100 }
 
     private func tree(_ config: LoadedConfig) -> Tree {
         func list(_ mistakes: [Mistake]) -> Tree {
@@ -44,10 +47,14 @@ struct Check: ParsableCommand {
             Self.place(
                 $0.position, ("key", .string($0.key)), ("text", .string($0.text)), ("fields", .texts($0.fields)))
         }
-        return [
-            "valid": .bool(config.isValid), "files": .texts(config.files), "values": .count(config.items.count),
-            "mistakes": list(config.mistakes), "warnings": list(config.warnings), "notConfigurable": .sequence(invalid),
+        var pairs: [(String, Tree)] = [
+            ("valid", .bool(config.isValid)), ("files", .texts(config.files)), ("values", .count(config.items.count)),
+            ("mistakes", list(config.mistakes)), ("warnings", list(config.warnings)),
+            ("notConfigurable", .sequence(invalid)),
         ]
+        if config.omittedMistakes > 0 { pairs.append(("moreMistakes", .count(config.omittedMistakes))) }
+        if config.omittedWarnings > 0 { pairs.append(("moreWarnings", .count(config.omittedWarnings))) }
+        return .mapping(pairs)
     }
 
     private static func place(_ position: SourcePosition, _ more: (String, Tree)...) -> Tree {

@@ -11,12 +11,20 @@ enum OneShot {
     /// Reads and checks files. Mistakes and warnings go to standard error; with mistakes it fails.
     static func load(_ paths: [String], label: String) throws -> LoadedConfig {
         let config = ConfigLoader.load(paths: paths, label: label)
-        Failure.write(config.warnings.map { "\($0.position): warning: \($0.text)\n" }.joined())
+        Failure.write(
+            lines(config.warnings, config.omittedWarnings, "warning") { "\($0.position): warning: \($0.text)" })
         if config.isValid { return config }
-        Failure.write(config.mistakes.map { "\($0)\n" }.joined())
+        Failure.write(lines(config.mistakes, config.omittedMistakes, "mistake") { "\($0)" })
         Failure.tell(
-            "\(Text.count(config.mistakes.count, "mistake")) found; nothing was read from or changed in the kernel")
+            "\(Text.count(config.mistakeCount, "mistake")) found; nothing was read from or changed in the kernel")
         throw Failure.said(status: ExitStatus.invalid)
+    }
+
+    /// A line for each, and one for those that are not listed.
+    static func lines<Item>(_ items: some Sequence<Item>, _ omitted: Int, _ word: String, line: (Item) -> String)
+        -> String
+    {
+        items.map { line($0) + "\n" }.joined() + (omitted > 0 ? "and \(Text.count(omitted, "more \(word)"))\n" : "")
     }
 
     /// The network with what is declared and what the kernel has.
