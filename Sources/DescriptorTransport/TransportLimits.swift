@@ -18,9 +18,12 @@ public struct TransportLimits: Hashable, Sendable {
     public var allHandshakes = 256
 
     /// Calls at once on one connection. The next one ends with RESOURCE_EXHAUSTED.
+    ///
+    /// The greater of this and ``rootStreams`` is what peers are told (`SETTINGS_MAX_CONCURRENT_STREAMS`): streams beyond it are
+    /// refused by HTTP/2 itself, for next to nothing.
     public var streams = 1024
-    /// The same for the host's root, whose programs may have thousands of watches.
-    public var rootStreams = 16384
+    /// The same for the host's root.
+    public var rootStreams = 1024
     /// Calls at once of one peer, those included whose caller has gone and whose handler has not. The next one ends with
     /// RESOURCE_EXHAUSTED.
     public var calls = 4096
