@@ -284,8 +284,8 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
     ) throws {
         let sync = channel.pipeline.syncOperations
         // Time for the handshake, and as much again for the first word after it.
-        try sync.addHandler(
-            ConnectionLife(load, patience: handshakeTimeout * 2, idleTime: peers.limits.idleTime))
+        let life = ConnectionLife(load, patience: handshakeTimeout * 2, idleTime: peers.limits.idleTime)
+        try sync.addHandler(life)
         if let identity, let handshake {
             let context = try TLSContexts.context(identity, isServer: true)
             try sync.addHandler(
@@ -295,10 +295,14 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             done.succeed()
         }
         let limits = peers.limits
+        let streams = load.account.isRoot ? limits.rootStreams : limits.streams
+        let resets = FrameGuard.Resets(budget: FrameBudget(burst: streams, rate: limits.cancelRate)) { stream, code in
+            life.cancel(stream, code)
+        }
         try sync.addHandler(
             FrameGuard(
                 isServer: true, budget: FrameBudget(burst: limits.frames, rate: limits.frameRate),
-                shared: load.account.frames, began: { load.begin() }, refused: { load.report($0) }))
+                shared: load.account.frames, resets: resets, began: { load.begin() }, refused: { load.report($0) }))
     }
 
     private func hand(_ connection: Configured, to gate: any Channel) {

@@ -18,7 +18,9 @@ final class CallGuard: ChannelInboundHandler {
     /// What a header costs beside its bytes.
     private static let field = 64
 
-    private let connection: ConnectionLoad
+    private let life: ConnectionLife
+    private let stream: UInt32
+    private var context: ChannelHandlerContext?
     private let calls: CallTable
     private let limit: Int
     private var call: CallLoad?
@@ -30,10 +32,27 @@ final class CallGuard: ChannelInboundHandler {
     private var isRefusing = false
 
     /// - Parameter limit: The longest message, in bytes.
-    init(_ connection: ConnectionLoad, _ calls: CallTable, limit: Int) {
-        self.connection = connection
+    init(_ life: ConnectionLife, _ stream: UInt32, _ calls: CallTable, limit: Int) {
+        self.life = life
+        self.stream = stream
         self.calls = calls
         self.limit = limit
+    }
+
+    private var connection: ConnectionLoad { life.load }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        life.add(self, stream)
+    }
+
+    /// The peer has cancelled the call.
+    func cancel(_ code: UInt32) {
+        isRefusing = true
+        guard let context else { return }
+        // As if HTTP/2 had told: the handler of the call is cancelled by it.
+        context.fireChannelRead(wrapInboundOut(.rstStream(HTTP2ErrorCode(networkCode: Int(code)))))
+        context.close(promise: nil)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -71,9 +90,13 @@ final class CallGuard: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { end() }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        end()
+        self.context = nil
+    }
 
     private func end() {
+        life.remove(stream)
         if hasStream { connection.closeStream() }
         hasStream = false
         if let call { calls.remove(call.number) }

@@ -11,6 +11,8 @@ final class ConnectionLife: ChannelInboundHandler {
     private var timer: Scheduled<Void>?
     private var isQuiescing = false
     private let start = NIODeadline.now()
+    /// What stands before the handlers of the open calls, by their streams.
+    private var calls: [UInt32: CallGuard] = [:]
 
     /// How long a peer may take to let go of a connection that is idle.
     private static let farewell = TimeAmount.seconds(30)
@@ -25,11 +27,24 @@ final class ConnectionLife: ChannelInboundHandler {
         schedule(min(patience, idleTime.map { TimeAmount($0) } ?? patience), context)
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { stop() }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        stop()
+        calls = [:]
+    }
 
     func channelInactive(context: ChannelHandlerContext) {
         stop()
         context.fireChannelInactive()
+    }
+
+    func add(_ call: CallGuard, _ stream: UInt32) { calls[stream] = call }
+    func remove(_ stream: UInt32) { calls[stream] = nil }
+
+    /// The peer has cancelled a call; false when there is none.
+    func cancel(_ stream: UInt32, _ code: UInt32) -> Bool {
+        guard let call = calls[stream] else { return false }
+        call.cancel(code)
+        return true
     }
 
     private func stop() {

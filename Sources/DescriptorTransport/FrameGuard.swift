@@ -3,8 +3,9 @@ internal import NIOCore
 /// Stands between TLS and HTTP/2. Answers PINGs, so that HTTP/2 never counts them, and ends connections that flood.
 ///
 /// grpc-go sends a PING with nearly every message, to learn the bandwidth; the library above takes more than 200 of them in
-/// half a minute for an attack and ends the connection with all calls on it. What is malformed goes on to HTTP/2, which
-/// knows what to say. Payloads are neither looked at nor copied.
+/// half a minute for an attack and ends the connection with all calls on it. It takes more than 200 calls that are cancelled in
+/// that time for one, too: a server's calls are cancelled here, so that a program may end a thousand watches at once. What is
+/// malformed goes on to HTTP/2, which knows what to say. Payloads are neither looked at nor copied.
 final class FrameGuard: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -14,6 +15,7 @@ final class FrameGuard: ChannelDuplexHandler {
     /// Bytes before the first frame of a client. Source: RFC 9113, section 3.4.
     private static let preface = 24
     private static let pingSize = FrameHead.size + 8
+    private static let resetSize = FrameHead.size + 4
     /// ACKs that may wait for a peer that does not read.
     private static let mostWaiting = 64
     /// How long a peer that was told to go may take to read that, and how much more it may send meanwhile.
@@ -23,6 +25,16 @@ final class FrameGuard: ChannelDuplexHandler {
     private let isServer: Bool
     private var budget: FrameBudget
     private let shared: SharedFrameBudget?
+    /// How calls are cancelled here.
+    struct Resets {
+        /// How many may be.
+        var budget: FrameBudget
+        /// Ends the stream with an error code; false when there is none.
+        let cancel: (_ stream: UInt32, _ code: UInt32) -> Bool
+    }
+
+    /// Nil: HTTP/2 ends streams.
+    private var resets: Resets?
     private let began: () -> Void
     private let refused: (String) -> Void
 
@@ -45,6 +57,8 @@ final class FrameGuard: ChannelDuplexHandler {
     private var outbound: FrameFollower
     /// PINGs of HTTP/2 itself that are not answered.
     private var pings = 0
+    /// Streams that the peer has cancelled, and that HTTP/2 will want to reset.
+    private var cancelled: Set<UInt32> = []
     private var answers = ByteBuffer()
 
     private var isEnded = false
@@ -52,15 +66,18 @@ final class FrameGuard: ChannelDuplexHandler {
 
     /// - Parameters:
     ///   - shared: What all connections of the peer may do together; nil: this one counts alone.
+    ///   - resets: How calls are cancelled here; nil: by HTTP/2.
     ///   - began: Told of the first frame.
     ///   - refused: Told why a connection is ended.
     init(
-        isServer: Bool, budget: FrameBudget, shared: SharedFrameBudget? = nil, began: @escaping () -> Void = {},
+        isServer: Bool, budget: FrameBudget, shared: SharedFrameBudget? = nil, resets: Resets? = nil,
+        began: @escaping () -> Void = {},
         refused: @escaping (String) -> Void = { _ in }
     ) {
         self.isServer = isServer
         self.budget = budget
         self.shared = shared
+        self.resets = resets
         self.began = began
         self.refused = refused
         left = isServer ? Self.preface : 0
@@ -118,13 +135,13 @@ final class FrameGuard: ChannelDuplexHandler {
                 isForeign = head.kind != .settings
                 if isForeign { return bytes }
             }
-            let isPing = head.kind == .ping && head.length == 8 && head.stream == 0
-            if isPing, available < Self.pingSize { break }
+            let size = ownSize(head)
+            if available < size { break }
             guard allows(head) else {
                 end("more frames without work than are allowed", context)
                 return ByteBuffer()
             }
-            guard isPing, !isAnswerToHTTP2(head) else {
+            guard size > 0, !isAnswerToHTTP2(head) else {
                 if head.kind == .headers { lastStream = max(lastStream, head.stream) }
                 passed += FrameHead.size
                 left = head.length
@@ -135,13 +152,29 @@ final class FrameGuard: ChannelDuplexHandler {
                 if isEnded || isInactive { return ByteBuffer() }
             }
             passed = 0
-            if let ping = bytes.readSlice(length: Self.pingSize) { answer(ping, head) }
+            if let frame = bytes.readSlice(length: size) { take(frame, head) }
+            if isEnded || isInactive { return ByteBuffer() }
         }
         guard passed < bytes.readableBytes else { return bytes }
         let run = bytes.readSlice(length: passed) ?? ByteBuffer()
         // A copy: a slice would keep all that came with it.
         held = ByteBuffer(bytes: bytes.readableBytesView)
         return run
+    }
+
+    /// The size of a frame that is looked at here as a whole; 0 for all others.
+    private func ownSize(_ head: FrameHead) -> Int {
+        if head.kind == .ping, head.length == 8, head.stream == 0 { return Self.pingSize }
+        // One of a stream that was never opened is an error, for HTTP/2 to tell of.
+        let isKnown = head.stream > 0 && head.stream <= lastStream
+        return head.kind == .reset && head.length == 4 && isKnown && resets != nil ? Self.resetSize : 0
+    }
+
+    private func take(_ frame: ByteBuffer, _ head: FrameHead) {
+        if head.kind == .ping { return answer(frame, head) }
+        guard let code = frame.getInteger(at: frame.readerIndex + FrameHead.size, as: UInt32.self) else { return }
+        cancelled.insert(head.stream)
+        if resets?.cancel(head.stream, code) != true { cancelled.remove(head.stream) }
     }
 
     /// Whether the budget lets a frame in.
@@ -151,13 +184,14 @@ final class FrameGuard: ChannelDuplexHandler {
             return true
         }
         if head.isPlainEnd { return true }
+        if head.kind == .reset, resets != nil { return resets?.budget.spendAllowance(1) == true }
         let cost = 1 + head.length / 64
         if budget.spendEarned(cost) { return true }
         return budget.spendAllowance(cost) && shared?.spend(cost) != false
     }
 
     private func isAnswerToHTTP2(_ ping: FrameHead) -> Bool {
-        guard ping.flags & FrameHead.acknowledges != 0, pings > 0 else { return false }
+        guard ping.kind == .ping, ping.flags & FrameHead.acknowledges != 0, pings > 0 else { return false }
         pings -= 1
         return true
     }
@@ -193,13 +227,25 @@ final class FrameGuard: ChannelDuplexHandler {
     // MARK: - Out
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        unwrapOutboundIn(data).withUnsafeReadableBytes { bytes in
+        let bytes = unwrapOutboundIn(data)
+        if isResetOfCancelled(bytes) {
+            promise?.succeed()
+            return
+        }
+        bytes.withUnsafeReadableBytes { bytes in
             outbound.follow(bytes) { head in
                 if head.isWork { budget.earn() }
                 if head.kind == .ping, head.flags & FrameHead.acknowledges == 0 { pings += 1 }
             }
         }
         context.write(data, promise: promise)
+    }
+
+    /// The peer has ended that stream itself and wants to hear no more of it.
+    private func isResetOfCancelled(_ bytes: ByteBuffer) -> Bool {
+        guard !cancelled.isEmpty, bytes.readableBytes == Self.resetSize, outbound.isBetweenFrames else { return false }
+        let head = bytes.withUnsafeReadableBytes { FrameHead($0, at: 0) }
+        return head.kind == .reset && cancelled.remove(head.stream) != nil
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {

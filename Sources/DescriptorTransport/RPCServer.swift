@@ -4,6 +4,7 @@ internal import GRPCNIOTransportHTTP2Posix
 internal import Glibc
 public import Logging
 internal import NIOCore
+internal import NIOHTTP2
 internal import NIOPosix
 internal import SPIFFE
 internal import Synchronization
@@ -71,8 +72,9 @@ public final class RPCServer: Sendable {
             channel.eventLoop.makeCompletedFuture {
                 guard let parent = channel.parent else { throw TransportError("the connection has ended") }
                 let life = try parent.pipeline.syncOperations.handler(type: ConnectionLife.self)
+                let stream = try channel.syncOptions?.getOption(HTTP2StreamChannelOptions.streamID)
                 try channel.pipeline.syncOperations.addHandler(
-                    CallGuard(life.load, table, limit: messageLimit), position: .first)
+                    CallGuard(life, UInt32(Int(stream ?? 0)), table, limit: messageLimit), position: .first)
             }
         }
         makeServer = { [config] acceptor in

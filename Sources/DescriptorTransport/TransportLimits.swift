@@ -46,7 +46,11 @@ public struct TransportLimits: Hashable, Sendable {
     /// Answers with more fail. Those of all peers count with the ones that nobody has asked for.
     public var sentDescriptors = 1024
 
-    /// Frames of HTTP/2 without work (PING, SETTINGS, PRIORITY, RST_STREAM, WINDOW_UPDATE, GOAWAY, CONTINUATION, unknown ones,
+    /// Calls that may be cancelled in each second on one connection; as many as may be open can be cancelled at once. The
+    /// connection that goes beyond ends with ENHANCE_YOUR_CALM.
+    public var cancelRate = 100
+
+    /// Frames of HTTP/2 without work (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, GOAWAY, CONTINUATION, unknown ones,
     /// and empty ones) that may come at once on one connection. Each frame with work, in either direction, allows four more.
     /// A frame counts once and once more for each 64 bytes. The connection ends with ENHANCE_YOUR_CALM.
     public var frames = 1000

@@ -102,8 +102,17 @@ struct FrameGuardTests {
 
     @Test("a flood ends the connection and nobody else's", .timeLimit(.minutes(2)), arguments: Flood.allCases)
     func flood(_ kind: Flood) async throws {
-        try await TransportTests().withServer(.insecure) { address, connect in
-            let honest = try await connect()
+        var limits = TransportLimits()
+        limits.rootStreams = 1000
+        let address = SocketAddress.unix(TransportTests.path())
+        let server = RPCServer(
+            try ServerListener(address), security: .insecure, services: [EchoService()], limits: limits,
+            logger: TransportTests.quiet)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            defer { group.cancelAll() }
+            let honest = try await ClientConnection.connect(
+                to: address, security: .insecure, timeout: .seconds(60), logger: TransportTests.quiet)
             let running = Task { await honest.run() }
             let code = try await onThread {
                 let client = try RawClient(address)
@@ -120,6 +129,30 @@ struct FrameGuardTests {
             #expect(try await call(honest, "x") == "x")
             honest.closeNow()
             await running.value
+        }
+    }
+
+    @Test("calls are cancelled a thousand at once, and the others of the connection go on", .timeLimit(.minutes(1)))
+    func cancelled() async throws {
+        try await TransportTests().withServer(.insecure) { address, _ in
+            try await onThread {
+                let client = try RawClient(address)
+                client.send(Frames.start)
+                _ = client.receive { Frames.parse($0).count > 1 }
+                // Only what was acknowledged holds: many calls at once.
+                client.send(Frames.frame(4, flags: 1))
+                for round in 0..<3 {
+                    let streams = (0..<1000).map { UInt32(2 * ($0 + 1000 * round) + 1) }
+                    client.send(streams.flatMap { Frames.headers(stream: $0) })
+                    client.send(streams.flatMap { Frames.frame(3, Frames.bytes(8), stream: $0) } + Frames.ping())
+                    let frames = Frames.parse(client.receive { Frames.parse($0).contains { $0.kind == 6 } })
+                    // Who has cancelled a call hears no more of it.
+                    #expect(!frames.contains { $0.kind == 3 || $0.kind == 7 })
+                }
+                client.send(Frames.headers(stream: 9001) + Frames.message([120], stream: 9001))
+                let answer = client.receive { Frames.parse($0).contains { $0.kind == 0 } }
+                #expect(Frames.parse(answer).contains { $0.kind == 0 && $0.payload.last == 120 })
+            }
         }
     }
 
