@@ -295,10 +295,10 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             done.succeed()
         }
         let limits = peers.limits
-        let streams = load.account.isRoot ? limits.rootStreams : limits.streams
-        let resets = FrameGuard.Resets(budget: FrameBudget(burst: streams, rate: limits.cancelRate)) { stream, code in
-            life.cancel(stream, code)
-        }
+        let short = TimeAmount(limits.shortCall)
+        let resets = FrameGuard.Resets(
+            budget: FrameBudget(burst: limits.cancels, rate: limits.cancelRate),
+            isLong: { life.isOpen($0, longerThan: short) }, cancel: { life.cancel($0, $1) })
         try sync.addHandler(
             FrameGuard(
                 isServer: true, budget: FrameBudget(burst: limits.frames, rate: limits.frameRate),

@@ -20,6 +20,7 @@ final class CallGuard: ChannelInboundHandler {
 
     private let life: ConnectionLife
     private let stream: UInt32
+    let start = NIODeadline.now()
     private var context: ChannelHandlerContext?
     private let calls: CallTable
     private let limit: Int

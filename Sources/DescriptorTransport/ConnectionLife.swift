@@ -40,6 +40,11 @@ final class ConnectionLife: ChannelInboundHandler {
     func add(_ call: CallGuard, _ stream: UInt32) { calls[stream] = call }
     func remove(_ stream: UInt32) { calls[stream] = nil }
 
+    /// Whether a call has been open for longer than a time; false when there is none.
+    func isOpen(_ stream: UInt32, longerThan time: TimeAmount) -> Bool {
+        calls[stream].map { .now() - $0.start >= time } ?? false
+    }
+
     /// The peer has cancelled a call; false when there is none.
     func cancel(_ stream: UInt32, _ code: UInt32) -> Bool {
         guard let call = calls[stream] else { return false }

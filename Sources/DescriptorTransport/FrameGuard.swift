@@ -27,8 +27,10 @@ final class FrameGuard: ChannelDuplexHandler {
     private let shared: SharedFrameBudget?
     /// How calls are cancelled here.
     struct Resets {
-        /// How many may be.
+        /// How many short calls may be.
         var budget: FrameBudget
+        /// Whether a stream has been open for long.
+        let isLong: (_ stream: UInt32) -> Bool
         /// Ends the stream with an error code; false when there is none.
         let cancel: (_ stream: UInt32, _ code: UInt32) -> Bool
     }
@@ -184,7 +186,9 @@ final class FrameGuard: ChannelDuplexHandler {
             return true
         }
         if head.isPlainEnd { return true }
-        if head.kind == .reset, resets != nil { return resets?.budget.spendAllowance(1) == true }
+        if head.kind == .reset, let resets {
+            return resets.isLong(head.stream) || self.resets?.budget.spendAllowance(1) == true
+        }
         let cost = 1 + head.length / 64
         if budget.spendEarned(cost) { return true }
         return budget.spendAllowance(cost) && shared?.spend(cost) != false

@@ -46,9 +46,13 @@ public struct TransportLimits: Hashable, Sendable {
     /// Answers with more fail. Those of all peers count with the ones that nobody has asked for.
     public var sentDescriptors = 1024
 
-    /// Calls that may be cancelled in each second on one connection; as many as may be open can be cancelled at once. The
-    /// connection that goes beyond ends with ENHANCE_YOUR_CALM.
+    /// Short calls that may be cancelled at once on one connection; long ones always may. The connection that goes beyond ends
+    /// with ENHANCE_YOUR_CALM.
+    public var cancels = 1000
+    /// How many more short calls may be cancelled in each second.
     public var cancelRate = 100
+    /// Calls that were open for less are short.
+    public var shortCall: Duration = .seconds(1)
 
     /// Frames of HTTP/2 without work (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, GOAWAY, CONTINUATION, unknown ones,
     /// and empty ones) that may come at once on one connection. Each frame with work, in either direction, allows four more.

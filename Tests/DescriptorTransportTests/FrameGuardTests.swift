@@ -77,6 +77,21 @@ struct FrameGuardTests {
         return answered
     }
 
+    /// Serves with limits while `body` runs.
+    private func withServer(
+        _ limits: TransportLimits, _ body: (DescriptorTransport.SocketAddress) async throws -> Void
+    ) async throws {
+        let address = SocketAddress.unix(TransportTests.path())
+        let server = RPCServer(
+            try ServerListener(address), security: .insecure, services: [EchoService()], limits: limits,
+            logger: TransportTests.quiet)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            try await body(address)
+            group.cancelAll()
+        }
+    }
+
     enum Flood: String, CaseIterable {
         case ping, answer, settings, priority, window, reset, emptyData, emptyContinuation, emptyHeaders, unknown
         case largeUnknown
@@ -102,17 +117,8 @@ struct FrameGuardTests {
 
     @Test("a flood ends the connection and nobody else's", .timeLimit(.minutes(2)), arguments: Flood.allCases)
     func flood(_ kind: Flood) async throws {
-        var limits = TransportLimits()
-        limits.rootStreams = 1000
-        let address = SocketAddress.unix(TransportTests.path())
-        let server = RPCServer(
-            try ServerListener(address), security: .insecure, services: [EchoService()], limits: limits,
-            logger: TransportTests.quiet)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
-            defer { group.cancelAll() }
-            let honest = try await ClientConnection.connect(
-                to: address, security: .insecure, timeout: .seconds(60), logger: TransportTests.quiet)
+        try await TransportTests().withServer(.insecure) { address, connect in
+            let honest = try await connect()
             let running = Task { await honest.run() }
             let code = try await onThread {
                 let client = try RawClient(address)
@@ -134,7 +140,11 @@ struct FrameGuardTests {
 
     @Test("calls are cancelled a thousand at once, and the others of the connection go on", .timeLimit(.minutes(1)))
     func cancelled() async throws {
-        try await TransportTests().withServer(.insecure) { address, _ in
+        var limits = TransportLimits()
+        limits.cancels = 10
+        // All calls are long ones.
+        limits.shortCall = .zero
+        try await withServer(limits) { address in
             try await onThread {
                 let client = try RawClient(address)
                 client.send(Frames.start)
@@ -143,7 +153,8 @@ struct FrameGuardTests {
                 client.send(Frames.frame(4, flags: 1))
                 for round in 0..<3 {
                     let streams = (0..<1000).map { UInt32(2 * ($0 + 1000 * round) + 1) }
-                    client.send(streams.flatMap { Frames.headers(stream: $0) })
+                    client.send(streams.flatMap { Frames.headers(stream: $0) } + Frames.ping())
+                    _ = client.receive { Frames.parse($0).contains { $0.kind == 6 } }
                     client.send(streams.flatMap { Frames.frame(3, Frames.bytes(8), stream: $0) } + Frames.ping())
                     let frames = Frames.parse(client.receive { Frames.parse($0).contains { $0.kind == 6 } })
                     // Who has cancelled a call hears no more of it.
@@ -161,12 +172,7 @@ struct FrameGuardTests {
         var limits = TransportLimits()
         limits.peerFrames = 1500
         limits.peerFrameRate = 1
-        let address = SocketAddress.unix(TransportTests.path())
-        let server = RPCServer(
-            try ServerListener(address), security: .insecure, services: [EchoService()], limits: limits,
-            logger: TransportTests.quiet)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
+        try await withServer(limits) { address in
             try await onThread {
                 let clients = try (0..<4).map { _ in try RawClient(address) }
                 for client in clients { client.send(Frames.start + (0..<600).flatMap { _ in Frames.ping() }) }
@@ -175,7 +181,6 @@ struct FrameGuardTests {
                 }
                 #expect(ended >= 1 && ended < 4)
             }
-            group.cancelAll()
         }
     }
 
