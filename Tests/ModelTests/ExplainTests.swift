@@ -32,6 +32,10 @@ import Testing
             ("linuxConfig.arp_entries.proxy", "    default  false\n"),
             ("VxlanLink", "  vni  <number 0–16777215>"), ("VxlanLink.group", "needs a parent"),
             ("linuxConfig", "  RuleChain  (linux.iptables.rulechain)"),
+            ("cnf.nsm.client", "  endpointId, endpoint_id  <text>\n"),
+            ("cnf.nsm.client.accept", "  routes  <list of IP prefix, optional>\n"),
+            ("cnf.nsm.client.accept.routes", "    format   an IP address with or without prefix length\n"),
+            ("cnf.nsm.client.accept", "  dns  <bool, optional>\n"),
             ("ligato.linux.l3.NextHop", "One of several next hops."),
         ])
     func paths(path: String, part: String) throws {
@@ -68,6 +72,8 @@ import Testing
         #expect(interface["properties"]?["mtu"]?["maximum"] == .uint(65575))
         #expect(interface["properties"]?["veth"]?["$ref"] == "#/$defs/ligato.linux.interfaces.VethLink")
         #expect(interface["properties"]?["enabled"]?["description"] == "Administrative state: true is up.")
+        let acceptance = try #require(schema["$defs"]?["upnp.ServiceAcceptance"]?["properties"])
+        #expect(acceptance["routes"]?["type"] == "array" && acceptance["routes"]?["items"]?["pattern"] != nil)
         let config = try #require(schema["$defs"]?["Config"]?["properties"])
         #expect(config["linuxConfig"]?["properties"]?["arp_entries"] != nil)
         #expect(

@@ -21,6 +21,10 @@ private struct MessageMaker {
             switch shape.cardinality {
             case .single, .optional: append(shape, &out)
             case .repeated: for _ in 0..<generator.below(4) { append(shape, &out) }
+            case .list:
+                var list: [UInt8] = []
+                for _ in 0..<generator.below(3) { append(schema.content(of: shape), &list) }
+                append(bytes: list, number: shape.number, &out)
             case .map: appendEntries(shape, &out)
             }
         }

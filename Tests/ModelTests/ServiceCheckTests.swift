@@ -34,6 +34,95 @@ struct ServiceCheckTests {
                 == ["f.yaml:4:7: cnf.nsm.client 'a': is declared twice; first at f.yaml:3:7"])
     }
 
+    @Test(
+        "an endpoint's identity is a SPIFFE id, and its path may be a pattern",
+        arguments: [
+            ("spiffe://example.org/db", nil), ("spiffe://example.org/*", nil),
+            ("spiffe://example.org/ns/*/sa/db-*", nil), ("spiffe://example-1.org/A.b_c", nil),
+            ("example.org/db", "is no SPIFFE id, such as spiffe://example.org/db"),
+            ("spiffe://*/db", "has a '*' in its trust domain; only the path can be a pattern"),
+            ("spiffe:///db", "has a trust domain that is not 1 to 255 lower-case letters, digits, '.', '-' and '_'"),
+            (
+                "spiffe://Example.org/db",
+                "has a trust domain that is not 1 to 255 lower-case letters, digits, '.', '-' and '_'"
+            ),
+            ("spiffe://example.org", "has no path; for all of a trust domain write '/*' behind it"),
+            (
+                "spiffe://example.org/", "has a path segment that is not of letters, digits, '.', '-', '_' and '*'"
+            ),
+            (
+                "spiffe://example.org/a/../b",
+                "has a path segment that is not of letters, digits, '.', '-', '_' and '*'"
+            ),
+            (
+                "spiffe://example.org/a b", "has a path segment that is not of letters, digits, '.', '-', '_' and '*'"
+            ),
+        ] as [(String, String?)])
+    func identities(text: String, problem: String?) {
+        let found = mistakes(clients("{name: a, networkService: s, interfaceName: i, endpointId: '\(text)'}"))
+        let expected = problem.map { "f.yaml:3:66: cnf.nsm.client 'a': endpoint_id '\(text)' \($0)" }
+        #expect(found == [expected].compactMap { $0 })
+    }
+
+    @Test("what a client accepts is checked where it is written")
+    func acceptance() {
+        func client(_ accept: String) -> String {
+            clients("{name: a, networkService: s, interfaceName: i, accept: \(accept)}")
+        }
+        for good in [
+            "{}", "{routes: []}", "{routes: [10.0.0.0/8, 'fd00::/8']}", "{dns: false}", "{routes: , dns: true}",
+        ] {
+            #expect(mistakes(client(good)) == [], "\(good)")
+        }
+        #expect(
+            mistakes(client("{routes: [10.0.0.0/8, 10.0.0.0/33, 10.1.0.0/8, 10.0.0.0/8]}")) == [
+                "f.yaml:3:84: cnf.nsm.client 'a': accept.routes[1] '10.0.0.0/33' is not an IP prefix (length 0–32)"
+            ])
+        #expect(
+            mistakes(client("{routes: [10.0.0.0/8, 10.1.0.0/8, 10.0.0.0/8]}")) == [
+                "f.yaml:3:84: cnf.nsm.client 'a': accept.routes[1] '10.1.0.0/8' has bits beyond its length; write 10.0.0.0/8",
+                "f.yaml:3:96: cnf.nsm.client 'a': accept.routes[2] '10.0.0.0/8' is there twice",
+            ])
+        #expect(
+            mistakes(client("{routes: 10.0.0.0/8}")) == [
+                "f.yaml:3:71: cnf.nsm.client 'a': accept.routes must be a list"
+            ])
+        #expect(
+            mistakes(client("{dns: maybe}")) == [
+                "f.yaml:3:68: cnf.nsm.client 'a': accept.dns 'maybe' is not true or false"
+            ])
+        #expect(
+            mistakes(client("{route: []}")) == [
+                "f.yaml:3:63: unknown field 'route' in ServiceAcceptance; did you mean 'routes'?"
+            ])
+    }
+
+    @Test("an empty list of routes is not the same as none, there and back")
+    func lists() throws {
+        func read(_ text: String) throws -> Upnp_NetworkServiceClient {
+            let config = load(text)
+            guard case .client(let client) = config.items.first?.value else { throw CancellationError() }
+            let written = YAMLWriter.write(ConfigDocument.tree(of: config.items.map(\.value)))
+            #expect(load(written).items.map(\.value) == config.items.map(\.value))
+            return client
+        }
+        let fields = "name: a, networkService: s, interfaceName: i"
+        let plain = try read(clients("{\(fields)}"))
+        #expect(!plain.hasAccept)
+        // Who does not know the new fields sees none.
+        var old = Upnp_NetworkServiceClient()
+        (old.name, old.networkService, old.interfaceName) = ("a", "s", "i")
+        #expect(try plain.serializedData() == old.serializedData())
+        #expect(try !read(clients("{\(fields), accept: {dns: false}}")).accept.hasRoutes)
+        #expect(try !read(clients("{\(fields), accept: {routes: }}")).accept.hasRoutes)
+        let none = try read(clients("{\(fields), accept: {routes: []}}")).accept
+        #expect(none.hasRoutes && none.routes.prefixes == [] && !none.hasDns)
+        let some = try read(
+            clients("{\(fields), endpoint_id: 'spiffe://a/b', accept: {routes: [10.0.0.0/8], dns: false}}"))
+        #expect(some.endpointID == "spiffe://a/b")
+        #expect(some.accept.routes.prefixes == ["10.0.0.0/8"] && some.accept.hasDns && !some.accept.dns)
+    }
+
     @Test("what a connection brings is not made by the agent")
     func made() {
         let client = clients("{name: a, networkService: s, interfaceName: nsm-1}")

@@ -39,6 +39,11 @@ extension Checker {
             }
         }
         check(labels: client.outgoingLabels, item, "outgoing_labels")
+        let identity = client.endpointID
+        if !identity.isEmpty, let problem = Self.mistake(inIdentity: identity) {
+            report(item, ["endpoint_id"], value: identity, problem)
+        }
+        checkRoutes(accepted: client.accept.routes.prefixes, item)
         checkMesh(client.interfaceType, client.ipAddresses, client.physAddress, item)
     }
 
@@ -62,6 +67,48 @@ extension Checker {
         ]
         where isSet {
             warn(item, [.field(field)], "is not used without single_client: several interfaces can't share it")
+        }
+    }
+
+    /// Why a text is no SPIFFE id whose path may hold `*`. Source: the SPIFFE-ID standard, sections 2.1 to 2.3.
+    private static func mistake(inIdentity text: String) -> String? {
+        let scheme = "spiffe://"
+        guard text.utf8.count <= 2048 else { return "is longer than 2048 bytes" }
+        guard text.utf8.starts(with: scheme.utf8) else { return "is no SPIFFE id, such as spiffe://example.org/db" }
+        let rest = text.utf8.dropFirst(scheme.utf8.count)
+        let domain = rest.prefix { $0 != UInt8(ascii: "/") }
+        if domain.contains(UInt8(ascii: "*")) { return "has a '*' in its trust domain; only the path can be a pattern" }
+        func isPlain(_ byte: UInt8) -> Bool {
+            byte &- 48 < 10 || byte &- 97 < 26 || byte == 45 || byte == 46 || byte == 95
+        }
+        guard (1...255).contains(domain.count), domain.allSatisfy(isPlain) else {
+            return "has a trust domain that is not 1 to 255 lower-case letters, digits, '.', '-' and '_'"
+        }
+        let path = rest.dropFirst(domain.count)
+        let segments = path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        guard segments.count > 1 else { return "has no path; for all of a trust domain write '/*' behind it" }
+        for segment in segments.dropFirst() {
+            let word = String(decoding: segment, as: UTF8.self)
+            guard !word.isEmpty, word != ".", word != "..",
+                segment.allSatisfy({ isPlain($0) || $0 &- 65 < 26 || $0 == UInt8(ascii: "*") })
+            else { return "has a path segment that is not of letters, digits, '.', '-', '_' and '*'" }
+        }
+        return nil
+    }
+
+    private mutating func checkRoutes(accepted routes: [String], _ item: Int) {
+        var seen: Set<IPPrefix> = []
+        for (index, text) in routes.enumerated() {
+            let path: [PathPart] = ["accept", "routes", .element(index)]
+            guard let prefix = parsePrefix(text) else {
+                report(item, path, value: text, "is not an IP address with prefix length")
+                continue
+            }
+            if prefix != prefix.network {
+                report(item, path, value: text, "has bits beyond its length; write \(prefix.network)")
+            } else if !seen.insert(prefix).inserted {
+                report(item, path, value: text, "is there twice")
+            }
         }
     }
 

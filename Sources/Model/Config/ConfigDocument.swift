@@ -58,10 +58,17 @@ extension Schema {
             switch fields[field].cardinality {
             case .single, .optional: pairs.append((names[field].json, list[list.count - 1]))
             case .repeated: pairs.append((names[field].json, .sequence(list)))
+            case .list: pairs.append((names[field].json, content(of: list[list.count - 1])))
             case .map: pairs.append((names[field].json, mapping(list)))
             }
         }
         return .mapping(pairs)
+    }
+
+    /// The list in a message that holds nothing else.
+    private func content(of message: Tree) -> Tree {
+        guard case .mapping(let pairs) = message, let list = pairs.first else { return .sequence([]) }
+        return list.1
     }
 
     private func isNumber(_ type: FieldType) -> Bool {

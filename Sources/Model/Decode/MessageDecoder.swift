@@ -81,6 +81,7 @@ struct MessageDecoder {
             switch shape.cardinality {
             case .single, .optional: self.value(value, shape)
             case .repeated: list(value, shape)
+            case .list: wrappedList(value, shape)
             case .map: map(value, shape)
             }
             path.removeLast()
@@ -101,6 +102,14 @@ struct MessageDecoder {
             }
             path.removeLast()
         }
+    }
+
+    /// A list inside a message of its own, which is there even when the list is empty.
+    private mutating func wrappedList(_ node: Int, _ shape: FieldSchema) {
+        Wire.append(UInt64(shape.number) << 3 | 2, to: &bytes)
+        let start = beginLength()
+        list(node, schema.content(of: shape))
+        endLength(start)
     }
 
     private mutating func map(_ node: Int, _ shape: FieldSchema) {

@@ -109,6 +109,70 @@ public nonisolated struct Upnp_NetworkServiceClient: Sendable {
   /// MAC address of the interface.
   public var physAddress: String = String()
 
+  /// The SPIFFE id of the endpoint that the connection is taken from; from others it is not. A `*` in its path stands for
+  /// any number of characters: spiffe://example.org/db, spiffe://example.org/ns/prod/*. Empty: any endpoint that the mesh
+  /// finds.
+  public var endpointID: String = String()
+
+  /// What is taken of what the service gives beside addresses. Absent: all of it.
+  public var accept: Upnp_ServiceAcceptance {
+    get {_accept ?? Upnp_ServiceAcceptance()}
+    set {_accept = newValue}
+  }
+  /// Returns true if `accept` has been explicitly set.
+  public var hasAccept: Bool {self._accept != nil}
+  /// Clears the value of `accept`. Subsequent reads from it will return its default value.
+  public mutating func clearAccept() {self._accept = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _accept: Upnp_ServiceAcceptance? = nil
+}
+
+/// What a client takes of what a service gives.
+public nonisolated struct Upnp_ServiceAcceptance: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Routes and policy routes are taken only inside these prefixes. Absent: all are; an empty list: none is.
+  public var routes: Upnp_PrefixList {
+    get {_routes ?? Upnp_PrefixList()}
+    set {_routes = newValue}
+  }
+  /// Returns true if `routes` has been explicitly set.
+  public var hasRoutes: Bool {self._routes != nil}
+  /// Clears the value of `routes`. Subsequent reads from it will return its default value.
+  public mutating func clearRoutes() {self._routes = nil}
+
+  /// Whether name servers are taken. Absent: they are.
+  public var dns: Bool {
+    get {_dns ?? false}
+    set {_dns = newValue}
+  }
+  /// Returns true if `dns` has been explicitly set.
+  public var hasDns: Bool {self._dns != nil}
+  /// Clears the value of `dns`. Subsequent reads from it will return its default value.
+  public mutating func clearDns() {self._dns = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _routes: Upnp_PrefixList? = nil
+  fileprivate var _dns: Bool? = nil
+}
+
+/// A list that is not the same when it is empty as when it is absent. In files it is written as a list.
+public nonisolated struct Upnp_PrefixList: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var prefixes: [String] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -194,7 +258,7 @@ nonisolated extension Upnp_ConnectionLabel: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Upnp_NetworkServiceClient: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NetworkServiceClient"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}network_service\0\u{3}outgoing_labels\0\u{3}interface_name\0\u{3}interface_type\0\u{3}ip_addresses\0\u{3}phys_address\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}network_service\0\u{3}outgoing_labels\0\u{3}interface_name\0\u{3}interface_type\0\u{3}ip_addresses\0\u{3}phys_address\0\u{4}a\u{f}endpoint_id\0\u{1}accept\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -209,12 +273,18 @@ nonisolated extension Upnp_NetworkServiceClient: SwiftProtobuf.Message, SwiftPro
       case 5: try { try decoder.decodeSingularEnumField(value: &self.interfaceType) }()
       case 6: try { try decoder.decodeRepeatedStringField(value: &self.ipAddresses) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.physAddress) }()
+      case 1000: try { try decoder.decodeSingularStringField(value: &self.endpointID) }()
+      case 1001: try { try decoder.decodeSingularMessageField(value: &self._accept) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
@@ -236,6 +306,12 @@ nonisolated extension Upnp_NetworkServiceClient: SwiftProtobuf.Message, SwiftPro
     if !self.physAddress.isEmpty {
       try visitor.visitSingularStringField(value: self.physAddress, fieldNumber: 7)
     }
+    if !self.endpointID.isEmpty {
+      try visitor.visitSingularStringField(value: self.endpointID, fieldNumber: 1000)
+    }
+    try { if let v = self._accept {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1001)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -247,6 +323,77 @@ nonisolated extension Upnp_NetworkServiceClient: SwiftProtobuf.Message, SwiftPro
     if lhs.interfaceType != rhs.interfaceType {return false}
     if lhs.ipAddresses != rhs.ipAddresses {return false}
     if lhs.physAddress != rhs.physAddress {return false}
+    if lhs.endpointID != rhs.endpointID {return false}
+    if lhs._accept != rhs._accept {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Upnp_ServiceAcceptance: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ServiceAcceptance"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}routes\0\u{1}dns\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._routes) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self._dns) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._routes {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._dns {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Upnp_ServiceAcceptance, rhs: Upnp_ServiceAcceptance) -> Bool {
+    if lhs._routes != rhs._routes {return false}
+    if lhs._dns != rhs._dns {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Upnp_PrefixList: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PrefixList"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefixes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.prefixes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.prefixes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.prefixes, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Upnp_PrefixList, rhs: Upnp_PrefixList) -> Bool {
+    if lhs.prefixes != rhs.prefixes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -8,6 +8,9 @@ struct DescriptorReader {
         "ligato.linux.l3.Route.dst_network", "ligato.linux.l3.Route.gw_addr",
     ]
 
+    /// Messages that are lists, so that an empty list differs from none.
+    private static let listMessages: Set<String> = ["upnp.PrefixList"]
+
     private(set) var messages: [MessageSchema] = []
     private(set) var enums: [EnumSchema] = []
     private(set) var fields: [FieldSchema] = []
@@ -83,6 +86,7 @@ struct DescriptorReader {
         let first = fields.count
         for (index, part) in parts.enumerated() { readField(part, of: schema, path: path + [2, index]) }
         schema.fields = first..<fields.count
+        schema.isList = Self.listMessages.contains(schema.fullName)
         messages.append(schema)
         var (nestedCount, enumCount) = (0, 0)
         walk = message
@@ -197,6 +201,7 @@ struct DescriptorReader {
                 let target = messageIndex[typeNames[index]] ?? 0
                 fields[index].type = .message(target)
                 if messages[target].isMapEntry { fields[index].cardinality = .map }
+                if messages[target].isList { fields[index].cardinality = .list }
             case .enumeration:
                 fields[index].type = .enumeration(enumIndex[typeNames[index]] ?? 0)
             case .bool, .unsigned, .signed, .string: break

@@ -65,12 +65,19 @@ public enum Explain {
                     + (hint.isEmpty ? "; it has \(names.joined(separator: ", "))" : hint))
         }
         let path = "\(path).\(schema.names[field].json)"
-        if case .message(let inner) = schema.fields[field].type, schema.fields[field].cardinality != .map {
+        if case .message(let inner) = schema.fields[field].type, hasFields(schema.fields[field].cardinality) {
             if rest.count > 1 { return try text(message: inner, model: nil, path: path, rest.dropFirst()) }
             return describe(field: field, path: path) + "\n" + fieldList(inner)
         }
         guard rest.count == 1 else { throw UnknownPath(description: "\(path) has no fields") }
         return describe(field: field, path: path)
+    }
+
+    private static func hasFields(_ cardinality: Cardinality) -> Bool {
+        switch cardinality {
+        case .single, .optional, .repeated: true
+        case .list, .map: false
+        }
     }
 }
 
@@ -139,7 +146,7 @@ extension Explain {
         if !schema.names[field].comment.isEmpty { text += wrap(schema.names[field].comment, indent: 4) }
         text += "\n    names    \(spelling(field))\n"
         if case .unsigned = shape.type { text += "    range    \(shape.minimum)–\(shape.maximum)\n" }
-        if let example = formatText(shape) { text += "    format   \(example)\n" }
+        if let example = formatText(schema.content(of: shape)) { text += "    format   \(example)\n" }
         if shape.cardinality == .single { text += defaultText(shape.type).map { "    default  \($0)\n" } ?? "" }
         guard case .enumeration(let index) = shape.type else { return text }
         text += "\nVALUES\n"
@@ -157,20 +164,23 @@ extension Explain {
 
     private static func typeText(_ field: Int) -> String {
         let shape = schema.fields[field]
-        let word =
-            switch shape.type {
-            case .bool: "bool"
-            case .unsigned: shape.hasRange ? "number \(shape.minimum)–\(shape.maximum)" : "number"
-            case .signed: "number"
-            case .string: shape.format == .any ? "text" : shape.format.allowsLength ? "IP prefix" : "IP address"
-            case .message(let index): schema.messages[index].name
-            case .enumeration(let index): schema.enums[index].values.map(\.name).joined(separator: " | ")
-            }
-        switch shape.cardinality {
-        case .single: return word
-        case .optional: return "\(word), optional"
-        case .repeated: return "list of \(word)"
-        case .map: return "mapping of names to text"
+        return switch shape.cardinality {
+        case .single: word(shape)
+        case .optional: "\(word(shape)), optional"
+        case .repeated: "list of \(word(shape))"
+        case .list: "list of \(word(schema.content(of: shape))), optional"
+        case .map: "mapping of names to text"
+        }
+    }
+
+    private static func word(_ shape: FieldSchema) -> String {
+        switch shape.type {
+        case .bool: "bool"
+        case .unsigned: shape.hasRange ? "number \(shape.minimum)–\(shape.maximum)" : "number"
+        case .signed: "number"
+        case .string: shape.format == .any ? "text" : shape.format.allowsLength ? "IP prefix" : "IP address"
+        case .message(let index): schema.messages[index].name
+        case .enumeration(let index): schema.enums[index].values.map(\.name).joined(separator: " | ")
         }
     }
 

@@ -29,8 +29,12 @@ extension Schema {
     private func collect(_ message: Int, into list: inout [Int]) {
         guard !list.contains(message) else { return }
         list.append(message)
-        for field in messages[message].fields where fields[field].cardinality != .map {
-            if case .message(let inner) = fields[field].type { collect(inner, into: &list) }
+        for field in messages[message].fields {
+            switch fields[field].cardinality {
+            case .single, .optional, .repeated:
+                if case .message(let inner) = fields[field].type { collect(inner, into: &list) }
+            case .list, .map: break
+            }
         }
     }
 
@@ -132,6 +136,7 @@ extension Schema {
         switch shape.cardinality {
         case .single, .optional: pairs += jsonSchema(ofType: shape)
         case .repeated: pairs += [("type", "array"), ("items", .mapping(jsonSchema(ofType: shape)))]
+        case .list: pairs += [("type", "array"), ("items", .mapping(jsonSchema(ofType: content(of: shape))))]
         case .map: pairs += [("type", "object"), ("additionalProperties", ["type": ["string", "integer"]])]
         }
         return .mapping(pairs)

@@ -19,6 +19,8 @@ enum Cardinality {
     /// Present or absent, also when it has its default value.
     case optional
     case repeated
+    /// A list that may also be absent: a message with nothing but a repeated field.
+    case list
     /// Keys of text with values of text; the type is that of the entries.
     case map
 }
@@ -70,6 +72,8 @@ struct MessageSchema {
     var fields: Range<Int> = 0..<0
     var slots: Range<Int> = 0..<0
     var isMapEntry = false
+    /// Whether it stands for the list in its only field.
+    var isList = false
 
     /// Name without its package.
     var name: String { String(fullName.split(separator: ".").last ?? "") }
@@ -144,6 +148,12 @@ public struct Schema: Sendable {
 
     /// The message with this full name.
     func index(ofMessage name: String) -> Int? { messages.firstIndex { $0.fullName == name } }
+
+    /// What an element of a field is: for a list in a message of its own, the field in there.
+    func content(of field: FieldSchema) -> FieldSchema {
+        guard field.cardinality == .list, case .message(let message) = field.type else { return field }
+        return fields[messages[message].fields.lowerBound]
+    }
 
     private mutating func addTable(for message: Int) {
         let range = messages[message].fields
