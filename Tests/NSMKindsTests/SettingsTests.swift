@@ -11,6 +11,23 @@ struct SettingsTests {
         try ServiceSettings(environment: { variables[$0] }, host: "h")
     }
 
+    @Test("the terms of a client keep the difference between an empty list of routes and none")
+    func terms() {
+        func terms(_ change: (inout Upnp_NetworkServiceClient) -> Void) -> ClientTerms {
+            var client = Upnp_NetworkServiceClient()
+            change(&client)
+            return ClientTerms(client)
+        }
+        let nothing = terms { _ in }
+        #expect(nothing.endpointID == nil && nothing.acceptance == nil)
+        #expect(terms { $0.endpointID = "spiffe://a/*" }.endpointID == "spiffe://a/*")
+        #expect(terms { $0.accept = .init() }.acceptance == .init(routes: nil, dns: true))
+        #expect(terms { $0.accept.dns = false }.acceptance == .init(routes: nil, dns: false))
+        #expect(terms { $0.accept.routes = .init() }.acceptance == .init(routes: [], dns: true))
+        let some = terms { $0.accept.routes.prefixes = ["10.0.0.0/8", "fd00::/8"] }
+        #expect(some.acceptance?.routes?.map(\.description) == ["10.0.0.0/8", "fd00::/8"])
+    }
+
     @Test("the variables of stock clients are honoured")
     func environment() throws {
         let settings = try settings([
