@@ -5,7 +5,7 @@ internal import Glibc
 /// without them, and would end the process without a word.
 enum Descriptors {
     /// What asking an agent takes.
-    static var client: Int { 8 + loops }
+    static var client: Int { 24 + loops }
     /// What the daemon takes before anything is declared.
     static var daemon: Int { 32 + loops }
     /// What the mesh takes before anybody connects.

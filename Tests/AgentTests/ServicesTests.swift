@@ -37,6 +37,8 @@ struct ServicesTests {
             mesh = try host.start([
                 "mesh", "--open", "--listen", "unix://\(host.folder)/nsm.sock", "--state-dir", "\(host.folder)/state",
                 "--workload-socket", "\(host.folder)/workload.sock",
+                // The test's own endpoint is elsewhere, and names the namespaces of pods.
+                "--manager", "spiffe://nsm.local/host/*/net/*/user/0",
             ])
         }
 

@@ -56,7 +56,7 @@ private let upper = "{name: up, type: EXISTING}"
             ),
             .interface(
                 ["{name: a, type: DUMMY, hostIfName: 'x y'}"],
-                "3:42 'a': host_if_name 'x y' holds '/', ':', a space or a control character"),
+                "3:42 'a': host_if_name 'x y' holds '/', ':', '%', a space or a control character"),
             .interface(["{name: a-name-of-17-byte, hostIfName: a, type: DUMMY}"]),
             .interface(["{name: a-name-of-17-byte, type: LOOPBACK}"]),
             .interface(

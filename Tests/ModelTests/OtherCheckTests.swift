@@ -88,7 +88,7 @@ import Testing
                 "3:37: nsmagent.linux.rule 'r': table '5' belongs to action LOOKUP only"),
             list(
                 "rules", "{name: r, priority: 1, table: 5, iif: a/b}",
-                "3:45: nsmagent.linux.rule 'r': iif 'a/b' holds '/', ':', a space or a control character"),
+                "3:45: nsmagent.linux.rule 'r': iif 'a/b' holds '/', ':', '%', a space or a control character"),
             list(
                 "arpEntries", "{interface: e}", "3:7: linux.l3.arp 'e': hw_address is missing",
                 "3:7: linux.l3.arp 'e': ip_address is missing"),

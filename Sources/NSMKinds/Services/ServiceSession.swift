@@ -47,12 +47,14 @@ struct ClientSession: ServiceSession {
         self.context = context
         let id = "\(context.settings.name)-\(message.name)"
         let addresses = context.addresses
+        let terms = ClientTerms(message)
         client = NetworkServiceClient(
             NetworkServiceClient.Configuration(
                 id: id, networkService: message.networkService, labels: context.labels(message.outgoingLabels),
                 interfaceName: message.interfaceName,
                 sourceAddresses: message.ipAddresses.compactMap { IPPrefix($0) },
-                sourceMAC: MACAddress(message.physAddress), liveness: context.settings.liveness),
+                sourceMAC: MACAddress(message.physAddress), liveness: context.settings.liveness,
+                endpointID: terms.endpointID, acceptance: terms.acceptance),
             manager: context.manager, excluded: { addresses.excluded(for: id) })
     }
 

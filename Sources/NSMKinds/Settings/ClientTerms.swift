@@ -1,20 +1,13 @@
 internal import Model
+internal import NSM
 internal import NetworkTypes
 
 /// From whom a client takes its connection, and what it takes of what comes with it.
 struct ClientTerms: Hashable, Sendable {
-    /// What is taken beside addresses.
-    struct Acceptance: Hashable, Sendable {
-        /// Routes and policy routes are taken only inside these; nil: all are.
-        var routes: [IPPrefix]?
-        /// Whether name servers are taken.
-        var dns: Bool
-    }
-
     /// The endpoint's SPIFFE id, or a pattern of one; nil: any endpoint.
     let endpointID: String?
     /// nil: all is taken.
-    let acceptance: Acceptance?
+    let acceptance: NetworkServiceClient.Acceptance?
 
     /// Takes a checked message.
     init(_ message: Upnp_NetworkServiceClient) {
@@ -24,7 +17,7 @@ struct ClientTerms: Hashable, Sendable {
             return
         }
         let accept = message.accept
-        acceptance = Acceptance(
+        acceptance = NetworkServiceClient.Acceptance(
             // What can't be read opens nothing.
             routes: accept.hasRoutes ? accept.routes.prefixes.compactMap { IPPrefix($0) } : nil,
             dns: accept.hasDns ? accept.dns : true)
