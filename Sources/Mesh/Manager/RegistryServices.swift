@@ -179,7 +179,8 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         guard caller.isTrusted || caller.credentials?.isOfHost == true || !descriptor.listensHere else {
             throw RPCError(
                 code: .permissionDenied,
-                message: "the socket of the endpoint \(name) listens in another network namespace than \(caller.identity)")
+                message:
+                    "the socket of the endpoint \(name) listens in another network namespace than \(caller.identity)")
         }
         return descriptor
     }

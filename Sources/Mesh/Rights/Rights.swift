@@ -135,7 +135,8 @@ struct Rights: Sendable {
         var number: UInt64 = 0
         let result = cl_namespace_cookie(space.descriptor, &number)
         guard result == 0 else {
-            throw RPCError(code: .unavailable, message: "the namespace can't be looked at: \(KernelError(errno: result))")
+            throw RPCError(
+                code: .unavailable, message: "the namespace can't be looked at: \(KernelError(errno: result))")
         }
         return number == cookie
     }

@@ -76,7 +76,6 @@ public struct ControlClient: Sendable {
 
     private typealias Client = Nsmagent_Control_Control.Client<HTTP2ClientTransport.WrappedChannel>
 
-
     /// How long the agent may take to take the connection.
     private static let patience = Duration.seconds(10)
 
