@@ -13,8 +13,8 @@ from mesh import MANAGER, PEER, Program, wait
 attack = functools.partial(assault.attack, fresh=True)
 # MB that one peer may cost while he attacks, and that may be left when he has gone.
 WHILE, AFTER = 96, 24
-# Descriptors that may be left.
-FILES = 32
+# Descriptors that may be left. Honest programs have come meanwhile: each attack starts with a fresh mesh.
+FILES = 64
 
 
 class Cost:

@@ -58,7 +58,8 @@ def soak(field, seconds):
         return
     rest(field, attackers)
     grown, more = field.mesh.memory() - memory, field.mesh.open_files() - files
-    check("its memory is flat", grown < 24, f"{grown:.0f} MB more than {memory:.0f}")
+    # A short first lap has not seen the worst of each kind, which all together may cost what the transport gives all peers.
+    check("its memory is flat", grown < (24 if seconds >= 300 else 128), f"{grown:.0f} MB more than {memory:.0f}")
     check("so are its descriptors", more < 64, f"{more} more than {files}")
     rounds = [x["seconds"] for probe in field.probes for x in probe.rounds(since) if not x["error"]]
     if rounds:
