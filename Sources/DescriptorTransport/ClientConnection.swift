@@ -38,14 +38,14 @@ public final class ClientConnection: Sendable {
     ///   - timeout: How long both may take together, and the wait for an identity of our own.
     ///   - takesDescriptors: Whether the caller will ask for descriptors that the peer sends. Otherwise they are closed as they
     ///     arrive.
-    ///   - admission: Whether to talk to whoever listens there, asked before a byte is sent; to everybody unless given.
+    ///   - admission: Decides about the listener's process before a byte is sent; admits every one by default.
     /// - Throws: ``TransportError`` with the reason, also the one for which the peer was refused.
     public static func connect(
         to address: SocketAddress, security: Security, timeout: Duration, takesDescriptors: Bool = true,
         admission: @escaping Admission = { _ in nil }, logger: Logger
     ) async throws(TransportError) -> ClientConnection {
         if case .tcp(_, let port) = address, UInt16(exactly: port) == nil {
-            throw TransportError("\(address.url): \(port) is no port; there are 0 to 65535")
+            throw TransportError("\(address.url): a port from 0 to 65535 is needed, not \(port)")
         }
         let deadline = ContinuousClock.now + timeout
         var identity: Identity?

@@ -18,7 +18,7 @@ final class FrameGuard: ChannelDuplexHandler {
     private static let resetSize = FrameHead.size + 4
     /// ACKs that may wait for a peer that does not read.
     private static let mostWaiting = 64
-    /// How long a peer that was told to go may take to read that, and how much more it may send meanwhile.
+    /// How long a peer may take to read a GOAWAY, and how much more it may send meanwhile.
     private static let lastWait = TimeAmount.seconds(1)
     private static let lastBytes = 1 << 20
 

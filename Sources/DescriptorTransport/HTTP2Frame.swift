@@ -2,7 +2,7 @@ internal import NIOCore
 
 /// The nine bytes before a frame of HTTP/2. Source: RFC 9113, section 4.1.
 struct FrameHead {
-    /// Those kinds that are told apart here. Source: RFC 9113, section 6.
+    /// The kinds of frames that have a meaning here. Source: RFC 9113, section 6.
     enum Kind: UInt8 {
         case data = 0
         case headers = 1

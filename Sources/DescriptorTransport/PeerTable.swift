@@ -9,7 +9,7 @@ enum PeerKey: Hashable, Sendable, CustomStringConvertible {
     case root
     /// A user, wherever its sockets were made, as every user can make network namespaces without end.
     case user(UInt32)
-    /// User 0 of a network namespace, as every pod has one: the namespace's cookie, or else its inode; 0 when neither is told.
+    /// User 0 of a network namespace, as every pod has one: the namespace's cookie, or else its inode; 0 when the kernel tells neither.
     case rootOf(namespace: UInt64)
     case address(String)
     /// The kernel tells nothing.

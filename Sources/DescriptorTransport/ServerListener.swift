@@ -27,7 +27,7 @@ public final class ServerListener: Sendable {
             }
         case .tcp(let host, let port):
             guard let number = UInt16(exactly: port) else {
-                throw TransportError("\(address.url): \(port) is no port; there are 0 to 65535")
+                throw TransportError("\(address.url): a port from 0 to 65535 is needed, not \(port)")
             }
             let result = cl_tcp_listen(host, number)
             guard result >= 0 else {

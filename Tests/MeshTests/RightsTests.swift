@@ -73,6 +73,12 @@ struct RightsTests {
             var wide = try end(routes)
             #expect(throws: NSMError.self, "\(routes)") { try Self.rights().fit(&wide) }
         }
+        // The kernel makes a route to the network of an address.
+        for address in ["192.0.2.1/1", "2001:db8::1/3"] {
+            var wide = try end([])
+            wide.addresses = [try #require(IPPrefix(address))]
+            #expect(throws: NSMError.self, "\(address)") { try Self.rights().fit(&wide) }
+        }
         var rule = try end([], policies: [EndPolicy()])
         #expect(throws: NSMError.self) { try Self.rights().fit(&rule) }
         var settings = MeshRights()
@@ -95,11 +101,11 @@ struct RightsTests {
         var cross = CrossConnect(
             id: "c", client: ConnectionEnd(namespace: space, name: "a"),
             endpoint: ConnectionEnd(namespace: space, name: "b"))
-        try cross.configure(from: context, granted: ["192.0.2.7/32"])
+        try cross.configure(from: context, of: context, granted: ["192.0.2.7/32"])
         #expect(cross.endpoint.peers.map { "\($0)" } == ["10.0.0.1/32", "10.60.0.2/30", "192.0.2.7/32"])
         // The client may have what it wants on its own side.
         #expect(cross.client.addresses.count == 5)
-        try cross.configure(from: context)
+        try cross.configure(from: context, of: context)
         #expect(cross.endpoint.peers.count == 5, "whom we trust")
     }
 

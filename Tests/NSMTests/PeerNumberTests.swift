@@ -162,24 +162,38 @@ struct AcceptanceTests {
         }
     }
 
+    private static let asked: Set<String> = ["192.0.2.2/30"]
+
+    @Test("an address does not bring a network along that is not accepted")
+    func networks() throws {
+        var context = NSMConnectionContext()
+        context.ipContext.srcIpAddrs = ["192.0.2.2/1", "10.9.0.2/24", "192.0.2.2/30", "198.51.100.7/32"]
+        context.ipContext.dstIpAddrs = ["8.8.8.8/32", "192.0.2.1/32", "10.9.0.1/32"]
+        let acceptance = NetworkServiceClient.Acceptance(routes: [try Self.prefix("10.0.0.0/8")])
+        #expect(acceptance.excess(in: context, asked: Self.asked) == "192.0.2.2/1")
+        acceptance.limit(&context, asked: Self.asked)
+        #expect(context.ipContext.srcIpAddrs == ["10.9.0.2/24", "192.0.2.2/30", "198.51.100.7/32"])
+        #expect(context.ipContext.dstIpAddrs == ["192.0.2.1/32", "10.9.0.1/32"])
+    }
+
     @Test("routes outside of it, the endpoint's addresses elsewhere and name servers are taken out")
     func limits() throws {
         var context = Self.context()
         let acceptance = NetworkServiceClient.Acceptance(routes: [try Self.prefix("10.0.0.0/8")], dns: false)
-        acceptance.limit(&context)
+        acceptance.limit(&context, asked: Self.asked)
         #expect(context.ipContext.srcRoutes.map(\.prefix) == ["10.2.0.0/16"])
         #expect(context.ipContext.dstIpAddrs == ["192.0.2.1/30", "10.1.0.1/32"])
         #expect(context.ipContext.policies.map { $0.routes.map(\.prefix) } == [["10.3.0.0/16"]])
         #expect(context.dnsContext.configs.isEmpty)
         let limited = context
-        acceptance.limit(&context)
+        acceptance.limit(&context, asked: Self.asked)
         #expect(context == limited, "once more it changes nothing")
     }
 
     @Test("without limits everything stays; a manager is told of them in the request")
     func notes() throws {
         var context = Self.context()
-        NetworkServiceClient.Acceptance().limit(&context)
+        NetworkServiceClient.Acceptance().limit(&context, asked: [])
         #expect(context == Self.context())
         NetworkServiceClient.Acceptance().note(in: &context)
         #expect(NetworkServiceClient.Acceptance(notedIn: context) == nil)
@@ -216,11 +230,11 @@ struct AcceptanceTests {
     @Test("a manager that does not know of it is found out")
     func excess() throws {
         let acceptance = NetworkServiceClient.Acceptance(routes: [try Self.prefix("10.0.0.0/8")])
-        #expect(acceptance.excess(in: Self.context()) == "10.0.0.0/7")
+        #expect(acceptance.excess(in: Self.context(), asked: Self.asked) == "10.0.0.0/7")
         var context = Self.context()
-        acceptance.limit(&context)
-        #expect(acceptance.excess(in: context) == nil)
+        acceptance.limit(&context, asked: Self.asked)
+        #expect(acceptance.excess(in: context, asked: Self.asked) == nil)
         context.ipContext.policies.append(NSMPolicyRoute())
-        #expect(acceptance.excess(in: context) == "everything, by a policy")
+        #expect(acceptance.excess(in: context, asked: Self.asked) == "everything, by a policy")
     }
 }

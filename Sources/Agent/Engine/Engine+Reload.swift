@@ -62,7 +62,7 @@ extension Engine {
             metadata: ["mistakes": "\(config.mistakeCount)"])
     }
 
-    /// Mistakes or warnings as they are told, with a last line for those that are not listed.
+    /// Mistakes or warnings for the log, with a last line that counts those not listed.
     private static func texts(_ listed: [Mistake], _ omitted: Int, _ word: String) -> [String] {
         listed.map(\.description) + (omitted > 0 ? ["and \(omitted) more \(word)"] : [])
     }

@@ -24,17 +24,16 @@ public struct CrossConnect: Sendable {
     /// Takes addresses, routes, policies and neighbours from a connection of the mesh.
     ///
     /// - Parameters:
+    ///   - taken: The part that the client takes.
+    ///   - context: What the endpoint said.
     ///   - payload: `IP` lets each end know the other's MAC beforehand.
-    ///   - acceptance: What the client takes; nil: everything.
     ///   - granted: Addresses of the client that the endpoint gave. Others are not led to in the endpoint's namespace unless
     ///     the endpoint does so itself. Nil: all are.
     /// - Throws: ``ForwarderError`` when a policy can't be read.
     public mutating func configure(
-        from context: NSMConnectionContext, payload: String = "", acceptance: NetworkServiceClient.Acceptance? = nil,
+        from taken: NSMConnectionContext, of context: NSMConnectionContext, payload: String = "",
         granted: Set<String>? = nil
     ) throws(ForwarderError) {
-        var taken = context
-        acceptance?.limit(&taken)
         try client.configure(from: taken, as: .client, payload: payload)
         try endpoint.configure(from: context, as: .endpoint, payload: payload, granted: granted)
         mtu = context.mtu > 0 ? context.mtu : nil

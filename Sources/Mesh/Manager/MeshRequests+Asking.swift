@@ -25,7 +25,7 @@ extension MeshRequests {
                 id: id, client: ConnectionEnd(namespace: clientSpace, name: preference.interfaceName),
                 endpoint: ConnectionEnd(namespace: space, name: answer.mechanism.interfaceName))
             try cross.configure(
-                from: answer.context, payload: answer.payload, acceptance: .init(notedIn: wanted.context),
+                from: answer.context.accepted(for: wanted), of: answer.context, payload: answer.payload,
                 granted: caller.isTrusted ? nil : granted)
             try self.rights.fit(&cross.client)
             try self.rights.fit(&cross.endpoint)
@@ -122,7 +122,7 @@ extension MeshRequests {
         result.path.index = wanted.path.index
         result.mechanism = mechanism
         result.state = .up
-        NetworkServiceClient.Acceptance(notedIn: wanted.context)?.limit(&result.context)
+        result.context = result.context.accepted(for: wanted)
         return result
     }
 
@@ -253,6 +253,14 @@ extension MeshRequests {
 }
 
 extension NSMConnectionContext {
+    /// What the client of a request takes of it.
+    func accepted(for wanted: NSMConnection) -> NSMConnectionContext {
+        var context = self
+        NetworkServiceClient.Acceptance(notedIn: wanted.context)?
+            .limit(&context, asked: Set(wanted.context.ipContext.srcIpAddrs))
+        return context
+    }
+
     /// Replaces what is the endpoint's to say.
     fileprivate mutating func takeEndpointsHalf(of other: NSMConnectionContext, keepsMTU: Bool) {
         ipContext.dstIpAddrs = other.ipContext.dstIpAddrs

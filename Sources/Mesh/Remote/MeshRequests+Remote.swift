@@ -84,9 +84,7 @@ extension MeshRequests {
         let id = wanted.id
         guard vnis.withLock({ $0.allocate(for: id, proposed: tunnel.vni) }) == tunnel.vni else { return false }
         var leg = RemoteLeg(id: id, end: end, tunnel: tunnel)
-        var taken = answer.context
-        NetworkServiceClient.Acceptance(notedIn: wanted.context)?.limit(&taken)
-        try leg.configure(from: taken, as: .client, payload: answer.payload)
+        try leg.configure(from: answer.context.accepted(for: wanted), as: .client, payload: answer.payload)
         try rights.fit(&leg.end)
         do {
             try await forwarder.apply(leg, isKnown: isKnown)

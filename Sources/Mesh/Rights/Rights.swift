@@ -141,7 +141,10 @@ struct Rights: Sendable {
         return number == cookie
     }
 
-    private static func isOwn(_ space: NetworkNamespace) -> Bool { Inode(space) == PeerNamespace.own?.inode }
+    /// Whether it is the mesh's own; also when the kernel does not tell which one that is.
+    private static func isOwn(_ space: NetworkNamespace) -> Bool {
+        PeerNamespace.own?.inode.map { $0 == Inode(space) } ?? true
+    }
 
     /// Makes an end fit for the namespace that it is in.
     ///
@@ -153,10 +156,10 @@ struct Rights: Sendable {
         if policy != nil {
             throw NSMError(.refused, "a policy route for all packets of the host is given; --host-network allows that")
         }
-        // Halves and quarters of everything are a default route as well.
-        let wide = (end.routes.map(\.destination) + end.policies.flatMap(\.routes).map(\.destination)).first { route in
-            route.length < (route.family == .v4 ? 8 : 16)
-        }
+        // Halves and quarters of everything are a default route as well, and the kernel makes a route to the network of each
+        // address.
+        let routes = (end.routes + end.policies.flatMap(\.routes)).map(\.destination) + end.addresses.map(\.network)
+        let wide = routes.first { $0.length < ($0.family == .v4 ? 8 : 16) }
         guard let wide else { return }
         throw NSMError(.refused, "the host is given a route to \(wide); --host-network allows that")
     }

@@ -26,7 +26,8 @@ extension NetworkServiceClient {
         for prefix in answer.context.ipContext.sourcePrefixes where taken.contains(prefix.address) {
             throw NSMError(.protocolViolation, "the answer's address \(prefix) is one that was excluded")
         }
-        if let route = configuration.acceptance?.excess(in: answer.context) {
+        let asked = Set(configuration.sourceAddresses.map { "\($0)" })
+        if let route = configuration.acceptance?.excess(in: answer.context, asked: asked) {
             throw NSMError(
                 .refused,
                 "the endpoint \(answer.networkServiceEndpointName) gives a route to \(route), which lies outside of what is"
@@ -90,12 +91,19 @@ extension NetworkServiceClient.Acceptance {
         self.init(routes: text.split(separator: ",").compactMap { IPPrefix($0) })
     }
 
-    /// Takes out the routes of the client's side that are not taken.
-    package func limit(_ context: inout NSMConnectionContext) {
+    /// Takes out the routes of the client's side that are not taken, and addresses that would bring some along: the kernel makes
+    /// a route to the network of each address.
+    ///
+    /// - Parameter asked: Addresses that the client asked for itself.
+    package func limit(_ context: inout NSMConnectionContext, asked: Set<String>) {
         if !dns { context.dnsContext.configs = [] }
         guard let allowed = routes.map({ PrefixSet($0) }) else { return }
         func isTaken(_ route: NSMRoute) -> Bool {
             NSMIPContext.prefix(route.prefix).map { allowed.contains(allOf: $0) } ?? false
+        }
+        context.ipContext.srcIpAddrs.removeAll { text in
+            guard !asked.contains(text), let prefix = NSMIPContext.prefix(text) else { return false }
+            return !prefix.isHost && !allowed.contains(allOf: prefix)
         }
         let own = context.ipContext.sourcePrefixes.filter { !$0.isHost }
         context.ipContext.srcRoutes.removeAll { !isTaken($0) }
@@ -112,10 +120,10 @@ extension NetworkServiceClient.Acceptance {
     }
 
     /// A route that is given and not taken; nil when there is none.
-    func excess(in context: NSMConnectionContext) -> String? {
+    func excess(in context: NSMConnectionContext, asked: Set<String>) -> String? {
         guard routes != nil else { return nil }
         var limited = context
-        limit(&limited)
+        limit(&limited, asked: asked)
         let before = context.ipContext
         let after = limited.ipContext
         if let route = before.srcRoutes.first(where: { !after.srcRoutes.contains($0) }) { return route.prefix }
@@ -124,6 +132,7 @@ extension NetworkServiceClient.Acceptance {
             return excess?.routes.first { route in !after.policies.contains { $0.routes.contains(route) } }?.prefix
                 ?? "everything, by a policy"
         }
-        return before.dstIpAddrs.first { !after.dstIpAddrs.contains($0) }
+        return before.srcIpAddrs.first { !after.srcIpAddrs.contains($0) }
+            ?? before.dstIpAddrs.first { !after.dstIpAddrs.contains($0) }
     }
 }

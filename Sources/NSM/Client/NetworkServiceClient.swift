@@ -221,7 +221,8 @@ public final class NetworkServiceClient: Sendable {
             try? await sendClose(answer)
             throw error
         }
-        configuration.acceptance?.limit(&answer.context)
+        configuration.acceptance?.limit(
+            &answer.context, asked: Set(configuration.sourceAddresses.map { "\($0)" }))
         return answer
     }
 

@@ -39,7 +39,7 @@ public final class PeerConnector: Sendable {
     ///
     /// - Parameters:
     ///   - takesDescriptors: Whether descriptors are asked for that the peer sends. Clients and endpoints don't.
-    ///   - admission: Whether to talk to whoever listens there, asked before a byte is sent; to everybody unless given.
+    ///   - admission: Decides about the listener's process before a byte is sent; admits every one by default.
     public init(
         _ address: SocketAddress, component: Component, takesDescriptors: Bool = true,
         admission: @escaping Admission = { _ in nil }
