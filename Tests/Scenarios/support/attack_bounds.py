@@ -13,8 +13,8 @@ from mesh import MANAGER, PEER, Program, wait
 attack = functools.partial(assault.attack, fresh=True)
 # MB that one peer may cost while he attacks, and that may be left when he has gone.
 WHILE, AFTER = 96, 24
-# Descriptors that may be left. Honest programs have come meanwhile: each attack starts with a fresh mesh.
-FILES = 64
+# Descriptors that may be left.
+FILES = 32
 
 
 class Cost:
@@ -241,7 +241,7 @@ def quick_calls(field, evil):
 def pinging_endpoint(field, evil):
     """As one in Go does; the mesh calls it again and again by one connection."""
     count = 20_000 if LONG else 400
-    pinging = Echo(field, "pinging", "echo", prefix="172.18.0.0/16", pings=True).start()
+    pinging = Echo(field, "pinging", "echo", prefix="172.18.0.0/16").start()
     wait(lambda: pinging.says('"event": "registered"'))
     refused = 0
     for number in range(count):

@@ -50,10 +50,10 @@ class HostMesh(Program):
 
 
 class Echo(Program):
-    """An honest endpoint of the independent peer. It sends no PINGs, which are an attack of their own."""
+    """An honest endpoint of the independent peer, which sends PINGs as one in Go does."""
 
-    def __init__(self, mesh, name="echo", namespace="echo", manager=MANAGER, prefix="172.16.0.0/16", lifetime="10m", pings=False):
-        command = [PEER, "--tolerate", ".", *([] if pings else ["--no-pings"]), "endpoint", "--name", name, "--services", name]
+    def __init__(self, mesh, name="echo", namespace="echo", manager=MANAGER, prefix="172.16.0.0/16", lifetime="10m"):
+        command = [PEER, "--tolerate", ".", "endpoint", "--name", name, "--services", name]
         command += ["--cidr-prefix", prefix, "--token-lifetime", lifetime]
         command += ["--workload-api", mesh.identities, "--connect-to", manager, "--base-dir", f"{WORK}/{name}"]
         super().__init__(name, command, namespace, {"TMPDIR": "/tmp"})
@@ -200,7 +200,16 @@ class Battlefield:
         self.mesh.start()
         if not (self.recovers(30) and wait(lambda: self.victim.connected("db"), 30)):
             print("     it did not recover", flush=True)
+        self.settle()
         self.before = self.state()
+
+    def settle(self):
+        """Until all honest programs have found the mesh: what they cost is no attacker's doing."""
+        end = time.monotonic() + 15
+        counts = []
+        while time.monotonic() < end and not (len(counts) >= 8 and max(counts[-8:]) - min(counts[-8:]) <= 12):
+            counts.append(self.mesh.open_files())
+            time.sleep(0.25)
 
     def heal(self):
         """All as before, for the next attack. What an attack has spoiled for good goes with its mesh."""
