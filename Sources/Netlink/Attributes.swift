@@ -63,10 +63,15 @@ extension UnsafeRawBufferPointer {
 
     /// Whether the text is `literal`, without making a string.
     @inline(__always)
-    func isText(_ literal: StaticString) -> Bool {
-        let length = literal.utf8CodeUnitCount
+    func isText(_ literal: String) -> Bool {
+        let text = literal.utf8
+        let length = text.count
         guard count >= length, count == length || self[length] == 0 else { return false }
-        for index in 0..<length where self[index] != literal.utf8Start[index] { return false }
+        var index = 0
+        for byte in text {
+            if self[index] != byte { return false }
+            index &+= 1
+        }
         return true
     }
 }

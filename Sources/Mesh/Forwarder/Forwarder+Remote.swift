@@ -71,7 +71,7 @@ extension Forwarder {
         let link = try told("link \(leg.end.name)", leg.end.namespace) { () throws(KernelError) in
             try socket(leg.end.namespace).link(name: leg.end.name)
         }
-        guard let link, link.alias == Self.alias(leg.id, .remote), case .vxlan(let attributes) = link.kind else {
+        guard let link, link.alias == Self.alias(leg.id, .remote), let attributes = link.kind[VXLANAttributes.self] else {
             return nil
         }
         var tunnel = leg.tunnel
@@ -152,7 +152,7 @@ extension Forwarder {
         _ leg: RemoteLeg, _ alias: String, _ isKnown: (String) -> Bool
     ) throws(ForwarderError) -> Link? {
         guard let link = try clear(leg.end, alias, isKnown) else { return nil }
-        if case .vxlan(let attributes) = link.kind, attributes.isOf(leg.tunnel) { return link }
+        if let attributes = link.kind[VXLANAttributes.self], attributes.isOf(leg.tunnel) { return link }
         try discard(link.index, leg.end.namespace, "link \(link.name)")
         return nil
     }

@@ -1,0 +1,140 @@
+import CLinux
+
+/// The attributes of one kind of link.
+///
+/// In a dump every attribute the kernel reports is set; in a request nil leaves the kernel's default.
+public protocol LinkKindAttributes: Hashable, Sendable {
+    /// `IFLA_INFO_KIND`.
+    static var kindName: String { get }
+
+    /// The MTU of a new link, bytes.
+    static var kernelMTU: UInt32 { get }
+
+    /// What is there after a request that sets the attributes of `change`.
+    func merged(with change: Self) -> Self
+
+    /// Index of the link below, given `IFLA_LINK`; 0: none.
+    func lower(_ link: Int32) -> Int32
+
+    /// Replaces indexes of links. Returns false when `index` has nothing for one.
+    mutating func resolve(_ index: (Int32) -> Int32?) -> Bool
+}
+
+extension LinkKindAttributes {
+    /// 1500 by default.
+    public static var kernelMTU: UInt32 { 1500 }
+    /// The new attributes by default.
+    public func merged(with change: Self) -> Self { change }
+    /// What `IFLA_LINK` says, by default.
+    public func lower(_ link: Int32) -> Int32 { link }
+    /// None by default.
+    public mutating func resolve(_ index: (Int32) -> Int32?) -> Bool { true }
+}
+
+/// How the attributes of a kind are read and written.
+protocol LinkKindCodec: LinkKindAttributes {
+    /// Decodes `IFLA_INFO_DATA`.
+    init(data: UnsafeRawBufferPointer)
+
+    /// Whether there is anything to write.
+    var isEmpty: Bool { get }
+
+    /// Appends the attributes that are set.
+    func write(_ writer: MessageWriter)
+}
+
+/// The kind of a link with the attributes of that kind (`IFLA_INFO_KIND`, `IFLA_INFO_DATA`).
+///
+/// A kind is one file in this folder, and one line of ``all``.
+public struct LinkKind: Hashable, Sendable {
+    static let all: [any LinkKindCodec.Type] = [
+        VethAttributes.self, BridgeAttributes.self, TUNAttributes.self, DummyAttributes.self, VLANAttributes.self,
+        VXLANAttributes.self, VRFAttributes.self, MACVLANAttributes.self, IPVLANAttributes.self,
+    ]
+
+    /// `IFLA_INFO_KIND`; empty for ``none``.
+    public let name: String
+    private let codec: (any LinkKindCodec)?
+
+    /// No `IFLA_LINKINFO`: hardware, or the loopback device.
+    public static let none = LinkKind(name: "", codec: nil)
+
+    /// A kind this room does not decode, with its name.
+    public static func other(_ name: String) -> LinkKind { LinkKind(name: name, codec: nil) }
+
+    init(_ codec: some LinkKindCodec) { self.init(name: type(of: codec).kindName, codec: codec) }
+
+    private init(name: String, codec: (any LinkKindCodec)?) {
+        self.name = name
+        self.codec = codec
+    }
+
+    /// The attributes, if it is of that kind.
+    public subscript<Attributes: LinkKindAttributes>(_ type: Attributes.Type) -> Attributes? { codec as? Attributes }
+
+    /// Whether it is of a kind.
+    public func isOf(_ type: any LinkKindAttributes.Type) -> Bool { codec != nil && name == type.kindName }
+
+    /// The MTU of a new link, bytes.
+    public var kernelMTU: UInt32 { codec.map { type(of: $0).kernelMTU } ?? 1500 }
+
+    /// What is there after a request that sets the attributes of `change`.
+    public func merged(with change: LinkKind) -> LinkKind { codec.flatMap { $0.merged(kind: change) } ?? change }
+
+    /// Index of the link below, given `IFLA_LINK`; 0: none.
+    public func lower(_ link: Int32) -> Int32 { codec?.lower(link) ?? link }
+
+    /// Replaces indexes of links. Returns false when `index` has nothing for one.
+    public mutating func resolve(_ index: (Int32) -> Int32?) -> Bool {
+        guard var codec else { return true }
+        defer { self = LinkKind(name: name, codec: codec) }
+        return codec.resolve(index)
+    }
+
+    /// Whether both have the same kind and attributes.
+    public static func == (left: Self, right: Self) -> Bool {
+        guard left.name == right.name else { return false }
+        guard let codec = left.codec, let other = right.codec else { return left.codec == nil && right.codec == nil }
+        return codec.isEqual(to: other)
+    }
+
+    /// Feeds the kind and its attributes.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(name)
+        codec?.hash(into: &hasher)
+    }
+
+    // MARK: - Encoding
+
+    /// Appends `IFLA_INFO_KIND`, and `IFLA_INFO_DATA` where the kind has any.
+    func write(_ writer: MessageWriter) {
+        writer.put(IFLA_INFO_KIND, text: name)
+        guard let codec, !codec.isEmpty else { return }
+        writer.nest(IFLA_INFO_DATA) { codec.write(writer) }
+    }
+
+    /// Decodes `IFLA_LINKINFO`. The data may come before the kind.
+    init(info: UnsafeRawBufferPointer) {
+        var kind = UnsafeRawBufferPointer(start: nil, count: 0)
+        var data = kind
+        for attribute in AttributeReader(info) {
+            if attribute.type == IFLA_INFO_KIND { kind = attribute.payload }
+            if attribute.type == IFLA_INFO_DATA { data = attribute.payload }
+        }
+        if kind.isEmpty || kind[0] == 0 {
+            self = .none
+            return
+        }
+        for type in Self.all where kind.isText(type.kindName) {
+            self.init(name: type.kindName, codec: type.init(data: data))
+            return
+        }
+        self = .other(kind.text)
+    }
+}
+
+extension LinkKindCodec {
+    fileprivate func isEqual(to other: any LinkKindCodec) -> Bool { (other as? Self) == self }
+
+    fileprivate func merged(kind change: LinkKind) -> LinkKind? { change[Self.self].map { LinkKind(merged(with: $0)) } }
+}
