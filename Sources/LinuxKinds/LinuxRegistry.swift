@@ -1,12 +1,12 @@
-internal import Model
-internal import Reconciler
+public import Model
+public import Reconciler
 
 /// Which kind takes which model.
 public enum LinuxRegistry {
     /// What a configuration item asks for.
     ///
     /// This list is the one place that names every kind.
-    static func desired(_ value: ModelValue, ownership: Ownership) -> Desired<LinuxWorld> {
+    public static func desired(_ value: ModelValue, ownership: Ownership) -> Desired<LinuxWorld> {
         do throws(InvalidValue) {
             switch value {
             case .interface(let message): return .value(try Interface(message, ownership: ownership))

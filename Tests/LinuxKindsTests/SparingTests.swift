@@ -45,7 +45,8 @@ struct SparingTests {
 
             // A process that knows nothing yet of what belongs to the links.
             let second = TestAgent(host)
-            second.world.sparing = Sparing(link: { $0.hasPrefix("nsm-") }, table: { [7001, 7002].contains($0) })
+            let mark = second.world.ownership.markTable
+            second.spare(link: { $0.hasPrefix("nsm-") }, table: { [7001, 7002, mark].contains($0) })
             try second.apply("")
             #expect(try picture(host) == before)
             #expect(second.world.modifyingRequests == 0)
@@ -55,7 +56,7 @@ struct SparingTests {
             #expect(second.problems == [] && second.world.modifyingRequests == 0)
 
             // One link is no longer spared.
-            second.world.sparing = Sparing(link: { $0 == "nsm-1" }, table: { $0 == 7001 })
+            second.spare(link: { $0 == "nsm-1" }, table: { [7001, mark].contains($0) })
             try second.apply("")
             let half = try picture(host)
             for text in ["10.7.0.1/24", "10.9.0.0/16", "10.7.0.9", "lookup 7001"] { #expect(half.contains(text)) }
@@ -63,7 +64,7 @@ struct SparingTests {
                 #expect(!half.contains(text))
             }
 
-            second.world.sparing = Sparing()
+            second.spare()
             try second.apply("")
             #expect(try picture(host) == bare)
         }
@@ -78,7 +79,7 @@ struct SparingTests {
             try first.apply(
                 linux("name: nsm-1, type: EXISTING, enabled: true, ipAddresses: [10.7.0.1/24]" + place("x")))
             let second = TestAgent(host)
-            second.world.sparing = Sparing(link: { _ in true }, table: { _ in true })
+            second.spare(link: { _ in true }, table: { _ in true })
             try second.apply("")
             #expect(try !host.ip("address show dev nsm-1", in: "x").contains("10.7.0.1"))
         }

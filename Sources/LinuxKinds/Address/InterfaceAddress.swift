@@ -83,7 +83,7 @@ public struct InterfaceAddress: Value {
     func prefix(in world: LinuxWorld) -> IPPrefix? {
         switch source {
         case .literal(let prefix): prefix
-        case .allocated(let reference): world.allocations[reference.id]?.address
+        case .allocated(let reference): world.declarations.allocations[reference.id]?.address
         }
     }
 
@@ -115,16 +115,19 @@ public struct InterfaceAddress: Value {
         return address
     }
 
-    /// The kernel's address is ours.
-    public func claim(in world: LinuxWorld) {
-        guard let link = link(in: world), let wanted = wanted(on: link.link.index, in: world),
-            let index = find(wanted, on: link)
-        else { return }
-        link.addresses[index].claim = world.pass
-    }
+    /// Reports about the interface concern it.
+    public func declare(in world: LinuxWorld, key: Key) { world.declarations.enter(key, user: interface) }
 
-    private func link(in world: LinuxWorld) -> LinkState? {
-        world.interfaces[interface].flatMap(world.link(of:))
+    /// They do so no more.
+    public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(key, user: interface) }
+
+    /// The kernel's address is ours.
+    public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
+        guard let link = world.link(of: interface), let wanted = wanted(on: link.link.index, in: world),
+            let index = find(wanted, on: link)
+        else { return nil }
+        link.addresses[index].claim = Claim(pass: world.pass, claimant: claimant)
+        return Place(link.namespace, .address(link.link.index, wanted.local, peer: wanted.peer))
     }
 
     private func find(_ wanted: Address, on link: LinkState) -> Int? {
@@ -133,12 +136,10 @@ public struct InterfaceAddress: Value {
 
     /// Compares the address with those of the link.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
-        guard let link = link(in: world), let wanted = wanted(on: link.link.index, in: world) else {
+        guard let link = world.link(of: interface), let wanted = wanted(on: link.link.index, in: world) else {
             return Assessment(.waiting(["link of \(interface) is not there"]))
         }
-        let namespace = link.namespace.id
         if let index = find(wanted, on: link) {
-            link.addresses[index].claim = world.pass
             guard link.addresses[index].address.flags & Address.dadFailed != 0 else { return .inPlace }
             return Assessment(.blocked("duplicate address detection found \(wanted.local) on another host of the link"))
         }
@@ -152,11 +153,10 @@ public struct InterfaceAddress: Value {
             return Assessment(.blocked("\(other.address.local) is on \(link.link.name) already and is not ours"))
         }
         for entry in link.addresses where blocks(entry.address, wanted, world) {
-            operations.append(LinuxOperation(namespace: namespace, action: .request(.deleteAddress(entry.address))))
+            operations.append(LinuxOperation(link.namespace, request: .deleteAddress(entry.address)))
             differences.append(Difference("address", old: "\(entry.address.local)", new: "\(wanted.local)"))
         }
-        operations.append(
-            LinuxOperation(namespace: namespace, action: .request(.addAddress(wanted, replace: true))))
+        operations.append(LinuxOperation(link.namespace, request: .addAddress(wanted, replace: true)))
         return Assessment(.create, operations: operations, differences: differences)
     }
 
@@ -165,7 +165,7 @@ public struct InterfaceAddress: Value {
     private func blocks(_ old: Address, _ wanted: Address, _ world: LinuxWorld) -> Bool {
         if old.local.family == .v6, old.isSameAddress(as: wanted) { return true }
         guard old.proto == world.ownership.proto, old.local.family == wanted.local.family else { return false }
-        let declared = world.interfaces[interface]?.addresses ?? []
+        let declared = world.declarations.interfaces[interface]?.addresses ?? []
         if declared.contains(where: { $0.matches(old, in: world) }) { return false }
         if old.local.address == wanted.local.address { return true }
         return old.local.family == .v4 && old.local.network == wanted.local.network && old.peer == nil

@@ -39,6 +39,12 @@ public struct Allocation: Value {
     public var dependencies: [Dependency<LinuxWorld>] { [] }
     /// `10.0.0.1/24 for veth1 in network net1`
     public var summary: String { "\(address) for \(interface) in network \(network)" }
+    /// Others find it by its name.
+    public func declare(in world: LinuxWorld, key: Key) { world.declarations.enter(self) }
+
+    /// They find it no more.
+    public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(self) }
+
     /// It is known as soon as it is declared.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> { .inPlace }
 }

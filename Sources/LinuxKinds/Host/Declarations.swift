@@ -1,86 +1,167 @@
-public import Model
 internal import Netlink
-public import Reconciler
+internal import Reconciler
 
-extension LinuxWorld {
-    /// Takes in what is declared, so that values find each other by name. Returns them as the reconciler wants them.
-    ///
-    /// Call it with everything that is declared, whenever that changes, before the next plan.
-    public func declare(_ items: [(key: Key, value: ModelValue)]) -> [(key: Key, desired: Desired<LinuxWorld>)] {
-        interfaces.removeAll(keepingCapacity: true)
-        allocations.removeAll(keepingCapacity: true)
-        aliasNamespaces.removeAll(keepingCapacity: true)
-        vethEnds.removeAll()
-        subjects.removeAll()
-        settingNamespaces.removeAll()
-        var result: [(key: Key, desired: Desired<LinuxWorld>)] = []
-        result.reserveCapacity(items.count)
-        // Whoever watches is told again and again, mostly the same; who does not is told once.
-        let before = declared
-        declared = [:]
-        if watcher != nil { declared.reserveCapacity(items.count) }
-        for (key, value) in items {
-            let desired: Desired<LinuxWorld>
-            if let known = before[key], known.value == value {
-                desired = known.desired
-            } else {
-                desired = otherKinds(key, value) ?? LinuxRegistry.desired(value, ownership: ownership)
-            }
-            if watcher != nil { declared[key] = (value, desired) }
-            if case .value(let value) = desired { register(value) }
-            result.append((key, desired))
-        }
-        // Routes and neighbours name interfaces, so those have to be known first.
-        for (key, desired) in result {
-            if case .value(let value) = desired { noteSubjects(of: value, key: key) }
-        }
-        return result
+/// What declared values are found by: each other by name, and by the kernel's reports.
+///
+/// Every value enters and leaves by itself, so a change costs what it changes.
+struct Declarations {
+    /// Declared interfaces by logical name.
+    private(set) var interfaces: [String: Interface] = [:]
+    /// Declared allocations by `network/interface`.
+    private(set) var allocations: [String: Allocation] = [:]
+    /// The declared interface whose link carries an alias, by logical name.
+    private var names: [String: String] = [:]
+    /// Logical names of the interfaces that are to have a name in the kernel.
+    private var hostNames: [NamespaceReference: [String: Set<String>]] = [:]
+    /// Keys of the values that have to do with an interface, by its logical name.
+    private var users: [String: Set<Key>] = [:]
+    /// Keys of the values that have to do with a link, by namespace and name in the kernel; with the empty name, those that
+    /// have to do with the namespace itself.
+    private var linkUsers: [NamespaceReference: [String: Set<Key>]] = [:]
+    /// Keys of declared policy rules.
+    private var ruleUsers: [NamespaceReference: [Rule: Set<Key>]] = [:]
+    /// In how many values a namespace occurs.
+    private var references = Tally()
+    /// In how many values settings of a namespace are declared.
+    private var settings = Tally()
+    /// How many ends of veth pairs are declared to be in a namespace.
+    private var vethEnds = Tally()
+    /// Namespaces that occurred for the first time, or for the last, since somebody looked.
+    var changedReferences: Set<NamespaceReference> = []
+
+    /// Namespaces that occur in values.
+    var referenced: some Collection<NamespaceReference> { references.counts.keys }
+    /// Whether a namespace occurs in a value.
+    func isReferenced(_ reference: NamespaceReference) -> Bool { references.counts[reference] != nil }
+    /// Whether settings of a namespace are declared.
+    func hasSettings(_ reference: NamespaceReference) -> Bool { settings.counts[reference] != nil }
+    /// How many ends of veth pairs are declared to be in a namespace.
+    func vethEnds(in reference: NamespaceReference) -> Int { vethEnds.counts[reference] ?? 0 }
+    /// The declared interface whose link carries an alias.
+    func interface(alias: String) -> Interface? { names[alias].flatMap { interfaces[$0] } }
+
+    // MARK: - Interfaces and allocations
+
+    mutating func enter(_ interface: Interface, key: Key) {
+        interfaces[interface.name] = interface
+        names[interface.alias] = interface.name
+        hostNames[interface.namespace, default: [:]][interface.hostName, default: []].insert(interface.name)
+        refer(to: interface.namespace, by: 1)
+        if !interface.sysctls.isEmpty { settings.add(interface.namespace, by: 1) }
+        if interface.kind.peer != nil { vethEnds.add(interface.namespace, by: 1) }
+        enter(key, user: interface.name)
     }
 
-    private func register(_ value: any Value<LinuxWorld>) {
-        if let interface = value as? Interface {
-            interfaces[interface.name] = interface
-            aliasNamespaces[interface.alias] = interface.namespace
-            if !interface.sysctls.isEmpty { settingNamespaces.insert(interface.namespace) }
-            if case .veth = interface.kind { vethEnds[interface.namespace, default: 0] += 1 }
-        } else if let allocation = value as? Allocation {
-            allocations[allocation.id] = allocation
+    mutating func leave(_ interface: Interface, key: Key) {
+        interfaces[interface.name] = nil
+        names[interface.alias] = nil
+        hostNames.remove(interface.name, interface.namespace, interface.hostName)
+        refer(to: interface.namespace, by: -1)
+        if !interface.sysctls.isEmpty { settings.add(interface.namespace, by: -1) }
+        if interface.kind.peer != nil { vethEnds.add(interface.namespace, by: -1) }
+        leave(key, user: interface.name)
+    }
+
+    mutating func enter(_ allocation: Allocation) { allocations[allocation.id] = allocation }
+
+    mutating func leave(_ allocation: Allocation) { allocations[allocation.id] = nil }
+
+    // MARK: - What has to do with a link
+
+    /// A value has to do with a declared interface.
+    mutating func enter(_ key: Key, user interface: String) { users[interface, default: []].insert(key) }
+
+    mutating func leave(_ key: Key, user interface: String) {
+        users[interface]?.remove(key)
+        if users[interface]?.isEmpty == true { users[interface] = nil }
+    }
+
+    /// A value has to do with an interface, which may be declared, or else is a link of that name in the kernel.
+    mutating func enter(_ key: Key, user interface: String, in namespace: NamespaceReference) {
+        enter(key, user: interface)
+        enter(key, link: interface, in: namespace)
+    }
+
+    mutating func leave(_ key: Key, user interface: String, in namespace: NamespaceReference) {
+        leave(key, user: interface)
+        leave(key, link: interface, in: namespace)
+    }
+
+    /// A value has to do with a link of that name in the kernel; without a name, with the namespace.
+    mutating func enter(_ key: Key, link: String = "", in namespace: NamespaceReference) {
+        linkUsers[namespace, default: [:]][link, default: []].insert(key)
+        refer(to: namespace, by: 1)
+    }
+
+    mutating func leave(_ key: Key, link: String = "", in namespace: NamespaceReference) {
+        linkUsers.remove(key, namespace, link)
+        refer(to: namespace, by: -1)
+    }
+
+    /// A value is a policy rule.
+    mutating func enter(_ key: Key, rule: Rule, in namespace: NamespaceReference) {
+        ruleUsers[namespace, default: [:]][rule, default: []].insert(key)
+        refer(to: namespace, by: 1)
+    }
+
+    mutating func leave(_ key: Key, rule: Rule, in namespace: NamespaceReference) {
+        ruleUsers.remove(key, namespace, rule)
+        refer(to: namespace, by: -1)
+    }
+
+    /// The values that a report about a policy rule concerns.
+    func addKeys(of rule: Rule, in namespace: NamespaceReference, to keys: inout Set<Key>) {
+        if let users = ruleUsers[namespace]?[rule] { keys.formUnion(users) }
+    }
+
+    /// The values that a report about a link concerns.
+    func addKeys(of link: String, in namespace: NamespaceReference, to keys: inout Set<Key>) {
+        if let users = linkUsers[namespace]?[link] { keys.formUnion(users) }
+        for name in hostNames[namespace]?[link] ?? [] {
+            if let users = users[name] { keys.formUnion(users) }
         }
     }
 
-    /// Notes which keys have to do with which links, so that an event finds the values to look at.
-    private func noteSubjects(of value: any Value<LinuxWorld>, key: Key) {
-        switch value {
-        case let interface as Interface:
-            var keys = [key]
-            for part in interface.derived {
-                keys.append(part.key)
-                if let membership = part.value as? Membership { note([part.key], on: membership.member, in: .own) }
-            }
-            note(keys, at: interface.hostName, in: interface.namespace)
-        case let route as StaticRoute:
-            for hop in route.hops { note([key], on: hop.interface, in: route.namespace) }
-            if route.hops.isEmpty { note([key], at: "", in: route.namespace) }
-        case let neighbour as PermanentNeighbour:
-            note([key], on: neighbour.interface, in: neighbour.namespace)
-        case let rule as PolicyRule:
-            note([key], at: "", in: rule.namespace)
-        case let namespace as NamedNamespace:
-            note([key], at: "", in: .named(namespace.name))
-        default: break
+    /// All values that have to do with links of a namespace.
+    func addKeys(in namespace: NamespaceReference, to keys: inout Set<Key>) {
+        for users in (linkUsers[namespace] ?? [:]).values { keys.formUnion(users) }
+        for users in (ruleUsers[namespace] ?? [:]).values { keys.formUnion(users) }
+        for names in (hostNames[namespace] ?? [:]).values {
+            for name in names { keys.formUnion(users[name] ?? []) }
         }
     }
 
-    /// `name` is a declared interface, or else a link of that kernel name in `namespace`.
-    private func note(_ keys: [Key], on name: String, in namespace: NamespaceReference) {
-        if let interface = interfaces[name] {
-            note(keys, at: interface.hostName, in: interface.namespace)
-        } else {
-            note(keys, at: name, in: namespace)
-        }
+    /// The declared interfaces that are to have a name in the kernel.
+    func interfaces(named hostName: String, in namespace: NamespaceReference) -> [Interface] {
+        (hostNames[namespace]?[hostName] ?? []).compactMap { interfaces[$0] }
     }
 
-    private func note(_ keys: [Key], at hostName: String, in namespace: NamespaceReference) {
-        subjects[namespace, default: [:]][hostName, default: []] += keys
+    // MARK: - Counting
+
+    private mutating func refer(to namespace: NamespaceReference, by step: Int) {
+        if references.add(namespace, by: step) { changedReferences.insert(namespace) }
+    }
+}
+
+/// Counts by namespace.
+private struct Tally {
+    private(set) var counts: [NamespaceReference: Int] = [:]
+
+    /// Returns whether the namespace came or went.
+    @discardableResult
+    mutating func add(_ namespace: NamespaceReference, by step: Int) -> Bool {
+        let old = counts[namespace] ?? 0
+        counts[namespace] = old + step > 0 ? old + step : nil
+        return old == 0 || old + step == 0
+    }
+}
+
+extension Dictionary {
+    /// Takes an element out of a set of sets, with what becomes empty.
+    fileprivate mutating func remove<Name: Hashable>(_ element: String, _ place: Key, _ name: Name)
+    where Value == [Name: Set<String>] {
+        self[place]?[name]?.remove(element)
+        if self[place]?[name]?.isEmpty == true { self[place]?[name] = nil }
+        if self[place]?.isEmpty == true { self[place] = nil }
     }
 }

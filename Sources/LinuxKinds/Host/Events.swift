@@ -25,10 +25,15 @@ extension LinuxWorld {
     func watchAll() {
         guard let watcher else { return }
         for state in states where state.handle != nil { watch(state) }
+        watchPlaces(watcher)
+    }
+
+    /// Watches the files and processes by which namespaces are named.
+    func watchPlaces(_ watcher: Watcher) {
         var directories: Set<String> = [namespaceDirectory]
         var processes: Set<Int32> = []
         var isAwaiting = false
-        for reference in subjects.keys {
+        for reference in declarations.referenced {
             switch reference {
             case .process(let pid):
                 if byReference[reference] == nil { isAwaiting = true } else { processes.insert(pid) }
@@ -49,7 +54,7 @@ extension LinuxWorld {
 
     /// Listens in a namespace. One of which no events can be had is not kept: what is not seen is not repaired, and
     /// nobody would know.
-    private func watch(_ state: NamespaceState) {
+    func watch(_ state: NamespaceState) {
         do throws(KernelError) {
             try watcher?.watch(state, groups: groups(for: state))
         } catch {
@@ -61,7 +66,7 @@ extension LinuxWorld {
     /// Whether the reference was declared, and is no more.
     private func isAbandoned(_ reference: NamespaceReference) -> Bool {
         switch reference {
-        case .process, .file: subjects[reference] == nil
+        case .process, .file: !declarations.isReferenced(reference)
         case .own, .named, .microservice: false
         }
     }
@@ -69,60 +74,65 @@ extension LinuxWorld {
     /// What to listen to in a namespace: settings only where some are declared, as every listener costs everyone who
     /// changes anything.
     func groups(for state: NamespaceState) -> EventSocket.Groups {
-        settingNamespaces.contains(state.reference) || !state.otherReferences.isDisjoint(with: settingNamespaces)
-            ? [.all, .settings] : .all
+        state.references.contains(where: declarations.hasSettings) ? [.all, .settings] : .all
     }
 
     /// Takes in what the event loop's tokens announce.
     public func takeEvents(tokens: [UInt64]) -> WorldChanges {
-        var changes = WorldChanges()
+        cause = .told
+        defer { cause = .planned }
         var namespacesChanged = false
         for token in tokens {
             switch token {
             case Watcher.Token.directory, Watcher.Token.mounts, Watcher.Token.timer: namespacesChanged = true
-            case Watcher.Token.processes...: endProcess(Int32(truncatingIfNeeded: token), &changes)
+            case Watcher.Token.processes...: endProcess(Int32(truncatingIfNeeded: token))
             case Watcher.Token.namespaces..<Watcher.Token.directory:
-                let id = Int(token - Watcher.Token.namespaces)
-                if let state = states[id] { drain(state, &changes) }
+                if let state = states[Int(token - Watcher.Token.namespaces)] { drain(state) }
             default: break
             }
         }
-        settleDowns(&changes)
+        settleDowns()
         if hasMissedEvents {
             hasMissedEvents = false
-            changes.needsFullPass = true
+            told.needsFullPass = true
         }
         if namespacesChanged {
             watcher?.drain()
-            rescanNamespaces(&changes)
+            rescanNamespaces()
         }
-        return changes
+        defer { told = WorldChanges() }
+        return told
     }
 
     /// A link that is being removed is first told to be down, up to 20 ms before it is told to be gone. Asking for it waits
     /// for whoever holds the kernel's lock, so afterwards it is known which of the two it is.
-    private func settleDowns(_ changes: inout WorldChanges) {
-        let downs = changes.downs
-        changes.downs.removeAll()
+    private func settleDowns() {
+        let downs = told.downs
+        told.downs.removeAll()
         for (id, indexes) in downs {
             guard let state = states[id] else { continue }
             let isGone = indexes.contains { index in
                 guard state.links[index] != nil, let socket = try? routeSocket(state) else { return false }
                 return (try? socket.link(index: index)) == .some(nil)
             }
-            if isGone { drain(state, &changes) }
+            if isGone { drain(state) }
         }
     }
 
-    private func endProcess(_ pid: Int32, _ changes: inout WorldChanges) {
+    private func endProcess(_ pid: Int32) {
         watcher?.forget(process: pid)
-        release(.process(pid))
-        changes.needsFullPass = true
-        watchAll()
+        lose(.process(pid))
+        if let watcher { watchPlaces(watcher) }
+    }
+
+    /// A reference leads nowhere any more, or elsewhere.
+    private func lose(_ reference: NamespaceReference) {
+        release(reference)
+        declarations.addKeys(in: reference, to: &told.keys)
     }
 
     /// Finds namespaces that came, went, or were replaced under the same name.
-    private func rescanNamespaces(_ changes: inout WorldChanges) {
+    private func rescanNamespaces() {
         guard let names = try? NetworkNamespace.list(directory: namespaceDirectory) else {
             // What can't be looked at is not gone.
             watcher?.scheduleRecheck()
@@ -130,218 +140,60 @@ extension LinuxWorld {
         }
         let before = unreachable
         unreachable.removeAll()
-        defer { if unreachable != before { changes.needsFullPass = true } }
         var found: Set<NamespaceReference> = [.own]
-        for name in names {
-            rescan(.named(name), path: "\(namespaceDirectory)/\(name)", &found, &changes)
-        }
-        for reference in subjects.keys {
+        for name in names { rescan(.named(name), path: "\(namespaceDirectory)/\(name)", &found) }
+        for reference in declarations.referenced {
             switch reference {
-            case .process(let pid): rescan(reference, path: "/proc/\(pid)/ns/net", &found, &changes)
-            case .file(let path): rescan(reference, path: path, &found, &changes)
+            case .process(let pid): rescan(reference, path: "/proc/\(pid)/ns/net", &found)
+            case .file(let path): rescan(reference, path: path, &found)
             case .own, .named, .microservice: break
             }
         }
-        for (reference, _) in byReference where !found.contains(reference) {
-            release(reference)
-            changes.needsFullPass = true
+        for reference in byReference.keys where !found.contains(reference) { lose(reference) }
+        for reference in Set(before.keys).union(unreachable.keys) where before[reference] != unreachable[reference] {
+            declarations.addKeys(in: reference, to: &told.keys)
         }
-        watchAll()
+        states.forgetLost()
+        if let watcher { watchPlaces(watcher) }
     }
 
-    private func rescan(
-        _ reference: NamespaceReference, path: String, _ found: inout Set<NamespaceReference>,
-        _ changes: inout WorldChanges
-    ) {
+    private func rescan(_ reference: NamespaceReference, path: String, _ found: inout Set<NamespaceReference>) {
         if let known = byReference[reference] {
             if let identity = NetworkNamespace.identity(path: path), known.handle?.identity == identity {
                 found.insert(reference)
                 return
             }
-            release(reference)
-            changes.needsFullPass = true
+            lose(reference)
         }
         guard let handle = handle(at: path, as: reference) else { return }
         found.insert(reference)
         let state = adopt(handle, as: reference)
         watch(state)
         if state.isStale { try? refresh() }
-        if !state.isLost { changes.needsFullPass = true }
+        if state.isLost { return }
+        declarations.addKeys(in: reference, to: &told.keys)
+        // What an earlier life of ours left there is found only by a look at everything.
+        if state.hasOurs(ownership) { told.needsFullPass = true }
     }
 
     // MARK: - Events of one namespace
 
-    private func drain(_ state: NamespaceState, _ changes: inout WorldChanges) {
+    private func drain(_ state: NamespaceState) {
         guard let events = state.events else { return }
         var isAny = false
         let drained = events.drain { report in
             isAny = true
-            take(report, in: state, &changes)
+            apply(report, in: state)
         }
         if isAny, state.wasReadAgain {
             // What the events tell may have been read already, and then makes no difference any more.
             state.wasReadAgain = false
-            for reference in state.references {
-                for keys in (subjects[reference] ?? [:]).values { changes.keys.formUnion(keys) }
-            }
+            for reference in state.references { declarations.addKeys(in: reference, to: &told.keys) }
         }
         if drained == .complete { return }
         // Events were lost: what is known of the namespace is read anew.
-        state.isStale = true
+        markStale(state)
         try? refresh()
-        changes.needsFullPass = true
-    }
-
-    private func take(_ report: Report, in state: NamespaceState, _ changes: inout WorldChanges) {
-        switch report {
-        case .link(let link): take(link, in: state, &changes)
-        case .linkRemoved(let link):
-            defer {
-                state.gone.remove(link.index)
-                state.touched.remove(link.index)
-            }
-            guard let known = state.links[link.index] else { return }
-            // Moved to another namespace, or gone. The other end of a pair goes with it, though its namespace may tell so
-            // only later; what hears of it first must not build on it.
-            note(known.link.name, in: state, &changes)
-            if ownership.owns(alias: known.link.alias), let peer = peer(of: known), peer !== known {
-                note(peer.link.name, in: peer.namespace, &changes)
-                peer.namespace.remove(peer)
-            }
-            state.remove(known)
-        case .address(let address): take(address, in: state, &changes)
-        case .addressRemoved(let address):
-            guard let link = state.links[address.linkIndex],
-                link.addresses.contains(where: { $0.address.isSameAddress(as: address) })
-            else { return }
-            // The kernel drops routes with the last address without a word.
-            simulate(LinuxOperation(namespace: state.id, action: .request(.deleteAddress(address))))
-            note(link.link.name, in: state, &changes)
-        case .route(let route):
-            // A foreign route matters when it took the place of one of ours.
-            if route.proto != ownership.proto { state.noteForeign(route) }
-            guard route.proto == ownership.proto || state.routes[RouteID(route)] != nil,
-                state.routes[RouteID(route)]?.route != route
-            else { return }
-            noteHops(of: route, in: state, &changes)
-            if let old = state.routes[RouteID(route)] { noteHops(of: old.route, in: state, &changes) }
-            state.setRoute(route)
-        case .routeRemoved(let route):
-            if route.proto != ownership.proto, state.loseForeign(route) {
-                // It may have stood for one that is wanted.
-                noteHops(of: route, in: state, &changes)
-            }
-            guard let known = state.routes[RouteID(route)]?.route, known.proto == route.proto else { return }
-            // Each way of an IPv6 route can go by itself.
-            let rest = route.destination.family == .v6 ? known.nextHops.filter { !route.nextHops.contains($0) } : []
-            guard known.nextHops == route.nextHops || !rest.isEmpty && rest != known.nextHops else { return }
-            noteHops(of: known, in: state, &changes)
-            state.removeRoute(RouteID(route))
-            if !rest.isEmpty {
-                var remaining = known
-                remaining.nextHops = rest
-                state.setRoute(remaining)
-            }
-        case .neighbour(let neighbour): take(neighbour, isRemoval: false, in: state, &changes)
-        case .neighbourRemoved(let neighbour): take(neighbour, isRemoval: true, in: state, &changes)
-        case .rule(let rule):
-            if rule.proto != ownership.proto { noteForeign(rule, in: state) }
-            guard rule.proto == ownership.proto, state.rules[rule] == nil else { return }
-            state.rules[rule] = 0
-            note("", in: state, &changes)
-        case .settings(let index):
-            if let name = state.links[index]?.link.name { note(name, in: state, &changes) }
-        case .ruleRemoved(let rule):
-            if rule.proto != ownership.proto {
-                state.foreignRules.remove(foreign(rule))
-                if state.adoptedRules.remove(foreign(rule)) != nil { note("", in: state, &changes) }
-            } else if state.rules.removeValue(forKey: rule) != nil {
-                note("", in: state, &changes)
-            }
-        }
-    }
-
-    private func take(_ link: Link, in state: NamespaceState, _ changes: inout WorldChanges) {
-        if state.gone.contains(link.index) { return }
-        guard let known = state.links[link.index] else {
-            state.insert(LinkState(link, in: state), ownership: ownership)
-            note(link.name, in: state, &changes)
-            return
-        }
-        let old = known.link
-        // The only sign of changed offloads is that the kernel reports the link once more.
-        if link.group == ownership.tunedGroup { note(link.name, in: state, &changes) }
-        if old == link { return }
-        if old.isUp, !link.isUp {
-            changes.downs[state.id, default: []].insert(link.index)
-            simulate(
-                LinuxOperation(namespace: state.id, action: .request(.setLink(LinkAttributes(index: link.index).down))))
-        }
-        state.update(known, to: link, ownership: ownership)
-        // A mark that somebody took is given back, not the link taken for theirs.
-        if let alias = old.alias, link.alias != alias, aliasNamespaces[alias] != nil { state.ownedLinks[alias] = known }
-        // Counters of the carrier and the like concern nobody here.
-        let isSame =
-            old.isUp == link.isUp && old.name == link.name && old.mtu == link.mtu && old.mac == link.mac
-            && old.alias == link.alias && old.master == link.master && old.kind == link.kind && old.link == link.link
-        if isSame { return }
-        note(old.name, in: state, &changes)
-        if link.name != old.name { note(link.name, in: state, &changes) }
-    }
-
-    private func take(_ address: Address, in state: NamespaceState, _ changes: inout WorldChanges) {
-        guard let link = state.links[address.linkIndex] else { return }
-        if let index = link.addresses.firstIndex(where: { $0.address.isSameAddress(as: address) }) {
-            let hadFailed = link.addresses[index].address.flags & Address.dadFailed
-            link.addresses[index].address = address
-            if hadFailed == address.flags & Address.dadFailed { return }
-        } else {
-            link.addresses.append(AddressState(address: address))
-        }
-        note(link.link.name, in: state, &changes)
-    }
-
-    private func take(
-        _ neighbour: Neighbour, isRemoval: Bool, in state: NamespaceState, _ changes: inout WorldChanges
-    ) {
-        guard let link = state.links[neighbour.linkIndex] else { return }
-        let index = link.neighbours.firstIndex { $0.neighbour.isSameEntry(as: neighbour) }
-        let isOurs = neighbour.proto == ownership.proto
-        if isRemoval {
-            guard let index else { return }
-            link.neighbours.remove(at: index)
-        } else if let index {
-            if link.neighbours[index].neighbour == neighbour { return }
-            link.neighbours[index].neighbour = neighbour
-        } else {
-            guard isOurs else { return }
-            link.neighbours.append(NeighbourState(neighbour: neighbour))
-        }
-        note(link.link.name, in: state, &changes)
-    }
-
-    private func noteHops(of route: Route, in state: NamespaceState, _ changes: inout WorldChanges) {
-        note("", in: state, &changes)
-        for hop in route.nextHops {
-            if let name = state.links[hop.linkIndex]?.link.name { note(name, in: state, &changes) }
-        }
-    }
-
-    /// Adds the values that have to do with a link of the namespace; the empty name stands for the namespace itself.
-    private func note(_ name: String, in state: NamespaceState, _ changes: inout WorldChanges) {
-        if !changes.noted[state.id, default: []].insert(name).inserted { return }
-        if let keys = subjects[state.reference]?[name] { changes.keys.formUnion(keys) }
-        for reference in state.otherReferences {
-            if let keys = subjects[reference]?[name] { changes.keys.formUnion(keys) }
-        }
-    }
-}
-
-extension LinkAttributes {
-    /// The same link, taken down.
-    fileprivate var down: LinkAttributes {
-        var copy = self
-        copy.up = false
-        return copy
+        told.needsFullPass = true
     }
 }

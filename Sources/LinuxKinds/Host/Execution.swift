@@ -25,27 +25,25 @@ extension LinuxWorld {
             switch operation.action {
             case .request(let request):
                 enqueue(request, of: index, in: state, &run)
-            case .createLink(let attributes, let planned, let target, let peerTarget, let peerPlanned):
-                enqueueLink(
-                    attributes, of: index, in: state, LinkPlace(target, planned, peerTarget, peerPlanned), &run)
+            case .createLink(let creation): enqueue(creation, of: index, in: state, &run)
             case .deleteLinks(let indexes, let wholeGroup):
                 flushAll(&run)
                 run.set(index, deleteLinks(indexes, wholeGroup: wholeGroup, in: state))
             case .removeNamespace:
                 flushAll(&run)
                 run.set(index, perform(operation.action, in: state))
-            default:
+            case .createTUN, .rename, .createNamespace, .markNamespace, .sysctl, .offload:
                 flush(state, &run)
                 run.set(index, perform(operation.action, in: state))
             }
         }
         flushAll(&run)
         progress(operations.count)
-        if run.isAllDone { for state in states { state.isSimulated = false } }
-        // What was planned is there now, under its alias, or is read again.
-        plannedLinks.removeAll(keepingCapacity: true)
-        plannedPeers.removeAll(keepingCapacity: true)
-        plannedDependants.removeAll(keepingCapacity: true)
+        if run.isAllDone {
+            for state in simulated { state.isSimulated = false }
+            simulated.removeAll(keepingCapacity: true)
+        }
+        forgetPlanned()
         return run.results
     }
 
@@ -64,7 +62,7 @@ extension LinuxWorld {
             guard let events = state.events else { continue }
             try? events.subscribe(to: state.eventGroups)
             _ = events.drain { _ in }
-            state.isStale = true
+            markStale(state)
         }
         try? refresh()
         // What others did meanwhile has been read, but nobody compared it.
@@ -79,7 +77,7 @@ extension LinuxWorld {
     ) {
         let resolved = request.resolved { resolve($0, &run) }
         guard let resolved else {
-            state.isStale = true
+            markStale(state)
             run.set(operation, .skipped)
             return
         }
@@ -113,15 +111,14 @@ extension LinuxWorld {
         state.touched.insert(index)
     }
 
-    private func enqueueLink(
-        _ attributes: LinkAttributes, of operation: Int, in state: NamespaceState, _ place: LinkPlace,
-        _ run: inout ExecutionRun
+    private func enqueue(
+        _ creation: LinkCreation, of operation: Int, in state: NamespaceState, _ run: inout ExecutionRun
     ) {
-        var attributes = attributes
+        var attributes = creation.attributes
         let resolved = attributes.resolve { $0 >= 0 ? $0 : resolve($0, &run) }
-        let peerTarget = place.peerTarget.flatMap { states[$0] }
-        guard resolved, let target = states[place.target], target.handle != nil,
-            place.peerTarget == nil || peerTarget?.handle != nil
+        let peerTarget = creation.peer.flatMap { states[$0.target] }
+        guard resolved, let target = states[creation.target], target.handle != nil,
+            creation.peer == nil || peerTarget?.handle != nil
         else {
             run.set(operation, .skipped)
             return
@@ -130,16 +127,19 @@ extension LinuxWorld {
         if let peerTarget, peerTarget !== state {
             attributes.peer?.namespaceDescriptor = peerTarget.handle?.descriptor
         }
-        creators[place.index] = state
-        if place.peerTarget != nil { creators[place.peerIndex] = state }
+        creators[creation.index] = state
+        if let peer = creation.peer { creators[peer.index] = state }
         let position = state.batch.count
         state.batch.append(.createLink(attributes, echo: target === state))
         state.batched.append(operation)
-        if let link = target.links[place.index] {
+        if let link = target.links[creation.index] {
             // What it is built on has got its index by now.
-            if link.link.kind != .veth, let below = attributes.link { link.link.link = below }
-            if case .vxlan = attributes.kind, let kind = attributes.kind { link.link.kind = kind }
-            state.creations[position] = LinkCreation(state: link, peer: peerTarget?.links[place.peerIndex])
+            var built = link.link
+            if built.kind != .veth, let below = attributes.link { built.link = below }
+            if let kind = attributes.kind { built.kind = kind }
+            target.update(link, to: built, ownership: ownership)
+            state.creations[position] = PendingLink(
+                state: link, peer: creation.peer.flatMap { peerTarget?.links[$0.index] })
         }
         run.dirty(state)
     }
@@ -170,7 +170,7 @@ extension LinuxWorld {
         } catch {
             // What became of the requests is not known; the namespace is read again, and what is missing done again.
             for operation in state.batched { run.set(operation, .failed(text(for: error), retriable: true)) }
-            state.isStale = true
+            markStale(state)
             return
         }
         for (position, error) in answers {
@@ -215,8 +215,10 @@ extension LinuxWorld {
             }
         }
         for other in plannedDependants.removeValue(forKey: planned) ?? [] {
-            if other.link.link == planned, other.link.linkNamespaceID == nil { other.link.link = index }
-            if other.link.master == planned { other.link.master = index }
+            var known = other.link
+            if known.link == planned { known.link = index }
+            if known.master == planned { known.master = index }
+            other.namespace.update(other, to: known, ownership: ownership)
         }
     }
 
@@ -224,7 +226,7 @@ extension LinuxWorld {
 
     private func result(of error: KernelError, _ position: Int, in state: NamespaceState) -> OperationResult {
         if state.removals.contains(position), error.meansGone { return .done }
-        state.isStale = true
+        markStale(state)
         if let repaired = secondTry(error, position, in: state) { return repaired }
         if error.code == EINVAL, error.message == nil, let made = state.creations[position]?.state.link {
             return .failed(
@@ -268,21 +270,6 @@ extension LinuxWorld {
         } catch {
             return .failed(text(for: error), retriable: true)
         }
-    }
-}
-
-/// Where a new link and its other end are to be.
-struct LinkPlace {
-    var target: Int
-    var index: Int32
-    var peerTarget: Int?
-    var peerIndex: Int32
-
-    init(_ target: Int, _ index: Int32, _ peerTarget: Int?, _ peerIndex: Int32) {
-        self.target = target
-        self.index = index
-        self.peerTarget = peerTarget
-        self.peerIndex = peerIndex
     }
 }
 

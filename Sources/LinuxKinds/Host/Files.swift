@@ -70,14 +70,13 @@ extension LinuxWorld {
     // MARK: - Named namespaces
 
     func createNamespace(_ name: String) throws {
-        let state = plan(namespace: name)
+        let state = NamespaceClass.plan(name, self)
         guard state.handle == nil else { return }
         waitForRemoval(of: name)
         // Before it is made: one that can't be kept open could not be worked in.
         try checkRoom()
         let handle = try NetworkNamespace.create(named: name, directory: namespaceDirectory)
         state.handle = handle
-        state.isStale = false
         state.wasRead = true
         state.isMadeByUs = true
         byIdentity[handle.identity] = state

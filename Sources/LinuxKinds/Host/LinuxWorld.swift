@@ -1,5 +1,5 @@
 internal import Glibc
-public import Model
+internal import Model
 internal import Netlink
 internal import NetworkTypes
 public import Reconciler
@@ -19,54 +19,41 @@ public final class LinuxWorld: World {
     var byReference: [NamespaceReference: NamespaceState] = [:]
     var byIdentity: [NetworkNamespace.Identity: NamespaceState] = [:]
 
-    /// What values that others keep are said to be, by key.
-    public var observations: [Key: Observation] = [:]
-    /// Which of our leftovers are not to go yet.
-    public var sparing = Sparing()
-    /// Takes models that are not the kernel's; nil for those that are.
-    public var otherKinds: (Key, ModelValue) -> Desired<LinuxWorld>? = { _, _ in nil }
-
-    /// What was made of each declared value, by key.
-    var declared: [Key: (value: ModelValue, desired: Desired<LinuxWorld>)] = [:]
-    /// Declared interfaces by logical name.
-    var interfaces: [String: Interface] = [:]
-    /// Declared allocations by `network/interface`.
-    var allocations: [String: Allocation] = [:]
-    /// In which namespace most ends of veth pairs are declared to be, by count.
-    var vethEnds: [NamespaceReference: Int] = [:]
-    /// Keys of the values that have to do with a link, by namespace and name.
-    var subjects: [NamespaceReference: [String: [Key]]] = [:]
+    /// What declared values are found by.
+    var declarations = Declarations()
 
     /// Namespaces that are there and that can't be had, and why.
     var unreachable: [NamespaceReference: String] = [:]
     /// More namespaces are not kept open: each takes three descriptors, and files, clients and timers need some, too.
     var mostNamespaces = Int.max
-    /// Namespaces with declared settings of interfaces.
-    var settingNamespaces: Set<NamespaceReference> = []
     /// Number of the current pass, against which claims are held.
-    var pass = 1
+    var pass: Int32 = 1
+    /// Why the picture changes at this moment.
+    var cause = ChangeCause.planned
+    /// What the kernel told, as far as nobody took it.
+    var told = WorldChanges()
+    /// Whose objects were taken along by what was planned.
+    var disturbed: [Claimant] = []
+    /// Namespaces that must be read again before they are trusted.
+    private(set) var stale: [NamespaceState] = []
+    /// Namespaces of which what is known includes what is only planned.
+    var simulated: [NamespaceState] = []
+    /// What was there before, for those who may want to go back.
+    var journals = Journals()
     /// The last negative index given to a planned link.
-    var lastPlannedIndex: Int32 = 0
-    /// Links that are planned, by alias, until they carry it.
-    var plannedLinks: [String: LinkState] = [:]
+    private var lastPlannedIndex: Int32 = 0
     /// Indexes of links made by this run, by their negative index.
     var madeIndexes: [Int32: Int32] = [:]
     /// Links that name a planned link as the one below or as their master, by its negative index.
     var plannedDependants: [Int32: [LinkState]] = [:]
     /// Where planned links are made, by their negative index.
     var creators: [Int32: NamespaceState] = [:]
+    /// The other ends of planned veth pairs, by the negative index of an end.
+    var plannedPeers: [Int32: LinkState] = [:]
     /// Counts modifying requests, for tests and for the promise that an unchanged configuration costs none.
     public internal(set) var modifyingRequests = 0
     /// Whether something may have happened of which no event tells.
     var hasMissedEvents = false
-    /// What the planned operations disturbed so far.
-    var disturbance = Disturbance()
-    /// Links that go with a link whose removal is planned.
-    var vanishing: Set<ObjectIdentifier> = []
-    /// The other ends of planned veth pairs.
-    var plannedPeers: [ObjectIdentifier: LinkState] = [:]
-    /// Where the link of a declared interface is, by alias.
-    var aliasNamespaces: [String: NamespaceReference] = [:]
     /// Our links by alias, as they were when a link that is not declared was last looked for.
     var aliasIndex: [String: LinkState]?
     var watcher: Watcher?
@@ -79,12 +66,6 @@ public final class LinuxWorld: World {
     }
 
     // MARK: - Namespaces
-
-    /// The namespace behind a reference, if it is there or planned.
-    func state(_ reference: NamespaceReference) -> NamespaceState? {
-        if let state = byReference[reference] { return state }
-        return nil
-    }
 
     /// Why the namespace behind a reference can't be had, and can't be made either.
     func unmetCondition(_ reference: NamespaceReference) -> String? {
@@ -99,23 +80,6 @@ public final class LinuxWorld: World {
         }
     }
 
-    /// The namespace behind a reference; a named one that is absent is planned, and `operations` makes it.
-    func stateOrPlan(_ reference: NamespaceReference, _ operations: inout [LinuxOperation]) -> NamespaceState? {
-        if let state = byReference[reference] { return state }
-        guard case .named(let name) = reference, let own = byReference[.own] else { return nil }
-        operations.append(LinuxOperation(namespace: own.id, action: .createNamespace(name)))
-        return plan(namespace: name)
-    }
-
-    func plan(namespace name: String) -> NamespaceState {
-        if let state = byReference[.named(name)] { return state }
-        let state = states.add(.named(name), nil)
-        byReference[.named(name)] = state
-        let loopback = Link(index: 1, name: "lo", flags: LinkFlags.loopback, mtu: 65536)
-        state.insert(LinkState(loopback, in: state), ownership: ownership)
-        return state
-    }
-
     /// Adds an open namespace under a reference, or the reference to a namespace that is known already.
     @discardableResult
     func adopt(_ handle: NetworkNamespace, as reference: NamespaceReference) -> NamespaceState {
@@ -128,56 +92,55 @@ public final class LinuxWorld: World {
         let state = states.add(reference, handle)
         byReference[reference] = state
         byIdentity[handle.identity] = state
+        markStale(state)
         return state
+    }
+
+    /// A namespace must be read again before it is trusted.
+    func markStale(_ state: NamespaceState) {
+        if state.isStale { return }
+        state.isStale = true
+        stale.append(state)
+    }
+
+    /// Returns the namespaces to read again. Whoever takes them marks those that could not be read.
+    func takeStale() -> [NamespaceState] {
+        defer { stale.removeAll() }
+        for state in stale { state.isStale = false }
+        return stale
     }
 
     // MARK: - Links
 
     /// The link of a declared interface, if it is there or planned.
     func link(of interface: Interface) -> LinkState? {
-        guard let namespace = byReference[interface.namespace] else { return nil }
-        switch interface.kind {
-        case .existing: return namespace.linksByName[interface.hostName]
-        case .loopback: return namespace.linksByName["lo"]
-        default: return namespace.ownedLinks[interface.alias] ?? planned(interface.alias, in: namespace)
-        }
+        byReference[interface.namespace].flatMap { interface.kind.find(interface, in: $0) }
     }
 
-    private func planned(_ alias: String, in namespace: NamespaceState) -> LinkState? {
-        guard !plannedLinks.isEmpty, let state = plannedLinks[alias], state.namespace === namespace,
-            namespace.links[state.link.index] === state
-        else { return nil }
-        return state
-    }
+    /// The link of a declared interface, by its logical name.
+    func link(of name: String) -> LinkState? { declarations.interfaces[name].flatMap(link(of:)) }
 
     /// The link behind a name in a route, neighbour or membership: of a declared interface, or else of that kernel name
     /// in `namespace`.
     func link(named name: String, in namespace: NamespaceReference) -> LinkState? {
-        if let interface = interfaces[name] { return link(of: interface) }
+        if let interface = declarations.interfaces[name] { return link(of: interface) }
         return byReference[namespace]?.linksByName[name]
     }
 
-    func nextPlannedIndex() -> Int32 {
-        lastPlannedIndex -= 1
-        return lastPlannedIndex
-    }
+    /// A negative index that no planned link has; the one after `skipped` more.
+    func plannedIndex(_ skipped: Int32 = 0) -> Int32 { lastPlannedIndex - 1 - skipped }
+
+    /// A planned link has got a negative index.
+    func notePlanned(index: Int32) { lastPlannedIndex = min(lastPlannedIndex, index) }
 
     // MARK: - World
-
-    /// Whether the kernel took along what values had found in place, see ``Disturbance``.
-    public func takeDisturbance() -> Bool {
-        defer { disturbance = Disturbance() }
-        return disturbance.isNoted
-    }
 
     /// Starts a new pass: claims of earlier ones no longer count.
     public func beginPass() {
         pass += 1
         aliasIndex = nil
-        plannedLinks.removeAll(keepingCapacity: true)
-        plannedPeers.removeAll(keepingCapacity: true)
-        plannedDependants.removeAll(keepingCapacity: true)
-        vanishing.removeAll(keepingCapacity: true)
+        forgetPlanned()
+        disturbed.removeAll()
         // Nothing names a link or an operation of the last pass any more.
         states.forgetLost()
         for state in states { state.beginPass() }
@@ -186,17 +149,22 @@ public final class LinuxWorld: World {
     /// Forgets claims in the middle of a plan.
     public func forgetClaims() { pass += 1 }
 
+    /// What was planned is there now, under its alias, or is read again.
+    func forgetPlanned() {
+        plannedPeers.removeAll(keepingCapacity: true)
+        plannedDependants.removeAll(keepingCapacity: true)
+    }
+
     /// Reads namespaces again whose operations failed, or were planned and never done.
     public func refreshAfterFailure() {
-        plannedLinks.removeAll()
+        forgetPlanned()
         madeIndexes.removeAll()
-        for state in states {
+        for state in simulated {
+            markStale(state)
             if state.handle == nil { drop(state) }
-            if state.isSimulated { state.isStale = true }
-            // Links that were planned and never made.
-            if state.links.keys.contains(where: { $0 < 0 }) { state.isStale = true }
-            if state.isStale, state.events != nil { state.wasReadAgain = true }
         }
+        simulated.removeAll()
+        for state in stale where state.events != nil { state.wasReadAgain = true }
         try? refresh()
     }
 
@@ -223,9 +191,10 @@ public final class LinuxWorld: World {
         let place = suffix(operation.namespace)
         switch operation.action {
         case .request(let request): return "\(request)\(place)"
-        case .createLink(let attributes, _, let target, _, _):
+        case .createLink(let creation):
+            let attributes = creation.attributes
             return
-                "RTM_NEWLINK \(attributes.kind?.name ?? "") \(attributes.name ?? "")\(suffix(target))"
+                "RTM_NEWLINK \(attributes.kind?.name ?? "") \(attributes.name ?? "")\(suffix(creation.target))"
         case .createTUN(let name, _, _, _): return "TUNSETIFF \(name)\(place)"
         case .rename(_, let old, let new, _): return "rename \(old) to \(new)\(place)"
         case .deleteLinks(let indexes, _): return "RTM_DELLINK of \(indexes.count) links\(place)"

@@ -27,6 +27,14 @@ public enum NamespaceReference: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether it takes a watch of its own to see it come and go.
+    var hasOwnWatch: Bool {
+        switch self {
+        case .process, .file: true
+        case .own, .named, .microservice: false
+        }
+    }
+
     /// The words for people: `namespace p1`, `the namespace of process 12`.
     public var description: String {
         switch self {

@@ -24,27 +24,53 @@ final class NamespaceState {
     /// Which operation each request of the batch belongs to.
     var batched: [Int] = []
     /// The operation whose reply tells the indexes of a new link, by position in the batch.
-    var creations: [Int: LinkCreation] = [:]
+    var creations: [Int: PendingLink] = [:]
 
     /// Positions of requests in the batch that remove something: what is gone already needs no removing.
     var removals: Set<Int> = []
     /// Requests of the batch that add an IPv6 address, by position: they may need IPv6 to be enabled first.
     var addressesV6: [Int: Request] = [:]
 
-    var links: [Int32: LinkState] = [:]
-    var linksByName: [String: LinkState] = [:]
-    /// Our links, by their whole alias.
-    var ownedLinks: [String: LinkState] = [:]
-    /// Routes with our protocol number.
-    var routes: [RouteID: RouteState] = [:]
-    /// Rules with our protocol number.
-    var rules: [Rule: Int] = [:]
-    /// Rules of others, as they would look if they were ours: what is there already need not be made.
-    var foreignRules: Set<Rule> = []
-    /// Those of them that stand for a declared one.
-    var adoptedRules: Set<Rule> = []
-    /// By which interface the declared route of each place leaves, and the pass that says so.
-    var routeOwners: [RouteID: (pass: Int, interface: String)] = [:]
+    /// What is known of the objects of a namespace.
+    struct Contents {
+        var links: [Int32: LinkState] = [:]
+        var linksByName: [String: LinkState] = [:]
+        /// Our links, by their whole alias.
+        var ownedLinks: [String: LinkState] = [:]
+        /// Indexes of ports, members and links built on one, by its index.
+        var uppers: [Int32: Set<Int32>] = [:]
+        /// Routes with our protocol number.
+        var routes: [RouteID: RouteState] = [:]
+        /// Those that prefer an address, by that address.
+        var routesBySource: [IPAddress: Set<RouteID>] = [:]
+        /// Rules with our protocol number.
+        var rules: [Rule: Claim] = [:]
+        /// Rules of others, as they would look if they were ours: what is there already need not be made.
+        var foreignRules: Set<Rule> = []
+        /// How many neighbours there are with our protocol number.
+        var neighbourCount = 0
+    }
+
+    private var contents = Contents()
+    var links: [Int32: LinkState] { contents.links }
+    var linksByName: [String: LinkState] { contents.linksByName }
+    var ownedLinks: [String: LinkState] {
+        get { contents.ownedLinks }
+        _modify { yield &contents.ownedLinks }
+    }
+    var routes: [RouteID: RouteState] { contents.routes }
+    var rules: [Rule: Claim] {
+        get { contents.rules }
+        _modify { yield &contents.rules }
+    }
+    var foreignRules: Set<Rule> {
+        get { contents.foreignRules }
+        _modify { yield &contents.foreignRules }
+    }
+    var neighbourCount: Int {
+        get { contents.neighbourCount }
+        _modify { yield &contents.neighbourCount }
+    }
     /// Routes of others; nil as long as nobody asked.
     private(set) var foreignRoutes: [RouteID: Route]?
     /// With more than this, many went of which the kernel did not tell.
@@ -57,11 +83,11 @@ final class NamespaceState {
     /// Whether the namespace was read again while events of it may wait.
     var wasReadAgain = false
     /// Whether the namespace must be read again before it is trusted.
-    var isStale = true
+    var isStale = false
     /// Whether what is known of it includes operations that were planned and not done yet.
     var isSimulated = false
-    /// Whether a declared namespace value owns it (the mark on its loopback interface).
-    var claim = 0
+    /// Which declared namespace it is.
+    var claim = Claim()
     /// Indexes of links that are known to be gone, though events from before their end may still come.
     var gone: Set<Int32> = []
     /// Links of others that we changed.
@@ -79,34 +105,29 @@ final class NamespaceState {
         self.id = id
         self.reference = reference
         self.handle = handle
-        isStale = handle != nil
     }
 
-    func forget() {
+    /// Forgets all objects, and returns what was known of them.
+    @discardableResult
+    func forget() -> Contents {
         gone.removeAll()
         isDoomed = false
-        links.removeAll(keepingCapacity: true)
-        linksByName.removeAll(keepingCapacity: true)
-        ownedLinks.removeAll(keepingCapacity: true)
-        routes.removeAll(keepingCapacity: true)
-        rules.removeAll(keepingCapacity: true)
-        foreignRules.removeAll(keepingCapacity: true)
-        adoptedRules.removeAll(keepingCapacity: true)
         foreignRoutes = nil
         lostRoutes.removeAll(keepingCapacity: true)
         formerlyLostRoutes.removeAll()
+        defer { contents = Contents() }
+        return contents
     }
 
     /// Forgets what only the passes before needed.
     func beginPass() {
-        routeOwners.removeAll(keepingCapacity: true)
         if lostRoutes.isEmpty, formerlyLostRoutes.isEmpty { return }
         formerlyLostRoutes = lostRoutes
         lostRoutes = []
     }
 
     /// How many places of routes are remembered beside the routes that are there.
-    var rememberedRoutes: Int { lostRoutes.count + formerlyLostRoutes.count + routeOwners.count }
+    var rememberedRoutes: Int { lostRoutes.count + formerlyLostRoutes.count }
 
     /// Takes in all routes of others.
     func setForeignRoutes(_ routes: [RouteID: Route]) {
@@ -117,6 +138,8 @@ final class NamespaceState {
     /// Takes in a route of someone else's, if these are known. IPv4 routes go with their link without a word, so what is
     /// only added to is dropped at some size, and asked for anew.
     func noteForeign(_ route: Route) {
+        lostRoutes.remove(RouteID(route))
+        formerlyLostRoutes.remove(RouteID(route))
         guard let count = foreignRoutes?.count else { return }
         if count < mostForeignRoutes { foreignRoutes?[RouteID(route)] = route } else { foreignRoutes = nil }
     }
@@ -137,54 +160,115 @@ final class NamespaceState {
     /// Whether a route was ours and has just gone, so that there is no need to ask whether it is someone else's.
     func hasJustLost(_ id: RouteID) -> Bool { lostRoutes.contains(id) || formerlyLostRoutes.contains(id) }
 
+    /// Whether something in it carries our mark.
+    func hasOurs(_ ownership: Ownership) -> Bool {
+        !contents.ownedLinks.isEmpty || !contents.routes.isEmpty || !contents.rules.isEmpty
+            || linksByName["lo"]?.link.group == ownership.namespaceGroup
+            || links.values.contains { link in
+                link.link.group == ownership.linkGroup
+                    || link.addresses.contains { $0.address.proto == ownership.proto }
+            }
+    }
+
+    /// Our link with an alias, also when it has not got it yet or has lost it; without an alias, any link of that name.
+    func link(at place: Place.LinkPlace) -> LinkState? {
+        if place.alias.isEmpty { return linksByName[place.name] }
+        if let link = ownedLinks[place.alias] { return link }
+        guard let link = linksByName[place.name], (link.link.alias ?? "").isEmpty else { return nil }
+        return link
+    }
+
+    /// The ports, members and links that are built on one.
+    func uppers(of index: Int32) -> [LinkState] {
+        (contents.uppers[index] ?? []).sorted().compactMap { contents.links[$0] }
+    }
+
     func insert(_ state: LinkState, ownership: Ownership) {
-        links[state.link.index] = state
-        linksByName[state.link.name] = state
-        if let alias = state.link.alias, ownership.owns(alias: alias) { ownedLinks[alias] = state }
+        contents.links[state.link.index] = state
+        contents.linksByName[state.link.name] = state
+        if let alias = state.link.alias, ownership.owns(alias: alias) { contents.ownedLinks[alias] = state }
+        enterUpper(state.link)
     }
 
     func remove(_ state: LinkState) {
         if state.link.index > 0 { gone.insert(state.link.index) }
-        links[state.link.index] = nil
-        if linksByName[state.link.name] === state { linksByName[state.link.name] = nil }
-        if let alias = state.link.alias, ownedLinks[alias] === state { ownedLinks[alias] = nil }
+        contents.links[state.link.index] = nil
+        if linksByName[state.link.name] === state { contents.linksByName[state.link.name] = nil }
+        if let alias = state.link.alias, ownedLinks[alias] === state { contents.ownedLinks[alias] = nil }
+        leaveUpper(state.link)
         for id in state.routes { removeRoute(id) }
+    }
+
+    /// The kernel has told of the end of a link; its index may be used again.
+    func forgetIndex(_ index: Int32) {
+        gone.remove(index)
+        touched.remove(index)
     }
 
     /// Replaces what is known of a link by a newer report.
     func update(_ state: LinkState, to link: Link, ownership: Ownership) {
-        if state.link.name != link.name {
-            if linksByName[state.link.name] === state { linksByName[state.link.name] = nil }
-            linksByName[link.name] = state
+        let old = state.link
+        if old.name != link.name {
+            if linksByName[old.name] === state { contents.linksByName[old.name] = nil }
+            contents.linksByName[link.name] = state
         }
-        if state.link.alias != link.alias {
-            if let alias = state.link.alias, ownedLinks[alias] === state { ownedLinks[alias] = nil }
-            if let alias = link.alias, ownership.owns(alias: alias) { ownedLinks[alias] = state }
+        if old.alias != link.alias {
+            if let alias = old.alias, ownedLinks[alias] === state { contents.ownedLinks[alias] = nil }
+            if let alias = link.alias, ownership.owns(alias: alias) { contents.ownedLinks[alias] = state }
         }
-        if state.link.index != link.index {
-            links[state.link.index] = nil
-            links[link.index] = state
+        if old.index != link.index {
+            contents.links[old.index] = nil
+            contents.links[link.index] = state
         }
         state.link = link
+        if old.master == link.master, old.lower == link.lower, old.index == link.index { return }
+        leaveUpper(old)
+        enterUpper(link)
     }
 
+    private func enterUpper(_ link: Link) {
+        for below in [link.master, link.lower] where below != 0 {
+            contents.uppers[below, default: []].insert(link.index)
+        }
+    }
+
+    private func leaveUpper(_ link: Link) {
+        for below in [link.master, link.lower] where below != 0 {
+            contents.uppers[below]?.remove(link.index)
+            if contents.uppers[below]?.isEmpty == true { contents.uppers[below] = nil }
+        }
+    }
+
+    /// Routes that prefer an address.
+    func routes(from source: IPAddress) -> Set<RouteID> { contents.routesBySource[source] ?? [] }
+
+    /// A route is there, like this.
     func setRoute(_ route: Route) {
         let id = RouteID(route)
         lostRoutes.remove(id)
-        if let old = routes[id] {
-            for hop in old.route.nextHops { links[hop.linkIndex]?.routes.remove(id) }
+        if let old = contents.routes[id] {
+            leave(old.route, id)
             old.route = route
         } else {
-            routes[id] = RouteState(route)
+            contents.routes[id] = RouteState(route)
         }
         for hop in route.nextHops { links[hop.linkIndex]?.routes.insert(id) }
+        if let source = route.source { contents.routesBySource[source, default: []].insert(id) }
     }
 
+    /// A route of ours is gone.
     func removeRoute(_ id: RouteID) {
-        guard let old = routes.removeValue(forKey: id) else { return }
+        guard let old = contents.routes.removeValue(forKey: id) else { return }
         if lostRoutes.count >= Self.mostLostRoutes { lostRoutes.removeAll() }
         lostRoutes.insert(id)
-        for hop in old.route.nextHops { links[hop.linkIndex]?.routes.remove(id) }
+        leave(old.route, id)
+    }
+
+    private func leave(_ route: Route, _ id: RouteID) {
+        for hop in route.nextHops { links[hop.linkIndex]?.routes.remove(id) }
+        guard let source = route.source else { return }
+        contents.routesBySource[source]?.remove(id)
+        if contents.routesBySource[source]?.isEmpty == true { contents.routesBySource[source] = nil }
     }
 }
 
@@ -197,33 +281,48 @@ final class LinkState {
     var neighbours: [NeighbourState] = []
     /// Our routes that leave by this link.
     var routes: Set<RouteID> = []
-    /// The pass in which a value claimed the link.
-    var claim = 0
-    /// The pass in which a bridge or VRF claimed the membership.
-    var masterClaim = 0
+    /// Which interface it is.
+    var claim = Claim()
+    /// Which value says what it is a port or member of.
+    var masterClaim = Claim()
 
     init(_ link: Link, in namespace: NamespaceState) {
         self.link = link
         self.namespace = namespace
+    }
+
+    /// The place of the link.
+    var place: Place { Place(namespace, .link(.init(alias: link.alias ?? "", name: link.name))) }
+
+    /// Where the address with this local part and peer is in the list.
+    func position(of local: IPPrefix, peer: IPAddress?) -> Int? {
+        addresses.firstIndex { $0.address.local == local && $0.address.peer == peer }
+    }
+
+    /// Where the entry for a destination is in the list.
+    func position(ofNeighbour destination: IPAddress, isProxy: Bool) -> Int? {
+        neighbours.firstIndex {
+            $0.neighbour.destination == destination && ($0.neighbour.flags & Neighbour.proxy != 0) == isProxy
+        }
     }
 }
 
 /// An address with its claim.
 struct AddressState {
     var address: Address
-    var claim = 0
+    var claim = Claim()
 }
 
 /// A neighbour with its claim.
 struct NeighbourState {
     var neighbour: Neighbour
-    var claim = 0
+    var claim = Claim()
 }
 
 /// A route with its claim.
 final class RouteState {
     var route: Route
-    var claim = 0
+    var claim = Claim()
 
     init(_ route: Route) { self.route = route }
 }
@@ -242,7 +341,7 @@ struct RouteID: Hashable {
 }
 
 /// A link that an operation makes, before the kernel has given it an index.
-struct LinkCreation {
+struct PendingLink {
     var state: LinkState
     var peer: LinkState?
 }

@@ -8,7 +8,8 @@ struct NamespaceTable: Sequence {
     private var byID: [Int: NamespaceState] = [:]
     /// In the order in which they were found.
     private var ordered: [NamespaceState] = []
-    private var nextID = 0
+    /// The number of the next namespace.
+    private(set) var nextID = 0
 
     /// How many there are, with those that went and were not forgotten yet.
     var count: Int { ordered.count }

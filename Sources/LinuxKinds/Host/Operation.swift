@@ -7,9 +7,8 @@ public struct LinuxOperation: Sendable {
     enum Action: Sendable {
         /// A request on the socket of the namespace.
         case request(Request)
-        /// A new link, made by a request in the namespace and placed in `target`; `index` and `peerIndex` are the
-        /// negative numbers it has until the kernel names it.
-        case createLink(LinkAttributes, index: Int32, target: Int, peerTarget: Int?, peerIndex: Int32)
+        /// A new link, made by a request in the namespace.
+        case createLink(LinkCreation)
         /// A new TUN/TAP device.
         case createTUN(name: String, TUNAttributes, alias: String, index: Int32)
         /// Changes the name of a link that is up: down, new name, up.
@@ -32,6 +31,35 @@ public struct LinuxOperation: Sendable {
     /// Number of the namespace it happens in.
     let namespace: Int
     let action: Action
+
+    init(_ state: NamespaceState, _ action: Action) { self.init(namespace: state.id, action) }
+
+    init(namespace: Int, _ action: Action) {
+        self.namespace = namespace
+        self.action = action
+    }
+
+    /// A request on the socket of the namespace.
+    init(_ state: NamespaceState, request: Request) { self.init(namespace: state.id, .request(request)) }
+}
+
+/// How a new link, and the other end of a pair, come to be.
+struct LinkCreation: Sendable {
+    /// Where an end is to be, and the negative index it has until the kernel gives it one.
+    struct End: Sendable {
+        /// Number of the namespace.
+        var target: Int
+        var index: Int32
+    }
+
+    var attributes: LinkAttributes
+    /// Where the link is to be.
+    var near: End
+    /// Where the other end of a pair is to be.
+    var peer: End?
+
+    var target: Int { near.target }
+    var index: Int32 { near.index }
 }
 
 extension LinuxOperation.Action {
@@ -39,7 +67,8 @@ extension LinuxOperation.Action {
     var isRequest: Bool {
         switch self {
         case .request, .createLink: true
-        default: false
+        case .createTUN, .rename, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl, .offload:
+            false
         }
     }
 }
@@ -114,12 +143,7 @@ extension LinkAttributes {
             guard let number = link(below) else { return false }
             self.link = number
         }
-        if case .vxlan(var attributes) = kind, attributes.link < 0 {
-            guard let number = link(attributes.link) else { return false }
-            attributes.link = number
-            kind = .vxlan(attributes)
-        }
-        return true
+        return kind?.resolve(link) ?? true
     }
 }
 

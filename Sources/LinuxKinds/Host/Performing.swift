@@ -23,7 +23,7 @@ extension LinuxWorld {
             }
             return .done
         } catch let error as KernelError {
-            state.isStale = true
+            markStale(state)
             return .failed(text(for: error), retriable: true)
         } catch {
             return .failed("\(error)", retriable: true)
@@ -62,7 +62,7 @@ extension LinuxWorld {
         } catch {
             // What is gone already needs no deleting.
             if error.code == ENODEV { return .done }
-            state.isStale = true
+            markStale(state)
             return .failed(text(for: error), retriable: true)
         }
     }

@@ -8,7 +8,7 @@ extension LinuxWorld {
     public func readAll() throws(KernelError) {
         try openNamespaces()
         watchAll()
-        for state in states where state.handle != nil { state.isStale = true }
+        for state in states where state.handle != nil { markStale(state) }
         try refresh()
     }
 
@@ -16,8 +16,23 @@ extension LinuxWorld {
     /// known from their events.
     /// - Throws: the kernel's error when a namespace can't be read.
     public func readNew() throws(KernelError) {
-        try openNamespaces()
-        watchAll()
+        guard let watcher, byReference[.own] != nil else {
+            try openNamespaces()
+            watchAll()
+            try refresh()
+            return
+        }
+        let changed = declarations.changedReferences
+        declarations.changedReferences.removeAll()
+        for reference in changed.sorted(by: { $0.description < $1.description }) {
+            if declarations.isReferenced(reference) {
+                unreachable[reference] = nil
+                if byReference[reference] == nil { openNamespace(reference) }
+            }
+            // Settings are listened to only where some are declared.
+            if let state = byReference[reference] { watch(state) }
+        }
+        if changed.contains(where: \.hasOwnWatch) { watchPlaces(watcher) }
         try refresh()
     }
 
@@ -29,7 +44,8 @@ extension LinuxWorld {
         for name in try namespaceNames() where byReference[.named(name)]?.handle == nil {
             openNamespace(.named(name))
         }
-        for reference in referencedNamespaces() where byReference[reference] == nil { openNamespace(reference) }
+        for reference in declarations.referenced where byReference[reference] == nil { openNamespace(reference) }
+        declarations.changedReferences.removeAll()
     }
 
     /// The names of namespaces. A directory that can't be read is taken for an empty one, unless that may pass.
@@ -93,16 +109,13 @@ extension LinuxWorld {
         drop(state)
     }
 
-    private func referencedNamespaces() -> Set<NamespaceReference> {
-        Set(subjects.keys)
-    }
-
     /// Reads the namespaces again that are marked as stale.
     func refresh() throws(KernelError) {
-        for state in states where state.isStale && state.handle != nil {
+        for state in takeStale() where state.handle != nil {
             do {
                 try read(state)
             } catch {
+                markStale(state)
                 // What was known of it stays in force until it can be read again. A namespace that was never read must
                 // not be taken for an empty one.
                 watcher?.scheduleRecheck()
@@ -135,49 +148,16 @@ extension LinuxWorld {
         return socket
     }
 
-    /// Reads links, addresses, and what carries our protocol number.
+    /// Reads what every class of objects wants to know of a namespace.
     private func read(_ state: NamespaceState) throws(KernelError) {
         let socket = try routeSocket(state)
         // All of it first: a dump that fails leaves what was known.
-        let links = try socket.dump(.links)
-        let addresses = try socket.dump(.addresses)
-        let routes = try socket.dump(.routes(proto: ownership.proto))
-        let rules = try socket.dump(.rules())
-        let hasNeighbours = routes.contains {
-            if case .route(let route) = $0 { RouteID(route) == neighbourMarkID } else { false }
-        }
-        let neighbours = hasNeighbours ? try socket.dump(.neighbours(proxy: false)) : []
-        let proxies = hasNeighbours ? try socket.dump(.neighbours(proxy: true)) : []
-        state.forget()
-        for case .link(let link) in links { state.insert(LinkState(link, in: state), ownership: ownership) }
-        for case .address(let address) in addresses {
-            state.links[address.linkIndex]?.addresses.append(AddressState(address: address))
-        }
-        for case .route(let route) in routes where route.proto == ownership.proto { state.setRoute(route) }
-        for report in neighbours { note(report, in: state) }
-        for report in proxies { note(report, in: state) }
-        for case .rule(let rule) in rules {
-            if rule.proto == ownership.proto { state.rules[rule] = 0 } else { noteForeign(rule, in: state) }
-        }
-        state.touched.formIntersection(state.links.keys)
-        state.isStale = false
+        var dump = NamespaceDump()
+        for kernelClass in KernelClasses.all { try kernelClass.dump(state, socket, self, into: &dump) }
+        let former = state.forget()
+        for kernelClass in KernelClasses.all { kernelClass.takeIn(dump, state, former: former, self) }
         state.isSimulated = false
         state.wasRead = true
-    }
-
-    func noteForeign(_ rule: Rule, in state: NamespaceState) {
-        // Those that are always there are nobody's.
-        if rule.proto == Self.kernelProtocol { return }
-        state.foreignRules.insert(foreign(rule))
-    }
-
-    /// `RTPROT_KERNEL`
-    static var kernelProtocol: UInt8 { 2 }
-
-    func foreign(_ rule: Rule) -> Rule {
-        var rule = rule
-        rule.proto = ownership.proto
-        return rule
     }
 
     /// A route of someone else's that has the place of one that is wanted. Not asked for when ours has just been lost: it
@@ -191,10 +171,5 @@ extension LinuxWorld {
         for case .route(let route) in reports where route.proto != ownership.proto { routes[RouteID(route)] = route }
         state.setForeignRoutes(routes)
         return routes[id]
-    }
-
-    private func note(_ report: Report, in state: NamespaceState) {
-        guard case .neighbour(let neighbour) = report, neighbour.proto == ownership.proto else { return }
-        state.links[neighbour.linkIndex]?.neighbours.append(NeighbourState(neighbour: neighbour))
     }
 }

@@ -2,26 +2,6 @@ internal import CLinux
 internal import Glibc
 internal import Netlink
 
-/// What happened in the world, as far as declared values are concerned.
-public struct WorldChanges: Sendable {
-    /// Values to look at again.
-    public var keys: Set<String> = []
-    /// Namespaces came or went, or what was read is not to be trusted: everything has to be looked at again.
-    public var needsFullPass = false
-
-    /// Links whose values are in ``keys`` already, by number of the namespace and name.
-    var noted: [Int: Set<String>] = [:]
-
-    /// Links that went down, by number of the namespace: perhaps the first sign that they go altogether.
-    var downs: [Int: Set<Int32>] = [:]
-
-    /// Nothing happened.
-    public init() {}
-
-    /// Whether nothing happened.
-    public var isEmpty: Bool { keys.isEmpty && !needsFullPass }
-}
-
 /// The descriptors that tell of changes: one multicast socket for each namespace, the directory of named namespaces,
 /// the processes whose namespaces are in use.
 final class Watcher {

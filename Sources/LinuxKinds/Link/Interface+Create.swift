@@ -2,168 +2,183 @@ internal import Netlink
 internal import NetworkTypes
 internal import Reconciler
 
-extension Interface {
-    /// How a link can come to be.
-    enum Creation {
-        case create([LinuxOperation])
-        case waiting(String)
-        case blocked(String)
+/// How a link can come to be.
+enum Creation {
+    case create([LinuxOperation])
+    case waiting(String)
+    case blocked(String)
+
+    var assessment: Assessment<LinuxOperation> {
+        switch self {
+        case .create(let operations): Assessment(.create, operations: operations)
+        case .waiting(let reason): Assessment(.waiting([reason]))
+        case .blocked(let reason): Assessment(.blocked(reason))
+        }
+    }
+}
+
+/// Collects the operations that make a link or another object, and the numbers that what they make will have. Nothing is
+/// made yet, not even in the picture.
+struct LinkPlan {
+    private let world: LinuxWorld
+    private(set) var operations: [LinuxOperation] = []
+    /// The link below, for one that is built on another.
+    var below: LinkState?
+    /// Number of the namespace in which things are made.
+    private(set) var target = -1
+    /// The negative index of the last new link.
+    private(set) var index: Int32 = 0
+    private var planned: [NamespaceReference: Int] = [:]
+    private var links: Int32 = 0
+
+    init(_ world: LinuxWorld) { self.world = world }
+
+    mutating func add(_ operation: LinuxOperation) { operations.append(operation) }
+
+    /// Adds what happens in the namespace that was entered, or in another one.
+    mutating func add(_ action: LinuxOperation.Action, in namespace: Int? = nil) {
+        operations.append(LinuxOperation(namespace: namespace ?? target, action))
     }
 
-    /// What makes the link. Named namespaces that are absent are made with it.
-    func creation(in world: LinuxWorld) -> Creation {
-        var operations: [LinuxOperation] = []
-        if case .veth(let peer) = kind, let other = world.interfaces[peer],
-            let place = world.byReference[other.namespace], let link = place.linksByName[other.hostName],
+    /// What follows happens in this namespace. Returns false when it can't be had.
+    mutating func enter(_ reference: NamespaceReference) -> Bool {
+        guard let place = place(reference) else { return false }
+        target = place
+        return true
+    }
+
+    /// The number of the namespace behind a reference; a named one that is absent is made. nil: it can't be had.
+    mutating func place(_ reference: NamespaceReference) -> Int? {
+        if let state = world.byReference[reference] { return state.id }
+        if let id = planned[reference] { return id }
+        guard case .named(let name) = reference, let own = world.byReference[.own] else { return nil }
+        let id = world.states.nextID + planned.count
+        planned[reference] = id
+        add(.createNamespace(name), in: own.id)
+        return id
+    }
+
+    /// The negative index of a new link.
+    mutating func newIndex() -> Int32 {
+        index = world.plannedIndex(links)
+        links += 1
+        return index
+    }
+
+    /// A link of a kind is made: where the one below is, and placed where it belongs.
+    mutating func create(_ attributes: LinkAttributes, _ kind: LinkKind) {
+        var attributes = attributes
+        attributes.kind = kind
+        let end = LinkCreation.End(target: target, index: newIndex())
+        add(.createLink(LinkCreation(attributes: attributes, near: end)), in: below?.namespace.id)
+    }
+
+    /// The same for a kind that is built on another link.
+    mutating func createUpper(_ attributes: LinkAttributes, _ kind: LinkKind) {
+        var attributes = attributes
+        attributes.link = below?.link.index
+        create(attributes, kind)
+    }
+}
+
+extension Interface {
+    /// What makes the link. Named namespaces that are absent are made with it; `former` is a link that goes before.
+    func creation(in world: LinuxWorld, replacing former: LinkState? = nil) -> Creation {
+        let other = kind.peer.flatMap { world.declarations.interfaces[$0] }
+        if let other, let link = world.byReference[other.namespace]?.linksByName[other.hostName],
             !world.ownership.owns(alias: link.link.alias), link.link.group != world.ownership.linkGroup
         {
-            // Before anything is planned: what is planned and not done would be believed.
             return .blocked(Self.taken(other.hostName, by: link))
         }
-        guard let target = world.stateOrPlan(namespace, &operations) else {
+        var plan = LinkPlan(world)
+        guard plan.enter(namespace) else {
             return .waiting(world.unmetCondition(namespace) ?? "namespace-available")
         }
-        if let other = makeRoom(for: hostName, in: target, world, &operations) {
-            return .blocked(Self.taken(hostName, by: other))
+        let gone = [former, former.flatMap(world.peer(of:))].compactMap { $0 }
+        if let holder = takeName(hostName, in: plan.target, gone, world, &plan) {
+            return .blocked(Self.taken(hostName, by: holder))
         }
-        switch kind {
-        case .veth(let peer):
-            guard let other = world.interfaces[peer] else { return .waiting("veth-peer-exists") }
-            return createPair(with: other, in: target, world, operations)
-        case .tun(let attributes):
-            let action = LinuxOperation.Action.createTUN(
-                name: hostName, attributes, alias: alias, index: world.nextPlannedIndex())
-            return finish(operations + [LinuxOperation(namespace: target.id, action: action)], in: target, world)
-        case .existing, .loopback:
-            return .waiting("host-interface-exists")
-        default:
-            return createLink(in: target, world, operations)
+        if kind.peer != nil {
+            return other.map { createPair(with: $0, gone, world, &plan) } ?? .waiting("veth-peer-exists")
         }
-    }
-
-    private func createLink(in target: NamespaceState, _ world: LinuxWorld, _ prelude: [LinuxOperation]) -> Creation {
-        var operations = prelude
-        var attributes = baseAttributes(world)
-        var source = target
-        if let parent {
+        if let parent = kind.parent {
             guard let below = world.link(named: parent, in: namespace) else {
                 return .waiting("parent-interface-exists")
             }
-            // Made where the interface below is, and placed where it belongs.
-            source = below.namespace
-            if case .vxlan(_, var vxlan) = kind {
-                vxlan.link = below.link.index
-                attributes.kind = .vxlan(vxlan)
-            } else {
-                attributes.link = below.link.index
-            }
+            plan.below = below
         }
-        if case .vrf = kind {
-            operations.append(
-                LinuxOperation(
-                    namespace: target.id, action: .sysctl(path: "/proc/sys/net/ipv4/tcp_l3mdev_accept", value: "1")))
-        }
-        operations.append(
-            LinuxOperation(
-                namespace: source.id,
-                action: .createLink(
-                    attributes, index: world.nextPlannedIndex(), target: target.id, peerTarget: nil, peerIndex: 0)))
-        return finish(operations, in: target, world)
+        kind.make(baseAttributes(world), of: self, &plan)
+        var attributes = LinkAttributes(index: plan.index)
+        attributes.alias = alias
+        if enabled { attributes.up = true }
+        kind.finish(&attributes, of: self)
+        if attributes != LinkAttributes(index: plan.index) { plan.add(.request(.setLink(attributes))) }
+        return .create(plan.operations)
     }
 
+    /// Frees a name, where a link of ours has it that is to have another one. Returns the link that keeps it, if one does.
+    private func takeName(
+        _ name: String, in namespace: Int, _ gone: [LinkState], _ world: LinuxWorld, _ plan: inout LinkPlan
+    ) -> LinkState? {
+        guard let state = world.states[namespace], let holder = state.linksByName[name],
+            !gone.contains(where: { $0 === holder })
+        else { return nil }
+        guard let move = makeRoom(for: name, in: state, world) else { return holder }
+        plan.add(move)
+        return nil
+    }
+
+    /// What the kernel is told of any new link.
     private func baseAttributes(_ world: LinuxWorld) -> LinkAttributes {
         var attributes = LinkAttributes(name: hostName)
         attributes.mtu = mtu == kind.defaultMTU ? nil : mtu
         attributes.mac = mac
         attributes.group = world.ownership.linkGroup
-        switch kind {
-        case .dummy: attributes.kind = .dummy
-        case .vrf(let table): attributes.kind = .vrf(table: table)
-        case .bridge(var bridge, _):
-            // A kernel without VLAN filtering refuses to switch it off, too.
-            if bridge.vlanFiltering == false { bridge.vlanFiltering = nil }
-            attributes.kind = .bridge(bridge)
-        case .vlan(_, let vlan): attributes.kind = .vlan(vlan)
-        case .vxlan(_, let vxlan): attributes.kind = .vxlan(vxlan)
-        case .macvlan(_, let mode): attributes.kind = .macvlan(mode: mode)
-        case .ipvlan(_, let mode): attributes.kind = .ipvlan(mode: mode)
-        case .veth: attributes.kind = .veth
-        case .tun, .existing, .loopback: break
-        }
         return attributes
-    }
-
-    /// The mark, and the state. A new link is looked up by what the operations so far made of the picture.
-    private func finish(_ operations: [LinuxOperation], in target: NamespaceState, _ world: LinuxWorld) -> Creation {
-        var operations = operations
-        operations.forEach(world.simulate)
-        guard let link = target.linksByName[hostName] else { return .waiting("link \(hostName)") }
-        var attributes = LinkAttributes(index: link.link.index)
-        attributes.alias = alias
-        if enabled { attributes.up = true }
-        switch kind {
-        case .tun:
-            attributes.alias = nil
-            attributes.mtu = mtu
-            attributes.mac = mac
-        case .bridge:
-            // Only an MTU that is set later counts as chosen; otherwise the bridge follows its ports.
-            attributes.mtu = mtu
-        default: break
-        }
-        if attributes != LinkAttributes(index: link.link.index) {
-            operations.append(operation(link, .request(.setLink(attributes))))
-        }
-        return .create(operations)
     }
 
     // MARK: - Veth
 
     /// Both ends in one request, each in its place. The kernel refuses to take the far end up in it (`ENOTCONN`).
     private func createPair(
-        with other: Interface, in target: NamespaceState, _ world: LinuxWorld, _ prelude: [LinuxOperation]
+        with other: Interface, _ gone: [LinkState], _ world: LinuxWorld, _ plan: inout LinkPlan
     ) -> Creation {
-        var operations = prelude
-        guard let otherTarget = world.stateOrPlan(other.namespace, &operations) else {
+        let target = plan.target
+        guard let otherTarget = plan.place(other.namespace) else {
             return .waiting(world.unmetCondition(other.namespace) ?? "namespace-available")
         }
-        if let link = world.link(of: other) {
+        var gone = gone
+        if let half = world.link(of: other), !gone.contains(where: { $0 === half }) {
             // Half a pair is of no use: its other end is elsewhere under a name we don't know.
-            let removal = operation(link, .deleteLinks([link.link.index]))
-            operations.append(removal)
-            world.simulate(removal)
+            plan.add(operation(half, .deleteLinks([half.link.index])))
+            gone.append(half)
         }
-        if let link = makeRoom(for: other.hostName, in: otherTarget, world, &operations) {
-            return .blocked(Self.taken(other.hostName, by: link))
+        if let holder = takeName(other.hostName, in: otherTarget, gone, world, &plan) {
+            return .blocked(Self.taken(other.hostName, by: holder))
         }
         // Requests are cheapest where many go together.
-        let hasMore = (world.vethEnds[namespace] ?? 0) >= (world.vethEnds[other.namespace] ?? 0)
+        let hasMore =
+            world.declarations.vethEnds(in: namespace) >= world.declarations.vethEnds(in: other.namespace)
         let (near, far) = hasMore ? (self, other) : (other, self)
-        let (nearState, farState) = hasMore ? (target, otherTarget) : (otherTarget, target)
+        let (nearTarget, farTarget) = hasMore ? (target, otherTarget) : (otherTarget, target)
         var attributes = near.baseAttributes(world)
+        attributes.kind = .veth
         attributes.peer = VethPeer(
             name: far.hostName, mtu: far.mtu == far.kind.defaultMTU ? nil : far.mtu, mac: far.mac,
             group: world.ownership.linkGroup)
-        let (nearIndex, farIndex) = (world.nextPlannedIndex(), world.nextPlannedIndex())
-        let creation = LinuxOperation(
-            namespace: nearState.id,
-            action: .createLink(
-                attributes, index: nearIndex, target: nearState.id, peerTarget: farState.id, peerIndex: farIndex))
-        operations.append(creation)
-        world.simulate(creation)
-        guard let nearLink = nearState.links[nearIndex], let farLink = farState.links[farIndex] else {
-            return .waiting("veth-peer-exists")
-        }
+        let (nearIndex, farIndex) = (plan.newIndex(), plan.newIndex())
+        plan.add(
+            .createLink(
+                LinkCreation(
+                    attributes: attributes, near: .init(target: nearTarget, index: nearIndex),
+                    peer: .init(target: farTarget, index: farIndex))), in: nearTarget)
         // Both ends are finished here: whatever else happens, none is left without its mark.
-        for (end, link) in [(near, nearLink), (far, farLink)] {
-            var mark = LinkAttributes(index: link.link.index)
+        for (end, index, place) in [(near, nearIndex, nearTarget), (far, farIndex, farTarget)] {
+            var mark = LinkAttributes(index: index)
             mark.alias = end.alias
             if end.enabled { mark.up = true }
-            let finishing = operation(link, .request(.setLink(mark)))
-            operations.append(finishing)
-            world.simulate(finishing)
+            plan.add(.request(.setLink(mark)), in: place)
         }
-        world.plannedLinks[other.alias] = hasMore ? farLink : nearLink
-        return .create(operations)
+        return .create(plan.operations)
     }
 }

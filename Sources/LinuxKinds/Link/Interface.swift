@@ -15,28 +15,14 @@ enum InterfaceKeys {
 
 /// A network interface: one we make, or one we adopt.
 public struct Interface: Value {
-    /// What it is, with the attributes of that kind. Interfaces below or beside are named by their logical names.
-    enum Kind: Hashable, Sendable {
-        case veth(peer: String)
-        case dummy
-        case loopback
-        case existing
-        case vrf(table: UInt32)
-        case tun(TUNAttributes)
-        case bridge(BridgeAttributes, ports: [String])
-        case vlan(parent: String, VLANAttributes)
-        case vxlan(parent: String?, VXLANAttributes)
-        case macvlan(parent: String, mode: UInt32)
-        case ipvlan(parent: String, mode: UInt16)
-    }
-
     /// The word for interfaces in plans and status.
     public static let kind = "interface"
     /// Before everything that is on an interface.
     public static let rank = 2
 
     let name: String
-    let kind: Kind
+    /// What it is.
+    let anyKind: AnyInterfaceKind
     let namespace: NamespaceReference
     let hostName: String
     let enabled: Bool
@@ -54,16 +40,18 @@ public struct Interface: Value {
 
     var key: Key { InterfaceKeys.key(name) }
 
+    var kind: any InterfaceKind { anyKind.base }
+
     /// What must be there first: the other end of a pair, and what it is built on.
     public var dependencies: [Dependency<LinuxWorld>] {
-        switch kind {
-        case .veth(let peer): [Dependency(label: "veth-peer-exists", target: .key(InterfaceKeys.key(peer)))]
-        case .vlan(let parent, _), .macvlan(let parent, _), .ipvlan(let parent, _):
-            [Dependency(label: "parent-interface-exists", target: .key(InterfaceKeys.key(parent)))]
-        case .vxlan(let parent?, _):
-            [Dependency(label: "parent-interface-exists", target: .key(InterfaceKeys.key(parent)))]
-        default: []
+        var result: [Dependency<LinuxWorld>] = []
+        if let peer = kind.peer {
+            result.append(Dependency(label: "veth-peer-exists", target: .key(InterfaceKeys.key(peer))))
         }
+        if let parent = kind.parent {
+            result.append(Dependency(label: "parent-interface-exists", target: .key(InterfaceKeys.key(parent))))
+        }
+        return result
     }
 
     /// Admin state, memberships, addresses, settings and offloads.
@@ -76,11 +64,9 @@ public struct Interface: Value {
             let membership = Membership(member: name, master: vrf, isVRF: true)
             values.append(DerivedValue(key: InterfaceKeys.master(name, vrf: vrf), value: membership))
         }
-        if case .bridge(_, let ports) = kind {
-            for port in ports {
-                let membership = Membership(member: port, master: name, isVRF: false)
-                values.append(DerivedValue(key: InterfaceKeys.port(name, port), value: membership))
-            }
+        for port in kind.ports {
+            let membership = Membership(member: port, master: name, isVRF: false)
+            values.append(DerivedValue(key: InterfaceKeys.port(name, port), value: membership))
         }
         for address in addresses { values.append(DerivedValue(key: address.key, value: address)) }
         for setting in sysctls { values.append(DerivedValue(key: setting.key, value: setting)) }
@@ -92,39 +78,24 @@ public struct Interface: Value {
     }
 
     /// `veth h0 in host0`
-    public var summary: String { "\(kindName) \(hostName)\(namespace.suffix)" }
-
-    var kindName: String {
-        switch kind {
-        case .veth: "veth"
-        case .dummy: "dummy"
-        case .loopback: "loopback"
-        case .existing: "existing"
-        case .vrf: "vrf"
-        case .tun(let attributes): attributes.isTUN ? "tun" : "tap"
-        case .bridge: "bridge"
-        case .vlan: "vlan"
-        case .vxlan: "vxlan"
-        case .macvlan: "macvlan"
-        case .ipvlan: "ipvlan"
-        }
-    }
+    public var summary: String { "\(kind.word) \(hostName)\(namespace.suffix)" }
 
     /// Whether the link is someone else's and only configured by us.
-    var isAdopted: Bool {
-        switch kind {
-        case .existing, .loopback: true
-        default: false
-        }
-    }
+    var isAdopted: Bool { kind.isAdopted }
+
+    /// Others find it by its name, its alias and its place.
+    public func declare(in world: LinuxWorld, key: Key) { world.declarations.enter(self, key: key) }
+
+    /// They find it no more.
+    public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(self, key: key) }
 
     /// A namespace that is not there, or an existing interface that is not.
     public func unmetConditions(in world: LinuxWorld) -> [String] {
         if let reason = world.unmetCondition(namespace) { return [reason] }
-        if case .existing = kind, world.link(of: self) == nil {
+        if kind is ExistingKind, world.link(of: self) == nil {
             return ["host-interface-exists: \(hostName)\(namespace.suffix) is not there"]
         }
-        if case .veth(let peer) = kind, let other = world.interfaces[peer],
+        if let other = kind.peer.flatMap({ world.declarations.interfaces[$0] }),
             let reason = world.unmetCondition(other.namespace)
         {
             return [reason]
@@ -132,10 +103,11 @@ public struct Interface: Value {
         return []
     }
 
-    /// The link is ours.
-    public func claim(in world: LinuxWorld) {
-        guard let link = world.link(of: self) else { return }
-        link.claim = world.pass
+    /// The link is ours. What is made and not marked yet is found by its name.
+    public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
+        guard let state = world.byReference[namespace] else { return nil }
+        world.link(of: self)?.claim = Claim(pass: world.pass, claimant: claimant)
+        return Place(state, .link(.init(alias: isAdopted ? "" : alias, name: hostName)))
     }
 }
 

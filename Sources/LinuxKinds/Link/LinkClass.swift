@@ -2,302 +2,224 @@ internal import Netlink
 internal import NetworkTypes
 internal import Reconciler
 
-/// What an operation does to our picture of the kernel, side effects included, so that what the kernel flushes is seen
-/// as missing by the values that are assessed next, and put back in the same transaction.
-extension LinuxWorld {
-    /// Applies the effect of an operation to the picture.
-    public func simulate(_ operation: LinuxOperation) {
-        guard let state = states[operation.namespace] else { return }
-        state.isSimulated = true
-        switch operation.action {
-        case .request(let request): simulate(request, in: state)
-        case .createLink(let attributes, let index, let target, let peerTarget, let peerIndex):
-            guard let place = states[target] else { return }
-            let peer = peerTarget.flatMap { states[$0] }
-            create(attributes, index: index, in: place, peer: peer.map { ($0, peerIndex) })
-        case .createTUN(let name, let attributes, let alias, let index):
-            if state.links[index] != nil { return }
-            let link = Link(
-                index: index, name: name, mtu: 1500, alias: alias, group: ownership.linkGroup, kind: .tun(attributes))
-            state.insert(LinkState(link, in: state), ownership: ownership)
-        case .rename(let index, _, let name, let up):
-            guard let link = state.links[index] else { return }
-            if up { flushAfterDown(link) }
-            var renamed = link.link
-            renamed.name = name
-            state.update(link, to: renamed, ownership: ownership)
-        case .deleteLinks(let indexes, _):
-            removeLinks(indexes.compactMap { state.links[$0] })
-        case .createNamespace(let name): _ = plan(namespace: name)
-        case .markNamespace(let name):
-            guard let loopback = byReference[.named(name)]?.linksByName["lo"] else { return }
-            loopback.link.group = ownership.namespaceGroup
-        case .removeNamespace(let name):
-            guard let doomed = byReference[.named(name)] else { return }
-            doomed.isDoomed = true
-            removeLinks(Array(doomed.links.values))
-        case .sysctl, .offload: break
-        }
+/// Links: what they take along when they go down, change or go.
+enum LinkClass: KernelClass {
+    static func dump(
+        _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
+    ) throws(KernelError) {
+        for case .link(let link) in try socket.dump(.links) { dump.links.append(link) }
     }
 
-    private func create(
-        _ attributes: LinkAttributes, index: Int32, in target: NamespaceState,
-        peer: (state: NamespaceState, index: Int32)?
+    static func takeIn(
+        _ dump: NamespaceDump, _ state: NamespaceState, former: NamespaceState.Contents, _ world: LinuxWorld
     ) {
-        // Values simulate what they plan as they plan it, and the planner does so again.
-        if target.links[index] != nil { return }
-        target.isSimulated = true
-        peer?.state.isSimulated = true
-        let kind = attributes.kind ?? .none
-        var link = Link(
-            index: index, name: attributes.name ?? "", flags: attributes.up == true ? LinkFlags.up : 0,
-            mtu: attributes.mtu ?? defaultMTU(of: kind), mac: attributes.mac, master: attributes.master ?? 0,
-            link: attributes.link ?? 0, group: attributes.group ?? 0, kind: kind)
-        guard let peer, let half = attributes.peer else {
-            let made = LinkState(link, in: target)
-            target.insert(made, ownership: ownership)
-            if link.link < 0 { plannedDependants[link.link, default: []].append(made) }
+        for link in dump.links {
+            let new = LinkState(link, in: state)
+            if let old = former.links[link.index] { (new.claim, new.masterClaim) = (old.claim, old.masterClaim) }
+            state.insert(new, ownership: world.ownership)
+        }
+        state.touched.formIntersection(state.links.keys)
+    }
+
+    // MARK: - Changes
+
+    /// A link is there, like this.
+    static func put(_ link: Link, in state: NamespaceState, _ world: LinuxWorld) {
+        // Events from before its end may still come.
+        if world.cause == .told, state.gone.contains(link.index) { return }
+        guard let known = state.links[link.index] else {
+            world.journals.remember(link: link.index, in: state)
+            world.journals.remember(madeLink: link.name, in: state)
+            let new = LinkState(link, in: state)
+            if world.cause == .planned { new.claim = world.plannedClaim }
+            state.insert(new, ownership: world.ownership)
+            world.concern(link.name, in: state)
             return
         }
-        link.link = peer.index
-        var other = Link(
-            index: peer.index, name: half.name, mtu: half.mtu ?? 1500, mac: half.mac, link: index,
-            group: half.group ?? 0, kind: .veth)
-        if peer.state !== target {
-            // Any number will do: it only says that the other end is elsewhere.
-            link.linkNamespaceID = 0
-            other.linkNamespaceID = 0
-        }
-        let first = LinkState(link, in: target)
-        let second = LinkState(other, in: peer.state)
-        target.insert(first, ownership: ownership)
-        peer.state.insert(second, ownership: ownership)
-        plannedPeers[ObjectIdentifier(first)] = second
-        plannedPeers[ObjectIdentifier(second)] = first
+        // The only sign of changed offloads is that the kernel reports the link once more.
+        if link.group == world.ownership.tunedGroup { world.concern(link.name, in: state) }
+        if known.link != link { change(known, to: link, world) }
     }
 
-    private func defaultMTU(of kind: LinkKind) -> UInt32 {
-        if case .vrf = kind { return 65575 }
-        return 1500
-    }
-
-    private func simulate(_ request: Request, in state: NamespaceState) {
-        switch request {
-        case .createLink(let attributes, _): create(attributes, index: attributes.index, in: state, peer: nil)
-        case .setLink(let attributes): set(attributes, in: state)
-        case .deleteLink(let index): removeLinks([state.links[index]].compactMap { $0 })
-        case .deleteLinkGroup(let group):
-            removeLinks(state.links.values.filter { $0.link.group == group })
-        case .addAddress(let address, _): add(address, in: state)
-        case .deleteAddress(let address): remove(address, in: state)
-        case .addRoute(let route, _):
-            state.setRoute(route)
-            state.routes[RouteID(route)]?.claim = pass
-        case .deleteRoute(let route): state.removeRoute(RouteID(route))
-        case .addNeighbour(let neighbour, _):
-            guard let link = state.links[neighbour.linkIndex] else { return }
-            link.neighbours.removeAll { $0.neighbour.isSameEntry(as: neighbour) }
-            link.neighbours.append(NeighbourState(neighbour: neighbour, claim: pass))
-        case .deleteNeighbour(let neighbour):
-            state.links[neighbour.linkIndex]?.neighbours.removeAll { $0.neighbour.isSameEntry(as: neighbour) }
-        case .addRule(let rule): state.rules[rule] = pass
-        case .deleteRule(let rule): state.rules[rule] = nil
+    private static func change(_ known: LinkState, to new: Link, _ world: LinuxWorld) {
+        let (old, state) = (known.link, known.namespace)
+        world.journals.remember(link: old.index, in: state)
+        if old.isUp, !new.isUp {
+            if world.cause == .told { world.told.downs[state.id, default: []].insert(new.index) }
+            flushAfterDown(known, world)
         }
-    }
-
-    private func set(_ attributes: LinkAttributes, in state: NamespaceState) {
-        guard let link = state.links[attributes.index] else { return }
-        var new = link.link
-        if let name = attributes.name { new.name = name }
-        if let mtu = attributes.mtu { new.mtu = mtu }
-        if let mac = attributes.mac { new.mac = mac }
-        if let alias = attributes.alias { new.alias = alias.isEmpty ? nil : alias }
-        if let group = attributes.group { new.group = group }
-        if let kind = attributes.kind { new.kind = new.kind.merged(with: kind) }
-        if let up = attributes.up {
-            if link.link.isUp, !up { flushAfterDown(link) }
-            new.flags = up ? new.flags | LinkFlags.up : new.flags & ~LinkFlags.up
-        }
-        if let master = attributes.master, master != new.master {
+        if old.master != new.master {
             // A VRF takes its members down and up again when they come and go.
-            let isVRF = [master, new.master].contains { state.links[$0]?.link.kind.isVRF ?? false }
-            if isVRF { flushAfterDown(link) }
-            new.master = master
-            if master < 0 { plannedDependants[master, default: []].append(link) }
+            let isVRF = [old.master, new.master].contains { state.links[$0]?.link.kind.isVRF ?? false }
+            if isVRF { flushAfterDown(known, world) }
+            if world.cause == .planned {
+                known.masterClaim = world.plannedClaim
+                if new.master < 0 { world.plannedDependants[new.master, default: []].append(known) }
+            }
         }
-        let shrinks = new.mtu < 1280 && link.link.mtu >= 1280
-        if new.mac != link.link.mac { loseNeighbours(of: link) { $0.flags & Neighbour.proxy == 0 } }
-        state.update(link, to: new, ownership: ownership)
-        if shrinks { flushV6(link) }
+        if old.mac != new.mac { NeighbourClass.lose(of: known, world) { $0.flags & Neighbour.proxy == 0 } }
+        state.update(known, to: new, ownership: world.ownership)
+        // A mark that somebody took is given back, not the link taken for theirs.
+        if world.cause == .told, let alias = old.alias, new.alias != alias,
+            world.declarations.interface(alias: alias) != nil
+        {
+            state.ownedLinks[alias] = known
+        }
+        if new.mtu < 1280, old.mtu >= 1280 { flushV6(known, world) }
+        if old.concerns(as: new) { return }
+        world.concern(old.name, in: state)
+        if new.name != old.name { world.concern(new.name, in: state) }
+    }
+
+    /// A link that is up goes down for its new name.
+    static func rename(_ index: Int32, to name: String, wasUp: Bool, in state: NamespaceState, _ world: LinuxWorld) {
+        guard let link = state.links[index] else { return }
+        world.journals.remember(link: index, in: state)
+        if wasUp { flushAfterDown(link, world) }
+        var renamed = link.link
+        renamed.name = name
+        state.update(link, to: renamed, ownership: world.ownership)
     }
 
     /// A link that goes down loses its neighbours, its IPv6 addresses, and the routes that have no other way.
-    private func flushAfterDown(_ link: LinkState) {
+    private static func flushAfterDown(_ link: LinkState, _ world: LinuxWorld) {
         let state = link.namespace
         for id in link.routes {
             let hops = state.routes[id]?.route.nextHops ?? []
             let hasOther = hops.contains { hop in
                 hop.linkIndex != link.link.index && state.links[hop.linkIndex]?.link.isUp == true
             }
-            if !hasOther { lose(id, in: state) }
+            if !hasOther { RouteClass.lose(id, in: state, world) }
         }
-        loseNeighbours(of: link) { _ in true }
-        flushV6(link)
+        NeighbourClass.lose(of: link, world) { _ in true }
+        flushV6(link, world)
     }
 
     /// Without IPv6 on the link everything of it goes.
-    private func flushV6(_ link: LinkState) {
-        link.addresses.removeAll { entry in
-            guard entry.address.local.family == .v6 else { return false }
-            if disturbance.isAfterValues, entry.claim == pass { disturbance.isNoted = true }
-            return true
-        }
-        loseNeighbours(of: link) { $0.destination.family == .v6 }
-        for id in link.routes where id.destination.family == .v6 { lose(id, in: link.namespace) }
+    private static func flushV6(_ link: LinkState, _ world: LinuxWorld) {
+        AddressClass.lose(of: link, world) { $0.local.family == .v6 }
+        NeighbourClass.lose(of: link, world) { $0.destination.family == .v6 }
+        for id in link.routes where id.destination.family == .v6 { RouteClass.lose(id, in: link.namespace, world) }
     }
 
-    /// The kernel drops permanent neighbours with the rest.
-    private func loseNeighbours(of link: LinkState, _ isGone: (Neighbour) -> Bool) {
-        link.neighbours.removeAll { entry in
-            guard isGone(entry.neighbour) else { return false }
-            if disturbance.isAfterValues, entry.claim == pass { disturbance.isNoted = true }
-            return true
-        }
+    // MARK: - Removal
+
+    /// Links go, with the other ends of their pairs and what was built on them. One look at each namespace in question,
+    /// however many go.
+    static func remove(_ indexes: [Int32], in state: NamespaceState, _ world: LinuxWorld) {
+        defer { if world.cause == .told { for index in indexes { state.forgetIndex(index) } } }
+        remove(indexes.compactMap { state.links[$0] }, world)
     }
 
-    /// Removes links, the other ends of their pairs, and what was built on them. One look at each namespace in question,
-    /// however many links go.
-    func removeLinks(_ links: [LinkState]) {
-        var gone: [ObjectIdentifier: (state: NamespaceState, indexes: Set<Int32>)] = [:]
+    private static func remove(_ links: [LinkState], _ world: LinuxWorld) {
+        var gone: [Int: (state: NamespaceState, indexes: Set<Int32>)] = [:]
         var hasVRF = false
         for link in links {
-            let pair = [link, peer(of: link)].compactMap { $0 }
+            // The other end of a pair goes with it, though its namespace may tell so only later; what hears of it first must
+            // not build on it.
+            let pair = [link, world.peer(of: link)].compactMap { $0 }
             for end in pair where end.namespace.links[end.link.index] === end {
-                end.namespace.remove(end)
+                detach(end, world)
                 if end.link.kind.isVRF { hasVRF = true }
-                end.namespace.isSimulated = true
-                if end.claim == pass { disturbance.isNoted = true }
-                gone[ObjectIdentifier(end.namespace), default: (end.namespace, [])].indexes.insert(end.link.index)
+                gone[end.namespace.id, default: (end.namespace, [])].indexes.insert(end.link.index)
             }
         }
+        // The kernel tells each of what goes and changes with them.
+        if world.cause == .planned { removeUppers(of: gone, hasVRF: hasVRF, world) }
+    }
+
+    /// What was built on links that are gone goes, and their ports and members are free.
+    private static func removeUppers(
+        of gone: [Int: (state: NamespaceState, indexes: Set<Int32>)], hasVRF: Bool, _ world: LinuxWorld
+    ) {
         for (state, indexes) in gone.values {
             var onTop: [LinkState] = []
-            for other in state.links.values {
-                if indexes.contains(other.link.master) {
-                    other.link.master = 0
+            for index in indexes {
+                for upper in state.uppers(of: index) {
+                    if upper.link.lower == index { onTop.append(upper) }
+                    if upper.link.master != index { continue }
+                    world.journals.remember(link: upper.link.index, in: state)
+                    world.lose(upper.masterClaim)
+                    var freed = upper.link
+                    freed.master = 0
+                    state.update(upper, to: freed, ownership: world.ownership)
                     // A VRF takes its members down and up when it goes.
-                    if hasVRF { flushAfterDown(other) }
+                    if hasVRF { flushAfterDown(upper, world) }
                 }
-                let isAbove = indexes.contains(other.link.link) && other.link.linkNamespaceID == nil
-                if isAbove, other.link.kind != .veth { onTop.append(other) }
             }
-            if !onTop.isEmpty { removeLinks(onTop) }
+            if !onTop.isEmpty { remove(onTop, world) }
         }
     }
 
-    private func add(_ address: Address, in state: NamespaceState) {
-        guard let link = state.links[address.linkIndex] else { return }
-        link.addresses.removeAll { $0.address.isSameAddress(as: address) }
-        var address = address
-        if link.hasPrimary(inNetworkOf: address) { address.flags |= Address.secondary }
-        link.addresses.append(AddressState(address: address, claim: pass))
-    }
-
-    private func remove(_ address: Address, in state: NamespaceState) {
-        guard let link = state.links[address.linkIndex],
-            let index = link.addresses.firstIndex(where: { $0.address.isSameAddress(as: address) })
-        else { return }
-        let gone = link.addresses.remove(at: index).address
-        let source = gone.local.address
-        loseRoutes(from: source, of: link)
-        guard gone.local.family == .v4 else { return }
-        if gone.flags & Address.secondary == 0 {
-            // The other addresses of the network go with their primary address.
-            link.addresses.removeAll { other in
-                guard other.address.flags & Address.secondary != 0, other.address.local.network == gone.local.network
-                else { return false }
-                if other.claim == pass { disturbance.isNoted = true }
-                return true
-            }
-        }
-        if !link.addresses.contains(where: { $0.address.local.family == .v4 }) {
-            for id in link.routes where id.destination.family == .v4 { lose(id, in: state) }
-            loseNeighbours(of: link) { $0.destination.family == .v4 }
-        }
-    }
-
-    /// IPv4 routes of the link's table that prefer the address go with it, wherever they leave; IPv6 routes only forget
-    /// it. As long as the address is on another link of the namespace nothing happens.
-    private func loseRoutes(from source: IPAddress, of link: LinkState) {
+    private static func detach(_ link: LinkState, _ world: LinuxWorld) {
         let state = link.namespace
-        let isElsewhere =
-            state.links.count > 1 && state.routes.values.contains { $0.route.source == source }
-            && state.links.values.contains { other in other.addresses.contains { $0.address.local.address == source } }
-        if isElsewhere { return }
-        var table: UInt32 = 254
-        if case .vrf(let number) = state.links[link.link.master]?.link.kind { table = number }
-        for (id, route) in state.routes where route.route.source == source {
-            if source.family == .v6 {
-                route.route.source = nil
-            } else if id.table == table {
-                lose(id, in: state)
+        world.journals.remember(link: link.link.index, in: state)
+        for id in link.routes { world.journals.remember(route: id, in: state) }
+        if world.cause == .planned {
+            world.noteSimulated(state)
+            loseClaims(of: link, world)
+        }
+        world.concern(link.link.name, in: state)
+        state.neighbourCount -= link.neighbours.count
+        state.remove(link)
+    }
+
+    private static func loseClaims(of link: LinkState, _ world: LinuxWorld) {
+        world.lose(link.claim)
+        world.lose(link.masterClaim)
+        for entry in link.addresses { world.lose(entry.claim) }
+        for entry in link.neighbours { world.lose(entry.claim) }
+        for id in link.routes { if let route = link.namespace.routes[id] { world.lose(route.claim) } }
+    }
+
+    // MARK: - Creation
+
+    /// A new link, and the other end of a pair.
+    static func simulate(_ creation: LinkCreation, from source: NamespaceState, _ world: LinuxWorld) {
+        guard let target = world.states[creation.target] else { return }
+        world.notePlanned(index: creation.index)
+        world.noteSimulated(target)
+        var link = creation.attributes.newLink(index: creation.index)
+        guard let far = creation.peer, let peer = world.states[far.target], let half = creation.attributes.peer else {
+            // Any number will do: it only says that what is below is elsewhere.
+            if source !== target, link.link != 0 { link.linkNamespaceID = 0 }
+            world.apply(.link(link), in: target)
+            if link.link < 0, let made = target.links[link.index] {
+                world.plannedDependants[link.link, default: []].append(made)
             }
+            return
         }
-    }
-
-    /// A route goes without being asked to. As long as values are compared, its own is compared after this.
-    private func lose(_ id: RouteID, in state: NamespaceState) {
-        if disturbance.isAfterValues, state.routes[id]?.claim == pass { disturbance.isNoted = true }
-        state.removeRoute(id)
-    }
-}
-
-/// Notes that the kernel, on its way, takes along something that a value found in place earlier in the same pass: with a
-/// primary address its secondary ones, with the last address of a link the routes of the link.
-struct Disturbance {
-    var isNoted = false
-    /// Whether all values have been compared, and leftovers are being removed.
-    var isAfterValues = false
-}
-
-extension LinkState {
-    /// Whether the kernel would make `address` a secondary one.
-    func hasPrimary(inNetworkOf address: Address) -> Bool {
-        guard address.local.family == .v4, address.peer == nil else { return false }
-        return addresses.contains {
-            $0.address.local.network == address.local.network && $0.address.peer == nil
-                && $0.address.flags & Address.secondary == 0
+        world.notePlanned(index: far.index)
+        world.noteSimulated(peer)
+        link.link = far.index
+        var other = Link(
+            index: far.index, name: half.name, mtu: half.mtu ?? LinkKind.veth.kernelMTU, mac: half.mac,
+            link: creation.index, group: half.group ?? 0, kind: .veth)
+        if peer !== target {
+            link.linkNamespaceID = 0
+            other.linkNamespaceID = 0
         }
+        world.apply(.link(link), in: target)
+        world.apply(.link(other), in: peer)
+        world.plannedPeers[link.index] = peer.links[far.index]
+        world.plannedPeers[far.index] = target.links[link.index]
     }
 }
 
-extension Address {
-    /// Whether the kernel takes both for the same address.
-    func isSameAddress(as other: Address) -> Bool {
-        local.address == other.local.address && peer == other.peer
-            && (local.length == other.local.length || local.family == .v6)
+extension Link {
+    /// Index of the link below in the same namespace; 0: none.
+    var lower: Int32 {
+        linkNamespaceID == nil ? kind.lower(link) : 0
     }
-}
 
-extension Neighbour {
-    /// Whether the kernel takes both for the same entry.
-    func isSameEntry(as other: Neighbour) -> Bool {
-        destination == other.destination && (flags ^ other.flags) & Neighbour.proxy == 0
+    /// Whether a change to `new` makes no difference for anybody here: counters of the carrier and the like.
+    fileprivate func concerns(as new: Link) -> Bool {
+        isUp == new.isUp && name == new.name && mtu == new.mtu && mac == new.mac && alias == new.alias
+            && master == new.master && kind == new.kind && link == new.link
     }
 }
 
 extension LinkKind {
-    var isVRF: Bool {
-        if case .vrf = self { true } else { false }
-    }
-
-    /// These attributes with those that `change` sets.
-    func merged(with change: LinkKind) -> LinkKind {
-        guard case .bridge(var attributes) = self, case .bridge(let new) = change else { return change }
-        attributes.stpState = new.stpState ?? attributes.stpState
-        attributes.vlanFiltering = new.vlanFiltering ?? attributes.vlanFiltering
-        attributes.ageingTime = new.ageingTime ?? attributes.ageingTime
-        attributes.forwardDelay = new.forwardDelay ?? attributes.forwardDelay
-        return .bridge(attributes)
-    }
+    /// Whether it is a VRF.
+    var isVRF: Bool { isOf(VRFAttributes.self) }
 }

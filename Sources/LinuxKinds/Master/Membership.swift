@@ -23,16 +23,21 @@ public struct Membership: Value {
     public var summary: String { "\(member) in \(isVRF ? "VRF" : "bridge") \(master)" }
 
     private func links(in world: LinuxWorld) -> (member: LinkState, master: LinkState)? {
-        guard let member = world.interfaces[member].flatMap(world.link(of:)),
-            let master = world.interfaces[master].flatMap(world.link(of:))
-        else { return nil }
+        guard let member = world.link(of: member), let master = world.link(of: master) else { return nil }
         return (member, master)
     }
 
+    /// Reports about the interface concern it.
+    public func declare(in world: LinuxWorld, key: Key) { world.declarations.enter(key, user: member) }
+
+    /// They do so no more.
+    public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(key, user: member) }
+
     /// The membership is ours.
-    public func claim(in world: LinuxWorld) {
-        guard let (member, _) = links(in: world) else { return }
-        member.masterClaim = world.pass
+    public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
+        guard let (member, master) = links(in: world), member.link.master == master.link.index else { return nil }
+        member.masterClaim = Claim(pass: world.pass, claimant: claimant)
+        return Place(member.namespace, .master(member.link.index))
     }
 
     /// Compares the membership with the member's master.
@@ -43,14 +48,13 @@ public struct Membership: Value {
         guard member.namespace === master.namespace else {
             return Assessment(.blocked("\(self.member) and \(self.master) are in different namespaces"))
         }
-        member.masterClaim = world.pass
         if member.link.master == master.link.index { return .inPlace }
         var attributes = LinkAttributes(index: member.link.index)
         attributes.master = master.link.index
         let old = member.namespace.links[member.link.master]?.link.name ?? "none"
         return Assessment(
             member.link.master == 0 ? .create : .update,
-            operations: [LinuxOperation(namespace: member.namespace.id, action: .request(.setLink(attributes)))],
+            operations: [LinuxOperation(member.namespace, request: .setLink(attributes))],
             differences: member.link.master == 0 ? [] : [Difference("master", old: old, new: master.link.name)])
     }
 }

@@ -26,20 +26,27 @@ public struct NamedNamespace: Value {
         world.unmetCondition(.named(name)).map { [$0] } ?? []
     }
 
+    /// Reports about the namespace concern it.
+    public func declare(in world: LinuxWorld, key: Key) { world.declarations.enter(key, in: .named(name)) }
+
+    /// They do so no more.
+    public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(key, in: .named(name)) }
+
     /// The namespace is ours.
-    public func claim(in world: LinuxWorld) {
-        world.byReference[.named(name)]?.claim = world.pass
+    public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
+        guard let state = world.byReference[.named(name)] else { return nil }
+        state.claim = Claim(pass: world.pass, claimant: claimant)
+        return Place(state, .namespace)
     }
 
     /// Compares with the names there are.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
         guard let own = world.byReference[.own] else { return Assessment(.waiting(["the agent's own namespace"])) }
-        let mark = LinuxOperation(namespace: own.id, action: .markNamespace(name))
+        let mark = LinuxOperation(own, .markNamespace(name))
         guard let state = world.byReference[.named(name)], !state.isDoomed else {
-            let create = LinuxOperation(namespace: own.id, action: .createNamespace(name))
+            let create = LinuxOperation(own, .createNamespace(name))
             return Assessment(.create, operations: [create, mark])
         }
-        state.claim = world.pass
         let group = state.linksByName["lo"]?.link.group ?? 0
         if group == world.ownership.namespaceGroup { return .inPlace }
         // A namespace that was there before stays when its declaration goes: it is not marked.

@@ -61,7 +61,7 @@ public struct PermanentNeighbour: Value {
 
     /// An interface that is not ours and is not there.
     public func unmetConditions(in world: LinuxWorld) -> [String] {
-        if world.interfaces[interface] != nil { return [] }
+        if world.declarations.interfaces[interface] != nil { return [] }
         if let reason = world.unmetCondition(namespace) { return [reason] }
         if world.link(named: interface, in: namespace) != nil { return [] }
         return ["interface-exists: \(interface)\(namespace.suffix) is not there and not declared"]
@@ -69,7 +69,7 @@ public struct PermanentNeighbour: Value {
 
     private func wanted(in world: LinuxWorld) -> (LinkState, Neighbour)? {
         guard let link = world.link(named: interface, in: namespace),
-            let destination = address ?? reference.flatMap({ world.allocations[$0.id]?.address.address })
+            let destination = address ?? reference.flatMap({ world.declarations.allocations[$0.id]?.address.address })
         else { return nil }
         let entry = Neighbour(
             linkIndex: link.link.index, destination: destination, mac: mac, state: isProxy ? 0 : Neighbour.permanent,
@@ -77,13 +77,21 @@ public struct PermanentNeighbour: Value {
         return (link, entry)
     }
 
+    /// Reports about the interface concern it.
+    public func declare(in world: LinuxWorld, key: Key) {
+        world.declarations.enter(key, user: interface, in: namespace)
+    }
+
+    /// They do so no more.
+    public func withdraw(in world: LinuxWorld, key: Key) {
+        world.declarations.leave(key, user: interface, in: namespace)
+    }
+
     /// The kernel's entry is ours.
-    public func claim(in world: LinuxWorld) {
-        guard let (link, entry) = wanted(in: world),
-            let index = link.neighbours.firstIndex(where: { $0.neighbour.isSameEntry(as: entry) })
-        else { return }
-        link.neighbours[index].claim = world.pass
-        link.namespace.routes[world.neighbourMarkID]?.claim = world.pass
+    public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
+        guard let (link, entry) = wanted(in: world), let index = link.position(of: entry) else { return nil }
+        link.neighbours[index].claim = Claim(pass: world.pass, claimant: claimant)
+        return entry.place(on: link)
     }
 
     /// Compares the entry with the kernel's.
@@ -93,17 +101,13 @@ public struct PermanentNeighbour: Value {
         }
         let state = link.namespace
         var operations: [LinuxOperation] = []
-        if let mark = state.routes[world.neighbourMarkID] {
-            mark.claim = world.pass
-        } else {
-            let mark = Request.addRoute(world.ownership.neighbourMark, replace: false)
-            operations.append(LinuxOperation(namespace: state.id, action: .request(mark)))
+        if state.routes[world.neighbourMarkID] == nil {
+            operations.append(LinuxOperation(state, request: .addRoute(world.ownership.neighbourMark, replace: false)))
         }
-        let add = LinuxOperation(namespace: state.id, action: .request(.addNeighbour(entry, replace: true)))
-        guard let index = link.neighbours.firstIndex(where: { $0.neighbour.isSameEntry(as: entry) }) else {
+        let add = LinuxOperation(state, request: .addNeighbour(entry, replace: true))
+        guard let index = link.position(of: entry) else {
             return Assessment(.create, operations: operations + [add])
         }
-        link.neighbours[index].claim = world.pass
         let have = link.neighbours[index].neighbour
         let isPermanent = isProxy || have.state & Neighbour.permanent != 0
         if have.mac == mac, isPermanent {

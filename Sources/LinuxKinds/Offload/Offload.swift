@@ -22,21 +22,27 @@ public struct Offload: Value {
         return "checksum offload \(parts.joined(separator: " ")) on \(interface)"
     }
 
+    /// Reports about the interface concern it.
+    public func declare(in world: LinuxWorld, key: Key) { world.declarations.enter(key, user: interface) }
+
+    /// They do so no more.
+    public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(key, user: interface) }
+
     /// Compares with what the driver says.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
-        guard let link = world.interfaces[interface].flatMap(world.link(of:)) else {
+        guard let link = world.link(of: interface) else {
             return Assessment(.waiting(["link of \(interface) is not there"]))
         }
         let isReceiving = receive ?? true
         let isTransmitting = transmit ?? true
         let action = LinuxOperation.Action.offload(
             index: link.link.index, receive: isReceiving, transmit: isTransmitting)
-        var set = [LinuxOperation(namespace: link.namespace.id, action: action)]
+        var set = [LinuxOperation(link.namespace, action)]
         if link.link.group != world.ownership.tunedGroup {
             // The mark comes first: what is marked too early is put right, what is not marked is forgotten.
             var mark = LinkAttributes(index: link.link.index)
             mark.group = world.ownership.tunedGroup
-            set.insert(LinuxOperation(namespace: link.namespace.id, action: .request(.setLink(mark))), at: 0)
+            set.insert(LinuxOperation(link.namespace, request: .setLink(mark)), at: 0)
         }
         guard link.link.index > 0, link.namespace.handle != nil else { return Assessment(.create, operations: set) }
         var differences: [Difference] = []

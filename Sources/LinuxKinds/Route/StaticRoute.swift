@@ -117,7 +117,7 @@ public struct StaticRoute: Value {
     public func unmetConditions(in world: LinuxWorld) -> [String] {
         if hops.isEmpty { return world.unmetCondition(namespace).map { [$0] } ?? [] }
         var reasons: [String] = []
-        for hop in hops where world.interfaces[hop.interface] == nil {
+        for hop in hops where world.declarations.interfaces[hop.interface] == nil {
             if let reason = world.unmetCondition(namespace) { return [reason] }
             guard let link = world.link(named: hop.interface, in: namespace) else {
                 reasons.append("\(hop.interface)\(namespace.suffix) is not there and not declared")
@@ -145,11 +145,7 @@ public struct StaticRoute: Value {
             guard let link = world.link(named: hop.interface, in: namespace) else { return nil }
             if nextHops.isEmpty {
                 state = link.namespace
-                if self.table == nil, let master = link.namespace.links[link.link.master],
-                    case .vrf(let number) = master.link.kind
-                {
-                    table = number
-                }
+                if self.table == nil, let number = link.vrfTable { table = number }
             }
             var gateway: IPAddress?
             if let endpoint = hop.gateway {
@@ -162,55 +158,69 @@ public struct StaticRoute: Value {
                     onlink: hop.onlink))
         }
         guard let state else { return nil }
+        var route = bare(to: prefix, nextHops)
+        route.table = table
+        route.proto = world.ownership.proto
+        return (state, route)
+    }
+
+    /// The route in its own table, or main.
+    private func bare(to prefix: IPPrefix) -> Route { bare(to: prefix, []) }
+
+    private func bare(to prefix: IPPrefix, _ nextHops: [NextHop]) -> Route {
         var route = Route(
-            destination: prefix.network, table: table, proto: world.ownership.proto, type: type, metric: metric,
-            source: source, mtu: mtu, nextHops: nextHops)
+            destination: prefix.network, table: table ?? 254, type: type, metric: metric, source: source, mtu: mtu,
+            nextHops: nextHops)
         if prefix.family == .v4 {
             let isOnLink = nextHops.allSatisfy { $0.gateway == nil } && type == 1
             route.scope = scope ?? (isOnLink ? 253 : 0)
         } else if route.metric == 0 {
             route.metric = 1024
         }
-        return (state, route)
+        return route
     }
 
     private func resolve(_ endpoint: Endpoint, in world: LinuxWorld) -> IPPrefix? {
         switch endpoint {
         case .literal(let prefix): prefix
-        case .allocated(let reference): world.allocations[reference.id]?.address
+        case .allocated(let reference): world.declarations.allocations[reference.id]?.address
         }
     }
 
     private func resolveGateway(_ endpoint: Endpoint, in world: LinuxWorld) -> IPAddress? {
         switch endpoint {
         case .literal(let prefix): prefix.address
-        case .allocated(let reference): world.allocations[reference.id]?.gateway?.address
+        case .allocated(let reference): world.declarations.allocations[reference.id]?.gateway?.address
         }
     }
 
-    /// The kernel's route is ours.
-    public func claim(in world: LinuxWorld) {
-        guard let (state, route) = wanted(in: world) else { return }
-        state.routes[RouteID(route)]?.claim = world.pass
+    /// Reports about its interfaces concern it, or else about its namespace.
+    public func declare(in world: LinuxWorld, key: Key) {
+        for name in Set(hops.map(\.interface)) { world.declarations.enter(key, user: name, in: namespace) }
+        if hops.isEmpty { world.declarations.enter(key, in: namespace) }
+    }
+
+    /// They do so no more.
+    public func withdraw(in world: LinuxWorld, key: Key) {
+        for name in Set(hops.map(\.interface)) { world.declarations.leave(key, user: name, in: namespace) }
+        if hops.isEmpty { world.declarations.leave(key, in: namespace) }
+    }
+
+    /// The kernel's route is ours, unless another value has it that leaves by another interface.
+    public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
+        guard let (state, route) = wanted(in: world) else { return nil }
+        let id = RouteID(route)
+        guard let known = state.routes[id], known.leavesAs(route) else { return nil }
+        known.claim = Claim(pass: world.pass, claimant: claimant)
+        return Place(state, .route(id))
     }
 
     /// Compares with the routes of the namespace.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
-        var operations: [LinuxOperation] = []
-        if hops.isEmpty { _ = world.stateOrPlan(namespace, &operations) }
         guard let (state, route) = wanted(in: world) else {
-            return Assessment(.waiting(["what the route names is not there"]))
+            return hops.isEmpty ? creation(world) : Assessment(.waiting(["what the route names is not there"]))
         }
-        let interface = hops.first?.interface ?? ""
-        if let owner = state.routeOwners.updateValue((world.pass, interface), forKey: RouteID(route)),
-            owner.pass == world.pass, owner.interface != interface
-        {
-            state.routeOwners[RouteID(route)] = owner
-            return Assessment(
-                .blocked(
-                    "the declared route to \(route.destination) by \(owner.interface) has the same table and metric"
-                        + "\(state.reference.suffix): give one of them another metric, or make them next hops of one"))
-        }
+        var operations: [LinuxOperation] = []
         guard let known = state.routes[RouteID(route)] else {
             if let foreign = foreign(to: route, in: state, world) {
                 let differences = route.differences(from: foreign).filter { $0.attribute != "proto" }
@@ -223,18 +233,35 @@ public struct StaticRoute: Value {
             }
             // Of several next hops some may be left of a route that was lost.
             let wasOurs = state.hasJustLost(RouteID(route))
-            operations.append(LinuxOperation(namespace: state.id, action: .request(.addRoute(route, replace: wasOurs))))
+            operations.append(LinuxOperation(state, request: .addRoute(route, replace: wasOurs)))
             return Assessment(.create, operations: operations)
         }
-        known.claim = world.pass
         let differences = route.differences(from: known.route)
         if differences.isEmpty { return .inPlace }
-        let replace = LinuxOperation(namespace: state.id, action: .request(.addRoute(route, replace: true)))
+        if world.isClaimed(known.claim), !known.leavesAs(route) {
+            let holder = known.route.nextHops.first.flatMap { state.links[$0.linkIndex]?.link.name } ?? "another value"
+            return Assessment(
+                .blocked(
+                    "the declared route to \(route.destination) by \(holder) has the same table and metric"
+                        + "\(state.reference.suffix): give one of them another metric, or make them next hops of one"))
+        }
+        let replace = LinuxOperation(state, request: .addRoute(route, replace: true))
         return Assessment(.update, operations: [replace], differences: differences)
     }
 }
 
 extension StaticRoute {
+    /// A route without an interface, in a namespace that is made with it.
+    private func creation(_ world: LinuxWorld) -> Assessment<LinuxOperation> {
+        var plan = LinkPlan(world)
+        guard plan.enter(namespace), var route = resolve(destination, in: world).map(bare) else {
+            return Assessment(.waiting(["what the route names is not there"]))
+        }
+        route.proto = world.ownership.proto
+        plan.add(.request(.addRoute(route, replace: false)))
+        return Assessment(.create, operations: plan.operations)
+    }
+
     /// A route of someone else's in the place of one that is to be made, over links that are there.
     private func foreign(to route: Route, in state: NamespaceState, _ world: LinuxWorld) -> Route? {
         if route.nextHops.contains(where: { $0.linkIndex < 0 }) { return nil }
@@ -289,6 +316,13 @@ extension Route {
         nextHops.map { hop in
             hop.gateway.map { "via \($0) dev \(hop.linkIndex)" } ?? "dev \(hop.linkIndex)"
         }.joined(separator: ", ")
+    }
+}
+
+extension RouteState {
+    /// Whether it leaves by the same interface as another route in its place, or that one needs none.
+    fileprivate func leavesAs(_ other: Route) -> Bool {
+        other.nextHops.isEmpty || route.nextHops.first?.linkIndex == other.nextHops.first?.linkIndex
     }
 }
 

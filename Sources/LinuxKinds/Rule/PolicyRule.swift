@@ -41,30 +41,37 @@ public struct PolicyRule: Value {
         return rule
     }
 
+    /// Reports about the same rule concern it.
+    public func declare(in world: LinuxWorld, key: Key) {
+        world.declarations.enter(key, rule: wanted(in: world), in: namespace)
+    }
+
+    /// They do so no more.
+    public func withdraw(in world: LinuxWorld, key: Key) {
+        world.declarations.leave(key, rule: wanted(in: world), in: namespace)
+    }
+
     /// The kernel's rule is ours.
-    public func claim(in world: LinuxWorld) {
-        guard let state = world.byReference[namespace] else { return }
+    public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
         let rule = wanted(in: world)
-        if state.rules[rule] != nil { state.rules[rule] = world.pass }
+        guard let state = world.byReference[namespace], state.rules[rule] != nil else { return nil }
+        state.rules[rule] = Claim(pass: world.pass, claimant: claimant)
+        return Place(state, .rule(rule))
     }
 
     /// Compares with the rules of the namespace.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
-        var operations: [LinuxOperation] = []
-        guard let state = world.stateOrPlan(namespace, &operations) else {
+        let rule = wanted(in: world)
+        if let state = world.byReference[namespace] {
+            // What somebody else made need not be made.
+            if state.rules[rule] != nil || state.foreignRules.contains(rule) { return .inPlace }
+        }
+        var plan = LinkPlan(world)
+        guard plan.enter(namespace) else {
             return Assessment(.waiting([world.unmetCondition(namespace) ?? "namespace-available"]))
         }
-        let rule = wanted(in: world)
-        if state.rules[rule] != nil {
-            state.rules[rule] = world.pass
-            return .inPlace
-        }
-        if state.foreignRules.contains(rule) {
-            state.adoptedRules.insert(rule)
-            return .inPlace
-        }
-        operations.append(LinuxOperation(namespace: state.id, action: .request(.addRule(rule))))
-        return Assessment(.create, operations: operations)
+        plan.add(.request(.addRule(rule)))
+        return Assessment(.create, operations: plan.operations)
     }
 }
 

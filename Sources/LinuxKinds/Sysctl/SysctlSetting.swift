@@ -35,13 +35,19 @@ public struct SysctlSetting: Value {
     /// `ipv4.forwarding = 1 on veth1`
     public var summary: String { "\(name) = \(value) on \(interface)" }
 
+    /// Reports about the interface concern it.
+    public func declare(in world: LinuxWorld, key: Key) { world.declarations.enter(key, user: interface) }
+
+    /// They do so no more.
+    public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(key, user: interface) }
+
     /// Compares with the file.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
-        guard let link = world.interfaces[interface].flatMap(world.link(of:)) else {
+        guard let link = world.link(of: interface) else {
             return Assessment(.waiting(["link of \(interface) is not there"]))
         }
         let path = setting.path(interface: link.link.name)
-        let write = LinuxOperation(namespace: link.namespace.id, action: .sysctl(path: path, value: value))
+        let write = LinuxOperation(link.namespace, .sysctl(path: path, value: value))
         // A link that is only planned has no files yet.
         guard link.link.index > 0, link.namespace.handle != nil else { return Assessment(.create, operations: [write]) }
         guard let have = world.readSysctl(path, in: link.namespace) else {

@@ -15,6 +15,7 @@ final class TestAgent {
     let reconciler: Reconciler<LinuxWorld>
     let sandbox: Sandbox
     private var loop: EventLoop?
+    private var declared: [Key: ModelValue] = [:]
 
     init(
         _ sandbox: Sandbox, label: String? = nil, retry: RetryPolicy = .never,
@@ -42,7 +43,37 @@ final class TestAgent {
     }
 
     func declare(_ items: [(key: Key, value: ModelValue)]) {
-        reconciler.replace(source: "files", with: world.declare(items))
+        let ownership = world.ownership
+        reconciler.replace(
+            source: "files",
+            with: items.map { (key: $0.key, desired: LinuxRegistry.desired($0.value, ownership: ownership)) })
+    }
+
+    /// Declares only what differs from what was declared this way before, and does only what that takes.
+    @discardableResult
+    func change(to yaml: String) throws -> Transaction? {
+        let config = ConfigLoader.load(bytes: Array(yaml.utf8), name: "test.yaml")
+        let wanted = Dictionary(config.items.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+        let ownership = world.ownership
+        var changes: [(key: Key, desired: Desired<LinuxWorld>?)] = []
+        for key in declared.keys.sorted() where wanted[key] == nil { changes.append((key, nil)) }
+        for (key, value) in wanted.sorted(by: { $0.key < $1.key }) where declared[key] != value {
+            changes.append((key, LinuxRegistry.desired(value, ownership: ownership)))
+        }
+        declared = wanted
+        reconciler.change(source: "files", changes)
+        try world.readNew()
+        return reconciler.reconcile(reason: "change", scope: .changes)
+    }
+
+    /// What belongs to these links and tables of the host's own namespace stays, though nobody declares it.
+    func spare(
+        link: @escaping (String) -> Bool = { _ in false }, table: @escaping (UInt32) -> Bool = { _ in false }
+    ) {
+        let world = world
+        reconciler.spares = { place in
+            world.linkName(at: place).map(link) ?? false || world.table(at: place).map(table) ?? false
+        }
     }
 
     /// Takes a configuration in, reads the kernel, and makes it so.

@@ -1,0 +1,174 @@
+internal import Netlink
+internal import NetworkTypes
+internal import Reconciler
+
+/// Addresses: with them go their secondary addresses, and routes that prefer or need them.
+enum AddressClass: KernelClass {
+    static func dump(
+        _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
+    ) throws(KernelError) {
+        for case .address(let address) in try socket.dump(.addresses) { dump.addresses.append(address) }
+    }
+
+    static func takeIn(
+        _ dump: NamespaceDump, _ state: NamespaceState, former: NamespaceState.Contents, _ world: LinuxWorld
+    ) {
+        for address in dump.addresses {
+            guard let link = state.links[address.linkIndex] else { continue }
+            var entry = AddressState(address: address)
+            if let old = former.links[address.linkIndex],
+                let position = old.position(of: address.local, peer: address.peer)
+            {
+                entry.claim = old.addresses[position].claim
+            }
+            link.addresses.append(entry)
+        }
+    }
+
+    // MARK: - Changes
+
+    /// An address is there, like this.
+    static func put(_ address: Address, in state: NamespaceState, _ world: LinuxWorld) {
+        guard let link = state.links[address.linkIndex] else { return }
+        world.journals.remember(link: address.linkIndex, in: state)
+        let position = link.addresses.firstIndex { $0.address.isSameAddress(as: address) }
+        switch world.cause {
+        case .planned:
+            var address = address
+            if let position { link.addresses.remove(at: position) }
+            if link.hasPrimary(inNetworkOf: address) { address.flags |= Address.secondary }
+            link.addresses.append(AddressState(address: address, claim: world.plannedClaim))
+        case .told:
+            if let position {
+                let old = link.addresses[position].address
+                link.addresses[position].address = address
+                // Lifetimes and the like concern nobody here.
+                if (old.flags ^ address.flags) & Address.dadFailed == 0 { return }
+            } else {
+                link.addresses.append(AddressState(address: address))
+            }
+            world.concern(link.link.name, in: state)
+        }
+    }
+
+    /// An address is gone.
+    static func remove(_ address: Address, in state: NamespaceState, _ world: LinuxWorld) {
+        guard let link = state.links[address.linkIndex],
+            let index = link.addresses.firstIndex(where: { $0.address.isSameAddress(as: address) })
+        else { return }
+        world.journals.remember(link: address.linkIndex, in: state)
+        world.concern(link.link.name, in: state)
+        let gone = link.addresses.remove(at: index).address
+        RouteClass.lose(from: gone.local.address, of: link, world)
+        guard gone.local.family == .v4 else { return }
+        // The other addresses of the network go with their primary address; the kernel tells of each.
+        if world.cause == .planned, gone.flags & Address.secondary == 0 {
+            lose(of: link, world) {
+                $0.flags & Address.secondary != 0 && $0.local.network == gone.local.network
+            }
+        }
+        // It drops routes with the last address without a word.
+        if !link.addresses.contains(where: { $0.address.local.family == .v4 }) {
+            for id in link.routes where id.destination.family == .v4 { RouteClass.lose(id, in: state, world) }
+            NeighbourClass.lose(of: link, world) { $0.destination.family == .v4 }
+        }
+    }
+
+    /// Addresses go with something else.
+    static func lose(of link: LinkState, _ world: LinuxWorld, _ isGone: (Address) -> Bool) {
+        if !link.addresses.contains(where: { isGone($0.address) }) { return }
+        world.journals.remember(link: link.link.index, in: link.namespace)
+        link.addresses.removeAll { entry in
+            guard isGone(entry.address) else { return false }
+            world.lose(entry.claim)
+            return true
+        }
+    }
+
+    // MARK: - Leftovers
+
+    static func appendLeftovers(_ turn: Turn, in states: [NamespaceState], to list: inout Leftovers) {
+        if turn != .last { return }
+        for state in states where !list.goes(state) {
+            for link in state.links.values.sorted(by: { $0.link.index < $1.link.index })
+            where !list.world.ownership.belongsToAnother(alias: link.link.alias) {
+                for entry in link.addresses { append(entry, of: link, to: &list) }
+            }
+        }
+    }
+
+    static func appendLeftovers(_ turn: Turn, at places: [Place], to list: inout Leftovers) {
+        if turn != .last { return }
+        for place in places {
+            guard case .address(let index, let local, let peer) = place.object,
+                let state = list.world.states[place.namespace], !list.goes(state), let link = state.links[index],
+                let position = link.position(of: local, peer: peer)
+            else { continue }
+            append(link.addresses[position], of: link, to: &list)
+        }
+    }
+
+    private static func append(_ entry: AddressState, of link: LinkState, to list: inout Leftovers) {
+        let address = entry.address
+        if list.world.isClaimed(entry.claim) || address.proto != list.world.ownership.proto { return }
+        let (name, place) = (link.link.name, link.namespace.reference.suffix)
+        list.add(
+            Place(link.namespace, .address(link.link.index, address.local, peer: address.peer)),
+            key: "linux/interface/\(name)/address/static/\(address.local)\(place)",
+            "address \(address.local) dev \(name)\(place)", .deleteAddress(address), in: link.namespace)
+    }
+
+    // MARK: - The way back
+
+    static func restore(_ step: Restoration.Step, _ restoration: inout Restoration) {
+        if step != .mend { return }
+        let proto = restoration.world.ownership.proto
+        for (state, part) in restoration.parts {
+            for (index, old) in part.links.sorted(by: { $0.key < $1.key }) {
+                guard let old, let link = state.links[restoration.current(index, in: state)] else { continue }
+                // What others made is put back only where we changed it.
+                let isOurs = old.isOurs || state.touched.contains(index)
+                for entry in link.addresses
+                where entry.address.proto == proto
+                    && !old.addresses.contains(where: { $0.isSameAddress(as: entry.address) })
+                {
+                    restoration.add(.request(.deleteAddress(entry.address)), in: state.id)
+                }
+                for var address in old.addresses
+                where (isOurs || address.proto == proto) && !address.local.address.isLinkLocal
+                    && address.flags & Address.permanent != 0
+                    && !link.addresses.contains(where: { $0.address.isSameAddress(as: address) })
+                {
+                    address.linkIndex = link.link.index
+                    address.flags &= Address.noDAD
+                    restoration.add(.request(.addAddress(address, replace: true)), in: state.id)
+                }
+            }
+        }
+    }
+
+    // MARK: - Export
+
+    static func export(_ state: NamespaceState, to export: inout Export) {
+        // Addresses are part of the interface they are on.
+    }
+}
+
+extension LinkState {
+    /// Whether the kernel would make `address` a secondary one.
+    func hasPrimary(inNetworkOf address: Address) -> Bool {
+        guard address.local.family == .v4, address.peer == nil else { return false }
+        return addresses.contains {
+            $0.address.local.network == address.local.network && $0.address.peer == nil
+                && $0.address.flags & Address.secondary == 0
+        }
+    }
+}
+
+extension Address {
+    /// Whether the kernel takes both for the same address.
+    func isSameAddress(as other: Address) -> Bool {
+        local.address == other.local.address && peer == other.peer
+            && (local.length == other.local.length || local.family == .v6)
+    }
+}

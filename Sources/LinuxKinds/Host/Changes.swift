@@ -1,0 +1,153 @@
+internal import Netlink
+internal import NetworkTypes
+public import Reconciler
+
+/// What happened in the world, as far as declared values are concerned.
+public struct WorldChanges: Sendable {
+    /// Values to look at again.
+    public var keys: Set<String> = []
+    /// Namespaces came or went, or what was read is not to be trusted: everything has to be looked at again.
+    public var needsFullPass = false
+
+    /// Links whose values are in ``keys`` already, by number of the namespace and name.
+    var noted: [Int: Set<String>] = [:]
+
+    /// Links that went down, by number of the namespace: perhaps the first sign that they go altogether.
+    var downs: [Int: Set<Int32>] = [:]
+
+    /// Nothing happened.
+    public init() {}
+
+    /// Whether nothing happened.
+    public var isEmpty: Bool { keys.isEmpty && !needsFullPass }
+}
+
+/// Why the picture changes.
+enum ChangeCause {
+    /// An operation is planned.
+    case planned
+    /// The kernel told it.
+    case told
+}
+
+extension LinuxWorld {
+    /// Changes the picture as a report says, side effects included: the one way for what the kernel tells and for what is
+    /// planned, so that what a plan says is what happens.
+    func apply(_ report: Report, in state: NamespaceState) {
+        switch report {
+        case .link(let link): LinkClass.put(link, in: state, self)
+        case .linkRemoved(let link): LinkClass.remove([link.index], in: state, self)
+        case .address(let address): AddressClass.put(address, in: state, self)
+        case .addressRemoved(let address): AddressClass.remove(address, in: state, self)
+        case .route(let route): RouteClass.put(route, in: state, self)
+        case .routeRemoved(let route): RouteClass.remove(route, in: state, self)
+        case .neighbour(let neighbour): NeighbourClass.put(neighbour, in: state, self)
+        case .neighbourRemoved(let neighbour): NeighbourClass.remove(neighbour, in: state, self)
+        case .rule(let rule): RuleClass.put(rule, in: state, self)
+        case .ruleRemoved(let rule): RuleClass.remove(rule, in: state, self)
+        case .settings(let index): if let name = state.links[index]?.link.name { concern(name, in: state) }
+        }
+    }
+
+    /// Applies the effect of an operation to the picture.
+    public func simulate(_ operation: LinuxOperation) {
+        guard let state = states[operation.namespace] else { return }
+        cause = .planned
+        noteSimulated(state)
+        switch operation.action {
+        case .request(let request): simulate(request, in: state)
+        case .createLink(let creation): LinkClass.simulate(creation, from: state, self)
+        case .createTUN(let name, let attributes, let alias, let index):
+            notePlanned(index: index)
+            let link = Link(
+                index: index, name: name, mtu: 1500, alias: alias, group: ownership.linkGroup, kind: .tun(attributes))
+            apply(.link(link), in: state)
+        case .rename(let index, _, let name, let up): LinkClass.rename(index, to: name, wasUp: up, in: state, self)
+        case .deleteLinks(let indexes, _): LinkClass.remove(indexes, in: state, self)
+        case .createNamespace(let name): NamespaceClass.plan(name, self)
+        case .markNamespace(let name):
+            byReference[.named(name)]?.linksByName["lo"]?.link.group = ownership.namespaceGroup
+        case .removeNamespace(let name): NamespaceClass.doom(name, self)
+        case .sysctl, .offload: break
+        }
+    }
+
+    /// What a request would do is what the kernel would report of it.
+    private func simulate(_ request: Request, in state: NamespaceState) {
+        switch request {
+        case .createLink(let attributes, _): apply(.link(attributes.newLink(index: attributes.index)), in: state)
+        case .setLink(let attributes):
+            if let link = state.links[attributes.index] { apply(.link(link.link.changed(by: attributes)), in: state) }
+        case .deleteLink(let index): LinkClass.remove([index], in: state, self)
+        case .deleteLinkGroup(let group):
+            LinkClass.remove(state.links.values.filter { $0.link.group == group }.map(\.link.index), in: state, self)
+        case .addAddress(let address, _): apply(.address(address), in: state)
+        case .deleteAddress(let address): apply(.addressRemoved(address), in: state)
+        case .addRoute(let route, _): apply(.route(route), in: state)
+        case .deleteRoute(let route): apply(.routeRemoved(route), in: state)
+        case .addNeighbour(let neighbour, _): apply(.neighbour(neighbour), in: state)
+        case .deleteNeighbour(let neighbour): apply(.neighbourRemoved(neighbour), in: state)
+        case .addRule(let rule): apply(.rule(rule), in: state)
+        case .deleteRule(let rule): apply(.ruleRemoved(rule), in: state)
+        }
+    }
+
+    /// Notes that what is known of a namespace includes what was not done yet.
+    func noteSimulated(_ state: NamespaceState) {
+        if state.isSimulated { return }
+        state.isSimulated = true
+        simulated.append(state)
+    }
+
+    /// Notes that something with a claim went without being asked to. Whoever had found it in place is told.
+    func lose(_ claim: Claim) {
+        if cause == .planned, isClaimed(claim) { disturbed.append(claim.claimant) }
+    }
+
+    /// Claimants whose objects were taken along by operations that were simulated since the last call.
+    public func takeDisturbed() -> [Claimant] {
+        defer { disturbed.removeAll() }
+        return disturbed
+    }
+
+    /// Notes that values of a policy rule are to be looked at, when the kernel told of it.
+    func concern(_ rule: Rule, in state: NamespaceState) {
+        guard cause == .told else { return }
+        declarations.addKeys(of: rule, in: state.reference, to: &told.keys)
+        for reference in state.otherReferences { declarations.addKeys(of: rule, in: reference, to: &told.keys) }
+    }
+
+    /// Notes that values which have to do with a link are to be looked at, when the kernel told of it; the empty name stands
+    /// for the namespace itself.
+    func concern(_ name: String, in state: NamespaceState) {
+        guard cause == .told, told.noted[state.id, default: []].insert(name).inserted else { return }
+        declarations.addKeys(of: name, in: state.reference, to: &told.keys)
+        for reference in state.otherReferences { declarations.addKeys(of: name, in: reference, to: &told.keys) }
+    }
+}
+
+extension LinkAttributes {
+    /// The link that a create makes.
+    func newLink(index: Int32) -> Link {
+        let kind = kind ?? .none
+        return Link(
+            index: index, name: name ?? "", flags: up == true ? LinkFlags.up : 0, mtu: mtu ?? kind.kernelMTU, mac: mac,
+            alias: alias, master: master ?? 0, link: link ?? 0, group: group ?? 0, kind: kind)
+    }
+}
+
+extension Link {
+    /// The same link after a request that sets some attributes.
+    func changed(by attributes: LinkAttributes) -> Link {
+        var new = self
+        if let name = attributes.name { new.name = name }
+        if let mtu = attributes.mtu { new.mtu = mtu }
+        if let mac = attributes.mac { new.mac = mac }
+        if let alias = attributes.alias { new.alias = alias.isEmpty ? nil : alias }
+        if let group = attributes.group { new.group = group }
+        if let master = attributes.master { new.master = master }
+        if let kind = attributes.kind { new.kind = new.kind.merged(with: kind) }
+        if let up = attributes.up { new.flags = up ? new.flags | LinkFlags.up : new.flags & ~LinkFlags.up }
+        return new
+    }
+}

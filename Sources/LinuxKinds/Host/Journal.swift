@@ -1,0 +1,199 @@
+internal import Netlink
+internal import NetworkTypes
+internal import Reconciler
+
+/// What was where before a transaction changed it, as far as it changed it: the way back.
+///
+/// Every change of the picture that is planned passes ``LinuxWorld/apply(_:in:)``, which notes here what was in its place
+/// before, the first time.
+public final class Journal {
+    /// A link with what goes when it goes.
+    struct LinkPart {
+        var link: Link
+        var isOurs: Bool
+        var addresses: [Address]
+        var neighbours: [Neighbour]
+        /// The other end of a pair.
+        var peer: (namespace: Int, index: Int32)?
+        /// The interface below, when it is in another namespace.
+        var below: (namespace: Int, index: Int32)?
+    }
+
+    /// What is remembered of a namespace; nil in a place: nothing was there.
+    struct Part {
+        let state: NamespaceState
+        var links: [Int32: LinkPart?] = [:]
+        /// Names of links that were made.
+        var made: Set<String> = []
+        var routes: [RouteID: Route?] = [:]
+        var rules: [Rule: Bool] = [:]
+        /// Whether it was made, or removed.
+        var isNew = false
+    }
+
+    private unowned let world: LinuxWorld
+    private(set) var parts: [Int: Part] = [:]
+    /// Whether nothing is noted any more.
+    fileprivate var isClosed = false
+
+    init(_ world: LinuxWorld) { self.world = world }
+
+    private func change(_ state: NamespaceState, _ body: (inout Part) -> Void) {
+        guard world.cause == .planned, !isClosed else { return }
+        body(&parts[state.id, default: Part(state: state)])
+    }
+
+    fileprivate func remember(link index: Int32, in state: NamespaceState) {
+        change(state) { part in
+            if part.links.keys.contains(index) { return }
+            part.links.updateValue(state.links[index].map(self.part), forKey: index)
+        }
+    }
+
+    fileprivate func remember(madeLink name: String, in state: NamespaceState) {
+        change(state) { $0.made.insert(name) }
+    }
+
+    fileprivate func remember(route id: RouteID, in state: NamespaceState) {
+        change(state) { part in
+            if part.routes.keys.contains(id) { return }
+            part.routes.updateValue(state.routes[id]?.route, forKey: id)
+        }
+    }
+
+    fileprivate func remember(rule: Rule, in state: NamespaceState) {
+        change(state) { part in
+            if part.rules[rule] == nil { part.rules[rule] = state.rules[rule] != nil }
+        }
+    }
+
+    fileprivate func remember(newNamespace state: NamespaceState) { change(state) { $0.isNew = true } }
+
+    private func part(_ link: LinkState) -> LinkPart {
+        LinkPart(
+            link: link.link, isOurs: world.ownership.owns(alias: link.link.alias),
+            addresses: link.addresses.map(\.address), neighbours: link.neighbours.map(\.neighbour),
+            peer: world.peer(of: link).map { ($0.namespace.id, $0.link.index) }, below: below(link))
+    }
+
+    private func below(_ link: LinkState) -> (namespace: Int, index: Int32)? {
+        guard link.link.kind != .veth, world.ownership.owns(alias: link.link.alias),
+            let number = link.link.linkNamespaceID,
+            let namespace = world.namespace(numbered: number, seenFrom: link.namespace)
+        else { return nil }
+        return (namespace.id, link.link.kind.lower(link.link.link))
+    }
+}
+
+/// The journals that somebody keeps at this moment.
+struct Journals {
+    private struct Reference {
+        weak var journal: Journal?
+    }
+
+    private var references: [Reference] = []
+
+    mutating func add(_ journal: Journal) {
+        references.removeAll { $0.journal == nil }
+        references.append(Reference(journal: journal))
+    }
+
+    func remember(link index: Int32, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(link: index, in: state) }
+    }
+
+    func remember(madeLink name: String, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(madeLink: name, in: state) }
+    }
+
+    func remember(route id: RouteID, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(route: id, in: state) }
+    }
+
+    func remember(rule: Rule, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(rule: rule, in: state) }
+    }
+
+    func remember(newNamespace state: NamespaceState) {
+        for reference in references { reference.journal?.remember(newNamespace: state) }
+    }
+}
+
+extension LinuxWorld {
+    /// Starts to note what is changed from now on, as long as somebody keeps the result.
+    public func snapshot() -> Journal {
+        let journal = Journal(self)
+        journals.add(journal)
+        return journal
+    }
+
+    /// What leads from the picture of now to that of a journal's start, as far as we may touch things.
+    public func operations(toRestore journal: Journal) -> [LinuxOperation] {
+        // What leads back is no part of what was done.
+        journal.isClosed = true
+        var restoration = Restoration(world: self, journal: journal)
+        for step in Restoration.Step.allCases {
+            for kernelClass in KernelClasses.all { kernelClass.restore(step, &restoration) }
+        }
+        return restoration.operations
+    }
+}
+
+/// Collects the operations of a way back.
+struct Restoration {
+    /// What happens one after the other, each for all classes.
+    enum Step: CaseIterable {
+        /// Places for others are made again, and what is new and in the way goes.
+        case prepare
+        /// What was lost is made again.
+        case make
+        /// What is there gets what it had.
+        case mend
+        /// What was new goes.
+        case finish
+    }
+
+    let world: LinuxWorld
+    let journal: Journal
+    /// Namespaces that are made again, by the number they had.
+    private var places: [Int: NamespaceState] = [:]
+    private(set) var operations: [LinuxOperation] = []
+    /// Negative indexes of links that are made again, by namespace and former index.
+    private var remade: [Int: [Int32: Int32]] = [:]
+
+    init(world: LinuxWorld, journal: Journal) {
+        self.world = world
+        self.journal = journal
+    }
+
+    mutating func add(_ action: LinuxOperation.Action, in namespace: Int) {
+        let operation = LinuxOperation(namespace: namespace, action)
+        operations.append(operation)
+        world.simulate(operation)
+    }
+
+    /// What was, with the namespaces it is in now.
+    var parts: [(state: NamespaceState, part: Journal.Part)] {
+        journal.parts.sorted { $0.key < $1.key }.compactMap { id, part in
+            if let place = places[id] { return (place, part) }
+            return part.state.handle == nil ? nil : (part.state, part)
+        }
+    }
+
+    /// Where a namespace is now that had a number.
+    func place(_ id: Int) -> NamespaceState? { places[id] ?? journal.parts[id]?.state ?? world.states[id] }
+
+    /// A namespace was made again.
+    mutating func move(_ id: Int, to state: NamespaceState) { places[id] = state }
+
+    /// A link is made again.
+    mutating func remake(_ index: Int32, in state: NamespaceState, as planned: Int32) {
+        remade[state.id, default: [:]][index] = planned
+    }
+
+    /// Whether a link is made again.
+    func isRemade(_ index: Int32, in state: NamespaceState) -> Bool { remade[state.id]?[index] != nil }
+
+    /// The index that a link has now.
+    func current(_ index: Int32, in state: NamespaceState) -> Int32 { remade[state.id]?[index] ?? index }
+}

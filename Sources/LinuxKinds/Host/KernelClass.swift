@@ -1,0 +1,46 @@
+internal import Netlink
+internal import Reconciler
+
+/// A class of kernel objects: all that the host has to know of it.
+///
+/// The host walks ``KernelClasses/all`` and asks of each the same questions. Besides, ``LinuxWorld/apply(_:in:)`` hands each
+/// report to the class of its object. What one object takes along of another class (an address its routes, a link that
+/// goes down its neighbours) is said by the class that causes it.
+protocol KernelClass: Sendable {
+    /// Asks the kernel for the objects of a namespace. Nothing of the picture changes yet.
+    static func dump(
+        _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
+    ) throws(KernelError)
+
+    /// Takes what a dump found for the picture of the namespace; `former` is what was known before.
+    static func takeIn(
+        _ dump: NamespaceDump, _ state: NamespaceState, former: NamespaceState.Contents, _ world: LinuxWorld)
+
+    /// Adds what carries our mark in the namespaces and what no value claims.
+    static func appendLeftovers(_ turn: Turn, in states: [NamespaceState], to list: inout Leftovers)
+
+    /// The same, of what is at some places that were released.
+    static func appendLeftovers(_ turn: Turn, at places: [Place], to list: inout Leftovers)
+
+    /// Adds what leads back from the picture to what a journal remembers.
+    static func restore(_ step: Restoration.Step, _ restoration: inout Restoration)
+
+    /// Adds the objects of a namespace to an export.
+    static func export(_ state: NamespaceState, to export: inout Export) throws(KernelError)
+}
+
+/// All classes of kernel objects. What others are on comes first; leftovers go in the reverse order.
+enum KernelClasses {
+    static let all: [any KernelClass.Type] = [
+        NamespaceClass.self, LinkClass.self, AddressClass.self, RouteClass.self, RuleClass.self, NeighbourClass.self,
+    ]
+}
+
+/// What the dumps of one namespace found.
+struct NamespaceDump {
+    var links: [Link] = []
+    var addresses: [Address] = []
+    var routes: [Route] = []
+    var neighbours: [Neighbour] = []
+    var rules: [Rule] = []
+}

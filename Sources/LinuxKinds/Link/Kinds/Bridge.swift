@@ -1,0 +1,67 @@
+internal import Model
+internal import Netlink
+internal import Reconciler
+
+/// A bridge with its ports.
+struct BridgeKind: InterfaceKind {
+    static let link: (any LinkKindAttributes.Type)? = BridgeAttributes.self
+
+    private let attributes: BridgeAttributes
+    let ports: [String]
+
+    init?(_ message: Ligato_Linux_Interfaces_Interface) {
+        guard message.type == .bridge else { return nil }
+        let bridge = message.bridge
+        ports = bridge.ports
+        // Whatever is not set has the kernel's default, so that taking it out of the configuration takes it back.
+        attributes = BridgeAttributes(
+            stpState: bridge.stp ? 1 : 0, vlanFiltering: bridge.vlanFiltering,
+            ageingTime: min(bridge.ageingTime == 0 ? 300 : bridge.ageingTime, .max / 100) * 100,
+            forwardDelay: min(bridge.forwardDelay == 0 ? 15 : bridge.forwardDelay, .max / 100) * 100)
+    }
+
+    var word: String { "bridge" }
+
+    func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
+        var bridge = self.attributes
+        // A kernel without VLAN filtering refuses to switch it off, too.
+        if bridge.vlanFiltering == false { bridge.vlanFiltering = nil }
+        plan.create(attributes, .bridge(bridge))
+    }
+
+    /// Only an MTU that is set later counts as chosen; otherwise the bridge follows its ports.
+    func finish(_ attributes: inout LinkAttributes, of interface: Interface) { attributes.mtu = interface.mtu }
+
+    func change(from have: LinkKind, _ differences: inout [Difference]) -> LinkKind? {
+        guard let have = have[BridgeAttributes.self] else { return nil }
+        var change = BridgeAttributes()
+        func note(_ name: String, _ old: UInt32?, _ new: UInt32?) -> UInt32? {
+            guard let new, old != new else { return nil }
+            differences.append(Difference(name, old: old.map(String.init) ?? "unknown", new: "\(new)"))
+            return new
+        }
+        change.stpState = note("stp", have.stpState, attributes.stpState)
+        change.ageingTime = note("ageing_time", have.ageingTime, attributes.ageingTime)
+        change.forwardDelay = note("forward_delay", have.forwardDelay, attributes.forwardDelay)
+        let isFiltering = have.vlanFiltering ?? false
+        if let wanted = attributes.vlanFiltering, wanted != isFiltering {
+            differences.append(Difference("vlan_filtering", old: "\(isFiltering)", new: "\(wanted)"))
+            change.vlanFiltering = wanted
+        }
+        return change == BridgeAttributes() ? nil : .bridge(change)
+    }
+
+    static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
+        guard let bridge = link.link.kind[BridgeAttributes.self] else { return }
+        message.type = .bridge
+        message.bridge.stp = bridge.stpState ?? 0 != 0
+        message.bridge.vlanFiltering = bridge.vlanFiltering ?? false
+        if let time = bridge.ageingTime, time != 30000 { message.bridge.ageingTime = time / 100 }
+        if let delay = bridge.forwardDelay, delay != 1500 { message.bridge.forwardDelay = delay / 100 }
+        let ports = link.namespace.uppers(of: link.link.index).filter { $0.link.master == link.link.index }
+        message.bridge.ports = ports.map { export.name(of: $0) }
+        // Without an address of its own it has that of a port, which is better not written down.
+        let isOfPort = ports.isEmpty || ports.contains { $0.link.mac == link.link.mac }
+        if !isOfPort { message.physAddress = link.macText }
+    }
+}

@@ -1,0 +1,42 @@
+internal import Model
+internal import Netlink
+
+/// A link that something else makes, and that is only configured.
+struct ExistingKind: InterfaceKind {
+    static let link: (any LinkKindAttributes.Type)? = nil
+
+    init?(_ message: Ligato_Linux_Interfaces_Interface) { if message.type != .existing { return nil } }
+
+    var word: String { "existing" }
+    var isAdopted: Bool { true }
+
+    func find(_ interface: Interface, in state: NamespaceState) -> LinkState? {
+        state.linksByName[interface.hostName]
+    }
+
+    func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {}
+
+    static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
+        message.type = .existing
+    }
+}
+
+/// The loopback interface of a namespace.
+struct LoopbackKind: InterfaceKind {
+    static let link: (any LinkKindAttributes.Type)? = nil
+
+    init?(_ message: Ligato_Linux_Interfaces_Interface) { if message.type != .loopback { return nil } }
+
+    var word: String { "loopback" }
+    var isAdopted: Bool { true }
+    var defaultMTU: UInt32? { 65536 }
+
+    func find(_ interface: Interface, in state: NamespaceState) -> LinkState? { state.linksByName["lo"] }
+
+    func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {}
+
+    static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
+        message.type = .loopback
+        message.hostIfName = ""
+    }
+}

@@ -1,0 +1,66 @@
+internal import Model
+internal import Netlink
+internal import NetworkTypes
+internal import Reconciler
+
+/// An end of a VXLAN tunnel (RFC 7348).
+struct VXLANKind: InterfaceKind {
+    static let link: (any LinkKindAttributes.Type)? = VXLANAttributes.self
+    /// Port number of the RFC.
+    private static let defaultPort: UInt16 = 4789
+
+    let parent: String?
+    private let attributes: VXLANAttributes
+
+    init?(_ message: Ligato_Linux_Interfaces_Interface) throws(InvalidValue) {
+        guard message.type == .vxlan else { return nil }
+        let vxlan = message.vxlan
+        parent = vxlan.parent.isEmpty ? nil : vxlan.parent
+        func address(_ text: String, _ field: String) throws(InvalidValue) -> IPAddress? {
+            if text.isEmpty { return nil }
+            guard let address = IPAddress(text) else {
+                throw InvalidValue(field, text: "'\(text)' is not an IP address")
+            }
+            return address
+        }
+        let remote = try address(vxlan.remote, "remote")
+        let group = try address(vxlan.group, "group")
+        attributes = VXLANAttributes(
+            vni: vxlan.vni, remote: remote ?? group, local: try address(vxlan.local, "local"),
+            port: vxlan.port == 0 ? Self.defaultPort : UInt16(truncatingIfNeeded: vxlan.port),
+            learning: !vxlan.noLearning, ttl: vxlan.ttl == 0 ? nil : UInt8(truncatingIfNeeded: vxlan.ttl))
+    }
+
+    var word: String { "vxlan" }
+
+    func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
+        var vxlan = self.attributes
+        // The interface below is one of its own attributes.
+        vxlan.link = plan.below?.link.index ?? 0
+        plan.create(attributes, .vxlan(vxlan))
+    }
+
+    func mismatch(with have: LinkKind) -> Difference? {
+        guard let have = have[VXLANAttributes.self] else { return nil }
+        let isSame =
+            attributes.vni == have.vni && attributes.remote == have.remote && attributes.local == have.local
+            && attributes.port == have.port && attributes.learning == have.learning
+            && (attributes.ttl ?? have.ttl) == have.ttl
+        return isSame ? nil : Difference("vxlan", old: "vni \(have.vni)", new: "vni \(attributes.vni)")
+    }
+
+    static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
+        guard let vxlan = link.link.kind[VXLANAttributes.self] else { return }
+        message.type = .vxlan
+        if link.link.mtu != 1500 { message.mtu = link.link.mtu }
+        message.physAddress = link.macText
+        message.vxlan.parent = export.parent(of: link)
+        message.vxlan.vni = vxlan.vni
+        message.vxlan.local = vxlan.local?.description ?? ""
+        message.vxlan.noLearning = vxlan.learning == false
+        if let port = vxlan.port, port != defaultPort { message.vxlan.port = UInt32(port) }
+        message.vxlan.ttl = UInt32(vxlan.ttl ?? 0)
+        guard let remote = vxlan.remote else { return }
+        if remote.isMulticast { message.vxlan.group = "\(remote)" } else { message.vxlan.remote = "\(remote)" }
+    }
+}

@@ -1,0 +1,45 @@
+internal import Model
+internal import Netlink
+
+/// One end of a veth pair.
+struct VethKind: InterfaceKind {
+    static let link: (any LinkKindAttributes.Type)? = VethAttributes.self
+
+    private let other: String
+
+    init?(_ message: Ligato_Linux_Interfaces_Interface) throws(InvalidValue) {
+        guard message.type == .veth else { return nil }
+        guard !message.veth.peerIfName.isEmpty else {
+            throw InvalidValue("peer_if_name", text: "a veth names its peer in veth.peer_if_name")
+        }
+        other = message.veth.peerIfName
+    }
+
+    var word: String { "veth" }
+    var peer: String? { other }
+    var defaultMTU: UInt32? { 1500 }
+
+    func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
+        // Both ends are made at once, see ``Interface/createPair(with:_:)``.
+    }
+
+    static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
+        message.type = .veth
+        message.physAddress = link.macText
+        if link.link.mtu != 1500 { message.mtu = link.link.mtu }
+        message.veth.peerIfName = export.world.peer(of: link).map { export.name(of: $0) } ?? ""
+        guard link.link.group == export.ownership.tunedGroup else { return }
+        message.veth.rxChecksumOffloading = offload(of: link, receive: true, export)
+        message.veth.txChecksumOffloading = offload(of: link, receive: false, export)
+    }
+
+    private static func offload(
+        of link: LinkState, receive: Bool, _ export: Export
+    ) -> Ligato_Linux_Interfaces_VethLink.ChecksumOffloading {
+        switch export.world.offload(of: link.link.name, receive: receive, in: link.namespace) {
+        case true?: .chksmOffloadEnabled
+        case false?: .chksmOffloadDisabled
+        case nil: .chksmOffloadDefault
+        }
+    }
+}

@@ -1,0 +1,104 @@
+internal import Netlink
+internal import Reconciler
+
+/// The way back of links.
+extension LinkClass {
+    static func restore(_ step: Restoration.Step, _ restoration: inout Restoration) {
+        switch step {
+        case .prepare: removeNew(&restoration)
+        case .make: makeLost(&restoration)
+        case .mend: mend(&restoration)
+        case .finish: break
+        }
+    }
+
+    private static func removeNew(_ restoration: inout Restoration) {
+        let ownership = restoration.world.ownership
+        for (state, part) in restoration.parts {
+            let new = part.made.sorted().compactMap { state.linksByName[$0] }.filter { link in
+                (part.links[link.link.index] ?? nil) == nil
+                    && (ownership.owns(alias: link.link.alias) || link.link.group == ownership.linkGroup)
+            }
+            if !new.isEmpty { restoration.add(.deleteLinks(new.map(\.link.index)), in: state.id) }
+        }
+    }
+
+    private static func makeLost(_ restoration: inout Restoration) {
+        for (state, part) in restoration.parts {
+            // What others are built on has the lower index.
+            for case (let index, let lost?) in part.links.sorted(by: { $0.key < $1.key })
+            where lost.isOurs && state.links[index] == nil && !restoration.isRemade(index, in: state)
+                && lost.link.flags & LinkFlags.loopback == 0
+            {
+                make(lost, in: state, &restoration)
+            }
+        }
+    }
+
+    private static func make(_ lost: Journal.LinkPart, in state: NamespaceState, _ restoration: inout Restoration) {
+        let world = restoration.world
+        let planned = world.plannedIndex()
+        restoration.remake(lost.link.index, in: state, as: planned)
+        if let attributes = lost.link.kind[TUNAttributes.self] {
+            restoration.add(
+                .createTUN(name: lost.link.name, attributes, alias: lost.link.alias ?? "", index: planned), in: state.id
+            )
+            return
+        }
+        var attributes = LinkAttributes(name: lost.link.name)
+        attributes.mtu = lost.link.mtu
+        attributes.mac = lost.link.mac
+        attributes.group = world.ownership.linkGroup
+        var kind = lost.link.kind
+        let source = lost.below.flatMap { restoration.place($0.namespace) } ?? state
+        if let below = lost.below?.index ?? (lost.link.lower > 0 ? lost.link.lower : nil) {
+            attributes.link = restoration.current(below, in: source)
+        }
+        if var vxlan = kind[VXLANAttributes.self], vxlan.link > 0 {
+            vxlan.link = restoration.current(vxlan.link, in: source)
+            kind = .vxlan(vxlan)
+            attributes.link = nil
+        }
+        attributes.kind = kind
+        var creation = LinkCreation(attributes: attributes, near: .init(target: state.id, index: planned))
+        if let peer = lost.peer, let other = restoration.journal.parts[peer.namespace]?.links[peer.index] ?? nil,
+            let far = restoration.place(peer.namespace)
+        {
+            let plannedPeer = world.plannedIndex(1)
+            restoration.remake(peer.index, in: far, as: plannedPeer)
+            creation.attributes.peer = VethPeer(
+                name: other.link.name, mtu: other.link.mtu, mac: other.link.mac, group: world.ownership.linkGroup)
+            creation.peer = .init(target: far.id, index: plannedPeer)
+        }
+        restoration.add(.createLink(creation), in: source.id)
+    }
+
+    private static func mend(_ restoration: inout Restoration) {
+        for (state, part) in restoration.parts {
+            for case (let index, let old?) in part.links.sorted(by: { $0.key < $1.key }) {
+                guard let link = state.links[restoration.current(index, in: state)] else { continue }
+                // What others made is put back only where we changed it.
+                if old.isOurs || state.touched.contains(index) { mend(link, to: old.link, &restoration) }
+            }
+        }
+    }
+
+    private static func mend(_ link: LinkState, to old: Link, _ restoration: inout Restoration) {
+        let state = link.namespace
+        if link.link.name != old.name {
+            restoration.add(
+                .rename(index: link.link.index, from: link.link.name, to: old.name, up: link.link.isUp), in: state.id)
+        }
+        let blank = LinkAttributes(index: link.link.index)
+        var attributes = blank
+        if link.link.alias != old.alias { attributes.alias = old.alias ?? "" }
+        if link.link.mtu != old.mtu { attributes.mtu = old.mtu }
+        if let mac = old.mac, link.link.mac != mac, link.link.index > 0 { attributes.mac = mac }
+        if link.link.group != old.group { attributes.group = old.group }
+        if link.link.kind != old.kind, old.kind.isOf(BridgeAttributes.self) { attributes.kind = old.kind }
+        let master = restoration.current(old.master, in: state)
+        if link.link.master != master { attributes.master = master }
+        if link.link.isUp != old.isUp { attributes.up = old.isUp }
+        if attributes != blank { restoration.add(.request(.setLink(attributes)), in: state.id) }
+    }
+}

@@ -1,0 +1,104 @@
+internal import Netlink
+internal import Reconciler
+
+/// Named namespaces: they come and go with what declares them.
+enum NamespaceClass: KernelClass {
+    static func dump(
+        _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
+    ) throws(KernelError) {
+        // Those there are are found by their files.
+    }
+
+    static func takeIn(
+        _ dump: NamespaceDump, _ state: NamespaceState, former: NamespaceState.Contents, _ world: LinuxWorld
+    ) {}
+
+    // MARK: - Changes
+
+    /// A named namespace that is to be made.
+    @discardableResult
+    static func plan(_ name: String, _ world: LinuxWorld) -> NamespaceState {
+        if let state = world.byReference[.named(name)] { return state }
+        let state = world.states.add(.named(name), nil)
+        world.byReference[.named(name)] = state
+        world.journals.remember(newNamespace: state)
+        world.noteSimulated(state)
+        state.claim = world.plannedClaim
+        let loopback = Link(index: 1, name: "lo", flags: LinkFlags.loopback, mtu: 65536)
+        state.insert(LinkState(loopback, in: state), ownership: world.ownership)
+        return state
+    }
+
+    /// A named namespace that is to go, with all that is in it.
+    static func doom(_ name: String, _ world: LinuxWorld) {
+        guard let state = world.byReference[.named(name)] else { return }
+        state.isDoomed = true
+        world.noteSimulated(state)
+        LinkClass.remove(Array(state.links.keys), in: state, world)
+    }
+
+    // MARK: - Leftovers
+
+    static func appendLeftovers(_ turn: Turn, in states: [NamespaceState], to list: inout Leftovers) {
+        guard turn == .last, let own = list.world.byReference[.own] else { return }
+        for state in states where !state.isDoomed && isLeftOver(state, list.world) {
+            guard case .named(let name) = state.reference else { continue }
+            list.add(
+                Place(state, .namespace), key: NamespaceKeys.key(name), "namespace \(name)",
+                [LinuxOperation(own, .removeNamespace(name))])
+        }
+    }
+
+    /// A namespace may be left over when anything in it was released.
+    static func appendLeftovers(_ turn: Turn, at places: [Place], to list: inout Leftovers) {
+        if turn != .last { return }
+        let world = list.world
+        let states = Set(places.map(\.namespace)).sorted().compactMap { world.states[$0] }
+        appendLeftovers(turn, in: states, to: &list)
+    }
+
+    /// Whether the namespace carries the mark of a declared one, and neither a declared value nor another agent is in it.
+    static func isLeftOver(_ state: NamespaceState, _ world: LinuxWorld) -> Bool {
+        guard state.handle != nil, !world.isClaimed(state.claim), case .named = state.reference,
+            state.linksByName["lo"]?.link.group == world.ownership.namespaceGroup
+        else { return false }
+        if state.references.contains(where: world.declarations.isReferenced) { return false }
+        return !state.links.values.contains { world.ownership.belongsToAnother(alias: $0.link.alias) }
+    }
+
+    // MARK: - The way back
+
+    static func restore(_ step: Restoration.Step, _ restoration: inout Restoration) {
+        let world = restoration.world
+        guard let own = world.byReference[.own] else { return }
+        switch step {
+        case .prepare:
+            // Only those that we made ourselves ever go.
+            for (id, part) in restoration.journal.parts.sorted(by: { $0.key < $1.key }) where part.state.handle == nil {
+                guard !part.isNew, case .named(let name) = part.state.reference,
+                    world.byReference[.named(name)] == nil
+                else { continue }
+                restoration.add(.createNamespace(name), in: own.id)
+                restoration.add(.markNamespace(name), in: own.id)
+                if let state = world.byReference[.named(name)] { restoration.move(id, to: state) }
+            }
+        case .finish:
+            for (_, part) in restoration.journal.parts.sorted(by: { $0.key < $1.key })
+            where part.isNew && part.state.isMadeByUs && part.state.handle != nil {
+                if case .named(let name) = part.state.reference {
+                    restoration.add(.removeNamespace(name), in: own.id)
+                }
+            }
+        case .make, .mend: break
+        }
+    }
+
+    // MARK: - Export
+
+    static func export(_ state: NamespaceState, to export: inout Export) {
+        guard case .named(let name) = state.reference,
+            state.linksByName["lo"]?.link.group == export.ownership.namespaceGroup
+        else { return }
+        export.add(namespace: name)
+    }
+}

@@ -1,0 +1,70 @@
+internal import Model
+internal import Netlink
+internal import NetworkTypes
+
+/// Routes in an export.
+extension RouteClass {
+    static func export(_ state: NamespaceState, to export: inout Export) throws(KernelError) {
+        var routes = state.routes.values.map(\.route).filter { RouteID($0) != export.world.neighbourMarkID }
+        if export.isEverything {
+            for case .route(let route) in try export.world.routeSocket(state).dump(.routes(ignoringKernel: true))
+            where isStatic(route) && route.proto != export.ownership.proto { routes.append(route) }
+        }
+        routes.sort { ($0.destination, $0.table, $0.metric) < ($1.destination, $1.table, $1.metric) }
+        for route in routes {
+            if let message = message(for: route, in: state, &export) { export.others.append(.route(message)) }
+        }
+    }
+
+    /// Whether somebody wrote it down, and it is of a form that can be declared. What redirects (1), router
+    /// advertisements (9), DHCP (16) and marks of other agents made goes as it came.
+    private static func isStatic(_ route: Route) -> Bool {
+        ![1, 9, 16].contains(route.proto) && [1, 6, 7, 8].contains(route.type) && route.tos == 0
+            && route.nextHops.allSatisfy { $0.gateway.map { $0.family == route.destination.family } ?? true }
+    }
+
+    private static func message(
+        for route: Route, in state: NamespaceState, _ export: inout Export
+    ) -> Ligato_Linux_L3_Route? {
+        var message = Ligato_Linux_L3_Route()
+        message.dstNetwork = "\(route.destination)"
+        message.metric = route.destination.family == .v6 && route.metric == 1024 ? 0 : route.metric
+        message.type = [6: .blackhole, 7: .unreachable, 8: .prohibit][route.type] ?? .unicast
+        message.srcAddr = route.source?.description ?? ""
+        message.mtu = route.mtu
+        var vrfTable: UInt32?
+        for hop in route.nextHops {
+            guard let link = state.links[hop.linkIndex] else { return nil }
+            // What leads to the loopback interface of somebody else is the kernel's business.
+            if link.link.flags & LinkFlags.loopback != 0, !export.ownership.owns(alias: link.link.alias) { return nil }
+            if let table = link.vrfTable { vrfTable = table }
+            var part = Ligato_Linux_L3_NextHop()
+            part.outgoingInterface = export.name(of: link)
+            part.gwAddr = hop.gateway?.description ?? ""
+            part.onlink = hop.onlink
+            if hop.weight > 1 { part.weight = UInt32(hop.weight) }
+            message.nextHops.append(part)
+        }
+        if route.table != vrfTable ?? 254 { message.table = route.table }
+        if message.nextHops.isEmpty {
+            if let reference = export.reference(to: state) { message.namespace = reference }
+        } else if message.nextHops.count == 1 {
+            let hop = message.nextHops.removeFirst()
+            message.outgoingInterface = hop.outgoingInterface
+            message.gwAddr = hop.gwAddr
+            message.onlink = hop.onlink
+        }
+        if route.destination.family == .v4 { message.scope = Self.scope(route.scope, type: route.type) }
+        return message
+    }
+
+    private static func scope(_ scope: UInt8, type: UInt8) -> Ligato_Linux_L3_Route.Scope {
+        switch scope {
+        case 0: type == 1 ? .global : .undefined
+        case 200: .site
+        case 253: .link
+        case 254: .host
+        default: .undefined
+        }
+    }
+}
