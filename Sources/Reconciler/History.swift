@@ -57,7 +57,7 @@ extension Transaction {
 extension Transaction.Entry {
     /// About how many bytes it keeps. A key is counted in full, though the value shares it as long as it is declared.
     var bytes: Int {
-        MemoryLayout<Self>.stride + verb.heapBytes + key.heapBytes + summary.heapBytes + error.heapBytes
+        MemoryLayout<Self>.stride + key.heapBytes + summary.heapBytes + error.heapBytes
     }
 }
 

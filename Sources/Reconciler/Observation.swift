@@ -8,20 +8,14 @@ public enum Observation: Hashable, Sendable {
     case blocked(String)
 }
 
-/// A world in which some values are kept by somebody else.
-public protocol ExternallyObserved: World {
-    /// What was last said of a value; nil when nobody keeps it.
-    func observation(of key: Key) -> Observation?
-}
-
-extension Assessment {
-    /// What was said of a value by whoever keeps it; `unkept` is what a value that nobody keeps waits for.
-    public init(_ observation: Observation?, unkept: String) {
-        switch observation {
-        case .inPlace: self.init(.inPlace)
-        case .waiting(let reasons): self.init(.waiting(reasons))
-        case .blocked(let reason): self.init(.failing(reason))
-        case nil: self.init(.waiting([unkept]))
+extension Observation? {
+    /// Why a value is not there; nil: it is. `unkept` is what a value that nobody keeps waits for.
+    func verdict(unkept: String) -> Verdict? {
+        switch self {
+        case .inPlace: nil
+        case .waiting(let reasons): .stalled(reasons)
+        case .blocked(let reason): .failing(reason)
+        case nil: .stalled([unkept])
         }
     }
 }

@@ -65,10 +65,33 @@ public struct Plan<Operation: Sendable>: Sendable {
 
 /// A finished transaction.
 public struct Transaction: Sendable {
+    /// What was done to a value; the raw values are the words shown.
+    public enum Verb: String, Sendable, Hashable, CaseIterable {
+        /// It was made.
+        case create
+        /// It was changed in place.
+        case update
+        /// It was taken away and made anew.
+        case recreate
+        /// It was taken away.
+        case delete
+        /// What was done to it was undone.
+        case revert
+
+        init<Operation>(_ verb: Plan<Operation>.Verb) {
+            switch verb {
+            case .create: self = .create
+            case .update: self = .update
+            case .recreate: self = .recreate
+            case .delete: self = .delete
+            }
+        }
+    }
+
     /// One thing that was done.
     public struct Entry: Sendable {
-        /// create, update, recreate or delete; revert: it was undone.
-        public var verb: String
+        /// What was done.
+        public var verb: Verb
         /// Key of the value; empty for an operation of an undoing that failed.
         public var key: Key
         /// What was done, for people.
@@ -98,8 +121,6 @@ public struct Transaction: Sendable {
 
     /// What could not be undone; empty: everything was, or nothing had to be.
     public var revertErrors: [String] {
-        entries.filter { $0.verb == Self.revertVerb && !$0.error.isEmpty }.map { "\($0.summary): \($0.error)" }
+        entries.filter { $0.verb == .revert && !$0.error.isEmpty }.map { "\($0.summary): \($0.error)" }
     }
-
-    static let revertVerb = "revert"
 }

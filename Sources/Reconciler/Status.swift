@@ -78,24 +78,3 @@ public struct ValueStatus: Sendable, Hashable {
     /// When the next try is due; nil: none is planned.
     public var nextTry: Timestamp?
 }
-
-/// A point in time, nanoseconds since 1970.
-public struct Timestamp: Hashable, Sendable, Comparable {
-    /// Nanoseconds since 1970-01-01 00:00 UTC.
-    public var nanoseconds: Int64
-
-    /// Makes a point in time.
-    public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
-
-    /// Whether `left` is earlier.
-    public static func < (left: Self, right: Self) -> Bool { left.nanoseconds < right.nanoseconds }
-
-    /// The time `duration` later.
-    public func advanced(by duration: Duration) -> Timestamp {
-        let parts = duration.components
-        return Timestamp(nanoseconds: nanoseconds + parts.seconds * 1_000_000_000 + parts.attoseconds / 1_000_000_000)
-    }
-
-    /// The time from `other` to this one.
-    public func since(_ other: Timestamp) -> Duration { .nanoseconds(nanoseconds - other.nanoseconds) }
-}

@@ -35,11 +35,27 @@ public protocol Value<W>: Sendable, Hashable {
     /// Empty: none. The value waits as long as there is one.
     func unmetConditions(in world: W) -> [String]
 
-    /// Marks the objects of the world that belong to this value, so that they are not taken for leftovers.
-    func claim(in world: W)
+    /// Enters what other values and reports of the world find it by. Called once when the value is declared, of base and
+    /// derived values alike, before the next plan.
+    func declare(in world: W, key: Key)
 
-    /// Compares the value with the world.
+    /// Takes that back. Called with the same value and key when it is withdrawn or replaced.
+    func withdraw(in world: W, key: Key)
+
+    /// Marks the object of the world that belongs to this value, so that it is not taken for a leftover. Called before
+    /// values are compared, once more when the value's operations have been simulated, and when they have been done.
+    /// - Returns: its place; nil: nothing that is ours, or that becomes ours, is there.
+    func claim(in world: W, by claimant: Claimant) -> W.Place?
+
+    /// Compares the value with the world. Changes neither the world nor the picture of it.
     func assess(in world: W) -> Assessment<W.Operation>
+
+    /// Whether somebody else keeps it: a connection to a network service, say. Such a value is not assessed; how it stands
+    /// is what ``Reconciler/observe(_:_:)`` was last told.
+    static var isObserved: Bool { get }
+
+    /// What an observed value waits for as long as nobody keeps it.
+    static var unkept: String { get }
 }
 
 extension Value {
@@ -50,7 +66,15 @@ extension Value {
     /// None by default.
     public func unmetConditions(in world: W) -> [String] { [] }
     /// Nothing by default.
-    public func claim(in world: W) {}
+    public func declare(in world: W, key: Key) {}
+    /// Nothing by default.
+    public func withdraw(in world: W, key: Key) {}
+    /// It has no object by default.
+    public func claim(in world: W, by claimant: Claimant) -> W.Place? { nil }
+    /// No by default.
+    public static var isObserved: Bool { false }
+    /// Of use to observed values only.
+    public static var unkept: String { "somebody who keeps it" }
 
     /// Whether `other` is of the same type and equal.
     func isSame(as other: any Value<W>) -> Bool { (other as? Self) == self }

@@ -1,44 +1,57 @@
+/// The number of a node: what marks an object of the world as belonging to a value. It is unique as long as the value is
+/// declared, and may be another value's after that.
+public typealias Claimant = Int32
+
 /// What a reconciler changes: the kernel, or a model of it in a test.
 ///
 /// A world belongs to one reconciler and one thread of control.
 public protocol World: AnyObject {
     /// A change of the world, as data.
     associatedtype Operation: Sendable
-    /// What can be returned to with ``restore(_:)``.
+    /// What can be returned to with ``operations(toRestore:)``.
     associatedtype Snapshot
+    /// Where in the world an object can be, once: an address on a link, a route of a table.
+    ///
+    /// A place stays the same while an operation that makes its object is simulated, done, or refused half-way: it is
+    /// how what was left half made is found.
+    associatedtype Place: Hashable, Sendable
 
-    /// Called before values are claimed and assessed as a whole, when nothing is simulated that is not executed: forgets
+    /// Called before all values are claimed and assessed, when nothing is simulated that is not executed: forgets
     /// earlier claims.
     func beginPass()
 
     /// Called before all values are claimed and assessed once more for the same plan, on top of what is simulated: forgets
-    /// earlier claims and nothing else. A world that ignores it gets rid of some leftovers only in the next plan.
+    /// earlier claims and nothing else.
     func forgetClaims()
 
-    /// Objects that carry our mark and that no value claims, and that must go before anything is made: in the way of
-    /// names, or costly to keep.
-    func leftoversToRemoveFirst() -> [Removal<Operation>]
+    /// The claimant no longer claims what is at the place: its value was withdrawn, changed, or can't be there any more.
+    /// Nothing happens when it is not the claimant's.
+    func release(_ place: Place, by claimant: Claimant)
 
-    /// Objects that carry our mark and that no value claims, and that can go after everything was made, so that
-    /// traffic finds the new before it loses the old.
-    func leftoversToRemoveLast() -> [Removal<Operation>]
+    /// All objects that carry our mark and that no value claims.
+    func leftovers(_ turn: Turn) -> [Removal<Self>]
+
+    /// Of the objects at these places, those that carry our mark and that no value claims. Values have left the places, so
+    /// nothing may be there any more.
+    func leftovers(_ turn: Turn, at places: [Place]) -> [Removal<Self>]
 
     /// Applies the effect of an operation to what the world is believed to look like, so that the next value is
     /// assessed as if the operation had been done.
     func simulate(_ operation: Operation)
+
+    /// Claimants whose objects were taken along by operations simulated since the last call: an address that went with a
+    /// sibling, the addresses of a link that was made anew. What an operation is about is no such object.
+    func takeDisturbed() -> [Claimant]
+
+    /// Keys of values whose comparison may end differently since others were declared or withdrawn: two routes that want
+    /// the same place. Each is told once.
+    func takeConcerned() -> Set<Key>
 
     /// Does the operations in order, and answers for each one. An operation that can't be done leaves the others.
     func execute(_ operations: [Operation]) -> [OperationResult]
 
     /// As ``execute(_:)``; `progress` is told how many operations have been answered, as often as is convenient.
     func execute(_ operations: [Operation], progress: (Int) -> Void) -> [OperationResult]
-
-    /// Whether an operation simulated since the last call undid something that an earlier value of the order may have
-    /// found in place: the removal of an address that took a sibling along. All values are then gone over once more.
-    ///
-    /// What comes later in the order (dependants, higher ranks) is compared after the operation anyway and needs no
-    /// mention here.
-    func takeDisturbance() -> Bool
 
     /// Reads the world again where operations failed, or were simulated and never executed, so that what it is
     /// believed to look like is true.
@@ -62,27 +75,38 @@ extension World {
         return results
     }
 
-    /// Nothing by default.
-    public func forgetClaims() {}
+    /// None by default.
+    public func takeDisturbed() -> [Claimant] { [] }
 
     /// None by default.
-    public func takeDisturbance() -> Bool { false }
+    public func takeConcerned() -> Set<Key> { [] }
+}
+
+/// When leftovers go.
+public enum Turn: Sendable, Hashable, CaseIterable {
+    /// Before anything is made: what is in the way of names, or costly to keep.
+    case first
+    /// After everything was made, so that traffic finds the new before it loses the old.
+    case last
 }
 
 /// Something that is to go.
-public struct Removal<Operation: Sendable>: Sendable {
+public struct Removal<W: World>: Sendable {
     /// Where it is shown: the key of the value it once was, as far as the mark tells.
     public var key: Key
     /// What it is, for people.
     public var summary: String
     /// What removes it.
-    public var operations: [Operation]
+    public var operations: [W.Operation]
+    /// Where it is; nil: it can't be found again by its place, so it takes a look at everything to try once more.
+    public var place: W.Place?
 
     /// Makes a removal.
-    public init(key: Key, summary: String, operations: [Operation]) {
+    public init(key: Key, summary: String, operations: [W.Operation], place: W.Place? = nil) {
         self.key = key
         self.summary = summary
         self.operations = operations
+        self.place = place
     }
 }
 
