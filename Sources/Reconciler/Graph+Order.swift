@@ -1,157 +1,197 @@
-/// Lists of numbers, one for each node, in two arrays.
-struct Adjacency {
-    private var offsets: [Int] = [0]
-    private var items: [Int] = []
-
-    /// No lists.
-    init() {}
-
-    /// - Parameters:
-    ///   - count: how many nodes there are.
-    ///   - forEachEdge: calls its argument with every edge; it is called twice.
-    init(count: Int, forEachEdge: ((_ from: Int, _ to: Int) -> Void) -> Void) {
-        var ends = [Int](repeating: 0, count: count + 1)
-        forEachEdge { from, _ in ends[from + 1] += 1 }
-        for index in 0..<count { ends[index + 1] += ends[index] }
-        offsets = ends
-        var next = ends
-        var filled = [Int](repeating: 0, count: ends[count])
-        forEachEdge { from, to in
-            filled[next[from]] = to
-            next[from] += 1
-        }
-        items = filled
-    }
-
-    /// Where the list of a node lies in ``item(_:)``.
-    func range(_ id: Int) -> Range<Int> { offsets[id]..<offsets[id + 1] }
-
-    func item(_ index: Int) -> Int { items[index] }
-
-    subscript(id: Int) -> ArraySlice<Int> { items[range(id)] }
+/// Where a search for circles is with a node.
+struct Visit {
+    /// The number of the search.
+    var search = 0
+    var index = 0
+    var low = 0
+    /// The next target to look at.
+    var next = 0
+    var isOpen = false
 }
 
 extension Graph {
-    /// Finds the nodes that can meet each dependency, what depends on each node, and the order. Cheap when nothing
-    /// changed.
-    mutating func resolve() {
-        if isResolved { return }
-        for id in states.indices {
-            if let node = self[id] { node.requirements = requirements(of: node) }
-        }
-        let states = states
-        func forEachEdge(_ body: (NodeState, Int) -> Void) {
-            for case let node? in states {
-                for requirement in node.requirements { requirement.forEachTarget { body(node, $0) } }
-            }
-        }
-        dependants = Adjacency(count: states.count) { add in forEachEdge { node, target in add(target, node.id) } }
-        let targets = Adjacency(count: states.count) { add in forEachEdge { node, target in add(node.id, target) } }
-        assignDepths(targets)
-        sortNodes()
-        isResolved = true
-    }
-
-    private func requirements(of node: Node<W>) -> [Requirement] {
-        var result: [Requirement] = []
-        if let base = node.base { result.append(.one(base)) }
-        for (label, dependency) in node.dependencies.enumerated() {
-            switch dependency.target {
-            case .key(let key):
-                result.append(ids[key].map(Requirement.one) ?? .unmet(label: label))
-            case .keyIfDeclared(let key):
-                if let id = ids[key] { result.append(.one(id)) }
-            case .anyOf(let group, let key, let matches):
-                if let key, ids[key] == nil { continue }
-                let candidates = (groups[group] ?? []).filter { self[$0]?.value.map(matches) ?? false }
-                result.append(candidates.isEmpty ? .unmet(label: label) : .any(candidates.sorted(), label: label))
-            }
-        }
-        return result
-    }
-
     /// Gives every node a depth greater than that of all nodes it needs, except those that need it too.
     ///
-    /// Tarjan's algorithm, without recursion: a circle is complete only after everything that it needs.
-    private func assignDepths(_ targets: Adjacency) {
-        var index = [Int](repeating: -1, count: states.count)
-        var low = index
-        var next = index
-        var isOpen = [Bool](repeating: false, count: states.count)
-        var open: [Int] = []
-        var path: [Int] = []
-        var visited = 0
-        var circle: [Int] = []
-        for root in states.indices where states[root] != nil && index[root] < 0 {
-            path.append(root)
-            while let id = path.last {
-                if index[id] < 0 {
-                    index[id] = visited
-                    low[id] = visited
-                    visited += 1
-                    next[id] = targets.range(id).lowerBound
-                    open.append(id)
-                    isOpen[id] = true
-                }
-                if next[id] < targets.range(id).upperBound {
-                    let target = targets.item(next[id])
-                    next[id] += 1
-                    if index[target] < 0 {
-                        path.append(target)
-                    } else if isOpen[target] {
-                        low[id] = min(low[id], index[target])
-                    }
-                    continue
-                }
-                path.removeLast()
-                if let parent = path.last { low[parent] = min(low[parent], low[id]) }
-                guard low[id] == index[id] else { continue }
-                circle.removeAll(keepingCapacity: true)
-                while let member = open.popLast() {
-                    isOpen[member] = false
-                    circle.append(member)
-                    if member == id { break }
-                }
-                close(circle, number: id, targets)
+    /// - Parameter reshaped: nodes that need others than before, new ones among them.
+    func settleOrder(_ reshaped: [NodeState]) {
+        for node in reshaped where node.floor < 0 {
+            node.floor = floor(of: node)
+            node.depth = node.floor
+        }
+        var roots = unsettled
+        unsettled.removeAll()
+        for node in reshaped {
+            if let circle = circles.removeValue(forKey: node.component) {
+                roots.formUnion(circle)
+            } else if node.targets.contains(where: { isNotBefore($0, node) }) {
+                roots.insert(node.id)
             }
         }
+        // Why those wait that have lost or won a circle is to be said anew.
+        for id in roots where states[id]?.available == false { dirty.insert(id) }
+        var changed = Set(reshaped.map(\.id))
+        if !roots.isEmpty {
+            var search = CircleSearch(graph: self, roots: roots)
+            search.run()
+            changed.formUnion(search.changed)
+        }
+        deepen(changed)
     }
 
-    /// Settles the depth of nodes that need each other; most often it is one node alone.
-    private func close(_ circle: [Int], number: Int, _ targets: Adjacency) {
-        for id in circle { states[id]?.component = number }
-        var depth = 0
-        for id in circle {
-            for case let target? in targets[id].lazy.map({ states[$0] }) where target.component != number {
-                depth = max(depth, target.depth + 1)
-            }
+    /// Whether a target does not come before the node that needs it, in the order there was.
+    private func isNotBefore(_ target: Int, _ node: NodeState) -> Bool {
+        guard let other = states[target], other !== node else { return false }
+        return other.floor >= node.floor
+    }
+
+    /// One more than the depth of everything that a node needs outside of its circle.
+    private func floor(of node: NodeState) -> Int {
+        var floor = 0
+        for case let target? in node.targets.lazy.map({ self.states[$0] }) where target.component != node.component {
+            floor = max(floor, target.depth + 1)
         }
-        for case let node? in circle.lazy.map({ states[$0] }) {
+        return floor
+    }
+
+    /// Notes that the members of a circle may need each other no longer.
+    func breakUp(_ component: Int) {
+        if let circle = circles.removeValue(forKey: component) { unsettled.formUnion(circle) }
+    }
+
+    /// Settles nodes that need each other; most often it is one node alone. Returns whether anything is new.
+    func close(_ circle: [Int], number: Int) -> Bool {
+        var isNew = false
+        for case let node? in circle.lazy.map({ self.states[$0] }) {
+            if node.component != number { isNew = true }
+            node.component = number
+        }
+        if circle.count > 1 {
+            circles[number] = circle
+            for id in circle where isNew && states[id]?.available == false { dirty.insert(id) }
+        } else {
+            circles[number] = nil
+        }
+        return setDepth(circle) || isNew
+    }
+
+    private func setDepth(_ circle: [Int]) -> Bool {
+        var floor = 0
+        for case let node? in circle.lazy.map({ self.states[$0] }) { floor = max(floor, self.floor(of: node)) }
+        var isNew = false
+        for case let node? in circle.lazy.map({ self.states[$0] }) {
             // In a circle too, a derived value comes after its base.
             var level = 0
             var base = node.base
-            while let above = base.flatMap({ states[$0] }), above.component == number, circle.count > 1 {
+            while circle.count > 1, let above = base.flatMap({ states[$0] }), above.component == node.component {
                 level += 1
                 base = above.base
             }
-            node.depth = depth + level
+            if node.floor == floor, node.depth == floor + level { continue }
+            node.floor = floor
+            node.depth = floor + level
+            isNew = true
+        }
+        if isNew { isOrdered = false }
+        return isNew
+    }
+
+    /// Corrects the depth of nodes and, as long as it changes, of those that need them.
+    private func deepen(_ changed: Set<Int>) {
+        var queue = Heap<Step>()
+        var queued: Set<Int> = []
+        func add(_ id: Int) {
+            guard let node = states[id], queued.insert(node.component).inserted else { return }
+            queue.insert(Step(floor: node.floor, component: node.component, member: id))
+        }
+        for id in changed {
+            add(id)
+            states[id]?.dependants.forEach(add)
+        }
+        while let step = queue.popFirst() {
+            queued.remove(step.component)
+            let circle = circles[step.component] ?? [step.member]
+            guard setDepth(circle) else { continue }
+            for case let node? in circle.lazy.map({ self.states[$0] }) { node.dependants.forEach(add) }
         }
     }
 
-    /// Orders nodes with a value by depth, then rank, then key.
-    private mutating func sortNodes() {
-        var places: [(depth: Int, rank: Int, key: Key, id: Int)] = []
-        places.reserveCapacity(states.count)
-        for case let node? in states {
-            node.position = -1
-            if node.hasValue { places.append((node.depth, node.rank, node.key, node.id)) }
+    /// The nodes with a value, in order.
+    func sort() {
+        if isOrdered { return }
+        var places: [Position] = []
+        places.reserveCapacity(ids.count)
+        for case let node? in states where node.hasValue { places.append(node.position) }
+        places.sort()
+        order = places.map(\.id)
+        isOrdered = true
+    }
+}
+
+/// A circle whose depth is to be looked at.
+private struct Step: Comparable {
+    var floor: Int
+    var component: Int
+    var member: Int
+
+    static func < (left: Self, right: Self) -> Bool {
+        (left.floor, left.component) < (right.floor, right.component)
+    }
+}
+
+/// Finds which nodes need each other, among some nodes and what they need.
+///
+/// Tarjan's algorithm, without recursion: a circle is complete only after everything that it needs. Every circle that is
+/// new or broken has a root in it. The floor falls along all dependencies that are not those of roots, so what lies
+/// deeper than all roots leads back to none of them and is left out.
+private struct CircleSearch<W: World> {
+    let graph: Graph<W>
+    let roots: Set<Int>
+    /// Nodes whose depth or circle is another than before.
+    private(set) var changed: [Int] = []
+    private let bound: Int
+    private var open: [Int] = []
+    private var path: [NodeState] = []
+    private var visited = 0
+
+    init(graph: Graph<W>, roots: Set<Int>) {
+        self.graph = graph
+        self.roots = roots
+        bound = roots.lazy.compactMap { graph.states[$0]?.floor }.min() ?? 0
+        graph.searches += 1
+    }
+
+    mutating func run() {
+        for case let root? in roots.lazy.map({ [graph] in graph.states[$0] }) where root.visit.search != graph.searches {
+            path.append(root)
+            while let node = path.last { step(node) }
         }
-        places.sort { left, right in
-            if left.depth != right.depth { return left.depth < right.depth }
-            if left.rank != right.rank { return left.rank < right.rank }
-            return left.key < right.key
+    }
+
+    private mutating func step(_ node: NodeState) {
+        if node.visit.search != graph.searches {
+            node.visit = Visit(search: graph.searches, index: visited, low: visited, next: 0, isOpen: true)
+            visited += 1
+            open.append(node.id)
         }
-        order = places.map { $0.id }
-        for position in order.indices { states[order[position]]?.position = position }
+        while node.visit.next < node.targets.count {
+            let target = graph.states[node.targets[node.visit.next]]
+            node.visit.next += 1
+            guard let target, target.floor >= bound else { continue }
+            if target.visit.search != graph.searches {
+                path.append(target)
+                return
+            }
+            if target.visit.isOpen { node.visit.low = min(node.visit.low, target.visit.index) }
+        }
+        path.removeLast()
+        if let parent = path.last { parent.visit.low = min(parent.visit.low, node.visit.low) }
+        guard node.visit.low == node.visit.index else { return }
+        var circle: [Int] = []
+        while let member = open.popLast() {
+            graph.states[member]?.visit.isOpen = false
+            circle.append(member)
+            if member == node.id { break }
+        }
+        if graph.close(circle, number: node.id) { changed += circle }
     }
 }

@@ -3,7 +3,10 @@
 /// What it holds depends only on what was declared, not on the order of declarations. A declared value stands before a
 /// derived one with the same key, and of two derived ones that of the alphabetically first base; the other comes back
 /// when the first goes.
-struct Graph<W: World> {
+///
+/// What follows from the declarations, and which values are to be looked at because of a change, is kept up to date at the
+/// price of the change. It tells the world of values as they come and go.
+final class Graph<W: World> {
     /// A value that was taken out, as long as the world has not been reconciled since.
     struct Departed {
         var state: ValueState
@@ -14,18 +17,39 @@ struct Graph<W: World> {
         var value: (any Value<W>)?
     }
 
+    let world: W
     private(set) var states: [NodeState?] = []
     private(set) var ids: [Key: Int] = [:]
-    private(set) var groups: [String: Set<Int>] = [:]
+    var groups: [String: Set<Int>] = [:]
     /// Derived values that another value with their key keeps out, by the base that wants them.
     private(set) var rejected: [Key: [Key: DerivedValue<W>]] = [:]
-    var departed: [Key: Departed] = [:]
+    let tally = Tally()
     private var free: [Int] = []
 
-    // What follows from the declarations; see Graph+Order.swift.
-    var isResolved = true
+    // What the world has not been reconciled with; see Planner.swift.
+    /// Nodes to be looked at.
+    var dirty: Set<Int> = []
+    /// Places that values have left.
+    var released: Set<W.Place> = []
+    var departed: [Key: Departed] = [:]
+    /// The number of the last pass of a planner.
+    var passes = 0
+
+    // What follows from the declarations; see Graph+Links.swift and Graph+Order.swift.
+    /// Nodes whose requirements may be others.
+    var stale: Set<Int> = []
+    /// Nodes that need, or would need, one of these keys without depending on a node with it.
+    var watchers: [Key: NodeSet] = [:]
+    var groupWatchers: [String: NodeSet] = [:]
+    /// Nodes that need each other, where there are several.
+    var circles: [Int: [Int]] = [:]
+    /// Nodes whose circle lost a member.
+    var unsettled: Set<Int> = []
+    var searches = 0
     var order: [Int] = []
-    var dependants = Adjacency()
+    var isOrdered = true
+
+    init(world: W) { self.world = world }
 
     var count: Int { ids.count }
 
@@ -40,11 +64,33 @@ struct Graph<W: World> {
 
     func node(_ key: Key) -> Node<W>? { ids[key].flatMap { self[$0] } }
 
+    /// The node whose object carries this mark.
+    func node(claimant: Claimant) -> Node<W>? {
+        states.indices.contains(Int(claimant)) ? self[Int(claimant)] : nil
+    }
+
+    /// Whether a node is to be tried again at this time.
+    func isDue(_ id: Int, at now: Timestamp) -> Bool { states[id]?.nextTry.map { $0 <= now } ?? false }
+
+    /// Has those looked at whose differences were shown.
+    func markShown() {
+        for case let node? in states where node.isDriftShown { dirty.insert(node.id) }
+    }
+
+    /// Notes that a node claims another place than before, or none.
+    func move(_ node: Node<W>, to place: W.Place?) {
+        if let old = node.place, old != place {
+            world.release(old, by: node.claimant)
+            released.insert(old)
+        }
+        node.place = place
+    }
+
     // MARK: - Declared values
 
     /// Puts a base value, with everything derived from it. Returns false when nothing changed.
     @discardableResult
-    mutating func put(_ key: Key, _ desired: Desired<W>, at now: Timestamp) -> Bool {
+    func put(_ key: Key, _ desired: Desired<W>, at now: Timestamp) -> Bool {
         let old = node(key)
         if let old, old.base == nil {
             if Self.isSame(old, desired) { return false }
@@ -71,7 +117,7 @@ struct Graph<W: World> {
 
     /// Removes a base value and everything derived from it. Returns false when there is none.
     @discardableResult
-    mutating func remove(_ key: Key, at now: Timestamp) -> Bool {
+    func remove(_ key: Key, at now: Timestamp) -> Bool {
         guard let node = node(key), node.base == nil else { return false }
         var freed: [Key] = []
         detach(node, freed: &freed)
@@ -95,16 +141,15 @@ struct Graph<W: World> {
         "this agent has nothing that handles \(kind) values"
     }
 
-    private mutating func replace(_ node: Node<W>, with value: any Value<W>, at now: Timestamp) {
+    private func replace(_ node: Node<W>, with value: any Value<W>, at now: Timestamp) {
+        node.value?.withdraw(in: world, key: node.key)
         leaveGroups(node)
+        unwatchGroups(node)
         withdrawLost(node)
-        node.value = value
-        node.kind = type(of: value).kind
-        node.rank = type(of: value).rank
+        move(node, to: nil)
         node.startAfresh()
         node.repairs = RepairCount()
-        node.dependencies = value.dependencies
-        enterGroups(node, value.groups)
+        enter(node, value)
         let parts = value.derived
         let wanted = Set(parts.map(\.key))
         var freed: [Key] = []
@@ -116,56 +161,77 @@ struct Graph<W: World> {
             if let old = self.node(part.key), old.base == node.id {
                 // What failed before may work now that the base is another.
                 old.startAfresh()
+                dirty.insert(old.id)
                 if old.value?.isSame(as: part.value) != true { replace(old, with: part.value, at: now) }
             } else {
                 derive(part, from: node, at: now)
             }
         }
         fill(freed, at: now)
-        isResolved = false
+    }
+
+    /// Gives a node a value, which is known to others from now on.
+    private func enter(_ node: Node<W>, _ value: any Value<W>) {
+        let type = type(of: value)
+        node.value = value
+        node.kind = type.kind
+        if node.rank != type.rank { isOrdered = false }
+        node.rank = type.rank
+        node.isObserved = type.isObserved
+        node.isChanged = true
+        node.dependencies = value.dependencies
+        stale.insert(node.id)
+        dirty.insert(node.id)
+        watchGroups(node)
+        enterGroups(node, value.groups)
+        value.declare(in: world, key: node.key)
     }
 
     // MARK: - Nodes
 
-    private mutating func add(
+    private func add(
         _ key: Key, _ value: (any Value<W>)?, kind: String, summary: String, state: ValueState, at now: Timestamp
     ) -> Node<W> {
         let id = free.popLast() ?? states.count
-        let node = Node<W>(id: id, key: key, value: value, kind: kind, summary: summary, state: state, since: now)
+        let node = Node<W>(
+            id: id, key: key, value: value, kind: kind, summary: summary, state: state, since: now, tally: tally)
         if id == states.count { states.append(node) } else { states[id] = node }
         ids[key] = id
-        isResolved = false
+        isOrdered = false
+        stale.insert(id)
+        touch(node)
         return node
     }
 
     @discardableResult
-    private mutating func insert(_ key: Key, _ value: any Value<W>, base: Int?, at now: Timestamp) -> Node<W> {
+    private func insert(_ key: Key, _ value: any Value<W>, base: Int?, at now: Timestamp) -> Node<W> {
         let node = add(key, value, kind: type(of: value).kind, summary: "", state: .nonexistent, at: now)
-        node.rank = type(of: value).rank
         node.base = base
-        node.dependencies = value.dependencies
-        enterGroups(node, value.groups)
+        enter(node, value)
         for part in value.derived { derive(part, from: node, at: now) }
         return node
     }
 
     /// Takes a node out, with what is derived from it. The caller mends `derived` of its base.
-    private mutating func detach(_ node: Node<W>, freed: inout [Key]) {
+    private func detach(_ node: Node<W>, freed: inout [Key]) {
         for case let part? in node.derived.map({ self[$0] }) { detach(part, freed: &freed) }
+        node.value?.withdraw(in: world, key: node.key)
         leaveGroups(node)
+        unlink(node)
         withdrawLost(node)
+        move(node, to: nil)
         departed[node.key] = Departed(
             state: node.state, isBase: node.base == nil, wasAvailable: node.available, value: node.value)
         ids[node.key] = nil
         states[node.id] = nil
         free.append(node.id)
         freed.append(node.key)
-        isResolved = false
+        isOrdered = false
     }
 
     // MARK: - Derived values
 
-    private mutating func derive(_ part: DerivedValue<W>, from node: Node<W>, at now: Timestamp) {
+    private func derive(_ part: DerivedValue<W>, from node: Node<W>, at now: Timestamp) {
         if let holder = self.node(part.key) {
             if holder.base == node.id { return }
             guard let base = holder.base.flatMap({ self[$0] }), node.key < base.key else {
@@ -178,7 +244,7 @@ struct Graph<W: World> {
     }
 
     /// Takes out a node whose key another value takes over.
-    private mutating func makeRoom(_ node: Node<W>, at now: Timestamp) {
+    private func makeRoom(_ node: Node<W>, at now: Timestamp) {
         var freed: [Key] = []
         detach(node, freed: &freed)
         if let base = node.base.flatMap({ self[$0] }), let value = node.value {
@@ -189,12 +255,12 @@ struct Graph<W: World> {
         fill(freed, at: now)
     }
 
-    private mutating func reject(_ part: DerivedValue<W>, of node: Node<W>) {
+    private func reject(_ part: DerivedValue<W>, of node: Node<W>) {
         rejected[part.key, default: [:]][node.key] = part
         node.lost.append(part.key)
     }
 
-    private mutating func withdrawLost(_ node: Node<W>) {
+    private func withdrawLost(_ node: Node<W>) {
         for key in node.lost {
             rejected[key]?[node.key] = nil
             if rejected[key]?.isEmpty == true { rejected[key] = nil }
@@ -203,7 +269,7 @@ struct Graph<W: World> {
     }
 
     /// Lets values in that were kept out by those that had these keys.
-    private mutating func fill(_ freed: [Key], at now: Timestamp) {
+    private func fill(_ freed: [Key], at now: Timestamp) {
         if rejected.isEmpty { return }
         for key in freed.sorted() where ids[key] == nil {
             guard let next = rejected[key]?.min(by: { $0.key < $1.key }), let base = node(next.key) else { continue }
@@ -212,20 +278,5 @@ struct Graph<W: World> {
             base.lost.removeAll { $0 == key }
             derive(next.value, from: base, at: now)
         }
-    }
-
-    // MARK: - Groups
-
-    private mutating func enterGroups(_ node: Node<W>, _ names: [String]) {
-        node.groups = names
-        for name in names { groups[name, default: []].insert(node.id) }
-    }
-
-    private mutating func leaveGroups(_ node: Node<W>) {
-        for name in node.groups {
-            groups[name]?.remove(node.id)
-            if groups[name]?.isEmpty == true { groups[name] = nil }
-        }
-        node.groups = []
     }
 }

@@ -13,12 +13,17 @@ final class Node<W: World>: NodeState {
     /// nil when the value is invalid or unimplemented.
     var value: (any Value<W>)?
     var dependencies: [Dependency<W>] = []
+    /// Where the object that it claims is.
+    var place: W.Place?
 
-    init(id: Int, key: Key, value: (any Value<W>)?, kind: String, summary: String, state: ValueState, since: Timestamp)
-    {
+    init(
+        id: Int, key: Key, value: (any Value<W>)?, kind: String, summary: String, state: ValueState, since: Timestamp,
+        tally: Tally
+    ) {
         self.value = value
         super.init(
-            id: id, key: key, hasValue: value != nil, kind: kind, summary: summary, state: state, since: since)
+            id: id, key: key, hasValue: value != nil, kind: kind, summary: summary, state: state, since: since,
+            tally: tally)
     }
 
     /// The dependency that names `key`.
@@ -30,6 +35,14 @@ final class Node<W: World>: NodeState {
             }
         }
     }
+}
+
+/// How many nodes are in each state.
+final class Tally {
+    private(set) var counts = [Int](repeating: 0, count: ValueState.allCases.count)
+
+    func enter(_ state: ValueState) { counts[state.rawValue] += 1 }
+    func leave(_ state: ValueState) { counts[state.rawValue] -= 1 }
 }
 
 /// What of a node is the same in every world. It is apart so that walks over the graph are compiled for it, and not for
@@ -51,13 +64,21 @@ class NodeState {
     final var groups: [String] = []
 
     // Where it stands.
-    final var state: ValueState
+    final private(set) var state: ValueState
     final var error = ""
     final var details: [String] = []
     final var lastOperation = LastOperation.undefined
     final var since: Timestamp
     /// Whether other values may build on it.
     final var available = false
+    /// Whether values that wait for it say that it failed.
+    final var isToldFailed = false
+    /// Whether it was declared since it was last settled.
+    final var isChanged = true
+    /// Whether somebody else keeps it, and what was last said of it.
+    final var isObserved = false
+    final var observation: Observation?
+    private let tally: Tally
 
     // Trying again.
     final var attempts = 0
@@ -70,16 +91,28 @@ class NodeState {
     final var isDriftShown = false
     final var repairs = RepairCount()
 
-    // Valid as long as the graph does not change.
+    // What follows from the declarations; kept by the graph.
     final var requirements: [Requirement] = []
-    final var depth = 0
+    /// All nodes that can meet a requirement, each once.
+    final var targets: [Int] = []
+    /// The nodes of whose targets it is one.
+    final var dependants = NodeSet()
+    /// Keys whose coming or going changes the requirements, other than those of targets.
+    final var watched: [Key] = []
+    /// Greater than the depth of all it needs, but for nodes of its circle. -1: not known yet.
+    final var floor = -1
+    /// In a circle, a derived value is deeper than its base.
+    final var depth = -1
     /// Nodes with the same number need each other.
-    final var component = 0
-    /// Its index in the order of the graph; -1: it has no value.
-    final var position = -1
+    final var component: Int
+    final var visit = Visit()
+
+    /// What the present pass of a planner makes of it.
+    final var look = Look()
 
     init(
-        id: Int, key: Key, hasValue: Bool, kind: String, summary: String, state: ValueState, since: Timestamp
+        id: Int, key: Key, hasValue: Bool, kind: String, summary: String, state: ValueState, since: Timestamp,
+        tally: Tally
     ) {
         self.id = id
         self.key = key
@@ -88,23 +121,24 @@ class NodeState {
         self.summary = summary
         self.state = state
         self.since = since
+        self.tally = tally
+        component = id
+        tally.enter(state)
     }
 
-    /// Whether all it needs is among the nodes that are there.
-    final func isSatisfied(by isThere: [Bool]) -> Bool {
-        for requirement in requirements {
-            switch requirement {
-            case .one(let id): if !isThere[id] { return false }
-            case .any(let ids, _): if !ids.contains(where: { isThere[$0] }) { return false }
-            case .unmet: return false
-            }
-        }
-        return true
-    }
+    deinit { tally.leave(state) }
+
+    /// The mark of its object in the world.
+    final var claimant: Claimant { Claimant(id) }
+
+    /// Its place in the order of the graph.
+    final var position: Position { Position(depth: depth, rank: rank, key: key, id: id) }
 
     final func enter(_ state: ValueState, error: String = "", details: [String] = [], at now: Timestamp) {
         if self.state != state {
             since = now
+            tally.leave(self.state)
+            tally.enter(state)
             self.state = state
         }
         self.error = error
@@ -121,8 +155,24 @@ class NodeState {
     }
 }
 
+/// Where a node stands in the order: what it needs comes before it, then what has the lower rank, then the lesser key.
+struct Position: Comparable {
+    var depth: Int
+    var rank: Int
+    var key: Key
+    var id: Int
+
+    static func < (left: Self, right: Self) -> Bool {
+        if left.depth != right.depth { return left.depth < right.depth }
+        if left.rank != right.rank { return left.rank < right.rank }
+        return left.key < right.key
+    }
+
+    static func == (left: Self, right: Self) -> Bool { left.id == right.id }
+}
+
 /// A dependency with the nodes that can meet it.
-enum Requirement {
+enum Requirement: Equatable {
     case one(Int)
     case any([Int], label: Int)
     /// Nothing in the graph can meet dependency number `label`.

@@ -1,251 +1,179 @@
-/// What a planner leaves alone.
-struct Holds {
-    var now: Timestamp
-    /// Nodes that failed in this transaction.
-    var nodes: Set<Int> = []
-    /// Removals that failed, until they are due.
-    var removals: Set<Key> = []
-    /// Keys of all removals that failed, due or not.
-    var leftBehind: Set<Key> = []
-    /// Whether differences that were shown stay as they are.
-    var keepsDrift = false
-
-    func contains(_ node: NodeState) -> Bool {
-        if let due = node.nextTry, due > now { return true }
-        return node.hasGivenUp || keepsDrift && node.isDriftShown || nodes.contains(node.id)
-    }
-}
-
-/// What was found out about a value that has no step and is not in place.
-enum Verdict {
-    /// It waits for what is known before it is compared.
-    case waiting([String])
-    /// It waits, as its comparison says.
-    case stalled([String])
-    case blocked(String)
-    /// Somebody else tries, without success so far.
-    case failing(String)
-}
-
-/// Works out what to do, by comparing each value with a world in which everything before it was already done.
+/// Works out what to do, by comparing values with a world in which everything before them was already done.
 ///
-/// Changes what the world is believed to look like, and no node.
+/// It looks at all values, or at those that a change concerns: the changed ones, those that may become ready with them or
+/// must go with them, and those whose objects the operations touch. Either way the same declared values lead to the same
+/// world. It changes what the world is believed to look like, and of nodes only what they claim.
 struct Planner<W: World> {
-    /// How the comparison of a value ended.
-    private enum Outcome {
-        case inPlace
-        case step
-        case impossible(Verdict)
-    }
-
+    let graph: Graph<W>
     let world: W
     let holds: Holds
-    private(set) var plan = Plan<W.Operation>()
-    /// Nodes that are as they should be.
-    private(set) var inPlace: [Int] = []
+    /// Whether a leftover stays for now.
+    private let spares: (W.Place) -> Bool
+    /// Whether all values are looked at.
+    private(set) var isFull = false
+    /// Whether differences are only to be shown: nothing is claimed and nothing is left over.
+    private(set) var isShowing = false
+
+    var plan = Plan<W.Operation>()
+    /// The nodes that are looked at.
+    var concerned: [Int] = []
     /// What was found out about each node that was looked at, has no step, and is not in place.
     private(set) var verdicts: [(id: Int, verdict: Verdict)] = []
-    /// Whether the values that were planned are not all that the change concerns.
-    private(set) var needsAll = false
+    /// Whether the values that were planned are not all that the change concerns: the plan is of no use.
+    var needsAll = false
     /// Keys of leftovers that were left, as they are held.
     private(set) var heldRemovals: Set<Key> = []
+    /// Where leftovers are that were left, as they are spared.
+    private(set) var spared: Set<W.Place> = []
+    /// Where the leftovers with these keys are.
+    private(set) var places: [Key: W.Place] = [:]
 
-    init(world: W, holds: Holds) {
-        self.world = world
+    // Of one pass.
+    var pass = 0
+    var conditions: [Int: [String]] = [:]
+    var growing = Heap<Position>()
+    /// Nodes that only those that left led to. They can't have become ready.
+    var bystanders: [Int] = []
+    var waiting: [Node<W>] = []
+    /// Nodes to be compared once more, or that turned out later to be concerned.
+    var again = Heap<Position>()
+    var another = Another.no
+
+    // Of all passes for a plan.
+    /// Nodes that turned out impossible as they were compared, or that are observed to be.
+    var stuck: [Int: Verdict] = [:]
+    /// Nodes that were impossible last time and are taken to be so, until their comparison says otherwise.
+    var suspects: Set<Int> = []
+
+    /// Whether all values have to be gone over once more.
+    enum Another { case no, onTop, fromStart }
+
+    init(_ graph: Graph<W>, holds: Holds, spares: @escaping (W.Place) -> Bool = { _ in false }) {
+        self.graph = graph
+        world = graph.world
         self.holds = holds
+        self.spares = spares
+    }
+
+    /// Nodes that are as they should be.
+    var inPlace: some Sequence<NodeState> {
+        concerned.lazy.compactMap { [graph] in graph.states[$0] }.filter { $0.look.isInPlace && !$0.look.hasStep }
     }
 
     // MARK: - All values
 
-    /// Plans all values, and the removal of what no value claims. The order of the graph must be resolved.
+    /// Plans all values, and the removal of what no value claims.
     ///
     /// When a value turns out impossible only as it is compared, everything is gone over again without it, so that what
     /// depends on it goes too. That is rare: most reasons to wait are known before.
-    mutating func planAll(_ graph: Graph<W>) {
-        _ = world.takeDisturbance()
-        var stuck: [Int: Verdict] = [:]
-        // Those that were impossible last time are taken to be so, until their comparison says otherwise.
-        var suspects: Set<Int> = []
-        for case let node? in graph.states where node.isSuspect && !node.available { suspects.insert(node.id) }
+    mutating func planAll() {
+        isFull = true
+        graph.resolve()
+        graph.sort()
+        _ = world.takeDisturbed()
+        _ = world.takeConcerned()
+        for case let node? in graph.states where node.isSuspect && !node.available && !node.isObserved {
+            suspects.insert(node.id)
+        }
         world.beginPass()
         for _ in 0..<Self.passes {
-            var needsAnother = pass(graph, &stuck, &suspects)
-            if needsAnother == .fromStart {
+            goOverAll()
+            switch another {
+            case .no:
+                return
+            case .onTop:
+                world.forgetClaims()
+            case .fromStart:
                 // Values of a circle were planned before another one of it turned out impossible.
                 plan = Plan()
-                verdicts = []
-                inPlace = []
                 world.refreshAfterFailure()
-                _ = world.takeDisturbance()
+                _ = world.takeDisturbed()
                 world.beginPass()
-                continue
             }
-            if world.takeDisturbance() { needsAnother = .onTop }
-            if needsAnother == .no { break }
-            world.forgetClaims()
         }
     }
 
     /// A bound on what a world can make us repeat. Three are needed at most when values keep to the rules.
     private static var passes: Int { 8 }
 
-    /// Whether all values have to be gone over once more.
-    private enum Another { case no, onTop, fromStart }
-
-    /// Goes over all values once.
-    private mutating func pass(
-        _ graph: Graph<W>, _ stuck: inout [Int: Verdict], _ suspects: inout Set<Int>
-    ) -> Another {
+    private mutating func goOverAll() {
         startPass()
-        let prospects = Prospects(graph, world, holds, absent: suspects.union(stuck.keys))
-        for id in graph.order where prospects.isPossible[id] { graph[id]?.value?.claim(in: world) }
-        for removal in world.leftoversToRemoveFirst() { remove(removal) }
-        var isThere = prospects.isPossible
-        var another = Another.no
-        var waiting: [Node<W>] = []
         for id in graph.order {
-            guard let node = graph[id] else { continue }
-            if !stuck.isEmpty, let verdict = stuck[id] {
-                if prospects.isPossibleButForSelf(node, in: graph, isThere: isThere) {
-                    note(node, verdict)
-                } else {
-                    waiting.append(node)
-                }
-            } else if prospects.isHeld[id], prospects.staysHeld(node, in: graph, isThere: isThere) {
-                let reason = node.error
-                plan.blocked.append(.init(key: node.key, summary: node.value?.summary ?? "", reasons: [reason]))
-            } else if !suspects.isEmpty, suspects.contains(id),
-                prospects.isPossibleButForSelf(node, in: graph, isThere: isThere)
-            {
-                if let verdict = impossibility(of: node) {
-                    stuck[id] = verdict
-                    note(node, verdict)
-                } else {
-                    suspects.remove(id)
-                    another = .onTop
-                }
-            } else if isThere[id], node.isSatisfied(by: isThere) {
-                guard case .impossible(let verdict) = assess(node) else { continue }
-                stuck[id] = verdict
-                isThere[id] = false
-                if prospects.hadHope(node) { another = .onTop }
-            } else {
-                if isThere[id], prospects.hadHope(node) { another = .onTop }
-                isThere[id] = false
-                waiting.append(node)
-            }
+            if let node = graph[id] { join(node) }
         }
-        for node in waiting {
-            note(node, .waiting(prospects.reasons(for: node, in: graph, stuck: stuck, isThere: isThere)))
-        }
-        for removal in world.leftoversToRemoveLast() { remove(removal) }
-        return !stuck.isEmpty && reliesOnTheAbsent(graph, isThere) ? .fromStart : another
-    }
-
-    /// Compares a value with the world only to see whether it is still impossible.
-    private func impossibility(of node: Node<W>) -> Verdict? {
-        switch node.value?.assess(in: world).verdict {
-        case .waiting(let reasons): .stalled(reasons)
-        case .blocked(let reason): .blocked(reason)
-        case .failing(let reason): .failing(reason)
-        case nil, .inPlace, .create, .update, .recreate: nil
-        }
+        settlePossible()
+        claim(graph.order)
+        remove(world.leftovers(.first))
+        walk(graph.order)
+        explain()
+        remove(world.leftovers(.last))
+        walk([])
+        plan.inPlace = inPlace.reduce(0) { count, _ in count + 1 }
+        if !stuck.isEmpty, reliesOnTheAbsent() { another = .fromStart }
     }
 
     private mutating func startPass() {
+        graph.passes += 1
+        pass = graph.passes
+        concerned.removeAll(keepingCapacity: true)
         verdicts.removeAll(keepingCapacity: true)
-        inPlace.removeAll(keepingCapacity: true)
+        waiting.removeAll(keepingCapacity: true)
+        conditions = [:]
         plan.waiting = []
         plan.blocked = []
-        plan.inPlace = 0
+        another = .no
     }
 
     /// Whether a value of a circle was taken to be there before another one turned out not to be.
-    private func reliesOnTheAbsent(_ graph: Graph<W>, _ isThere: [Bool]) -> Bool {
-        graph.states.contains { node in
-            guard let node, isThere[node.id] else { return false }
-            return !node.isSatisfied(by: isThere)
+    private func reliesOnTheAbsent() -> Bool {
+        concerned.contains { id in
+            guard let node = graph.states[id], node.look.isThere else { return false }
+            return !isSatisfied(node)
         }
     }
 
-    // MARK: - Some values
+    // MARK: - What a change concerns
 
-    /// Plans some values again, after the world changed, and what depends on those that need a change. Takes time for
-    /// these alone, and notes when that is not enough and all have to be planned after it.
-    mutating func planSome(_ ids: some Sequence<Int>, _ graph: Graph<W>) {
-        _ = world.takeDisturbance()
-        var queue = Heap<Int>()
-        var queued: Set<Int> = []
-        var looks: [Int: Int] = [:]
-        for case let node? in ids.map({ graph[$0] }) where node.position >= 0 && queued.insert(node.position).inserted {
-            queue.insert(node.position)
-        }
-        while let position = queue.popFirst() {
-            queued.remove(position)
-            let id = graph.order[position]
-            // In a circle, a change of one can disturb another that was looked at before.
-            guard let node = graph[id], looks[id, default: 0] < 2 else { continue }
-            looks[id, default: 0] += 1
-            let steps = plan.steps.count
-            if !planAgain(node, graph) { needsAll = true }
-            if plan.steps.count == steps { continue }
-            for case let dependant? in graph.dependants[id].lazy.map({ graph[$0] }) {
-                if dependant.position >= 0, queued.insert(dependant.position).inserted {
-                    queue.insert(dependant.position)
-                }
-            }
-        }
-        if world.takeDisturbance() { needsAll = true }
+    /// Plans some values and what their change concerns, and the removal of what is at the places that values have left.
+    /// Takes time for these alone, and notes when that is not enough and all have to be planned instead.
+    /// - Parameters:
+    ///   - ids: the nodes to begin with.
+    ///   - places: where to look for leftovers besides.
+    mutating func planSome(_ ids: some Sequence<Int>, places: [W.Place]) {
+        _ = world.takeDisturbed()
+        startPass()
+        for case let node? in ids.lazy.map({ [graph] in graph[$0] }) where node.hasValue { enlist(node) }
+        grow()
+        settlePossible()
+        if needsAll { return }
+        let order = concerned.compactMap { graph[$0]?.position }.sorted().map(\.id)
+        claim(order)
+        let early = graph.released.union(places)
+        if !early.isEmpty { remove(world.leftovers(.first, at: Array(early))) }
+        walk(order)
+        if needsAll { return }
+        explain()
+        explainBystanders()
+        let late = graph.released.subtracting(early)
+        if !late.isEmpty { remove(world.leftovers(.first, at: Array(late))) }
+        if !early.isEmpty || !late.isEmpty { remove(world.leftovers(.last, at: Array(early.union(late)))) }
+        walk([])
+        if reliesOnTheAbsent() { needsAll = true }
     }
 
-    /// Returns false when the change is one that others have to know of.
-    private mutating func planAgain(_ node: Node<W>, _ graph: Graph<W>) -> Bool {
-        guard let value = node.value, !holds.contains(node) else { return true }
-        guard node.available else {
-            var search = HopeSearch(graph: graph, world: world, holds: holds)
-            return !search.mayBeReady(node)
-        }
-        guard value.unmetConditions(in: world).isEmpty else { return false }
-        switch assess(node) {
-        case .inPlace, .step: return true
-        case .impossible: return false
-        }
+    /// Compares some values that are there, only to show what differs. Returns those for which that is not enough.
+    mutating func compareOnly(_ ids: [Int]) -> [Int] {
+        isShowing = true
+        _ = world.takeDisturbed()
+        startPass()
+        for case let node? in ids.lazy.map({ [graph] in graph[$0] }) { join(node) }
+        walk(concerned.compactMap { graph[$0]?.position }.sorted().map(\.id))
+        return concerned.filter { graph.states[$0]?.look.isThere == false }
     }
 
-    // MARK: - One value
+    // MARK: - Plan
 
-    /// Compares a value with the world. After a step, others may build on it.
-    private mutating func assess(_ node: Node<W>) -> Outcome {
-        guard let value = node.value else { return .impossible(.blocked(node.error)) }
-        let assessment = value.assess(in: world)
-        let verb: Plan<W.Operation>.Verb
-        switch assessment.verdict {
-        case .inPlace:
-            inPlace.append(node.id)
-            plan.inPlace += 1
-            return .inPlace
-        case .waiting(let reasons):
-            note(node, .stalled(reasons))
-            return .impossible(.stalled(reasons))
-        case .blocked(let reason):
-            note(node, .blocked(reason))
-            return .impossible(.blocked(reason))
-        case .failing(let reason):
-            note(node, .failing(reason))
-            return .impossible(.failing(reason))
-        case .create: verb = .create
-        case .update: verb = .update
-        case .recreate: verb = .recreate
-        }
-        let range = add(assessment.operations)
-        plan.steps.append(
-            .init(
-                verb: verb, key: node.key, summary: value.summary, differences: assessment.differences,
-                operations: range, node: node.id))
-        return .step
-    }
-
-    private mutating func note(_ node: Node<W>, _ verdict: Verdict) {
+    mutating func note(_ node: Node<W>, _ verdict: Verdict) {
         verdicts.append((node.id, verdict))
         switch verdict {
         case .waiting(let reasons), .stalled(let reasons):
@@ -260,18 +188,29 @@ struct Planner<W: World> {
         plan.blocked.append(.init(key: node.key, summary: node.summary, reasons: [node.error]))
     }
 
-    private mutating func remove(_ removal: Removal<W.Operation>) {
-        if !holds.removals.isEmpty, holds.removals.contains(removal.key) {
-            heldRemovals.insert(removal.key)
-            return
+    private mutating func remove(_ removals: [Removal<W>]) {
+        for removal in removals {
+            if let place = removal.place {
+                if isFull, spares(place) {
+                    spared.insert(place)
+                    continue
+                }
+                places[removal.key] = place
+            }
+            if !holds.removals.isEmpty, holds.removals.contains(removal.key) {
+                heldRemovals.insert(removal.key)
+                continue
+            }
+            plan.steps.append(
+                .init(
+                    verb: .delete, key: removal.key, summary: removal.summary, differences: [],
+                    operations: add(removal.operations), node: nil))
         }
-        plan.steps.append(
-            .init(
-                verb: .delete, key: removal.key, summary: removal.summary, differences: [],
-                operations: add(removal.operations), node: nil))
+        noteDisturbed()
     }
 
-    private mutating func add(_ operations: [W.Operation]) -> Range<Int> {
+    /// Adds operations to the plan, as if they were done. Returns where they are.
+    mutating func add(_ operations: [W.Operation]) -> Range<Int> {
         let start = plan.operations.count
         for operation in operations {
             plan.operations.append(operation)

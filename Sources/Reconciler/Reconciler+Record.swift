@@ -1,5 +1,7 @@
 /// A removal that failed.
-struct FailedRemoval {
+struct FailedRemoval<W: World> {
+    /// Where it is, as far as the world says.
+    var place: W.Place?
     var summary: String
     var error: String
     var attempts: Int
@@ -52,12 +54,14 @@ extension Reconciler {
         for step in planner.plan.steps {
             let outcome = Self.outcome(of: step, results)
             guard let id = step.node, let node = graph[id] else {
-                log.entries.append(recordRemoval(step, outcome, &failures, at: time))
+                let place = planner.places[step.key]
+                log.entries.append(recordRemoval(step, outcome, at: place, &failures, at: time))
                 continue
             }
             var before = node.state
             if isRepair, node.available, step.verb == .create { before = .missing }
-            let error = finish(node, step, outcome, isRepair: isRepair, &failures, at: time)
+            let error = finish(
+                node, step, outcome, isRepair: isRepair && !node.isChanged, &failures, at: time)
             log.entries.append(Self.entry(step, before: before, after: node.state, error: error))
         }
         for case (let id, .blocked(let reason)) in planner.verdicts {
@@ -70,24 +74,28 @@ extension Reconciler {
             fail(node, reason, retriable: true, operation: .create, at: time)
             log.entries.append(
                 .init(
-                    verb: Plan<W.Operation>.Verb.create.rawValue, key: node.key, summary: node.value?.summary ?? "",
-                    before: before, after: node.state, error: reason))
+                    verb: .create, key: node.key, summary: node.value?.summary ?? "", before: before, after: node.state, error: reason))
         }
         // What the plan took for done was not: the next round finds how things are.
-        if !failures.isEmpty { return failures }
+        if !failures.isEmpty {
+            graph.dirty.formUnion(planner.concerned)
+            return failures
+        }
         settle(planner, at: time)
         for index in log.entries.indices[first...] where log.entries[index].after == .removed {
             if let node = graph.node(log.entries[index].key) { log.entries[index].after = node.state }
         }
         log.heldRemovals = planner.heldRemovals
+        if planner.isFull { spared = planner.spared }
+        isAllDue = false
+        graph.dirty = []
+        graph.released = []
         return failures
     }
 
     /// Applies the verdicts that hold if all operations did what they should.
     func settle(_ planner: Planner<W>, at time: Timestamp) {
-        for id in planner.inPlace {
-            if let node = graph.states[id] { settle(node, at: time) }
-        }
+        for node in planner.inPlace { settle(node, at: time) }
         for (id, verdict) in planner.verdicts {
             guard let node = graph.states[id] else { continue }
             switch verdict {
@@ -102,6 +110,10 @@ extension Reconciler {
                 node.enter(.retrying, error: reason, at: time)
             case .blocked: break
             }
+        }
+        for case let node? in planner.concerned.lazy.map({ [graph] in graph.states[$0] }) {
+            node.isChanged = false
+            node.isToldFailed = !node.available && (node.state == .failed || node.state == .retrying)
         }
     }
 
@@ -129,6 +141,8 @@ extension Reconciler {
         switch outcome {
         case .done:
             let wasThere = node.available && node.state == .configured
+            // What was simulated is real now, and may be another object of the world.
+            node.place = node.value?.claim(in: world, by: node.claimant) ?? node.place
             node.lastOperation = operation
             settle(node, at: time)
             if isRepair, wasThere, let pause = node.repairs.add(at: time) { leaveAlone(node, for: pause, at: time) }
@@ -194,7 +208,8 @@ extension Reconciler {
     }
 
     private func recordRemoval(
-        _ step: Plan<W.Operation>.Step, _ outcome: OperationResult, _ failures: inout Failures, at time: Timestamp
+        _ step: Plan<W.Operation>.Step, _ outcome: OperationResult, at place: W.Place?, _ failures: inout Failures,
+        at time: Timestamp
     ) -> Transaction.Entry {
         let before = graph.node(step.key)?.state ?? graph.departed[step.key]?.state ?? .discovered
         switch outcome {
@@ -208,7 +223,7 @@ extension Reconciler {
             let canRetry = retriable && retry.isEnabled
             let due = canRetry ? time.advanced(by: retry.delay(beforeAttempt: attempts)) : nil
             removals[step.key] = FailedRemoval(
-                summary: step.summary, error: text, attempts: attempts, since: removals[step.key]?.since ?? time,
+                place: place, summary: step.summary, error: text, attempts: attempts, since: removals[step.key]?.since ?? time,
                 nextTry: due)
             return Self.entry(step, before: before, after: canRetry ? .retrying : .failed, error: text)
         case .skipped:
@@ -221,7 +236,7 @@ extension Reconciler {
     func show(_ planner: Planner<W>) {
         let time = now()
         // Some may have been changed back.
-        for case let node? in planner.inPlace.map({ graph.states[$0] }) { settle(node, at: time) }
+        for node in planner.inPlace { settle(node, at: time) }
         for step in planner.plan.steps {
             guard let id = step.node, let node = graph[id] else { continue }
             let changes = step.differences.map(\.description).joined(separator: ", ")
@@ -252,7 +267,7 @@ extension Reconciler {
     ) -> Transaction.Entry {
         let changes = step.differences.map(\.description).joined(separator: ", ")
         return Transaction.Entry(
-            verb: step.verb.rawValue, key: step.key,
+            verb: .init(step.verb), key: step.key,
             summary: changes.isEmpty ? step.summary : "\(step.summary): \(changes)", before: before, after: after,
             error: error)
     }

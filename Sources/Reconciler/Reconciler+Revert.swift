@@ -7,7 +7,7 @@ extension Reconciler {
         for entry in log.entries.reversed() where entry.error.isEmpty {
             log.entries.append(
                 .init(
-                    verb: Transaction.revertVerb, key: entry.key, summary: entry.summary, before: entry.after,
+                    verb: .revert, key: entry.key, summary: entry.summary, before: entry.after,
                     after: entry.before, error: ""))
         }
         for (operation, result) in zip(operations, results) {
@@ -19,10 +19,12 @@ extension Reconciler {
             }
             log.entries.append(
                 .init(
-                    verb: Transaction.revertVerb, key: "", summary: world.describe(operation), before: .configured,
+                    verb: .revert, key: "", summary: world.describe(operation), before: .configured,
                     after: .failed, error: error))
         }
         world.refreshAfterFailure()
+        // What values claim is not where they claimed it.
+        isAllDue = true
         for key in failures.removals { removals[key] = nil }
         if knowsPast {
             returnToPast(failures)
@@ -49,8 +51,8 @@ extension Reconciler {
             node.hasGivenUp = true
             node.enter(.failed, error: node.error, at: time)
         }
-        var planner = Planner(world: world, holds: holds())
-        planner.planAll(graph)
+        var planner = Planner(graph, holds: holds(), spares: spares)
+        planner.planAll()
         settle(planner, at: time)
         for case let node? in planner.plan.steps.map({ step in step.node.flatMap { graph[$0] } }) {
             wait(node, for: ["undone, as \(culprit) failed"], at: time)
@@ -59,14 +61,14 @@ extension Reconciler {
         isParked = true
     }
 
-    /// Closes a transaction that looked at everything.
-    func finishPass(_ log: inout Log) {
+    /// Closes a transaction, which looked at everything that changed.
+    func finish(_ log: inout Log) {
         if !isParked {
             knowsPast = true
             sources.commit()
         }
         if let held = log.heldRemovals { removals = removals.filter { held.contains($0.key) } }
-        for index in log.entries.indices where log.entries[index].verb == Transaction.revertVerb {
+        for index in log.entries.indices where log.entries[index].verb == .revert {
             let key = log.entries[index].key
             if !key.isEmpty { log.entries[index].after = graph.node(key)?.state ?? .removed }
         }
@@ -83,7 +85,7 @@ extension Reconciler {
             if told.contains(key) || graph.ids[key] != nil || removals[key] != nil { continue }
             log.entries.append(
                 .init(
-                    verb: Plan<W.Operation>.Verb.delete.rawValue, key: key, summary: value.summary,
+                    verb: .delete, key: key, summary: value.summary,
                     before: departed.state, after: .removed, error: ""))
         }
         graph.departed = [:]

@@ -9,9 +9,7 @@ extension Reconciler {
     /// all values tries what is due, and nothing else that failed.
     public var nextTry: Timestamp? {
         if isParked { return nil }
-        let node = retries.next { id, due in
-            id < graph.states.count && graph.states[id]?.nextTry == due
-        }
+        let node = retries.next { id, due in graph.states[id]?.nextTry == due }
         let removal = removals.values.lazy.compactMap(\.nextTry).min()
         if let node, let removal { return min(node, removal) }
         return node ?? removal
@@ -20,37 +18,52 @@ extension Reconciler {
     /// Makes everything that failed due at once, also what was given up.
     public func forgetFailures() {
         isParked = false
-        for case let node? in graph.states { node.startAfresh() }
+        for case let node? in graph.states {
+            let isHeld = node.hasGivenUp || node.nextTry != nil
+            if isHeld || node.isSuspect || node.isDriftShown { graph.dirty.insert(node.id) }
+            node.startAfresh()
+        }
         for key in removals.keys { removals[key]?.makeDue() }
     }
 
     /// The values whose key starts with `prefix`, sorted by key; and removals that failed.
     public func status(prefix: String = "") -> [ValueStatus] {
-        var result: [ValueStatus] = graph.nodes.compactMap { node in
-            guard node.key.hasPrefix(prefix) else { return nil }
-            let removal = removals[node.key]
-            return ValueStatus(
-                key: node.key, baseKey: node.base.flatMap { graph[$0]?.key }, kind: node.kind,
-                summary: node.value?.summary ?? node.summary, state: node.state,
-                error: node.error.isEmpty
-                    ? removal.map { "its old form can't be removed: \($0.error)" } ?? "" : node.error,
-                lastOperation: node.lastOperation, details: node.details, since: node.since,
-                nextTry: node.nextTry ?? removal?.nextTry)
-        }
+        var result: [ValueStatus] = graph.nodes.compactMap { $0.key.hasPrefix(prefix) ? status(of: $0) : nil }
         for (key, removal) in removals where key.hasPrefix(prefix) && graph.ids[key] == nil {
-            result.append(
-                ValueStatus(
-                    key: key, baseKey: nil, kind: "leftover", summary: removal.summary,
-                    state: removal.state, error: removal.error, lastOperation: .delete,
-                    details: [], since: removal.since, nextTry: removal.nextTry))
+            result.append(status(of: removal, key))
         }
         return result.sorted { $0.key < $1.key }
+    }
+
+    /// The value with this key, or the removal of what had it if that failed; nil: there is neither.
+    public func status(of key: Key) -> ValueStatus? {
+        graph.node(key).map { status(of: $0) } ?? removals[key].map { status(of: $0, key) }
+    }
+
+    private func status(of node: Node<W>) -> ValueStatus {
+        let removal = removals[node.key]
+        return ValueStatus(
+            key: node.key, baseKey: node.base.flatMap { graph[$0]?.key }, kind: node.kind,
+            summary: node.value?.summary ?? node.summary, state: node.state,
+            error: node.error.isEmpty
+                ? removal.map { "its old form can't be removed: \($0.error)" } ?? "" : node.error,
+            lastOperation: node.lastOperation, details: node.details, since: node.since,
+            nextTry: node.nextTry ?? removal?.nextTry)
+    }
+
+    private func status(of removal: FailedRemoval<W>, _ key: Key) -> ValueStatus {
+        ValueStatus(
+            key: key, baseKey: nil, kind: "leftover", summary: removal.summary, state: removal.state,
+            error: removal.error, lastOperation: .delete, details: [], since: removal.since,
+            nextTry: removal.nextTry)
     }
 
     /// How many values, and removals that failed, are in each state.
     public func stateCounts() -> [ValueState: Int] {
         var counts: [ValueState: Int] = [:]
-        for case let node? in graph.states { counts[node.state, default: 0] += 1 }
+        for state in ValueState.allCases where graph.tally.counts[state.rawValue] > 0 {
+            counts[state] = graph.tally.counts[state.rawValue]
+        }
         for (key, removal) in removals where graph.ids[key] == nil {
             counts[removal.state, default: 0] += 1
         }

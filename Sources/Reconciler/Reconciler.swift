@@ -8,7 +8,10 @@ public final class Reconciler<W: World> {
     public enum Scope: Sendable {
         /// All values, and what carries our mark without belonging to any.
         case all
-        /// The values with these keys, after the world reported a change of them.
+        /// What was declared, withdrawn or observed since the last time, what is due for another try, and what these
+        /// concern. It takes time for that alone. Before the first time it is all values.
+        case changes
+        /// The values with these keys besides, after the world reported a change of them.
         case keys(Set<Key>)
     }
 
@@ -17,16 +20,31 @@ public final class Reconciler<W: World> {
     /// When failed values are tried again.
     public var retry: RetryPolicy
     /// Whether a difference that the world reports is repaired, or only shown.
-    public var repairsDrift = true
+    public var repairsDrift = true {
+        didSet { if repairsDrift, !oldValue { graph.markShown() } }
+    }
+    /// Whether what is at a place stays for now, although it carries our mark and no value claims it. Set it anew when its
+    /// answers change.
+    ///
+    /// It is asked for what a look at everything finds. What values leave behind that were declared to this reconciler is
+    /// removed in any case.
+    public var spares: (W.Place) -> Bool = { _ in false } {
+        didSet { isSparedDue = true }
+    }
 
     // Its own, for the files of this folder.
-    var graph = Graph<W>()
+    let graph: Graph<W>
     var sources = Sources<W>()
     var retries = RetryQueue()
     /// Removals that failed, of things that no value stands for any more.
-    var removals: [Key: FailedRemoval] = [:]
+    var removals: [Key: FailedRemoval<W>] = [:]
     /// Whether all values were reconciled once, so that what was declared before is known.
     var knowsPast = false
+    /// Whether only a look at everything tells how things are.
+    var isAllDue = true
+    /// Where leftovers are that were spared.
+    var spared: Set<W.Place> = []
+    private var isSparedDue = false
     /// Whether nothing is done until something else is declared.
     var isParked = false
     var history: History
@@ -46,6 +64,7 @@ public final class Reconciler<W: World> {
         now: @escaping @Sendable () -> Timestamp
     ) {
         self.world = world
+        graph = Graph(world: world)
         self.retry = retry
         history = History(limit: historyLimit, budget: historyBytes)
         self.now = now
@@ -93,25 +112,34 @@ public final class Reconciler<W: World> {
         return isChanged ? 1 : 0
     }
 
+    /// Notes what is said of a value that somebody else keeps; nil: nobody keeps it. It takes effect when changes are
+    /// reconciled. Of a key that nobody declares nothing is kept.
+    public func observe(_ key: Key, _ observation: Observation?) {
+        guard let node = graph.node(key), node.observation != observation else { return }
+        node.observation = observation
+        if node.isObserved { graph.dirty.insert(node.id) }
+    }
+
     // MARK: - Making it so
 
-    /// What ``reconcile(reason:scope:revertOnFailure:progress:)`` would do. Afterwards the world is believed to be as
-    /// planned, so it must be read anew before it is planned again. States of values do not change.
+    /// What ``reconcile(reason:scope:revertOnFailure:progress:)`` of all values would do. Afterwards the world is believed
+    /// to be as planned, so it must be read anew before it is planned again. States of values do not change.
     public func plan() -> Plan<W.Operation> {
         if isParked { return Plan() }
-        graph.resolve()
-        var planner = Planner(world: world, holds: holds())
-        planner.planAll(graph)
+        var planner = Planner(graph, holds: holds(), spares: spares)
+        planner.planAll()
         for node in graph.nodes where node.value == nil {
             planner.block(node)
         }
+        // What values claim is as planned too.
+        isAllDue = true
         return planner.plan
     }
 
     /// Makes the world so.
     ///
     /// With `revertOnFailure`, a failure of something that did not fail before undoes the transaction: the world returns
-    /// to what it was, and the sources to what they declared when all was last reconciled. Before the first time that is
+    /// to what it was, and the sources to what they declared when they were last reconciled. Before the first time that is
     /// not known; then the values stay declared, as PENDING, and nothing more is done until something else is declared.
     /// - Parameters:
     ///   - reason: what started it, for the history.
@@ -128,30 +156,27 @@ public final class Reconciler<W: World> {
         var log = Log()
         var holds = holds()
         let before = revertOnFailure ? world.snapshot() : nil
-        for round in 0..<Self.rounds {
-            let scope = round == 0 ? scope : .all
-            guard let planner = makePlanner(scope, holds) else { return nil }
+        var isSettled = false
+        for round in 0..<Self.rounds where !isSettled && !isParked {
+            let planner = round == 0 ? makePlanner(scope, holds) : makePlanner(scope.afterwards, holds)
             let results = execute(planner.plan, done: log.stepCount, progress)
             log.stepCount += planner.plan.steps.count
-            let isRepair = if case .keys = scope { true } else { false }
+            let isRepair = if case .keys = scope { round == 0 } else { false }
             let failures = record(planner, results, isRepair: isRepair, into: &log)
-            let culprit = log.isReverted ? nil : failures.culprit
-            if failures.isEmpty, culprit == nil || before == nil {
-                // What some keys need is done; now for what all others make of it.
-                if planner.needsAll { continue }
-                break
-            }
+            let culprit = log.isReverted || before == nil ? nil : failures.culprit
+            isSettled = failures.isEmpty && culprit == nil
+            if isSettled { break }
             world.refreshAfterFailure()
             if let before, let culprit {
                 revert(to: before, culprit: culprit, failures, log: &log)
-                if isParked { break }
                 holds = self.holds()
             } else {
                 holds.nodes.formUnion(failures.nodes)
                 holds.removals.formUnion(failures.removals)
             }
         }
-        if case .all = scope { finishPass(&log) }
+        if !isSettled { isAllDue = true }
+        finish(&log)
         guard !log.entries.isEmpty else { return nil }
         return keep(reason: reason, start: start, log)
     }
@@ -160,37 +185,71 @@ public final class Reconciler<W: World> {
     private static var rounds: Int { 16 }
 
     func holds() -> Holds {
+        if removals.isEmpty { return Holds(now: now(), keepsDrift: !repairsDrift) }
         let time = now()
         let resting = removals.lazy.filter { $0.value.rests(at: time) }.map(\.key)
         return Holds(
             now: time, removals: Set(resting), leftBehind: Set(removals.keys), keepsDrift: !repairsDrift)
     }
 
-    /// Returns nil when there is nothing to do.
-    private func makePlanner(_ scope: Scope, _ holds: Holds) -> Planner<W>? {
-        graph.resolve()
-        var planner = Planner(world: world, holds: holds)
-        guard case .keys(let keys) = scope else {
-            planner.planAll(graph)
-            return planner
+    private func makePlanner(_ scope: Scope, _ holds: Holds) -> Planner<W> {
+        switch scope {
+        case .all: break
+        case .changes: if !isAllDue, let planner = planChanges([], holds) { return planner }
+        case .keys(let keys): if !isAllDue, let planner = planChanges(keys, holds) { return planner }
         }
-        if !repairsDrift {
-            // Those that differ are looked at too: they may have been changed back.
-            var looking = holds
-            looking.keepsDrift = false
-            planner = Planner(world: world, holds: looking)
-        }
-        planner.planSome(keys.compactMap { graph.ids[$0] }, graph)
-        if !repairsDrift {
-            show(planner)
-            if !planner.needsAll { return nil }
-            planner = Planner(world: world, holds: holds)
-            planner.planAll(graph)
-        } else if planner.needsAll, planner.plan.isEmpty {
-            planner = Planner(world: world, holds: holds)
-            planner.planAll(graph)
-        }
+        isAllDue = true
+        var planner = Planner(graph, holds: holds, spares: spares)
+        planner.planAll()
         return planner
+    }
+
+    /// Returns nil when all values have to be planned instead.
+    private func planChanges(_ keys: Set<Key>, _ holds: Holds) -> Planner<W>? {
+        graph.resolve()
+        var reported = keys.union(world.takeConcerned()).compactMap { graph.ids[$0] }
+        if !repairsDrift { reported = show(reported, holds) }
+        graph.dirty.formUnion(reported)
+        for id in retries.takeDue(at: holds.now) where graph.isDue(id, at: holds.now) { graph.dirty.insert(id) }
+        if isSparedDue {
+            isSparedDue = false
+            for place in spared where !spares(place) {
+                spared.remove(place)
+                graph.released.insert(place)
+            }
+        }
+        // What a removal left that failed is looked for where it was.
+        let places = removals.values.compactMap(\.place)
+        if places.count < removals.count, removals.values.contains(where: { $0.place == nil && !$0.rests(at: holds.now) }) {
+            return nil
+        }
+        var planner = Planner(graph, holds: holds)
+        planner.planSome(graph.dirty, places: places)
+        if !planner.needsAll { return planner }
+        if !planner.plan.operations.isEmpty { world.refreshAfterFailure() }
+        return nil
+    }
+
+    /// Shows how values differ that are there. Returns those for which more is to be done.
+    private func show(_ ids: [Int], _ holds: Holds) -> [Int] {
+        var shown: [Int] = []
+        var others: [Int] = []
+        for case let node? in ids.lazy.map({ [graph] in graph[$0] }) {
+            let isPlain = node.available && !node.isObserved && !graph.dirty.contains(node.id)
+            if isPlain, node.value?.unmetConditions(in: world).isEmpty == true {
+                shown.append(node.id)
+            } else {
+                others.append(node.id)
+            }
+        }
+        if shown.isEmpty { return others }
+        // Those that differ are looked at too: they may have been changed back.
+        var looking = holds
+        looking.keepsDrift = false
+        var planner = Planner(graph, holds: looking)
+        others += planner.compareOnly(shown)
+        show(planner)
+        return others
     }
 
     /// Executes a plan, and translates progress from operations to steps.
@@ -221,5 +280,15 @@ public final class Reconciler<W: World> {
             reverted: log.isReverted)
         history.add(transaction)
         return transaction
+    }
+}
+
+extension Reconciler.Scope {
+    /// What the later rounds of a transaction look at.
+    fileprivate var afterwards: Self {
+        switch self {
+        case .all: .all
+        case .changes, .keys: .changes
+        }
     }
 }

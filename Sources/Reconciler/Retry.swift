@@ -27,30 +27,30 @@ public struct RetryPolicy: Sendable {
 struct RepairCount {
     /// Repairs within ``window`` that are still no fight.
     static let limit = 10
-    /// Nanoseconds after which a repair is forgotten.
-    static let window: Int64 = 5_000_000_000
-    /// Nanoseconds of peace after which earlier fights are forgotten.
-    static let memory: Int64 = 60_000_000_000
+    /// After this time a repair is forgotten.
+    static let window = Duration.seconds(5)
+    /// After this time of peace earlier fights are forgotten.
+    static let memory = Duration.seconds(60)
 
-    private var start: Int64 = 0
+    private var start = Timestamp(nanoseconds: 0)
     private var count = 0
     private var fights = 0
-    private var pauseEnd: Int64 = 0
+    private var pauseEnd = Timestamp(nanoseconds: 0)
 
     /// Counts a repair. Returns how long to leave the value alone when this has become a fight: 2, 4, 8 … 60 seconds.
     mutating func add(at now: Timestamp) -> Duration? {
-        if now.nanoseconds - start > Self.window {
-            if now.nanoseconds - pauseEnd > Self.memory { fights = 0 }
-            start = now.nanoseconds
+        if now.since(start) > Self.window {
+            if now.since(pauseEnd) > Self.memory { fights = 0 }
+            start = now
             count = 0
         }
         count += 1
         if count <= Self.limit { return nil }
         fights += 1
         count = 0
-        start = now.nanoseconds
+        start = now
         let pause = min(Duration.seconds(1 << min(fights, 6)), .seconds(60))
-        pauseEnd = now.advanced(by: pause).nanoseconds
+        pauseEnd = now.advanced(by: pause)
         return pause
     }
 }
@@ -67,6 +67,16 @@ struct RetryQueue {
     private var heap = Heap<Entry>()
 
     mutating func add(_ id: Int, due: Timestamp) { heap.insert(Entry(due: due, id: id)) }
+
+    /// Takes the numbers out whose time has come.
+    mutating func takeDue(at now: Timestamp) -> [Int] {
+        var due: [Int] = []
+        while let first = heap.first, first.due <= now {
+            due.append(first.id)
+            _ = heap.popFirst()
+        }
+        return due
+    }
 
     /// The first time that `holds`.
     mutating func next(where holds: (_ id: Int, _ due: Timestamp) -> Bool) -> Timestamp? {

@@ -1,4 +1,4 @@
-/// What the sources declare, and what they declared when all values were last reconciled.
+/// What the sources declare, and what they declared when they were last reconciled.
 struct Sources<W: World> {
     /// What a source declared that declares something else now. Kept once, however often that changes.
     private struct Past {
@@ -9,8 +9,10 @@ struct Sources<W: World> {
     }
 
     private(set) var values: [String: [Key: Desired<W>]] = [:]
-    /// Names of the sources, the one that wins first.
-    private var names: [String] = []
+    /// The sources of those keys that several declare, the one that wins first.
+    private var rivals: [Key: [String]] = [:]
+    /// The source of every other key.
+    private var owners: [Key: String] = [:]
     private var past: [String: Past] = [:]
 
     /// How many values are kept to return to.
@@ -18,10 +20,7 @@ struct Sources<W: World> {
 
     /// What is wanted under a key; the alphabetically last source wins.
     func desired(_ key: Key) -> Desired<W>? {
-        for name in names {
-            if let desired = values[name]?[key] { return desired }
-        }
-        return nil
+        (owners[key] ?? rivals[key]?.first).flatMap { values[$0]?[key] }
     }
 
     /// Returns what the source declared before.
@@ -33,25 +32,44 @@ struct Sources<W: World> {
     }
 
     mutating func set(_ key: Key, of source: String, to desired: Desired<W>?) {
-        if values[source] == nil {
-            if desired == nil { return }
-            store([:], source, keepsEmpty: true)
-        }
+        let old = values[source]?[key]
+        if old == nil, desired == nil { return }
         if past[source]?.whole == nil, past[source]?.single.keys.contains(key) != true {
-            past[source, default: Past()].single.updateValue(values[source]?[key], forKey: key)
+            past[source, default: Past()].single.updateValue(old, forKey: key)
         }
-        values[source]?[key] = desired
-        if values[source]?.isEmpty == true { store([:], source) }
+        values[source, default: [:]][key] = desired
+        if values[source]?.isEmpty == true { values[source] = nil }
+        if desired == nil { disown(key, source) } else if old == nil { own(key, source) }
     }
 
-    private mutating func store(_ wanted: [Key: Desired<W>], _ source: String, keepsEmpty: Bool = false) {
-        let isNew = values[source] == nil
-        values[source] = wanted.isEmpty && !keepsEmpty ? nil : wanted
-        if isNew || values[source] == nil { names = values.keys.sorted(by: >) }
+    private mutating func store(_ wanted: [Key: Desired<W>], _ source: String) {
+        let old = values[source] ?? [:]
+        values[source] = wanted.isEmpty ? nil : wanted
+        for key in old.keys where wanted[key] == nil { disown(key, source) }
+        for key in wanted.keys where old[key] == nil { own(key, source) }
+    }
+
+    private mutating func own(_ key: Key, _ source: String) {
+        if let names = rivals[key] {
+            rivals[key] = (names + [source]).sorted(by: >)
+        } else if let other = owners.removeValue(forKey: key) {
+            rivals[key] = [other, source].sorted(by: >)
+        } else {
+            owners[key] = source
+        }
+    }
+
+    private mutating func disown(_ key: Key, _ source: String) {
+        guard let names = rivals.removeValue(forKey: key) else {
+            owners[key] = nil
+            return
+        }
+        let others = names.filter { $0 != source }
+        if others.count > 1 { rivals[key] = others } else { owners[key] = others.first }
     }
 
     /// Makes what is declared now the state to return to.
-    mutating func commit() { past.removeAll() }
+    mutating func commit() { past = [:] }
 
     /// Returns to what was declared at the last ``commit()``. Returns the keys that may have changed.
     mutating func revert() -> Set<Key> {
@@ -67,7 +85,7 @@ struct Sources<W: World> {
                 set(key, of: source, to: old)
             }
         }
-        past.removeAll()
+        past = [:]
         return keys
     }
 }

@@ -44,7 +44,7 @@ public protocol Value<W>: Sendable, Hashable {
 
     /// Marks the object of the world that belongs to this value, so that it is not taken for a leftover. Called before
     /// values are compared, once more when the value's operations have been simulated, and when they have been done.
-    /// - Returns: its place; nil: nothing that is ours, or that becomes ours, is there.
+    /// - Returns: its place; nil: nothing that is ours, or that becomes ours, is there, or another value claims it.
     func claim(in world: W, by claimant: Claimant) -> W.Place?
 
     /// Compares the value with the world. Changes neither the world nor the picture of it.

@@ -51,7 +51,14 @@ final class Bench {
     func repair(_ keys: Key...) -> [String] { run("drift", scope: .keys(Set(keys))) }
 
     /// As a daemon restarts: the world stays, the reconciler goes.
-    func restarted() -> Bench { Bench(on: world) }
+    func restarted() -> Bench {
+        world.restart()
+        return Bench(on: world)
+    }
+
+    /// Reconciles what changed, and returns what was executed.
+    @discardableResult
+    func runChanges(revert: Bool = false) -> [String] { run("change", scope: .changes, revert: revert) }
 
     func status(_ key: Key) -> ValueStatus? { reconciler.status().first { $0.key == key } }
     func state(_ key: Key) -> ValueState? { status(key)?.state }

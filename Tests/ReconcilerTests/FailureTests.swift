@@ -222,7 +222,7 @@ struct FailureTests {
         #expect(bench.run(revert: true) == ["c a", "c b", "c c", "c d", "c e", "d e", "d d", "d b", "d a"])
         #expect(bench.things == [])
         #expect(bench.last?.reverted == true)
-        #expect(bench.last?.entries.filter { $0.verb == "revert" }.map(\.key) == ["k/e", "k/d", "k/b", "k/a"])
+        #expect(bench.last?.entries.filter { $0.verb == .revert }.map(\.key) == ["k/e", "k/d", "k/b", "k/a"])
         #expect(bench.last?.revertErrors == [])
         #expect(bench.state("k/c") == .failed)
         #expect(bench.status("k/c")?.error == "c refused")

@@ -39,51 +39,60 @@ struct Contents: Hashable {
 
     private mutating func add(_ name: String, _ thing: Thing) {
         things[name] = thing
+        if let parent = thing.parent { children[parent, default: []].insert(name) }
         lastSerial += 1
         serials[name] = lastSerial
     }
 
-    /// Returns an error text, or whether something else than the change's own thing was lost.
-    mutating func apply(_ change: Change) -> (error: String?, disturbed: Bool) {
+    /// Names of things by the one that they die with.
+    private var children: [String: Set<String>] = [:]
+
+    /// Returns an error text; and the names of other things that were lost.
+    mutating func apply(_ change: Change) -> (error: String?, lost: [String]) {
+        var lost: [String] = []
         switch change {
         case .create(let name, let thing, let peerOwner):
-            if things[name] != nil { return ("\(name): exists", false) }
-            if let parent = thing.parent, things[parent] == nil { return ("\(name): no parent \(parent)", false) }
+            if things[name] != nil { return ("\(name): exists", []) }
+            if let parent = thing.parent, things[parent] == nil { return ("\(name): no parent \(parent)", []) }
             add(name, thing)
             if let peer = thing.peer, things[peer] == nil {
                 add(peer, Thing(owner: peerOwner, peer: name))
             }
         case .update(let name, let attributes):
-            guard let old = things[name] else { return ("\(name): no such thing", false) }
+            guard let old = things[name] else { return ("\(name): no such thing", []) }
             if attributes["flag"] != old.attributes["flag"] {
                 // As a link that goes down and up loses its IPv6 addresses.
-                for (child, thing) in things where thing.parent == name && thing.attributes["volatile"] != nil {
-                    remove(child)
+                for child in children[name] ?? [] where things[child]?.attributes["volatile"] != nil {
+                    lost += remove(child)
                 }
             }
             things[name]?.attributes = attributes
         case .delete(let name):
-            guard let thing = things[name] else { return (nil, false) }
-            remove(name)
-            if thing.attributes["primary"] != nil {
-                let flushed = things.filter {
-                    $0.value.parent == thing.parent && $0.value.attributes["secondary"] != nil
+            guard let thing = things[name] else { return (nil, []) }
+            lost = remove(name)
+            if thing.attributes["primary"] != nil, let parent = thing.parent {
+                for sibling in children[parent] ?? [] where things[sibling]?.attributes["secondary"] != nil {
+                    lost += remove(sibling)
                 }
-                for name in flushed.keys { remove(name) }
-                return (nil, !flushed.isEmpty)
             }
+            lost.removeAll { $0 == name }
         }
-        return (nil, false)
+        return (nil, lost)
     }
 
-    mutating func remove(_ name: String) {
-        guard let thing = things.removeValue(forKey: name) else { return }
-        for (child, _) in things.filter({ $0.value.parent == name }) { remove(child) }
-        if let peer = thing.peer { remove(peer) }
+    /// Returns the names of all that went.
+    @discardableResult
+    mutating func remove(_ name: String) -> [String] {
+        guard let thing = things.removeValue(forKey: name) else { return [] }
+        if let parent = thing.parent { children[parent]?.remove(name) }
+        var lost = [name]
+        for child in (children.removeValue(forKey: name) ?? []).sorted() { lost += remove(child) }
+        if let peer = thing.peer { lost += remove(peer) }
+        return lost
     }
 }
 
-/// A world in memory, with failures on demand.
+/// A world in memory, with failures on demand. A place is a name.
 final class FakeWorld: World {
     struct Failure {
         var text = "refused"
@@ -106,51 +115,136 @@ final class FakeWorld: World {
     var executions = 0
     /// Whether things whose parent could not be made are skipped instead of failing.
     var skips = false
+    /// How often values were asked what.
     var assessments = 0
-    /// Calls that break the rules of a world.
+    var claims = 0
+    var conditionChecks = 0
+    /// Calls that break the rules of a world, and values that broke them.
     var mistakes: [String] = []
-    /// What somebody else says of values.
-    var observations: [Key: Observation] = [:]
-    private var claimed: Set<String> = []
-    private var isDisturbed = false
+    /// How many places leftovers were looked for at, and how often everywhere.
+    var placesSearched = 0
+    var fullSearches = 0
+    private var claimed: [String: Claimant] = [:]
+    private var disturbed: [Claimant] = []
+    /// Keys of declared values by the name they want.
+    private(set) var wanted: [String: Set<Key>] = [:]
+    private var concerned: Set<Key> = []
+    /// How often what is believed was changed.
+    private var changes = 0
 
-    func claim(_ name: String) { claimed.insert(name) }
+    var work: [Int] { [assessments, claims, conditionChecks, placesSearched, fullSearches] }
+
+    func resetWork() {
+        (assessments, claims, conditionChecks, placesSearched, fullSearches) = (0, 0, 0, 0, 0)
+    }
+
+    func claim(_ name: String, by claimant: Claimant) -> String? {
+        claims += 1
+        guard belief.things[name]?.owner != nil, claimed[name] ?? claimant == claimant else { return nil }
+        claimed[name] = claimant
+        return name
+    }
+
+    func release(_ place: String, by claimant: Claimant) {
+        if claimed[place] == claimant { claimed[place] = nil }
+    }
+
+    /// Each declaration has its withdrawal, of the same value under the same key.
+    func declare(_ name: String, key: Key) {
+        if wanted[name, default: []].insert(key).inserted == false { mistakes.append("\(key) declared twice") }
+        if wanted[name]?.count ?? 0 > 1 { concerned.formUnion(wanted[name] ?? []) }
+    }
+
+    func withdraw(_ name: String, key: Key) {
+        if wanted[name]?.remove(key) == nil { mistakes.append("\(key) withdrawn and never declared") }
+        if wanted[name]?.isEmpty == true { wanted[name] = nil } else { concerned.formUnion(wanted[name] ?? []) }
+    }
+
+    func takeConcerned() -> Set<Key> {
+        defer { concerned = [] }
+        return concerned
+    }
+
+    /// What a comparison must leave as it is. Equal contents that nobody touched cost nothing to compare.
+    struct Digest: Equatable {
+        var belief: Contents
+        var claimed: [String: Claimant]
+        var changes: Int
+    }
+
+    var digest: Digest { Digest(belief: belief, claimed: claimed, changes: changes) }
+
+    /// As a daemon restarts: the world stays, and what was known of it goes.
+    func restart() {
+        claimed = [:]
+        disturbed = []
+        wanted = [:]
+        concerned = []
+    }
+
+    /// Another world that looks the same.
+    func copy() -> FakeWorld {
+        let copy = FakeWorld()
+        copy.real = real
+        copy.belief = belief
+        return copy
+    }
 
     /// Changes the truth from outside; the world notices at once.
     func outside(_ body: (inout Contents) -> Void) {
         body(&real)
+        believe()
+    }
+
+    private func believe() {
+        changes += 1
         belief = real
     }
 
     func beginPass() {
-        claimed = []
+        claimed = [:]
         if belief != real { mistakes.append("a pass began with something simulated") }
     }
 
-    func forgetClaims() { claimed = [] }
+    func forgetClaims() { claimed = [:] }
 
-    func leftoversToRemoveFirst() -> [Removal<Change>] { leftovers { $0.parent == nil } }
+    func leftovers(_ turn: Turn) -> [Removal<FakeWorld>] {
+        fullSearches += 1
+        return leftovers(turn, among: belief.things.keys)
+    }
 
-    func leftoversToRemoveLast() -> [Removal<Change>] { leftovers { $0.parent != nil } }
+    func leftovers(_ turn: Turn, at places: [String]) -> [Removal<FakeWorld>] {
+        placesSearched += places.count
+        return leftovers(turn, among: places)
+    }
 
-    private func leftovers(where isWanted: (Thing) -> Bool) -> [Removal<Change>] {
-        belief.things.filter { name, thing in
-            guard thing.owner != nil, !claimed.contains(name), isWanted(thing) else { return false }
+    private func leftovers(_ turn: Turn, among names: some Sequence<String>) -> [Removal<FakeWorld>] {
+        var found: [(name: String, owner: Key)] = []
+        for name in names {
+            guard let thing = belief.things[name], let owner = thing.owner, claimed[name] == nil else { continue }
+            if (thing.parent == nil) != (turn == .first) { continue }
+            found.append((name, owner))
+        }
+        found.sort { $0.name > $1.name }
+        let all = Set(found.map(\.name))
+        return found.compactMap { name, owner in
             // One removal takes both.
-            if let peer = thing.peer, belief.things[peer] != nil, !claimed.contains(peer), peer < name { return false }
-            return true
-        }.sorted { $0.key > $1.key }.map { name, thing in
-            Removal(key: thing.owner ?? "", summary: "left \(name)", operations: [.delete(name)])
+            if let peer = belief.things[name]?.peer, all.contains(peer), peer < name { return nil }
+            return Removal(key: owner, summary: "left \(name)", operations: [.delete(name)], place: name)
         }
     }
 
     func simulate(_ operation: Change) {
-        if belief.apply(operation).disturbed { isDisturbed = true }
+        changes += 1
+        for name in belief.apply(operation).lost {
+            if let claimant = claimed.removeValue(forKey: name) { disturbed.append(claimant) }
+        }
+        if case .delete(let name) = operation { claimed[name] = nil }
     }
 
-    func takeDisturbance() -> Bool {
-        defer { isDisturbed = false }
-        return isDisturbed
+    func takeDisturbed() -> [Claimant] {
+        defer { disturbed = [] }
+        return disturbed
     }
 
     func execute(_ operations: [Change]) -> [OperationResult] { execute(operations, progress: { _ in }) }
@@ -187,7 +281,7 @@ final class FakeWorld: World {
         return .done
     }
 
-    func refreshAfterFailure() { belief = real }
+    func refreshAfterFailure() { believe() }
 
     func snapshot() -> Contents { real }
 
@@ -272,15 +366,29 @@ struct Item: Value {
 
     var summary: String { "item \(name)" }
 
+    func declare(in world: FakeWorld, key: Key) { world.declare(name, key: key) }
+    func withdraw(in world: FakeWorld, key: Key) { world.withdraw(name, key: key) }
+
     func unmetConditions(in world: FakeWorld) -> [String] {
+        world.conditionChecks += 1
         guard let condition, !world.belief.conditions.contains(condition) else { return [] }
         return ["condition \(condition)"]
     }
 
-    func claim(in world: FakeWorld) { world.claim(name) }
+    func claim(in world: FakeWorld, by claimant: Claimant) -> String? { world.claim(name, by: claimant) }
 
     func assess(in world: FakeWorld) -> Assessment<Change> {
         world.assessments += 1
+        let before = world.digest
+        let assessment = compare(with: world)
+        if world.digest != before { world.mistakes.append("the comparison of \(key) changed the world") }
+        return assessment
+    }
+
+    private func compare(with world: FakeWorld) -> Assessment<Change> {
+        if let first = world.wanted[name]?.min(), first != key {
+            return Assessment(.blocked("\(first) has \(name)"))
+        }
         if let verdict, world.belief.conditions.contains("impossible") {
             return Assessment(verdict == "blocked" ? .blocked("can't") : .waiting(["not yet"]))
         }
@@ -288,6 +396,7 @@ struct Item: Value {
         let create = Change.create(name, wanted, peerOwner: peer.map { "k/\($0)" })
         guard let thing = world.belief.things[name] else { return Assessment(.create, operations: [create]) }
         if thing.owner == nil { return Assessment(.blocked("\(name) belongs to another program")) }
+        if thing.owner != key { return Assessment(.recreate, operations: [.delete(name), create]) }
         if thing.attributes == attributes { return .inPlace }
         let differences = Set(thing.attributes.keys).union(attributes.keys).sorted().compactMap { name in
             thing.attributes[name] == attributes[name]

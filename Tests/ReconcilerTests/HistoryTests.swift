@@ -7,7 +7,7 @@ struct HistoryTests {
     private func transaction(_ number: UInt64, entries: Int, failing: Set<Int> = []) -> Transaction {
         let entries = (0..<entries).map { index in
             Transaction.Entry(
-                verb: "create", key: "config/linux/interfaces/v2/interface/\(index)", summary: "veth \(index) in pod",
+                verb: .create, key: "config/linux/interfaces/v2/interface/\(index)", summary: "veth \(index) in pod",
                 before: .nonexistent, after: .configured, error: failing.contains(index) ? "refused" : "")
         }
         return Transaction(

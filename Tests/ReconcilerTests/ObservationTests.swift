@@ -1,20 +1,21 @@
 import Reconciler
 import Testing
 
-extension FakeWorld: ExternallyObserved {
-    func observation(of key: Key) -> Observation? { observations[key] }
-}
-
 /// A value that somebody else keeps.
-private struct Kept: Value {
+struct Kept: Value {
     typealias W = FakeWorld
     static var kind: String { "kept" }
     static var rank: Int { 9 }
+    static var isObserved: Bool { true }
     var key: Key
-    var dependencies: [Dependency<FakeWorld>] { [] }
+    var needs: [Key] = []
+    var dependencies: [Dependency<FakeWorld>] {
+        needs.map { Dependency(label: "needs-\($0)", target: .key($0)) }
+    }
     var summary: String { "kept \(key)" }
     func assess(in world: FakeWorld) -> Assessment<Change> {
-        Assessment(world.observation(of: key), unkept: "somebody who keeps it")
+        world.mistakes.append("an observed value was compared")
+        return .inPlace
     }
 }
 
@@ -33,12 +34,14 @@ struct ObservationTests {
         return "\(status?.state.name ?? "") \(status?.error ?? "") \(status?.details.joined() ?? "")"
     }
 
-    @Test("the state is what is said, as soon as it is said, and nothing is retried")
-    func states() {
+    @Test(
+        "the state is what is said, as soon as it is said, and nothing is retried",
+        arguments: [Reconciler<FakeWorld>.Scope.all, .changes])
+    func states(scope: Reconciler<FakeWorld>.Scope) {
         let reconciler = reconciler()
         func say(_ observation: Observation?) -> String {
-            world.observations["k"] = observation
-            reconciler.reconcile(reason: "test")
+            reconciler.observe("k", observation)
+            reconciler.reconcile(reason: "test", scope: scope)
             #expect(reconciler.nextTry == nil)
             return status(reconciler)
         }
@@ -55,13 +58,13 @@ struct ObservationTests {
     @Test("what is said is no step of a transaction, and fails none")
     func transactions() {
         let reconciler = reconciler()
-        world.observations["k"] = .blocked("nobody answers")
+        reconciler.observe("k", .blocked("nobody answers"))
         let transaction = reconciler.reconcile(reason: "test", revertOnFailure: true)
         #expect(transaction?.entries.map(\.key) == ["k/a"] && transaction?.reverted == false)
-        world.observations["k"] = .inPlace
+        reconciler.observe("k", .inPlace)
         #expect(reconciler.reconcile(reason: "test") == nil)
         #expect(status(reconciler) == "CONFIGURED  ")
-        world.observations["k"] = .blocked("gone")
+        reconciler.observe("k", .blocked("gone"))
         #expect(reconciler.reconcile(reason: "test", scope: .keys(["k"])) == nil)
         #expect(status(reconciler) == "RETRYING gone ")
         #expect(world.mistakes == [])
@@ -70,7 +73,7 @@ struct ObservationTests {
     @Test("a plan shows why it is not there")
     func plan() {
         let reconciler = reconciler()
-        world.observations["k"] = .blocked("nobody answers")
+        reconciler.observe("k", .blocked("nobody answers"))
         let plan = reconciler.plan()
         #expect(plan.blocked.map(\.reasons) == [["nobody answers"]] && plan.steps.map(\.key) == ["k/a"])
     }

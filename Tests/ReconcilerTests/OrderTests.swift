@@ -13,7 +13,7 @@ struct OrderTests {
         ])
         #expect(bench.run() == ["c a", "c b", "c p", "c c"])
         #expect(bench.reconciler.stateCounts() == [.configured: 4])
-        #expect(bench.last?.entries.map(\.verb) == ["create", "create", "create", "create"])
+        #expect(bench.last?.entries.map(\.verb) == [.create, .create, .create, .create])
         #expect(bench.last?.entries.first?.before == .nonexistent)
         #expect(bench.last?.entries.first?.after == .configured)
         #expect(bench.run() == [])

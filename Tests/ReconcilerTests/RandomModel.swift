@@ -7,16 +7,26 @@ import Testing
 struct RandomModel {
     var random: SeededGenerator
     let size: Int
+    /// Names come from this many places on, so that they meet in a large model too.
+    var center = 0
+    private let window: Int
 
     init(seed: UInt64) {
         random = SeededGenerator(seed: seed)
         size = 3 + random.below(10)
+        window = size
     }
 
-    static let groups = ["g0", "g1"]
+    init(seed: UInt64, size: Int) {
+        random = SeededGenerator(seed: seed)
+        self.size = size
+        window = min(size, 12)
+    }
+
+    var groups: [String] { size == window ? ["g0", "g1"] : ["g0-\(center / 12)", "g1-\(center / 12)"] }
     static let conditions = ["w0", "w1", "w2", "impossible"]
 
-    mutating func name() -> String { "n\(random.below(size))" }
+    mutating func name() -> String { "n\((center + random.below(window)) % size)" }
 
     mutating func anyKey() -> Key {
         switch random.below(10) {
@@ -29,8 +39,8 @@ struct RandomModel {
     mutating func need() -> Item.Need {
         switch random.below(6) {
         case 0: .ifDeclared(anyKey())
-        case 1: .anyOf(Self.groups[random.below(2)], unless: random.chance(30) ? anyKey() : nil)
-        case 2: .tagged(Self.groups[random.below(2)], tag: "\(random.below(2))")
+        case 1: .anyOf(groups[random.below(2)], unless: random.chance(30) ? anyKey() : nil)
+        case 2: .tagged(groups[random.below(2)], tag: "\(random.below(2))")
         default: .key(anyKey())
         }
     }
@@ -43,7 +53,7 @@ struct RandomModel {
         if random.chance(20) { item.attributes["kind"] = "\(random.below(2))" }
         for _ in 0..<max(0, random.below(5) - 2) { item.needs.append(need()) }
         if random.chance(15) { item.condition = Self.conditions[random.below(3)] }
-        if random.chance(30) { item.groups = [Self.groups[random.below(2)]] }
+        if random.chance(30) { item.groups = [groups[random.below(2)]] }
         if random.chance(8) { item.verdict = random.chance(50) ? "blocked" : "waiting" }
         if parent != nil {
             if random.chance(40) { item.attributes["volatile"] = "1" }
@@ -69,7 +79,11 @@ struct RandomModel {
     }
 
     mutating func declarations() -> [Item] {
-        var items = (0..<size).compactMap { random.chance(75) ? item("n\($0)") : nil }
+        var items: [Item] = []
+        for index in 0..<size where random.chance(75) {
+            if size != window { center = max(0, index - window / 2) }
+            items.append(item("n\(index)"))
+        }
         for pair in 0..<2 where random.chance(60) {
             items += (0..<2).compactMap { random.chance(85) ? half(pair, $0) : nil }
         }

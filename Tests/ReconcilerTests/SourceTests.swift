@@ -65,7 +65,7 @@ struct SourceTests {
         bench.declare([Item("b")])
         #expect(bench.run("reload") == ["d a"])
         let entry = bench.reconciler.transactions.last?.entries.first
-        #expect(entry?.verb == "delete")
+        #expect(entry?.verb == .delete)
         #expect(entry?.key == "k/a")
         #expect(entry?.before == .configured)
         #expect(entry?.after == .removed)
@@ -80,7 +80,7 @@ struct SourceTests {
         bench.run()
         bench.reconciler.change(source: "s", [("prop", nil)])
         bench.run()
-        #expect(bench.last?.entries.map(\.verb) == ["delete"])
+        #expect(bench.last?.entries.map(\.verb) == [.delete])
         #expect(bench.last?.entries.map(\.key) == ["prop"])
         bench.run()
         #expect(bench.last == nil)
@@ -94,7 +94,7 @@ struct SourceTests {
         #expect(Set(bench.run()) == ["u q", "c r", "d p"])
         #expect(bench.state("k/p") == nil)
         #expect(bench.status("k/r")?.baseKey == "k/a")
-        #expect(bench.last?.entries.map(\.verb).last == "delete")
+        #expect(bench.last?.entries.map(\.verb).last == .delete)
     }
 
     @Test("the failure of a derived value leaves its base")
