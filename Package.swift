@@ -73,7 +73,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ], exclude: ["Protos"], swiftSettings: plain),
         .target(
-            name: "DescriptorTransport",
+            name: "MeshTransport",
             dependencies: [
                 "CLinux", "SPIFFE",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
@@ -89,13 +89,13 @@ let package = Package(
         .target(
             name: "NSM",
             dependencies: grpc + [
-                "CLinux", "NetworkTypes", "SPIFFE", "DescriptorTransport",
+                "CLinux", "NetworkTypes", "SPIFFE", "MeshTransport",
                 .product(name: "Logging", package: "swift-log"),
             ], exclude: ["Protos"], swiftSettings: plain),
         .target(
             name: "Mesh",
             dependencies: grpc + [
-                "CLinux", "NetworkTypes", "Netlink", "SPIFFE", "DescriptorTransport", "NSM",
+                "CLinux", "NetworkTypes", "Netlink", "SPIFFE", "MeshTransport", "NSM",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -105,7 +105,7 @@ let package = Package(
         .target(
             name: "Northbound",
             dependencies: [
-                "Model", "Reconciler", "CLinux", "DescriptorTransport",
+                "Model", "Reconciler", "CLinux", "MeshTransport",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
@@ -116,7 +116,7 @@ let package = Package(
         .target(
             name: "NSMKinds",
             dependencies: [
-                "Model", "Reconciler", "NSM", "SPIFFE", "DescriptorTransport", "NetworkTypes",
+                "Model", "Reconciler", "NSM", "SPIFFE", "MeshTransport", "NetworkTypes",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(
@@ -131,7 +131,7 @@ let package = Package(
             name: "nsm-agent",
             dependencies: [
                 "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux", "Mesh", "NSM",
-                "NSMKinds", "DescriptorTransport", "NetworkTypes",
+                "NSMKinds", "MeshTransport", "NetworkTypes",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -160,9 +160,9 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ], swiftSettings: plain),
         .testTarget(
-            name: "DescriptorTransportTests",
+            name: "MeshTransportTests",
             dependencies: [
-                "DescriptorTransport", "SPIFFE", "CLinux", "TestSupport",
+                "MeshTransport", "SPIFFE", "CLinux", "TestSupport",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -171,7 +171,7 @@ let package = Package(
         .testTarget(
             name: "NSMTests",
             dependencies: [
-                "NSM", "NetworkTypes", "DescriptorTransport", "SPIFFE", "CLinux", "TestSupport",
+                "NSM", "NetworkTypes", "MeshTransport", "SPIFFE", "CLinux", "TestSupport",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -186,7 +186,7 @@ let package = Package(
         .testTarget(
             name: "MeshTests",
             dependencies: [
-                "Mesh", "NSM", "SPIFFE", "DescriptorTransport", "NetworkTypes", "Netlink", "CLinux", "TestSupport",
+                "Mesh", "NSM", "SPIFFE", "MeshTransport", "NetworkTypes", "Netlink", "CLinux", "TestSupport",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),

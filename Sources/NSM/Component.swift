@@ -1,4 +1,4 @@
-public import DescriptorTransport
+public import MeshTransport
 public import Logging
 internal import SPIFFE
 

@@ -27,9 +27,9 @@
 /// identities throw `SPIFFEError`, and an endpoint refuses clients by ``EndpointRefusal``. Calls of a task that is cancelled
 /// throw `CancellationError`.
 ///
-/// Imports nothing of the agent. Identities come from `SPIFFE`, connections with descriptors from `DescriptorTransport`. What a
+/// Imports nothing of the agent. Identities come from `SPIFFE`, connections with descriptors from `MeshTransport`. What a
 /// program needs beside this room comes with it: addresses and prefixes, identities, and where peers listen.
 
-@_exported public import DescriptorTransport
+@_exported public import MeshTransport
 @_exported public import NetworkTypes
 @_exported public import SPIFFE

@@ -1,6 +1,6 @@
 import CLinux
 import Crypto
-import DescriptorTransport
+import MeshTransport
 import GRPCCore
 import Glibc
 import NSM

@@ -1,4 +1,4 @@
-import DescriptorTransport
+import MeshTransport
 import NSM
 import NetworkTypes
 import SPIFFE

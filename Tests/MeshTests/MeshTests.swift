@@ -1,5 +1,5 @@
 import Crypto
-import DescriptorTransport
+import MeshTransport
 import GRPCCore
 import NSM
 import NetworkTypes

@@ -1,4 +1,4 @@
-import DescriptorTransport
+import MeshTransport
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -23,7 +23,7 @@ final class RawPeer: Sendable {
     /// - Parameters:
     ///   - identity: What it shows in a TLS handshake; nil: there is no TLS.
     ///   - reads: Whether it ever reads after the handshake.
-    static func connect(_ address: DescriptorTransport.SocketAddress, _ identity: Identity?, reads: Bool = true)
+    static func connect(_ address: MeshTransport.SocketAddress, _ identity: Identity?, reads: Bool = true)
         async throws -> RawPeer
     {
         guard case .unix(let path) = address else { throw MeshFixture.Failure("no Unix socket") }

@@ -1,4 +1,4 @@
-import DescriptorTransport
+import MeshTransport
 import Logging
 import NSM
 import Netlink

@@ -1,4 +1,4 @@
-import DescriptorTransport
+import MeshTransport
 import Glibc
 import NSM
 import NetworkTypes

@@ -1,5 +1,5 @@
 internal import CLinux
-public import DescriptorTransport
+public import MeshTransport
 internal import FoundationEssentials
 internal import Glibc
 public import Logging

@@ -1,4 +1,4 @@
-internal import DescriptorTransport
+internal import MeshTransport
 internal import Logging
 internal import NSM
 internal import Synchronization

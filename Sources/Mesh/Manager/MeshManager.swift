@@ -1,5 +1,5 @@
 internal import CLinux
-public import DescriptorTransport
+public import MeshTransport
 internal import GRPCCore
 internal import Logging
 internal import NSM

@@ -1,4 +1,4 @@
-internal import DescriptorTransport
+internal import MeshTransport
 internal import GRPCCore
 internal import Logging
 internal import NSM

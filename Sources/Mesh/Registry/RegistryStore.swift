@@ -2,7 +2,7 @@
 ///
 /// Imports `NSM` for the protocol and `Netlink` for the kernel, and nothing of the agent.
 
-internal import DescriptorTransport
+internal import MeshTransport
 internal import NSM
 internal import SPIFFE
 internal import SwiftProtobuf

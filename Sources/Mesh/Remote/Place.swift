@@ -1,4 +1,4 @@
-internal import DescriptorTransport
+internal import MeshTransport
 internal import NSM
 
 /// Whom a manager asks for a connection.

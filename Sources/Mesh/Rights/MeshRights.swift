@@ -1,4 +1,4 @@
-internal import DescriptorTransport
+internal import MeshTransport
 public import NetworkTypes
 internal import SPIFFE
 

@@ -1,5 +1,5 @@
 internal import CLinux
-internal import DescriptorTransport
+internal import MeshTransport
 internal import GRPCCore
 internal import NSM
 internal import Netlink

@@ -1,5 +1,5 @@
 internal import SwiftProtobuf
-internal import DescriptorTransport
+internal import MeshTransport
 internal import Logging
 public import NetworkTypes
 internal import SPIFFE

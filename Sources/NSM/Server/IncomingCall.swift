@@ -1,4 +1,4 @@
-public import DescriptorTransport
+public import MeshTransport
 public import GRPCCore
 public import SPIFFE
 

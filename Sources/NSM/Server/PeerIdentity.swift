@@ -1,4 +1,4 @@
-public import DescriptorTransport
+public import MeshTransport
 
 /// Who is at the other end of a transport connection, as far as the kernel or a certificate proves it.
 ///

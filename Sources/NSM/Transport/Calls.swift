@@ -1,4 +1,4 @@
-public import DescriptorTransport
+public import MeshTransport
 internal import GRPCCore
 internal import SPIFFE
 

@@ -1,4 +1,4 @@
-public import DescriptorTransport
+public import MeshTransport
 public import Model
 public import NSM
 

@@ -1,4 +1,4 @@
-internal import DescriptorTransport
+internal import MeshTransport
 internal import Glibc
 
 /// The Unix socket on which an agent listens, and by which the command line finds it.

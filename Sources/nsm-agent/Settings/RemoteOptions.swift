@@ -1,5 +1,5 @@
 internal import ArgumentParser
-internal import DescriptorTransport
+internal import MeshTransport
 internal import Mesh
 internal import NetworkTypes
 

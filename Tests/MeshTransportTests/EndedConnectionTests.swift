@@ -3,7 +3,7 @@ import NIOCore
 import Synchronization
 import Testing
 
-@testable import DescriptorTransport
+@testable import MeshTransport
 
 /// What is left of connections that have ended.
 @Suite("Ended connections", .serialized)

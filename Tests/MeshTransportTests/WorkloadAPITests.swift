@@ -1,4 +1,4 @@
-import DescriptorTransport
+import MeshTransport
 import GRPCCore
 import Logging
 import SPIFFE

@@ -6,7 +6,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@testable import DescriptorTransport
+@testable import MeshTransport
 
 @Suite("gRPC with descriptors", .serialized)
 struct TransportTests {

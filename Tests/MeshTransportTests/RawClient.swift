@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-@testable import DescriptorTransport
+@testable import MeshTransport
 
 /// A peer below gRPC and TLS, whose bytes are made by hand.
 final class RawClient {
@@ -9,7 +9,7 @@ final class RawClient {
     /// Whether the other side was seen to close.
     private(set) var isClosed = false
 
-    init(_ address: DescriptorTransport.SocketAddress) throws {
+    init(_ address: MeshTransport.SocketAddress) throws {
         guard case .unix(let path) = address else { throw TransportError("no Unix socket") }
         socket = cl_unix_connect(path)
         guard socket >= 0 else { throw DescriptorError("connect", code: -socket) }

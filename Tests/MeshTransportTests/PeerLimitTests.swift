@@ -5,7 +5,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@testable import DescriptorTransport
+@testable import MeshTransport
 
 /// What one peer may use of a server. The tests run as the host's root; a stranger is root of another network namespace.
 @Suite("Limits of a peer", .serialized)
@@ -14,7 +14,7 @@ struct PeerLimitTests {
     private func withServer(
         _ limits: TransportLimits, capacity: Capacity = .ofProcess, messageLimit: Int = 1 << 20,
         admission: @escaping Admission = { _ in nil }, logger: Logger = TransportTests.quiet,
-        _ body: (DescriptorTransport.SocketAddress) async throws -> Void
+        _ body: (MeshTransport.SocketAddress) async throws -> Void
     ) async throws {
         let address = SocketAddress.unix(TransportTests.path())
         let server = RPCServer(
@@ -29,7 +29,7 @@ struct PeerLimitTests {
         }
     }
 
-    private func connect(_ address: DescriptorTransport.SocketAddress) async throws -> ClientConnection {
+    private func connect(_ address: MeshTransport.SocketAddress) async throws -> ClientConnection {
         try await ClientConnection.connect(
             to: address, security: .insecure, timeout: .seconds(60), logger: TransportTests.quiet)
     }

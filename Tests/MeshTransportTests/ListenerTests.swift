@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-@testable import DescriptorTransport
+@testable import MeshTransport
 
 /// What listeners leave alone, and which modes they give.
 @Suite("Listeners", .serialized)

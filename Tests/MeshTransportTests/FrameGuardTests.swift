@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-@testable import DescriptorTransport
+@testable import MeshTransport
 
 /// PINGs of honest peers, and floods of others.
 @Suite("Frames without work", .serialized)
@@ -79,7 +79,7 @@ struct FrameGuardTests {
 
     /// Serves with limits while `body` runs.
     private func withServer(
-        _ limits: TransportLimits, _ body: (DescriptorTransport.SocketAddress) async throws -> Void
+        _ limits: TransportLimits, _ body: (MeshTransport.SocketAddress) async throws -> Void
     ) async throws {
         let address = SocketAddress.unix(TransportTests.path())
         let server = RPCServer(
