@@ -114,15 +114,17 @@ let package = Package(
             ],
             exclude: ["Control/Protos"], swiftSettings: strict),
         .target(
-            name: "NSMKinds",
+            name: "NSMKinds", dependencies: ["Model", "Reconciler", "NSM", "NetworkTypes"], swiftSettings: strict),
+        .target(
+            name: "NSMServices",
             dependencies: [
-                "Model", "Reconciler", "NSM", "SPIFFE", "MeshTransport", "NetworkTypes",
+                "Model", "Reconciler", "NSM", "NSMKinds", "SPIFFE", "MeshTransport", "NetworkTypes",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(
             name: "Agent",
             dependencies: [
-                "NSMKinds", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux",
+                "NSMKinds", "NSMServices", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -131,7 +133,7 @@ let package = Package(
             name: "nsm-agent",
             dependencies: [
                 "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux", "Mesh", "NSM",
-                "NSMKinds", "MeshTransport", "NetworkTypes",
+                "NSMServices", "MeshTransport", "NetworkTypes",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -179,7 +181,13 @@ let package = Package(
         .testTarget(
             name: "NSMKindsTests",
             dependencies: [
-                "NSMKinds", "NSM", "NetworkTypes", "Model", "Reconciler", "TestSupport",
+                "NSMKinds", "NSM", "NetworkTypes", "Model", "TestSupport",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "NSMServicesTests",
+            dependencies: [
+                "NSMServices", "NSM", "NetworkTypes", "Model", "Reconciler", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], swiftSettings: strict),
@@ -206,7 +214,8 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "Northbound", "LinuxKinds", "NSMKinds", "NSM", "SPIFFE", "Model", "Reconciler", "CLinux",
+                "Agent", "Northbound", "LinuxKinds", "NSMKinds", "NSMServices", "NSM", "SPIFFE", "Model", "Reconciler",
+                "CLinux",
                 "nsm-agent", .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
     ]

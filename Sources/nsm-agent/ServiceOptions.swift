@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Logging
 internal import NSM
-internal import NSMKinds
+internal import NSMServices
 
 /// Where network services are found, and who asks for them.
 struct ServiceOptions: ParsableArguments, Sendable {

@@ -5,6 +5,7 @@ import Testing
 
 @testable import Agent
 @testable import NSMKinds
+@testable import NSMServices
 
 /// What is declared where; nothing here reads or changes the kernel.
 @Suite("Connections and files together")

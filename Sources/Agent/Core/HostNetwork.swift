@@ -1,6 +1,7 @@
 public import LinuxKinds
 public import Model
-public import NSMKinds
+internal import NSMKinds
+public import NSMServices
 public import Netlink
 public import Reconciler
 

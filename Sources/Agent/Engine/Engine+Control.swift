@@ -1,6 +1,6 @@
 internal import Glibc
 internal import LinuxKinds
-internal import NSMKinds
+internal import NSMServices
 public import Northbound
 internal import Reconciler
 

@@ -1,7 +1,7 @@
 internal import LinuxKinds
 internal import Logging
 internal import Model
-internal import NSMKinds
+internal import NSMServices
 internal import Northbound
 internal import Reconciler
 

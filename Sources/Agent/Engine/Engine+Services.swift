@@ -1,6 +1,6 @@
 internal import LinuxKinds
 internal import Model
-internal import NSMKinds
+internal import NSMServices
 internal import Reconciler
 
 extension Engine {

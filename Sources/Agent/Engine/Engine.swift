@@ -1,6 +1,6 @@
 public import Logging
 internal import Model
-public import NSMKinds
+public import NSMServices
 internal import Netlink
 internal import Northbound
 internal import Reconciler

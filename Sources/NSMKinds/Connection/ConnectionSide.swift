@@ -1,11 +1,11 @@
-internal import Model
-internal import NSM
+package import Model
+package import NSM
 internal import NetworkTypes
 
 /// One end of a connection, as the mesh describes it and the user wants it.
-struct ConnectionSide: Hashable, Sendable {
+package struct ConnectionSide: Hashable, Sendable {
     /// The logical name of the interface.
-    var interface: String
+    package private(set) var interface: String
     /// Its name in the kernel.
     var hostName: String
     /// Addresses as the user wrote them; they may refer to allocations.
@@ -28,7 +28,7 @@ struct ConnectionSide: Hashable, Sendable {
     var mtu: UInt32 = 0
 
     /// A client's end.
-    init(_ client: Upnp_NetworkServiceClient, _ connection: NSMConnection) {
+    package init(_ client: Upnp_NetworkServiceClient, _ connection: NSMConnection) {
         let context = connection.context
         let name = connection.mechanism.interfaceName
         interface = client.interfaceName
@@ -45,7 +45,7 @@ struct ConnectionSide: Hashable, Sendable {
     }
 
     /// An endpoint's end of one of its connections.
-    init(_ endpoint: Upnp_NetworkServiceEndpoint, _ connection: NSMConnection) {
+    package init(_ endpoint: Upnp_NetworkServiceEndpoint, _ connection: NSMConnection) {
         let context = connection.context
         interface = connection.mechanism.interfaceName
         hostName = interface

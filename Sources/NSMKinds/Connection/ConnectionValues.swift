@@ -1,4 +1,4 @@
-internal import Model
+package import Model
 internal import NSM
 internal import NetworkTypes
 
@@ -6,17 +6,18 @@ internal import NetworkTypes
 ///
 /// They say what forwarders program, so that what a forwarder did is found in place, and what it left out or somebody took
 /// away is made. Source: the rules of the SDK's kernel elements for addresses, routes, rules and neighbours.
-struct ConnectionValues {
+package struct ConnectionValues {
     /// The values.
-    private(set) var values: [ModelValue] = []
+    package private(set) var values: [ModelValue] = []
     /// What the mesh said that can't be used, for people.
-    private(set) var problems: [String] = []
+    package private(set) var problems: [String] = []
 
     private let side: ConnectionSide
     private let networks: [IPPrefix]
     private let peers: [IPPrefix]
 
-    init(_ side: ConnectionSide) {
+    /// Works out what a side of a connection brings.
+    package init(_ side: ConnectionSide) {
         self.side = side
         var problems: [String] = []
         func prefixes(_ texts: [String], _ what: String) -> [IPPrefix] {
@@ -188,21 +189,6 @@ extension ConnectionValues {
             values += routes(wanted, table: table, linksToPeers: false).map { .route($0) }
             values.append(.rule(rule))
         }
-    }
-}
-
-/// The tables of policies: numbers that follow from the client, so that they are the same after a restart.
-enum PolicyTables {
-    /// Policies of one client.
-    static let limit = 64
-    /// Rules of policies come before those of the kernel (32766) and after what an administrator numbers from 1.
-    static let firstPriority: UInt32 = 20_000
-    /// `M` in the highest byte: tables with such numbers are made by nobody else.
-    static let numbers: ClosedRange<UInt32> = 0x4d00_0000...0x4dff_ffff
-
-    /// The table of a client's policy.
-    static func table(of owner: String, _ index: Int) -> UInt32 {
-        numbers.lowerBound | UInt32(StableHash.of("\(index)/\(owner)") & 0xff_ffff)
     }
 }
 

@@ -3,7 +3,7 @@ internal import ArgumentParser
 internal import Glibc
 internal import Logging
 internal import Mesh
-internal import NSMKinds
+internal import NSMServices
 internal import Northbound
 
 struct Run: WaitingCommand {

@@ -1,5 +1,6 @@
 public import Model
 internal import NSM
+internal import NSMKinds
 public import Reconciler
 
 /// How a client or an endpoint stands, and what follows from its connections.

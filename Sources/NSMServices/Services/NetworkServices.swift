@@ -1,6 +1,7 @@
 public import Logging
 public import Model
 internal import NSM
+internal import NSMKinds
 public import Reconciler
 internal import SPIFFE
 

@@ -1,13 +1,9 @@
-/// Clients and endpoints of network services as values: what keeps their connections, and what follows from those.
-///
-/// Knows the mesh and the models, and neither the kernel nor the agent.
-
 public import Model
 public import Reconciler
 
 /// A connection to a network service, as it is declared.
 ///
-/// It is not made by a plan: ``NetworkServices`` keeps it, and the value says how it stands.
+/// It is not made by a plan: the supervisor of connections keeps it, and the value says how it stands.
 public struct ClientValue<W: ExternallyObserved>: Value {
     /// The word for it in status.
     public static var kind: String { "NSM client" }

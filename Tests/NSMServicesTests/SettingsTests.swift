@@ -3,7 +3,7 @@ import NSM
 import TestSupport
 import Testing
 
-@testable import NSMKinds
+@testable import NSMServices
 
 @Suite("What the environment says")
 struct SettingsTests {

@@ -6,7 +6,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@testable import NSMKinds
+@testable import NSMServices
 
 /// What sessions do, as it happens.
 private final class Log: Sendable {

@@ -1,4 +1,5 @@
 internal import Model
+internal import NSMKinds
 internal import NetworkTypes
 
 /// Clients on one line, as stock clients are told: `kernel://service[@domain]/interface?label=value`, comma separated.
@@ -116,13 +117,5 @@ enum ServiceList {
     private static func mistake(_ item: String, _ text: String) -> Mistake {
         Mistake(
             description: "NSM_NETWORK_SERVICES: '\(item)' \(text); an item is kernel://service/interface?label=value")
-    }
-}
-
-/// Numbers that follow from text, the same in every process.
-enum StableHash {
-    /// FNV-1a, 64 bits.
-    static func of(_ text: String) -> UInt64 {
-        text.utf8.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
     }
 }

@@ -3,7 +3,7 @@ import NetworkTypes
 import TestSupport
 import Testing
 
-@testable import NSMKinds
+@testable import NSMServices
 
 private struct Interfaces: InterfaceLookup {
     var addresses: [IPAddress: String] = [:]

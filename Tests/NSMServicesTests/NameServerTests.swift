@@ -4,7 +4,7 @@ import NSM
 import TestSupport
 import Testing
 
-@testable import NSMKinds
+@testable import NSMServices
 
 /// A folder that goes with the test.
 private final class Folder {

@@ -1,5 +1,6 @@
 internal import Model
 internal import NSM
+internal import NSMKinds
 internal import NetworkTypes
 internal import SPIFFE
 
