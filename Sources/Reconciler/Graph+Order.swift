@@ -161,7 +161,8 @@ private struct CircleSearch<W: World> {
     }
 
     mutating func run() {
-        for case let root? in roots.lazy.map({ [graph] in graph.states[$0] }) where root.visit.search != graph.searches {
+        for case let root? in roots.lazy.map({ [graph] in graph.states[$0] }) where root.visit.search != graph.searches
+        {
             path.append(root)
             while let node = path.last { step(node) }
         }

@@ -34,7 +34,7 @@ extension Planner {
     private func hasFailed(_ node: Node<W>) -> Bool {
         // Of those that are not looked at it was found out before.
         guard node.look.pass == pass else { return node.isToldFailed }
-        if let verdict = stuck[node.id], verdict.isFailure { return true }
+        if let verdict = stuck[node.id] { return verdict.isFailure && isPossibleButForSelf(node) }
         return node.look.isHeld && staysHeld(node)
     }
 

@@ -74,7 +74,8 @@ extension Reconciler {
             fail(node, reason, retriable: true, operation: .create, at: time)
             log.entries.append(
                 .init(
-                    verb: .create, key: node.key, summary: node.value?.summary ?? "", before: before, after: node.state, error: reason))
+                    verb: .create, key: node.key, summary: node.value?.summary ?? "", before: before, after: node.state,
+                    error: reason))
         }
         // What the plan took for done was not: the next round finds how things are.
         if !failures.isEmpty {
@@ -223,7 +224,8 @@ extension Reconciler {
             let canRetry = retriable && retry.isEnabled
             let due = canRetry ? time.advanced(by: retry.delay(beforeAttempt: attempts)) : nil
             removals[step.key] = FailedRemoval(
-                place: place, summary: step.summary, error: text, attempts: attempts, since: removals[step.key]?.since ?? time,
+                place: place, summary: step.summary, error: text, attempts: attempts,
+                since: removals[step.key]?.since ?? time,
                 nextTry: due)
             return Self.entry(step, before: before, after: canRetry ? .retrying : .failed, error: text)
         case .skipped:

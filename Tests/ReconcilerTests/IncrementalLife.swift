@@ -12,6 +12,11 @@ struct IncrementalLife {
     /// Whether comparisons may find values of a circle impossible; which one then waits for which depends on the past.
     private let mayBeImpossible: Bool
     private(set) var mistakes: [String] = []
+    private var runs = 0
+    private var fullRuns = 0
+
+    /// How many percent of the transactions looked at everything.
+    var fullPercentage: Int { fullRuns * 100 / max(runs, 1) }
 
     private static let sources = ["api", "files", "mesh"]
     private static let keptCount = 4
@@ -36,7 +41,10 @@ struct IncrementalLife {
             if model.random.chance(20) { bench.world.failures = [:] }
             if model.random.chance(30) { bench.clock.advance(.milliseconds(model.random.below(9000))) }
             if model.random.chance(70) {
+                let searches = bench.world.fullSearches
                 bench.runChanges(revert: model.random.chance(12))
+                runs += 1
+                if bench.world.fullSearches > searches { fullRuns += 1 }
                 adopt()
             }
             mistakes += GraphCheck.mistakes(bench.reconciler.graph)
@@ -192,16 +200,24 @@ struct IncrementalLife {
         var result = fresh.run("fresh").map { "left to do: \($0)" }
         if fresh.world.real != bench.world.real { result.append("another world") }
         if bench.world.real != bench.world.belief { result.append("another belief") }
-        let (left, right) = (states(bench), states(fresh))
+        let isExact = !isAmbiguous(bench) && !isAmbiguous(fresh)
+        let (left, right) = (states(bench, isExact), states(fresh, isExact))
         for key in Set(left.keys).union(right.keys).sorted() where left[key] != right[key] {
             result.append("\(key): \(left[key] ?? "none"), fresh: \(right[key] ?? "none")")
         }
         return result + bench.world.mistakes + fresh.world.mistakes + mistakes
     }
 
-    private func states(_ bench: Bench) -> [Key: String] {
-        let isExact = !bench.world.real.conditions.contains("impossible")
-        return Dictionary(
+    /// Of values that need each other and are all impossible, one is found so and the others wait for it; which one
+    /// depends on what was tried when.
+    private func isAmbiguous(_ bench: Bench) -> Bool {
+        if bench.world.real.conditions.contains("impossible") { return true }
+        let graph = bench.reconciler.graph
+        return graph.circles.values.joined().contains { graph.states[$0]?.state == .retrying }
+    }
+
+    private func states(_ bench: Bench, _ isExact: Bool) -> [Key: String] {
+        Dictionary(
             uniqueKeysWithValues: bench.reconciler.status().map { status in
                 let isThere = status.state == .configured
                 return (status.key, isExact ? "\(status.state.name) \(status.details) \(status.error)" : "\(isThere)")
@@ -256,7 +272,9 @@ enum GraphCheck {
             fresh.put(node.key, .value(value), at: Timestamp(nanoseconds: 0))
         }
         fresh.resolve()
-        func keys(_ ids: [Int], _ graph: Graph<FakeWorld>) -> [Key] { ids.map { graph.states[$0]?.key ?? "?" }.sorted() }
+        func keys(_ ids: [Int], _ graph: Graph<FakeWorld>) -> [Key] {
+            ids.map { graph.states[$0]?.key ?? "?" }.sorted()
+        }
         var reverse: [Int: Set<Int>] = [:]
         for node in nodes { for target in node.targets { reverse[target, default: []].insert(node.id) } }
         return nodes.flatMap { node in

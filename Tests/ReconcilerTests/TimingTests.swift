@@ -14,9 +14,10 @@ struct TimingTests {
         let clock = ContinuousClock()
         let first = clock.measure { bench.run() }
         var number = 1
-        func best(_ body: () -> Void) -> Duration {
+        func best(_ body: () -> Void, after prepare: () -> Void = {}) -> Duration {
             (0..<7).map { _ in
                 number += 1
+                prepare()
                 return clock.measure(body)
             }.min() ?? .zero
         }
@@ -33,8 +34,9 @@ struct TimingTests {
             bench.runChanges()
         }
         let drift = best {
-            bench.world.outside { $0.things["l0"]?.attributes = [:] }
             bench.run(scope: .keys(["k/l0"]))
+        } after: {
+            bench.world.outside { $0.things["l0"]?.attributes = [:] }
         }
         let all = clock.measure { bench.run() }
         print("\(count) values: first \(first), change \(change), add \(add), withdraw \(withdraw), drift \(drift)")
