@@ -4,18 +4,16 @@ public import Reconciler
 /// A connection to a network service, as it is declared.
 ///
 /// It is not made by a plan: the supervisor of connections keeps it, and the value says how it stands.
-public struct ClientValue<W: ExternallyObserved>: Value {
+public struct ClientValue<W: World>: Value {
     /// The word for it in status.
     public static var kind: String { "NSM client" }
     /// After everything that is made in the kernel.
     public static var rank: Int { 1000 }
 
-    let key: Key
     let message: Upnp_NetworkServiceClient
 
     /// Takes a checked message.
-    public init(key: Key, _ message: Upnp_NetworkServiceClient) {
-        self.key = key
+    public init(_ message: Upnp_NetworkServiceClient) {
         self.message = message
     }
 
@@ -25,10 +23,12 @@ public struct ClientValue<W: ExternallyObserved>: Value {
     /// The service and the interface.
     public var summary: String { "\(message.networkService) on \(message.interfaceName)" }
 
-    /// What was last said of it.
-    public func assess(in world: W) -> Assessment<W.Operation> {
-        Assessment(
-            world.observation(of: key), unkept: "a running agent: 'nsm-agent run' keeps connections to network services"
-        )
-    }
+    /// Whoever keeps connections says how it stands.
+    public static var isObserved: Bool { true }
+
+    /// What it waits for as long as nobody does.
+    public static var unkept: String { "a running agent: 'nsm-agent run' keeps connections to network services" }
+
+    /// It is not compared with the kernel.
+    public func assess(in world: W) -> Assessment<W.Operation> { .inPlace }
 }

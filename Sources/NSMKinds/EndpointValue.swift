@@ -2,18 +2,16 @@ public import Model
 public import Reconciler
 
 /// A network service that is offered, as it is declared.
-public struct EndpointValue<W: ExternallyObserved>: Value {
+public struct EndpointValue<W: World>: Value {
     /// The word for it in status.
     public static var kind: String { "NSM endpoint" }
     /// After everything that is made in the kernel.
     public static var rank: Int { 1000 }
 
-    let key: Key
     let message: Upnp_NetworkServiceEndpoint
 
     /// Takes a checked message.
-    public init(key: Key, _ message: Upnp_NetworkServiceEndpoint) {
-        self.key = key
+    public init(_ message: Upnp_NetworkServiceEndpoint) {
         self.message = message
     }
 
@@ -23,9 +21,12 @@ public struct EndpointValue<W: ExternallyObserved>: Value {
     /// The service and the interfaces.
     public var summary: String { "\(message.networkService) on \(message.interfaceNamePrefix)*" }
 
-    /// What was last said of it.
-    public func assess(in world: W) -> Assessment<W.Operation> {
-        Assessment(
-            world.observation(of: key), unkept: "a running agent: 'nsm-agent run' offers network services")
-    }
+    /// Whoever keeps connections says how it stands.
+    public static var isObserved: Bool { true }
+
+    /// What it waits for as long as nobody does.
+    public static var unkept: String { "a running agent: 'nsm-agent run' offers network services" }
+
+    /// It is not compared with the kernel.
+    public func assess(in world: W) -> Assessment<W.Operation> { .inPlace }
 }

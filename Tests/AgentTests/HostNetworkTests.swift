@@ -118,18 +118,17 @@ struct HostNetworkTests {
     @Test("what is on interfaces of connections is spared until they say what belongs to them")
     func sparing() {
         let network = HostNetwork(AgentSettings())
-        let sparing = { network.world.sparing }
         network.declare(config(clients: client, endpoints: "{networkService: e, interfaceNamePrefix: cl}"))
         guard let spec = network.services[clientKey], case .client(let message) = spec else { return }
         let table = PolicyTables.table(of: message.name, 3)
-        #expect(sparing().link("nsm-1") && sparing().link("cl0") && sparing().table(table))
-        #expect(!sparing().link("nsm-10") && !sparing().link("eth0") && !sparing().table(254))
+        #expect(network.isSpared(link: "nsm-1") && network.isSpared(link: "cl0") && network.isSpared(table: table))
+        #expect(!network.isSpared(link: "nsm-10") && !network.isSpared(link: "eth0") && !network.isSpared(table: 254))
         network.bring([clientKey: report(), "config/cnf/nsm/v1/endpoint/e": report(interface: "cl0")])
-        #expect(!sparing().link("nsm-1") && !sparing().link("cl0") && !sparing().table(table))
+        #expect(!network.isSpared(link: "nsm-1") && !network.isSpared(link: "cl0") && !network.isSpared(table: table))
         // A client of the endpoint that has not come back yet.
-        #expect(sparing().link("cl1"))
+        #expect(network.isSpared(link: "cl1"))
         network.declare(config(""))
         network.bring([:])
-        #expect(!sparing().link("nsm-1") && !sparing().link("cl1"))
+        #expect(!network.isSpared(link: "nsm-1") && !network.isSpared(link: "cl1"))
     }
 }

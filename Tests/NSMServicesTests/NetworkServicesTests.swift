@@ -248,14 +248,21 @@ struct NetworkServicesTests {
         }
     }
 
-    @Test("the stream of reports has the newest")
+    @Test("changes are told once, with the newest report of each connection")
     func stream() async throws {
         try await withServices { services in
             await services.declare(specs(["a": "1", "b": "1"]), number: 1)
             await settle(["a": "1", "b": "1"])
             for number in 0..<20 { await log.report("a", ServiceReport(.blocked("\(number)"))) }
-            for await reports in services.reports {
-                #expect(reports["k/a"]?.observation == .blocked("19") && reports["k/b"] != nil)
+            for await _ in services.changes {
+                let reports = await services.takeChanges()
+                #expect(reports["k/a"]??.observation == .blocked("19") && reports.keys.contains("k/b"))
+                break
+            }
+            #expect(await services.takeChanges().isEmpty)
+            await log.report("b", ServiceReport(.inPlace))
+            for await _ in services.changes {
+                #expect(await services.takeChanges() == ["k/b": ServiceReport(.inPlace)])
                 break
             }
         }

@@ -21,11 +21,21 @@ public final class HostNetwork {
     /// The source of what connections to network services bring.
     public static let meshSource = "mesh"
     /// What is declared in files, and by the environment.
-    private var declared = LoadedConfig()
+    private var declared: [Key: ModelValue] = [:]
+    /// Values that can't be configured, and why.
+    private var invalid: [Key: LoadedConfig.InvalidValue] = [:]
+    /// How many declared interfaces have a name in the kernel.
+    private var hostNames: [String: Int] = [:]
     private let clients: [Upnp_NetworkServiceClient]
-    /// What connections brought, and the interfaces among it.
-    private var brought: [(key: Key, value: ModelValue)] = []
-    private var broughtInterfaces: Set<String> = []
+    /// What connections brought.
+    private var brought = Brought()
+    /// Clients and endpoints that are declared and can be kept.
+    public private(set) var services: [Key: NetworkServices.Spec] = [:]
+    /// Those of which no connection has said yet what belongs to it.
+    private var silent: [Key: NetworkServices.Spec] = [:] {
+        didSet { isSilenceChanged = true }
+    }
+    private var isSilenceChanged = false
 
     /// Makes a network of which nothing is declared or known yet.
     ///
@@ -37,102 +47,159 @@ public final class HostNetwork {
         self.clock = clock
         self.clients = clients
         world = LinuxWorld(ownership: settings.ownership, namespaceDirectory: settings.namespaceDirectory)
-        world.otherKinds = { key, value in
-            switch value {
-            case .client(let message): .value(ClientValue<LinuxWorld>(key: key, message))
-            case .endpoint(let message): .value(EndpointValue<LinuxWorld>(key: key, message))
-            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule: nil
-            }
-        }
         reconciler = Reconciler(world: world, retry: retry, now: { clock.now })
     }
+
+    // MARK: - What is declared
 
     /// Replaces what is declared. Returns how many values changed.
     @discardableResult
     public func declare(_ config: LoadedConfig) -> Int {
-        declared = config
-        let keys = Set(config.items.map(\.key))
+        var wanted: [Key: ModelValue] = [:]
+        wanted.reserveCapacity(config.items.count)
+        for item in config.items { wanted[item.key] = item.value }
+        let removed = declared.keys.filter { wanted[$0] == nil }
+        let changed = wanted.filter { declared[$0.key] != $0.value }
+        return change(changed.map { ($0.key, $0.value) }, removed: removed, invalid: config.invalidValues)
+    }
+
+    /// Changes what is declared, where it differs from before. Returns how many values changed.
+    private func change(
+        _ changed: [(key: Key, value: ModelValue)], removed: [Key], invalid newInvalid: [LoadedConfig.InvalidValue]
+    ) -> Int {
+        let wrong = Dictionary(newInvalid.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+        var keys = Set(removed).union(changed.map(\.key))
+        for key in Set(invalid.keys).union(wrong.keys) where invalid[key] != wrong[key] { keys.insert(key) }
+        invalid = wrong
+        var names: Set<String> = []
+        for key in removed { replace(key, nil, &names) }
+        for (key, value) in changed { replace(key, value, &names) }
         for client in clients {
             let value = ModelValue.client(client)
-            if keys.contains(value.key) { continue }
-            let position = SourcePosition(file: "NSM_NETWORK_SERVICES", line: 0, column: 0)
-            declared.items.append(.init(key: value.key, value: value, position: position))
+            if declared[value.key] != nil { continue }
+            keys.insert(value.key)
+            replace(value.key, value, &names)
         }
-        return declareAll()
+        let ordered = keys.sorted()
+        reconciler.change(source: Self.filesSource, ordered.map { ($0, desired($0)) })
+        for key in ordered { noteService(key) }
+        tellSilence()
+        // What a user wrote counts more than what a connection says: of an interface, also under another logical name.
+        var hidden = keys
+        for name in names { hidden.formUnion(brought.keys(ofInterface: name)) }
+        settleBrought(hidden)
+        return keys.count
     }
 
-    /// Replaces what connections to network services brought, and what is said of them.
-    public func bring(_ reports: [Key: ServiceReport]) {
-        world.observations = reports.mapValues(\.observation)
-        var values: [Key: ModelValue] = [:]
-        broughtInterfaces = []
-        for key in reports.keys.sorted() {
-            guard let report = reports[key] else { continue }
-            values.merge(report.values) { first, _ in first }
-            broughtInterfaces.formUnion(report.interfaces)
+    private func replace(_ key: Key, _ value: ModelValue?, _ names: inout Set<String>) {
+        let old = declared.removeValue(forKey: key)
+        declared[key] = value
+        for (name, step) in [(old?.hostName, -1), (value?.hostName, 1)] {
+            guard let name else { continue }
+            let count = (hostNames[name] ?? 0) + step
+            hostNames[name] = count > 0 ? count : nil
+            names.insert(name)
         }
-        brought = values.map { (key: $0.key, value: $0.value) }.sorted { $0.key < $1.key }
-        declareAll()
     }
 
-    /// Clients and endpoints that are declared and can be kept.
-    public var services: [Key: NetworkServices.Spec] {
-        let invalid = Set(declared.invalidValues.map(\.key))
-        var services: [Key: NetworkServices.Spec] = [:]
-        for item in declared.items where !invalid.contains(item.key) {
-            switch item.value {
-            case .client(let message): services[item.key] = .client(message)
-            case .endpoint(let message): services[item.key] = .endpoint(message)
-            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule: break
+    private func noteService(_ key: Key) {
+        let spec: NetworkServices.Spec? =
+            switch declared[key] {
+            case .client(let message): .client(message)
+            case .endpoint(let message): .endpoint(message)
+            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, nil: nil
             }
+        services[key] = invalid[key] == nil ? spec : nil
+        if services[key] != nil { reconciler.observe(key, brought.observation(key)) }
+        noteSilence(key)
+    }
+
+    private func desired(_ key: Key) -> Desired<LinuxWorld>? {
+        guard let value = declared[key] else { return nil }
+        let desired = Self.desired(key, value, world.ownership)
+        guard let reason = invalid[key] else { return desired }
+        let (kind, summary) =
+            switch desired {
+            case .value(let value): (type(of: value).kind, value.summary)
+            case .invalid(let word, let text, _, _): (word, text)
+            case .unimplemented(let word, let text): (word, text)
+            }
+        return .invalid(
+            kind: kind, summary: summary, error: "\(reason.position): \(reason.text)", fields: reason.fields)
+    }
+
+    private static func desired(_ key: Key, _ value: ModelValue, _ ownership: Ownership) -> Desired<LinuxWorld> {
+        switch value {
+        case .client(let message): .value(ClientValue<LinuxWorld>(message))
+        case .endpoint(let message): .value(EndpointValue<LinuxWorld>(message))
+        case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule:
+            LinuxRegistry.desired(value, ownership: ownership)
         }
-        return services
     }
 
-    @discardableResult
-    private func declareAll() -> Int {
-        let own = declared.items.map { ($0.key, $0.value) }
-        let others = brought.isEmpty ? [] : notDeclared(brought)
-        let all = world.declare(own + others)
-        var values = Array(all.prefix(own.count))
-        if !declared.invalidValues.isEmpty { markInvalid(declared.invalidValues, in: &values) }
-        spare()
-        let changes = reconciler.replace(source: Self.filesSource, with: values)
-        _ = reconciler.replace(source: Self.meshSource, with: Array(all.dropFirst(own.count)))
-        return changes
-    }
+    // MARK: - What connections bring
 
-    /// What a user wrote counts more than what a connection says: of an interface, also under another logical name.
-    private func notDeclared(_ values: [(key: Key, value: ModelValue)]) -> [(key: Key, value: ModelValue)] {
+    /// Takes in what some connections to network services say now; nil: nobody keeps them any more.
+    public func bring(_ reports: [Key: ServiceReport?]) {
         var keys: Set<Key> = []
-        var hostNames: Set<String> = []
-        for item in declared.items {
-            keys.insert(item.key)
-            if case .interface(let interface) = item.value, !interface.hasNamespace {
-                hostNames.insert(interface.hostIfName.isEmpty ? interface.name : interface.hostIfName)
-            }
+        for (key, report) in reports.sorted(by: { $0.key < $1.key }) {
+            reconciler.observe(key, report?.observation)
+            keys.formUnion(brought.take(key, report))
         }
-        return values.filter { key, value in
-            guard case .interface(let interface) = value else { return !keys.contains(key) }
-            return !keys.contains(key)
-                && !hostNames.contains(interface.hostIfName.isEmpty ? interface.name : interface.hostIfName)
-        }
+        settleBrought(keys)
+        for key in silent.keys { noteSilence(key) }
+        for key in reports.keys { noteSilence(key) }
+        tellSilence()
+    }
+
+    private func settleBrought(_ keys: Set<Key>) {
+        if keys.isEmpty { return }
+        let ownership = world.ownership
+        reconciler.change(
+            source: Self.meshSource,
+            keys.sorted().map { key in
+                guard declared[key] == nil, let value = brought.value(key) else { return (key, nil) }
+                if let name = value.hostName, hostNames[name] != nil { return (key, nil) }
+                return (key, LinuxRegistry.desired(value, ownership: ownership))
+            })
     }
 
     /// Nothing is taken from a connection that has not yet said what belongs to it: after a restart of the agent what an
     /// earlier life of it made there is still in use.
-    private func spare() {
-        let silent = services.values.filter { spec in
-            spec.interfaceName.map { !broughtInterfaces.contains($0) } ?? true
-        }
-        let names = Set(silent.compactMap(\.interfaceName))
-        let prefixes = silent.compactMap(\.interfacePrefix)
-        let present = broughtInterfaces
-        world.sparing = Sparing(
-            link: { name in
-                names.contains(name) || !present.contains(name) && prefixes.contains { name.hasPrefix($0) }
-            }, table: { table in silent.contains { $0.mayUse(table: table) } })
+    private func noteSilence(_ key: Key) {
+        // An endpoint has other connections that may come back.
+        let spec = services[key].flatMap { $0.interfaceName.map(brought.hasInterface) ?? false ? nil : $0 }
+        if silent[key] != spec { silent[key] = spec }
     }
+
+    private func tellSilence() {
+        if !isSilenceChanged { return }
+        isSilenceChanged = false
+        reconciler.spares = { [unowned self] place in isSpared(place) }
+    }
+
+    func isSpared(_ place: Place) -> Bool {
+        if silent.isEmpty { return false }
+        if let name = world.linkName(at: place), isSpared(link: name) { return true }
+        guard let table = world.table(at: place) else { return false }
+        return isSpared(table: table)
+    }
+
+    /// Whether what belongs to a link of the agent's own namespace stays.
+    func isSpared(link name: String) -> Bool {
+        if brought.hasInterface(name) { return false }
+        return silent.values.contains { spec in
+            spec.interfaceName == name || spec.interfacePrefix.map { name.hasPrefix($0) } ?? false
+        }
+    }
+
+    /// Whether routes and rules of a table of the agent's own namespace stay; with them the mark of neighbours, which may be
+    /// on a link that is spared.
+    func isSpared(table: UInt32) -> Bool {
+        table == world.ownership.markTable || silent.values.contains { $0.mayUse(table: table) }
+    }
+
+    // MARK: - The kernel
 
     /// Reads what the kernel has. Call it after ``declare(_:)``, which says where to look.
     public func read() throws(KernelError) { try world.readAll() }
@@ -155,24 +222,6 @@ public final class HostNetwork {
         case .pending, .retrying: true
         case .nonexistent, .missing, .unimplemented, .removed, .configured, .obtained, .discovered, .invalid, .failed:
             false
-        }
-    }
-
-    private func markInvalid(
-        _ invalid: [LoadedConfig.InvalidValue], in values: inout [(key: Key, desired: Desired<LinuxWorld>)]
-    ) {
-        let byKey = Dictionary(invalid.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
-        for index in values.indices {
-            guard let reason = byKey[values[index].key] else { continue }
-            let kind: String
-            let summary: String
-            switch values[index].desired {
-            case .value(let value): (kind, summary) = (type(of: value).kind, value.summary)
-            case .invalid(let word, let text, _, _): (kind, summary) = (word, text)
-            case .unimplemented(let word, let text): (kind, summary) = (word, text)
-            }
-            values[index].desired = .invalid(
-                kind: kind, summary: summary, error: "\(reason.position): \(reason.text)", fields: reason.fields)
         }
     }
 }

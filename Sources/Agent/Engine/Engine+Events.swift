@@ -42,7 +42,7 @@ extension Engine {
     func retry(_ now: Int64) {
         retryFloor = now + Self.leastRetryWait
         guard files.isInForce else { return }
-        reconcile(reason: "retry", scope: .all)
+        reconcile(reason: "retry", scope: .changes)
     }
 
     func reconcile(reason: String, scope: Reconciler<LinuxWorld>.Scope) {
@@ -55,7 +55,7 @@ extension Engine {
     /// Makes the kernel as declared, after reading it: from the ground up, or only what events have not told.
     func readAndReconcile(reason: String, isAudit: Bool = true) {
         readDue = nil
-        takeWaitingEvents()
+        let told = takeWaitingEvents()
         do {
             if isAudit { try network.read() } else { try network.readNew() }
         } catch {
@@ -63,18 +63,22 @@ extension Engine {
             readDue = Clock.monotonic + 1_000_000_000
             return
         }
-        reconcile(reason: reason, scope: .all)
+        reconcile(reason: reason, scope: isAudit || told.needsFullPass ? .all : .keys(told.keys))
     }
 
     /// Takes in what the kernel has already reported, so that it is not taken for newer than what is read next.
-    private func takeWaitingEvents() {
+    private func takeWaitingEvents() -> WorldChanges {
+        var told = WorldChanges()
         for _ in 0..<1000 {
-            guard let tokens = try? loop.wait(timeoutMilliseconds: 0) else { return }
+            guard let tokens = try? loop.wait(timeoutMilliseconds: 0) else { return told }
             if tokens.contains(Token.files) { noteFileChange() }
             let events = tokens.filter { $0 != Token.files }
-            if events.isEmpty { return }
-            _ = network.world.takeEvents(tokens: events)
+            if events.isEmpty { return told }
+            let changes = network.world.takeEvents(tokens: events)
+            told.keys.formUnion(changes.keys)
+            told.needsFullPass = told.needsFullPass || changes.needsFullPass
         }
+        return told
     }
 
     // MARK: - Telling
@@ -89,7 +93,7 @@ extension Engine {
             } else {
                 failures += 1
                 details["error"] = "\(entry.error)"
-                logger.error("failed to \(entry.verb)", metadata: details)
+                logger.error("failed to \(entry.verb.rawValue)", metadata: details)
             }
         }
         logger.info(
@@ -100,14 +104,13 @@ extension Engine {
             ])
     }
 
-    private static func word(_ verb: String) -> Logger.Message {
+    private static func word(_ verb: Transaction.Verb) -> Logger.Message {
         switch verb {
-        case "create": "created"
-        case "update": "changed"
-        case "recreate": "recreated"
-        case "delete": "removed"
-        case "revert": "undone"
-        default: "\(verb)"
+        case .create: "created"
+        case .update: "changed"
+        case .recreate: "recreated"
+        case .delete: "removed"
+        case .revert: "undone"
         }
     }
 
@@ -117,7 +120,7 @@ extension Engine {
     }
 
     private func reportDrift(_ keys: Set<Key>) {
-        for status in network.reconciler.status() where keys.contains(status.key) {
+        for case let status? in keys.sorted().map(network.reconciler.status(of:)) {
             if HostNetwork.isGood(status.state) { continue }
             logger.warning(
                 "differs and is left alone",

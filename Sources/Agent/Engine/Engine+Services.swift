@@ -14,15 +14,11 @@ extension Engine {
 
     /// Takes in what the connections to network services say, as long as the task is not cancelled.
     nonisolated func followServices() async {
-        for await reports in services.reports {
-            let start = ContinuousClock.now
-            await adopt(reports)
-            // When many connections come at once, what they say is taken in together: each pass looks at all values.
-            try? await Task.sleep(until: .now + (.now - start))
-        }
+        for await _ in services.changes { await adopt(services.takeChanges()) }
     }
 
-    private func adopt(_ reports: [Key: ServiceReport]) {
+    private func adopt(_ reports: [Key: ServiceReport?]) {
+        if reports.isEmpty { return }
         network.bring(reports)
         if files.isInForce { readAndReconcile(reason: "mesh", isAudit: false) }
     }

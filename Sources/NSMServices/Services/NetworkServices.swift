@@ -32,10 +32,10 @@ public actor NetworkServices {
         case session(Key, number: Int, any ServiceSession, stop: AsyncStream<Void>)
     }
 
-    /// All reports, whenever one changes; who is slow gets the newest.
-    public nonisolated let reports: AsyncStream<[Key: ServiceReport]>
+    /// Says that reports changed, see ``takeChanges()``.
+    public nonisolated let changes: AsyncStream<Void>
 
-    private let tell: AsyncStream<[Key: ServiceReport]>.Continuation
+    private let tell: AsyncStream<Void>.Continuation
     private nonisolated let orders: AsyncStream<Order>
     private nonisolated let order: AsyncStream<Order>.Continuation
     private nonisolated let logger: Logger
@@ -49,6 +49,8 @@ public actor NetworkServices {
     private var wanted: [Key: Spec] = [:]
     private var active: [Key: Active] = [:]
     private var current: [Key: ServiceReport] = [:]
+    /// Keys whose report changed since somebody took the changes.
+    private var changed: Set<Key> = []
     private var nameServers: NameServers
 
     /// Keeps nothing yet, and talks to nobody before something is declared.
@@ -91,7 +93,7 @@ public actor NetworkServices {
         self.makeSession = makeSession
         self.register = register
         nameServers = NameServers(settings, logger: logger)
-        (reports, tell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (changes, tell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (orders, order) = AsyncStream.makeStream()
     }
 
@@ -171,6 +173,7 @@ public actor NetworkServices {
         let (stream, stop) = AsyncStream.makeStream(of: Void.self)
         active[key] = Active(number: lastNumber, spec: spec, session: session, stop: stop)
         current[key] = ServiceReport(.waiting(["its start"]))
+        changed.insert(key)
         order.yield(.session(key, number: lastNumber, session, stop: stream))
     }
 
@@ -179,12 +182,14 @@ public actor NetworkServices {
         active[key]?.isEnding = true
         active[key]?.stop.finish()
         current[key]?.observation = .waiting(["the end of what was declared before"])
+        changed.insert(key)
     }
 
     private func end(_ key: Key, _ number: Int) {
         guard let known = active[key], known.number == number else { return }
         active[key] = nil
         current[key] = nil
+        changed.insert(key)
         if case .client(let message) = known.spec { register.release(message.interfaceName, of: key) }
         if case .client(let message) = wanted[key] { _ = register.take(message.interfaceName, for: key) }
         start(key)
@@ -201,12 +206,19 @@ public actor NetworkServices {
                 metadata: ["key": "\(key)", "problems": "\(report.problems.joined(separator: "; "))"])
         }
         current[key] = report
+        changed.insert(key)
         publish()
     }
 
     private func publish() {
         if nameServers.isUsed { applyNameServers() }
-        tell.yield(current)
+        if !changed.isEmpty { tell.yield() }
+    }
+
+    /// The reports that changed since the last call; nil: nobody keeps the connection any more.
+    public func takeChanges() -> [Key: ServiceReport?] {
+        defer { changed.removeAll() }
+        return Dictionary(uniqueKeysWithValues: changed.map { ($0, current[$0]) })
     }
 
     private func applyNameServers() {

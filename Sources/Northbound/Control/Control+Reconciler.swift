@@ -48,7 +48,7 @@ extension Nsmagent_Control_Operation {
     /// What was done to one value.
     init(_ entry: Transaction.Entry) {
         self.init()
-        verb = entry.verb
+        verb = entry.verb.rawValue
         key = entry.key
         summary = entry.summary.bounded
         before = Ligato_Kvscheduler_ValueState(entry.before)

@@ -16,7 +16,7 @@ final class Application {
     private var progress: Progress?
     private var end: Timestamp
     /// What there was before, when it may have to be returned to.
-    private let past: LinuxWorld.Snapshot?
+    private let past: Journal?
     private var isUndone = false
 
     private var reconciler: Reconciler<LinuxWorld> { network.reconciler }
@@ -119,7 +119,7 @@ final class Application {
     }
 
     /// Returns to what was before.
-    func undo(to snapshot: LinuxWorld.Snapshot, as reason: String) throws {
+    func undo(to snapshot: Journal, as reason: String) throws {
         let world = network.world
         try OneShot.read(network)
         let operations = world.operations(toRestore: snapshot)

@@ -9,7 +9,7 @@ struct ApplicationReport {
     private let bad: [ValueStatus]
     private let duration: Duration
     private let isReverted: Bool
-    private var done: [String: Int] = [:]
+    private var done: [Transaction.Verb: Int] = [:]
     private var inPlace = 0
 
     /// - Parameter bad: all values, if some are not as they should be.
@@ -24,7 +24,7 @@ struct ApplicationReport {
         var changed = Set<Key>()
         for entry in transactions.lazy.flatMap(\.entries) where entry.error.isEmpty {
             done[entry.verb, default: 0] += 1
-            if entry.verb != "delete" { changed.insert(entry.key) }
+            if entry.verb != .delete { changed.insert(entry.key) }
         }
         let good = counts.filter { HostNetwork.isGood($0.key) }.values.reduce(0, +)
         inPlace = max(0, good - changed.count)
@@ -36,7 +36,7 @@ struct ApplicationReport {
     var problems: String {
         var text = ""
         for transaction in transactions where transaction.reverted {
-            for entry in transaction.entries where entry.verb != "revert" && !entry.error.isEmpty {
+            for entry in transaction.entries where entry.verb != .revert && !entry.error.isEmpty {
                 text += "nsm-agent: \(entry.key): \(entry.error)\n"
             }
             for error in transaction.revertErrors { text += "nsm-agent: could not be undone: \(error)\n" }
@@ -63,9 +63,10 @@ struct ApplicationReport {
             return "\(terminal.paint("Undone", .red)) in \(Text.duration(duration)), as something failed.\n"
         }
         var parts: [String] = []
-        for (verb, word) in [
-            ("create", "created"), ("update", "changed"), ("recreate", "recreated"), ("delete", "deleted"),
-        ] {
+        let words: [(verb: Transaction.Verb, word: String)] = [
+            (.create, "created"), (.update, "changed"), (.recreate, "recreated"), (.delete, "deleted"),
+        ]
+        for (verb, word) in words {
             if let number = done[verb] { parts.append("\(number) \(word)") }
         }
         let isNothing = parts.isEmpty
@@ -85,7 +86,7 @@ struct ApplicationReport {
     var tree: Tree {
         let operations = transactions.flatMap(\.entries).map { entry -> Tree in
             var pairs: [(String, Tree)] = [
-                ("action", .string(entry.verb)), ("key", .string(entry.key)), ("summary", .string(entry.summary)),
+                ("action", .string(entry.verb.rawValue)), ("key", .string(entry.key)), ("summary", .string(entry.summary)),
                 ("state", .string(entry.after.name)),
             ]
             if !entry.error.isEmpty { pairs.append(("error", .string(entry.error))) }
@@ -101,8 +102,8 @@ struct ApplicationReport {
         return [
             "operations": .sequence(operations), "problems": .sequence(problems), "undone": .bool(isReverted),
             "summary": [
-                "created": .count(done["create"] ?? 0), "changed": .count(done["update"] ?? 0),
-                "recreated": .count(done["recreate"] ?? 0), "deleted": .count(done["delete"] ?? 0),
+                "created": .count(done[.create] ?? 0), "changed": .count(done[.update] ?? 0),
+                "recreated": .count(done[.recreate] ?? 0), "deleted": .count(done[.delete] ?? 0),
                 "inPlace": .count(inPlace), "pending": .count(count(.pending)),
                 "failed": .count(count(.failed, .retrying, .invalid, .unimplemented, .missing)),
                 "microseconds": .int(parts.seconds * 1_000_000 + parts.attoseconds / 1_000_000_000_000),
