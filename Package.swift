@@ -148,6 +148,12 @@ let package = Package(
             name: "nsm-endpoint-example", dependencies: ["NSM", .product(name: "Logging", package: "swift-log")],
             path: "examples/nsm-endpoint", exclude: ["README.md", "run"], swiftSettings: plain),
 
+        // A part of scripts/bench.
+        .executableTarget(
+            name: "change-bench",
+            dependencies: ["Agent", "LinuxKinds", "Model", "Netlink", "Reconciler"],
+            path: "scripts/bench.d/change", swiftSettings: strict),
+
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "NetworkTypesTests", dependencies: ["NetworkTypes", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "YAMLTests", dependencies: ["YAML", "TestSupport"], swiftSettings: strict),

@@ -1,4 +1,4 @@
-"""The mesh's part of scripts/bench: m to q. Imported by bench.py."""
+"""The mesh's part of scripts/bench: m to r. Imported by bench.py."""
 
 import json
 import os
@@ -10,13 +10,10 @@ import time
 from meshnet import Failed, Net, address, clients, endpoints, grouped, shared, wait
 from show import progress, table, verdict
 
-TASKS = {
-    "m": "one connection",
-    "n": "many connections: one after the other, 32 at once, all at once",
-    "o": "refreshes: by the clock, and all at once after the mesh was killed",
-    "p": "heal time after the endpoint is gone",
-    "q": "idle connections",
-}
+# (m) one connection; (n) many: one after the other, 32 at once, all at once; (o) refreshes: by the clock, and all at once after
+# the mesh was killed; (p) heal time after the endpoint is gone; (q) idle connections; (r) the first and the last of many that
+# come in turn. Those that are measured together:
+PARTS = ("m", "noq", "p", "r")
 
 
 def registered(net, name, count=1):
@@ -99,6 +96,34 @@ def many(bench, n, how, paired=False):
         figures["agents"] = len(net.processes) - 2
         figures["held"] = grouped({name: p.figures() for name, p in net.processes.items()})
         bench.then(net, figures)
+    return figures
+
+
+# ---- (r) one more connection, beside many ----
+
+
+def in_turn(bench, n, block):
+    """N connections of one agent, each by a file of its own: what the first and the last of them take."""
+    figures = {"n": n, "block": block}
+    with bench.net("client0", "server") as net:
+        net.mesh()
+        net.run("server", endpoints())
+        registered(net, "server")
+        net.run_clients(n, n)
+        net.settle()
+        for name, first in (("first", 0), ("between", block), ("last", n - block)):
+            progress(f"{n} connections in turn: {name}")
+            numbers = range(first, min(first + block, n) if name != "between" else n - block)
+            before, steps = net.cpu(), []
+            for i in numbers:
+                steps.append(net.connect_some([i], n, False)["connected"])
+            net.settle()
+            cpu = grouped(net.since(before))
+            figures[name] = {
+                "connected_ms": median(steps),
+                "connected_max_ms": max(steps),
+                "cpu_ms": {who: ms / len(steps) for who, ms in cpu.items()},
+            }
     return figures
 
 
@@ -262,6 +287,8 @@ def measure(agent, probe, work, tasks, options, results):
     if "o" in tasks:
         progress(f"N={n}: refreshes")
         results["refreshes"] = [by_the_clock(bench, size) for size in (n // 5, n)]
+    if "r" in tasks:
+        results["in_turn"] = in_turn(bench, options.in_turn, min(50, options.in_turn // 3))
     if "p" in tasks:
         results["heal"] = {
             "process": heal(bench, max(reps, 5), False),
@@ -271,6 +298,32 @@ def measure(agent, probe, work, tasks, options, results):
 
 def each(figures, digits=1):
     return " / ".join(f"{figures[name]:.{digits}f}" for name in ("mesh", "client", "server"))
+
+
+def comparison(versions, one_row):
+    """Rows of the table in which each version has a column."""
+    rows = []
+    there = {version: set(figures) for version, figures in versions.items()}
+    both = lambda part: all(part in found for found in there.values())
+    if both("one"):
+        rows.append(one_row("(m) one connection", versions, lambda f: f["one"]["median"]["connected"], "ms"))
+        rows.append(one_row("(m) one connection: CPU of all", versions, lambda f: f["one"]["median"]["cpu_ms"], "ms"))
+    if both("in_turn"):
+        turn = versions["agent"]["in_turn"]
+        cpu = lambda f, which: sum(f["in_turn"][which]["cpu_ms"].values())
+        for which in ("first", "last"):
+            name = f"(r) {which} {turn['block']} of {turn['n']} in turn"
+            rows.append(one_row(name, versions, lambda f: f["in_turn"][which]["connected_ms"], "ms"))
+            rows.append(one_row(f"{name}: CPU of all", versions, lambda f: cpu(f, which), "ms"))
+        more = lambda f: cpu(f, "last") - cpu(f, "first")
+        rows.append(one_row("(r) how much more CPU the last take", versions, more, "ms", 5))
+    for at, part in enumerate(versions["agent"].get("many", ())):
+        if all(len(f.get("many", ())) > at for f in versions.values()):
+            name = f"(n) {part['n']} connections, {min(part['at_once'], part['n'])} at once{', with echoes' if part['paired'] else ''}"
+            rows.append(one_row(name, versions, lambda f: f["many"][at]["connected_ms"], "ms", None, 0))
+            each_cpu = lambda f: sum(f["many"][at]["cpu_ms"].values()) / part["n"]
+            rows.append(one_row(f"{name}: CPU of each", versions, each_cpu, "ms", None, 2))
+    return rows
 
 
 def report(results):
@@ -306,6 +359,13 @@ def report(results):
             rows[-1] += [of("descriptors", 0), of("threads", 0)]
         if len(rows) > 1:
             table(rows)
+    if "in_turn" in results:
+        r = results["in_turn"]
+        rows = [[f"(r) {r['n']} connections in turn", "connected ms", "most", "CPU each: mesh / client / server ms"]]
+        for which in ("first", "last"):
+            of = r[which]
+            rows.append([f"the {which} {r['block']}", f"{of['connected_ms']:.1f}", f"{of['connected_max_ms']:.1f}", each(of["cpu_ms"], 2)])
+        table(rows)
     if "storm" in results:
         s = results["storm"]
         print(f"(o) the mesh killed and started: {s['n']} connected again after {s['wall_ms']:.0f} ms; CPU {each(s['cpu_ms'], 0)} ms")

@@ -104,9 +104,12 @@ class Net:
         return self.processes[name]
 
     def mesh(self):
+        # A baseline may be older than rights are, when everybody had them all.
+        known = subprocess.check_output([self.agent, "mesh", "--help"], text=True)
+        rights = ["--open", "--offer", "*=any"] if "--offer" in known else []
         process = self.start(
             "mesh",
-            ["mesh", "--open", "--offer", "*=any", "--listen", self.environment["NSM_CONNECT_TO"], "--state-dir", f"{self.folder}/state"]
+            ["mesh", *rights, "--listen", self.environment["NSM_CONNECT_TO"], "--state-dir", f"{self.folder}/state"]
             + ["--workload-socket", f"{self.folder}/workload.sock"],
         )
         wait("the mesh", lambda: os.path.exists(f"{self.folder}/nsm.io.sock"))

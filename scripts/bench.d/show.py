@@ -19,5 +19,9 @@ def table(rows):
     print()
 
 
+def ratio(x, y):
+    return f"{x / y:.2f}×" if y else "–"
+
+
 def verdict(value, aim, text):
     return f"{text} ≤ {aim}: {'met' if value <= aim else 'missed'}"

@@ -22,8 +22,11 @@ def v6(i, last):
     return str(ipaddress.IPv6Address(0xFD00 << 112 | i << 80 | last))
 
 
-def yaml(n, last=2):
-    """The configuration; `last` is the last part of every pod's IPv6 address."""
+def yaml(n, last=2, more_routes=0):
+    """The configuration, of 5 values for each pod; `last` is the last part of every pod's IPv6 address.
+
+    With `more_routes`, so many more routes lead through each pod: 10.k.x.y/32 with k from 201 on.
+    """
     interfaces, routes, neighbours = [], [], []
     for i in range(n):
         host, pod = v4(HOST, 4 * i), v4(POD, 4 * i)
@@ -53,6 +56,8 @@ def yaml(n, last=2):
             f"    - {{outgoingInterface: p{i}-eth0, dstNetwork: 0.0.0.0/0, gwAddr: {host}}}\n"
             f"    - {{outgoingInterface: h{i}, dstNetwork: {v4(ROUTED, i)}/32, gwAddr: {pod}}}\n"
         )
+        for k in range(more_routes):
+            routes.append(f"    - {{outgoingInterface: h{i}, dstNetwork: {v4(ROUTED + ((k + 1) << 16), i)}/32, gwAddr: {pod}}}\n")
         neighbours.append(f'    - {{interface: h{i}, ipAddress: {pod}, hwAddress: "{mac(1, i)}"}}\n')
     return (
         "linuxConfig:\n  interfaces:\n"
@@ -62,6 +67,36 @@ def yaml(n, last=2):
         + "  arpEntries:\n"
         + "".join(neighbours)
     )
+
+
+# One more pair, between host0 and p0, with an address at each end.
+PAIR_HOST, PAIR_POD = "172.31.0.1", "172.31.0.2"
+PAIR = f"""\
+linuxConfig:
+  interfaces:
+    - name: x0
+      type: VETH
+      namespace: {{type: NSID, reference: host0}}
+      enabled: true
+      ipAddresses: [{PAIR_HOST}/30]
+      veth: {{peerIfName: p0-x0}}
+    - name: p0-x0
+      type: VETH
+      namespace: {{type: NSID, reference: p0}}
+      hostIfName: x0
+      enabled: true
+      ipAddresses: [{PAIR_POD}/30]
+      veth: {{peerIfName: x0}}
+"""
+
+
+def neighbour(pods, last):
+    """One more neighbour behind the last pod. Of all values a change of it, of the last byte of its MAC address, costs the kernel
+    least: what remains is the agent's."""
+    return f'linuxConfig:\n  arpEntries:\n    - {{interface: h{pods - 1}, ipAddress: {NEIGHBOUR}, hwAddress: "02:02:00:00:00:{last:02x}"}}\n'
+
+
+NEIGHBOUR = "172.30.0.1"
 
 
 def batches(n):
