@@ -74,6 +74,12 @@ final class Host: Sendable {
         try Process(entry + ["ip"] + arguments.split(separator: " ").map(String.init)).finish().output
     }
 
+    /// Whether a program in the host listens to what the kernel reports of its network.
+    func isWatched() throws -> Bool {
+        // Protocol 0 is rtnetlink; sockets that only ask are in no group.
+        try shell("awk '$2 == \"0\" && $4 !~ /^0+$/ {found = 1} END {exit !found}' /proc/net/netlink").status == 0
+    }
+
     /// Runs a shell command in the host.
     @discardableResult
     func shell(_ command: String) throws -> Outcome { try Process(entry + ["sh", "-c", command]).finish() }

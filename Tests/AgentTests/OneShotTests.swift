@@ -99,7 +99,7 @@ struct OneShotTests {
         #expect(result.errors.contains("nothing0"), "\(result.errors)")
         #expect(result.output.contains("1 pending"))
         let waiting = try host.start(["apply", "--timeout", "20", file])
-        usleep(300_000)
+        #expect(try host.eventually { try host.isWatched() })
         try host.ip("link add nothing0 type veth peer name nothing1")
         try host.ip("link set nothing0 up")
         try host.ip("link set nothing1 up")

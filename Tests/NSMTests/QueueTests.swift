@@ -1,6 +1,7 @@
-import NSM
 import Synchronization
 import Testing
+
+@testable import NSM
 
 @Suite("Work in turn")
 struct QueueTests {
@@ -41,12 +42,21 @@ struct QueueTests {
     func cancelled() async throws {
         let queue = KeyedQueue()
         let (gate, open) = AsyncStream<Void>.makeStream()
-        let first = Task { try await queue.run("a") { for await _ in gate { break } } }
+        let (entered, enter) = AsyncStream<Void>.makeStream()
+        let first = Task {
+            try await queue.run("a") {
+                enter.yield()
+                for await _ in gate { break }
+            }
+        }
+        for await _ in entered { break }
         let second = Task { try await queue.run("a") { Issue.record("ran") } }
-        try await Task.sleep(for: .milliseconds(20))
+        try await eventually("the second waits") { queue.waitingCount("a") == 1 }
+        let third = Task { try await queue.run("a") { true } }
+        try await eventually("the third, too") { queue.waitingCount("a") == 2 }
         second.cancel()
         await #expect(throws: CancellationError.self) { try await second.value }
-        let third = Task { try await queue.run("a") { true } }
+        #expect(queue.waitingCount("a") == 1)
         open.yield()
         try await first.value
         #expect(try await third.value)

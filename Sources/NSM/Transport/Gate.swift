@@ -27,6 +27,9 @@ public final class Gate: Sendable {
         return try await body()
     }
 
+    /// How many wait.
+    var waitingCount: Int { state.withLock { $0.waiting.count } }
+
     private func enter() async throws {
         let id = state.withLock { state in
             state.next += 1

@@ -13,7 +13,7 @@ import Netlink
 import Reconciler
 
 func fail(_ text: String) -> Never {
-    fputs("change-bench: \(text)\n", stderr)
+    print("change-bench: \(text)")
     exit(1)
 }
 
