@@ -4,7 +4,7 @@ import time
 
 from assault import attack, refused, unless_refused
 from battlefield import HOST, Echo
-from mesh import wait
+from mesh import registry, wait
 
 MESH = f"{HOST}-nsmgr"
 
@@ -137,7 +137,8 @@ def silent_endpoint(field, evil):
     late = Echo(field, "late", "echo", prefix="172.17.0.0/16", lifetime="4s").start()
     wait(lambda: late.says('"event": "registered"'))
     late.kill()
-    time.sleep(5)
+    # Its registration ends with its token.
+    wait(lambda: "echo" in (names := registry(field)) and "late" not in names)
     return unless_refused("late is registered", evil.do("offer", name="late", services=["evil"]))
 
 
