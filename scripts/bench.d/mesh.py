@@ -105,7 +105,8 @@ def many(bench, n, how, paired=False):
 def in_turn(bench, n, block):
     """N connections of one agent, each by a file of its own: what the first and the last of them take."""
     figures = {"n": n, "block": block}
-    with bench.net("client0", "server") as net:
+    # Tokens that last, so that no refresh of the first comes in between.
+    with bench.net("client0", "server", environment={"NSM_MAX_TOKEN_LIFETIME": "1h"}) as net:
         net.mesh()
         net.run("server", endpoints())
         registered(net, "server")
