@@ -26,7 +26,7 @@ struct Planner<W: World> {
     /// Where leftovers are that were left, as they are spared.
     private(set) var spared: Set<W.Place> = []
     /// Where the leftovers with these keys are.
-    private(set) var places: [Key: W.Place] = [:]
+    private(set) var places: [Key: Set<W.Place>] = [:]
 
     // Of one pass.
     var pass = 0
@@ -195,7 +195,7 @@ struct Planner<W: World> {
                     spared.insert(place)
                     continue
                 }
-                places[removal.key] = place
+                places[removal.key, default: []].insert(place)
             }
             if !holds.removals.isEmpty, holds.removals.contains(removal.key) {
                 heldRemovals.insert(removal.key)

@@ -1,7 +1,7 @@
 /// A removal that failed.
 struct FailedRemoval<W: World> {
-    /// Where it is, as far as the world says.
-    var place: W.Place?
+    /// Where it is, most often one place; empty: the world does not say.
+    var places: Set<W.Place>
     var summary: String
     var error: String
     var attempts: Int
@@ -54,8 +54,8 @@ extension Reconciler {
         for step in planner.plan.steps {
             let outcome = Self.outcome(of: step, results)
             guard let id = step.node, let node = graph[id] else {
-                let place = planner.places[step.key]
-                log.entries.append(recordRemoval(step, outcome, at: place, &failures, at: time))
+                let places = planner.places[step.key] ?? []
+                log.entries.append(recordRemoval(step, outcome, at: places, &failures, at: time))
                 continue
             }
             var before = node.state
@@ -87,6 +87,10 @@ extension Reconciler {
             if let node = graph.node(log.entries[index].key) { log.entries[index].after = node.state }
         }
         log.heldRemovals = planner.heldRemovals
+        // Those without a place are seen only when everything is looked at.
+        if !planner.isFull, !removals.isEmpty {
+            log.heldRemovals?.formUnion(removals.lazy.filter { $0.value.places.isEmpty }.map(\.key))
+        }
         if planner.isFull { spared = planner.spared }
         isAllDue = false
         graph.dirty = []
@@ -209,7 +213,7 @@ extension Reconciler {
     }
 
     private func recordRemoval(
-        _ step: Plan<W.Operation>.Step, _ outcome: OperationResult, at place: W.Place?, _ failures: inout Failures,
+        _ step: Plan<W.Operation>.Step, _ outcome: OperationResult, at places: Set<W.Place>, _ failures: inout Failures,
         at time: Timestamp
     ) -> Transaction.Entry {
         let before = graph.node(step.key)?.state ?? graph.departed[step.key]?.state ?? .discovered
@@ -224,7 +228,7 @@ extension Reconciler {
             let canRetry = retriable && retry.isEnabled
             let due = canRetry ? time.advanced(by: retry.delay(beforeAttempt: attempts)) : nil
             removals[step.key] = FailedRemoval(
-                place: place, summary: step.summary, error: text, attempts: attempts,
+                places: places, summary: step.summary, error: text, attempts: attempts,
                 since: removals[step.key]?.since ?? time,
                 nextTry: due)
             return Self.entry(step, before: before, after: canRetry ? .retrying : .failed, error: text)

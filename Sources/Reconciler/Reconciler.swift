@@ -219,12 +219,8 @@ public final class Reconciler<W: World> {
             }
         }
         // What a removal left that failed is looked for where it was.
-        let places = removals.values.compactMap(\.place)
-        if places.count < removals.count,
-            removals.values.contains(where: { $0.place == nil && !$0.rests(at: holds.now) })
-        {
-            return nil
-        }
+        let places = removals.values.flatMap(\.places)
+        if removals.values.contains(where: { $0.places.isEmpty && !$0.rests(at: holds.now) }) { return nil }
         var planner = Planner(graph, holds: holds)
         planner.planSome(graph.dirty, places: places)
         if !planner.needsAll { return planner }

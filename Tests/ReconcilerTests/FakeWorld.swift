@@ -119,6 +119,8 @@ final class FakeWorld: World {
     var assessments = 0
     var claims = 0
     var conditionChecks = 0
+    /// Whether removals say where they are.
+    var tellsPlaces = true
     /// Calls that break the rules of a world, and values that broke them.
     var mistakes: [String] = []
     /// How many places leftovers were looked for at, and how often everywhere.
@@ -230,7 +232,8 @@ final class FakeWorld: World {
         return found.compactMap { name, owner in
             // One removal takes both.
             if let peer = belief.things[name]?.peer, all.contains(peer), peer < name { return nil }
-            return Removal(key: owner, summary: "left \(name)", operations: [.delete(name)], place: name)
+            return Removal(
+                key: owner, summary: "left \(name)", operations: [.delete(name)], place: tellsPlaces ? name : nil)
         }
     }
 

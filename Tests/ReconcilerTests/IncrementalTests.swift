@@ -6,7 +6,7 @@ import Testing
 @Suite("Change by change")
 struct IncrementalTests {
     /// How many lives of each size; `NSM_LIVES` makes it more.
-    private static let lives = getenv("NSM_LIVES").flatMap { UInt64(String(cString: $0)) } ?? 16
+    private static let lives = getenv("NSM_LIVES").flatMap { UInt64(String(cString: $0)) } ?? 8
 
     /// A failing seed is printed.
     @Test("a life of single changes ends where one look at everything ends", arguments: 0..<lives)
@@ -198,6 +198,31 @@ struct IncrementalTests {
         bench.runChanges()
         #expect(bench.world.real.things["x"]?.owner == "k/2")
         #expect(bench.state("k/2") == .configured)
+    }
+
+    @Test("a removal that failed is tried again where it was, or, if that is not told, by a look at everything")
+    func failedRemoval() {
+        for tellsPlaces in [true, false] {
+            let bench = Bench()
+            bench.world.tellsPlaces = tellsPlaces
+            bench.declare([Item("a"), Item("b")])
+            bench.runChanges()
+            bench.world.resetWork()
+            bench.world.failures["a"] = .init(times: 2, sort: "d")
+            bench.drop("k/a")
+            #expect(bench.runChanges() == ["d a"])
+            bench.put(Item("c"))
+            #expect(bench.runChanges() == ["c c"])
+            #expect(bench.state("k/a") == .retrying)
+            bench.clock.advance(.seconds(1))
+            #expect(bench.runChanges() == ["d a"])
+            bench.clock.advance(.seconds(2))
+            #expect(bench.runChanges() == ["d a"])
+            #expect(bench.things == ["b", "c"])
+            #expect(bench.state("k/a") == nil)
+            #expect(bench.reconciler.nextTry == nil)
+            #expect((bench.world.fullSearches == 0) == tellsPlaces)
+        }
     }
 
     @Test("what is spared stays until it is no longer, and then goes without a search")
