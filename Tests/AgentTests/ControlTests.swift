@@ -22,7 +22,7 @@ private final class Talkative: ControlBackend {
     static let transactions = (1...3).map { number in
         let entries = (0..<(number == 2 ? count : 2)).map { index in
             Transaction.Entry(
-                verb: "create", key: "config/linux/l3/v2/route/\(index)", summary: String(repeating: "y", count: 200),
+                verb: .create, key: "config/linux/l3/v2/route/\(index)", summary: String(repeating: "y", count: 200),
                 before: .nonexistent, after: .configured, error: "")
         }
         var transaction = Transaction(

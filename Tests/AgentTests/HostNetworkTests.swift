@@ -48,11 +48,13 @@ struct HostNetworkTests {
         #expect(keys(network) == [clientKey])
         network.bring([clientKey: report()])
         #expect(keys(network) == [clientKey, interfaceKey, "config/linux/l3/v2/route/10.1.0.0/16/nsm-1"])
-        #expect(network.world.observation(of: clientKey) == .inPlace)
+        // Nothing that it says of itself is left to wait for; what it brought waits for the kernel.
+        network.reconciler.reconcile(reason: "test")
+        #expect(network.reconciler.status(of: clientKey)?.state == .configured)
         // A change of the files keeps it.
         network.declare(config(clients: client, "{name: b, networkService: s, interfaceName: nsm-2}"))
         #expect(keys(network).contains(interfaceKey))
-        network.bring([:])
+        network.bring([clientKey: nil])
         #expect(keys(network) == [clientKey, "config/cnf/nsm/v1/client/b"])
     }
 

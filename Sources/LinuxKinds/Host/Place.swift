@@ -86,16 +86,15 @@ extension LinuxWorld {
         }
     }
 
-    /// Name of the link that an object of the agent's own namespace belongs to, where it belongs to one.
+    /// Name of the link that an object of the agent's own namespace is on: an address, a neighbour, a route, a membership.
     public func linkName(at place: Place) -> String? {
         guard let own = byReference[.own], own.id == place.namespace else { return nil }
         switch place.object {
-        case .link(let place): return own.link(at: place)?.link.name
         case .master(let index), .address(let index, _, _), .neighbour(let index, _, _):
             return own.links[index]?.link.name
         case .route(let id):
             return own.routes[id]?.route.nextHops.first.flatMap { own.links[$0.linkIndex]?.link.name }
-        case .namespace, .rule: return nil
+        case .namespace, .link, .rule: return nil
         }
     }
 
