@@ -166,6 +166,19 @@ int cl_send_descriptor(int fd, const void *byte, int descriptor) {
     return sent < 0 ? -errno : (int)sent;
 }
 
+int cl_write_all(int fd, const void *bytes, size_t count) {
+    const char *next = bytes;
+    while (count > 0) {
+        ssize_t written = write(fd, next, count);
+        if (written < 0 && errno == EINTR) continue;
+        if (written == 0) errno = EIO;
+        if (written <= 0) return -errno;
+        next += written;
+        count -= (size_t)written;
+    }
+    return 0;
+}
+
 ssize_t cl_send(int fd, const void *bytes, size_t count) {
     ssize_t sent = send(fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
     return sent < 0 ? -errno : sent;

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// What the program's exit status means.
@@ -40,13 +41,7 @@ struct Failure: Error {
     /// Writes to standard error as it is.
     static func write(_ text: String) {
         var text = text
-        text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
-            while !rest.isEmpty {
-                let count = Glibc.write(STDERR_FILENO, rest.baseAddress, rest.count)
-                if count <= 0 { return }
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-            }
-        }
+        // There is nowhere to tell that this can't be told.
+        text.withUTF8 { _ = cl_write_all(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 }

@@ -72,6 +72,8 @@ int cl_ethtool_get(int socket, const char *name, uint32_t command);
 int cl_ethtool_set(int socket, const char *name, uint32_t command, bool on);
 extern const uint32_t CL_ETHTOOL_GRXCSUM, CL_ETHTOOL_SRXCSUM, CL_ETHTOOL_GTXCSUM, CL_ETHTOOL_STXCSUM;
 
+/* Writes all bytes, however few the kernel takes at a time; 0, or -errno, which is in errno too, when it took only some. */
+int cl_write_all(int fd, const void *bytes, size_t count);
 /* Raises the soft limit of open files to the hard one; the new limit. */
 uint64_t cl_raise_file_limit(void);
 /* The soft limit of open files. */

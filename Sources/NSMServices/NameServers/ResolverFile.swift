@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// The resolver's file, with the mesh's name servers while there are any, and as it was afterwards.
@@ -133,15 +134,6 @@ struct ResolverFile: Sendable {
     }
 
     private static func write(_ text: [UInt8], to descriptor: Int32) -> Bool {
-        var done = 0
-        return text.withUnsafeBytes { bytes in
-            while done < bytes.count {
-                let count = Glibc.write(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done)
-                if count < 0, errno == EINTR { continue }
-                if count <= 0 { return false }
-                done += count
-            }
-            return true
-        }
+        cl_write_all(descriptor, text, text.count) == 0
     }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import CLinux
 internal import Glibc
 internal import Northbound
 
@@ -57,14 +58,8 @@ struct Graph: WaitingCommand {
         }
         signal(SIGPIPE, SIG_IGN)
         var text = dot
-        text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
-            while !rest.isEmpty {
-                let count = write(ends[1], rest.baseAddress, rest.count)
-                if count <= 0 { return }
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-            }
-        }
+        // When it ends too early, its status tells.
+        text.withUTF8 { _ = cl_write_all(ends[1], $0.baseAddress, $0.count) }
         close(ends[1])
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 internal import Model
 
@@ -5,16 +6,8 @@ internal import Model
 enum Show {
     static func text(_ text: String) {
         var text = text
-        text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
-            while !rest.isEmpty {
-                let count = write(STDOUT_FILENO, rest.baseAddress, rest.count)
-                if count < 0, errno == EINTR { continue }
-                // A reader that went away has seen enough.
-                if count <= 0 { return }
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-            }
-        }
+        // A reader that went away has seen enough.
+        text.withUTF8 { _ = cl_write_all(STDOUT_FILENO, $0.baseAddress, $0.count) }
     }
 
     static func line(_ text: String) { Self.text(text + "\n") }
