@@ -30,6 +30,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
         .package(url: "https://github.com/grpc/grpc-swift-2.git", from: "2.4.3"),
         .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.2"),
@@ -51,18 +52,23 @@ let package = Package(
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
         .target(name: "NetworkTypes", swiftSettings: plain),
+        .target(name: "Concurrency", swiftSettings: plain),
         .target(name: "Netlink", dependencies: ["CLinux", "CMnl", "CNetlink", "NetworkTypes"], swiftSettings: strict),
-        .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
+        .target(name: "YAML", dependencies: ["CYAML", "Concurrency"], swiftSettings: strict),
         .target(
             name: "Model",
             dependencies: ["NetworkTypes", "YAML", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["Protos"], swiftSettings: strict),
-        .target(name: "Reconciler", swiftSettings: strict),
+        .target(
+            name: "Reconciler",
+            dependencies: ["Concurrency", .product(name: "HeapModule", package: "swift-collections")],
+            swiftSettings: strict),
 
         // The mesh. None of these rooms knows the agent.
         .target(
             name: "SPIFFE",
             dependencies: [
+                "Concurrency",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -75,7 +81,7 @@ let package = Package(
         .target(
             name: "MeshTransport",
             dependencies: [
-                "CLinux", "SPIFFE",
+                "CLinux", "Concurrency", "SPIFFE",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -89,23 +95,25 @@ let package = Package(
         .target(
             name: "NSM",
             dependencies: grpc + [
-                "CLinux", "NetworkTypes", "SPIFFE", "MeshTransport",
+                "CLinux", "Concurrency", "NetworkTypes", "SPIFFE", "MeshTransport",
+                .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ], exclude: ["Protos"], swiftSettings: plain),
         .target(
             name: "Mesh",
             dependencies: grpc + [
-                "CLinux", "NetworkTypes", "Netlink", "SPIFFE", "MeshTransport", "NSM",
+                "CLinux", "Concurrency", "NetworkTypes", "Netlink", "SPIFFE", "MeshTransport", "NSM",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(
-            name: "LinuxKinds", dependencies: ["CLinux", "Netlink", "Model", "Reconciler", "NetworkTypes"],
+            name: "LinuxKinds",
+            dependencies: ["CLinux", "Concurrency", "Netlink", "Model", "Reconciler", "NetworkTypes"],
             swiftSettings: strict),
         .target(
             name: "Northbound",
             dependencies: [
-                "Model", "Reconciler", "CLinux", "MeshTransport",
+                "Model", "Reconciler", "CLinux", "Concurrency", "MeshTransport",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
@@ -114,17 +122,20 @@ let package = Package(
             ],
             exclude: ["Control/Protos"], swiftSettings: strict),
         .target(
-            name: "NSMKinds", dependencies: ["Model", "Reconciler", "NSM", "NetworkTypes"], swiftSettings: strict),
+            name: "NSMKinds", dependencies: ["Concurrency", "Model", "Reconciler", "NSM", "NetworkTypes"],
+            swiftSettings: strict),
         .target(
             name: "NSMServices",
             dependencies: [
-                "Model", "Reconciler", "NSM", "NSMKinds", "SPIFFE", "MeshTransport", "NetworkTypes",
+                "CLinux", "Concurrency", "Model", "Reconciler", "NSM", "NSMKinds", "SPIFFE", "MeshTransport",
+                "NetworkTypes",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(
             name: "Agent",
             dependencies: [
                 "NSMKinds", "NSMServices", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux",
+                "Concurrency",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -133,7 +144,7 @@ let package = Package(
             name: "nsm-agent",
             dependencies: [
                 "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux", "Mesh", "NSM",
-                "NSMServices", "MeshTransport", "NetworkTypes",
+                "NSMServices", "MeshTransport", "NetworkTypes", "Concurrency",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -155,22 +166,25 @@ let package = Package(
             path: "scripts/bench.d/change", swiftSettings: strict),
 
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+        .testTarget(
+            name: "ConcurrencyTests", dependencies: ["Concurrency", "CLinux", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "NetworkTypesTests", dependencies: ["NetworkTypes", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "YAMLTests", dependencies: ["YAML", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "ModelTests", dependencies: ["Model", "TestSupport"], exclude: ["Corpus"], swiftSettings: strict),
-        .testTarget(name: "ReconcilerTests", dependencies: ["Reconciler", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "ReconcilerTests", dependencies: ["Concurrency", "Reconciler", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "SPIFFETests",
             dependencies: [
-                "SPIFFE", "TestSupport",
+                "Concurrency", "SPIFFE", "TestSupport",
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ], swiftSettings: plain),
         .testTarget(
             name: "MeshTransportTests",
             dependencies: [
-                "MeshTransport", "SPIFFE", "CLinux", "TestSupport",
+                "Concurrency", "MeshTransport", "SPIFFE", "CLinux", "TestSupport",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -179,7 +193,7 @@ let package = Package(
         .testTarget(
             name: "NSMTests",
             dependencies: [
-                "NSM", "NetworkTypes", "MeshTransport", "SPIFFE", "CLinux", "TestSupport",
+                "Concurrency", "NSM", "NetworkTypes", "MeshTransport", "SPIFFE", "CLinux", "TestSupport",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -193,14 +207,15 @@ let package = Package(
         .testTarget(
             name: "NSMServicesTests",
             dependencies: [
-                "NSMServices", "NSM", "NetworkTypes", "Model", "Reconciler", "TestSupport",
+                "Concurrency", "NSMServices", "NSM", "NetworkTypes", "Model", "Reconciler", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], swiftSettings: strict),
         .testTarget(
             name: "MeshTests",
             dependencies: [
-                "Mesh", "NSM", "SPIFFE", "MeshTransport", "NetworkTypes", "Netlink", "CLinux", "TestSupport",
+                "Mesh", "NSM", "SPIFFE", "MeshTransport", "NetworkTypes", "Netlink", "CLinux", "Concurrency",
+                "TestSupport",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
@@ -215,14 +230,13 @@ let package = Package(
         .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CLinux", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "LinuxKindsTests",
-            dependencies: ["TestSupport", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux"],
+            dependencies: ["TestSupport", "Concurrency", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux"],
             swiftSettings: strict),
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "Northbound", "LinuxKinds", "NSMKinds", "NSMServices", "NSM", "SPIFFE", "Model", "Reconciler",
-                "CLinux",
-                "nsm-agent", .product(name: "Logging", package: "swift-log"),
+                "Agent", "Concurrency", "Northbound", "LinuxKinds", "NSMKinds", "NSMServices", "NSM", "SPIFFE", "Model",
+                "Reconciler", "CLinux", "nsm-agent", .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
     ]
 )

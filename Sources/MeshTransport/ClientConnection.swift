@@ -1,8 +1,9 @@
+internal import Concurrency
 internal import CLinux
-public import GRPCCore
-public import GRPCNIOTransportHTTP2Posix
+package import GRPCCore
+package import GRPCNIOTransportHTTP2Posix
 internal import Glibc
-public import Logging
+package import Logging
 internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
@@ -10,11 +11,11 @@ internal import SPIFFE
 internal import Synchronization
 
 /// One transport connection to a peer, for any number of calls. It does not come back by itself.
-public final class ClientConnection: Sendable {
+package final class ClientConnection: Sendable {
     /// Who is at the other end, and the descriptors beside the bytes.
-    public let info: ConnectionInfo
+    package let info: ConnectionInfo
     /// Makes the calls.
-    public let client: GRPCClient<HTTP2ClientTransport.WrappedChannel>
+    package let client: GRPCClient<HTTP2ClientTransport.WrappedChannel>
 
     private let channel: any Channel
     private let ending = Latch()
@@ -40,7 +41,7 @@ public final class ClientConnection: Sendable {
     ///     arrive.
     ///   - admission: Decides about the listener's process before a byte is sent; admits every one by default.
     /// - Throws: ``TransportError`` with the reason, also the one for which the peer was refused.
-    public static func connect(
+    package static func connect(
         to address: SocketAddress, security: Security, timeout: Duration, takesDescriptors: Bool = true,
         admission: @escaping Admission = { _ in nil }, logger: Logger
     ) async throws(TransportError) -> ClientConnection {
@@ -148,7 +149,7 @@ public final class ClientConnection: Sendable {
     }
 
     /// Serves the connection until it ends.
-    public func run() async {
+    package func run() async {
         // It ends with an error when the peer is gone; what was open then tells its own callers.
         try? await client.runConnections()
         try? await channel.close()
@@ -158,47 +159,48 @@ public final class ClientConnection: Sendable {
     /// in which its channel closes, and neither its time limit nor a cancellation end it then.
     ///
     /// - Throws: what `body` throws; ``TransportError`` when it was given up.
-    public func whileOpen<Result: Sendable>(
+    package func whileOpen<Result: Sendable>(
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        let outcome = Outcome<Result>()
+        // The first of several ends counts.
+        let outcome = Promise<Swift.Result<Result, any Error>>()
         let call = Task {
             do {
-                outcome.end(.success(try await body()))
+                outcome.keep(.success(try await body()))
             } catch {
-                outcome.end(.failure(error))
+                outcome.keep(.failure(error))
             }
         }
         let watch = Task { [hasEnded] in
             await hasEnded.wait()
             guard (try? await Task.sleep(for: Self.notice)) != nil else { return }
-            outcome.end(.failure(TransportError("the connection has ended")))
+            outcome.keep(.failure(TransportError("the connection has ended")))
         }
         defer { watch.cancel() }
         return try await withTaskCancellationHandler {
-            try await outcome.value()
+            try await outcome.value().get()
         } onCancel: {
             call.cancel()
         }
     }
 
     /// Ends it when the open calls are done.
-    public func close() {
+    package func close() {
         ending.open()
         client.beginGracefulShutdown()
     }
 
     /// Returns when ``close()`` was called, so that long calls move to another connection; or when the task is cancelled.
-    public func isToEnd() async { await ending.wait() }
+    package func isToEnd() async { await ending.wait() }
 
     /// Drops it, and the open calls with it.
-    public func closeNow() {
+    package func closeNow() {
         client.beginGracefulShutdown()
         channel.close(promise: nil)
     }
 
     /// Whether it has ended.
-    public var isClosed: Bool { !channel.isActive }
+    package var isClosed: Bool { !channel.isActive }
 }
 
 extension ClientBootstrap {
@@ -262,35 +264,6 @@ private struct UnixConnection {
                 throw TransportError("\(String(cString: strerror(-result)))\(hint)")
             }
             try await Task.sleep(for: .milliseconds(5))
-        }
-    }
-}
-
-/// The first of several ends of a call.
-private final class Outcome<Value: Sendable>: Sendable {
-    private struct State {
-        var result: Result<Value, any Error>?
-        var waiting: CheckedContinuation<Value, any Error>?
-    }
-    private let state = Mutex(State())
-
-    func end(_ result: Result<Value, any Error>) {
-        let waiting = state.withLock { state in
-            guard state.result == nil else { return nil as CheckedContinuation<Value, any Error>? }
-            state.result = result
-            defer { state.waiting = nil }
-            return state.waiting
-        }
-        waiting?.resume(with: result)
-    }
-
-    func value() async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            let result = state.withLock { state in
-                if state.result == nil { state.waiting = continuation }
-                return state.result
-            }
-            if let result { continuation.resume(with: result) }
         }
     }
 }

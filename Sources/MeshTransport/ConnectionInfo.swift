@@ -12,11 +12,11 @@ public enum Security: Sendable {
 }
 
 /// The network namespace in which a peer's socket was made. It can't be chosen by who only holds a descriptor of it.
-public struct PeerNamespace: Hashable, Sendable {
+package struct PeerNamespace: Hashable, Sendable {
     /// `SO_NETNS_COOKIE`: the kernel gives it to no other namespace until the next boot. Nil before Linux 5.14.
-    public let cookie: UInt64?
+    package let cookie: UInt64?
     /// Its file, while the connection is open; nil when we lack `CAP_NET_ADMIN` over it.
-    public let inode: Inode?
+    package let inode: Inode?
 
     /// That of an accepted socket's client; nil when the kernel tells neither.
     init?(accepted socket: Int32) {
@@ -33,7 +33,7 @@ public struct PeerNamespace: Hashable, Sendable {
     }
 
     /// The namespace of this process's main thread, told in the same way; nil when there are no descriptors to ask with.
-    public static var own: PeerNamespace? {
+    package static var own: PeerNamespace? {
         known.withLock { known in
             if known == nil {
                 var pair: [Int32] = [-1, -1]
@@ -47,7 +47,7 @@ public struct PeerNamespace: Hashable, Sendable {
     private static let known = Mutex<PeerNamespace?>(nil)
 
     /// Whether both are the same one: by the cookies where both are known, else by the files.
-    public func isSame(as other: PeerNamespace) -> Bool {
+    package func isSame(as other: PeerNamespace) -> Bool {
         if let cookie, let known = other.cookie { return cookie == known }
         if let inode, let known = other.inode { return inode == known }
         return false
@@ -55,17 +55,17 @@ public struct PeerNamespace: Hashable, Sendable {
 }
 
 /// Which process connected, as the kernel tells.
-public struct PeerCredentials: Hashable, Sendable {
+package struct PeerCredentials: Hashable, Sendable {
     /// Its process id, in our PID namespace; 0 when it is not in it.
-    public let pid: Int32
+    package let pid: Int32
     /// Its user.
-    public let uid: UInt32
+    package let uid: UInt32
     /// Its group.
-    public let gid: UInt32
+    package let gid: UInt32
     /// Its other groups, as many as there may be without being a burden.
-    public let groups: [UInt32]
+    package let groups: [UInt32]
     /// Where its socket was made; nil for a listener that we connected to, of which the kernel does not tell it.
-    public let namespace: PeerNamespace?
+    package let namespace: PeerNamespace?
 
     /// Longer lists of groups are taken for none.
     private static let mostGroups = 256
@@ -83,36 +83,36 @@ public struct PeerCredentials: Hashable, Sendable {
     }
 
     /// Whether its socket was made in the network namespace of this process.
-    public var isOfHost: Bool {
+    package var isOfHost: Bool {
         guard let namespace, let own = PeerNamespace.own else { return false }
         return namespace.isSame(as: own)
     }
 
     /// Whether it is root of this host: user 0, with a socket that was made where we are. User 0 of a pod is not.
-    public var isHostRoot: Bool { uid == 0 && isOfHost }
+    package var isHostRoot: Bool { uid == 0 && isOfHost }
 }
 
 /// One transport connection, seen from either side.
-public struct ConnectionInfo: Sendable {
+package struct ConnectionInfo: Sendable {
     /// A number that no other connection of this process has.
-    public let id: UInt64
+    package let id: UInt64
     /// The descriptors beside the bytes; nil over TCP.
-    public let descriptors: DescriptorChannel?
+    package let descriptors: DescriptorChannel?
     /// The process at the other end; nil over TCP.
-    public let credentials: PeerCredentials?
+    package let credentials: PeerCredentials?
     /// The numeric address of the other end; nil on Unix sockets.
-    public let address: String?
+    package let address: String?
     /// The peer's identity; nil without TLS.
-    public let peer: VerifiedPeer?
+    package let peer: VerifiedPeer?
     /// What was shown to the peer in this connection's handshake; nil without TLS.
-    public let local: Identity?
+    package let local: Identity?
 
     /// The connection of the call that is being served; nil outside of calls.
-    @TaskLocal public static var current: ConnectionInfo?
+    @TaskLocal package static var current: ConnectionInfo?
 }
 
 /// Whom a program takes connections from, or makes them to, before a byte is exchanged. It returns why not; nil lets them in.
-public typealias Admission = @Sendable (PeerCredentials?) -> String?
+package typealias Admission = @Sendable (PeerCredentials?) -> String?
 
 /// What is wrong with a connection.
 public struct TransportError: Error, Hashable, Sendable, CustomStringConvertible {

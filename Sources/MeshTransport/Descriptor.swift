@@ -1,8 +1,3 @@
-/// gRPC over Unix sockets that carry file descriptors beneath TLS, and over TCP, which carries none.
-///
-/// Imports `SPIFFE` for identities and nothing else of ours. Descriptors are attached to bytes that are already encrypted,
-/// as the peers of Network Service Mesh do it.
-
 internal import CLinux
 internal import Glibc
 
@@ -79,16 +74,16 @@ public final class Descriptor: Sendable {
     /// The same file, opened for reading: what was opened as a place can't be given to `setns(2)` or netlink.
     ///
     /// - Throws: ``DescriptorError``.
-    public func reopened() throws(DescriptorError) -> Descriptor { try Descriptor.open(path, pathOnly: false) }
+    package func reopened() throws(DescriptorError) -> Descriptor { try Descriptor.open(path, pathOnly: false) }
 
     /// A path that leads to it from this process.
-    public var path: String { "/proc/self/fd/\(number)" }
+    package var path: String { "/proc/self/fd/\(number)" }
 
     /// How it was opened: for reading, for writing, or as a place. Source: `F_GETFL`, fcntl(2).
     var flags: Int32 { fcntl(number, F_GETFL) }
 
     /// What it stands for, and whose that is; nil when the kernel does not tell. Nothing is opened for it.
-    public var file: FileStatus? {
+    package var file: FileStatus? {
         var status = cl_file_status()
         guard cl_status(number, &status) == 0 else { return nil }
         return FileStatus(isSocket: status.is_socket, mode: status.mode, uid: status.uid, gid: status.gid)
@@ -96,11 +91,11 @@ public final class Descriptor: Sendable {
 
     /// Whether it is the file of a Unix socket that listens in the network namespace of this process, as far as the kernel tells.
     /// Source: sock_diag(7).
-    public var listensHere: Bool { cl_unix_listens_here(number) == 1 }
+    package var listensHere: Bool { cl_unix_listens_here(number) == 1 }
 
     /// Whether it is a namespace, of whatever type; told without opening what it stands for, which for a device or a FIFO has
     /// effects. Source: `NSFS_MAGIC`, fstatfs(2).
-    public var isNamespace: Bool { cl_is_namespace(number) == 1 }
+    package var isNamespace: Bool { cl_is_namespace(number) == 1 }
 
     /// Another descriptor of the same open file.
     func duplicate() throws(DescriptorError) -> Descriptor {
@@ -111,18 +106,18 @@ public final class Descriptor: Sendable {
 }
 
 /// What a descriptor stands for.
-public struct FileStatus: Hashable, Sendable {
+package struct FileStatus: Hashable, Sendable {
     /// Whether it is a socket's file.
-    public let isSocket: Bool
+    package let isSocket: Bool
     /// The permission bits, as in chmod(2).
-    public let mode: UInt32
+    package let mode: UInt32
     /// Its owner.
-    public let uid: UInt32
+    package let uid: UInt32
     /// Its group.
-    public let gid: UInt32
+    package let gid: UInt32
 
     /// Whether its mode lets a process write to it, which for a socket is the right to connect.
-    public func canBeWritten(by process: PeerCredentials) -> Bool {
+    package func canBeWritten(by process: PeerCredentials) -> Bool {
         if process.uid == uid { return mode & 0o200 != 0 }
         if process.gid == gid || process.groups.contains(gid) { return mode & 0o020 != 0 }
         return mode & 0o002 != 0

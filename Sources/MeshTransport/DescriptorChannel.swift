@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Synchronization
 
 /// The descriptors beside the bytes of one Unix connection.
@@ -7,11 +8,8 @@ internal import Synchronization
 /// so that messages side by side with the same inode all get it, and a connection that lives for long collects nothing.
 ///
 /// A peer that sends what nobody asks for, or takes nothing of what it is sent, costs a bounded number of descriptors.
-public final class DescriptorChannel: Sendable {
-    private struct Waiter {
-        let id: UInt64
-        let continuation: CheckedContinuation<Result<Descriptor, DescriptorError>, Never>
-    }
+package final class DescriptorChannel: Sendable {
+    private typealias Answer = Result<Descriptor, DescriptorError>
     private struct Arrival {
         let descriptor: Descriptor
         /// The peer's right to leave it here; nil where nothing is counted.
@@ -30,10 +28,7 @@ public final class DescriptorChannel: Sendable {
         var incoming: [Inode: Arrival] = [:]
         /// In the order of arrival, so that the oldest go when there are too many.
         var arrivals: [Inode] = []
-        var waiters: [Inode: [Waiter]] = [:]
-        /// Those who are about to wait; with an error when they gave up before.
-        var asking: [UInt64: DescriptorError?] = [:]
-        var next: UInt64 = 0
+        var waiters: [Inode: [Promise<Answer>]] = [:]
         var isFinished = false
         var isSweeping = false
     }
@@ -60,7 +55,7 @@ public final class DescriptorChannel: Sendable {
     /// Sends a descriptor with the next bytes of the connection.
     ///
     /// - Throws: ``DescriptorError`` when the connection has ended, or the peer does not take what it is sent.
-    public func send(_ descriptor: Descriptor) throws(DescriptorError) {
+    package func send(_ descriptor: Descriptor) throws(DescriptorError) {
         let problem = state.withLock { state -> String? in
             if state.isFinished { return "the connection has ended" }
             let waiting = state.outgoing[state.sent...]
@@ -84,40 +79,39 @@ public final class DescriptorChannel: Sendable {
     /// A descriptor by its inode, now or when it arrives.
     ///
     /// - Throws: ``DescriptorError`` when it does not arrive in time, the connection ends, or the task is cancelled.
-    public func receive(_ inode: Inode, within limit: Duration) async throws(DescriptorError) -> Descriptor {
-        if let descriptor = take(inode) { return descriptor }
-        let id = state.withLock { state in
-            state.next += 1
-            state.asking.updateValue(nil, forKey: state.next)
-            return state.next
+    package func receive(_ inode: Inode, within limit: Duration) async throws(DescriptorError) -> Descriptor {
+        let answer = Promise<Answer>()
+        state.withLock { state in
+            if let descriptor = Self.remove(inode, &state) {
+                answer.keep(.success(descriptor))
+            } else if state.isFinished {
+                answer.keep(.failure(DescriptorError("the connection has ended")))
+            } else {
+                state.waiters[inode, default: []].append(answer)
+            }
         }
+        if let answer = answer.present { return try answer.get() }
         let timer = Task {
             guard (try? await Task.sleep(for: limit)) != nil else { return }
-            self.giveUp(
-                id, inode,
-                DescriptorError("no descriptor for \(inode.url) arrived within \(limit); the peer must send one"))
+            answer.keep(
+                .failure(
+                    DescriptorError("no descriptor for \(inode.url) arrived within \(limit); the peer must send one")))
         }
-        let result = await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let answer: Result<Descriptor, DescriptorError>? = state.withLock { state in
-                    if let descriptor = Self.remove(inode, &state) { return .success(descriptor) }
-                    if state.isFinished { return .failure(DescriptorError("the connection has ended")) }
-                    if case let error?? = state.asking[id] { return .failure(error) }
-                    state.waiters[inode, default: []].append(Waiter(id: id, continuation: continuation))
-                    return nil
-                }
-                if let answer { continuation.resume(returning: answer) }
-            }
-        } onCancel: {
-            giveUp(id, inode, DescriptorError("cancelled"))
-        }
-        timer.cancel()
-        state.withLock { _ = $0.asking.removeValue(forKey: id) }
+        defer { timer.cancel() }
+        let result = await answer.value(orIfCancelled: .failure(DescriptorError("cancelled")))
+        if case .failure = result { forget(answer, inode) }
         return try result.get()
     }
 
+    private func forget(_ answer: Promise<Answer>, _ inode: Inode) {
+        state.withLock { state in
+            state.waiters[inode]?.removeAll { $0 === answer }
+            if state.waiters[inode]?.isEmpty == true { state.waiters[inode] = nil }
+        }
+    }
+
     /// How many descriptors arrived that nobody has asked for.
-    public var unclaimed: Int { state.withLock { $0.incoming.count } }
+    package var unclaimed: Int { state.withLock { $0.incoming.count } }
 
     // MARK: - The relay's side
 
@@ -148,31 +142,31 @@ public final class DescriptorChannel: Sendable {
 
     func arrived(_ descriptor: Descriptor) {
         guard isTaking else { return }
-        let (waiter, sweeps) = state.withLock { state -> (Waiter?, Bool) in
-            if state.isFinished { return (nil, false) }
+        let sweeps = state.withLock { state in
+            if state.isFinished { return false }
             let inode = descriptor.inode
-            if var waiters = state.waiters[inode] {
-                let first = waiters.removeFirst()
-                state.waiters[inode] = waiters.isEmpty ? nil : waiters
-                return (first, false)
+            // Who gave up meanwhile does not take it from those behind.
+            while let first = state.waiters[inode]?.first {
+                state.waiters[inode]?.removeFirst()
+                if state.waiters[inode]?.isEmpty == true { state.waiters[inode] = nil }
+                if first.keep(.success(descriptor)) { return false }
             }
             // The same inode again: one descriptor is enough for all who will ask, and this one is closed.
             if state.incoming[inode] != nil {
                 state.incoming[inode]?.count += 1
                 state.incoming[inode]?.last = .now
-                return (nil, false)
+                return false
             }
             switch room(&state) {
-            case .none: return (nil, false)
+            case .none: return false
             case .uncounted: state.incoming[inode] = Arrival(descriptor: descriptor, claim: nil, last: .now)
             case .counted(let claim):
                 state.incoming[inode] = Arrival(descriptor: descriptor, claim: claim, last: .now)
             }
             state.arrivals.append(inode)
             defer { state.isSweeping = true }
-            return (nil, !state.isSweeping)
+            return !state.isSweeping
         }
-        waiter?.continuation.resume(returning: .success(descriptor))
         if sweeps { sweepLater() }
     }
 
@@ -222,12 +216,8 @@ public final class DescriptorChannel: Sendable {
             defer { state.waiters = [:] }
             return state.waiters.values.flatMap { $0 }
         }
-        for waiter in waiters {
-            waiter.continuation.resume(returning: .failure(DescriptorError("the connection has ended")))
-        }
+        for waiter in waiters { waiter.keep(.failure(DescriptorError("the connection has ended"))) }
     }
-
-    private func take(_ inode: Inode) -> Descriptor? { state.withLock { Self.remove(inode, &$0) } }
 
     private static func remove(_ inode: Inode, _ state: inout State) -> Descriptor? {
         guard let arrival = state.incoming[inode] else { return nil }
@@ -238,18 +228,5 @@ public final class DescriptorChannel: Sendable {
         state.incoming[inode] = nil
         if let index = state.arrivals.firstIndex(of: inode) { state.arrivals.remove(at: index) }
         return arrival.descriptor
-    }
-
-    private func giveUp(_ id: UInt64, _ inode: Inode, _ error: DescriptorError) {
-        let waiter = state.withLock { state -> Waiter? in
-            guard let index = state.waiters[inode]?.firstIndex(where: { $0.id == id }) else {
-                if state.asking[id] != nil { state.asking.updateValue(error, forKey: id) }
-                return nil
-            }
-            let waiter = state.waiters[inode]?.remove(at: index)
-            if state.waiters[inode]?.isEmpty == true { state.waiters[inode] = nil }
-            return waiter
-        }
-        waiter?.continuation.resume(returning: .failure(error))
     }
 }

@@ -1,3 +1,5 @@
+internal import Concurrency
+
 /// The values and what they depend on.
 ///
 /// What it holds depends only on what was declared, not on the order of declarations. A declared value stands before a

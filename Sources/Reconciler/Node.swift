@@ -1,3 +1,5 @@
+internal import Concurrency
+
 /// What a source wants to be under a key.
 public enum Desired<W: World>: Sendable {
     /// A value that can be made.

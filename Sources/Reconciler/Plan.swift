@@ -1,3 +1,5 @@
+public import Concurrency
+
 /// What is to be done, before anything is done.
 public struct Plan<Operation: Sendable>: Sendable {
     /// What happens to a value.

@@ -1,3 +1,5 @@
+internal import Concurrency
+
 /// A removal that failed.
 struct FailedRemoval<W: World> {
     /// Where it is, most often one place; empty: the world does not say.

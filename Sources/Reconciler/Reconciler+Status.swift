@@ -1,3 +1,5 @@
+public import Concurrency
+
 extension Reconciler {
     /// Past transactions, oldest first, as far as they are kept.
     public var transactions: [Transaction] { history.transactions }

@@ -1,3 +1,5 @@
+public import Concurrency
+
 /// Keeps a world as the declared values say.
 ///
 /// Declared values come from sources; ``reconcile(reason:scope:revertOnFailure:progress:)`` compares them with the world

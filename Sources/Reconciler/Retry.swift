@@ -1,3 +1,5 @@
+internal import Concurrency
+
 /// When and how often a failed value is tried again.
 public struct RetryPolicy: Sendable {
     /// Wait before the first retry; it doubles with each.

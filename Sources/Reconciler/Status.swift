@@ -1,3 +1,5 @@
+public import Concurrency
+
 /// Where a value stands; the numbers are those of `ligato.kvscheduler.ValueState`.
 public enum ValueState: Int, Sendable, Hashable, CaseIterable {
     /// Not there, and nobody wants it.

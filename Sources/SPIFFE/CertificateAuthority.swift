@@ -1,24 +1,25 @@
+package import Concurrency
 internal import Crypto
 internal import FoundationEssentials
 internal import SwiftASN1
 internal import X509
 
 /// An authority that gives identities in its trust domain.
-public struct CertificateAuthority: Sendable {
+package struct CertificateAuthority: Sendable {
     /// The trust domain.
-    public let trustDomain: String
+    package let trustDomain: String
     /// Its certificate, DER.
-    public let certificate: [UInt8]
+    package let certificate: [UInt8]
     /// When its certificate begins.
-    public let notBefore: UnixTime
+    package let notBefore: Timestamp
     /// When its certificate ends.
-    public let notAfter: UnixTime
+    package let notAfter: Timestamp
     private let key: P256.Signing.PrivateKey
 
     /// Makes a new authority, whose certificate begins now.
     ///
     /// - Throws: ``SPIFFEError`` when the trust domain can't be one.
-    public init(newFor trustDomain: String, lifetime: Duration, now: UnixTime = .now) throws {
+    package init(newFor trustDomain: String, lifetime: Duration, now: Timestamp = .now) throws {
         let id = try SPIFFEID("spiffe://\(trustDomain)")
         let key = P256.Signing.PrivateKey()
         let name = try DistinguishedName {
@@ -27,7 +28,7 @@ public struct CertificateAuthority: Sendable {
         }
         let certificate = try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: .init(key.publicKey),
-            notValidBefore: now.adding(.seconds(-60)).date, notValidAfter: now.adding(lifetime).date,
+            notValidBefore: now.advanced(by: .seconds(-60)).date, notValidAfter: now.advanced(by: lifetime).date,
             issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
             extensions: try Certificate.Extensions {
                 Critical(BasicConstraints.isCertificateAuthority(maxPathLength: 0))
@@ -42,7 +43,7 @@ public struct CertificateAuthority: Sendable {
     /// Takes authorities that were stored: of each its key and its certificate, one behind the other.
     ///
     /// - Throws: when they can't be read or don't fit together.
-    public static func all(pem: String) throws -> [CertificateAuthority] {
+    package static func all(pem: String) throws -> [CertificateAuthority] {
         let documents = try PEMDocument.parseMultiple(pemString: pem)
         let certificates = documents.filter { $0.discriminator == "CERTIFICATE" }
         let keys = documents.filter { $0.discriminator.hasSuffix("PRIVATE KEY") }
@@ -70,25 +71,25 @@ public struct CertificateAuthority: Sendable {
         var serializer = DER.Serializer()
         try serializer.serialize(certificate)
         self.certificate = serializer.serializedBytes
-        notBefore = UnixTime(certificate.notValidBefore)
-        notAfter = UnixTime(certificate.notValidAfter)
+        notBefore = Timestamp(certificate.notValidBefore)
+        notAfter = Timestamp(certificate.notValidAfter)
         self.key = key
     }
 
     /// Key and certificate, for the root-only file they are kept in: one file, so that they always fit together.
-    public var pem: String {
+    package var pem: String {
         key.pemRepresentation + "\n" + PEMDocument(type: "CERTIFICATE", derBytes: certificate).pemString + "\n"
     }
 
     /// The bundle of its trust domain.
     ///
     /// - Throws: never for an authority that could be made.
-    public func bundles() throws -> TrustBundles { try TrustBundles([trustDomain: [certificate]]) }
+    package func bundles() throws -> TrustBundles { try TrustBundles([trustDomain: [certificate]]) }
 
     /// Gives an identity, which ends no later than the authority.
     ///
     /// - Throws: ``SPIFFEError`` for a name of another trust domain.
-    public func issue(_ id: SPIFFEID, lifetime: Duration, now: UnixTime = .now) throws -> X509SVID {
+    package func issue(_ id: SPIFFEID, lifetime: Duration, now: Timestamp = .now) throws -> X509SVID {
         guard id.trustDomain == trustDomain, !id.path.isEmpty else {
             throw SPIFFEError("\(id) can't be given by the authority of \(trustDomain)")
         }
@@ -96,7 +97,8 @@ public struct CertificateAuthority: Sendable {
         let leafKey = P256.Signing.PrivateKey()
         let leaf = try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: .init(leafKey.publicKey),
-            notValidBefore: now.adding(.seconds(-60)).date, notValidAfter: min(now.adding(lifetime), notAfter).date,
+            notValidBefore: now.advanced(by: .seconds(-60)).date,
+            notValidAfter: min(now.advanced(by: lifetime), notAfter).date,
             issuer: issuer.subject, subject: try DistinguishedName { OrganizationName("nsm-agent") },
             signatureAlgorithm: .ecdsaWithSHA256,
             extensions: try Certificate.Extensions {

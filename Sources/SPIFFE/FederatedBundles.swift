@@ -1,13 +1,14 @@
+internal import Concurrency
 internal import FoundationEssentials
 internal import Glibc
-public import Logging
+package import Logging
 internal import SwiftASN1
 internal import Synchronization
 
 /// The authorities of other trust domains, from PEM files that are read again when they change.
 ///
 /// A file that is missing or wrong is told of, and what was read from it before stays.
-public final class FederatedBundles: Sendable {
+package final class FederatedBundles: Sendable {
     /// What tells one state of a file from another.
     private struct Stamp: Hashable {
         let inode: UInt
@@ -27,8 +28,7 @@ public final class FederatedBundles: Sendable {
     private struct State {
         var stamps: [String: Stamp?] = [:]
         var authorities: [String: [[UInt8]]] = [:]
-        var followers: [UInt64: AsyncStream<Void>.Continuation] = [:]
-        var next: UInt64 = 0
+        var followers = Broadcast<Void, Never, Void>()
     }
     private let files: [String: String]
     private let logger: Logger
@@ -38,15 +38,15 @@ public final class FederatedBundles: Sendable {
     /// Reads the file of each trust domain.
     ///
     /// - Parameter files: Paths by trust domain.
-    public init(_ files: [String: String], logger: Logger) {
+    package init(_ files: [String: String], logger: Logger) {
         self.files = files
         self.logger = logger
         _ = authorities()
     }
 
     /// The authorities in the files, DER by trust domain. Files that changed are read.
-    public func authorities() -> [String: [[UInt8]]] {
-        let (authorities, followers) = state.withLock { state in
+    package func authorities() -> [String: [[UInt8]]] {
+        state.withLock { state in
             var isNew = false
             for (domain, path) in files {
                 let stamp = Stamp(path)
@@ -61,21 +61,20 @@ public final class FederatedBundles: Sendable {
                         metadata: ["domain": "\(domain)", "error": "\(error)"])
                 }
             }
-            return (state.authorities, isNew ? Array(state.followers.values) : [])
+            if isNew { state.followers.tell(()) }
+            return state.authorities
         }
-        for follower in followers { follower.yield() }
-        return authorities
     }
 
     /// An identity that also knows the authorities in the files.
-    public func joined(to identity: Identity) -> Identity {
+    package func joined(to identity: Identity) -> Identity {
         let all = authorities().merging(identity.bundles.authorities) { _, own in own }
         guard let bundles = try? TrustBundles(all) else { return identity }
         return Identity(svid: identity.svid, bundles: bundles)
     }
 
     /// Identities that also know the authorities in the files: each that comes, and the last one again when a file changes.
-    public func joined(to identities: AsyncStream<Identity>) -> AsyncStream<Identity> {
+    package func joined(to identities: AsyncStream<Identity>) -> AsyncStream<Identity> {
         AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
             let last = IdentityStore()
             // From now on: a change that nobody follows yet would be missed.
@@ -100,22 +99,11 @@ public final class FederatedBundles: Sendable {
     }
 
     /// Looks at the files every ten seconds until the task is cancelled, for those who follow identities.
-    public func run() async {
+    package func run() async {
         while (try? await Task.sleep(for: .seconds(10), tolerance: .seconds(1))) != nil { _ = authorities() }
     }
 
-    private func changes() -> AsyncStream<Void> {
-        AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
-            let number = state.withLock { state in
-                state.next += 1
-                state.followers[state.next] = continuation
-                return state.next
-            }
-            continuation.onTermination = { _ in
-                self.state.withLock { _ = $0.followers.removeValue(forKey: number) }
-            }
-        }
-    }
+    private func changes() -> AsyncStream<Void> { state.withLock { $0.followers.follow(backlog: .newest) } }
 
     private static func read(_ path: String) throws(SPIFFEError) -> [[UInt8]] {
         guard let data = try? Data(contentsOf: URL(fileURLWithPath: path)), data.count < largest else {
@@ -135,26 +123,26 @@ public final class FederatedBundles: Sendable {
 }
 
 /// An identity that also knows the authorities of other trust domains.
-public struct FederatedIdentity: IdentitySource {
+package struct FederatedIdentity: IdentitySource {
     private let base: any IdentitySource
     private let bundles: FederatedBundles
 
     /// Joins the authorities in files to the identities of a source.
-    public init(_ base: any IdentitySource, _ bundles: FederatedBundles) {
+    package init(_ base: any IdentitySource, _ bundles: FederatedBundles) {
         self.base = base
         self.bundles = bundles
     }
 
     /// The newest identity, with what the files hold now.
-    public func identity() async throws -> Identity { bundles.joined(to: try await base.identity()) }
+    package func identity() async throws -> Identity { bundles.joined(to: try await base.identity()) }
 
     /// The present identity, and each that follows.
-    public func identities() -> AsyncStream<Identity> { bundles.joined(to: base.identities()) }
+    package func identities() -> AsyncStream<Identity> { bundles.joined(to: base.identities()) }
 }
 
 extension TrustBundles {
     /// The authorities of a trust domain as PEM, to be told to others; empty when there are none.
-    public func pem(of domain: String) -> String {
+    package func pem(of domain: String) -> String {
         (authorities[domain] ?? []).map { PEMDocument(type: "CERTIFICATE", derBytes: $0).pemString + "\n" }.joined()
     }
 }
@@ -164,7 +152,7 @@ extension Identity {
     ///
     /// - Parameter chain: DER, the leaf first.
     /// - Throws: ``SPIFFEError`` with the reason.
-    public func verify(chain: [[UInt8]]) async throws(SPIFFEError) -> VerifiedPeer {
+    package func verify(chain: [[UInt8]]) async throws(SPIFFEError) -> VerifiedPeer {
         do {
             return try await bundles.verify(chain: chain)
         } catch {

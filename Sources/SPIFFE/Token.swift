@@ -1,23 +1,24 @@
-public import Crypto
+package import Concurrency
+package import Crypto
 internal import FoundationEssentials
 
 /// What is wrong with a token. The token itself is never part of the text.
-public struct TokenError: Error, Hashable, Sendable, CustomStringConvertible {
+package struct TokenError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The reason.
-    public let description: String
+    package let description: String
     init(_ description: String) { self.description = description }
 }
 
 /// A JSON web token in the compact form. Source: RFC 7515, RFC 7519; ES256 of RFC 7518.
-public struct Token: Sendable {
+package struct Token: Sendable {
     /// The compact form.
-    public let text: String
+    package let text: String
     /// Whose it is.
-    public let subject: String
+    package let subject: String
     /// Whom it is for.
-    public let audience: [String]
+    package let audience: [String]
     /// When it ends; whole seconds.
-    public let expires: UnixTime
+    package let expires: Timestamp
 
     private let algorithm: String
     private let signed: Substring
@@ -29,8 +30,8 @@ public struct Token: Sendable {
     /// Signs a token.
     ///
     /// - Throws: what the key throws.
-    public static func sign(
-        subject: String, audience: [String], expires: UnixTime, key: P256.Signing.PrivateKey
+    package static func sign(
+        subject: String, audience: [String], expires: Timestamp, key: P256.Signing.PrivateKey
     ) throws -> String {
         let signed = try unsigned("ES256", Claims(sub: subject, exp: expires.wholeSeconds, aud: audience))
         let signature = try key.signature(for: Array(signed.utf8))
@@ -38,7 +39,7 @@ public struct Token: Sendable {
     }
 
     /// A token for the mode without identities: signed with a secret that everybody knows.
-    public static func insecure(subject: String, expires: UnixTime) -> String {
+    package static func insecure(subject: String, expires: Timestamp) -> String {
         guard let signed = try? unsigned("HS256", Claims(sub: subject, exp: expires.wholeSeconds, aud: nil)) else {
             return ""
         }
@@ -50,7 +51,7 @@ public struct Token: Sendable {
     /// Reads a token; the signature is not checked.
     ///
     /// - Throws: ``TokenError``.
-    public init(parsing text: String) throws(TokenError) {
+    package init(parsing text: String) throws(TokenError) {
         guard text.utf8.count <= Self.longest else { throw TokenError("longer than \(Self.longest) bytes") }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3 else { throw TokenError(text.isEmpty ? "there is none" : "it has not three parts") }
@@ -72,14 +73,14 @@ public struct Token: Sendable {
         self.signature = signature
         subject = claims.sub
         audience = claims.aud ?? []
-        expires = UnixTime(seconds: claims.exp)
+        expires = Timestamp(seconds: claims.exp)
         signed = text[..<parts[1].endIndex]
     }
 
     /// Checks the signature: ES256 with this key.
     ///
     /// - Throws: ``TokenError``.
-    public func verify(_ key: P256.Signing.PublicKey) throws(TokenError) {
+    package func verify(_ key: P256.Signing.PublicKey) throws(TokenError) {
         guard algorithm == "ES256" else { throw TokenError("it is signed with \(algorithm); ES256 is needed") }
         guard let signature = try? P256.Signing.ECDSASignature(rawRepresentation: signature) else {
             throw TokenError("its signature is not 64 bytes")
@@ -203,6 +204,6 @@ private enum Base64URL {
     }()
 }
 
-extension UnixTime {
+extension Timestamp {
     fileprivate var wholeSeconds: Int64 { nanoseconds / 1_000_000_000 }
 }

@@ -1,4 +1,5 @@
-public import Crypto
+package import Concurrency
+package import Crypto
 internal import FoundationEssentials
 internal import X509
 
@@ -28,7 +29,7 @@ public struct TrustBundles: Sendable {
     ///
     /// - Parameter chain: DER, the leaf first.
     /// - Throws: ``SPIFFEError`` with the reason.
-    public func verify(chain: [[UInt8]]) async throws(SPIFFEError) -> VerifiedPeer {
+    package func verify(chain: [[UInt8]]) async throws(SPIFFEError) -> VerifiedPeer {
         guard let first = chain.first else { throw SPIFFEError("the peer showed no certificate") }
         let leaf = try Leaf(first)
         guard let store = stores[leaf.id.trustDomain] else {
@@ -58,16 +59,16 @@ public struct TrustBundles: Sendable {
 }
 
 /// A peer whose certificate was checked.
-public struct VerifiedPeer: Sendable {
+package struct VerifiedPeer: Sendable {
     /// Its name.
-    public let id: SPIFFEID
+    package let id: SPIFFEID
     /// The key of its certificate.
-    public let publicKey: P256.Signing.PublicKey
+    package let publicKey: P256.Signing.PublicKey
     /// When its certificate ends.
-    public let notAfter: UnixTime
+    package let notAfter: Timestamp
 
     /// Makes a peer.
-    public init(id: SPIFFEID, publicKey: P256.Signing.PublicKey, notAfter: UnixTime) {
+    package init(id: SPIFFEID, publicKey: P256.Signing.PublicKey, notAfter: Timestamp) {
         self.id = id
         self.publicKey = publicKey
         self.notAfter = notAfter

@@ -1,3 +1,4 @@
+public import Concurrency
 public import Crypto
 internal import FoundationEssentials
 internal import SwiftASN1
@@ -12,7 +13,7 @@ public struct X509SVID: Sendable {
     /// The leaf's key. It is never written or logged.
     public let privateKey: P256.Signing.PrivateKey
     /// When the leaf ends.
-    public let notAfter: UnixTime
+    public let notAfter: Timestamp
 
     /// Takes a chain and its key.
     ///
@@ -36,7 +37,7 @@ public struct X509SVID: Sendable {
     }
 
     /// The key as PKCS#8, DER.
-    public var privateKeyPKCS8: [UInt8] { Array(privateKey.derRepresentation) }
+    package var privateKeyPKCS8: [UInt8] { Array(privateKey.derRepresentation) }
 }
 
 /// What is shown to peers, and what peers are checked against.
@@ -68,7 +69,7 @@ public protocol IdentitySource: Sendable {
 struct Leaf {
     let certificate: Certificate
     let id: SPIFFEID
-    let notAfter: UnixTime
+    let notAfter: Timestamp
     let publicKey: P256.Signing.PublicKey?
 
     init(_ der: [UInt8]) throws(SPIFFEError) {
@@ -102,15 +103,15 @@ struct Leaf {
             throw SPIFFEError("the certificate of \(id) is an authority's, not a workload's")
         }
         self.certificate = certificate
-        notAfter = UnixTime(certificate.notValidAfter)
+        notAfter = Timestamp(certificate.notValidAfter)
         publicKey = P256.Signing.PublicKey(certificate.publicKey)
     }
 }
 
-extension UnixTime {
+extension Timestamp {
     init(_ date: Date) {
-        let seconds = date.timeIntervalSince1970
-        self.init(seconds: seconds > 9e9 ? Int64(9e9) : Int64(seconds.rounded(.down)))
+        // The years of certificates end with 9999.
+        self.init(seconds: Int64(min(max(date.timeIntervalSince1970.rounded(.down), -1e12), 1e12)))
     }
     var date: Date { Date(timeIntervalSince1970: Double(nanoseconds) / 1e9) }
 }

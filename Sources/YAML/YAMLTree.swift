@@ -1,6 +1,4 @@
-/// Text to a tree that knows its lines, and back. Knows nothing of what the text means.
-///
-/// libyaml does the parsing; none of its types leave this room.
+public import Concurrency
 
 /// One node of a ``YAMLTree``: a plain record in one array, so that a large file costs few allocations.
 @frozen public struct YAMLNode: Sendable {
@@ -107,11 +105,7 @@ public struct YAMLTree: Sendable {
     @inlinable public func hash(ofKey index: Index) -> UInt32 { nodes[index].end }
 
     /// The hash by which keys are looked up (32-bit FNV-1a).
-    @inlinable public static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
-        var hash: UInt32 = 0x811c_9dc5
-        for byte in bytes { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
-        return hash
-    }
+    @inlinable public static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt32 { FNV1a.hash32(bytes) }
 
     /// Follows an alias to what it stands for.
     @inlinable func resolve(_ index: Index) -> Index {

@@ -1,3 +1,4 @@
+import Concurrency
 import CLinux
 import Crypto
 import MeshTransport
@@ -69,7 +70,7 @@ struct Target: Sendable {
         _ identity: Identity, audience: String? = nil, lifetime: Duration = .seconds(60), subject: String? = nil,
         key: P256.Signing.PrivateKey? = nil
     ) throws -> [(String, String)] {
-        let end = UnixTime.now.adding(lifetime)
+        let end = Timestamp.now.advanced(by: lifetime)
         let token = try Token.sign(
             subject: subject ?? identity.svid.id.description, audience: [audience ?? id], expires: end,
             key: key ?? identity.svid.privateKey)

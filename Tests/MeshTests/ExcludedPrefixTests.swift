@@ -37,7 +37,7 @@ extension OnTheKernel {
             try spaces.ip("host", "addr add 192.168.7.1/24 dev up0")
             try spaces.ip("host", "route add 10.20.0.0/16 via 192.168.7.9")
             try spaces.ip("host", "route add default via 192.168.7.9")
-            let forwarder = Forwarder(host: host)
+            let forwarder = try Forwarder(host: host)
             try await forwarder.apply(pair(host, pod))
             let excluded = try await forwarder.excludedPrefixes(try prefixes("10.96.0.0/12"))
             let wanted = try prefixes("10.20.0.0/16", "10.96.0.0/12", "192.168.7.0/24")

@@ -30,7 +30,7 @@ extension OnTheKernel {
             connection.client.neighbours = [
                 EndNeighbour(try address("172.16.9.9"), try #require(MACAddress("02:00:00:00:00:99")))
             ]
-            let forwarder = Forwarder()
+            let forwarder = try Forwarder()
             try await forwarder.apply(connection)
             try pings("172.16.0.1", "2001:db8::1")
 
@@ -60,7 +60,7 @@ extension OnTheKernel {
         func leftovers() async throws {
             let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))
             let kept = try pair(client, endpoint)
-            let before = Forwarder(owner: "a")
+            let before = try Forwarder(owner: "a")
             try await before.apply(kept)
             for (id, name) in [("two", "nsm-2"), ("three", "nsm-3")] {
                 try await before.apply(
@@ -73,7 +73,7 @@ extension OnTheKernel {
                     id: "four", client: ConnectionEnd(namespace: client, name: "nsm-4"),
                     endpoint: ConnectionEnd(namespace: endpoint, name: "srv-4")))
             try spaces.ip("client", "link add mine type veth peer name yours")
-            let after = Forwarder(owner: "a")
+            let after = try Forwarder(owner: "a")
             try await after.apply(kept)
             // The same connection by another name: what it had before is a leftover, too.
             try await after.apply(
@@ -90,7 +90,7 @@ extension OnTheKernel {
         func refresh() async throws {
             let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))
             let connection = try pair(client, endpoint)
-            let forwarder = Forwarder()
+            let forwarder = try Forwarder()
             try await forwarder.apply(connection)
             let before = try spaces.ip("client", "-j link show nsm-1")
             try await settled(client, endpoint)
@@ -118,7 +118,7 @@ extension OnTheKernel {
             var connection = try pair(client, endpoint)
             connection.client.routes = [EndRoute(try #require(IPPrefix("10.1.0.0/16")))]
             connection.client.resolvesPeers = true
-            let forwarder = Forwarder()
+            let forwarder = try Forwarder()
             try await forwarder.apply(connection)
             let index = try spaces.link("client", "nsm-1")["ifindex"] as? Int
             try spaces.ip("client", "addr add 192.0.2.7/24 dev nsm-1")
@@ -153,7 +153,7 @@ extension OnTheKernel {
         @Test("ends may have the same name in two namespaces, and be in one namespace with two names")
         func names() async throws {
             let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))
-            let forwarder = Forwarder()
+            let forwarder = try Forwarder()
             try await forwarder.apply(pair(client, endpoint, clientName: "nsm-0", endpointName: "nsm-0"))
             try pings("172.16.0.1", "2001:db8::1")
             try await forwarder.remove("one")
@@ -171,7 +171,7 @@ extension OnTheKernel {
         func foreign() async throws {
             let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))
             try spaces.ip("server", "link add srv-1 type veth peer name other")
-            let forwarder = Forwarder()
+            let forwarder = try Forwarder()
             let connection = try pair(client, endpoint)
             let error = await refusal { try await forwarder.apply(connection) }
             #expect(error?.namespace == endpoint.inode)
@@ -196,7 +196,7 @@ extension OnTheKernel {
         @Test("undoes everything when the last step fails")
         func undone() async throws {
             let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))
-            let forwarder = Forwarder()
+            let forwarder = try Forwarder()
             var connection = try pair(client, endpoint)
             connection.client.policies = [EndPolicy(from: IPPrefix("172.16.0.2/32"))]
             var bad = connection
@@ -230,7 +230,7 @@ extension OnTheKernel {
             let index = try spaces.link("client", "nsm-1")["ifindex"] as? Int
             try await settled(client, endpoint)
             let listener = try Listener(client)
-            let second = Forwarder()
+            let second = try Forwarder()
             try await second.apply(connection)
             let changes = listener.reports.filter { report in
                 switch report {
@@ -249,7 +249,7 @@ extension OnTheKernel {
         @Test("makes a pair anew that somebody removed, and moves one to another namespace")
         func moved() async throws {
             let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))
-            let forwarder = Forwarder()
+            let forwarder = try Forwarder()
             try await forwarder.apply(pair(client, endpoint))
             try spaces.ip("client", "link del nsm-1")
             try await forwarder.apply(pair(client, endpoint))
@@ -272,7 +272,7 @@ extension OnTheKernel {
         func many() async throws {
             let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))
             let held = try Spaces.held([client, endpoint])
-            let forwarder = Forwarder()
+            let forwarder = try Forwarder()
             for number in 0..<200 {
                 var connection = CrossConnect(
                     id: "c\(number)", client: ConnectionEnd(namespace: try spaces.open("client"), name: "c\(number)"),
@@ -294,7 +294,7 @@ extension OnTheKernel {
         @Test("keeps a bounded number of sockets")
         func sockets() async throws {
             let client = try spaces.make("client")
-            let forwarder = Forwarder()
+            let forwarder = try Forwarder()
             for number in 0..<70 {
                 let endpoint = try spaces.make("s\(number)")
                 try await forwarder.apply(

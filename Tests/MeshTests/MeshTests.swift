@@ -1,3 +1,4 @@
+import Concurrency
 import Crypto
 import MeshTransport
 import GRPCCore
@@ -166,7 +167,8 @@ struct MeshFailureTests {
             let service = Networkservice_NetworkService.Client(wrapping: connection.client)
             let local = try #require(connection.info.local)
             let peer = try #require(connection.info.peer)
-            func metadata(_ audience: String, _ end: UnixTime, key: P256.Signing.PrivateKey? = nil) throws -> Metadata {
+            func metadata(_ audience: String, _ end: Timestamp, key: P256.Signing.PrivateKey? = nil) throws -> Metadata
+            {
                 let token = try Token.sign(
                     subject: local.svid.id.description, audience: [audience], expires: end,
                     key: key ?? local.svid.privateKey)
@@ -182,11 +184,11 @@ struct MeshFailureTests {
                 }
             ]
             request.mechanismPreferences = [.kernel(name: "nsm-9", inodeURL: "inode://4/1")]
-            let later = UnixTime.now.adding(.seconds(60))
+            let later = Timestamp.now.advanced(by: .seconds(60))
             let good = peer.id.description
             for bad in [
                 [:], try metadata("spiffe://example.org/other", later),
-                try metadata(good, UnixTime.now.adding(.seconds(-5))),
+                try metadata(good, Timestamp.now.advanced(by: .seconds(-5))),
                 try metadata(good, later, key: P256.Signing.PrivateKey()),
             ] as [Metadata] {
                 await #expect(throws: RPCError.self) { try await service.request(request, metadata: bad) }
@@ -239,13 +241,13 @@ struct HostAuthorityTests {
         }
         var authority = try open()
         let id = try authority.managerID()
-        let start = UnixTime.now
+        let start = Timestamp.now
         var valid: [Identity] = []
         var signers: Set<[UInt8]> = []
         // Nothing happens for months. The days around the changes, in steps of less than half an identity's life.
         for day in [0, 244, 364, 489] {
             for step in 0..<140 {
-                let now = start.adding(.seconds(3600 * 24 * day + 1500 * step))
+                let now = start.advanced(by: .seconds(3600 * 24 * day + 1500 * step))
                 if step % 29 == 0 { authority = try open() }
                 let identity = try authority.issue(id, at: now)
                 valid = valid.filter { $0.svid.notAfter > now } + [identity]

@@ -41,7 +41,7 @@ extension OnTheKernel {
             // Table 1 is somebody's.
             try spaces.ip("client", "route add blackhole 10.0.0.0/8 table 1")
             try spaces.ip("client", "rule add from 1.2.3.4 table 2")
-            let forwarder = Forwarder()
+            let forwarder = try Forwarder()
             try await forwarder.apply(connection)
             #expect(try rules() == ["-4 172.16.3.1 table 3", "-4 all tcp to 80 table 4"])
             #expect(try spaces.routes("client", table: "3") == ["default via 172.16.0.1 dev nsm-1"])
@@ -73,12 +73,12 @@ extension OnTheKernel {
             let connection = try connection()
             try await Forwarder().apply(connection)
             let made = try spaces.ip("client", "rule")
-            let second = Forwarder()
+            let second = try Forwarder()
             try await second.apply(connection)
             #expect(try spaces.ip("client", "rule") == made)
             try spaces.ip("client", "link del nsm-1")
             #expect(try rules().count == 2)
-            let third = Forwarder()
+            let third = try Forwarder()
             try await third.apply(connection)
             #expect(try rules().count == 2)
             var without = connection

@@ -1,3 +1,4 @@
+import Concurrency
 import NSM
 import SPIFFE
 import SwiftProtobuf
@@ -16,7 +17,7 @@ struct RegistryTests {
         endpoint.name = name
         endpoint.networkServiceNames = services
         for service in services { endpoint.networkServiceLabels[service] = .with { $0.labels = labels } }
-        endpoint.expirationTime = Google_Protobuf_Timestamp(UnixTime.now.adding(time))
+        endpoint.expirationTime = Google_Protobuf_Timestamp(Timestamp.now.advanced(by: time))
         return RegistryStore.Entry(endpoint: endpoint, socket: nil)
     }
 

@@ -36,7 +36,7 @@ extension OnTheKernel {
             server.end.addresses = try prefixes("172.16.0.1/32", "2001:db8:f::1/128")
             client.end.peers = server.end.addresses
             server.end.peers = client.end.addresses
-            return Hosts(left: Forwarder(host: one), right: Forwarder(host: two), client: client, server: server)
+            return try Hosts(left: Forwarder(host: one), right: Forwarder(host: two), client: client, server: server)
         }
 
         private func pings() throws {

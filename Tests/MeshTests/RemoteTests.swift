@@ -1,3 +1,4 @@
+import Concurrency
 import MeshTransport
 import Glibc
 import NSM
@@ -249,7 +250,7 @@ extension OnTheKernel {
     @Test("count for a while after their registry was lost, and go when it says so")
     func grace() {
         let store = RemoteEndpoints()
-        let now = UnixTime.now
+        let now = Timestamp.now
         store.add(endpoint("one"), from: there)
         store.add(endpoint("two"), from: there)
         store.add(endpoint("one", "tcp://192.0.2.3:5001"), from: there)
@@ -257,16 +258,16 @@ extension OnTheKernel {
         store.remove(endpoint("two"), from: there)
         #expect(store.candidates("db").map(\.endpoint.name) == ["one", "one"])
         store.lost(there, now: now)
-        #expect(store.candidates("db", now: now.adding(.seconds(59))).count == 2)
-        #expect(store.candidates("db", now: now.adding(.seconds(61))).isEmpty)
+        #expect(store.candidates("db", now: now.advanced(by: .seconds(59))).count == 2)
+        #expect(store.candidates("db", now: now.advanced(by: .seconds(61))).isEmpty)
         // Told anew, or by another, it counts.
         store.add(endpoint("one"), from: there)
-        #expect(store.candidates("db", now: now.adding(.seconds(61))).count == 1)
+        #expect(store.candidates("db", now: now.advanced(by: .seconds(61))).count == 1)
         store.add(endpoint("one"), from: here)
         store.remove(endpoint("one"), from: there)
         #expect(store.endpoint("one", of: "db")?.host == there)
-        store.lost(there, now: now.adding(.seconds(62)))
-        #expect(store.candidates("db", now: now.adding(.seconds(3600))).count == 1)
+        store.lost(there, now: now.advanced(by: .seconds(62)))
+        #expect(store.candidates("db", now: now.advanced(by: .seconds(3600))).count == 1)
     }
 
     @Test("come after those of this host, each of both in turn")

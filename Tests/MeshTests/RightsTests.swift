@@ -1,3 +1,4 @@
+import Concurrency
 import MeshTransport
 import NSM
 import Netlink
@@ -125,14 +126,14 @@ struct NameLedgerTests {
     @Test("a name stays its owner's for a while after its last use, and is then forgotten")
     func memory() {
         var ledger = NameLedger()
-        let now = UnixTime.now
+        let now = Timestamp.now
         let (a, b) = (Caller.stranger("a"), Caller.stranger("b"))
         #expect(ledger.take(Self.name("db"), a, now: now) == nil)
         #expect(ledger.take(Self.name("db"), b, now: now) != nil)
         ledger.release(Self.name("db"), now: now)
-        #expect(ledger.take(Self.name("db"), b, now: now.adding(.seconds(9))) != nil)
+        #expect(ledger.take(Self.name("db"), b, now: now.advanced(by: .seconds(9))) != nil)
         // Credentials that are not known count as the host's.
-        let later = now.adding(NameLedger.hostMemory).adding(.seconds(1))
+        let later = now.advanced(by: NameLedger.hostMemory).advanced(by: .seconds(1))
         #expect(ledger.owner(Self.name("db"), now: later) == nil)
         #expect(ledger.take(Self.name("db"), b, now: later) == nil)
         ledger.release(Self.name("db"), isForgotten: true, now: later)
@@ -143,7 +144,7 @@ struct NameLedgerTests {
     @Test("an account has a bounded number of names, whatever identities it makes up; others are not hindered")
     func bound() {
         var ledger = NameLedger()
-        let now = UnixTime.now
+        let now = Timestamp.now
         for number in 0..<NameLedger.mostOfOneAccount {
             let caller = Caller.stranger("id \(number)", account: "uid:7")
             #expect(ledger.take(Self.name("\(number)"), caller, now: now) == nil)
@@ -151,7 +152,7 @@ struct NameLedgerTests {
         #expect(ledger.take(Self.name("more"), .stranger("other", account: "uid:7"), now: now) != nil)
         #expect(ledger.take(Self.name("more"), .stranger("b", account: "uid:8"), now: now) == nil)
         for number in 0..<NameLedger.mostOfOneAccount { ledger.release(Self.name("\(number)"), now: now) }
-        let later = now.adding(NameLedger.hostMemory).adding(.seconds(1))
+        let later = now.advanced(by: NameLedger.hostMemory).advanced(by: .seconds(1))
         #expect(ledger.take(Self.name("again"), .stranger("other", account: "uid:7"), now: later) == nil)
         #expect(ledger.count == 2, "what nobody came back for is forgotten")
     }

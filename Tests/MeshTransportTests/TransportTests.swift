@@ -1,3 +1,4 @@
+import Concurrency
 import GRPCCore
 import Glibc
 import Logging
@@ -206,7 +207,7 @@ struct TransportTests {
             let before = try await connect()
             let running = Task { await before.run() }
             #expect(try await call(before, "x") == "x")
-            while UnixTime.now <= short.svid.notAfter.adding(.seconds(1)) {
+            while Timestamp.now <= short.svid.notAfter.advanced(by: .seconds(1)) {
                 try await Task.sleep(for: .milliseconds(20))
             }
             await expectRefusal(connect)

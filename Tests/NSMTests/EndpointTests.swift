@@ -1,3 +1,4 @@
+import Concurrency
 import GRPCCore
 import Glibc
 import NSM
@@ -169,7 +170,7 @@ struct EndpointTests {
             try await fixture.withCalls { calls in
                 let client = Networkservice_NetworkService.Client(wrapping: calls.connection.client)
                 let token = try calls.component.token(for: calls.connection.info)
-                let late = UnixTime.now.adding(.seconds(1 << 30))
+                let late = Timestamp.now.advanced(by: .seconds(1 << 30))
                 let answer = try await client.request(
                     EndpointFixture.request("c", "s"),
                     metadata: [WellKnown.token: "\(token.text)", WellKnown.tokenExpires: "\(late.rfc3339)"])
@@ -255,7 +256,7 @@ struct ConnectorTests {
             let calls = Calls(connection, component: component)
             _ = try await calls.request(EndpointFixture.request("c", "s"), timeout: .seconds(60))
             let end = try await source.identity().svid.notAfter
-            try await eventually("the identity ends") { UnixTime.now > end }
+            try await eventually("the identity ends") { Timestamp.now > end }
             let error = await #expect(throws: NSMError.self) {
                 try await calls.request(EndpointFixture.request("c", "s"), timeout: .seconds(60))
             }

@@ -1,3 +1,4 @@
+import Concurrency
 import Synchronization
 
 @testable import Reconciler

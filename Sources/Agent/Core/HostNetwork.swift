@@ -1,3 +1,4 @@
+package import Concurrency
 public import LinuxKinds
 public import Model
 internal import NSMKinds
@@ -17,7 +18,7 @@ public final class HostNetwork {
     /// The declared values and where they stand.
     public let reconciler: Reconciler<LinuxWorld>
     /// The clock of all time stamps.
-    public let clock: Clock
+    package let clock: SteadyClock
     /// The source of what connections to network services bring.
     public static let meshSource = "mesh"
     /// What is declared in files, and by the environment.
@@ -43,7 +44,7 @@ public final class HostNetwork {
     public init(
         _ settings: AgentSettings, retry: RetryPolicy = RetryPolicy(), clients: [Upnp_NetworkServiceClient] = []
     ) {
-        let clock = Clock()
+        let clock = SteadyClock()
         self.clock = clock
         self.clients = clients
         world = LinuxWorld(ownership: settings.ownership, namespaceDirectory: settings.namespaceDirectory)

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import LinuxKinds
 internal import Logging
 internal import Netlink
@@ -23,7 +24,7 @@ extension Engine {
 
     private func noteFileChange() {
         guard directory.takeEvents() else { return }
-        let now = Clock.monotonic
+        let now = SteadyClock.monotonic
         if filesDue == nil { filesDueAtLatest = now + Self.longestFilesRest }
         filesDue = min(now + Self.filesRest, filesDueAtLatest)
     }
@@ -60,7 +61,7 @@ extension Engine {
             if isAudit { try network.read() } else { try network.readNew() }
         } catch {
             logger.error("the kernel can't be read; trying again in a second", metadata: ["error": "\(error)"])
-            readDue = Clock.monotonic + 1_000_000_000
+            readDue = SteadyClock.monotonic + 1_000_000_000
             return
         }
         reconcile(reason: reason, scope: isAudit || told.needsFullPass ? .all : .keys(told.keys))

@@ -1,3 +1,4 @@
+internal import Concurrency
 public import Logging
 internal import Model
 public import NSMServices
@@ -46,9 +47,9 @@ public actor Engine {
         static let files: UInt64 = 1
     }
 
-    nonisolated let thread: EngineThread
+    nonisolated let thread: ThreadExecutor
     nonisolated let options: Options
-    nonisolated let clock: Clock
+    nonisolated let clock: SteadyClock
     nonisolated let logger: Logger
     nonisolated let manager: ServiceManager
     /// Why the configuration is to be read again, as it comes up.
@@ -91,7 +92,7 @@ public actor Engine {
         } catch {
             throw AgentError("the event loop can't be made: \(error)")
         }
-        thread = EngineThread(waker: loop.waker)
+        thread = ThreadExecutor { [waker = loop.waker] in waker.wakeUp() }
         guard let directory = ConfigDirectory(path: options.configPath) else {
             throw AgentError("no inotify instance is left; raise fs.inotify.max_user_instances")
         }
@@ -108,7 +109,11 @@ public actor Engine {
 
     /// Starts the thread and keeps the network until the task is cancelled, which leaves everything as it is.
     public nonisolated func run() async throws {
-        try thread.start { self.assumeIsolated { $0.turn() } }
+        do {
+            try thread.start { self.assumeIsolated { $0.turn() } }
+        } catch {
+            throw AgentError("\(error)")
+        }
         try await listen()
         await reload(.start)
         await withDiscardingTaskGroup { group in
@@ -152,10 +157,10 @@ public actor Engine {
         consider(readDue)
         if files.isInForce, let next = network.reconciler.nextTry {
             let wait = next.nanoseconds - clock.now.nanoseconds
-            consider(max(Clock.monotonic + wait, retryFloor))
+            consider(max(SteadyClock.monotonic + wait, retryFloor))
         }
         guard let due else { return -1 }
-        let wait = (due - Clock.monotonic + 999_999) / 1_000_000
+        let wait = (due - SteadyClock.monotonic + 999_999) / 1_000_000
         return Int32(min(max(wait, 0), 3_600_000))
     }
 
@@ -163,7 +168,7 @@ public actor Engine {
         guard filesDue != nil || nextSignOfLife != nil || readDue != nil || network.reconciler.nextTry != nil else {
             return
         }
-        let now = Clock.monotonic
+        let now = SteadyClock.monotonic
         if let due = nextSignOfLife, due <= now, let interval = manager.watchdogInterval {
             manager.alive()
             nextSignOfLife = now + interval

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Netlink
 internal import Synchronization
 
@@ -35,7 +36,7 @@ public enum Foreground {
     private final class CallingThread: TaskExecutor {
         private let jobs: JobQueue
 
-        init(waker: EventLoop.Waker) { jobs = JobQueue(waker: waker) }
+        init(waker: EventLoop.Waker) { jobs = JobQueue { waker.wakeUp() } }
 
         func enqueue(_ job: consuming ExecutorJob) { jobs.add(UnownedJob(job)) }
 

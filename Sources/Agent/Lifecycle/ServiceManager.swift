@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import CLinux
 internal import Glibc
 
@@ -24,7 +25,7 @@ public struct ServiceManager: Sendable {
     /// The agent does what it is there for.
     public func ready(_ status: String) { send("READY=1\nSTATUS=\(status)") }
     /// The configuration is being read again; ``ready(_:)`` follows.
-    func reloading() { send("RELOADING=1\nMONOTONIC_USEC=\(Clock.monotonic / 1000)") }
+    func reloading() { send("RELOADING=1\nMONOTONIC_USEC=\(SteadyClock.monotonic / 1000)") }
     /// The agent ends.
     public func stopping(_ what: String = "the network stays as it is") {
         send("STOPPING=1\nSTATUS=stopping; \(what)")

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Glibc
 public import Logging
 internal import Model
@@ -37,7 +38,7 @@ public struct StandardErrorLog: LogHandler {
         var details = metadata
         if let more = event.metadata { details.merge(more) { $1 } }
         if let error = event.error { details["error"] = "\(error)" }
-        let time = UTC.now
+        let time = Timestamp.now.rfc3339(fractionDigits: 3)
         var line =
             switch format {
             case .text: Self.text(time, event.level, "\(event.message)", details)

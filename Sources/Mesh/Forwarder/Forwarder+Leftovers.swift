@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Glibc
 public import Netlink
 
@@ -7,8 +8,7 @@ extension Forwarder {
 
     /// The group of the links of a forwarder. FNV-1a, folded to 16 bits.
     static func group(of owner: String) -> UInt32 {
-        var hash: UInt32 = 0x811c_9dc5
-        for byte in owner.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
+        let hash = FNV1a.hash32(owner.utf8)
         return groups.lowerBound | (hash >> 16 ^ hash & 0xffff)
     }
 

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import CLinux
 internal import Glibc
 public import Netlink
@@ -50,7 +51,7 @@ public actor Forwarder {
     /// `IFLA_GROUP` of our links. The kernel takes no alias in a create, so this tells what was left in between.
     let group: UInt32
 
-    private let thread = ForwarderThread()
+    private let thread: ThreadExecutor
     private var made: [String: Made] = [:]
     var legs: [String: MadeLeg] = [:]
     /// Namespaces that connections hold, one handle for all of them, and how many those are.
@@ -64,7 +65,13 @@ public actor Forwarder {
     /// - Parameters:
     ///   - owner: What tells it from other forwarders of this host, and is the same after a restart.
     ///   - host: The namespace whose network tunnels go through; nil: that of the process.
-    public init(owner: String = "", host: NetworkNamespace? = nil) {
+    /// - Throws: when the process may not have another thread.
+    public init(owner: String = "", host: NetworkNamespace? = nil) throws(ForwarderError) {
+        do {
+            thread = try .started()
+        } catch {
+            throw ForwarderError("a forwarder", "\(error)")
+        }
         group = Self.group(of: owner)
         self.host = host
     }

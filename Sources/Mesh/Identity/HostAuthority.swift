@@ -1,5 +1,6 @@
+internal import Concurrency
 internal import CLinux
-public import MeshTransport
+package import MeshTransport
 internal import FoundationEssentials
 internal import Glibc
 public import Logging
@@ -29,7 +30,7 @@ public final class HostAuthority: Sendable {
     private let logger: Logger
     /// Identities that were given a short while ago. Whoever asks again and again gets the same one: a new one costs two
     /// signatures.
-    private let given = Mutex<[SPIFFEID: (identity: Identity, at: UnixTime)]>([:])
+    private let given = Mutex<[SPIFFEID: (identity: Identity, at: Timestamp)]>([:])
     private static let mostGiven = 1024
     private static let givenAge = Duration.seconds(60)
 
@@ -71,10 +72,10 @@ public final class HostAuthority: Sendable {
     }
 
     /// Those that are valid, the oldest first, with a next one where it is time for it.
-    private func valid(at now: UnixTime) throws -> [CertificateAuthority] {
+    private func valid(at now: Timestamp) throws -> [CertificateAuthority] {
         try authorities.withLock { known in
             var all = known.filter { $0.notAfter > now }
-            if all.last.map({ $0.notAfter.duration(since: now) < Self.renewal }) ?? true {
+            if all.last.map({ $0.notAfter.since(now) < Self.renewal }) ?? true {
                 let next = try CertificateAuthority(
                     newFor: trustDomain, lifetime: Self.authorityLifetime, now: now)
                 do {
@@ -98,7 +99,7 @@ public final class HostAuthority: Sendable {
     /// own. All pods of a host have a user 0.
     ///
     /// - Throws: `SPIFFEError` when the kernel does not tell where the socket was made, or the host's name can't be part of it.
-    public func id(of credentials: PeerCredentials) throws -> SPIFFEID {
+    package func id(of credentials: PeerCredentials) throws -> SPIFFEID {
         try Self.id(of: credentials, trustDomain: trustDomain, host: host)
     }
 
@@ -122,9 +123,9 @@ public final class HostAuthority: Sendable {
     /// - Throws: what the authority throws.
     public func issue(_ id: SPIFFEID) throws -> Identity { try issue(id, at: .now) }
 
-    func issue(_ id: SPIFFEID, at now: UnixTime) throws -> Identity {
+    func issue(_ id: SPIFFEID, at now: Timestamp) throws -> Identity {
         let all = try valid(at: now)
-        let isKnown = { (authority: CertificateAuthority) in authority.notBefore.adding(Self.lifetime) <= now }
+        let isKnown = { (authority: CertificateAuthority) in authority.notBefore.advanced(by: Self.lifetime) <= now }
         guard let signer = all.last(where: isKnown) ?? all.first else { throw SPIFFEError("there is no authority") }
         return Identity(
             svid: try signer.issue(id, lifetime: Self.lifetime, now: now),
@@ -148,9 +149,9 @@ public final class HostAuthority: Sendable {
     }
 
     private func recent(_ id: SPIFFEID) throws -> Identity {
-        let now = UnixTime.now
+        let now = Timestamp.now
         let known = given.withLock { $0[id] }
-        if let known, known.at <= now, known.at.adding(Self.givenAge) > now { return known.identity }
+        if let known, known.at <= now, known.at.advanced(by: Self.givenAge) > now { return known.identity }
         let identity = try issue(id, at: now)
         given.withLock { given in
             if given.count >= Self.mostGiven { given = [:] }
@@ -168,7 +169,7 @@ public final class HostAuthority: Sendable {
             throw SPIFFEError("\(part): \(String(cString: strerror(errno)))")
         }
         defer { close(file) }
-        guard Glibc.write(file, bytes, bytes.count) == bytes.count, fsync(file) == 0, rename(part, path) == 0 else {
+        guard cl_write_all(file, bytes, bytes.count) == 0, fsync(file) == 0, rename(part, path) == 0 else {
             throw SPIFFEError("\(path): \(String(cString: strerror(errno)))")
         }
     }

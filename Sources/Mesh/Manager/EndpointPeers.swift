@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import Logging
 internal import NSM
@@ -100,7 +101,10 @@ final class EndpointPeers: Sendable {
         let (peer, old) = peers.withLock { peers -> (Peer, Peer?) in
             let old = peers[place]
             if let old, old.connector.address == address { return (old, nil) }
-            let peer = Peer(place, PeerConnector(address, component: component, admission: admission), socket)
+            let peer = Peer(
+                place,
+                PeerConnector(
+                    address, component: component, takesDescriptors: true, admission: admission), socket)
             peers[place] = peer
             return (peer, old)
         }

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import CLinux
 public import MeshTransport
 internal import GRPCCore
@@ -32,7 +33,7 @@ public final class MeshManager: Sendable {
         listener = try ServerListener(settings.address, mode: settings.rights.socketMode)
         let gone = Callback<RegistryStore.Gone>()
         store = RegistryStore { gone($0) }
-        requests = MeshRequests(settings, store)
+        requests = try MeshRequests(settings, store)
         gone.set { [weak requests] endpoint in requests?.endpointGone(endpoint) }
     }
 

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import GRPCCore
 internal import Logging
@@ -136,9 +137,9 @@ extension MeshRequests {
 
     /// Us, with tokens that end with the client's: what an endpoint keeps for a client that is gone must not outlive it when we
     /// can't tell it, as after a start of ours.
-    func asLong(as end: UnixTime?) -> Component {
+    func asLong(as end: Timestamp?) -> Component {
         var component = component
-        if let end { component.tokenLifetime = min(component.tokenLifetime, max(end.duration(since: .now), .zero)) }
+        if let end { component.tokenLifetime = min(component.tokenLifetime, max(end.since(.now), .zero)) }
         return component
     }
 

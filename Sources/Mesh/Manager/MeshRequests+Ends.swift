@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import GRPCCore
 internal import Logging
@@ -29,9 +30,9 @@ extension MeshRequests {
 
     /// The end of a connection whose token ends then: early enough that the endpoint still takes the tokens of the Close.
     /// They end at whole seconds.
-    static func closing(before end: UnixTime) -> UnixTime {
-        let left = end.duration(since: .now)
-        return end.adding(.zero - min(.seconds(1) + left / 10, .seconds(10)))
+    static func closing(before end: Timestamp) -> Timestamp {
+        let left = end.since(.now)
+        return end.advanced(by: .zero - min(.seconds(1) + left / 10, .seconds(10)))
     }
 
     func expire(_ id: String) async {

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import GRPCCore
 internal import Logging
@@ -61,12 +62,12 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     /// Connections of all peers together.
     static let mostConnections = 65536
 
-    init(_ settings: MeshSettings, _ store: RegistryStore) {
+    init(_ settings: MeshSettings, _ store: RegistryStore) throws(ForwarderError) {
         self.settings = settings
         rights = settings.rights
         self.store = store
         component = settings.component
-        forwarder = Forwarder(owner: "\(settings.name) \(settings.address.url)", host: settings.host)
+        forwarder = try Forwarder(owner: "\(settings.name) \(settings.address.url)", host: settings.host)
         let events = Callback<(EndpointPeers.Peer, EndpointPeers.Event)>()
         peers = EndpointPeers(component: settings.component) { events(($0, $1)) }
         expiries.whenOver { [weak self] id in await self?.expire(id) }

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import GRPCCore
 internal import Logging
@@ -12,7 +13,7 @@ private struct Registration {
     let id: SPIFFEID?
     let pathIDs: [String]
     let path: Metadata
-    let expires: UnixTime
+    let expires: Timestamp
 
     /// How long a registration lasts at most; whoever is alive renews it before.
     static let longest = Duration.seconds(60)
@@ -32,7 +33,7 @@ private struct Registration {
         id = call.info.peer?.id
         pathIDs = [token.subject, subject]
         path = [WellKnown.registryPath: "\(RegistryPath(index: 0, tokens: [call.token.text, own.text]).json)"]
-        expires = min(call.token.expires, own.expires, UnixTime.now.adding(Self.longest))
+        expires = min(call.token.expires, own.expires, Timestamp.now.advanced(by: Self.longest))
     }
 
     /// Whose registrations the caller may see; nil: everybody's, as he serves others or the whole host.

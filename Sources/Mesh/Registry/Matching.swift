@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import NSM
 internal import SPIFFE
 internal import SwiftProtobuf
@@ -63,7 +64,7 @@ extension NSMNetworkServiceEndpoint {
     }
 
     /// When the registration ends; nil: never.
-    var expiry: UnixTime? { hasExpirationTime ? expirationTime.unixTime : nil }
+    var expiry: Timestamp? { hasExpirationTime ? expirationTime.timestamp : nil }
 
     var withoutTimes: NSMNetworkServiceEndpoint {
         var copy = self

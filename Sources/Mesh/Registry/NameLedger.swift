@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import NSM
 internal import SPIFFE
@@ -21,13 +22,13 @@ struct NameLedger {
         /// How many registrations use it now.
         var uses = 0
         /// When it is forgotten; nil while it is in use.
-        var end: UnixTime?
+        var end: Timestamp?
     }
 
     private var holdings: [Name: Holding] = [:]
     /// Names by the account of their owner.
     private var counts: [String: Int] = [:]
-    private var pruned = UnixTime(nanoseconds: 0)
+    private var pruned = Timestamp(nanoseconds: 0)
 
     /// Names of one account. Beyond it nothing new is registered.
     static let mostOfOneAccount = 2048
@@ -43,7 +44,7 @@ struct NameLedger {
     var count: Int { holdings.count }
 
     /// Who a name belongs to; nil: to nobody.
-    func owner(_ name: Name, now: UnixTime = .now) -> PeerIdentity? {
+    func owner(_ name: Name, now: Timestamp = .now) -> PeerIdentity? {
         guard let holding = holdings[name], holding.end.map({ $0 > now }) ?? true else { return nil }
         return holding.owner
     }
@@ -51,7 +52,7 @@ struct NameLedger {
     /// Takes a name for a peer, once more with each call.
     ///
     /// - Returns: why it can't be his; nil when it is.
-    mutating func take(_ name: Name, _ caller: Caller, now: UnixTime = .now) -> String? {
+    mutating func take(_ name: Name, _ caller: Caller, now: Timestamp = .now) -> String? {
         if let owner = owner(name, now: now) {
             guard owner == caller.identity else { return "it belongs to somebody else" }
             holdings[name]?.uses += 1
@@ -74,19 +75,19 @@ struct NameLedger {
     }
 
     /// Ends one use of a name. It is kept for its owner, unless nobody is to come back for it.
-    mutating func release(_ name: Name, isForgotten: Bool = false, now: UnixTime = .now) {
+    mutating func release(_ name: Name, isForgotten: Bool = false, now: Timestamp = .now) {
         guard var holding = holdings[name], holding.uses > 0 else { return }
         holding.uses -= 1
         if holding.uses == 0 {
             if isForgotten { return forget(name) }
-            holding.end = now.adding(holding.isOfHost ? Self.hostMemory : Self.podMemory)
+            holding.end = now.advanced(by: holding.isOfHost ? Self.hostMemory : Self.podMemory)
         }
         holdings[name] = holding
     }
 
     /// Forgets names whose time is over. Looks at all of them, but not each time it is asked.
-    mutating func prune(_ now: UnixTime = .now) {
-        guard now.duration(since: pruned) > .seconds(10) || now < pruned else { return }
+    mutating func prune(_ now: Timestamp = .now) {
+        guard now.since(pruned) > .seconds(10) || now < pruned else { return }
         pruned = now
         for (name, holding) in holdings {
             if let end = holding.end, end <= now { forget(name) }

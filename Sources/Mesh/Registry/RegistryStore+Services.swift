@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import NSM
 internal import SPIFFE
 internal import Synchronization
@@ -65,7 +66,7 @@ extension RegistryStore {
         let isIdle = state.withLock { state in
             state.services[name].map { !$0.owner.isTrusted && state.byService[name] == nil } ?? false
         }
-        serviceExpiries.set(name, to: isIdle ? UnixTime.now.adding(Self.serviceMemory) : nil)
+        serviceExpiries.set(name, to: isIdle ? Timestamp.now.advanced(by: Self.serviceMemory) : nil)
     }
 
     func forgetService(_ name: String) {
@@ -93,28 +94,17 @@ extension RegistryStore {
     func find(
         _ query: NSMNetworkService, watch: Bool, for viewer: PeerIdentity? = nil
     ) -> AsyncStream<NSMNetworkServiceResponse> {
-        AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue + state.withLock { $0.services.count })) {
-            continuation in
-            let number: UInt64? = state.withLock { state in
-                let candidates =
-                    query.name.isEmpty ? Array(state.services.values) : [state.services[query.name]].compactMap { $0 }
-                for stored in candidates
-                where query.matches(stored.service) && (viewer == nil || stored.owner.identity == viewer) {
-                    continuation.yield(.with { $0.networkService = stored.service })
-                }
-                guard watch else { return nil }
-                removeEnded(&state)
-                state.next += 1
-                state.serviceWatchers[state.next] = Watcher(
-                    viewer: viewer, matches: { query.matches($0.networkService) }, events: continuation)
-                return state.next
-            }
-            guard let number else { return continuation.finish() }
-            continuation.onTermination = { reason in
-                // Whose stream is ended by us is forgotten already.
-                guard case .cancelled = reason else { return }
-                self.ended.withLock { $0.append(number) }
-            }
+        state.withLock { state in
+            let candidates =
+                query.name.isEmpty ? Array(state.services.values) : [state.services[query.name]].compactMap { $0 }
+            let found =
+                candidates
+                .filter { query.matches($0.service) && (viewer == nil || $0.owner.identity == viewer) }
+                .map { stored in NSMNetworkServiceResponse.with { $0.networkService = stored.service } }
+            guard watch else { return .of(found) }
+            return state.serviceWatchers.follow(
+                Watch(viewer: viewer, matches: { query.matches($0.networkService) }),
+                backlog: .all(limit: Self.longestQueue), from: found)
         }
     }
 }

@@ -1,7 +1,4 @@
-/// Network Service Mesh on one host: a manager, a registry and a forwarder that uses nothing but the kernel.
-///
-/// Imports `NSM` for the protocol and `Netlink` for the kernel, and nothing of the agent.
-
+internal import Concurrency
 internal import MeshTransport
 internal import NSM
 internal import SPIFFE
@@ -36,27 +33,24 @@ final class RegistryStore: Sendable {
         var service: NSMNetworkService
         let owner: Caller
     }
-    struct Watcher<Event: Sendable>: Sendable {
-        /// Whose registrations it may see; nil: everybody's.
+    /// What one who watches is told of.
+    struct Watch<Event: Sendable>: Sendable {
+        /// Whose registrations he may see; nil: everybody's.
         let viewer: PeerIdentity?
         let matches: @Sendable (Event) -> Bool
-        let events: AsyncStream<Event>.Continuation
     }
+    typealias Watchers<Event: Sendable> = Broadcast<Event, Never, Watch<Event>>
     struct State {
         var services: [String: StoredService] = [:]
         var endpoints: [String: Entry] = [:]
         /// Names of endpoints by service.
         var byService: [String: Set<String>] = [:]
         var names = NameLedger()
-        var serviceWatchers: [UInt64: Watcher<NSMNetworkServiceResponse>] = [:]
-        var endpointWatchers: [UInt64: Watcher<NSMNetworkServiceEndpointResponse>] = [:]
-        var next: UInt64 = 0
+        var serviceWatchers = Watchers<NSMNetworkServiceResponse>()
+        var endpointWatchers = Watchers<NSMNetworkServiceEndpointResponse>()
         var turns: [String: Int] = [:]
     }
     let state = Mutex(State())
-    /// Numbers of those whose streams were cancelled. A cancelled task is locked while it says so, and an event for it waits for
-    /// that: the lock under which events are told must not be taken there, or both wait for ever.
-    let ended = Mutex<[UInt64]>([])
     let expiries = Expiries()
     let serviceExpiries = Expiries()
     /// An endpoint that is no more.
@@ -200,25 +194,14 @@ final class RegistryStore: Sendable {
     func find(
         _ query: NSMNetworkServiceEndpoint, watch: Bool, for viewer: PeerIdentity? = nil
     ) -> AsyncStream<NSMNetworkServiceEndpointResponse> {
-        AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue + state.withLock { $0.endpoints.count })) {
-            continuation in
-            let number: UInt64? = state.withLock { state in
-                for entry in Self.candidates(query, state)
-                where query.matches(entry.endpoint) && (viewer == nil || entry.registrant?.identity == viewer) {
-                    continuation.yield(.with { $0.networkServiceEndpoint = entry.endpoint })
-                }
-                guard watch else { return nil }
-                removeEnded(&state)
-                state.next += 1
-                state.endpointWatchers[state.next] = Watcher(
-                    viewer: viewer, matches: { query.matches($0.networkServiceEndpoint) }, events: continuation)
-                return state.next
-            }
-            guard let number else { return continuation.finish() }
-            continuation.onTermination = { reason in
-                guard case .cancelled = reason else { return }
-                self.ended.withLock { $0.append(number) }
-            }
+        state.withLock { state in
+            let found = Self.candidates(query, state)
+                .filter { query.matches($0.endpoint) && (viewer == nil || $0.registrant?.identity == viewer) }
+                .map { entry in NSMNetworkServiceEndpointResponse.with { $0.networkServiceEndpoint = entry.endpoint } }
+            guard watch else { return .of(found) }
+            return state.endpointWatchers.follow(
+                Watch(viewer: viewer, matches: { query.matches($0.networkServiceEndpoint) }),
+                backlog: .all(limit: Self.longestQueue), from: found)
         }
     }
 
@@ -238,7 +221,7 @@ final class RegistryStore: Sendable {
         service name: String, labels: [String: String], others: [Entry] = [], known: NSMNetworkService? = nil
     ) -> [Entry] {
         state.withLock { state in
-            let now = UnixTime.now
+            let now = Timestamp.now
             var live = (state.byService[name] ?? []).sorted().compactMap { state.endpoints[$0] }
                 .filter { $0.endpoint.expiry.map { $0 > now } ?? true }
             if !others.isEmpty {
@@ -260,26 +243,17 @@ final class RegistryStore: Sendable {
 
     // MARK: - Parts
 
-    func removeEnded(_ state: inout State) {
-        let numbers = ended.withLock { ended in
-            defer { ended = [] }
-            return ended
-        }
-        for number in numbers {
-            state.serviceWatchers[number] = nil
-            state.endpointWatchers[number] = nil
-        }
+    static func tell<Event>(_ event: Event, of owner: PeerIdentity, _ watchers: inout Watchers<Event>) {
+        watchers.tell(event) { ($0.viewer == nil || $0.viewer == owner) && $0.matches(event) }
     }
+}
 
-    static func tell<Event>(
-        _ event: Event, of owner: PeerIdentity, _ watchers: inout [UInt64: Watcher<Event>]
-    ) {
-        for (number, watcher) in watchers
-        where (watcher.viewer == nil || watcher.viewer == owner) && watcher.matches(event) {
-            if case .dropped = watcher.events.yield(event) {
-                watchers[number] = nil
-                watcher.events.finish()
-            }
+extension AsyncStream where Element: Sendable {
+    /// These elements and no more.
+    static func of(_ elements: [Element]) -> Self {
+        Self { continuation in
+            for element in elements { continuation.yield(element) }
+            continuation.finish()
         }
     }
 }

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import NSM
 internal import SPIFFE
@@ -19,9 +20,9 @@ final class RemoteEndpoints: Sendable {
     private struct Found {
         var endpoint: NSMNetworkServiceEndpoint
         /// The registries that told of it, with the moment at which that counts no more; nil: they still say so.
-        var sources: [SocketAddress: UnixTime?]
+        var sources: [SocketAddress: Timestamp?]
 
-        func isLive(at now: UnixTime) -> Bool { sources.values.contains { $0.map { $0 > now } ?? true } }
+        func isLive(at now: Timestamp) -> Bool { sources.values.contains { $0.map { $0 > now } ?? true } }
     }
     private struct State {
         var found: [Key: Found] = [:]
@@ -68,11 +69,11 @@ final class RemoteEndpoints: Sendable {
     }
 
     /// A registry can't be reached. What it does not tell again in time is forgotten.
-    func lost(_ source: SocketAddress, now: UnixTime = .now) {
+    func lost(_ source: SocketAddress, now: Timestamp = .now) {
         state.withLock { state in
             for (key, found) in state.found {
                 if case .some(nil) = found.sources[source] {
-                    state.found[key]?.sources[source] = now.adding(Self.grace)
+                    state.found[key]?.sources[source] = now.advanced(by: Self.grace)
                 }
                 if !found.isLive(at: now) { Self.forget(key, &state) }
             }
@@ -82,7 +83,7 @@ final class RemoteEndpoints: Sendable {
     // MARK: - Lookups
 
     /// The live endpoints of a service.
-    func candidates(_ service: String, now: UnixTime = .now) -> [RegistryStore.Entry] {
+    func candidates(_ service: String, now: Timestamp = .now) -> [RegistryStore.Entry] {
         state.withLock { state in
             let found = (state.byService[service] ?? []).compactMap { state.found[$0] }.filter { $0.isLive(at: now) }
             return found.map { RegistryStore.Entry(endpoint: $0.endpoint, socket: nil) }.sorted {

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import Logging
 internal import NSM
@@ -166,9 +167,9 @@ private struct Announcements {
         let answer = try await unlessRefused("endpoint \(endpoint.name)") {
             try await registry.register(announced(endpoint), socket: nil)
         }
-        let end = answer?.expirationTime.unixTime
-        let left = end.map { max($0.duration(since: .now) * 2 / 3, .milliseconds(200)) }
-        renewals.set(endpoint.name, to: UnixTime.now.adding(left ?? Self.refusedWait))
+        let end = answer?.expirationTime.timestamp
+        let left = end.map { max($0.since(.now) * 2 / 3, .milliseconds(200)) }
+        renewals.set(endpoint.name, to: Timestamp.now.advanced(by: left ?? Self.refusedWait))
     }
 
     /// What others registered here is theirs to register elsewhere.

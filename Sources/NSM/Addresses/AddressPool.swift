@@ -1,3 +1,4 @@
+internal import HeapModule
 internal import NetworkTypes
 
 /// The addresses of a prefix, of which the lowest free one is given. Giving and freeing cost the same however many are
@@ -7,7 +8,7 @@ struct AddressPool: Sendable {
     /// Addresses below this have been given once.
     private var next: IPAddress
     /// Given once and freed, all below `next`.
-    private var freed: MinimumHeap = MinimumHeap()
+    private var freed: Heap<IPAddress> = []
     private var taken: Set<IPAddress> = []
     private let last: IPAddress
     private var isUsedUp = false
@@ -39,7 +40,7 @@ struct AddressPool: Sendable {
     mutating func draw(_ excluded: PrefixSet) -> IPAddress? {
         var skipped: [IPAddress] = []
         defer { for address in skipped { freed.insert(address) } }
-        while let address = freed.removeMinimum() {
+        while let address = freed.popMin() {
             // It may have been taken out of order, or stand in the heap twice.
             if taken.contains(address) { continue }
             if excluded.contains(address) {
@@ -88,37 +89,6 @@ struct AddressPool: Sendable {
             if taken.insert(address).inserted { return address }
         }
         return nil
-    }
-}
-
-/// A binary heap of addresses.
-struct MinimumHeap: Sendable {
-    private var items: [IPAddress] = []
-
-    mutating func insert(_ address: IPAddress) {
-        items.append(address)
-        var child = items.count - 1
-        while child > 0, case let parent = (child - 1) / 2, items[child] < items[parent] {
-            items.swapAt(child, parent)
-            child = parent
-        }
-    }
-
-    mutating func removeMinimum() -> IPAddress? {
-        guard let minimum = items.first else { return nil }
-        let last = items.removeLast()
-        guard !items.isEmpty else { return minimum }
-        items[0] = last
-        var parent = 0
-        while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < items.count && items[child] < items[least] {
-                least = child
-            }
-            if least == parent { return minimum }
-            items.swapAt(least, parent)
-            parent = least
-        }
     }
 }
 

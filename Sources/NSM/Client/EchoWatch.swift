@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Logging
 internal import Synchronization
 
@@ -11,12 +12,11 @@ final class EchoWatch: Sendable {
     }
     private struct Watched {
         let paths: @Sendable () -> [EchoPath]
-        let dead: CheckedContinuation<String?, Never>
+        let death: Promise<String?>
     }
     private struct State {
         var watched: [Group: [UInt64: Watched]] = [:]
         var next: UInt64 = 0
-        var cancelled: Set<UInt64> = []
         var isOver = false
     }
     private let state = Mutex(State())
@@ -40,7 +40,7 @@ final class EchoWatch: Sendable {
             state.isOver = true
             return state.watched.values.flatMap(\.values)
         }
-        for watched in rest { watched.dead.resume(returning: nil) }
+        for watched in rest { watched.death.keep(nil) }
     }
 
     /// Waits until one of the paths of a connection is dead, and returns why; nil when the task was cancelled.
@@ -50,31 +50,21 @@ final class EchoWatch: Sendable {
         namespace: String, _ check: LivenessCheck, paths: @escaping @Sendable () -> [EchoPath]
     ) async -> String? {
         let group = Group(namespace: namespace, check: check)
-        let number = state.withLock { state in
+        let death = Promise<String?>()
+        let (number, isFirst) = state.withLock { state in
             state.next += 1
-            return state.next
-        }
-        return await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let (isTaken, isFirst) = state.withLock { state in
-                    guard !state.isOver, state.cancelled.remove(number) == nil else { return (false, false) }
-                    let isFirst = state.watched[group] == nil
-                    state.watched[group, default: [:]][number] = Watched(paths: paths, dead: continuation)
-                    return (true, isFirst)
-                }
-                if !isTaken { return continuation.resume(returning: nil) }
-                if isFirst { begin.yield(group) }
+            if state.isOver {
+                death.keep(nil)
+                return (state.next, false)
             }
-        } onCancel: {
-            let watched = state.withLock { state in
-                guard let watched = state.watched[group]?.removeValue(forKey: number) else {
-                    if !state.isOver { state.cancelled.insert(number) }
-                    return nil as Watched?
-                }
-                return watched
-            }
-            watched?.dead.resume(returning: nil)
+            let isFirst = state.watched[group] == nil
+            state.watched[group, default: [:]][state.next] = Watched(paths: paths, death: death)
+            return (state.next, isFirst)
         }
+        if isFirst { begin.yield(group) }
+        let reason = await death.value(orIfCancelled: nil)
+        state.withLock { _ = $0.watched[group]?.removeValue(forKey: number) }
+        return reason
     }
 
     /// Looks at a group until it is empty.
@@ -111,6 +101,6 @@ final class EchoWatch: Sendable {
 
     private func end(_ group: Group, _ number: UInt64, _ reason: String) {
         let watched = state.withLock { $0.watched[group]?.removeValue(forKey: number) }
-        watched?.dead.resume(returning: reason)
+        watched?.death.keep(reason)
     }
 }

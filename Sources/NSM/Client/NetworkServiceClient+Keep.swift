@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import Logging
 internal import SPIFFE
@@ -83,10 +84,10 @@ extension NetworkServiceClient {
 
     /// The time until the next refresh: a share of the shortest token's life that grows along the path, so that the first
     /// on the way asks first.
-    static func refreshDelay(_ connection: NSMConnection, now: UnixTime = .now) -> Duration {
+    static func refreshDelay(_ connection: NSMConnection, now: Timestamp = .now) -> Duration {
         let segments = connection.path.pathSegments
         guard let end = segments.compactMap(\.expiry).min() else { return .seconds(1) }
-        let left = min(max(end.duration(since: now), .zero), .seconds(10 * 86400))
+        let left = min(max(end.since(now), .zero), .seconds(10 * 86400))
         let share =
             segments.count > 1 ? 0.2 + 0.2 * Double(connection.path.index) / Double(segments.count) : 1.0 / 3
         // A peer whose tokens have ended already must not make us hot, and one whose tokens never end not sleep for ever.

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import SwiftProtobuf
 internal import MeshTransport
 internal import Logging

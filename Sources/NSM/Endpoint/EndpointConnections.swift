@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import GRPCCore
 internal import Logging

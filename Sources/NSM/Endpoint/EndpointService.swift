@@ -1,4 +1,4 @@
-public import SPIFFE
+public import Concurrency
 public import NetworkTypes
 /// A client that asks an endpoint for a connection, or for an established one again.
 public struct EndpointRequest: Sendable {
@@ -84,7 +84,7 @@ extension NetworkServiceEndpoint {
 
         /// Describes a service.
         public init(
-            name: String, labels: [String: String] = [:], payload: String = WellKnown.ethernet,
+            name: String, labels: [String: String] = [:], payload: String = "ETHERNET",
             ipam: PointToPointIPAM? = nil, dns: [NSMDNSConfig] = [], policies: [NSMPolicyRoute] = [],
             admit: @escaping @Sendable (EndpointRequest) async throws -> EndpointAdmission = { _ in EndpointAdmission()
             },
@@ -104,7 +104,7 @@ extension NetworkServiceEndpoint {
     /// How an endpoint stands.
     public struct State: Sendable {
         /// When the registration ends unless it is renewed; nil: it is not registered.
-        public var registeredUntil: UnixTime?
+        public var registeredUntil: Timestamp?
         /// The name it is registered under.
         public var name: String
         /// Why the last registration failed; nil when it did not.

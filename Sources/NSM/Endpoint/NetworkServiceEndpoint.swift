@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import MeshTransport
 internal import GRPCCore
 internal import Logging
@@ -80,7 +81,7 @@ public final class NetworkServiceEndpoint: Sendable {
     public var state: State {
         memory.withLock { memory in
             State(
-                registeredUntil: memory.registered?.expirationTime.unixTime, name: memory.registered?.name ?? name,
+                registeredUntil: memory.registered?.expirationTime.timestamp, name: memory.registered?.name ?? name,
                 lastError: memory.lastError, connections: connections.monitor.connections)
         }
     }
@@ -247,8 +248,8 @@ public final class NetworkServiceEndpoint: Sendable {
             group.addTask {
                 var registered = registered
                 for _ in 0..<Self.renewals {
-                    let end = registered.expirationTime.unixTime ?? UnixTime.now.adding(.seconds(60))
-                    let left = end.duration(since: .now) * 2 / 3
+                    let end = registered.expirationTime.timestamp ?? Timestamp.now.advanced(by: .seconds(60))
+                    let left = end.since(.now) * 2 / 3
                     let wait = min(max(left, .milliseconds(200)), .seconds(86400))
                     try await Task.sleep(for: wait, tolerance: wait / 50)
                     registered = try await self.register(socket, at: address)

@@ -1,16 +1,17 @@
-public import MeshTransport
-public import SPIFFE
-public import SwiftProtobuf
+public import Concurrency
+package import MeshTransport
+package import SPIFFE
+package import SwiftProtobuf
 
 /// A token as it travels in the metadata of a call.
-public struct CallToken: Hashable, Sendable {
+package struct CallToken: Hashable, Sendable {
     /// Compact JWS.
-    public let text: String
+    package let text: String
     /// When the receiver should take it as ended.
-    public let expires: UnixTime
+    package let expires: Timestamp
 
     /// Pairs a token with its end.
-    public init(text: String, expires: UnixTime) {
+    package init(text: String, expires: Timestamp) {
         self.text = text
         self.expires = expires
     }
@@ -24,10 +25,10 @@ extension Component {
     ///
     /// - Throws: ``NSMError`` when the connection is not one with identities and the component demands them, or when ours has
     ///   ended.
-    public func token(for info: ConnectionInfo) throws(NSMError) -> CallToken {
-        let now = UnixTime.now
+    package func token(for info: ConnectionInfo) throws(NSMError) -> CallToken {
+        let now = Timestamp.now
         guard isSecure else {
-            let expires = now.adding(.seconds(3600))
+            let expires = now.advanced(by: .seconds(3600))
             return CallToken(
                 text: Token.insecure(subject: "spiffe://test.com/subject", expires: expires), expires: expires)
         }
@@ -40,8 +41,8 @@ extension Component {
                 "our identity \(local.svid.id) ended at \(local.svid.notAfter.rfc3339), and there is no newer one")
         }
         // Whole seconds, as the claim has no fractions.
-        var end = min(now.adding(tokenLifetime), local.svid.notAfter)
-        end = UnixTime(seconds: end.nanoseconds / 1_000_000_000)
+        var end = min(now.advanced(by: tokenLifetime), local.svid.notAfter)
+        end = Timestamp(seconds: end.nanoseconds / 1_000_000_000)
         do {
             let text = try Token.sign(
                 subject: local.svid.id.description, audience: [peer.id.description], expires: end,
@@ -55,10 +56,10 @@ extension Component {
 
 extension NSMPathSegment {
     /// When the token ends; nil when the segment does not say, or says no time that there is.
-    public var expiry: UnixTime? { hasExpires ? expires.unixTime : nil }
+    public var expiry: Timestamp? { hasExpires ? expires.timestamp : nil }
 
     /// Stores a token.
-    public mutating func setToken(_ token: CallToken) {
+    package mutating func setToken(_ token: CallToken) {
         self.token = token.text
         expires = Google_Protobuf_Timestamp(token.expires)
     }
@@ -66,33 +67,33 @@ extension NSMPathSegment {
 
 extension Google_Protobuf_Timestamp {
     /// A moment of the wall clock.
-    public init(_ time: UnixTime) {
+    package init(_ time: Timestamp) {
         self.init()
         seconds = time.nanoseconds / 1_000_000_000
         nanos = Int32(time.nanoseconds % 1_000_000_000)
     }
 
     /// The moment; nil when it is none from the year 1 to the year 9999, which is all that a timestamp may be. Those that
-    /// ``UnixTime`` has no room for are taken as its first or last one. Source: google/protobuf/timestamp.proto.
-    public var unixTime: UnixTime? {
+    /// ``Timestamp`` has no room for are taken as its first or last one. Source: google/protobuf/timestamp.proto.
+    package var timestamp: Timestamp? {
         guard (-62_135_596_800...253_402_300_799).contains(seconds), (0..<1_000_000_000).contains(nanos) else {
             return nil
         }
-        return UnixTime(seconds: seconds).adding(.nanoseconds(Int64(nanos)))
+        return Timestamp(seconds: seconds).advanced(by: .nanoseconds(Int64(nanos)))
     }
 }
 
 /// The rules for the tokens along a path.
-public enum TokenRules {
+package enum TokenRules {
     /// Checks tokens in the order of their segments: each can be read and has not ended, and each is meant for the one that
     /// follows.
     ///
     /// - Returns: the tokens.
     /// - Throws: ``NSMError`` with the number and name of the segment.
     @discardableResult
-    public static func checkChain(_ segments: some Collection<NSMPathSegment>) throws(NSMError) -> [Token] {
+    package static func checkChain(_ segments: some Collection<NSMPathSegment>) throws(NSMError) -> [Token] {
         var tokens: [Token] = []
-        let now = UnixTime.now
+        let now = Timestamp.now
         for (index, segment) in segments.enumerated() {
             let place = "segment \(index) (\(segment.name))"
             let token: Token
@@ -116,7 +117,7 @@ public enum TokenRules {
     /// Checks that a token was signed with the key of the peer's certificate.
     ///
     /// - Throws: ``NSMError`` when it was not; ``NSMError/Code/outdated`` may be mended by a new connection.
-    public static func checkSignature(_ token: Token, of peer: VerifiedPeer, _ what: String) throws(NSMError) {
+    package static func checkSignature(_ token: Token, of peer: VerifiedPeer, _ what: String) throws(NSMError) {
         do {
             try token.verify(peer.publicKey)
         } catch {

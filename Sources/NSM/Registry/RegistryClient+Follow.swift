@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Logging
 internal import SwiftProtobuf
 internal import Synchronization

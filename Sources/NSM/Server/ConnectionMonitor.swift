@@ -1,14 +1,14 @@
-public import MeshTransport
-public import GRPCCore
+internal import Concurrency
+package import MeshTransport
+package import GRPCCore
 internal import SPIFFE
 internal import Synchronization
 
 /// The connections of a component, and those who watch them.
-public final class ConnectionMonitor: Sendable {
-    private struct Watcher {
+package final class ConnectionMonitor: Sendable {
+    private struct Watch {
         let scope: MonitorScope
         let selector: NSMMonitorScopeSelector
-        let events: AsyncStream<NSMConnectionEvent>.Continuation
     }
     private struct State {
         var connections: [String: NSMConnection] = [:]
@@ -18,12 +18,8 @@ public final class ConnectionMonitor: Sendable {
         var counts: [String: Int] = [:]
         /// Ids of the connections by what watchers may demand of their segments.
         var bySegment: [Demand: Set<String>] = [:]
-        var watchers: [UInt64: Watcher] = [:]
-        /// Watchers by what their selector demands; most watch one connection, or those of one client.
-        var byDemand: [Demand: Set<UInt64>] = [:]
-        /// Watchers whose selector demands nothing.
-        var general: Set<UInt64> = []
-        var nextWatcher: UInt64 = 0
+        /// Most watch one connection, or those of one client.
+        var watchers = Broadcast<NSMConnectionEvent, Demand, Watch>()
 
         mutating func store(_ connection: NSMConnection, _ owner: PeerIdentity) {
             let new = connection.fulfils
@@ -48,12 +44,7 @@ public final class ConnectionMonitor: Sendable {
             counts[owner.account] = count > 1 ? count - 1 : nil
         }
 
-        func isVisible(_ id: String, in scope: MonitorScope) -> Bool {
-            switch scope {
-            case .all: true
-            case .of(let peer): owners[id] == peer
-            }
-        }
+        func isVisible(_ id: String, in scope: MonitorScope) -> Bool { scope.shows(owners[id]) }
 
         private mutating func forget(_ id: String, _ demand: Demand) {
             bySegment[demand]?.remove(id)
@@ -75,42 +66,34 @@ public final class ConnectionMonitor: Sendable {
         }
     }
     private let state = Mutex(State())
-    /// Numbers of those whose streams were cancelled. A cancelled task is locked while it says so, and an event for it waits for
-    /// that: the lock under which events are told must not be taken there, or both wait for ever.
-    private let ended = Mutex<[UInt64]>([])
     /// Events that wait for a slow reader before its stream is ended; it may watch again and gets everything anew.
     private static let longestQueue = 4096
 
     /// Makes a monitor without connections.
-    public init() {}
+    package init() {}
 
     /// The connections by our ids.
-    public var connections: [String: NSMConnection] { state.withLock { $0.connections } }
+    package var connections: [String: NSMConnection] { state.withLock { $0.connections } }
 
     /// How many connections there are.
-    public var count: Int { state.withLock { $0.connections.count } }
+    package var count: Int { state.withLock { $0.connections.count } }
 
     /// A connection by our id; nil when there is none.
-    public func connection(_ id: String) -> NSMConnection? { state.withLock { $0.connections[id] } }
+    package func connection(_ id: String) -> NSMConnection? { state.withLock { $0.connections[id] } }
 
     /// How many watch.
-    package var watchers: Int {
-        state.withLock { state in
-            removeEnded(&state)
-            return state.watchers.count
-        }
-    }
+    package var watchers: Int { state.withLock { $0.watchers.count } }
 
     /// Who asked for the connection with our id; nil when there is none.
-    public func owner(_ id: String) -> PeerIdentity? { state.withLock { $0.owners[id] } }
+    package func owner(_ id: String) -> PeerIdentity? { state.withLock { $0.owners[id] } }
 
     /// How many connections those have who share a peer's limits.
-    public func count(of owner: PeerIdentity) -> Int { state.withLock { $0.counts[owner.account, default: 0] } }
+    package func count(of owner: PeerIdentity) -> Int { state.withLock { $0.counts[owner.account, default: 0] } }
 
     /// Stores a connection under our id and tells those who watch it, unless nothing changed.
     ///
     /// - Parameter owner: Who asked for it: only that peer may see it, close it and ask for it again.
-    public func update(_ connection: NSMConnection, owner: PeerIdentity) {
+    package func update(_ connection: NSMConnection, owner: PeerIdentity) {
         state.withLock { state in
             guard state.connections[connection.id] != connection || state.owners[connection.id] != owner else {
                 return
@@ -121,7 +104,7 @@ public final class ConnectionMonitor: Sendable {
     }
 
     /// Forgets a connection and tells those who watch it.
-    public func delete(_ id: String) {
+    package func delete(_ id: String) {
         state.withLock { state in
             guard let connection = state.connections[id] else { return }
             tell(.delete, connection, &state)
@@ -130,7 +113,7 @@ public final class ConnectionMonitor: Sendable {
     }
 
     /// Changes the state of a connection and tells those who watch it.
-    public func setState(_ newState: NSMState, of id: String) {
+    package func setState(_ newState: NSMState, of id: String) {
         state.withLock { state in
             guard var connection = state.connections[id], connection.state != newState else { return }
             connection.state = newState
@@ -142,79 +125,30 @@ public final class ConnectionMonitor: Sendable {
     /// Events for one who watches: all that match at once, also when there are none, and then each change.
     ///
     /// - Parameter scope: What of it he may see.
-    public func watch(
+    package func watch(
         _ selector: NSMMonitorScopeSelector, in scope: MonitorScope = .all
     ) -> AsyncStream<NSMConnectionEvent> {
-        AsyncStream(bufferingPolicy: .bufferingOldest(Self.longestQueue)) { continuation in
-            let number = state.withLock { state in
-                removeEnded(&state)
-                state.nextWatcher += 1
-                var first = NSMConnectionEvent()
-                first.type = .initialStateTransfer
-                first.connections = state.connections(matching: selector, in: scope)
-                continuation.yield(first)
-                state.watchers[state.nextWatcher] = Watcher(
-                    scope: scope, selector: selector, events: continuation)
-                if let demand = selector.demand {
-                    state.byDemand[demand, default: []].insert(state.nextWatcher)
-                } else {
-                    state.general.insert(state.nextWatcher)
-                }
-                return state.nextWatcher
-            }
-            continuation.onTermination = { reason in
-                // Whose stream is ended by us is forgotten already.
-                guard case .cancelled = reason else { return }
-                self.ended.withLock { $0.append(number) }
-            }
+        state.withLock { state in
+            var first = NSMConnectionEvent()
+            first.type = .initialStateTransfer
+            first.connections = state.connections(matching: selector, in: scope)
+            return state.watchers.follow(
+                Watch(scope: scope, selector: selector), on: selector.demand, backlog: .all(limit: Self.longestQueue),
+                from: [first])
         }
     }
 
     /// Ends all streams.
-    public func finish() {
-        let watchers = state.withLock { state in
-            defer {
-                state.watchers = [:]
-                state.byDemand = [:]
-                state.general = []
-            }
-            return Array(state.watchers.values)
-        }
-        for watcher in watchers { watcher.events.finish() }
-    }
+    package func finish() { state.withLock { $0.watchers.finish() } }
 
     private func tell(_ type: NSMConnectionEventType, _ connection: NSMConnection, _ state: inout State) {
-        removeEnded(&state)
         var event = NSMConnectionEvent()
         event.type = type
         event.connections = [connection.id: connection]
-        var numbers = state.general
-        for demand in connection.fulfils { numbers.formUnion(state.byDemand[demand] ?? []) }
-        for number in numbers {
-            guard let watcher = state.watchers[number], state.isVisible(connection.id, in: watcher.scope),
-                watcher.selector.matches(connection)
-            else { continue }
-            if case .dropped = watcher.events.yield(event) {
-                remove(number, &state)
-                watcher.events.finish()
-            }
+        let owner = state.owners[connection.id]
+        state.watchers.tell(event, on: connection.fulfils) { watch in
+            watch.scope.shows(owner) && watch.selector.matches(connection)
         }
-    }
-
-    private func removeEnded(_ state: inout State) {
-        let numbers = ended.withLock { ended in
-            defer { ended = [] }
-            return ended
-        }
-        for number in numbers { remove(number, &state) }
-    }
-
-    private func remove(_ number: UInt64, _ state: inout State) {
-        guard let watcher = state.watchers.removeValue(forKey: number) else { return }
-        state.general.remove(number)
-        guard let demand = watcher.selector.demand else { return }
-        state.byDemand[demand]?.remove(number)
-        if state.byDemand[demand]?.isEmpty == true { state.byDemand[demand] = nil }
     }
 }
 
@@ -239,7 +173,7 @@ extension NSMMonitorScopeSelector {
 
     /// Whether a connection is watched: its service is named, and a run of its segments equals those given, in which empty
     /// fields match all.
-    public func matches(_ connection: NSMConnection) -> Bool {
+    package func matches(_ connection: NSMConnection) -> Bool {
         if !networkServices.isEmpty, !networkServices.contains(connection.networkService) { return false }
         if pathSegments.isEmpty { return true }
         let segments = connection.path.pathSegments
@@ -254,14 +188,14 @@ extension NSMMonitorScopeSelector {
 }
 
 /// The monitor as a service.
-public struct MonitorService: NSMMonitorConnection.SimpleServiceProtocol {
+package struct MonitorService: NSMMonitorConnection.SimpleServiceProtocol {
     private let monitor: ConnectionMonitor
     private let scope: @Sendable (ConnectionInfo) -> MonitorScope
 
     /// Serves a monitor.
     ///
     /// - Parameter scope: What a peer may see; the connections that it asked for unless given.
-    public init(
+    package init(
         _ monitor: ConnectionMonitor,
         scope: @escaping @Sendable (ConnectionInfo) -> MonitorScope = { .of(PeerIdentity($0)) }
     ) {
@@ -270,7 +204,7 @@ public struct MonitorService: NSMMonitorConnection.SimpleServiceProtocol {
     }
 
     /// Streams events until the caller ends it.
-    public func monitorConnections(
+    package func monitorConnections(
         request: NSMMonitorScopeSelector, response: RPCWriter<NSMConnectionEvent>, context: ServerContext
     ) async throws {
         guard let info = ConnectionInfo.current else {
@@ -286,14 +220,14 @@ public struct MonitorService: NSMMonitorConnection.SimpleServiceProtocol {
 }
 
 /// The health service: everything named is serving.
-public struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
+package struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
     private let services: Set<String>
 
     /// Answers for these services, and for the server as a whole.
-    public init(_ services: [String]) { self.services = Set(services + [""]) }
+    package init(_ services: [String]) { self.services = Set(services + [""]) }
 
     /// Answers at once.
-    public func check(
+    package func check(
         request: Grpc_Health_V1_HealthCheckRequest, context: ServerContext
     ) async throws -> Grpc_Health_V1_HealthCheckResponse {
         guard services.contains(request.service) else {
@@ -305,7 +239,7 @@ public struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
     }
 
     /// Tells the state once and keeps the stream.
-    public func watch(
+    package func watch(
         request: Grpc_Health_V1_HealthCheckRequest, response: RPCWriter<Grpc_Health_V1_HealthCheckResponse>,
         context: ServerContext
     ) async throws {

@@ -1,18 +1,19 @@
-public import MeshTransport
-public import GRPCCore
-public import SPIFFE
+internal import Concurrency
+package import MeshTransport
+package import GRPCCore
+package import SPIFFE
 
 /// Who calls, as far as the transport and the metadata show.
-public struct IncomingCall: Sendable {
+package struct IncomingCall: Sendable {
     /// The transport connection.
-    public let info: ConnectionInfo
+    package let info: ConnectionInfo
     /// The caller's token.
-    public let token: CallToken
+    package let token: CallToken
 
     /// Reads the token of a call that is being served.
     ///
     /// - Throws: `RPCError` when there is not exactly one token with its end.
-    public init(_ metadata: Metadata) throws(RPCError) {
+    package init(_ metadata: Metadata) throws(RPCError) {
         guard let info = ConnectionInfo.current else {
             throw RPCError(code: .internalError, message: "the call came by a transport that has no connections")
         }
@@ -25,7 +26,7 @@ public struct IncomingCall: Sendable {
                 message: "exactly one \(WellKnown.token) and \(WellKnown.tokenExpires) are needed; there are"
                     + " \(tokens.count) and \(ends.count)")
         }
-        guard let expires = UnixTime(rfc3339: ends[0]) else {
+        guard let expires = Timestamp(rfc3339: ends[0]) else {
             throw RPCError(
                 code: .unauthenticated, message: "\(WellKnown.tokenExpires) is no RFC 3339 time: \(ends[0].prefix(64))")
         }
@@ -38,7 +39,7 @@ public struct IncomingCall: Sendable {
     /// - Returns: the token, read.
     /// - Throws: `RPCError`.
     @discardableResult
-    public func authenticate(_ component: Component) throws(RPCError) -> Token {
+    package func authenticate(_ component: Component) throws(RPCError) -> Token {
         do throws(NSMError) {
             var segment = NSMPathSegment()
             segment.name = "caller"
@@ -69,7 +70,7 @@ public struct IncomingCall: Sendable {
     ///
     /// - Parameter newID: Gives our id of a connection that has none here yet.
     /// - Throws: `RPCError` when the path breaks a rule or a token is not as it must be.
-    public func enter(
+    package func enter(
         _ connection: inout NSMConnection, _ component: Component, newID: () -> String = { randomID() }
     ) throws(RPCError) -> Hop {
         if let mistake = ConnectionLimits.mistake(in: connection) {
@@ -94,7 +95,7 @@ public struct IncomingCall: Sendable {
                 try TokenRules.checkSignature(tokens[own - 1], of: peer, "the token of segment \(own - 1)")
                 // What the metadata says beside the token is signed by nobody, and must not make it live longer. The token
                 // itself has whole seconds only.
-                if tokens[own - 1].expires.adding(.seconds(1)) <= token.expires {
+                if tokens[own - 1].expires.advanced(by: .seconds(1)) <= token.expires {
                     connection.path.pathSegments[own - 1].setToken(
                         CallToken(text: token.text, expires: tokens[own - 1].expires))
                 }
@@ -111,14 +112,14 @@ public struct IncomingCall: Sendable {
     }
 
     /// Who calls, as far as it is proven.
-    public var peer: PeerIdentity { PeerIdentity(info) }
+    package var peer: PeerIdentity { PeerIdentity(info) }
 
     /// Checks that who comes for a connection is who asked for it first.
     ///
     /// Ids can be learnt and paths made up, so only who is verified on the transport connection counts.
     ///
     /// - Throws: `RPCError` when the connection is another peer's.
-    public func checkOwner(of id: String, in monitor: ConnectionMonitor) throws(RPCError) {
+    package func checkOwner(of id: String, in monitor: ConnectionMonitor) throws(RPCError) {
         guard let owner = monitor.owner(id), owner != peer else { return }
         throw RPCError(code: .permissionDenied, message: "the connection \(id) belongs to another client")
     }

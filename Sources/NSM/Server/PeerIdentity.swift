@@ -1,17 +1,17 @@
-public import MeshTransport
+package import MeshTransport
 
 /// Who is at the other end of a transport connection, as far as the kernel or a certificate proves it.
 ///
 /// What a peer says of itself or of others, such as the subject of a token that somebody else signed, is no part of it.
-public struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
+package struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
     /// A SPIFFE id; without certificates `uid:USER net:NAMESPACE`, or the transport connection alone.
-    public let description: String
+    package let description: String
     /// Who shares the limits of a peer: all processes of a user, as every user can make network namespaces without end; of
     /// user 0 only those of one namespace, as all pods have a user 0.
-    public let account: String
+    package let account: String
 
     /// The peer of a connection.
-    public init(_ info: ConnectionInfo) {
+    package init(_ info: ConnectionInfo) {
         let space = info.credentials?.namespace
         let number = (space?.cookie ?? space?.inode?.number).map { "\($0)" } ?? "?"
         switch info.credentials?.uid {
@@ -35,16 +35,24 @@ public struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// By who he is.
-    public static func == (left: PeerIdentity, right: PeerIdentity) -> Bool { left.description == right.description }
+    package static func == (left: PeerIdentity, right: PeerIdentity) -> Bool { left.description == right.description }
 
     /// By who he is.
-    public func hash(into hasher: inout Hasher) { hasher.combine(description) }
+    package func hash(into hasher: inout Hasher) { hasher.combine(description) }
 }
 
 /// Which connections of a monitor somebody may see.
-public enum MonitorScope: Hashable, Sendable {
+package enum MonitorScope: Hashable, Sendable {
     /// All of them.
     case all
     /// Those that this peer asked for.
     case of(PeerIdentity)
+
+    /// Whether it holds a connection that `owner` asked for.
+    func shows(_ owner: PeerIdentity?) -> Bool {
+        switch self {
+        case .all: true
+        case .of(let peer): owner == peer
+        }
+    }
 }

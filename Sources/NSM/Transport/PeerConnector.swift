@@ -1,7 +1,8 @@
+internal import Concurrency
 public import MeshTransport
 internal import GRPCCore
 internal import Logging
-public import SPIFFE
+package import SPIFFE
 internal import Synchronization
 
 /// The one transport connection to a peer that all who talk to it share: made when it is needed, made again when it is
@@ -36,12 +37,18 @@ public final class PeerConnector: Sendable {
     private let madeHere: AsyncStream<ClientConnection>.Continuation
 
     /// Makes a connector that has not dialled yet.
+    public convenience init(_ address: SocketAddress, component: Component) {
+        // Clients and endpoints ask for no descriptors.
+        self.init(address, component: component, takesDescriptors: false) { _ in nil }
+    }
+
+    /// Makes a connector that has not dialled yet.
     ///
     /// - Parameters:
-    ///   - takesDescriptors: Whether descriptors are asked for that the peer sends. Clients and endpoints don't.
-    ///   - admission: Decides about the listener's process before a byte is sent; admits every one by default.
-    public init(
-        _ address: SocketAddress, component: Component, takesDescriptors: Bool = true,
+    ///   - takesDescriptors: Whether descriptors are asked for that the peer sends.
+    ///   - admission: Decides about the listener's process before a byte is sent.
+    package init(
+        _ address: SocketAddress, component: Component, takesDescriptors: Bool,
         admission: @escaping Admission = { _ in nil }
     ) {
         self.address = address
@@ -84,10 +91,10 @@ public final class PeerConnector: Sendable {
     }
 
     /// Whether there is an open connection.
-    public var isConnected: Bool { state.withLock { $0.current.map { !$0.isClosed } ?? false } }
+    package var isConnected: Bool { state.withLock { $0.current.map { !$0.isClosed } ?? false } }
 
     /// Who the peer is that was reached last; nil without identities, and before.
-    public var peerID: SPIFFEID? { state.withLock { $0.peer } }
+    package var peerID: SPIFFEID? { state.withLock { $0.peer } }
 
     /// Why the peer could not be reached the last time; nil when it could.
     public var lastError: String? { state.withLock { $0.lastError } }
@@ -96,7 +103,7 @@ public final class PeerConnector: Sendable {
     ///
     /// - Parameter limit: How long to wait for the peer to be there.
     /// - Throws: ``NSMError`` with the reason of the last try.
-    public func connection(within limit: Duration) async throws -> ClientConnection {
+    package func connection(within limit: Duration) async throws -> ClientConnection {
         let deadline = ContinuousClock.now + limit
         while true {
             try Task.checkCancellation()
@@ -120,7 +127,7 @@ public final class PeerConnector: Sendable {
 
     /// Takes no more calls to a connection on which the peer shows an identity that it has replaced since. The next one shows
     /// the new one.
-    public func leave(_ connection: ClientConnection) {
+    package func leave(_ connection: ClientConnection) {
         state.withLock { if $0.current === connection { $0.current = nil } }
         connection.close()
     }
@@ -147,7 +154,7 @@ public final class PeerConnector: Sendable {
     ///
     /// - Parameter caller: Who calls, if its tokens are other than usual.
     /// - Throws: ``NSMError``, and what `body` throws.
-    public func call<Result>(
+    package func call<Result>(
         within limit: Duration, as caller: Component? = nil, _ body: (Calls) async throws -> Result
     ) async throws -> Result {
         let connection = try await connection(within: limit)

@@ -1,3 +1,5 @@
+internal import Concurrency
+
 /// The tables of policies: numbers that follow from the client, so that they are the same after a restart.
 package enum PolicyTables {
     /// Policies of one client.
@@ -9,6 +11,6 @@ package enum PolicyTables {
 
     /// The table of a client's policy.
     package static func table(of owner: String, _ index: Int) -> UInt32 {
-        numbers.lowerBound | UInt32(StableHash.of("\(index)/\(owner)") & 0xff_ffff)
+        numbers.lowerBound | UInt32(FNV1a.hash64("\(index)/\(owner)".utf8) & 0xff_ffff)
     }
 }

@@ -1,6 +1,6 @@
+internal import Concurrency
 internal import Model
 internal import NSM
-internal import NSMKinds
 internal import NetworkTypes
 internal import SPIFFE
 
@@ -134,7 +134,7 @@ struct EndpointSession: ServiceSession {
 
     /// Names of services may be long and hold slashes, and the path of a socket has 107 bytes.
     static func socket(for name: String, in directory: String) -> String {
-        "\(directory)/\(String(StableHash.of(name), radix: 16)).sock"
+        "\(directory)/\(String(FNV1a.hash64(name.utf8), radix: 16)).sock"
     }
 
     /// A socket that can't be had is tried again: somebody may make room for it.

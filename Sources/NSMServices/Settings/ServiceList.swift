@@ -1,5 +1,5 @@
+internal import Concurrency
 internal import Model
-internal import NSMKinds
 internal import NetworkTypes
 
 /// Clients on one line, as stock clients are told: `kernel://service[@domain]/interface?label=value`, comma separated.
@@ -80,7 +80,7 @@ enum ServiceList {
             return character.isASCII && (character.isLetter || character.isNumber) || "-_.".contains(character)
                 ? character : "_"
         }
-        let digits = String(StableHash.of(item) & 0xffff, radix: 16)
+        let digits = String(FNV1a.hash64(item.utf8) & 0xffff, radix: 16)
         return String(start) + "-" + String(repeating: "0", count: 4 - digits.count) + digits
     }
 

@@ -1,3 +1,4 @@
+public import Concurrency
 internal import Model
 public import Reconciler
 
@@ -86,12 +87,6 @@ extension String {
 
 extension Ligato_Kvscheduler_ValueState {
     fileprivate init(_ state: ValueState) { self = Self(rawValue: state.rawValue) ?? .nonexistent }
-}
-
-extension Timestamp {
-    fileprivate var parts: (seconds: Int64, nanoseconds: Int32) {
-        (nanoseconds / 1_000_000_000, Int32(nanoseconds % 1_000_000_000))
-    }
 }
 
 extension Duration {

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Agent
 internal import CLinux
 internal import Glibc
@@ -27,7 +28,7 @@ final class Application {
         self.waiting = waiting
         self.revertOnFailure = revertOnFailure
         self.output = output
-        let clock = Clock()
+        let clock = SteadyClock()
         start = clock.now
         end = start
         network = try OneShot.network(

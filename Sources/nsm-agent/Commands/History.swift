@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Agent
 internal import ArgumentParser
 internal import Model
@@ -31,7 +32,7 @@ struct History: WaitingCommand {
     }
 
     private static func time(_ transaction: Nsmagent_Control_Transaction) -> String {
-        UTC.text(seconds: transaction.startSeconds, nanoseconds: Int64(transaction.startNanos))
+        Timestamp(seconds: transaction.startSeconds, nanos: transaction.startNanos)?.rfc3339(fractionDigits: 3) ?? ""
     }
 
     private static func table(_ transactions: [Nsmagent_Control_Transaction], _ terminal: Terminal) -> String {

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Agent
 internal import ArgumentParser
 internal import Model
@@ -27,7 +28,7 @@ struct Status: WaitingCommand {
 /// What an agent said of itself and its values.
 private struct StatusReport {
     private let response: Nsmagent_Control_StatusResponse
-    private let now = UTC.seconds
+    private let now = Timestamp.now
 
     init(_ response: Nsmagent_Control_StatusResponse) { self.response = response }
 
@@ -51,7 +52,8 @@ private struct StatusReport {
                 let state = ValueState(value.status.state)
                 table.add(
                     .init(value.status.key), .init(state.name, state.colour),
-                    .init(Text.age(seconds: now - value.sinceSeconds)), .init(Self.detail(value, state)))
+                    .init(value.since.map { Text.age(seconds: now.since($0).components.seconds) } ?? ""),
+                    .init(Self.detail(value, state)))
             }
             text += table.text(terminal) + "\n"
         }
@@ -84,7 +86,7 @@ private struct StatusReport {
             var pairs: [(String, Tree)] = [
                 ("key", .string(value.status.key)), ("summary", .string(value.summary)),
                 ("state", .string(ValueState(value.status.state).name)),
-                ("since", .string(UTC.text(seconds: value.sinceSeconds, nanoseconds: Int64(value.sinceNanos)))),
+                ("since", .string(value.since?.rfc3339(fractionDigits: 3) ?? "")),
             ]
             if !value.baseKey.isEmpty { pairs.append(("partOf", .string(value.baseKey))) }
             if !value.status.error.isEmpty { pairs.append(("error", .string(value.status.error))) }
@@ -99,4 +101,9 @@ private struct StatusReport {
             "warnings": .texts(response.warnings), "values": .sequence(values),
         ]
     }
+}
+
+extension Nsmagent_Control_Value {
+    /// When it entered its state; nil when what was said is no time.
+    fileprivate var since: Timestamp? { Timestamp(seconds: sinceSeconds, nanos: sinceNanos) }
 }

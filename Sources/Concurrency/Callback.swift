@@ -1,15 +1,15 @@
 internal import Synchronization
 
 /// A closure that is set after whoever calls it was made, where two objects need each other.
-public final class Callback<Value: Sendable>: Sendable {
+package final class Callback<Value: Sendable>: Sendable {
     private let body = Mutex<(@Sendable (Value) -> Void)?>(nil)
 
     /// Makes one that does nothing yet.
-    public init() {}
+    package init() {}
 
     /// Sets what is called.
-    public func set(_ body: @escaping @Sendable (Value) -> Void) { self.body.withLock { $0 = body } }
+    package func set(_ body: @escaping @Sendable (Value) -> Void) { self.body.withLock { $0 = body } }
 
     /// Calls it.
-    public func callAsFunction(_ value: Value) { body.withLock { $0 }?(value) }
+    package func callAsFunction(_ value: Value) { body.withLock { $0 }?(value) }
 }

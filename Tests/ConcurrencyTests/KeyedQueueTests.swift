@@ -1,10 +1,10 @@
+import Concurrency
+import Concurrency
 import Synchronization
 import Testing
 
-@testable import NSM
-
-@Suite("Work in turn")
-struct QueueTests {
+@Suite("Work in turn", .timeLimit(.minutes(1)))
+struct KeyedQueueTests {
     @Test("one key at a time, and keys side by side")
     func serial() async throws {
         let queue = KeyedQueue()
@@ -42,21 +42,12 @@ struct QueueTests {
     func cancelled() async throws {
         let queue = KeyedQueue()
         let (gate, open) = AsyncStream<Void>.makeStream()
-        let (entered, enter) = AsyncStream<Void>.makeStream()
-        let first = Task {
-            try await queue.run("a") {
-                enter.yield()
-                for await _ in gate { break }
-            }
-        }
-        for await _ in entered { break }
+        let first = Task { try await queue.run("a") { for await _ in gate { break } } }
         let second = Task { try await queue.run("a") { Issue.record("ran") } }
-        try await eventually("the second waits") { queue.waitingCount("a") == 1 }
-        let third = Task { try await queue.run("a") { true } }
-        try await eventually("the third, too") { queue.waitingCount("a") == 2 }
+        try await until { queue.count(of: "a") == 2 }
         second.cancel()
         await #expect(throws: CancellationError.self) { try await second.value }
-        #expect(queue.waitingCount("a") == 1)
+        let third = Task { try await queue.run("a") { true } }
         open.yield()
         try await first.value
         #expect(try await third.value)

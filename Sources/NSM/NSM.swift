@@ -1,4 +1,5 @@
-/// Network Service Mesh, v1 API: clients, endpoints, the registry's client, and what a manager is made of.
+/// Network Service Mesh, v1 API: clients, endpoints, and the registry's client. What a manager is made of beside them is here
+/// too, for this package alone.
 ///
 /// A program finds its mesh by the environment that stock clients know, see ``MeshEnvironment``. A client asks for a service
 /// and keeps the connection, through refreshes, restarts of the manager and ends of endpoints, until it is told to close it:
@@ -30,6 +31,7 @@
 /// Imports nothing of the agent. Identities come from `SPIFFE`, connections with descriptors from `MeshTransport`. What a
 /// program needs beside this room comes with it: addresses and prefixes, identities, and where peers listen.
 
+@_exported public import struct Concurrency.Timestamp
 @_exported public import MeshTransport
 @_exported public import NetworkTypes
 @_exported public import SPIFFE

@@ -1,7 +1,7 @@
 internal import Synchronization
 
 /// Runs work for one key strictly in turn, and work for different keys side by side.
-public final class KeyedQueue: Sendable {
+package final class KeyedQueue: Sendable {
     /// A gate for one at a time, and how many stand at it or are in.
     private struct Line {
         let gate = Gate(1)
@@ -10,12 +10,15 @@ public final class KeyedQueue: Sendable {
     private let lines = Mutex<[String: Line]>([:])
 
     /// Makes a queue where nothing runs.
-    public init() {}
+    package init() {}
+
+    /// How many run for a key or wait for it.
+    package func count(of key: String) -> Int { lines.withLock { $0[key]?.users ?? 0 } }
 
     /// Waits for its turn and runs.
     ///
     /// - Throws: what `body` throws; `CancellationError` when the task was cancelled while it waited.
-    public func run<Result: Sendable>(
+    package func run<Result: Sendable>(
         _ key: String, _ body: () async throws -> Result
     ) async throws -> Result {
         let gate = join(key)

@@ -1,34 +1,33 @@
-public import SPIFFE
 internal import Synchronization
 
 /// Calls back when the time of a key is over. One sleeping task, whatever the number of keys; none when there are none.
-public final class Expiries: Sendable {
+package final class Expiries: Sendable {
     private struct State {
-        var ends: [String: UnixTime] = [:]
+        var ends: [String: Timestamp] = [:]
         var timer: Task<Void, Never>?
-        var due: UnixTime?
+        var due: Timestamp?
         var over: (@Sendable (String) async -> Void)?
     }
     private let state = Mutex(State())
 
     /// Makes a clock without keys.
-    public init() {}
+    package init() {}
 
     /// Sets what is called for each key whose time is over.
-    public func whenOver(_ body: @escaping @Sendable (String) async -> Void) { state.withLock { $0.over = body } }
+    package func whenOver(_ body: @escaping @Sendable (String) async -> Void) { state.withLock { $0.over = body } }
 
     /// Sets or moves the end of a key; nil forgets it.
-    public func set(_ key: String, to end: UnixTime?) {
+    package func set(_ key: String, to end: Timestamp?) {
         state.withLock { state in
             state.ends[key] = end
             // A later end is noticed when the timer wakes for the earlier one.
-            if let end, end < state.due ?? UnixTime(nanoseconds: .max) { arm(&state) }
+            if let end, end < state.due ?? Timestamp(nanoseconds: .max) { arm(&state) }
             if state.ends.isEmpty { disarm(&state) }
         }
     }
 
     /// Forgets all keys.
-    public func clear() {
+    package func clear() {
         state.withLock { state in
             state.ends = [:]
             disarm(&state)
@@ -47,7 +46,7 @@ public final class Expiries: Sendable {
         state.due = due
         state.timer = Task {
             // The wall clock may be set while we sleep; it is asked again at least every minute.
-            let wait = min(max(due.duration(since: .now), .zero), .seconds(60))
+            let wait = min(max(due.since(.now), .zero), .seconds(60))
             guard (try? await Task.sleep(for: wait)) != nil else { return }
             self.wake()
         }
@@ -55,7 +54,7 @@ public final class Expiries: Sendable {
 
     private func wake() {
         let (ended, over) = state.withLock { state in
-            let now = UnixTime.now
+            let now = Timestamp.now
             let ended = state.ends.filter { $0.value <= now }.map(\.key)
             for key in ended { state.ends[key] = nil }
             arm(&state)

@@ -1,23 +1,23 @@
 /// Growing waits between tries, with jitter so that many that failed together don't come back together.
-public struct Backoff: Sendable {
+package struct Backoff: Sendable {
     private let first: Duration
     private let limit: Duration
     private var next: Duration
 
     /// Starts at `first` and doubles up to `limit`.
-    public init(first: Duration = .milliseconds(50), limit: Duration = .seconds(2)) {
+    package init(first: Duration = .milliseconds(50), limit: Duration = .seconds(2)) {
         self.first = first
         self.limit = limit
         next = first
     }
 
     /// The next wait: between half of the present step and the whole of it.
-    public mutating func wait() -> Duration {
+    package mutating func wait() -> Duration {
         let wait = next * Double.random(in: 0.5...1)
         next = min(next * 2, limit)
         return wait
     }
 
     /// Starts again, after a success.
-    public mutating func reset() { next = first }
+    package mutating func reset() { next = first }
 }
