@@ -1,8 +1,8 @@
 internal import CLinux
-public import GRPCCore
+package import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
 internal import Glibc
-public import Logging
+package import Logging
 internal import NIOCore
 internal import NIOHTTP2
 internal import NIOPosix
@@ -10,7 +10,7 @@ internal import SPIFFE
 internal import Synchronization
 
 /// Serves gRPC on a listener. In every handler ``ConnectionInfo/current`` tells who calls.
-public final class RPCServer: Sendable {
+package final class RPCServer: Sendable {
     private typealias Server = GRPCServer<HTTP2ServerTransport.Custom<Acceptor>>
     private struct State {
         var acceptor: Acceptor?
@@ -31,7 +31,7 @@ public final class RPCServer: Sendable {
     ///   - handshakeTimeout: How long a peer may take for its handshake, and after it for the first word of HTTP/2.
     ///   - limits: What a peer may use.
     ///   - messageLimit: The longest message that a caller may send, in bytes.
-    public convenience init(
+    package convenience init(
         _ listener: ServerListener, security: Security, services: [any RegistrableRPCService],
         interceptors: [any ServerInterceptor] = [], takesDescriptors: Bool = true,
         admission: @escaping Admission = { _ in nil }, handshakeTimeout: Duration = .seconds(10),
@@ -87,7 +87,7 @@ public final class RPCServer: Sendable {
     /// Serves until ``stop(within:)`` is called or the task is cancelled.
     ///
     /// - Throws: when it can't serve, also when the process has no descriptors or threads left.
-    public func run() async throws {
+    package func run() async throws {
         let acceptor = try makeAcceptor()
         let server = makeServer(acceptor)
         let hasStopped = state.withLock { state in
@@ -105,7 +105,7 @@ public final class RPCServer: Sendable {
     }
 
     /// Takes no more connections, gives calls some time to end, and drops the rest.
-    public func stop(within grace: Duration = .seconds(1)) {
+    package func stop(within grace: Duration = .seconds(1)) {
         let acceptor = state.withLock { state in
             state.hasStopped = true
             return state.acceptor

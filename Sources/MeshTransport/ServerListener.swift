@@ -2,9 +2,9 @@ internal import CLinux
 internal import Glibc
 
 /// A socket that listens. Connections wait in its queue until an ``RPCServer`` runs with it.
-public final class ServerListener: Sendable {
+package final class ServerListener: Sendable {
     /// Where it listens, with the real port.
-    public let address: SocketAddress
+    package let address: SocketAddress
     let socket: Int32
     /// The file it made, so that it does not remove another's.
     private let file: Inode?
@@ -14,7 +14,7 @@ public final class ServerListener: Sendable {
     ///
     /// - Parameter mode: Who may connect to a Unix socket, whatever the umask; the file has this mode before anybody can.
     /// - Throws: ``TransportError``, also when another program listens there.
-    public init(_ address: SocketAddress, mode: UInt32 = 0o600) throws(TransportError) {
+    package init(_ address: SocketAddress, mode: UInt32 = 0o600) throws(TransportError) {
         switch address {
         case .unix(let path):
             do {
@@ -41,7 +41,7 @@ public final class ServerListener: Sendable {
     }
 
     /// Listens at a path as the other one does, and says why not in a way that a program can tell apart.
-    public init(path: String, mode: UInt32) throws(ListenFailure) {
+    package init(path: String, mode: UInt32) throws(ListenFailure) {
         let made = try UnixSocketFile.listen(path, mode: mode)
         socket = made.socket
         file = made.file
@@ -54,7 +54,7 @@ public final class ServerListener: Sendable {
     }
 
     /// Removes the file of a Unix socket: nobody finds it any more. It goes by itself when nobody holds the listener.
-    public func removeFile() {
+    package func removeFile() {
         if case .unix(let path) = address, let file { UnixSocketFile.remove(path, file) }
     }
 }

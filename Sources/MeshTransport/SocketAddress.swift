@@ -37,7 +37,7 @@ public enum SocketAddress: Hashable, Sendable {
     }
 
     /// Whether it is a Unix socket that nobody listens on any more: whoever made it has ended. Asked by connecting.
-    public var isAbandoned: Bool {
+    package var isAbandoned: Bool {
         guard case .unix(let path) = self else { return false }
         return UnixSocketFile.probe(path) == -ECONNREFUSED
     }

@@ -2,7 +2,7 @@ internal import CLinux
 internal import Glibc
 
 /// Why nobody can listen at a path.
-public enum ListenFailure: Error, Hashable, Sendable, CustomStringConvertible {
+package enum ListenFailure: Error, Hashable, Sendable, CustomStringConvertible {
     /// Another program listens there.
     case inUse(String)
     /// Something that is no socket is there: it is not ours to remove.
@@ -11,7 +11,7 @@ public enum ListenFailure: Error, Hashable, Sendable, CustomStringConvertible {
     case refused(call: String, path: String, code: Int32)
 
     /// What is wrong and what to do.
-    public var description: String {
+    package var description: String {
         switch self {
         case .inUse(let path): "another program listens on \(path); stop it or choose another path"
         case .notASocket(let path): "\(path) is there and is no socket; remove it or choose another path"

@@ -1,34 +1,34 @@
 public import NetworkTypes
 
 /// Names that travel in mechanisms and metadata.
-public enum WellKnown {
+package enum WellKnown {
     /// The class of mechanisms on one node.
-    public static let local = "LOCAL"
+    package static let local = "LOCAL"
     /// The class of mechanisms between nodes.
-    public static let remote = "REMOTE"
+    package static let remote = "REMOTE"
     /// The mechanism of kernel interfaces.
-    public static let kernel = "KERNEL"
+    package static let kernel = "KERNEL"
     /// The mechanism of VXLAN tunnels.
-    public static let vxlan = "VXLAN"
+    package static let vxlan = "VXLAN"
     /// The parameter with the network namespace of an interface.
-    public static let inodeURL = "inodeURL"
+    package static let inodeURL = "inodeURL"
     /// The parameter with the name of an interface.
-    public static let interfaceName = "name"
+    package static let interfaceName = "name"
     /// The payload of frames.
-    public static let ethernet = "ETHERNET"
+    package static let ethernet = "ETHERNET"
     /// The payload of packets.
-    public static let ip = "IP"
+    package static let ip = "IP"
     /// The metadata with the caller's token.
-    public static let token = "nsm-client-token"
+    package static let token = "nsm-client-token"
     /// The metadata with the end of the caller's token, RFC 3339.
-    public static let tokenExpires = "nsm-client-token-expires"
+    package static let tokenExpires = "nsm-client-token-expires"
     /// The metadata with the path of a registration.
-    public static let registryPath = "path"
+    package static let registryPath = "path"
 }
 
 extension NSMMechanism {
     /// A kernel interface in the namespace with this inode URL.
-    public static func kernel(name: String = "", inodeURL: String = "") -> NSMMechanism {
+    package static func kernel(name: String = "", inodeURL: String = "") -> NSMMechanism {
         var mechanism = NSMMechanism()
         mechanism.cls = WellKnown.local
         mechanism.type = WellKnown.kernel
@@ -40,11 +40,11 @@ extension NSMMechanism {
     /// The name of the interface; empty when it is left open.
     public var interfaceName: String { parameters[WellKnown.interfaceName] ?? "" }
     /// The inode URL of the namespace; empty when there is none.
-    public var inodeURL: String { parameters[WellKnown.inodeURL] ?? "" }
+    package var inodeURL: String { parameters[WellKnown.inodeURL] ?? "" }
 }
 
 /// Names of interfaces that nobody chose: the service's first letters, a dash and random ones, 15 bytes together.
-public func generatedInterfaceName(for service: String) -> String {
+package func generatedInterfaceName(for service: String) -> String {
     let letters = Array("abcdefghijklmnopqrstuvwxyz0123456789")
     let start = service.utf8.prefix(10).map { byte in
         let character = Character(UnicodeScalar(byte))

@@ -1,9 +1,9 @@
-public import GRPCCore
+package import GRPCCore
 
 /// Writes what a stream gives until it ends, or the caller ends the call.
 ///
 /// - Throws: what the writer throws when the caller is gone.
-public func forward<Element: Sendable>(
+package func forward<Element: Sendable>(
     _ stream: AsyncStream<Element>, to writer: RPCWriter<Element>, _ context: ServerContext
 ) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in

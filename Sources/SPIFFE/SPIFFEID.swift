@@ -38,7 +38,7 @@ public struct SPIFFEID: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether it is the name that the authority of a host gives the manager of that host, and nobody else:
     /// `spiffe://TRUST-DOMAIN/host/HOST/nsmgr`.
-    public var isManagerOfHost: Bool {
+    package var isManagerOfHost: Bool {
         let words = path.split(separator: "/", omittingEmptySubsequences: false)
         return words.count == 4 && words[1] == "host" && words[3] == "nsmgr"
     }
@@ -62,7 +62,7 @@ public struct SPIFFEID: Hashable, Sendable, CustomStringConvertible {
     /// Whether a name fits a pattern, in which each `*` stands for any number of characters.
     ///
     /// Costs at most the product of both lengths.
-    public static func matches(_ pattern: String, _ name: String) -> Bool {
+    package static func matches(_ pattern: String, _ name: String) -> Bool {
         let pattern = Array(pattern.utf8)
         let name = Array(name.utf8)
         let star = UInt8(ascii: "*")

@@ -1,18 +1,18 @@
-public import GRPCCore
+package import GRPCCore
 
 /// The SPIFFE Workload API as a service.
-public struct WorkloadAPIService: SPIFFESpiffeWorkloadAPI.ServiceProtocol {
+package struct WorkloadAPIService: SPIFFESpiffeWorkloadAPI.ServiceProtocol {
     private let identities: @Sendable (ServerContext) async throws -> AsyncStream<Identity>
 
     /// Serves the identities that `identities` gives for a caller: the present one at once, and each that follows.
     ///
     /// It throws `RPCError` with `permissionDenied` for callers that have none.
-    public init(identities: @escaping @Sendable (ServerContext) async throws -> AsyncStream<Identity>) {
+    package init(identities: @escaping @Sendable (ServerContext) async throws -> AsyncStream<Identity>) {
         self.identities = identities
     }
 
     /// The caller's identity, and each that replaces it.
-    public func fetchX509SVID(
+    package func fetchX509SVID(
         request: ServerRequest<SPIFFEX509SVIDRequest>, context: ServerContext
     ) async throws -> StreamingServerResponse<SPIFFEX509SVIDResponse> {
         try Self.checkHeader(request.metadata)
@@ -24,7 +24,7 @@ public struct WorkloadAPIService: SPIFFESpiffeWorkloadAPI.ServiceProtocol {
     }
 
     /// The bundles alone.
-    public func fetchX509Bundles(
+    package func fetchX509Bundles(
         request: ServerRequest<SPIFFEX509BundlesRequest>, context: ServerContext
     ) async throws -> StreamingServerResponse<SPIFFEX509BundlesResponse> {
         try Self.checkHeader(request.metadata)

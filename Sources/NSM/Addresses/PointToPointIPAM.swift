@@ -14,17 +14,17 @@ public struct PointToPointIPAM: Sendable {
     }
 
     /// What a connection has of one group.
-    public struct Pair: Hashable, Sendable {
+    package struct Pair: Hashable, Sendable {
         /// The endpoint's address.
-        public let destination: IPAddress
+        package let destination: IPAddress
         /// The client's address.
-        public let source: IPAddress
+        package let source: IPAddress
     }
 
     /// There is no address left, or no pool that can be used.
-    public struct Exhausted: Error, Sendable, CustomStringConvertible {
+    package struct Exhausted: Error, Sendable, CustomStringConvertible {
         /// Which pools.
-        public let description: String
+        package let description: String
     }
 
     private var groups: [[AddressPool]]
@@ -65,13 +65,13 @@ public struct PointToPointIPAM: Sendable {
     }
 
     /// The pairs of a connection.
-    public func pairs(of id: String) -> [Pair] { (pairs[id] ?? []).compactMap { $0 } }
+    package func pairs(of id: String) -> [Pair] { (pairs[id] ?? []).compactMap { $0 } }
 
     /// Sets the addresses and routes of a connection in its context. Calling it again changes nothing, unless an address
     /// has become excluded. Other addresses in the context stay.
     ///
     /// - Throws: ``Exhausted``; the connection then keeps what it had that is not excluded.
-    public mutating func allocate(_ id: String, _ context: inout NSMIPContext) throws(Exhausted) {
+    package mutating func allocate(_ id: String, _ context: inout NSMIPContext) throws(Exhausted) {
         let excluded = PrefixSet(context.excludedPrefixes.lazy.compactMap { NSMIPContext.prefix($0) })
         var own = pairs[id] ?? Array(repeating: nil, count: groups.count)
         var made: [(group: Int, pair: Pair)] = []
@@ -101,7 +101,7 @@ public struct PointToPointIPAM: Sendable {
     }
 
     /// Frees the addresses of a connection.
-    public mutating func release(_ id: String) {
+    package mutating func release(_ id: String) {
         guard let own = pairs.removeValue(forKey: id) else { return }
         for (group, pair) in own.enumerated() {
             if let pair { free(pair, group) }

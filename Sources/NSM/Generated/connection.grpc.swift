@@ -10,33 +10,33 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/grpc/grpc-swift
 
-public import GRPCCore
+package import GRPCCore
 internal import GRPCProtobuf
 
 // MARK: - connection.MonitorConnection
 
 /// Namespace containing generated types for the "connection.MonitorConnection" service.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
-public enum NSMMonitorConnection: Sendable {
+package enum NSMMonitorConnection: Sendable {
     /// Service descriptor for the "connection.MonitorConnection" service.
-    public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "connection.MonitorConnection")
+    package static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "connection.MonitorConnection")
     /// Namespace for method metadata.
-    public enum Method: Sendable {
+    package enum Method: Sendable {
         /// Namespace for "MonitorConnections" metadata.
-        public enum MonitorConnections: Sendable {
+        package enum MonitorConnections: Sendable {
             /// Request type for "MonitorConnections".
-            public typealias Input = NSMMonitorScopeSelector
+            package typealias Input = NSMMonitorScopeSelector
             /// Response type for "MonitorConnections".
-            public typealias Output = NSMConnectionEvent
+            package typealias Output = NSMConnectionEvent
             /// Descriptor for "MonitorConnections".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "connection.MonitorConnection"),
                 method: "MonitorConnections",
                 type: .serverStreaming
             )
         }
         /// Descriptors for all methods in the "connection.MonitorConnection" service.
-        public static let descriptors: [GRPCCore.MethodDescriptor] = [
+        package static let descriptors: [GRPCCore.MethodDescriptor] = [
             MonitorConnections.descriptor
         ]
     }
@@ -45,7 +45,7 @@ public enum NSMMonitorConnection: Sendable {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension GRPCCore.ServiceDescriptor {
     /// Service descriptor for the "connection.MonitorConnection" service.
-    public static let nsmMonitorConnection = GRPCCore.ServiceDescriptor(fullyQualifiedService: "connection.MonitorConnection")
+    package static let nsmMonitorConnection = GRPCCore.ServiceDescriptor(fullyQualifiedService: "connection.MonitorConnection")
 }
 
 // MARK: connection.MonitorConnection (server)
@@ -63,7 +63,7 @@ extension NSMMonitorConnection {
     ///
     /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
     /// or ``SimpleServiceProtocol`` instead.
-    public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+    package protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "MonitorConnections" method.
         ///
         /// - Parameters:
@@ -86,7 +86,7 @@ extension NSMMonitorConnection {
     /// trailing response metadata. If you don't need these then consider using
     /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
     /// use ``StreamingServiceProtocol``.
-    public protocol ServiceProtocol: NSMMonitorConnection.StreamingServiceProtocol {
+    package protocol ServiceProtocol: NSMMonitorConnection.StreamingServiceProtocol {
         /// Handle the "MonitorConnections" method.
         ///
         /// - Parameters:
@@ -107,7 +107,7 @@ extension NSMMonitorConnection {
     /// This is the highest level protocol for the service. The API is the easiest to use but
     /// doesn't provide access to request or response metadata. If you need access to these
     /// then use ``ServiceProtocol`` instead.
-    public protocol SimpleServiceProtocol: NSMMonitorConnection.ServiceProtocol {
+    package protocol SimpleServiceProtocol: NSMMonitorConnection.ServiceProtocol {
         /// Handle the "MonitorConnections" method.
         ///
         /// - Parameters:
@@ -128,7 +128,7 @@ extension NSMMonitorConnection {
 // Default implementation of 'registerMethods(with:)'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension NSMMonitorConnection.StreamingServiceProtocol {
-    public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
+    package func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: NSMMonitorConnection.Method.MonitorConnections.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<NSMMonitorScopeSelector>(),
@@ -146,7 +146,7 @@ extension NSMMonitorConnection.StreamingServiceProtocol {
 // Default implementation of streaming methods from 'StreamingServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension NSMMonitorConnection.ServiceProtocol {
-    public func monitorConnections(
+    package func monitorConnections(
         request: GRPCCore.StreamingServerRequest<NSMMonitorScopeSelector>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<NSMConnectionEvent> {
@@ -161,7 +161,7 @@ extension NSMMonitorConnection.ServiceProtocol {
 // Default implementation of methods from 'ServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension NSMMonitorConnection.SimpleServiceProtocol {
-    public func monitorConnections(
+    package func monitorConnections(
         request: GRPCCore.ServerRequest<NSMMonitorScopeSelector>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<NSMConnectionEvent> {
@@ -187,7 +187,7 @@ extension NSMMonitorConnection {
     ///
     /// You don't need to implement this protocol directly, use the generated
     /// implementation, ``Client``.
-    public protocol ClientProtocol: Sendable {
+    package protocol ClientProtocol: Sendable {
         /// Call the "MonitorConnections" method.
         ///
         /// - Parameters:
@@ -213,14 +213,14 @@ extension NSMMonitorConnection {
     /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
     /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
     /// means of communication with the remote peer.
-    public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
+    package struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
         /// Creates a new client wrapping the provided `GRPCCore.GRPCClient`.
         ///
         /// - Parameters:
         ///   - client: A `GRPCCore.GRPCClient` providing a communication channel to the service.
-        public init(wrapping client: GRPCCore.GRPCClient<Transport>) {
+        package init(wrapping client: GRPCCore.GRPCClient<Transport>) {
             self.client = client
         }
 
@@ -235,7 +235,7 @@ extension NSMMonitorConnection {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func monitorConnections<Result>(
+        package func monitorConnections<Result>(
             request: GRPCCore.ClientRequest<NSMMonitorScopeSelector>,
             serializer: some GRPCCore.MessageSerializer<NSMMonitorScopeSelector>,
             deserializer: some GRPCCore.MessageDeserializer<NSMConnectionEvent>,
@@ -266,7 +266,7 @@ extension NSMMonitorConnection.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func monitorConnections<Result>(
+    package func monitorConnections<Result>(
         request: GRPCCore.ClientRequest<NSMMonitorScopeSelector>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<NSMConnectionEvent>) async throws -> Result
@@ -294,7 +294,7 @@ extension NSMMonitorConnection.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func monitorConnections<Result>(
+    package func monitorConnections<Result>(
         _ message: NSMMonitorScopeSelector,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,

@@ -10,47 +10,47 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/grpc/grpc-swift
 
-public import GRPCCore
+package import GRPCCore
 internal import GRPCProtobuf
-public import SwiftProtobuf
+package import SwiftProtobuf
 
 // MARK: - networkservice.NetworkService
 
 /// Namespace containing generated types for the "networkservice.NetworkService" service.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
-public enum Networkservice_NetworkService: Sendable {
+package enum Networkservice_NetworkService: Sendable {
     /// Service descriptor for the "networkservice.NetworkService" service.
-    public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "networkservice.NetworkService")
+    package static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "networkservice.NetworkService")
     /// Namespace for method metadata.
-    public enum Method: Sendable {
+    package enum Method: Sendable {
         /// Namespace for "Request" metadata.
-        public enum Request: Sendable {
+        package enum Request: Sendable {
             /// Request type for "Request".
-            public typealias Input = Networkservice_NetworkServiceRequest
+            package typealias Input = Networkservice_NetworkServiceRequest
             /// Response type for "Request".
-            public typealias Output = NSMConnection
+            package typealias Output = NSMConnection
             /// Descriptor for "Request".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "networkservice.NetworkService"),
                 method: "Request",
                 type: .unary
             )
         }
         /// Namespace for "Close" metadata.
-        public enum Close: Sendable {
+        package enum Close: Sendable {
             /// Request type for "Close".
-            public typealias Input = NSMConnection
+            package typealias Input = NSMConnection
             /// Response type for "Close".
-            public typealias Output = SwiftProtobuf.Google_Protobuf_Empty
+            package typealias Output = SwiftProtobuf.Google_Protobuf_Empty
             /// Descriptor for "Close".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "networkservice.NetworkService"),
                 method: "Close",
                 type: .unary
             )
         }
         /// Descriptors for all methods in the "networkservice.NetworkService" service.
-        public static let descriptors: [GRPCCore.MethodDescriptor] = [
+        package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Request.descriptor,
             Close.descriptor
         ]
@@ -60,7 +60,7 @@ public enum Networkservice_NetworkService: Sendable {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension GRPCCore.ServiceDescriptor {
     /// Service descriptor for the "networkservice.NetworkService" service.
-    public static let networkservice_NetworkService = GRPCCore.ServiceDescriptor(fullyQualifiedService: "networkservice.NetworkService")
+    package static let networkservice_NetworkService = GRPCCore.ServiceDescriptor(fullyQualifiedService: "networkservice.NetworkService")
 }
 
 // MARK: networkservice.NetworkService (server)
@@ -78,7 +78,7 @@ extension Networkservice_NetworkService {
     ///
     /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
     /// or ``SimpleServiceProtocol`` instead.
-    public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+    package protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "Request" method.
         ///
         /// - Parameters:
@@ -115,7 +115,7 @@ extension Networkservice_NetworkService {
     /// trailing response metadata. If you don't need these then consider using
     /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
     /// use ``StreamingServiceProtocol``.
-    public protocol ServiceProtocol: Networkservice_NetworkService.StreamingServiceProtocol {
+    package protocol ServiceProtocol: Networkservice_NetworkService.StreamingServiceProtocol {
         /// Handle the "Request" method.
         ///
         /// - Parameters:
@@ -150,7 +150,7 @@ extension Networkservice_NetworkService {
     /// This is the highest level protocol for the service. The API is the easiest to use but
     /// doesn't provide access to request or response metadata. If you need access to these
     /// then use ``ServiceProtocol`` instead.
-    public protocol SimpleServiceProtocol: Networkservice_NetworkService.ServiceProtocol {
+    package protocol SimpleServiceProtocol: Networkservice_NetworkService.ServiceProtocol {
         /// Handle the "Request" method.
         ///
         /// - Parameters:
@@ -184,7 +184,7 @@ extension Networkservice_NetworkService {
 // Default implementation of 'registerMethods(with:)'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Networkservice_NetworkService.StreamingServiceProtocol {
-    public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
+    package func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: Networkservice_NetworkService.Method.Request.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Networkservice_NetworkServiceRequest>(),
@@ -213,7 +213,7 @@ extension Networkservice_NetworkService.StreamingServiceProtocol {
 // Default implementation of streaming methods from 'StreamingServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Networkservice_NetworkService.ServiceProtocol {
-    public func request(
+    package func request(
         request: GRPCCore.StreamingServerRequest<Networkservice_NetworkServiceRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<NSMConnection> {
@@ -224,7 +224,7 @@ extension Networkservice_NetworkService.ServiceProtocol {
         return GRPCCore.StreamingServerResponse(single: response)
     }
 
-    public func close(
+    package func close(
         request: GRPCCore.StreamingServerRequest<NSMConnection>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<SwiftProtobuf.Google_Protobuf_Empty> {
@@ -239,7 +239,7 @@ extension Networkservice_NetworkService.ServiceProtocol {
 // Default implementation of methods from 'ServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Networkservice_NetworkService.SimpleServiceProtocol {
-    public func request(
+    package func request(
         request: GRPCCore.ServerRequest<Networkservice_NetworkServiceRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.ServerResponse<NSMConnection> {
@@ -252,7 +252,7 @@ extension Networkservice_NetworkService.SimpleServiceProtocol {
         )
     }
 
-    public func close(
+    package func close(
         request: GRPCCore.ServerRequest<NSMConnection>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.ServerResponse<SwiftProtobuf.Google_Protobuf_Empty> {
@@ -274,7 +274,7 @@ extension Networkservice_NetworkService {
     ///
     /// You don't need to implement this protocol directly, use the generated
     /// implementation, ``Client``.
-    public protocol ClientProtocol: Sendable {
+    package protocol ClientProtocol: Sendable {
         /// Call the "Request" method.
         ///
         /// - Parameters:
@@ -319,14 +319,14 @@ extension Networkservice_NetworkService {
     /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
     /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
     /// means of communication with the remote peer.
-    public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
+    package struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
         /// Creates a new client wrapping the provided `GRPCCore.GRPCClient`.
         ///
         /// - Parameters:
         ///   - client: A `GRPCCore.GRPCClient` providing a communication channel to the service.
-        public init(wrapping client: GRPCCore.GRPCClient<Transport>) {
+        package init(wrapping client: GRPCCore.GRPCClient<Transport>) {
             self.client = client
         }
 
@@ -341,7 +341,7 @@ extension Networkservice_NetworkService {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func request<Result>(
+        package func request<Result>(
             request: GRPCCore.ClientRequest<Networkservice_NetworkServiceRequest>,
             serializer: some GRPCCore.MessageSerializer<Networkservice_NetworkServiceRequest>,
             deserializer: some GRPCCore.MessageDeserializer<NSMConnection>,
@@ -371,7 +371,7 @@ extension Networkservice_NetworkService {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func close<Result>(
+        package func close<Result>(
             request: GRPCCore.ClientRequest<NSMConnection>,
             serializer: some GRPCCore.MessageSerializer<NSMConnection>,
             deserializer: some GRPCCore.MessageDeserializer<SwiftProtobuf.Google_Protobuf_Empty>,
@@ -404,7 +404,7 @@ extension Networkservice_NetworkService.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func request<Result>(
+    package func request<Result>(
         request: GRPCCore.ClientRequest<Networkservice_NetworkServiceRequest>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<NSMConnection>) async throws -> Result = { response in
@@ -429,7 +429,7 @@ extension Networkservice_NetworkService.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func close<Result>(
+    package func close<Result>(
         request: GRPCCore.ClientRequest<NSMConnection>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<SwiftProtobuf.Google_Protobuf_Empty>) async throws -> Result = { response in
@@ -459,7 +459,7 @@ extension Networkservice_NetworkService.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func request<Result>(
+    package func request<Result>(
         _ message: Networkservice_NetworkServiceRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
@@ -488,7 +488,7 @@ extension Networkservice_NetworkService.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func close<Result>(
+    package func close<Result>(
         _ message: NSMConnection,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,

@@ -10,60 +10,60 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/grpc/grpc-swift
 
-public import GRPCCore
+package import GRPCCore
 internal import GRPCProtobuf
-public import SwiftProtobuf
+package import SwiftProtobuf
 
 // MARK: - registry.NetworkServiceRegistry
 
 /// Namespace containing generated types for the "registry.NetworkServiceRegistry" service.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
-public enum NSMNetworkServiceRegistry: Sendable {
+package enum NSMNetworkServiceRegistry: Sendable {
     /// Service descriptor for the "registry.NetworkServiceRegistry" service.
-    public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceRegistry")
+    package static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceRegistry")
     /// Namespace for method metadata.
-    public enum Method: Sendable {
+    package enum Method: Sendable {
         /// Namespace for "Register" metadata.
-        public enum Register: Sendable {
+        package enum Register: Sendable {
             /// Request type for "Register".
-            public typealias Input = NSMNetworkService
+            package typealias Input = NSMNetworkService
             /// Response type for "Register".
-            public typealias Output = NSMNetworkService
+            package typealias Output = NSMNetworkService
             /// Descriptor for "Register".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceRegistry"),
                 method: "Register",
                 type: .unary
             )
         }
         /// Namespace for "Find" metadata.
-        public enum Find: Sendable {
+        package enum Find: Sendable {
             /// Request type for "Find".
-            public typealias Input = NSMNetworkServiceQuery
+            package typealias Input = NSMNetworkServiceQuery
             /// Response type for "Find".
-            public typealias Output = NSMNetworkServiceResponse
+            package typealias Output = NSMNetworkServiceResponse
             /// Descriptor for "Find".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceRegistry"),
                 method: "Find",
                 type: .serverStreaming
             )
         }
         /// Namespace for "Unregister" metadata.
-        public enum Unregister: Sendable {
+        package enum Unregister: Sendable {
             /// Request type for "Unregister".
-            public typealias Input = NSMNetworkService
+            package typealias Input = NSMNetworkService
             /// Response type for "Unregister".
-            public typealias Output = SwiftProtobuf.Google_Protobuf_Empty
+            package typealias Output = SwiftProtobuf.Google_Protobuf_Empty
             /// Descriptor for "Unregister".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceRegistry"),
                 method: "Unregister",
                 type: .unary
             )
         }
         /// Descriptors for all methods in the "registry.NetworkServiceRegistry" service.
-        public static let descriptors: [GRPCCore.MethodDescriptor] = [
+        package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Register.descriptor,
             Find.descriptor,
             Unregister.descriptor
@@ -74,7 +74,7 @@ public enum NSMNetworkServiceRegistry: Sendable {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension GRPCCore.ServiceDescriptor {
     /// Service descriptor for the "registry.NetworkServiceRegistry" service.
-    public static let nsmNetworkServiceRegistry = GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceRegistry")
+    package static let nsmNetworkServiceRegistry = GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceRegistry")
 }
 
 // MARK: registry.NetworkServiceRegistry (server)
@@ -92,7 +92,7 @@ extension NSMNetworkServiceRegistry {
     ///
     /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
     /// or ``SimpleServiceProtocol`` instead.
-    public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+    package protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "Register" method.
         ///
         /// - Parameters:
@@ -143,7 +143,7 @@ extension NSMNetworkServiceRegistry {
     /// trailing response metadata. If you don't need these then consider using
     /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
     /// use ``StreamingServiceProtocol``.
-    public protocol ServiceProtocol: NSMNetworkServiceRegistry.StreamingServiceProtocol {
+    package protocol ServiceProtocol: NSMNetworkServiceRegistry.StreamingServiceProtocol {
         /// Handle the "Register" method.
         ///
         /// - Parameters:
@@ -192,7 +192,7 @@ extension NSMNetworkServiceRegistry {
     /// This is the highest level protocol for the service. The API is the easiest to use but
     /// doesn't provide access to request or response metadata. If you need access to these
     /// then use ``ServiceProtocol`` instead.
-    public protocol SimpleServiceProtocol: NSMNetworkServiceRegistry.ServiceProtocol {
+    package protocol SimpleServiceProtocol: NSMNetworkServiceRegistry.ServiceProtocol {
         /// Handle the "Register" method.
         ///
         /// - Parameters:
@@ -241,7 +241,7 @@ extension NSMNetworkServiceRegistry {
 // Default implementation of 'registerMethods(with:)'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension NSMNetworkServiceRegistry.StreamingServiceProtocol {
-    public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
+    package func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: NSMNetworkServiceRegistry.Method.Register.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<NSMNetworkService>(),
@@ -281,7 +281,7 @@ extension NSMNetworkServiceRegistry.StreamingServiceProtocol {
 // Default implementation of streaming methods from 'StreamingServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension NSMNetworkServiceRegistry.ServiceProtocol {
-    public func register(
+    package func register(
         request: GRPCCore.StreamingServerRequest<NSMNetworkService>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<NSMNetworkService> {
@@ -292,7 +292,7 @@ extension NSMNetworkServiceRegistry.ServiceProtocol {
         return GRPCCore.StreamingServerResponse(single: response)
     }
 
-    public func find(
+    package func find(
         request: GRPCCore.StreamingServerRequest<NSMNetworkServiceQuery>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<NSMNetworkServiceResponse> {
@@ -303,7 +303,7 @@ extension NSMNetworkServiceRegistry.ServiceProtocol {
         return response
     }
 
-    public func unregister(
+    package func unregister(
         request: GRPCCore.StreamingServerRequest<NSMNetworkService>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<SwiftProtobuf.Google_Protobuf_Empty> {
@@ -318,7 +318,7 @@ extension NSMNetworkServiceRegistry.ServiceProtocol {
 // Default implementation of methods from 'ServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension NSMNetworkServiceRegistry.SimpleServiceProtocol {
-    public func register(
+    package func register(
         request: GRPCCore.ServerRequest<NSMNetworkService>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.ServerResponse<NSMNetworkService> {
@@ -331,7 +331,7 @@ extension NSMNetworkServiceRegistry.SimpleServiceProtocol {
         )
     }
 
-    public func find(
+    package func find(
         request: GRPCCore.ServerRequest<NSMNetworkServiceQuery>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<NSMNetworkServiceResponse> {
@@ -348,7 +348,7 @@ extension NSMNetworkServiceRegistry.SimpleServiceProtocol {
         )
     }
 
-    public func unregister(
+    package func unregister(
         request: GRPCCore.ServerRequest<NSMNetworkService>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.ServerResponse<SwiftProtobuf.Google_Protobuf_Empty> {
@@ -370,7 +370,7 @@ extension NSMNetworkServiceRegistry {
     ///
     /// You don't need to implement this protocol directly, use the generated
     /// implementation, ``Client``.
-    public protocol ClientProtocol: Sendable {
+    package protocol ClientProtocol: Sendable {
         /// Call the "Register" method.
         ///
         /// - Parameters:
@@ -434,14 +434,14 @@ extension NSMNetworkServiceRegistry {
     /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
     /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
     /// means of communication with the remote peer.
-    public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
+    package struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
         /// Creates a new client wrapping the provided `GRPCCore.GRPCClient`.
         ///
         /// - Parameters:
         ///   - client: A `GRPCCore.GRPCClient` providing a communication channel to the service.
-        public init(wrapping client: GRPCCore.GRPCClient<Transport>) {
+        package init(wrapping client: GRPCCore.GRPCClient<Transport>) {
             self.client = client
         }
 
@@ -456,7 +456,7 @@ extension NSMNetworkServiceRegistry {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func register<Result>(
+        package func register<Result>(
             request: GRPCCore.ClientRequest<NSMNetworkService>,
             serializer: some GRPCCore.MessageSerializer<NSMNetworkService>,
             deserializer: some GRPCCore.MessageDeserializer<NSMNetworkService>,
@@ -486,7 +486,7 @@ extension NSMNetworkServiceRegistry {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func find<Result>(
+        package func find<Result>(
             request: GRPCCore.ClientRequest<NSMNetworkServiceQuery>,
             serializer: some GRPCCore.MessageSerializer<NSMNetworkServiceQuery>,
             deserializer: some GRPCCore.MessageDeserializer<NSMNetworkServiceResponse>,
@@ -514,7 +514,7 @@ extension NSMNetworkServiceRegistry {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func unregister<Result>(
+        package func unregister<Result>(
             request: GRPCCore.ClientRequest<NSMNetworkService>,
             serializer: some GRPCCore.MessageSerializer<NSMNetworkService>,
             deserializer: some GRPCCore.MessageDeserializer<SwiftProtobuf.Google_Protobuf_Empty>,
@@ -547,7 +547,7 @@ extension NSMNetworkServiceRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func register<Result>(
+    package func register<Result>(
         request: GRPCCore.ClientRequest<NSMNetworkService>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<NSMNetworkService>) async throws -> Result = { response in
@@ -572,7 +572,7 @@ extension NSMNetworkServiceRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func find<Result>(
+    package func find<Result>(
         request: GRPCCore.ClientRequest<NSMNetworkServiceQuery>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<NSMNetworkServiceResponse>) async throws -> Result
@@ -595,7 +595,7 @@ extension NSMNetworkServiceRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func unregister<Result>(
+    package func unregister<Result>(
         request: GRPCCore.ClientRequest<NSMNetworkService>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<SwiftProtobuf.Google_Protobuf_Empty>) async throws -> Result = { response in
@@ -625,7 +625,7 @@ extension NSMNetworkServiceRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func register<Result>(
+    package func register<Result>(
         _ message: NSMNetworkService,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
@@ -654,7 +654,7 @@ extension NSMNetworkServiceRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func find<Result>(
+    package func find<Result>(
         _ message: NSMNetworkServiceQuery,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
@@ -681,7 +681,7 @@ extension NSMNetworkServiceRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func unregister<Result>(
+    package func unregister<Result>(
         _ message: NSMNetworkService,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
@@ -705,52 +705,52 @@ extension NSMNetworkServiceRegistry.ClientProtocol {
 
 /// Namespace containing generated types for the "registry.NetworkServiceEndpointRegistry" service.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
-public enum NSMNetworkServiceEndpointRegistry: Sendable {
+package enum NSMNetworkServiceEndpointRegistry: Sendable {
     /// Service descriptor for the "registry.NetworkServiceEndpointRegistry" service.
-    public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceEndpointRegistry")
+    package static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceEndpointRegistry")
     /// Namespace for method metadata.
-    public enum Method: Sendable {
+    package enum Method: Sendable {
         /// Namespace for "Register" metadata.
-        public enum Register: Sendable {
+        package enum Register: Sendable {
             /// Request type for "Register".
-            public typealias Input = NSMNetworkServiceEndpoint
+            package typealias Input = NSMNetworkServiceEndpoint
             /// Response type for "Register".
-            public typealias Output = NSMNetworkServiceEndpoint
+            package typealias Output = NSMNetworkServiceEndpoint
             /// Descriptor for "Register".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceEndpointRegistry"),
                 method: "Register",
                 type: .unary
             )
         }
         /// Namespace for "Find" metadata.
-        public enum Find: Sendable {
+        package enum Find: Sendable {
             /// Request type for "Find".
-            public typealias Input = NSMNetworkServiceEndpointQuery
+            package typealias Input = NSMNetworkServiceEndpointQuery
             /// Response type for "Find".
-            public typealias Output = NSMNetworkServiceEndpointResponse
+            package typealias Output = NSMNetworkServiceEndpointResponse
             /// Descriptor for "Find".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceEndpointRegistry"),
                 method: "Find",
                 type: .serverStreaming
             )
         }
         /// Namespace for "Unregister" metadata.
-        public enum Unregister: Sendable {
+        package enum Unregister: Sendable {
             /// Request type for "Unregister".
-            public typealias Input = NSMNetworkServiceEndpoint
+            package typealias Input = NSMNetworkServiceEndpoint
             /// Response type for "Unregister".
-            public typealias Output = SwiftProtobuf.Google_Protobuf_Empty
+            package typealias Output = SwiftProtobuf.Google_Protobuf_Empty
             /// Descriptor for "Unregister".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceEndpointRegistry"),
                 method: "Unregister",
                 type: .unary
             )
         }
         /// Descriptors for all methods in the "registry.NetworkServiceEndpointRegistry" service.
-        public static let descriptors: [GRPCCore.MethodDescriptor] = [
+        package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Register.descriptor,
             Find.descriptor,
             Unregister.descriptor
@@ -761,7 +761,7 @@ public enum NSMNetworkServiceEndpointRegistry: Sendable {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension GRPCCore.ServiceDescriptor {
     /// Service descriptor for the "registry.NetworkServiceEndpointRegistry" service.
-    public static let nsmNetworkServiceEndpointRegistry = GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceEndpointRegistry")
+    package static let nsmNetworkServiceEndpointRegistry = GRPCCore.ServiceDescriptor(fullyQualifiedService: "registry.NetworkServiceEndpointRegistry")
 }
 
 // MARK: registry.NetworkServiceEndpointRegistry (server)
@@ -779,7 +779,7 @@ extension NSMNetworkServiceEndpointRegistry {
     ///
     /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
     /// or ``SimpleServiceProtocol`` instead.
-    public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+    package protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "Register" method.
         ///
         /// - Parameters:
@@ -830,7 +830,7 @@ extension NSMNetworkServiceEndpointRegistry {
     /// trailing response metadata. If you don't need these then consider using
     /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
     /// use ``StreamingServiceProtocol``.
-    public protocol ServiceProtocol: NSMNetworkServiceEndpointRegistry.StreamingServiceProtocol {
+    package protocol ServiceProtocol: NSMNetworkServiceEndpointRegistry.StreamingServiceProtocol {
         /// Handle the "Register" method.
         ///
         /// - Parameters:
@@ -879,7 +879,7 @@ extension NSMNetworkServiceEndpointRegistry {
     /// This is the highest level protocol for the service. The API is the easiest to use but
     /// doesn't provide access to request or response metadata. If you need access to these
     /// then use ``ServiceProtocol`` instead.
-    public protocol SimpleServiceProtocol: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
+    package protocol SimpleServiceProtocol: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         /// Handle the "Register" method.
         ///
         /// - Parameters:
@@ -928,7 +928,7 @@ extension NSMNetworkServiceEndpointRegistry {
 // Default implementation of 'registerMethods(with:)'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension NSMNetworkServiceEndpointRegistry.StreamingServiceProtocol {
-    public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
+    package func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: NSMNetworkServiceEndpointRegistry.Method.Register.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<NSMNetworkServiceEndpoint>(),
@@ -968,7 +968,7 @@ extension NSMNetworkServiceEndpointRegistry.StreamingServiceProtocol {
 // Default implementation of streaming methods from 'StreamingServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension NSMNetworkServiceEndpointRegistry.ServiceProtocol {
-    public func register(
+    package func register(
         request: GRPCCore.StreamingServerRequest<NSMNetworkServiceEndpoint>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<NSMNetworkServiceEndpoint> {
@@ -979,7 +979,7 @@ extension NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         return GRPCCore.StreamingServerResponse(single: response)
     }
 
-    public func find(
+    package func find(
         request: GRPCCore.StreamingServerRequest<NSMNetworkServiceEndpointQuery>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<NSMNetworkServiceEndpointResponse> {
@@ -990,7 +990,7 @@ extension NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         return response
     }
 
-    public func unregister(
+    package func unregister(
         request: GRPCCore.StreamingServerRequest<NSMNetworkServiceEndpoint>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<SwiftProtobuf.Google_Protobuf_Empty> {
@@ -1005,7 +1005,7 @@ extension NSMNetworkServiceEndpointRegistry.ServiceProtocol {
 // Default implementation of methods from 'ServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension NSMNetworkServiceEndpointRegistry.SimpleServiceProtocol {
-    public func register(
+    package func register(
         request: GRPCCore.ServerRequest<NSMNetworkServiceEndpoint>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.ServerResponse<NSMNetworkServiceEndpoint> {
@@ -1018,7 +1018,7 @@ extension NSMNetworkServiceEndpointRegistry.SimpleServiceProtocol {
         )
     }
 
-    public func find(
+    package func find(
         request: GRPCCore.ServerRequest<NSMNetworkServiceEndpointQuery>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<NSMNetworkServiceEndpointResponse> {
@@ -1035,7 +1035,7 @@ extension NSMNetworkServiceEndpointRegistry.SimpleServiceProtocol {
         )
     }
 
-    public func unregister(
+    package func unregister(
         request: GRPCCore.ServerRequest<NSMNetworkServiceEndpoint>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.ServerResponse<SwiftProtobuf.Google_Protobuf_Empty> {
@@ -1057,7 +1057,7 @@ extension NSMNetworkServiceEndpointRegistry {
     ///
     /// You don't need to implement this protocol directly, use the generated
     /// implementation, ``Client``.
-    public protocol ClientProtocol: Sendable {
+    package protocol ClientProtocol: Sendable {
         /// Call the "Register" method.
         ///
         /// - Parameters:
@@ -1121,14 +1121,14 @@ extension NSMNetworkServiceEndpointRegistry {
     /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
     /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
     /// means of communication with the remote peer.
-    public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
+    package struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
         /// Creates a new client wrapping the provided `GRPCCore.GRPCClient`.
         ///
         /// - Parameters:
         ///   - client: A `GRPCCore.GRPCClient` providing a communication channel to the service.
-        public init(wrapping client: GRPCCore.GRPCClient<Transport>) {
+        package init(wrapping client: GRPCCore.GRPCClient<Transport>) {
             self.client = client
         }
 
@@ -1143,7 +1143,7 @@ extension NSMNetworkServiceEndpointRegistry {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func register<Result>(
+        package func register<Result>(
             request: GRPCCore.ClientRequest<NSMNetworkServiceEndpoint>,
             serializer: some GRPCCore.MessageSerializer<NSMNetworkServiceEndpoint>,
             deserializer: some GRPCCore.MessageDeserializer<NSMNetworkServiceEndpoint>,
@@ -1173,7 +1173,7 @@ extension NSMNetworkServiceEndpointRegistry {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func find<Result>(
+        package func find<Result>(
             request: GRPCCore.ClientRequest<NSMNetworkServiceEndpointQuery>,
             serializer: some GRPCCore.MessageSerializer<NSMNetworkServiceEndpointQuery>,
             deserializer: some GRPCCore.MessageDeserializer<NSMNetworkServiceEndpointResponse>,
@@ -1201,7 +1201,7 @@ extension NSMNetworkServiceEndpointRegistry {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func unregister<Result>(
+        package func unregister<Result>(
             request: GRPCCore.ClientRequest<NSMNetworkServiceEndpoint>,
             serializer: some GRPCCore.MessageSerializer<NSMNetworkServiceEndpoint>,
             deserializer: some GRPCCore.MessageDeserializer<SwiftProtobuf.Google_Protobuf_Empty>,
@@ -1234,7 +1234,7 @@ extension NSMNetworkServiceEndpointRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func register<Result>(
+    package func register<Result>(
         request: GRPCCore.ClientRequest<NSMNetworkServiceEndpoint>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<NSMNetworkServiceEndpoint>) async throws -> Result = { response in
@@ -1259,7 +1259,7 @@ extension NSMNetworkServiceEndpointRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func find<Result>(
+    package func find<Result>(
         request: GRPCCore.ClientRequest<NSMNetworkServiceEndpointQuery>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<NSMNetworkServiceEndpointResponse>) async throws -> Result
@@ -1282,7 +1282,7 @@ extension NSMNetworkServiceEndpointRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func unregister<Result>(
+    package func unregister<Result>(
         request: GRPCCore.ClientRequest<NSMNetworkServiceEndpoint>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<SwiftProtobuf.Google_Protobuf_Empty>) async throws -> Result = { response in
@@ -1312,7 +1312,7 @@ extension NSMNetworkServiceEndpointRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func register<Result>(
+    package func register<Result>(
         _ message: NSMNetworkServiceEndpoint,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
@@ -1341,7 +1341,7 @@ extension NSMNetworkServiceEndpointRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func find<Result>(
+    package func find<Result>(
         _ message: NSMNetworkServiceEndpointQuery,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
@@ -1368,7 +1368,7 @@ extension NSMNetworkServiceEndpointRegistry.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func unregister<Result>(
+    package func unregister<Result>(
         _ message: NSMNetworkServiceEndpoint,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,

@@ -1,30 +1,30 @@
 /// How much a connection may hold. What a peer says beyond it is refused, as every list costs whoever keeps it.
 ///
 /// Far above what clients and endpoints of today need.
-public enum ConnectionLimits {
+package enum ConnectionLimits {
     /// Addresses of one side.
-    public static let addresses = 256
+    package static let addresses = 256
     /// Routes of one side, and those of all policies together.
-    public static let routes = 1024
+    package static let routes = 1024
     /// Neighbours.
-    public static let neighbours = 1024
+    package static let neighbours = 1024
     /// Policy routes.
-    public static let policies = 128
+    package static let policies = 128
     /// Prefixes that no addresses are to be taken from.
-    public static let excludedPrefixes = 16384
+    package static let excludedPrefixes = 16384
     /// Name servers and search domains together.
-    public static let nameServers = 128
+    package static let nameServers = 128
     /// Labels, parameters of a mechanism, metrics of a segment and entries of the extra context: of each.
-    public static let labels = 256
+    package static let labels = 256
     /// Mechanisms to choose from.
-    public static let mechanisms = 32
+    package static let mechanisms = 32
     /// Bytes of a name: of a service, an endpoint, a segment or an id. Source: RFC 1123, section 2.1, for names of domains.
-    public static let name = 253
+    package static let name = 253
     /// Bytes of one address, prefix, port or MAC as text.
     static let text = 64
 
     /// What is too much in a connection; nil when nothing is.
-    public static func mistake(in connection: NSMConnection) -> String? {
+    package static func mistake(in connection: NSMConnection) -> String? {
         let names = [
             ("id", connection.id), ("network service", connection.networkService),
             ("endpoint", connection.networkServiceEndpointName), ("payload", connection.payload),

@@ -3,32 +3,32 @@
 /// Nothing here knows of tokens or transports.
 
 /// A path that breaks the rules.
-public struct PathError: Error, Hashable, Sendable, CustomStringConvertible {
+package struct PathError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Which rule, and how.
-    public let description: String
+    package let description: String
     init(_ text: String) { description = text }
 }
 
 /// What an answer must give back to the caller.
-public struct Hop: Hashable, Sendable {
+package struct Hop: Hashable, Sendable {
     /// Where the caller stands on the path.
-    public let callerIndex: UInt32
+    package let callerIndex: UInt32
     /// The caller's id of the connection.
-    public let callerID: String
+    package let callerID: String
     /// Where this component stands.
-    public let ownIndex: UInt32
+    package let ownIndex: UInt32
     /// This component's id of the connection.
-    public let ownID: String
+    package let ownID: String
 
     /// The same with another id here, which the connection takes as well.
-    public func renamed(_ id: String, in connection: inout NSMConnection) -> Hop {
+    package func renamed(_ id: String, in connection: inout NSMConnection) -> Hop {
         connection.id = id
         connection.path.pathSegments[Int(ownIndex)].id = id
         return Hop(callerIndex: callerIndex, callerID: callerID, ownIndex: ownIndex, ownID: id)
     }
 
     /// Makes the answer the caller's again.
-    public func leave(_ connection: inout NSMConnection) {
+    package func leave(_ connection: inout NSMConnection) {
         connection.id = callerID
         connection.path.index = callerIndex
     }
@@ -45,7 +45,7 @@ extension NSMConnection {
     ///   - newID: Gives ids that nobody else gives.
     /// - Throws: when index, segments and id don't fit together.
     @discardableResult
-    public mutating func enter(
+    package mutating func enter(
         _ name: String, newID: () -> String = { randomID() }
     ) throws(PathError) -> Hop {
         if path.pathSegments.isEmpty {
@@ -90,26 +90,26 @@ extension NSMConnection {
     }
 
     /// The segment of the component that speaks.
-    public var currentSegment: NSMPathSegment? {
+    package var currentSegment: NSMPathSegment? {
         let index = Int(path.index)
         return index < path.pathSegments.count ? path.pathSegments[index] : nil
     }
 
     /// The segment of the component before it.
-    public var previousSegment: NSMPathSegment? {
+    package var previousSegment: NSMPathSegment? {
         let index = Int(path.index) - 1
         return index >= 0 && index < path.pathSegments.count ? path.pathSegments[index] : nil
     }
 
     /// Drops the segments after the one that speaks, as a component does that called nobody.
-    public mutating func trimPath() {
+    package mutating func trimPath() {
         let count = Int(path.index) + 1
         if path.pathSegments.count > count { path.pathSegments.removeSubrange(count...) }
     }
 }
 
 /// A random UUID (RFC 9562, version 4).
-public func randomID() -> String {
+package func randomID() -> String {
     var high = UInt64.random(in: 0...UInt64.max)
     var low = UInt64.random(in: 0...UInt64.max)
     high = (high & 0xffff_ffff_ffff_0fff) | 0x4000

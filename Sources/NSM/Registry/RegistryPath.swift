@@ -1,26 +1,26 @@
 internal import SwiftProtobuf
 
 /// The `path` header of registrations: JSON with the names that peers use.
-public struct RegistryPath: Hashable, Sendable {
+package struct RegistryPath: Hashable, Sendable {
     /// Where the sender stands.
-    public var index: Int
+    package var index: Int
     /// The tokens of those on the way, the first caller's first.
-    public var tokens: [String]
+    package var tokens: [String]
 
     /// Makes a path.
-    public init(index: Int = 0, tokens: [String] = []) {
+    package init(index: Int = 0, tokens: [String] = []) {
         self.index = index
         self.tokens = tokens
     }
 
     /// The JSON text. Tokens are base64url and dots and need no escapes.
-    public var json: String {
+    package var json: String {
         let segments = tokens.map { "{\"token\":\"\($0)\"}" }.joined(separator: ",")
         return "{\"Index\":\(index),\"PathSegments\":[\(segments)]}"
     }
 
     /// Reads the JSON text; nil when it is none, or not a path. Unknown members are ignored.
-    public init?(json: String) {
+    package init?(json: String) {
         guard json.utf8.count <= 1 << 20, let message = try? NSMRegistryPath(jsonString: json, options: Self.options)
         else { return nil }
         index = Int(message.index)

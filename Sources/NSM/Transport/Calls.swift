@@ -1,16 +1,16 @@
-public import MeshTransport
+package import MeshTransport
 internal import GRPCCore
 internal import SPIFFE
 
 /// The calls of the mesh on one transport connection, each with its token.
-public struct Calls: Sendable {
+package struct Calls: Sendable {
     /// The connection.
-    public let connection: ClientConnection
+    package let connection: ClientConnection
     /// Who calls.
-    public let component: Component
+    package let component: Component
 
     /// Makes calls of `component` on `connection`.
-    public init(_ connection: ClientConnection, component: Component) {
+    package init(_ connection: ClientConnection, component: Component) {
         self.connection = connection
         self.component = component
     }
@@ -33,7 +33,7 @@ public struct Calls: Sendable {
     /// Asks for a connection.
     ///
     /// - Throws: ``NSMError`` with the peer's words.
-    public func request(
+    package func request(
         _ message: Networkservice_NetworkServiceRequest, timeout: Duration
     ) async throws -> NSMConnection {
         let client = Networkservice_NetworkService.Client(wrapping: connection.client)
@@ -46,7 +46,7 @@ public struct Calls: Sendable {
     /// Closes a connection. A connection that the peer does not know is no error.
     ///
     /// - Throws: ``NSMError`` with the peer's words.
-    public func close(_ message: NSMConnection, timeout: Duration) async throws {
+    package func close(_ message: NSMConnection, timeout: Duration) async throws {
         let client = Networkservice_NetworkService.Client(wrapping: connection.client)
         let metadata = try metadata()
         _ = try await explained {
@@ -57,7 +57,7 @@ public struct Calls: Sendable {
     /// Watches connections; `body` gets each event until it returns false or the stream ends.
     ///
     /// - Throws: ``NSMError``, or `CancellationError`.
-    public func monitor(
+    package func monitor(
         _ selector: NSMMonitorScopeSelector, timeout: Duration? = nil,
         body: @escaping @Sendable (NSMConnectionEvent) async throws -> Bool
     ) async throws {

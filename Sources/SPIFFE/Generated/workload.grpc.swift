@@ -10,46 +10,46 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/grpc/grpc-swift
 
-public import GRPCCore
+package import GRPCCore
 internal import GRPCProtobuf
 
 // MARK: - SpiffeWorkloadAPI
 
 /// Namespace containing generated types for the "SpiffeWorkloadAPI" service.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
-public enum SPIFFESpiffeWorkloadAPI: Sendable {
+package enum SPIFFESpiffeWorkloadAPI: Sendable {
     /// Service descriptor for the "SpiffeWorkloadAPI" service.
-    public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "SpiffeWorkloadAPI")
+    package static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "SpiffeWorkloadAPI")
     /// Namespace for method metadata.
-    public enum Method: Sendable {
+    package enum Method: Sendable {
         /// Namespace for "FetchX509SVID" metadata.
-        public enum FetchX509SVID: Sendable {
+        package enum FetchX509SVID: Sendable {
             /// Request type for "FetchX509SVID".
-            public typealias Input = SPIFFEX509SVIDRequest
+            package typealias Input = SPIFFEX509SVIDRequest
             /// Response type for "FetchX509SVID".
-            public typealias Output = SPIFFEX509SVIDResponse
+            package typealias Output = SPIFFEX509SVIDResponse
             /// Descriptor for "FetchX509SVID".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "SpiffeWorkloadAPI"),
                 method: "FetchX509SVID",
                 type: .serverStreaming
             )
         }
         /// Namespace for "FetchX509Bundles" metadata.
-        public enum FetchX509Bundles: Sendable {
+        package enum FetchX509Bundles: Sendable {
             /// Request type for "FetchX509Bundles".
-            public typealias Input = SPIFFEX509BundlesRequest
+            package typealias Input = SPIFFEX509BundlesRequest
             /// Response type for "FetchX509Bundles".
-            public typealias Output = SPIFFEX509BundlesResponse
+            package typealias Output = SPIFFEX509BundlesResponse
             /// Descriptor for "FetchX509Bundles".
-            public static let descriptor = GRPCCore.MethodDescriptor(
+            package static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "SpiffeWorkloadAPI"),
                 method: "FetchX509Bundles",
                 type: .serverStreaming
             )
         }
         /// Descriptors for all methods in the "SpiffeWorkloadAPI" service.
-        public static let descriptors: [GRPCCore.MethodDescriptor] = [
+        package static let descriptors: [GRPCCore.MethodDescriptor] = [
             FetchX509SVID.descriptor,
             FetchX509Bundles.descriptor
         ]
@@ -59,7 +59,7 @@ public enum SPIFFESpiffeWorkloadAPI: Sendable {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension GRPCCore.ServiceDescriptor {
     /// Service descriptor for the "SpiffeWorkloadAPI" service.
-    public static let spiffeSpiffeWorkloadAPI = GRPCCore.ServiceDescriptor(fullyQualifiedService: "SpiffeWorkloadAPI")
+    package static let spiffeSpiffeWorkloadAPI = GRPCCore.ServiceDescriptor(fullyQualifiedService: "SpiffeWorkloadAPI")
 }
 
 // MARK: SpiffeWorkloadAPI (server)
@@ -77,7 +77,7 @@ extension SPIFFESpiffeWorkloadAPI {
     ///
     /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
     /// or ``SimpleServiceProtocol`` instead.
-    public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+    package protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "FetchX509SVID" method.
         ///
         /// - Parameters:
@@ -114,7 +114,7 @@ extension SPIFFESpiffeWorkloadAPI {
     /// trailing response metadata. If you don't need these then consider using
     /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
     /// use ``StreamingServiceProtocol``.
-    public protocol ServiceProtocol: SPIFFESpiffeWorkloadAPI.StreamingServiceProtocol {
+    package protocol ServiceProtocol: SPIFFESpiffeWorkloadAPI.StreamingServiceProtocol {
         /// Handle the "FetchX509SVID" method.
         ///
         /// - Parameters:
@@ -149,7 +149,7 @@ extension SPIFFESpiffeWorkloadAPI {
     /// This is the highest level protocol for the service. The API is the easiest to use but
     /// doesn't provide access to request or response metadata. If you need access to these
     /// then use ``ServiceProtocol`` instead.
-    public protocol SimpleServiceProtocol: SPIFFESpiffeWorkloadAPI.ServiceProtocol {
+    package protocol SimpleServiceProtocol: SPIFFESpiffeWorkloadAPI.ServiceProtocol {
         /// Handle the "FetchX509SVID" method.
         ///
         /// - Parameters:
@@ -185,7 +185,7 @@ extension SPIFFESpiffeWorkloadAPI {
 // Default implementation of 'registerMethods(with:)'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension SPIFFESpiffeWorkloadAPI.StreamingServiceProtocol {
-    public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
+    package func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: SPIFFESpiffeWorkloadAPI.Method.FetchX509SVID.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<SPIFFEX509SVIDRequest>(),
@@ -214,7 +214,7 @@ extension SPIFFESpiffeWorkloadAPI.StreamingServiceProtocol {
 // Default implementation of streaming methods from 'StreamingServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension SPIFFESpiffeWorkloadAPI.ServiceProtocol {
-    public func fetchX509SVID(
+    package func fetchX509SVID(
         request: GRPCCore.StreamingServerRequest<SPIFFEX509SVIDRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<SPIFFEX509SVIDResponse> {
@@ -225,7 +225,7 @@ extension SPIFFESpiffeWorkloadAPI.ServiceProtocol {
         return response
     }
 
-    public func fetchX509Bundles(
+    package func fetchX509Bundles(
         request: GRPCCore.StreamingServerRequest<SPIFFEX509BundlesRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<SPIFFEX509BundlesResponse> {
@@ -240,7 +240,7 @@ extension SPIFFESpiffeWorkloadAPI.ServiceProtocol {
 // Default implementation of methods from 'ServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension SPIFFESpiffeWorkloadAPI.SimpleServiceProtocol {
-    public func fetchX509SVID(
+    package func fetchX509SVID(
         request: GRPCCore.ServerRequest<SPIFFEX509SVIDRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<SPIFFEX509SVIDResponse> {
@@ -257,7 +257,7 @@ extension SPIFFESpiffeWorkloadAPI.SimpleServiceProtocol {
         )
     }
 
-    public func fetchX509Bundles(
+    package func fetchX509Bundles(
         request: GRPCCore.ServerRequest<SPIFFEX509BundlesRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<SPIFFEX509BundlesResponse> {
@@ -283,7 +283,7 @@ extension SPIFFESpiffeWorkloadAPI {
     ///
     /// You don't need to implement this protocol directly, use the generated
     /// implementation, ``Client``.
-    public protocol ClientProtocol: Sendable {
+    package protocol ClientProtocol: Sendable {
         /// Call the "FetchX509SVID" method.
         ///
         /// - Parameters:
@@ -328,14 +328,14 @@ extension SPIFFESpiffeWorkloadAPI {
     /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
     /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
     /// means of communication with the remote peer.
-    public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
+    package struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
         /// Creates a new client wrapping the provided `GRPCCore.GRPCClient`.
         ///
         /// - Parameters:
         ///   - client: A `GRPCCore.GRPCClient` providing a communication channel to the service.
-        public init(wrapping client: GRPCCore.GRPCClient<Transport>) {
+        package init(wrapping client: GRPCCore.GRPCClient<Transport>) {
             self.client = client
         }
 
@@ -350,7 +350,7 @@ extension SPIFFESpiffeWorkloadAPI {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func fetchX509SVID<Result>(
+        package func fetchX509SVID<Result>(
             request: GRPCCore.ClientRequest<SPIFFEX509SVIDRequest>,
             serializer: some GRPCCore.MessageSerializer<SPIFFEX509SVIDRequest>,
             deserializer: some GRPCCore.MessageDeserializer<SPIFFEX509SVIDResponse>,
@@ -378,7 +378,7 @@ extension SPIFFESpiffeWorkloadAPI {
         ///       the caller. Returning from the closure will cancel the RPC if it hasn't
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
-        public func fetchX509Bundles<Result>(
+        package func fetchX509Bundles<Result>(
             request: GRPCCore.ClientRequest<SPIFFEX509BundlesRequest>,
             serializer: some GRPCCore.MessageSerializer<SPIFFEX509BundlesRequest>,
             deserializer: some GRPCCore.MessageDeserializer<SPIFFEX509BundlesResponse>,
@@ -409,7 +409,7 @@ extension SPIFFESpiffeWorkloadAPI.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func fetchX509SVID<Result>(
+    package func fetchX509SVID<Result>(
         request: GRPCCore.ClientRequest<SPIFFEX509SVIDRequest>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<SPIFFEX509SVIDResponse>) async throws -> Result
@@ -432,7 +432,7 @@ extension SPIFFESpiffeWorkloadAPI.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func fetchX509Bundles<Result>(
+    package func fetchX509Bundles<Result>(
         request: GRPCCore.ClientRequest<SPIFFEX509BundlesRequest>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<SPIFFEX509BundlesResponse>) async throws -> Result
@@ -460,7 +460,7 @@ extension SPIFFESpiffeWorkloadAPI.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func fetchX509SVID<Result>(
+    package func fetchX509SVID<Result>(
         _ message: SPIFFEX509SVIDRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
@@ -487,7 +487,7 @@ extension SPIFFESpiffeWorkloadAPI.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func fetchX509Bundles<Result>(
+    package func fetchX509Bundles<Result>(
         _ message: SPIFFEX509BundlesRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
