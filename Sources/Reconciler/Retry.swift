@@ -1,4 +1,5 @@
 internal import Concurrency
+internal import HeapModule
 
 /// When and how often a failed value is tried again.
 public struct RetryPolicy: Sendable {
@@ -66,7 +67,7 @@ struct RetryQueue {
         static func < (left: Self, right: Self) -> Bool { (left.due, left.id) < (right.due, right.id) }
     }
 
-    private var heap = Heap<Entry>()
+    private var heap: Heap<Entry> = []
 
     mutating func add(_ id: Int, due: Timestamp) { heap.insert(Entry(due: due, id: id)) }
 
@@ -82,44 +83,10 @@ struct RetryQueue {
 
     /// The first time that `holds`.
     mutating func next(where holds: (_ id: Int, _ due: Timestamp) -> Bool) -> Timestamp? {
-        while let first = heap.first {
+        while let first = heap.min {
             if holds(first.id, first.due) { return first.due }
-            _ = heap.popFirst()
+            heap.removeMin()
         }
         return nil
-    }
-}
-
-/// A binary heap: the least element first.
-struct Heap<Element: Comparable> {
-    private var elements: [Element] = []
-
-    var first: Element? { elements.first }
-
-    mutating func insert(_ element: Element) {
-        elements.append(element)
-        var child = elements.count - 1
-        while child > 0 {
-            let parent = (child - 1) / 2
-            if elements[parent] <= elements[child] { break }
-            elements.swapAt(parent, child)
-            child = parent
-        }
-    }
-
-    mutating func popFirst() -> Element? {
-        guard let last = elements.popLast() else { return nil }
-        guard let least = elements.first else { return last }
-        elements[0] = last
-        var parent = 0
-        while true {
-            var smallest = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < elements.count {
-                if elements[child] < elements[smallest] { smallest = child }
-            }
-            if smallest == parent { return least }
-            elements.swapAt(parent, smallest)
-            parent = smallest
-        }
     }
 }
