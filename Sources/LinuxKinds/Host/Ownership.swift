@@ -1,7 +1,4 @@
-/// Kinds of Linux resources: what they look like in the kernel, and what makes them so.
-///
-/// The only room that knows both the model and the kernel.
-
+internal import Concurrency
 internal import Netlink
 internal import NetworkTypes
 
@@ -39,16 +36,11 @@ public struct Ownership: Sendable, Hashable {
     public init(label: String, proto: UInt8? = nil) {
         self.label = label
         aliasPrefix = "/vnf-agent/\(label)/"
-        let hash = Self.hash(label)
+        let hash = FNV1a.hash32(label.utf8)
         linkGroup = 0x4e53_0000 | hash & 0xffff
         tunedGroup = 0x4e54_0000 | hash & 0xffff
         namespaceGroup = 0x4e4e_0000 | hash & 0xffff
         self.proto = proto ?? (label == "default" ? Self.defaultProtocol : UInt8(200 + hash % 50))
-    }
-
-    /// FNV-1a, 32 bits.
-    private static func hash(_ text: String) -> UInt32 {
-        text.utf8.reduce(2_166_136_261) { ($0 ^ UInt32($1)) &* 16_777_619 }
     }
 
     /// The table of ``neighbourMark``; no rule leads to it.
