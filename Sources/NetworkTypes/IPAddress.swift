@@ -1,7 +1,3 @@
-/// The value types of networking that every room shares: addresses, prefixes, MAC addresses, names.
-///
-/// Imports nothing, knows no kernel.
-
 /// An IPv4 or IPv6 address.
 ///
 /// Source: RFC 791, RFC 4291. Text forms are those of inet_pton(3); IPv6 is printed as RFC 5952 says.

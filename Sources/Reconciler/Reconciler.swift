@@ -1,3 +1,8 @@
+/// Values, their dependency graph, plans, transactions and history.
+///
+/// Imports nothing of ours but `Concurrency` and knows neither Linux nor NSM: what a value is and how the world is changed
+/// comes from the ``Value`` and ``World`` conformances.
+
 public import Concurrency
 
 /// Keeps a world as the declared values say.

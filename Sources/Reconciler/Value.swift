@@ -1,8 +1,3 @@
-/// Values, their dependency graph, plans, transactions and history.
-///
-/// Imports nothing of ours and knows neither Linux nor NSM: what a value is and how the world is changed comes from
-/// the ``Value`` and ``World`` conformances.
-
 /// The text that names a value, such as `config/linux/interfaces/v2/interface/veth1`.
 public typealias Key = String
 
