@@ -26,9 +26,6 @@ package final class KeyedQueue: Sendable {
         return try await gate.run(body)
     }
 
-    /// How many wait for their turn with a key.
-    func waitingCount(_ key: String) -> Int { lines.withLock { $0[key]?.gate.waitingCount ?? 0 } }
-
     private func join(_ key: String) -> Gate {
         lines.withLock { lines in
             guard let line = lines[key] else {

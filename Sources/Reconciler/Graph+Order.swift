@@ -1,3 +1,5 @@
+internal import HeapModule
+
 /// Where a search for circles is with a node.
 struct Visit {
     /// The number of the search.
@@ -107,7 +109,7 @@ extension Graph {
             add(id)
             states[id]?.dependants.forEach(add)
         }
-        while let step = queue.popFirst() {
+        while let step = queue.popMin() {
             queued.remove(step.component)
             let circle = circles[step.component] ?? [step.member]
             guard setDepth(circle) else { continue }

@@ -1,3 +1,5 @@
+internal import HeapModule
+
 /// Which values can be there, given what is declared and what the world offers.
 ///
 /// The largest set in which every value finds what it needs inside the set. So values that need each other, such as the
@@ -55,7 +57,7 @@ extension Planner {
     /// Takes in what may become ready with those that are looked at, in order: so it is known of all that a node needs
     /// whether there is hope for it.
     mutating func grow() {
-        while let position = growing.popFirst() {
+        while let position = growing.popMin() {
             guard let node = graph.states[position.id], !node.available, node.look.isThere else { continue }
             guard isSatisfied(node) else {
                 node.look.isThere = false

@@ -1,3 +1,5 @@
+internal import HeapModule
+
 /// The walk over the values that are looked at, in order.
 extension Planner {
     /// How the comparison of a value ended.
@@ -11,8 +13,8 @@ extension Planner {
     mutating func walk(_ order: [Int]) {
         var index = 0
         while !needsAll || isShowing {
-            if let first = again.first, index == order.count || isBefore(first, order[index]) {
-                _ = again.popFirst()
+            if let first = again.min, index == order.count || isBefore(first, order[index]) {
+                again.removeMin()
                 if let node = graph[first.id] { lookAgain(node) }
             } else if index < order.count {
                 if let node = graph[order[index]] { visit(node) }

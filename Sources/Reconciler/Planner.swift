@@ -1,3 +1,5 @@
+internal import HeapModule
+
 /// Works out what to do, by comparing values with a world in which everything before them was already done.
 ///
 /// It looks at all values, or at those that a change concerns: the changed ones, those that may become ready with them or

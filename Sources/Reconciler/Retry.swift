@@ -74,9 +74,9 @@ struct RetryQueue {
     /// Takes the numbers out whose time has come.
     mutating func takeDue(at now: Timestamp) -> [Int] {
         var due: [Int] = []
-        while let first = heap.first, first.due <= now {
+        while let first = heap.min, first.due <= now {
             due.append(first.id)
-            _ = heap.popFirst()
+            heap.removeMin()
         }
         return due
     }

@@ -1,3 +1,5 @@
+internal import Concurrency
+
 /// What a planner leaves alone.
 struct Holds {
     var now: Timestamp
