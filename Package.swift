@@ -151,13 +151,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
-        // Programs that use nothing but the library, as its users would.
+        // Programs that use nothing but the library, as its users would: what is the package's is not theirs.
         .executableTarget(
             name: "nsm-client-example", dependencies: ["NSM", .product(name: "Logging", package: "swift-log")],
-            path: "examples/nsm-client", exclude: ["README.md", "programs.sh", "run"], swiftSettings: plain),
+            path: "examples/nsm-client", exclude: ["README.md", "programs.sh", "run"], packageAccess: false,
+            swiftSettings: plain),
         .executableTarget(
             name: "nsm-endpoint-example", dependencies: ["NSM", .product(name: "Logging", package: "swift-log")],
-            path: "examples/nsm-endpoint", exclude: ["README.md", "run"], swiftSettings: plain),
+            path: "examples/nsm-endpoint", exclude: ["README.md", "run"], packageAccess: false, swiftSettings: plain),
 
         // A part of scripts/bench.
         .executableTarget(

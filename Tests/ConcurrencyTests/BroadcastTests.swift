@@ -7,6 +7,16 @@ import Testing
 struct BroadcastTests {
     private typealias Numbers = Broadcast<Int, String, Int>
 
+    /// A broadcast under the lock of what it tells about.
+    private final class Teller: Sendable {
+        private let broadcast = Mutex(Numbers())
+        var count: Int { broadcast.withLock { $0.count } }
+        func follow(on topic: String? = nil) -> AsyncStream<Int> {
+            broadcast.withLock { $0.follow(0, on: topic, backlog: .newest) }
+        }
+        func tell() { broadcast.withLock { $0.tell(1) { _ in true } } }
+    }
+
     private func all(_ stream: AsyncStream<Int>) async -> [Int] { await stream.reduce(into: []) { $0.append($1) } }
 
     @Test("a stream begins with what there is, and gets what its topic and its interest ask for")
@@ -43,28 +53,28 @@ struct BroadcastTests {
 
     @Test("who stops is forgotten, with its topic")
     func ends() async {
-        let broadcast = Mutex(Numbers())
+        let teller = Teller()
         for number in 0..<200 {
-            let stream = broadcast.withLock { $0.follow(0, on: "\(number % 3)", backlog: .newest) }
+            let stream = teller.follow(on: "\(number % 3)")
             let task = Task { for await _ in stream {} }
             if Bool.random() { await Task.yield() }
             task.cancel()
             await task.value
         }
-        #expect(broadcast.withLock { $0.count } == 0)
+        #expect(teller.count == 0)
     }
 
     @Test("an event under the lock and the end of who waits for it never wait for each other")
     func cancelledWhileTold() async {
-        let broadcast = Mutex(Broadcast<Int, Never, Void>())
+        let teller = Teller()
         let telling = Task {
             while !Task.isCancelled {
-                broadcast.withLock { $0.tell(1) }
+                teller.tell()
                 await Task.yield()
             }
         }
         for _ in 0..<10_000 {
-            let watching = Task { for await _ in broadcast.withLock({ $0.follow(backlog: .newest) }) {} }
+            let watching = Task { for await _ in teller.follow() {} }
             await Task.yield()
             watching.cancel()
             await watching.value

@@ -67,7 +67,7 @@ struct GateTests {
         try await until { gate.isFull }
         var tasks: [Task<Void, any Error>] = []
         for number in 0..<20 {
-            tasks.append(Task { try await gate.run { tell.yield(number) } })
+            tasks.append(Task { try await gate.run { _ = tell.yield(number) } })
             try await until { gate.waiting == number + 1 }
         }
         for number in stride(from: 0, to: 20, by: 2) { tasks[number].cancel() }
@@ -79,7 +79,8 @@ struct GateTests {
         try await holder.value
         for number in stride(from: 1, to: 20, by: 2) { try await tasks[number].value }
         tell.finish()
-        #expect(await order.reduce(into: []) { $0.append($1) } == Array(stride(from: 1, to: 20, by: 2)))
+        let taken = await order.reduce(into: [Int]()) { $0.append($1) }
+        #expect(taken == Array(stride(from: 1, to: 20, by: 2)))
         #expect(gate.waiting == 0 && !gate.isFull)
     }
 
@@ -88,7 +89,7 @@ struct GateTests {
         let gate = Gate(1)
         let task = Task {
             withUnsafeCurrentTask { $0?.cancel() }
-            try await gate.run { Issue.record("ran") }
+            try await gate.run { _ = Issue.record("ran") }
         }
         await #expect(throws: CancellationError.self) { try await task.value }
         #expect(!gate.isFull)
@@ -104,6 +105,6 @@ struct GateTests {
             for task in tasks { _ = await task.result }
         }
         #expect(gate.waiting == 0 && !gate.isFull)
-        try await gate.run { try await gate.run {} }
+        try await gate.run { _ = try await gate.run {} }
     }
 }

@@ -1,6 +1,5 @@
 internal import Concurrency
 internal import Netlink
-internal import Synchronization
 
 /// Runs asynchronous work on the thread that waits for it.
 ///
@@ -11,26 +10,20 @@ public enum Foreground {
     public static func run(_ body: @escaping @Sendable () async throws -> Void) throws {
         let loop = try EventLoop()
         let thread = CallingThread(waker: loop.waker)
-        let outcome = Outcome()
+        let outcome = Promise<Result<Void, any Error>>()
         Task.detached(executorPreference: thread) {
             do {
                 try await body()
-                outcome.end(.success(()))
+                outcome.keep(.success(()))
             } catch {
-                outcome.end(.failure(error))
+                outcome.keep(.failure(error))
             }
         }
         while true {
             thread.runJobs()
-            if let result = outcome.result { return try result.get() }
+            if let result = outcome.present { return try result.get() }
             _ = try loop.wait(timeoutMilliseconds: -1)
         }
-    }
-
-    private final class Outcome: Sendable {
-        private let state = Mutex<Result<Void, any Error>?>(nil)
-        var result: Result<Void, any Error>? { state.withLock { $0 } }
-        func end(_ result: Result<Void, any Error>) { state.withLock { $0 = result } }
     }
 
     private final class CallingThread: TaskExecutor {
