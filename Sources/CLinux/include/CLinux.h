@@ -53,6 +53,7 @@ int cl_eventfd(void);
 int cl_inotify_create(void);
 int cl_inotify_add(int fd, const char *path, uint32_t mask);
 int cl_pidfd_open(pid_t pid);
+int cl_memfd(const char *name); /* a file in memory, closed on exec */
 extern const uint32_t CL_IN_NAMESPACE_DIRECTORY; /* create, delete, move in a directory */
 extern const uint32_t CL_IN_CONFIG_DIRECTORY;    /* the same, and files written */
 
