@@ -172,7 +172,10 @@ let package = Package(
         .testTarget(name: "NetworkTypesTests", dependencies: ["NetworkTypes", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "YAMLTests", dependencies: ["YAML", "TestSupport"], swiftSettings: strict),
         .testTarget(
-            name: "ModelTests", dependencies: ["Model", "TestSupport"], exclude: ["Corpus"], swiftSettings: strict),
+            name: "ModelTests", dependencies: ["Model", "NetworkTypes", "TestSupport"], exclude: ["Corpus"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "NorthboundTests", dependencies: ["Northbound", "Model", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "ReconcilerTests", dependencies: ["Concurrency", "Reconciler", "TestSupport"], swiftSettings: strict),
         .testTarget(

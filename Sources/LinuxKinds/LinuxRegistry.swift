@@ -3,25 +3,38 @@ public import Reconciler
 
 /// Which kind takes which model.
 public enum LinuxRegistry {
-    /// What a configuration item asks for.
+    /// What a configuration item asks for; what is wrong with it, if it comes from somebody who did not have it checked.
+    public static func desired(_ value: ModelValue, ownership: Ownership) -> Desired<LinuxWorld> {
+        let checked = value.checked()
+        if let obstacle = checked.obstacle { return .invalid(value, obstacle) }
+        guard let specification = checked.specification else {
+            preconditionFailure("a value without a mistake that is none: \(value.key)")
+        }
+        return desired(specification, ownership: ownership)
+    }
+
+    /// What a checked value asks for.
     ///
     /// This list is the one place that names every kind.
-    public static func desired(_ value: ModelValue, ownership: Ownership) -> Desired<LinuxWorld> {
-        do throws(InvalidValue) {
-            switch value {
-            case .interface(let message): return .value(try Interface(message, ownership: ownership))
-            case .route(let message): return .value(try StaticRoute(message))
-            case .arp(let message): return .value(try PermanentNeighbour(message))
-            case .rule(let message): return .value(try PolicyRule(message))
-            case .namespace(let message): return .value(NamedNamespace(name: message.name))
-            case .allocation(let message): return .value(try Allocation(message))
-            case .ruleChain(let message): return .unimplemented(kind: "rule chain", summary: message.name)
-            case .client(let message): return .unimplemented(kind: "NSM client", summary: message.name)
-            case .endpoint(let message): return .unimplemented(kind: "NSM endpoint", summary: message.networkService)
-            }
-        } catch {
-            return .invalid(kind: value.kindName, summary: "", error: error.text, fields: error.fields)
+    static func desired(_ specification: Specification, ownership: Ownership) -> Desired<LinuxWorld> {
+        switch specification {
+        case .interface(let spec): .value(Interface(spec, ownership: ownership))
+        case .route(let spec): .value(StaticRoute(spec))
+        case .neighbour(let spec): .value(PermanentNeighbour(spec))
+        case .rule(let spec): .value(PolicyRule(spec))
+        case .namespace(let spec): .value(NamedNamespace(name: spec.name))
+        case .allocation(let spec): .value(Allocation(spec))
+        case .ruleChain(let spec): .unimplemented(kind: "rule chain", summary: spec.name)
+        case .client(let spec): .unimplemented(kind: "NSM client", summary: spec.name)
+        case .endpoint(let spec): .unimplemented(kind: "NSM endpoint", summary: spec.networkService)
         }
+    }
+}
+
+extension Desired<LinuxWorld> {
+    /// A value that can't be configured.
+    static func invalid(_ value: ModelValue, _ finding: Finding) -> Self {
+        .invalid(kind: value.kindName, summary: "", error: value.sentence(finding), fields: finding.fields)
     }
 }
 

@@ -11,13 +11,34 @@ extension ModelValue {
         case .arp(let message): message.keyName
         case .route(let message): message.keyName
         case .ruleChain(let message): Key.clean(message.name)
-        case .allocation(let message): Key.clean("network/\(message.networkName)/interface/\(message.interfaceName)")
+        case .allocation(let message): Key.allocation(message.networkName, message.interfaceName)
         case .client(let message): Key.clean(message.name)
         case .endpoint(let message): Key.clean(message.networkService)
         case .namespace(let message): Key.clean(message.name)
         case .rule(let message): Key.clean(message.name)
         }
     }
+}
+
+/// Keys of values that others depend on, made from names instead of messages.
+public enum ModelKey {
+    /// The key of an interface, by its logical name.
+    public static func interface(_ name: String) -> String {
+        ModelRegistry.model(.interface).keyPrefix + Key.clean(name)
+    }
+
+    /// The key of an allocation.
+    public static func allocation(network: String, interface: String) -> String {
+        ModelRegistry.model(.allocation).keyPrefix + Key.allocation(network, interface)
+    }
+
+    /// The key of a named namespace.
+    public static func namespace(_ name: String) -> String {
+        ModelRegistry.model(.namespace).keyPrefix + Key.clean(name)
+    }
+
+    /// What the key of a route has behind that of a route with the same destination and a lower metric.
+    static func route(_ key: String, metric: UInt32) -> String { "\(key)/metric/\(metric)" }
 }
 
 extension Ligato_Linux_L3_ARPEntry {
@@ -30,7 +51,7 @@ extension Ligato_Linux_L3_ARPEntry {
 }
 
 extension Ligato_Linux_L3_Route {
-    /// `network/length/interface`, then what else tells routes apart. The metric is not part of it: see `ConfigLoader`.
+    /// `network/length/interface`, then what else tells routes apart. The metric is not part of it: see `ModelKey`.
     var keyName: String {
         var name = Key.network(dstNetwork)
         name += "/"
@@ -70,10 +91,15 @@ extension Ligato_Linux_Namespace_NetNamespace {
 
 /// Rules for the text of keys.
 enum Key {
+    /// `network/NETWORK/interface/INTERFACE`
+    static func allocation(_ network: String, _ interface: String) -> String {
+        clean("network/\(network)/interface/\(interface)")
+    }
+
     /// A route's destination as it stands in a key: the network without host bits; references as they are.
     static func network(_ destination: String) -> String {
-        if destination.hasPrefix("alloc:") { return destination }
-        guard let prefix = parsePrefix(destination) else { return "<invalid>/0" }
+        if destination.isReference { return destination }
+        guard let prefix = IPText(destination).prefix else { return "<invalid>/0" }
         return prefix.network.description
     }
 

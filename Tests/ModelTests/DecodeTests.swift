@@ -37,6 +37,23 @@ import Testing
             ])
     }
 
+    @Test("texts of a value are looked at even if another of its fields has not the right shape")
+    func mixed() {
+        #expect(
+            mistakes(
+                interfaces(
+                    "{name: a, type: VETH, enabled: yes, ipAddresses: [~, 10.0.0.1/33, [], 10.0.0.2/40], physAddress: x}"
+                ))
+                == [
+                    "f.yaml:3:38: linux.interfaces.interface 'a': enabled 'yes' is not true or false",
+                    "f.yaml:3:57: linux.interfaces.interface 'a': ip_addresses[0] is empty",
+                    "f.yaml:3:60: linux.interfaces.interface 'a': ip_addresses[1] '10.0.0.1/33' is not an IP prefix (length 0–32)",
+                    "f.yaml:3:73: linux.interfaces.interface 'a': ip_addresses[2] must be a text, not a list",
+                    "f.yaml:3:77: linux.interfaces.interface 'a': ip_addresses[3] '10.0.0.2/40' is not an IP prefix (length 0–32)",
+                    "f.yaml:3:104: linux.interfaces.interface 'a': phys_address 'x' is not a MAC address, such as 02:00:00:00:00:01",
+                ])
+    }
+
     struct Case: Sendable, CustomTestStringConvertible {
         var value: String
         var text: String
@@ -78,7 +95,9 @@ import Testing
                 "{name: a, enabled: 'true'}", "29: linux.interfaces.interface 'a': enabled 'true' is not true or false"),
             Case("{name: a, ipAddresses: 10.0.0.1}", "33: linux.interfaces.interface 'a': ip_addresses must be a list"),
             Case("{name: a, ipAddresses: [~]}", "34: linux.interfaces.interface 'a': ip_addresses[0] is empty"),
-            Case("{name: a, ipAddresses: ['']}", "34: linux.interfaces.interface 'a': ip_addresses[0] '' is empty"),
+            Case(
+                "{name: a, ipAddresses: [''], type: DUMMY}",
+                "34: linux.interfaces.interface 'a': ip_addresses[0] '' is empty"),
             Case(
                 "{name: a, sysctls: [1]}",
                 "29: linux.interfaces.interface 'a': sysctls must be a mapping of names to values"),
@@ -99,11 +118,11 @@ import Testing
                 "{name: a, veth: {peer: b}}",
                 "27: unknown field 'peer' in VethLink; it has peerIfName, rxChecksumOffloading, txChecksumOffloading"),
             Case(
-                "{name: a, vxlan: {remote: 10.0.0.0/8}}",
+                "{name: a, vxlan: {remote: 10.0.0.0/8}, type: VXLAN}",
                 "36: linux.interfaces.interface 'a': vxlan.remote '10.0.0.0/8' is an address with a prefix length; write 10.0.0.0 alone"
             ),
             Case(
-                "{name: a, vxlan: {remote: 'alloc:net'}}",
+                "{name: a, vxlan: {remote: 'alloc:net'}, type: VXLAN}",
                 "36: linux.interfaces.interface 'a': vxlan.remote 'alloc:net' refers to an allocation, which is not possible here"
             ),
             Case(

@@ -4,7 +4,7 @@ import Testing
 @Suite struct KeyTests {
     @Test("keys are those of the original agent")
     func keys() {
-        let config = ConfigLoader.load(paths: [corpus("upstream.yaml")], label: "default")
+        let config = loadCorpus("upstream.yaml")
         #expect(config.mistakes.map(\.description) == [])
         #expect(
             config.items.map(\.key) == [
@@ -23,7 +23,7 @@ import Testing
 
     @Test("our own kinds and fields have keys of their own")
     func ownKeys() {
-        let config = ConfigLoader.load(paths: [corpus("own.yaml")], label: "default")
+        let config = loadCorpus("own.yaml")
         #expect(config.mistakes.map(\.description) == [])
         let keys = config.items.map(\.key).filter { !$0.contains("/interface/") }
         #expect(

@@ -1,97 +1,7 @@
-import Glibc
 import Model
 import Testing
 
-/// A folder that is removed after the test.
-final class TemporaryFolder {
-    let path: String
-    private var made: [String] = []
-
-    init() throws {
-        var template = Array("/tmp/nsm-agent-model.XXXXXX".utf8CString)
-        path = try template.withUnsafeMutableBufferPointer { buffer in
-            let start = try #require(buffer.baseAddress)
-            return String(cString: try #require(mkdtemp(start)))
-        }
-    }
-
-    func write(_ name: String, _ text: String) throws {
-        let file = try #require(fopen("\(path)/\(name)", "w"))
-        fputs(text, file)
-        fclose(file)
-        made.append("\(path)/\(name)")
-    }
-
-    func folder(_ name: String) {
-        mkdir("\(path)/\(name)", 0o755)
-        made.append("\(path)/\(name)")
-    }
-
-    func link(_ name: String, to target: String) {
-        symlink(target, "\(path)/\(name)")
-        made.append("\(path)/\(name)")
-    }
-
-    func remove() {
-        for entry in made.reversed() { Glibc.remove(entry) }
-        rmdir(path)
-    }
-}
-
-/// A file of the committed corpus.
-func corpus(_ name: String) -> String {
-    #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-        + "/Corpus/\(name)"
-}
-
 @Suite struct LoaderTests {
-    @Test("directories are read sorted and recursively; hidden entries are not")
-    func directories() throws {
-        let folder = try TemporaryFolder()
-        defer { folder.remove() }
-        folder.folder("10-sub")
-        folder.folder("..2024")
-        try folder.write("..2024/m.yaml", interfaces("{name: mounted, type: DUMMY}"))
-        folder.link("..data", to: "..2024")
-        folder.link("m.yaml", to: "..data/m.yaml")
-        try folder.write("z.yml", interfaces("{name: z, type: DUMMY}"))
-        try folder.write("10-sub/a.json", #"{"linuxConfig": {"interfaces": [{"name": "a", "type": "DUMMY"}]}}"#)
-        try folder.write("notes.txt", "not: [yaml")
-        try folder.write(".hidden.yaml", "not: [yaml")
-        let config = ConfigLoader.load(paths: [folder.path], label: "default")
-        #expect(config.mistakes.isEmpty)
-        #expect(config.items.map(\.value.name) == ["a", "mounted", "z"])
-        #expect(config.files == ["10-sub/a.json", "m.yaml", "z.yml"].map { "\(folder.path)/\($0)" })
-    }
-
-    @Test("what can't be read says what to do")
-    func unreadable() throws {
-        let folder = try TemporaryFolder()
-        defer { folder.remove() }
-        let config = ConfigLoader.load(paths: ["\(folder.path)/none.yaml", folder.path], label: "default")
-        #expect(config.mistakes.map(\.description) == ["\(folder.path)/none.yaml: does not exist; check the path"])
-        #expect(config.warnings.map(\.description) == ["\(folder.path): holds no *.yaml, *.yml or *.json file"])
-    }
-
-    @Test("mistakes of all files and documents are listed in order")
-    func allMistakes() throws {
-        let folder = try TemporaryFolder()
-        defer { folder.remove() }
-        try folder.write("b.yaml", "linuxConfg: {}\n")
-        try folder.write(
-            "a.yaml",
-            "linuxConfig:\n  route: []\n---\n[1]\n---\nlinuxConfig: 3\n---\nlinuxConfig: {routes: {}}\n---\nx: [\n")
-        let found = ConfigLoader.load(paths: [folder.path], label: "default").mistakes
-        #expect(
-            found.map { String($0.description.dropFirst(folder.path.count + 1)) } == [
-                "a.yaml:2:3: unknown field 'route' in linuxConfig; did you mean 'routes'?",
-                "a.yaml:4:1: the document must be a mapping, such as 'linuxConfig:' with what belongs to it",
-                "a.yaml:6:14: linuxConfig must be a mapping of lists", "a.yaml:8:23: linuxConfig.routes must be a list",
-                "a.yaml:11:1: did not find expected node content while parsing a flow node",
-                "b.yaml:1:1: unknown field 'linuxConfg' in the configuration; did you mean 'linuxConfig'?",
-            ])
-    }
-
     @Test(
         "an empty text is an empty configuration",
         arguments: ["", "---\n", "# nothing\n", "linuxConfig:\n", "linuxConfig: {interfaces: }\n"])
@@ -102,7 +12,7 @@ func corpus(_ name: String) -> String {
 
     @Test("JSON is read as YAML is")
     func json() {
-        let config = ConfigLoader.load(paths: [corpus("config.json")], label: "default")
+        let config = loadCorpus("config.json")
         #expect(config.mistakes.map(\.description) == [])
         #expect(config.items.map(\.value.name) == ["lo", "d1"])
         guard case .interface(let dummy) = config.items.last?.value else { return }
@@ -113,7 +23,7 @@ func corpus(_ name: String) -> String {
 @Suite struct ResourceTests {
     @Test("items for this microservice are read, others skipped, VPP items named")
     func resource() {
-        let config = ConfigLoader.load(paths: [corpus("cnf.yaml")], label: "default")
+        let config = loadCorpus("cnf.yaml")
         #expect(config.mistakes.map(\.description) == [])
         #expect(
             config.items.map(\.key) == [
@@ -121,7 +31,7 @@ func corpus(_ name: String) -> String {
             ])
         #expect(config.warnings.map(\.text) == ["item vpp.interfaces.interface is skipped: there is no VPP here"])
         #expect(config.items.first?.position.description == "\(corpus("cnf.yaml")):11:9")
-        let other = ConfigLoader.load(paths: [corpus("cnf.yaml")], label: "other")
+        let other = loadCorpus("cnf.yaml", label: "other")
         #expect(other.items.isEmpty)
         #expect(other.mistakes.map(\.line) == [30])
     }

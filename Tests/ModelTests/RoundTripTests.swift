@@ -96,7 +96,7 @@ private struct MessageMaker {
         "a written configuration reads back as the same values",
         arguments: ["upstream.yaml", "own.yaml", "config.json"])
     func documents(name: String) {
-        let config = ConfigLoader.load(paths: [corpus(name)], label: "default")
+        let config = loadCorpus(name)
         let values = config.items.map(\.value)
         let tree = ConfigDocument.tree(of: values)
         for text in [YAMLWriter.write(tree), JSONWriter.write(tree)] {

@@ -76,7 +76,9 @@ struct ServiceCheckTests {
         }
         #expect(
             mistakes(client("{routes: [10.0.0.0/8, 10.0.0.0/33, 10.1.0.0/8, 10.0.0.0/8]}")) == [
-                "f.yaml:3:84: cnf.nsm.client 'a': accept.routes[1] '10.0.0.0/33' is not an IP prefix (length 0–32)"
+                "f.yaml:3:84: cnf.nsm.client 'a': accept.routes[1] '10.0.0.0/33' is not an IP prefix (length 0–32)",
+                "f.yaml:3:97: cnf.nsm.client 'a': accept.routes[2] '10.1.0.0/8' has bits beyond its length; write 10.0.0.0/8",
+                "f.yaml:3:109: cnf.nsm.client 'a': accept.routes[3] '10.0.0.0/8' is there twice",
             ])
         #expect(
             mistakes(client("{routes: [10.0.0.0/8, 10.1.0.0/8, 10.0.0.0/8]}")) == [

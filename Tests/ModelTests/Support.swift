@@ -1,3 +1,4 @@
+import Glibc
 import Model
 
 /// Reads a text as the file `f.yaml`.
@@ -16,4 +17,24 @@ func interfaces(_ lines: String...) -> String {
 /// A configuration with one list of `linuxConfig`.
 func linux(_ list: String, _ lines: String...) -> String {
     "linuxConfig:\n  \(list):\n" + lines.map { "    - \($0)\n" }.joined()
+}
+
+/// A file of the committed corpus.
+func corpus(_ name: String) -> String {
+    #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        + "/Corpus/\(name)"
+}
+
+/// The content of a file of the committed corpus.
+func corpusText(_ name: String) -> [UInt8] {
+    guard let file = fopen(corpus(name), "r") else { return [] }
+    defer { fclose(file) }
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    let count = fread(&buffer, 1, buffer.count, file)
+    return Array(buffer[..<count])
+}
+
+/// Reads a file of the committed corpus.
+func loadCorpus(_ name: String, label: String = "default") -> LoadedConfig {
+    ConfigLoader.load(bytes: corpusText(name), name: corpus(name), label: label)
 }

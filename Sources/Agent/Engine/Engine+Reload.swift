@@ -12,12 +12,24 @@ extension Engine {
     @discardableResult
     nonisolated func reload(_ reason: ReloadReason) async -> [String] {
         guard let number = await beginReload(reason) else { return await files.mistakes }
-        let config =
-            number.isThere
-            ? ConfigLoader.load(paths: [options.configPath], label: options.settings.label) : LoadedConfig()
+        let config = number.isThere ? read(reason) : LoadedConfig()
         let mistakes = await adopt(config, number: number.value, reason)
         await declareServices()
         return mistakes
+    }
+
+    /// Reads the files that changed, and for whoever asks the names that stand in them as well.
+    private nonisolated func read(_ reason: ReloadReason) -> LoadedConfig {
+        configuration.withLock { files in
+            switch reason {
+            case .start, .files: break
+            case .signal, .request:
+                HostNames.reload()
+                files.forgetNames()
+            }
+            _ = files.refresh()
+            return files.config
+        }
     }
 
     /// Returns the number of this read; nil when there is nothing to read.

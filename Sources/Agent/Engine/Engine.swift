@@ -1,10 +1,12 @@
 internal import Concurrency
 public import Logging
+internal import LinuxKinds
 internal import Model
 public import NSMServices
 internal import Netlink
 internal import Northbound
 internal import Reconciler
+internal import Synchronization
 
 /// Keeps the network of this host as the files say, as long as the process lives.
 ///
@@ -59,6 +61,9 @@ public actor Engine {
     /// Keeps the connections of declared clients and endpoints.
     nonisolated let services: NetworkServices
 
+    /// The files as they were last read. Whoever reads them holds it, on a thread of his own.
+    nonisolated let configuration: Mutex<ConfigFiles>
+
     let loop: EventLoop
     let network: HostNetwork
     let directory: ConfigDirectory
@@ -97,6 +102,8 @@ public actor Engine {
             throw AgentError("no inotify instance is left; raise fs.inotify.max_user_instances")
         }
         self.directory = directory
+        configuration = Mutex(
+            ConfigFiles(paths: [options.configPath], label: options.settings.label, names: HostNames.resolver))
         network = HostNetwork(options.settings, clients: options.services.clients)
         clock = network.clock
         network.reconciler.repairsDrift = options.repairsDrift

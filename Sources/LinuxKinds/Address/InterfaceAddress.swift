@@ -1,3 +1,4 @@
+internal import Model
 internal import Netlink
 internal import NetworkTypes
 public import Reconciler
@@ -9,46 +10,26 @@ public struct InterfaceAddress: Value {
     /// After memberships, as a change of master drops IPv6 addresses; before routes.
     public static let rank = 4
 
-    /// Where the address comes from.
-    enum Source: Hashable, Sendable {
-        case literal(IPPrefix)
-        case allocated(AllocationReference)
-    }
-
     let interface: String
     /// As written: the key holds it.
     let text: String
-    let source: Source
+    /// Where the address comes from.
+    let source: AddressSource
     let peer: IPPrefix?
     let noDAD: Bool
     /// Someone else assigns it, and we only wait for it.
     let isExpected: Bool
     let vrf: String?
 
-    init(
-        interface: String, text: String, peer: String?, noDAD: Bool, isExpected: Bool, vrf: String
-    ) throws(InvalidValue) {
+    /// Takes a checked address.
+    init(_ spec: InterfaceSpec.Address, interface: String, isExpected: Bool, vrf: String?) {
         self.interface = interface
-        self.text = text
-        self.noDAD = noDAD
         self.isExpected = isExpected
-        self.vrf = vrf.isEmpty ? nil : vrf
-        if let reference = try AllocationReference(text, interface: interface) {
-            guard !reference.isGateway else {
-                throw InvalidValue("ip_addresses", text: "'\(text)' is a gateway, not an address of the interface")
-            }
-            source = .allocated(reference)
-        } else if let prefix = IPPrefix(text) {
-            source = .literal(prefix)
-        } else {
-            throw InvalidValue("ip_addresses", text: "'\(text)' is not an IP prefix")
-        }
-        guard let peer, !peer.isEmpty else {
-            self.peer = nil
-            return
-        }
-        guard let prefix = IPPrefix(peer) else { throw InvalidValue("peer", text: "'\(peer)' is not an IP prefix") }
-        self.peer = prefix
+        self.vrf = vrf
+        text = spec.text
+        source = spec.source
+        peer = spec.peer
+        noDAD = spec.isNoDAD
     }
 
     var key: Key {

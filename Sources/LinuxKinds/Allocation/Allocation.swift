@@ -14,23 +14,12 @@ public struct Allocation: Value {
     let address: IPPrefix
     let gateway: IPPrefix?
 
-    init(_ message: Ligato_Netalloc_IPAllocation) throws(InvalidValue) {
-        network = message.networkName
-        interface = message.interfaceName
-        guard let address = IPPrefix(message.address) else {
-            throw InvalidValue("address", text: "'\(message.address)' is not an IP address")
-        }
-        self.address = address
-        if message.gw.isEmpty {
-            gateway = nil
-            return
-        }
-        guard let gateway = IPPrefix(message.gw) else {
-            throw InvalidValue("gw", text: "'\(message.gw)' is not an IP address")
-        }
-        // A gateway without a prefix length has that of the address, if it lies in that network.
-        let inherits = !message.gw.contains("/") && address.contains(gateway.address)
-        self.gateway = inherits ? IPPrefix(gateway.address, length: address.length) : gateway
+    /// Takes a checked allocation.
+    init(_ spec: AllocationSpec) {
+        network = spec.network
+        interface = spec.interface
+        address = spec.address
+        gateway = spec.gateway
     }
 
     var id: String { "\(network)/\(interface)" }
@@ -49,32 +38,10 @@ public struct Allocation: Value {
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> { .inPlace }
 }
 
-/// `alloc:NETWORK[/INTERFACE][/GW]`, in place of an address.
-struct AllocationReference: Hashable, Sendable {
-    let network: String
-    let interface: String
-    let isGateway: Bool
+/// `alloc:NETWORK/INTERFACE[/GW]`, in place of an address.
+typealias AllocationReference = Model.AllocationReference
 
-    /// nil when the text is no reference.
-    init?(_ text: String, interface implied: String?) throws(InvalidValue) {
-        guard text.hasPrefix("alloc:") else { return nil }
-        var parts = text.dropFirst(6).split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-        isGateway = parts.count > 1 && parts.last == "GW"
-        if isGateway { parts.removeLast() }
-        guard let network = parts.first, !network.isEmpty else {
-            throw InvalidValue("address", text: "'\(text)' names no network: write alloc:NETWORK/INTERFACE")
-        }
-        self.network = network
-        let interface = parts.count > 1 ? parts[1...].joined(separator: "/") : implied
-        guard let interface, !interface.isEmpty else {
-            throw InvalidValue("address", text: "'\(text)' names no interface: write alloc:\(network)/INTERFACE")
-        }
-        if let implied, implied != interface {
-            throw InvalidValue("address", text: "'\(text)' refers to \(interface), but belongs to \(implied)")
-        }
-        self.interface = interface
-    }
-
+extension AllocationReference {
     var id: String { "\(network)/\(interface)" }
-    var key: Key { "config/netalloc/v1/ip/network/\(network)/interface/\(interface)" }
+    var key: Key { ModelKey.allocation(network: network, interface: interface) }
 }

@@ -131,7 +131,7 @@ extension Interface {
     /// What the kernel is told of any new link.
     private func baseAttributes(_ world: LinuxWorld) -> LinkAttributes {
         var attributes = LinkAttributes(name: hostName)
-        attributes.mtu = mtu == kind.defaultMTU ? nil : mtu
+        attributes.mtu = mtu == defaultMTU ? nil : mtu
         attributes.mac = mac
         attributes.group = world.ownership.linkGroup
         return attributes
@@ -164,7 +164,7 @@ extension Interface {
         var attributes = near.baseAttributes(world)
         attributes.kind = .veth
         attributes.peer = VethPeer(
-            name: far.hostName, mtu: far.mtu == far.kind.defaultMTU ? nil : far.mtu, mac: far.mac,
+            name: far.hostName, mtu: far.mtu == far.defaultMTU ? nil : far.mtu, mac: far.mac,
             group: world.ownership.linkGroup)
         let (nearIndex, farIndex) = (plan.newIndex(), plan.newIndex())
         plan.add(

@@ -5,8 +5,8 @@ public import Reconciler
 
 /// Keys of interfaces and of what is derived from them.
 enum InterfaceKeys {
-    static let prefix = "config/linux/interfaces/v2/interface/"
-    static func key(_ name: String) -> Key { prefix + name }
+    static let prefix = ModelRegistry.model(.interface).keyPrefix
+    static func key(_ name: String) -> Key { ModelKey.interface(name) }
     static func up(_ name: String) -> Key { "linux/interface/state/\(name)/UP" }
     static func down(_ name: String) -> Key { "linux/interface/state/\(name)/DOWN" }
     static func master(_ name: String, vrf: String) -> Key { "linux/interface/\(name)/vrf/\(vrf)" }
@@ -29,6 +29,8 @@ public struct Interface: Value {
     let mac: MACAddress?
     /// nil: whatever it is.
     let mtu: UInt32?
+    /// What an unset MTU stands for, bytes; nil: whatever it is.
+    let defaultMTU: UInt32?
     let linkOnly: Bool
     let vrf: String?
     let addresses: [InterfaceAddress]

@@ -3,8 +3,8 @@ internal import Netlink
 public import Reconciler
 
 enum NamespaceKeys {
-    static let prefix = "config/nsmagent/linux/v1/namespace/"
-    static func key(_ name: String) -> Key { prefix + name }
+    static let prefix = ModelRegistry.model(.namespace).keyPrefix
+    static func key(_ name: String) -> Key { ModelKey.namespace(name) }
 }
 
 /// A named network namespace that is declared, so that it comes and goes with the configuration.

@@ -4,7 +4,7 @@ internal import NetworkTypes
 public import Reconciler
 
 enum NeighbourKeys {
-    static let prefix = "config/linux/l3/v2/arp/"
+    static let prefix = ModelRegistry.model(.arp).keyPrefix
 }
 
 /// A permanent neighbour (ARP or Neighbor Discovery), or a proxy entry.
@@ -21,27 +21,16 @@ public struct PermanentNeighbour: Value {
     let mac: MACAddress?
     let isProxy: Bool
 
-    init(_ message: Ligato_Linux_L3_ARPEntry) throws(InvalidValue) {
-        interface = message.interface
-        namespace = NamespaceReference(message.namespace, given: message.hasNamespace)
-        isProxy = message.proxy
-        reference = try AllocationReference(message.ipAddress, interface: nil)
-        if reference == nil {
-            guard let address = IPAddress(message.ipAddress) else {
-                throw InvalidValue("ip_address", text: "'\(message.ipAddress)' is not an IP address")
-            }
-            self.address = address
-        } else {
-            address = nil
+    /// Takes a checked neighbour.
+    init(_ spec: NeighbourSpec) {
+        interface = spec.interface
+        namespace = NamespaceReference(spec.namespace)
+        isProxy = spec.isProxy
+        mac = spec.mac
+        switch spec.address {
+        case .literal(let prefix): (address, reference) = (prefix.address, nil)
+        case .allocated(let allocated): (address, reference) = (nil, allocated)
         }
-        if isProxy {
-            mac = nil
-            return
-        }
-        guard let mac = MACAddress(message.hwAddress) else {
-            throw InvalidValue("hw_address", text: "'\(message.hwAddress)' is not a MAC address")
-        }
-        self.mac = mac
     }
 
     /// The interface, if it is ours to make, and the allocation.

@@ -4,7 +4,7 @@ internal import NetworkTypes
 public import Reconciler
 
 enum RouteKeys {
-    static let prefix = "config/linux/l3/v2/route/"
+    static let prefix = ModelRegistry.model(.route).keyPrefix
     static func linkLocal(_ interface: String, _ destination: String) -> Key {
         "linux/link-local-route/\(interface)/dest-address/\(destination)"
     }
@@ -18,10 +18,7 @@ public struct StaticRoute: Value {
     public static let rank = 5
 
     /// An address, or the reference to an allocated one.
-    enum Endpoint: Hashable, Sendable {
-        case literal(IPPrefix)
-        case allocated(AllocationReference)
-    }
+    typealias Endpoint = AddressSource
 
     /// One way to the destination.
     struct Hop: Hashable, Sendable {
@@ -109,7 +106,7 @@ public struct StaticRoute: Value {
             text += " dev \(hop.interface)"
         }
         if metric != 0 { text += " metric \(metric)" }
-        if let table { text += " table \(table)" }
+        if let table { text += " table \(Names.table(table))" }
         return text + namespace.suffix
     }
 
@@ -293,14 +290,14 @@ extension Route {
     /// What differs from a route with the same destination, table and metric.
     fileprivate func differences(from old: Route) -> [Difference] {
         var result: [Difference] = []
-        func note(_ name: String, _ old: some Equatable, _ new: some Equatable, _ isSame: Bool) {
-            if !isSame { result.append(Difference(name, old: "\(old)", new: "\(new)")) }
+        func note(_ name: String, _ old: @autoclosure () -> String, _ new: @autoclosure () -> String, _ isSame: Bool) {
+            if !isSame { result.append(Difference(name, old: old(), new: new())) }
         }
-        note("proto", old.proto, proto, old.proto == proto)
-        note("type", old.type, type, old.type == type)
-        note("mtu", old.mtu, mtu, old.mtu == mtu)
+        note("proto", Names.routeProtocol(old.proto), Names.routeProtocol(proto), old.proto == proto)
+        note("type", Names.routeType(old.type), Names.routeType(type), old.type == type)
+        note("mtu", "\(old.mtu)", "\(mtu)", old.mtu == mtu)
         note("src", old.source?.description ?? "none", source?.description ?? "none", old.source == source)
-        if destination.family == .v4 { note("scope", old.scope, scope, old.scope == scope) }
+        if destination.family == .v4 { note("scope", Names.scope(old.scope), Names.scope(scope), old.scope == scope) }
         // The kernel keeps IPv6 routes without an interface on the loopback interface.
         if type == 1 { note("next hop", old.hopText, hopText, old.sortedHops == sortedHops) }
         return result
@@ -335,18 +332,6 @@ extension LinkState {
                 return IPPrefix(peer, length: entry.address.local.length)?.contains(gateway) ?? false
             }
             return entry.address.local.contains(gateway)
-        }
-    }
-}
-
-extension Names {
-    /// `RTN_*` in the words of ip-route(8).
-    static func routeType(_ type: UInt8) -> String {
-        switch type {
-        case 6: "blackhole"
-        case 7: "unreachable"
-        case 8: "prohibit"
-        default: "unicast"
         }
     }
 }

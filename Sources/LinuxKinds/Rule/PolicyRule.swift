@@ -4,7 +4,7 @@ internal import NetworkTypes
 public import Reconciler
 
 enum RuleKeys {
-    static let prefix = "config/nsmagent/linux/v1/rule/"
+    static let prefix = ModelRegistry.model(.rule).keyPrefix
 }
 
 /// A policy rule: which table a packet is looked up in.
@@ -16,19 +16,30 @@ public struct PolicyRule: Value {
 
     let name: String
     let namespace: NamespaceReference
-    private let rule: RuleSelector
+    /// The kernel's form of it.
+    private let rule: Rule
 
-    init(_ message: Nsmagent_Linux_Rule) throws(InvalidValue) {
-        name = message.name
-        namespace = NamespaceReference(message.namespace, given: message.hasNamespace)
-        rule = try RuleSelector(message)
+    /// Takes a checked rule.
+    init(_ spec: RuleSpec) {
+        name = spec.name
+        namespace = NamespaceReference(spec.namespace)
+        let table: UInt32
+        let action: UInt8
+        switch spec.action {
+        case .lookup(let number): (table, action) = (number, Numbers.lookupAction)
+        case .drop(let type): (table, action) = (0, Numbers.routeType[type])
+        }
+        rule = Rule(
+            family: spec.family, priority: spec.priority, from: spec.from, to: spec.to,
+            inputInterface: spec.inputInterface, outputInterface: spec.outputInterface, mark: spec.mark,
+            mask: spec.mask, table: table, action: action, invert: spec.isInverted)
     }
 
     /// None: a rule may name a table that is empty.
     public var dependencies: [Dependency<LinuxWorld>] { [] }
 
     /// `rule 100 from 10.0.0.0/8 lookup 100`
-    public var summary: String { "rule \(rule.rule)\(namespace.suffix)" }
+    public var summary: String { "rule \(rule.text)\(namespace.suffix)" }
 
     /// The namespace.
     public func unmetConditions(in world: LinuxWorld) -> [String] {
@@ -36,7 +47,7 @@ public struct PolicyRule: Value {
     }
 
     private func wanted(in world: LinuxWorld) -> Rule {
-        var rule = rule.rule
+        var rule = rule
         rule.proto = world.ownership.proto
         return rule
     }
@@ -72,34 +83,5 @@ public struct PolicyRule: Value {
         }
         plan.add(.request(.addRule(rule)))
         return Assessment(.create, operations: plan.operations)
-    }
-}
-
-/// The kernel's form of a rule.
-private struct RuleSelector: Hashable, Sendable {
-    let rule: Rule
-
-    init(_ message: Nsmagent_Linux_Rule) throws(InvalidValue) {
-        func prefix(_ text: String, _ field: String) throws(InvalidValue) -> IPPrefix? {
-            if text.isEmpty { return nil }
-            guard let prefix = IPPrefix(text) else { throw InvalidValue(field, text: "'\(text)' is not an IP prefix") }
-            return prefix.length == 0 ? nil : prefix.network
-        }
-        let from = try prefix(message.from, "from")
-        let to = try prefix(message.to, "to")
-        let named = IPPrefix(message.from)?.family ?? IPPrefix(message.to)?.family
-        let action: UInt8 =
-            switch message.action {
-            case .lookup, .UNRECOGNIZED: 1
-            case .blackhole: 6
-            case .unreachable: 7
-            case .prohibit: 8
-            }
-        rule = Rule(
-            family: named ?? (message.family == .ipv6 ? .v6 : .v4), priority: message.priority, from: from, to: to,
-            inputInterface: message.iif.isEmpty ? nil : message.iif,
-            outputInterface: message.oif.isEmpty ? nil : message.oif, mark: message.fwmark,
-            mask: message.fwmark == 0 ? message.fwmask : message.fwmask == 0 ? .max : message.fwmask,
-            table: action == 1 ? message.table : 0, action: action, invert: message.invert)
     }
 }

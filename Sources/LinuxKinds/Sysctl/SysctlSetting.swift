@@ -12,18 +12,11 @@ public struct SysctlSetting: Value {
     private let setting: InterfaceSysctl
     private let value: String
 
-    /// - Throws: when no interface has such a setting, or the value can't be one.
-    init(interface: String, name: String, value: String) throws(InvalidValue) {
-        guard let setting = InterfaceSysctl(name) else {
-            throw InvalidValue("sysctls", text: "'\(name)' is not the name of an interface setting")
-        }
-        // What the number may be is for the kernel to say.
-        guard !value.isEmpty, value.utf8.count <= 64, value.utf8.allSatisfy({ $0 > 32 && $0 < 127 }) else {
-            throw InvalidValue("sysctls", text: "'\(value)' is not a value for \(name)")
-        }
+    /// Takes a checked setting.
+    init(interface: String, _ spec: InterfaceSpec.Sysctl) {
         self.interface = interface
-        self.setting = setting
-        self.value = value
+        setting = spec.setting
+        value = spec.value
     }
 
     private var name: String { "\(setting.family).\(setting.name)" }

@@ -8,9 +8,11 @@ public enum ConfigDocument {
     ]
 
     /// The document that ``ConfigLoader`` reads back as the same values. Values keep their order within a list.
-    public static func tree(of values: [ModelValue]) -> Tree {
+    ///
+    /// - Parameter names: Names to write instead of numbers. Only the host that knows them reads them back.
+    public static func tree(of values: [ModelValue], names: NameResolver = .none) -> Tree {
         var lists = [[Tree]](repeating: [], count: ModelDescription.Kind.allCases.count)
-        for value in values { lists[value.kind.rawValue].append(tree(of: value)) }
+        for value in values { lists[value.kind.rawValue].append(tree(of: value, names: names)) }
         var groups: [(String, [(String, Tree)])] = []
         for kind in order where !lists[kind.rawValue].isEmpty {
             let model = ModelRegistry.model(kind)
@@ -25,10 +27,10 @@ public enum ConfigDocument {
     }
 
     /// The fields of one value: names in camelCase, enumerations by name, what has its default left out.
-    public static func tree(of value: ModelValue) -> Tree {
+    public static func tree(of value: ModelValue, names: NameResolver = .none) -> Tree {
         do {
             let bytes: [UInt8] = try value.message.serializedBytes()
-            return Schema.plain.tree(of: Schema.modelMessages[value.kind.rawValue], Wire(bytes))
+            return Schema.plain.tree(of: Schema.modelMessages[value.kind.rawValue], Wire(bytes), names)
         } catch {
             // Only text that is no Unicode fails, and Swift's strings can't hold that.
             return .mapping([])
@@ -38,7 +40,7 @@ public enum ConfigDocument {
 
 extension Schema {
     /// A message's wire form as a tree.
-    fileprivate func tree(of message: Int, _ wire: Wire) -> Tree {
+    fileprivate func tree(of message: Int, _ wire: Wire, _ names: NameResolver) -> Tree {
         let range = messages[message].fields
         var values = [[Tree]](repeating: [], count: range.count)
         var walk = wire
@@ -49,17 +51,17 @@ extension Schema {
                 var packed = walk.message(part)
                 while let number = packed.varint() { values[index].append(scalar(fields[field].type, number)) }
             } else {
-                values[index].append(value(fields[field].type, part, walk))
+                values[index].append(value(fields[field], part, walk, names))
             }
         }
         var pairs: [(String, Tree)] = []
         for field in range where !values[field - range.lowerBound].isEmpty {
             let list = values[field - range.lowerBound]
             switch fields[field].cardinality {
-            case .single, .optional: pairs.append((names[field].json, list[list.count - 1]))
-            case .repeated: pairs.append((names[field].json, .sequence(list)))
-            case .list: pairs.append((names[field].json, content(of: list[list.count - 1])))
-            case .map: pairs.append((names[field].json, mapping(list)))
+            case .single, .optional: pairs.append((self.names[field].json, list[list.count - 1]))
+            case .repeated: pairs.append((self.names[field].json, .sequence(list)))
+            case .list: pairs.append((self.names[field].json, content(of: list[list.count - 1])))
+            case .map: pairs.append((self.names[field].json, mapping(list)))
             }
         }
         return .mapping(pairs)
@@ -78,11 +80,18 @@ extension Schema {
         }
     }
 
-    private func value(_ type: FieldType, _ part: Wire.Field, _ walk: Wire) -> Tree {
-        switch type {
-        case .message(let inner): tree(of: inner, walk.message(part))
-        case .string: .string(walk.text(part))
-        case .bool, .unsigned, .signed, .enumeration: scalar(type, part.value)
+    private func value(_ field: FieldSchema, _ part: Wire.Field, _ walk: Wire, _ resolver: NameResolver) -> Tree {
+        switch field.type {
+        case .message(let inner): return tree(of: inner, walk.message(part), resolver)
+        case .string: return .string(walk.text(part))
+        case .unsigned:
+            if let vocabulary = field.vocabulary, let number = Int64(exactly: part.value),
+                let name = resolver.name(of: number, in: vocabulary)
+            {
+                return .string(name)
+            }
+            return scalar(field.type, part.value)
+        case .bool, .signed, .enumeration: return scalar(field.type, part.value)
         }
     }
 

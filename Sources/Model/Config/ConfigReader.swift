@@ -1,21 +1,11 @@
 internal import YAML
 
-/// Takes apart the documents of files and collects their values.
+/// Takes apart the documents of one text and collects their values.
 struct ConfigReader {
     private let label: String
-    private var config = LoadedConfig()
-    private var mistakes = Findings()
-    private var warnings = Findings()
-    /// Bytes that were read.
-    private(set) var byteCount = 0
-    private var places: [Checker.Place] = []
-    private var sources: [Source] = []
+    private var text: ConfigText
     private var decoder: MessageDecoder
-    /// Interfaces that are declared, but wrongly.
-    private var brokenInterfaces = Set<String>()
-    /// Whether parts of the files could not be read as values.
-    private var isIncomplete = false
-    /// The file that is being read.
+    /// The text that is being read.
     private var input = UnsafeRawBufferPointer(start: nil, count: 0)
     /// Where its lines start; filled when first needed.
     private var lineStarts: [Int] = []
@@ -25,53 +15,33 @@ struct ConfigReader {
     private static let groups = ["linuxConfig", "netallocConfig", "cnfConfig"]
     private static let otherGroups = ["linux_config": "linuxConfig", "netalloc_config": "netallocConfig"]
 
-    init(label: String) {
+    init(name: String, label: String, names: NameResolver) {
         self.label = label
-        decoder = MessageDecoder(source: Source(file: "", tree: YAMLTree(parsing: "")))
+        text = ConfigText(name: name)
+        decoder = MessageDecoder(source: Source(file: name, tree: YAMLTree(parsing: "")), names: names)
     }
 
-    /// Reads one file's text.
-    mutating func read(_ bytes: UnsafeRawBufferPointer, name: String) {
-        config.files.append(name)
-        byteCount += bytes.count
+    /// Reads the text.
+    mutating func read(_ bytes: UnsafeRawBufferPointer) {
         input = bytes
-        lineStarts = []
         defer { input = UnsafeRawBufferPointer(start: nil, count: 0) }
-        begin(Source(file: name, tree: YAMLTree(parsing: bytes)))
+        begin(Source(file: text.name, tree: YAMLTree(parsing: bytes)))
         noteSyntax()
         for root in decoder.source.tree.documents { readDocument(root) }
     }
 
-    /// Notes that a file as a whole can't be read.
-    mutating func fail(_ text: String, file: String) {
-        isIncomplete = true
-        mistakes.add(Mistake(file: file, line: 0, column: 0, text: text))
-    }
-
-    /// Notes something about a file as a whole.
-    mutating func warn(_ text: String, file: String) {
-        warnings.add(Mistake(file: file, line: 0, column: 0, text: text))
-    }
-
-    /// Checks all values together and sorts what was found.
-    consuming func finish() -> LoadedConfig {
-        var checker = Checker(config: config, places: places, sources: sources)
-        checker.brokenInterfaces = brokenInterfaces
-        checker.isIncomplete = isIncomplete
-        checker.run()
-        for found in [decoder.mistakes, checker.mistakes] { mistakes.add(found) }
-        warnings.add(checker.warnings)
-        mistakes.finish()
-        warnings.finish()
-        var result = checker.config
-        (result.mistakes, result.omittedMistakes) = (mistakes.list, mistakes.omitted)
-        (result.warnings, result.omittedWarnings) = (warnings.list, warnings.omitted)
-        result.invalidValues.sort { $0.position < $1.position }
-        return result
+    /// What was read.
+    consuming func finish() -> ConfigText {
+        var text = text
+        text.mistakes.add(decoder.mistakes)
+        text.mistakes.finish()
+        text.warnings.finish()
+        text.usesNames = decoder.usesNames
+        return text
     }
 
     private mutating func begin(_ source: Source) {
-        sources.append(source)
+        text.sources.append(source)
         decoder.source = source
     }
 
@@ -79,39 +49,77 @@ struct ConfigReader {
 
     private mutating func noteSyntax() {
         let found = decoder.source.mistakes
-        if !found.isEmpty { isIncomplete = true }
-        for mistake in found { mistakes.add(mistake) }
-        mistakes.omit(tree.omittedMistakes)
+        if !found.isEmpty { text.isIncomplete = true }
+        for mistake in found { text.mistakes.add(mistake) }
+        text.mistakes.omit(tree.omittedMistakes)
     }
 
-    private mutating func report(_ node: Int, _ text: String) {
-        isIncomplete = true
-        mistakes.add(Mistake(text, at: decoder.source.position(of: node)))
+    private mutating func report(_ node: Int, _ problem: String) {
+        text.isIncomplete = true
+        text.mistakes.add(Mistake(problem, at: decoder.source.position(of: node)))
     }
 
     /// Whether a mistake is only counted, as there are many before it.
     private mutating func omitsMistake() -> Bool {
-        isIncomplete = true
-        return mistakes.omitsNext()
+        text.isIncomplete = true
+        return text.mistakes.omitsNext()
     }
 
-    private mutating func warn(_ node: Int, _ text: String) {
-        warnings.add(Mistake(text, at: decoder.source.position(of: node)))
+    private mutating func warn(_ node: Int, _ problem: String) {
+        text.warnings.add(Mistake(problem, at: decoder.source.position(of: node)))
     }
 
     /// `; did you mean 'x'?` for the first few mistakes, or nothing.
     private func hint(for word: String, among candidates: some Sequence<String>) -> String {
-        mistakes.wantsSuggestion ? Suggestion.phrase(for: word, among: candidates) : ""
+        text.mistakes.wantsSuggestion ? Suggestion.phrase(for: word, among: candidates) : ""
     }
 
     private mutating func add(_ kind: ModelDescription.Kind, _ node: Int) {
         guard let value = decoder.decode(kind, node) else {
-            if kind == .interface { brokenInterfaces.insert(Label.name(of: kind, decoder.source, node)) }
+            if kind == .interface { text.brokenInterfaces.append(Label.name(of: kind, decoder.source, node)) }
+            if let part = decoder.part(kind) { noteMalformed(part, node) }
             return
         }
-        config.items.append(
-            LoadedConfig.Item(key: value.key, value: value, position: decoder.source.position(of: node)))
-        places.append(Checker.Place(source: sources.count - 1, node: node))
+        let checked = value.checked(suggestions: text.mistakes.suggestionsLeft)
+        let key = value.key
+        for finding in checked.findings { note(finding, of: value, key, node) }
+        text.mistakes.omit(checked.omittedMistakes)
+        if checked.specification == nil, case .interface(let message) = value {
+            text.brokenInterfaces.append(message.name)
+        }
+        text.items.append(
+            ConfigText.Item(
+                key: key, value: value, specification: checked.specification,
+                position: decoder.source.position(of: node),
+                place: ConfigText.Place(source: Int32(text.sources.count - 1), node: Int32(node))))
+    }
+
+    /// Notes what is wrong with the fields of a value that is not there as a whole. What could follow from missing fields is
+    /// not said, nor anything of fields that the decoder has complained of.
+    private mutating func noteMalformed(_ part: ModelValue, _ node: Int) {
+        let label = Label.of(part.kind, decoder.source, node)
+        let known = Set(decoder.mistakes.list.map(\.position))
+        for finding in part.checked(suggestions: 0).findings where finding.isMalformed {
+            let position = decoder.source.position(of: finding.path, in: part.kind, node)
+            if known.contains(position) || text.mistakes.omitsNext() { continue }
+            text.mistakes.add(Mistake("\(label): \(finding)", at: position))
+        }
+    }
+
+    private mutating func note(_ finding: Finding, of value: ModelValue, _ key: String, _ node: Int) {
+        func mistake() -> Mistake {
+            Mistake(
+                value.sentence(finding), at: decoder.source.position(of: finding.path, in: value.kind, node))
+        }
+        switch finding.weight {
+        case .mistake: if !text.mistakes.omitsNext() { text.mistakes.add(mistake()) }
+        case .warning: if !text.warnings.omitsNext() { text.warnings.add(mistake()) }
+        case .impossible:
+            let mistake = mistake()
+            text.invalidValues.append(
+                LoadedConfig.InvalidValue(
+                    key: key, position: mistake.position, text: mistake.text, fields: finding.fields))
+        }
     }
 }
 
@@ -164,8 +172,8 @@ extension ConfigReader {
 extension ConfigReader {
     /// Reads a Kubernetes object: a `CNFConfiguration`, or a list of them.
     private mutating func readResource(_ root: Int) {
-        let version = text("apiVersion", in: root)
-        let kind = text("kind", in: root)
+        let version = word("apiVersion", in: root)
+        let kind = word("kind", in: root)
         if kind == "List" || kind == "CNFConfigurationList" {
             guard let items = tree.pair("items", in: root)?.value, tree.kind(of: items) == .sequence else {
                 return report(root, "\(kind) has no list 'items'")
@@ -198,15 +206,15 @@ extension ConfigReader {
         guard let items = tree.pair("configItems", in: spec)?.value, tree.kind(of: items) == .sequence else {
             return report(spec, "spec has no list 'configItems'")
         }
-        let owner = text("microservice", in: spec)
+        let owner = word("microservice", in: spec)
         // An item's data has a tree of its own; this one must be back in place for the next item.
         let source = decoder.source
-        let number = sources.count - 1
+        let number = text.sources.count - 1
         for item in source.tree.elements(of: items) {
             readItem(item, owner: owner)
             decoder.source = source
         }
-        if sources.count - 1 != number { sources.append(source) }
+        if text.sources.count - 1 != number { text.sources.append(source) }
     }
 
     private mutating func readItem(_ item: Int, owner: String) {
@@ -214,12 +222,12 @@ extension ConfigReader {
             return report(item, "must be a mapping with module, type and data")
         }
         checkKeys(of: item, ["module", "type", "version", "name", "microservice", "data"], name: "an item")
-        let microservice = tree.pair("microservice", in: item) == nil ? owner : text("microservice", in: item)
+        let microservice = tree.pair("microservice", in: item) == nil ? owner : word("microservice", in: item)
         guard !microservice.isEmpty else {
             return report(item, "names no microservice, and neither does spec")
         }
         guard microservice == label else { return }
-        let (module, type, version) = (text("module", in: item), text("type", in: item), text("version", in: item))
+        let (module, type, version) = (word("module", in: item), word("type", in: item), word("version", in: item))
         if module == "vpp" || module.hasPrefix("vpp.") {
             return warn(item, "item \("\(module).\(type)".shortened) is skipped: there is no VPP here")
         }
@@ -252,7 +260,7 @@ extension ConfigReader {
         guard inner.mistakes.isEmpty else { return }
         guard inner.documents.count == 1, let root = inner.documents.first, !inner.isNull(root) else {
             let position = decoder.source.position(line: 1, column: 1)
-            mistakes.add(Mistake("data must hold one \(model.name)", at: position))
+            text.mistakes.add(Mistake("data must hold one \(model.name)", at: position))
             return
         }
         add(model.kind, root)
@@ -301,7 +309,7 @@ extension ConfigReader {
         }
     }
 
-    private func text(_ name: StaticString, in mapping: Int) -> String {
+    private func word(_ name: StaticString, in mapping: Int) -> String {
         guard let value = tree.pair(name, in: mapping)?.value, !tree.isNull(value) else { return "" }
         switch tree.kind(of: value) {
         case .sequence, .mapping: return ""

@@ -6,13 +6,18 @@ public struct LoadedConfig: Sendable {
         public var key: String
         /// The value.
         public var value: ModelValue
+        /// The value as it is meant; nil when it has mistakes or can't be configured here.
+        public var specification: Specification?
         /// Where it starts.
         public var position: SourcePosition
 
         /// Makes an item.
-        public init(key: String, value: ModelValue, position: SourcePosition) {
+        public init(
+            key: String, value: ModelValue, specification: Specification? = nil, position: SourcePosition
+        ) {
             self.key = key
             self.value = value
+            self.specification = specification
             self.position = position
         }
     }
@@ -31,21 +36,30 @@ public struct LoadedConfig: Sendable {
 
     /// The values, in the order of files and lines.
     public var items: [Item] = []
-    /// What is wrong, by file and line, the first 100. When there is any, nothing should be applied.
-    public var mistakes: [Mistake] = []
-    /// How many more mistakes there are.
-    public var omittedMistakes = 0
-    /// What was left out, by file and line, the first 100.
-    public var warnings: [Mistake] = []
-    /// How many more warnings there are.
-    public var omittedWarnings = 0
-    /// Values that can't be configured while others can.
-    public var invalidValues: [InvalidValue] = []
-    /// The files that were read, in order.
-    public var files: [String] = []
+    /// What is to be said of them.
+    public var findings: ConfigFindings
 
     /// An empty configuration.
-    public init() {}
+    public init() { findings = ConfigFindings() }
+
+    /// Makes one from its parts.
+    public init(items: [Item], findings: ConfigFindings) {
+        self.items = items
+        self.findings = findings
+    }
+
+    /// What is wrong, by file and line, the first 100. When there is any, nothing should be applied.
+    public var mistakes: [Mistake] { findings.mistakes }
+    /// How many more mistakes there are.
+    public var omittedMistakes: Int { findings.omittedMistakes }
+    /// What was left out, by file and line, the first 100.
+    public var warnings: [Mistake] { findings.warnings }
+    /// How many more warnings there are.
+    public var omittedWarnings: Int { findings.omittedWarnings }
+    /// Values that can't be configured while others can.
+    public var invalidValues: [InvalidValue] { findings.invalidValues }
+    /// The files that were read, in order.
+    public var files: [String] { findings.files }
 
     /// How many mistakes there are, with those that are not listed.
     public var mistakeCount: Int { mistakes.count + omittedMistakes }

@@ -3,11 +3,11 @@ internal import YAML
 /// Mistakes or warnings as they are found: the first ones, and how many there were beyond.
 ///
 /// They have few causes, and neither the list nor the time for it must grow with the file.
-struct Findings {
+struct Findings: Sendable {
     /// How many are listed.
     static let limit = YAMLTree.maximumMistakes
     /// For how many a suggestion is looked for; a reader follows the first few only.
-    private static let suggestions = 10
+    static let suggestions = 10
 
     private(set) var list: [Mistake] = []
     private(set) var omitted = 0
@@ -25,6 +25,9 @@ struct Findings {
     mutating func add(_ mistake: Mistake) {
         if !omitsNext() { list.append(mistake) }
     }
+
+    /// How many more may get a suggestion.
+    var suggestionsLeft: Int { max(0, Self.suggestions - list.count) }
 
     /// Takes in others, as a whole.
     mutating func add(_ others: Findings) {

@@ -1,8 +1,15 @@
 internal import YAML
 
-/// Turns mappings into the wire form of messages and notes every mistake on the way.
+/// Turns mappings into messages and notes what has not the shape of one: unknown fields, numbers that are none or too large.
 ///
-/// It knows no message by name: the schema says what a field may hold. All wire bytes go through one buffer.
+/// What the content of fields means is not looked at here: that is done once, for messages from everywhere, by
+/// ``ModelValue/checked(suggestions:)``.
+///
+/// It knows no message by name: the schema says what a field may hold. A message is written in its wire form, in one buffer
+/// for all, and its generated code reads that, which sets its fields. SwiftProtobuf has another way in, a `Decoder` that
+/// generated code asks for one field after the other; but that one needs Foundation's `Data`, which this room does without,
+/// and it has a method for each of the fifteen scalar types in three forms, of which our messages use five. Nothing is
+/// parsed on the way from the buffer to the fields: texts are copied, numbers are numbers.
 struct MessageDecoder {
     /// What leads from a value to one of its fields.
     private enum Step {
@@ -22,14 +29,19 @@ struct MessageDecoder {
     /// What was found wrong.
     private(set) var mistakes = Findings()
 
+    /// Whether a name of this host was looked up.
+    private(set) var usesNames = false
+    private let names: NameResolver
+
     private var path: [Step] = []
     private var root = 0
     private var kind = ModelDescription.Kind.interface
     /// Mistakes found, counting those that were not listed.
     private var failures = 0
 
-    init(source: Source) {
+    init(source: Source, names: NameResolver = .none) {
         self.source = source
+        self.names = names
         bytes.reserveCapacity(1024)
     }
 
@@ -48,6 +60,9 @@ struct MessageDecoder {
             return nil
         }
     }
+
+    /// What there is of a value that could not be decoded as a whole.
+    func part(_ kind: ModelDescription.Kind) -> ModelValue? { try? ModelValue(kind, serializedBytes: bytes) }
 
     private mutating func message(_ node: Int, _ type: Int) {
         guard source.tree.kind(of: node) == .mapping else {
@@ -95,11 +110,14 @@ struct MessageDecoder {
         }
         for (index, element) in source.tree.elements(of: node).enumerated() {
             path.append(.element(index))
+            let before = (failures, bytes.count)
             if source.tree.isNull(element) {
                 report(element, "is empty")
             } else {
                 value(element, shape)
             }
+            // What stands behind it keeps its place in the list.
+            if failures != before.0, bytes.count == before.1 { appendEmpty(shape) }
             path.removeLast()
         }
     }
@@ -142,7 +160,7 @@ struct MessageDecoder {
             message(node, type)
             endLength(start)
         case .string:
-            guard text(node), format(node, shape) else { return }
+            guard text(node) else { return }
             Wire.append(tag | 2, to: &bytes)
             appendText(of: node)
         case .bool:
@@ -156,9 +174,18 @@ struct MessageDecoder {
             Wire.append(tag, to: &bytes)
             Wire.append(number, to: &bytes)
         case .enumeration(let type):
-            guard let number = enumNumber(node, schema.enums[type]) else { return }
+            guard let number = enumNumber(node, shape, schema.enums[type]) else { return }
             Wire.append(tag, to: &bytes)
             Wire.append(number, to: &bytes)
+        }
+    }
+
+    private mutating func appendEmpty(_ shape: FieldSchema) {
+        switch shape.type {
+        case .message, .string:
+            Wire.append(UInt64(shape.number) << 3 | 2, to: &bytes)
+            bytes.append(0)
+        case .bool, .unsigned, .signed, .enumeration: break
         }
     }
 
@@ -223,21 +250,6 @@ extension MessageDecoder {
         return false
     }
 
-    private mutating func format(_ node: Int, _ shape: FieldSchema) -> Bool {
-        guard shape.format != .any else { return true }
-        var isReference = false
-        let mistake: String? = source.tree.withBytes(of: node) { bytes in
-            if bytes.isEmpty { return shape.cardinality == .repeated ? "is empty" : nil }
-            isReference = bytes.starts(with: "alloc:".utf8)
-            if isReference {
-                return shape.allowsReference ? nil : "refers to an allocation, which is not possible here"
-            }
-            return shape.format.mistake(in: bytes)
-        }
-        if let mistake { report(node, value: node, mistake) }
-        return mistake == nil
-    }
-
     private mutating func number(_ node: Int, _ shape: FieldSchema) -> UInt64? {
         var scalar = scalar(node)
         // Numbers in quotes are numbers to other readers of these messages, so they are here.
@@ -254,14 +266,30 @@ extension MessageDecoder {
         case .float(let value) where value == value.rounded() && value >= 0 && value < 0x1p63:
             if UInt64(value) <= shape.maximum, Int64(value) >= shape.minimum { return UInt64(value) }
         case .float, .bool, .null, .text:
+            if let vocabulary = shape.vocabulary, isScalar(node) { return number(named: node, vocabulary, shape) }
             report(node, value: node, "is not a whole number (\(shape.minimum)–\(shape.maximum))")
             return nil
         }
-        report(node, value: node, "is out of range (\(shape.minimum)–\(shape.maximum))")
+        report(node, value: node, FieldSchema.outOfRange(shape.minimum, shape.maximum))
         return nil
     }
 
-    private mutating func enumNumber(_ node: Int, _ type: EnumSchema) -> UInt64? {
+    /// The number of a name that this host has for it.
+    private mutating func number(
+        named node: Int, _ vocabulary: NameResolver.Vocabulary, _ shape: FieldSchema
+    ) -> UInt64? {
+        usesNames = true
+        let word = source.tree.string(of: node)
+        if let number = names.number(of: word, in: vocabulary) { return UInt64(bitPattern: number) }
+        let hint = mistakes.wantsSuggestion ? Suggestion.phrase(for: word, among: names.names(in: vocabulary)) : ""
+        report(
+            node, value: node,
+            "is neither a number (\(shape.minimum)–\(shape.maximum)) nor the name of a \(vocabulary.word) on this host\(hint)"
+        )
+        return nil
+    }
+
+    private mutating func enumNumber(_ node: Int, _ shape: FieldSchema, _ type: EnumSchema) -> UInt64? {
         guard isScalar(node) else {
             report(node, "must be one of \(type.values.map(\.name).joined(separator: ", "))")
             return nil
@@ -273,10 +301,15 @@ extension MessageDecoder {
             if let value = type.values.first(where: { $0.number == Int64(clamping: number) }) {
                 return UInt64(bitPattern: Int64(value.number))
             }
-            report(
-                node, value: node,
-                "is not one of \(type.values.map { "\($0.name) (\($0.number))" }.joined(separator: ", "))")
+            report(node, value: node, type.textOfNumbers)
             return nil
+        }
+        if let vocabulary = shape.vocabulary {
+            usesNames = true
+            let number = names.number(of: source.tree.string(of: node), in: vocabulary)
+            if let number, type.values.contains(where: { $0.number == Int32(clamping: number) }) {
+                return UInt64(bitPattern: number)
+            }
         }
         report(node, value: node, unknownNameText(node, among: type.values.map(\.name)))
         return nil

@@ -1,9 +1,9 @@
 internal import YAML
 
 /// A parsed text and where its lines are in a file.
-struct Source {
+struct Source: Sendable {
     /// How positions in the text become positions in the file.
-    enum Origin {
+    enum Origin: Sendable {
         /// The text is the file.
         case file
         /// The text is a block inside the file: so many lines down and columns to the right.
@@ -43,7 +43,7 @@ enum Label {
     static func of(_ value: ModelValue) -> String {
         switch value {
         case .allocation(let message): join(value.model, slashed(message.networkName, message.interfaceName))
-        case .route(let message) where !message.dstNetwork.isReference && parsePrefix(message.dstNetwork) == nil:
+        case .route(let message) where !message.dstNetwork.isReference && IPText(message.dstNetwork).prefix == nil:
             join(value.model, slashed(message.dstNetwork, message.outgoingInterface))
         case .arp(let message): join(value.model, slashed(message.interface, message.ipAddress))
         default: join(value.model, value.name)

@@ -8,6 +8,13 @@ struct DescriptorReader {
         "ligato.linux.l3.Route.dst_network", "ligato.linux.l3.Route.gw_addr",
     ]
 
+    /// Fields whose numbers have names on a host.
+    private static let vocabularies: [String: NameResolver.Vocabulary] = [
+        "ligato.linux.interfaces.VrfDevLink.routing_table": .table, "ligato.linux.l3.Route.table": .table,
+        "nsmagent.linux.Rule.table": .table, "ligato.linux.l3.Route.scope": .scope,
+        "ligato.linux.l3.Route.type": .routeType, "nsmagent.linux.Rule.action": .routeType,
+    ]
+
     /// Messages that are lists, so that an empty list differs from none.
     private static let listMessages: Set<String> = ["upnp.PrefixList"]
 
@@ -135,7 +142,9 @@ struct DescriptorReader {
         if schema.cardinality == .optional { schema.oneof = -1 }
         setType(type, of: &schema)
         if let options { readOptions(options, into: &schema) }
-        schema.allowsReference = Self.referenceFields.contains("\(message.fullName).\(name.original)")
+        let fullName = "\(message.fullName).\(name.original)"
+        schema.allowsReference = Self.referenceFields.contains(fullName)
+        schema.vocabulary = Self.vocabularies[fullName]
         fields.append(schema)
         names.append(name)
         typeNames.append(typeName)

@@ -10,11 +10,13 @@ public enum Explain {
 
     /// Text about what a path names: `linux.l3.route`, `linux.l3.route.metric`, `linuxConfig.routes.nextHops`,
     /// or a message by its name. Without a path: about all models.
-    public static func text(for path: String?) throws -> String {
+    ///
+    /// - Parameter names: names of this host that may stand for numbers.
+    public static func text(for path: String?, names: NameResolver = .none) throws -> String {
         guard let path, !path.isEmpty else { return overview }
         if ModelRegistry.all.contains(where: { $0.group == path }) { return group(path) }
         let (start, rest) = try resolve(path)
-        return try text(message: start.message, model: start.model, path: start.name, rest[...])
+        return try text(message: start.message, model: start.model, path: start.name, rest[...], names)
     }
 
     private struct Start {
@@ -54,7 +56,7 @@ public enum Explain {
     }
 
     private static func text(
-        message: Int, model: ModelDescription?, path: String, _ rest: ArraySlice<String>
+        message: Int, model: ModelDescription?, path: String, _ rest: ArraySlice<String>, _ resolver: NameResolver
     ) throws -> String {
         guard let name = rest.first else { return describe(message: message, model: model, path: path) }
         guard let field = schema.field(named: name, in: message) else {
@@ -66,11 +68,11 @@ public enum Explain {
         }
         let path = "\(path).\(schema.names[field].json)"
         if case .message(let inner) = schema.fields[field].type, hasFields(schema.fields[field].cardinality) {
-            if rest.count > 1 { return try text(message: inner, model: nil, path: path, rest.dropFirst()) }
-            return describe(field: field, path: path) + "\n" + fieldList(inner)
+            if rest.count > 1 { return try text(message: inner, model: nil, path: path, rest.dropFirst(), resolver) }
+            return describe(field: field, path: path, resolver) + "\n" + fieldList(inner)
         }
         guard rest.count == 1 else { throw UnknownPath(description: "\(path) has no fields") }
-        return describe(field: field, path: path)
+        return describe(field: field, path: path, resolver)
     }
 
     private static func hasFields(_ cardinality: Cardinality) -> Bool {
@@ -140,12 +142,17 @@ extension Explain {
         return text
     }
 
-    private static func describe(field: Int, path: String) -> String {
+    private static func describe(field: Int, path: String, _ resolver: NameResolver) -> String {
         let shape = schema.fields[field]
         var text = "\(path)  <\(typeText(field))>\n"
         if !schema.names[field].comment.isEmpty { text += wrap(schema.names[field].comment, indent: 4) }
         text += "\n    names    \(spelling(field))\n"
         if case .unsigned = shape.type { text += "    range    \(shape.minimum)–\(shape.maximum)\n" }
+        if let vocabulary = shape.vocabulary {
+            let known = resolver.names(in: vocabulary).filter { resolver.number(of: $0, in: vocabulary) != nil }
+            let list = known.isEmpty ? "" : ": \(known.joined(separator: ", "))"
+            text += "    in files \(vocabulary.word)s by their names on this host as well\(list)\n"
+        }
         if let example = formatText(schema.content(of: shape)) { text += "    format   \(example)\n" }
         if shape.cardinality == .single { text += defaultText(shape.type).map { "    default  \($0)\n" } ?? "" }
         guard case .enumeration(let index) = shape.type else { return text }

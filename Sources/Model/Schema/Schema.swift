@@ -60,6 +60,13 @@ struct FieldSchema {
     var maximum: UInt64
     /// Whether the range comes from the .proto file, not from the type.
     var hasRange: Bool
+    /// Whose names may stand for its numbers.
+    var vocabulary: NameResolver.Vocabulary?
+
+    /// What is said of a number beyond a range.
+    static func outOfRange(_ minimum: some BinaryInteger, _ maximum: some BinaryInteger) -> String {
+        "is out of range (\(minimum)–\(maximum))"
+    }
 }
 
 /// One message: a slice of the field list and of the table that finds fields by name.

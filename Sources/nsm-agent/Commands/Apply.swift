@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import LinuxKinds
 internal import Model
 internal import Northbound
 
@@ -109,7 +110,9 @@ struct Export: ParsableCommand {
         } catch {
             throw Failure("\(error)")
         }
-        Show.tree(ConfigDocument.tree(of: values), as: output) { _ in "" }
+        // What JSON says is for programs, which may run elsewhere.
+        let names = output == .yaml ? HostNames.resolver : .none
+        Show.tree(ConfigDocument.tree(of: values, names: names), as: output) { _ in "" }
         OneShot.finish(ExitStatus.success)
     }
 }

@@ -1,5 +1,7 @@
 internal import ArgumentParser
+internal import LinuxKinds
 internal import Model
+internal import Northbound
 
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,7 +15,7 @@ struct Check: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let config = ConfigLoader.load(paths: paths, label: owner.resolvedLabel)
+        let config = ConfigFiles.load(paths: paths, label: owner.resolvedLabel, names: HostNames.resolver)
         switch output.output {
         case .table: tell(config)
         case .json, .yaml: Show.tree(tree(config), as: output.output) { _ in "" }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import LinuxKinds
 internal import Model
 
 struct ExplainCommand: ParsableCommand {
@@ -14,7 +15,7 @@ struct ExplainCommand: ParsableCommand {
     func run() throws {
         let text: String
         do {
-            text = try Explain.text(for: path)
+            text = try Explain.text(for: path, names: HostNames.resolver)
         } catch {
             throw Failure("\(error)", status: ExitStatus.usage)
         }

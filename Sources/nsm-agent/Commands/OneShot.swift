@@ -10,7 +10,7 @@ internal import Reconciler
 enum OneShot {
     /// Reads and checks files. Mistakes and warnings go to standard error; with mistakes it fails.
     static func load(_ paths: [String], label: String) throws -> LoadedConfig {
-        let config = ConfigLoader.load(paths: paths, label: label)
+        let config = ConfigFiles.load(paths: paths, label: label, names: HostNames.resolver)
         Failure.write(
             lines(config.warnings, config.omittedWarnings, "warning") { "\($0.position): warning: \($0.text)" })
         if config.isValid { return config }

@@ -9,15 +9,13 @@ struct BridgeKind: InterfaceKind {
     private let attributes: BridgeAttributes
     let ports: [String]
 
-    init?(_ message: Ligato_Linux_Interfaces_Interface) {
-        guard message.type == .bridge else { return nil }
-        let bridge = message.bridge
+    init?(_ spec: InterfaceSpec.Kind) {
+        guard case .bridge(let bridge) = spec else { return nil }
         ports = bridge.ports
-        // Whatever is not set has the kernel's default, so that taking it out of the configuration takes it back.
+        // The kernel counts in 1/100 s.
         attributes = BridgeAttributes(
-            stpState: bridge.stp ? 1 : 0, vlanFiltering: bridge.vlanFiltering,
-            ageingTime: min(bridge.ageingTime == 0 ? 300 : bridge.ageingTime, .max / 100) * 100,
-            forwardDelay: min(bridge.forwardDelay == 0 ? 15 : bridge.forwardDelay, .max / 100) * 100)
+            stpState: bridge.isSTP ? 1 : 0, vlanFiltering: bridge.isFilteringVLANs,
+            ageingTime: bridge.ageingTime * 100, forwardDelay: bridge.forwardDelay * 100)
     }
 
     var word: String { "bridge" }

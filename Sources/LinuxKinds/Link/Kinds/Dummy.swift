@@ -5,10 +5,9 @@ internal import Netlink
 struct DummyKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = DummyAttributes.self
 
-    init?(_ message: Ligato_Linux_Interfaces_Interface) { if message.type != .dummy { return nil } }
+    init?(_ spec: InterfaceSpec.Kind) { if spec != .dummy { return nil } }
 
     var word: String { "dummy" }
-    var defaultMTU: UInt32? { 1500 }
 
     func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
         plan.create(attributes, .dummy)

@@ -5,7 +5,7 @@ internal import Netlink
 struct ExistingKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = nil
 
-    init?(_ message: Ligato_Linux_Interfaces_Interface) { if message.type != .existing { return nil } }
+    init?(_ spec: InterfaceSpec.Kind) { if spec != .existing { return nil } }
 
     var word: String { "existing" }
     var isAdopted: Bool { true }
@@ -25,11 +25,10 @@ struct ExistingKind: InterfaceKind {
 struct LoopbackKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = nil
 
-    init?(_ message: Ligato_Linux_Interfaces_Interface) { if message.type != .loopback { return nil } }
+    init?(_ spec: InterfaceSpec.Kind) { if spec != .loopback { return nil } }
 
     var word: String { "loopback" }
     var isAdopted: Bool { true }
-    var defaultMTU: UInt32? { 65536 }
 
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState? { state.linksByName["lo"] }
 

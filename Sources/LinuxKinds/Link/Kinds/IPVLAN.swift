@@ -6,14 +6,16 @@ internal import Reconciler
 struct IPVLANKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = IPVLANAttributes.self
 
+    /// `IPVLAN_MODE_*`, linux/if_link.h.
+    private static let modes = KernelNumbers<IPVLANMode, UInt16>([.l2: 0, .l3: 1, .l3s: 2])
+
     private let below: String
-    /// `IPVLAN_MODE_*`, linux/if_link.h: the numbers of the model are the kernel's.
     private let mode: UInt16
 
-    init?(_ message: Ligato_Linux_Interfaces_Interface) {
-        guard message.type == .ipvlan else { return nil }
-        below = message.ipvlan.parent
-        mode = UInt16(truncatingIfNeeded: message.ipvlan.mode.rawValue)
+    init?(_ spec: InterfaceSpec.Kind) {
+        guard case .ipvlan(let parent, let mode) = spec else { return nil }
+        below = parent
+        self.mode = Self.modes[mode]
     }
 
     var word: String { "ipvlan" }
@@ -33,7 +35,10 @@ struct IPVLANKind: InterfaceKind {
         message.type = .ipvlan
         if link.link.mtu != 1500 { message.mtu = link.link.mtu }
         message.ipvlan.parent = export.parent(of: link)
-        let mode = Int(link.link.kind[IPVLANAttributes.self]?.mode ?? 0)
-        message.ipvlan.mode = Ligato_Linux_Interfaces_IpvlanLink.Mode(rawValue: mode) ?? .l2
+        switch modes.word(link.link.kind[IPVLANAttributes.self]?.mode ?? 0) {
+        case .l3: message.ipvlan.mode = .l3
+        case .l3s: message.ipvlan.mode = .l3S
+        case .l2, nil: message.ipvlan.mode = .l2
+        }
     }
 }

@@ -8,8 +8,8 @@ protocol InterfaceKind: Hashable, Sendable {
     /// What the kernel calls it; nil: no kind of its own.
     static var link: (any LinkKindAttributes.Type)? { get }
 
-    /// The kind that a message asks for; nil: another one.
-    init?(_ message: Ligato_Linux_Interfaces_Interface) throws(InvalidValue)
+    /// Takes what is declared; nil: it is another kind.
+    init?(_ spec: InterfaceSpec.Kind)
 
     /// The word for it in plans and status.
     var word: String { get }
@@ -22,9 +22,6 @@ protocol InterfaceKind: Hashable, Sendable {
 
     /// Whether the link is someone else's and only configured by us.
     var isAdopted: Bool { get }
-
-    /// What an unset MTU stands for, bytes; nil: whatever it is.
-    var defaultMTU: UInt32? { get }
 
     /// Logical names of the interfaces that are its ports.
     var ports: [String] { get }
@@ -52,7 +49,6 @@ extension InterfaceKind {
     var parent: String? { nil }
     var peer: String? { nil }
     var isAdopted: Bool { false }
-    var defaultMTU: UInt32? { nil }
     var ports: [String] { [] }
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState? { state.ownedLinks[interface.alias] }
     func finish(_ attributes: inout LinkAttributes, of interface: Interface) {}
@@ -69,15 +65,10 @@ enum InterfaceKinds {
         IPVLANKind.self, VRFKind.self, ExistingKind.self, LoopbackKind.self,
     ]
 
-    /// The kind that a message asks for.
-    /// - Throws: when it asks for none, or for one that can't be.
-    static func kind(of message: Ligato_Linux_Interfaces_Interface) throws(InvalidValue) -> AnyInterfaceKind {
-        for type in all { if let kind = try type.init(message) { return AnyInterfaceKind(kind) } }
-        let isVPP = message.type == .tapToVpp
-        throw InvalidValue(
-            "type",
-            text: isVPP
-                ? "TAP_TO_VPP needs VPP, which this agent does without: use TAP" : "the interface has no type")
+    /// The kind that is declared.
+    static func kind(of spec: InterfaceSpec.Kind) -> AnyInterfaceKind {
+        for type in all { if let kind = type.init(spec) { return AnyInterfaceKind(kind) } }
+        preconditionFailure("no kind of interface takes \(spec)")
     }
 
     /// The kind as which a link of the kernel's is written down.

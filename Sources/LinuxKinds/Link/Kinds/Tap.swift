@@ -8,12 +8,11 @@ struct TapKind: InterfaceKind {
 
     private let attributes: TUNAttributes
 
-    init?(_ message: Ligato_Linux_Interfaces_Interface) {
-        guard message.type == .tap else { return nil }
-        let tap = message.tuntap
+    init?(_ spec: InterfaceSpec.Kind) {
+        guard case .tap(let tap) = spec else { return nil }
         attributes = TUNAttributes(
-            isTUN: tap.mode == .tun, owner: tap.hasOwner ? tap.owner : nil, group: tap.hasGroup ? tap.group : nil,
-            vnetHeader: tap.vnetHeader, multiQueue: tap.multiQueue, persistent: true)
+            isTUN: tap.isTUN, owner: tap.owner, group: tap.group, vnetHeader: tap.hasVNETHeader,
+            multiQueue: tap.isMultiQueue, persistent: true)
     }
 
     var word: String { attributes.isTUN ? "tun" : "tap" }

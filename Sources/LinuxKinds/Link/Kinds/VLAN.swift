@@ -6,15 +6,16 @@ internal import Reconciler
 struct VLANKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = VLANAttributes.self
 
+    /// `ETH_P_8021Q` and `ETH_P_8021AD`, linux/if_ether.h.
+    private static let ethertypes = KernelNumbers<VLANSpec.TagProtocol, UInt16>([.dot1q: 0x8100, .dot1ad: 0x88a8])
+
     private let below: String
     private let attributes: VLANAttributes
 
-    init?(_ message: Ligato_Linux_Interfaces_Interface) {
-        guard message.type == .vlan else { return nil }
-        below = message.vlan.parent
-        attributes = VLANAttributes(
-            id: UInt16(truncatingIfNeeded: message.vlan.id),
-            ethertype: message.vlan.protocol == .dot1Ad ? 0x88a8 : 0x8100)
+    init?(_ spec: InterfaceSpec.Kind) {
+        guard case .vlan(let vlan) = spec else { return nil }
+        below = vlan.parent
+        attributes = VLANAttributes(id: vlan.id, ethertype: Self.ethertypes[vlan.tagProtocol])
     }
 
     var word: String { "vlan" }
@@ -36,6 +37,6 @@ struct VLANKind: InterfaceKind {
         message.physAddress = link.macText
         message.vlan.parent = export.parent(of: link)
         message.vlan.id = UInt32(vlan.id)
-        message.vlan.protocol = vlan.ethertype == 0x88a8 ? .dot1Ad : .dot1Q
+        message.vlan.protocol = ethertypes.word(vlan.ethertype) == .dot1ad ? .dot1Ad : .dot1Q
     }
 }

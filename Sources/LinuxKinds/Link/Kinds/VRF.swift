@@ -8,9 +8,9 @@ struct VRFKind: InterfaceKind {
 
     private let table: UInt32
 
-    init?(_ message: Ligato_Linux_Interfaces_Interface) {
-        guard message.type == .vrfDevice else { return nil }
-        table = message.vrfDev.routingTable
+    init?(_ spec: InterfaceSpec.Kind) {
+        guard case .vrf(let table) = spec else { return nil }
+        self.table = table
     }
 
     var word: String { "vrf" }

@@ -1,34 +1,20 @@
 internal import Model
 internal import Netlink
-internal import NetworkTypes
 internal import Reconciler
 
 /// An end of a VXLAN tunnel (RFC 7348).
 struct VXLANKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = VXLANAttributes.self
-    /// Port number of the RFC.
-    private static let defaultPort: UInt16 = 4789
 
     let parent: String?
     private let attributes: VXLANAttributes
 
-    init?(_ message: Ligato_Linux_Interfaces_Interface) throws(InvalidValue) {
-        guard message.type == .vxlan else { return nil }
-        let vxlan = message.vxlan
-        parent = vxlan.parent.isEmpty ? nil : vxlan.parent
-        func address(_ text: String, _ field: String) throws(InvalidValue) -> IPAddress? {
-            if text.isEmpty { return nil }
-            guard let address = IPAddress(text) else {
-                throw InvalidValue(field, text: "'\(text)' is not an IP address")
-            }
-            return address
-        }
-        let remote = try address(vxlan.remote, "remote")
-        let group = try address(vxlan.group, "group")
+    init?(_ spec: InterfaceSpec.Kind) {
+        guard case .vxlan(let vxlan) = spec else { return nil }
+        parent = vxlan.parent
         attributes = VXLANAttributes(
-            vni: vxlan.vni, remote: remote ?? group, local: try address(vxlan.local, "local"),
-            port: vxlan.port == 0 ? Self.defaultPort : UInt16(truncatingIfNeeded: vxlan.port),
-            learning: !vxlan.noLearning, ttl: vxlan.ttl == 0 ? nil : UInt8(truncatingIfNeeded: vxlan.ttl))
+            vni: vxlan.vni, remote: vxlan.remote, local: vxlan.local, port: vxlan.port, learning: vxlan.isLearning,
+            ttl: vxlan.ttl)
     }
 
     var word: String { "vxlan" }
@@ -58,7 +44,7 @@ struct VXLANKind: InterfaceKind {
         message.vxlan.vni = vxlan.vni
         message.vxlan.local = vxlan.local?.description ?? ""
         message.vxlan.noLearning = vxlan.learning == false
-        if let port = vxlan.port, port != defaultPort { message.vxlan.port = UInt32(port) }
+        if let port = vxlan.port, port != VXLANSpec.defaultPort { message.vxlan.port = UInt32(port) }
         message.vxlan.ttl = UInt32(vxlan.ttl ?? 0)
         guard let remote = vxlan.remote else { return }
         if remote.isMulticast { message.vxlan.group = "\(remote)" } else { message.vxlan.remote = "\(remote)" }

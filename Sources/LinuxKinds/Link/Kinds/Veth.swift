@@ -7,17 +7,13 @@ struct VethKind: InterfaceKind {
 
     private let other: String
 
-    init?(_ message: Ligato_Linux_Interfaces_Interface) throws(InvalidValue) {
-        guard message.type == .veth else { return nil }
-        guard !message.veth.peerIfName.isEmpty else {
-            throw InvalidValue("peer_if_name", text: "a veth names its peer in veth.peer_if_name")
-        }
-        other = message.veth.peerIfName
+    init?(_ spec: InterfaceSpec.Kind) {
+        guard case .veth(let peer, _, _) = spec else { return nil }
+        other = peer
     }
 
     var word: String { "veth" }
     var peer: String? { other }
-    var defaultMTU: UInt32? { 1500 }
 
     func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
         // Both ends are made at once, see ``Interface/createPair(with:_:)``.

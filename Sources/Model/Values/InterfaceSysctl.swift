@@ -73,21 +73,3 @@ public struct InterfaceSysctl: Hashable, Sendable {
         "proxy_qlen", "retrans_time", "retrans_time_ms", "ucast_solicit", "unres_qlen", "unres_qlen_bytes",
     ]
 }
-
-extension Checker {
-    /// Checks the name and value of a kernel setting.
-    mutating func check(sysctl key: String, _ value: String, _ item: Int) {
-        let path: [PathPart] = ["sysctls", .key(key)]
-        if InterfaceSysctl(key) == nil {
-            if InterfaceSysctl.isAmbiguous(key) {
-                report(item, path, "is a setting of IPv4 and of IPv6; write ipv4.\(key) or ipv6.\(key)")
-            } else {
-                let names = mistakes.wantsSuggestion ? InterfaceSysctl.known.keys.sorted() : []
-                report(item, path, "is not a setting of an interface\(hint(for: key, among: names))")
-            }
-        }
-        guard Int64(value) != nil, !value.hasPrefix("+") else {
-            return report(item, path, value: value, "is not a whole number")
-        }
-    }
-}

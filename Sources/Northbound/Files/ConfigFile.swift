@@ -1,8 +1,40 @@
 internal import Glibc
-internal import YAML
+internal import Model
 
-/// Finds and reads files, without Foundation.
-enum Files {
+/// A configuration file, and what tells whether it changed.
+struct ConfigFile {
+    /// A state of a file. Whoever changes its content changes one of these, though within a tick of the clock perhaps none.
+    struct Identity: Hashable {
+        var device: UInt64
+        var inode: UInt64
+        var size: Int64
+        /// Nanoseconds since 1970.
+        var modified: Int64
+        /// Nanoseconds since 1970; not even `touch -d` can set it back.
+        var changed: Int64
+
+        init(_ status: stat) {
+            device = UInt64(status.st_dev)
+            inode = UInt64(status.st_ino)
+            size = Int64(status.st_size)
+            modified = Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec)
+            changed = Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec)
+        }
+    }
+
+    var path: String
+    /// Its state when it was listed; nil for standard input.
+    var identity: Identity?
+
+    /// The content of a file.
+    struct Content {
+        var bytes: [UInt8]
+        /// The file's state before it was read; nil for standard input.
+        var identity: Identity?
+        /// Whether any later change is one that the identity shows.
+        var isSettled: Bool
+    }
+
     /// Why something can't be read.
     struct Failure: Error {
         var text: String
@@ -19,16 +51,17 @@ enum Files {
     }
 
     /// The configuration files that a path stands for, sorted; the path itself unless it is a directory.
-    static func list(_ path: String) throws(Failure) -> [String] {
+    static func list(_ path: String) throws(Failure) -> [ConfigFile] {
+        if path == "-" { return [ConfigFile(path: path, identity: nil)] }
         var status = stat()
         guard stat(path, &status) == 0 else { throw Failure(code: errno) }
-        guard status.st_mode & S_IFMT == S_IFDIR else { return [path] }
-        var found: [String] = []
+        guard status.st_mode & S_IFMT == S_IFDIR else { return [ConfigFile(path: path, identity: Identity(status))] }
+        var found: [ConfigFile] = []
         try collect(path.hasSuffix("/") ? path : path + "/", into: &found, depth: 0)
         return found
     }
 
-    private static func collect(_ folder: String, into found: inout [String], depth: Int) throws(Failure) {
+    private static func collect(_ folder: String, into found: inout [ConfigFile], depth: Int) throws(Failure) {
         // Links to directories are not followed, so only a very odd tree is this deep.
         guard depth < 32 else { throw Failure(text: "\(folder) is nested too deeply") }
         guard let directory = opendir(folder) else { throw Failure(code: errno) }
@@ -51,20 +84,33 @@ enum Files {
                 guard stat(path, &status) == 0 else {
                     throw Failure(text: "holds \(name), a link to something that does not exist")
                 }
-                if status.st_mode & S_IFMT == S_IFREG { found.append(path) }
+                if status.st_mode & S_IFMT == S_IFREG {
+                    found.append(ConfigFile(path: path, identity: Identity(status)))
+                }
             }
         }
     }
 
     /// The content of a file, or of standard input for `-`.
-    static func read(_ path: String) throws(Failure) -> [UInt8] {
+    static func read(_ path: String) throws(Failure) -> Content {
         let isInput = path == "-"
         let descriptor = isInput ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw Failure(code: errno) }
         defer { if !isInput { close(descriptor) } }
+        // The clock that files are stamped by. What is written from now on gets this time or a later one.
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME_COARSE, &now)
         var status = stat()
-        let size = fstat(descriptor, &status) == 0 && status.st_size > 0 ? Int(status.st_size) : 64 << 10
-        let limit = YAMLTree.maximumByteCount
+        guard fstat(descriptor, &status) == 0 else { throw Failure(code: errno) }
+        let identity = isInput ? nil : Identity(status)
+        let tick = Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec)
+        return Content(
+            bytes: try readAll(descriptor, expecting: status.st_size > 0 ? Int(status.st_size) : 64 << 10),
+            identity: identity, isSettled: identity.map { $0.changed < tick && $0.modified < tick } ?? true)
+    }
+
+    private static func readAll(_ descriptor: Int32, expecting size: Int) throws(Failure) -> [UInt8] {
+        let limit = ConfigText.maximumByteCount
         guard size <= limit else { throw Failure(text: "is larger than \(limit >> 20) MiB; split it") }
         var content: [UInt8] = []
         var chunk = size + 1

@@ -1,0 +1,87 @@
+internal import YAML
+
+/// What one text of a configuration says: its values, each checked by itself, and what is wrong with them.
+///
+/// How values of one text and of others fit together is for ``ConfigSet``.
+public struct ConfigText: Sendable {
+    /// A value as it was written.
+    struct Item: Sendable {
+        /// Its key, without regard to others that may have it as well.
+        var key: String
+        var value: ModelValue
+        /// nil when it has a mistake, or can't be here.
+        var specification: Specification?
+        var position: SourcePosition
+        /// Where its fields can be looked up.
+        var place: Place
+    }
+
+    /// A node of one of the text's trees.
+    struct Place: Sendable {
+        var source: Int32
+        var node: Int32
+    }
+
+    /// The most bytes that a text may have.
+    public static let maximumByteCount = YAMLTree.maximumByteCount
+
+    /// Stands for the text in positions.
+    public let name: String
+    /// Whether there is a text. Else all that is known of it is why it can't be read.
+    public internal(set) var isRead = true
+    /// Whether a name of this host stands in it for a number, so that it means something else when the names change.
+    public internal(set) var usesNames = false
+
+    var items: [Item] = []
+    var mistakes = Findings()
+    var warnings = Findings()
+    var invalidValues: [LoadedConfig.InvalidValue] = []
+    /// Interfaces that are declared, but so wrongly that nothing more is known of them.
+    var brokenInterfaces: [String] = []
+    /// Whether parts of it could not be read: what seems to be missing may be there.
+    var isIncomplete = false
+    /// Its trees; empty once they were given up.
+    var sources: [Source] = []
+
+    init(name: String) { self.name = name }
+
+    /// Reads a text.
+    ///
+    /// - Parameters:
+    ///   - bytes: UTF-8.
+    ///   - name: stands for the text in positions.
+    ///   - label: the microservice this agent is; resources take items for others.
+    ///   - names: what names of this host stand for.
+    public init(_ bytes: UnsafeRawBufferPointer, name: String, label: String, names: NameResolver) {
+        var reader = ConfigReader(name: name, label: label, names: names)
+        reader.read(bytes)
+        self = reader.finish()
+    }
+
+    /// A text that can't be read, and why.
+    public static func unreadable(name: String, _ problem: String) -> ConfigText {
+        var text = ConfigText(name: name)
+        text.isRead = false
+        text.isIncomplete = true
+        text.mistakes.add(Mistake(file: name, line: 0, column: 0, text: problem))
+        return text
+    }
+
+    /// What is to be said of a place where no text is.
+    public static func absent(name: String, warning: String) -> ConfigText {
+        var text = ConfigText(name: name)
+        text.isRead = false
+        text.warnings.add(Mistake(file: name, line: 0, column: 0, text: warning))
+        return text
+    }
+
+    /// Gives up what only serves to find the places of fields, which takes more room than the values themselves.
+    mutating func forgetPlaces() { sources = [] }
+
+    /// Where a field of a value is; the value itself once the places are given up.
+    func position(of path: [PathPart], in item: Int) -> SourcePosition {
+        let item = items[item]
+        guard Int(item.place.source) < sources.count else { return item.position }
+        return sources[Int(item.place.source)].position(of: path, in: item.value.kind, Int(item.place.node))
+    }
+}

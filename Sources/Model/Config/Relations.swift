@@ -1,0 +1,179 @@
+internal import NetworkTypes
+
+/// What relates values to each other, by name, and what is wrong between them.
+struct Relations: Sendable {
+    typealias Ref = ConfigSet.Ref
+    typealias Refs = ConfigSet.Refs
+
+    /// A name in the kernel.
+    struct HostName: Hashable, Sendable {
+        var namespace: NetNamespace
+        var name: String
+    }
+
+    /// What only one VLAN can have.
+    struct Tag: Hashable, Sendable {
+        var parent: String
+        var id: UInt16
+        var tagProtocol: VLANSpec.TagProtocol
+    }
+
+    /// Something wrong with a value, because of another one.
+    struct Problem: Sendable {
+        var path: [PathPart]
+        var value: String?
+        var text: String
+        /// Whether the value is the name of an interface that is not there, so that another may be meant.
+        var isMissing = false
+    }
+
+    /// What is wrong with one value.
+    struct Problems: Sendable {
+        var list: [Problem] = []
+        /// How many more there are.
+        var omitted = 0
+
+        mutating func add(_ problem: @autoclosure () -> Problem) {
+            if list.count < Findings.limit { list.append(problem()) } else { omitted += 1 }
+        }
+    }
+
+    /// Interfaces by logical name.
+    private(set) var interfaces: [String: Refs] = [:]
+    /// Interfaces by name in the kernel.
+    private(set) var hosts: [HostName: Refs] = [:]
+    /// Interfaces by the logical names they refer to.
+    private(set) var referrers: [String: Refs] = [:]
+    /// VLANs by tag.
+    private(set) var tags: [Tag: Refs] = [:]
+    /// Bridges by the logical names of their ports.
+    private(set) var ports: [String: Refs] = [:]
+    /// Clients by interface.
+    private(set) var clients: [String: Refs] = [:]
+    /// What the names of endpoints' interfaces begin with, and how many say so.
+    private(set) var prefixes: [String: Int] = [:]
+    /// Interfaces that are declared, but wrongly, and how often.
+    private(set) var broken: [String: Int] = [:]
+    /// Texts that were not read as a whole.
+    private(set) var incompleteTexts = 0
+    /// Values that refer to an interface that is not there.
+    var unresolved: Set<Ref> = []
+    /// What is wrong.
+    var problems: [Ref: Problems] = [:]
+
+    // What changed since the last check.
+    private(set) var changedNames: Set<String> = []
+    private(set) var changedHosts: Set<HostName> = []
+    private(set) var changedTags: Set<Tag> = []
+    private(set) var changedPorts: Set<String> = []
+    private(set) var changedClients: Set<String> = []
+    private(set) var changedValues: Set<Ref> = []
+
+    mutating func forgetChanges() {
+        changedNames = []
+        changedHosts = []
+        changedTags = []
+        changedPorts = []
+        changedClients = []
+        changedValues = []
+    }
+
+    mutating func add(_ ref: Ref, _ item: ConfigText.Item) {
+        note(ref, item, isThere: true) { refs in refs.add(ref) }
+    }
+
+    mutating func remove(_ ref: Ref, _ item: ConfigText.Item) {
+        problems[ref] = nil
+        unresolved.remove(ref)
+        note(ref, item, isThere: false) { refs in refs.remove(ref) }
+        changedValues.remove(ref)
+    }
+
+    private mutating func note(_ ref: Ref, _ item: ConfigText.Item, isThere: Bool, _ change: (inout Refs) -> Void) {
+        func update<Key: Hashable>(_ table: inout [Key: Refs], _ key: Key) {
+            change(&table[key, default: Refs()])
+            if !isThere, table[key]?.isEmpty == true { table[key] = nil }
+        }
+        switch item.specification {
+        case .interface(let interface):
+            let host = HostName(interface)
+            update(&interfaces, interface.name)
+            update(&hosts, host)
+            for name in interface.references { update(&referrers, name) }
+            changedNames.insert(interface.name)
+            changedHosts.insert(host)
+            if let tag = Tag(interface) {
+                update(&tags, tag)
+                changedTags.insert(tag)
+            }
+            for port in interface.ports {
+                update(&ports, port)
+                changedPorts.insert(port)
+            }
+            changedValues.insert(ref)
+        case .client(let client):
+            update(&clients, client.interfaceName)
+            changedClients.insert(client.interfaceName)
+        case .endpoint(let endpoint): count(&prefixes, endpoint.interfaceNamePrefix, isThere ? 1 : -1)
+        case .neighbour, .route, .ruleChain, .allocation, .namespace, .rule, nil: break
+        }
+    }
+
+    mutating func addBroken(_ text: ConfigText) { noteBroken(text, 1) }
+
+    mutating func removeBroken(_ text: ConfigText) { noteBroken(text, -1) }
+
+    private mutating func noteBroken(_ text: ConfigText, _ step: Int) {
+        if text.isIncomplete { incompleteTexts += step }
+        for name in text.brokenInterfaces { count(&broken, name, step) }
+    }
+
+    private func count(_ table: inout [String: Int], _ name: String, _ step: Int) {
+        let number = (table[name] ?? 0) + step
+        table[name] = number == 0 ? nil : number
+    }
+
+    /// Whether an interface that nobody declares may come with a connection.
+    func mayBring(_ name: String) -> Bool {
+        if clients[name] != nil { return true }
+        // Names in the kernel are short.
+        guard !prefixes.isEmpty, name.utf8.count <= InterfaceName.maximumLength else { return false }
+        return name.indices.dropFirst().contains { prefixes[String(name[..<$0])] != nil }
+    }
+}
+
+extension Relations.HostName {
+    init(_ interface: InterfaceSpec) {
+        self.init(namespace: interface.namespace.identity, name: interface.hostName)
+    }
+}
+
+extension Relations.Tag {
+    init?(_ interface: InterfaceSpec) {
+        guard case .vlan(let vlan) = interface.kind else { return nil }
+        self.init(parent: vlan.parent, id: vlan.id, tagProtocol: vlan.tagProtocol)
+    }
+}
+
+extension InterfaceSpec {
+    /// Logical names of a bridge's ports.
+    var ports: [String] {
+        if case .bridge(let bridge) = kind { return bridge.ports }
+        return []
+    }
+
+    /// The other end of a pair.
+    var peer: String? {
+        if case .veth(let peer, _, _) = kind { return peer }
+        return nil
+    }
+
+    /// Logical names of all interfaces that it refers to.
+    fileprivate var references: [String] {
+        var names = ports
+        if let vrf { names.append(vrf) }
+        if let peer { names.append(peer) }
+        if let parent = kind.parent { names.append(parent) }
+        return names
+    }
+}

@@ -1,0 +1,315 @@
+public import NetworkTypes
+
+/// A network interface: one that is made, or one that is adopted.
+public struct InterfaceSpec: Hashable, Sendable {
+    /// What it is, with what is special about that. Interfaces below or beside are named by their logical names.
+    public enum Kind: Hashable, Sendable {
+        /// One end of a pair; checksum offloads where they are set.
+        case veth(peer: String, receiveOffload: Bool?, transmitOffload: Bool?)
+        /// The loopback interface of a namespace.
+        case loopback
+        /// One that something else makes.
+        case existing
+        /// A virtual routing and forwarding device with its table.
+        case vrf(table: UInt32)
+        /// A device that swallows what it is sent.
+        case dummy
+        /// A persistent TAP or TUN device.
+        case tap(TunTapSpec)
+        /// A bridge.
+        case bridge(BridgeSpec)
+        /// A VLAN of another interface.
+        case vlan(VLANSpec)
+        /// A VXLAN tunnel end point.
+        case vxlan(VXLANSpec)
+        /// A further MAC address on another interface.
+        case macvlan(parent: String, mode: MACVLANMode)
+        /// Further IP addresses on another interface.
+        case ipvlan(parent: String, mode: IPVLANMode)
+
+        /// The word for it.
+        public var type: LinkType {
+            switch self {
+            case .veth: .veth
+            case .loopback: .loopback
+            case .existing: .existing
+            case .vrf: .vrf
+            case .dummy: .dummy
+            case .tap: .tap
+            case .bridge: .bridge
+            case .vlan: .vlan
+            case .vxlan: .vxlan
+            case .macvlan: .macvlan
+            case .ipvlan: .ipvlan
+            }
+        }
+
+        /// The logical name of the interface it stands on.
+        public var parent: String? {
+            switch self {
+            case .vlan(let vlan): vlan.parent
+            case .vxlan(let vxlan): vxlan.parent
+            case .macvlan(let parent, _), .ipvlan(let parent, _): parent
+            case .veth, .loopback, .existing, .vrf, .dummy, .tap, .bridge: nil
+            }
+        }
+    }
+
+    /// An address of the interface.
+    public struct Address: Hashable, Sendable {
+        /// The address with the length of its network.
+        public let source: AddressSource
+        /// As it was written.
+        public let text: String
+        /// The other end of a point-to-point address.
+        public let peer: IPPrefix?
+        /// Whether no other host is asked if it has the address, too.
+        public let isNoDAD: Bool
+    }
+
+    /// A setting below /proc/sys/net.
+    public struct Sysctl: Hashable, Sendable {
+        /// Which one.
+        public let setting: InterfaceSysctl
+        /// A whole number, as it was written.
+        public let value: String
+    }
+
+    /// The logical name.
+    public let name: String
+    /// The name in the kernel.
+    public let hostName: String
+    /// What it is.
+    public let kind: Kind
+    /// Where it is.
+    public let namespace: NetNamespace
+    /// Whether it is up.
+    public let isEnabled: Bool
+    /// The MAC address; nil: whatever it is.
+    public let mac: MACAddress?
+    /// Bytes, with the default of its kind; nil: whatever it is.
+    public let mtu: UInt32?
+    /// Whether all but the link itself is left to others.
+    public let isLinkOnly: Bool
+    /// The logical name of the VRF it is a member of.
+    public let vrf: String?
+    /// Its addresses, in the order they were written.
+    public let addresses: [Address]
+    /// Its settings, sorted by the names they were written with.
+    public let sysctls: [Sysctl]
+
+    init?(_ message: Ligato_Linux_Interfaces_Interface, _ findings: inout FieldFindings) {
+        name = message.name
+        findings.check(name: name, "name")
+        guard let type = findings.linkType(message.type) else {
+            findings.checkTexts(message)
+            return nil
+        }
+        hostName = message.hostName
+        namespace = findings.namespace(message.hasNamespace ? message.namespace : nil)
+        findings.check(hostName: hostName, of: message)
+        mac = findings.mac(message.physAddress, "phys_address")
+        if let block = message.link?.block, block != type.block {
+            let right = type.block.map { "takes '\($0)'" } ?? "takes none"
+            findings.mistake([.field(block)], "does not belong to type \(type.word), which \(right)")
+            return nil
+        }
+        let kind = findings.kind(message, type)
+        mtu = findings.mtu(message, type)
+        if type == .vrf, !message.vrfMasterInterface.isEmpty {
+            findings.mistake(["vrf_master_interface"], "is not possible: a VRF can't be a member of a VRF")
+        }
+        vrf = message.vrfMasterInterface.orNil
+        addresses = findings.addresses(message, type)
+        sysctls = findings.sysctls(message.sysctls)
+        isEnabled = message.enabled
+        isLinkOnly = message.linkOnly
+        guard let kind else { return nil }
+        self.kind = kind
+        if mac != nil, let reason = kind.noMAC { findings.mistake(["phys_address"], "is not possible: \(reason)") }
+    }
+}
+
+extension Ligato_Linux_Interfaces_Interface {
+    /// The name in the kernel: what `host_if_name` says, else the logical name. A loopback interface is `lo`.
+    public var hostName: String { type == .loopback ? "lo" : hostIfName.isEmpty ? name : hostIfName }
+}
+
+extension InterfaceSpec.Kind {
+    /// Why no MAC address can be given to it.
+    fileprivate var noMAC: String? {
+        switch self {
+        case .vrf: "a VRF has no MAC address of its own"
+        case .ipvlan: "an IPVLAN has the MAC address of its parent"
+        case .tap(let tap): tap.isTUN ? "a TUN device carries no Ethernet frames" : nil
+        case .veth, .loopback, .existing, .dummy, .bridge, .vlan, .vxlan, .macvlan: nil
+        }
+    }
+}
+
+extension FieldFindings {
+    fileprivate mutating func linkType(_ type: Ligato_Linux_Interfaces_Interface.TypeEnum) -> LinkType? {
+        switch type {
+        case .veth: return .veth
+        case .loopback: return .loopback
+        case .existing: return .existing
+        case .vrfDevice: return .vrf
+        case .dummy: return .dummy
+        case .tap: return .tap
+        case .bridge: return .bridge
+        case .vlan: return .vlan
+        case .vxlan: return .vxlan
+        case .macvlan: return .macvlan
+        case .ipvlan: return .ipvlan
+        case .undefined:
+            mistake(["type"], "is missing; it is one of \(LinkType.allCases.map(\.word).joined(separator: ", "))")
+        case .tapToVpp:
+            impossible(
+                ["type"], value: "TAP_TO_VPP",
+                "is not possible: there is no VPP here; for a TAP device use type TAP")
+        case .UNRECOGNIZED(let number): unknown(number, "ligato.linux.interfaces.Interface.Type", ["type"])
+        }
+        return nil
+    }
+
+    fileprivate mutating func check(hostName: String, of message: Ligato_Linux_Interfaces_Interface) {
+        // A loopback interface has its name from the kernel.
+        guard message.type != .loopback, !hostName.isEmpty, let problem = InterfaceName.mistake(in: hostName) else {
+            return
+        }
+        let isOwn = message.hostIfName.isEmpty
+        let hint = isOwn ? "; give it another name in the kernel with host_if_name" : ""
+        mistake([isOwn ? "name" : "host_if_name"], value: hostName, "\(problem)\(hint)")
+    }
+
+    private static let mtuRange = Schema.plain.range(of: "mtu", in: "ligato.linux.interfaces.Interface")
+
+    fileprivate mutating func mtu(_ message: Ligato_Linux_Interfaces_Interface, _ type: LinkType) -> UInt32? {
+        let mtu = message.mtu
+        if mtu == 0 { return type.defaultMTU }
+        check(mtu, Self.mtuRange, ["mtu"])
+        guard let range = type.mtuRange, Self.mtuRange.contains(mtu) else { return mtu }
+        guard range.contains(mtu) else {
+            mistake(
+                ["mtu"], value: String(mtu),
+                "is out of range for \(type.word) (\(range.lowerBound)–\(range.upperBound))")
+            return mtu
+        }
+        // The kernel switches IPv6 off on such an interface (RFC 8200, section 5).
+        if mtu < 1280, message.ipAddresses.contains(where: { $0.utf8.contains(58) && !$0.isReference }) {
+            mistake(
+                ["mtu"], value: String(mtu),
+                "is below 1280, which IPv6 needs, but the interface has IPv6 addresses")
+        }
+        return mtu
+    }
+
+    fileprivate mutating func sysctls(_ settings: [String: String]) -> [InterfaceSpec.Sysctl] {
+        settings.isEmpty
+            ? [] : settings.sorted { $0.key < $1.key }.compactMap { sysctl($0.key, $0.value) }
+    }
+
+    /// Reads the name and value of a kernel setting.
+    private mutating func sysctl(_ key: String, _ value: String) -> InterfaceSpec.Sysctl? {
+        // What the number may be is for the kernel to say.
+        if Int64(value) == nil || value.hasPrefix("+") {
+            mistake(["sysctls", .key(key)], value: value, "is not a whole number")
+        }
+        if let setting = InterfaceSysctl(key) { return InterfaceSpec.Sysctl(setting: setting, value: value) }
+        if InterfaceSysctl.isAmbiguous(key) {
+            mistake(
+                ["sysctls", .key(key)], "is a setting of IPv4 and of IPv6; write ipv4.\(key) or ipv6.\(key)")
+        } else {
+            let hint = hint(for: key, among: InterfaceSysctl.known.keys.sorted())
+            mistake(["sysctls", .key(key)], "is not a setting of an interface\(hint)")
+        }
+        return nil
+    }
+}
+
+extension FieldFindings {
+    /// What is there twice.
+    private struct Seen {
+        private var first: [IPPrefix] = []
+        /// Fewer than eight are compared one by one; more go through a set.
+        private var others = Set<IPPrefix>()
+
+        mutating func isNew(_ prefix: IPPrefix) -> Bool {
+            if first.contains(prefix) { return false }
+            if first.count < 8 {
+                first.append(prefix)
+                return true
+            }
+            return others.insert(prefix).inserted
+        }
+    }
+
+    /// Looks at texts that mean the same in an interface of any type.
+    fileprivate mutating func checkTexts(_ message: Ligato_Linux_Interfaces_Interface) {
+        _ = mac(message.physAddress, "phys_address")
+        _ = addresses(message, nil)
+    }
+
+    fileprivate mutating func addresses(
+        _ message: Ligato_Linux_Interfaces_Interface, _ type: LinkType?
+    ) -> [InterfaceSpec.Address] {
+        var seen = Seen()
+        var result: [InterfaceSpec.Address] = []
+        result.reserveCapacity(message.ipAddresses.count + message.addresses.count)
+        for (index, text) in message.ipAddresses.enumerated() {
+            let path: () -> [PathPart] = { ["ip_addresses", .element(index)] }
+            guard let source = addressSource(text, message, type, path, &seen) else { continue }
+            result.append(InterfaceSpec.Address(source: source, text: text, peer: nil, isNoDAD: false))
+        }
+        for (index, entry) in message.addresses.enumerated() {
+            let path: [PathPart] = ["addresses", .element(index)]
+            let peer = prefix(entry.peer, path + ["peer"])
+            guard !entry.address.isEmpty else {
+                mistake(path + ["address"], "is missing")
+                continue
+            }
+            guard let prefix = prefix(entry.address, path + ["address"]) else { continue }
+            check(prefix, entry.address, { path + ["address"] }, &seen)
+            if let peer, peer.family != prefix.family {
+                mistake(path + ["peer"], value: entry.peer, "is not of the same family as \(entry.address)")
+            }
+            if entry.nodad, prefix.family == .v4 {
+                mistake(path + ["nodad"], "is only for IPv6 addresses; \(entry.address) is IPv4")
+            }
+            result.append(
+                InterfaceSpec.Address(source: .literal(prefix), text: entry.address, peer: peer, isNoDAD: entry.nodad))
+        }
+        return result
+    }
+
+    private mutating func addressSource(
+        _ text: String, _ message: Ligato_Linux_Interfaces_Interface, _ type: LinkType?, _ path: () -> [PathPart],
+        _ seen: inout Seen
+    ) -> AddressSource? {
+        guard !text.isEmpty else {
+            malformed(path(), value: text, "is empty")
+            return nil
+        }
+        if text.isReference {
+            if type == .existing, message.linkOnly {
+                mistake(path(), value: text, "is not possible on an EXISTING interface with link_only")
+            }
+            return reference(text, path(), owner: message.name, gateway: .refused).map { .allocated($0) }
+        }
+        guard let prefix = prefix(text, path()) else { return nil }
+        check(prefix, text, path, &seen)
+        return .literal(prefix)
+    }
+
+    private mutating func check(
+        _ prefix: IPPrefix, _ text: String, _ path: () -> [PathPart], _ seen: inout Seen
+    ) {
+        if !seen.isNew(prefix) {
+            mistake(path(), value: text, "is there twice")
+        } else if prefix.address.isMulticast {
+            mistake(path(), value: text, "is a multicast address")
+        } else if prefix.address.isUnspecified {
+            mistake(path(), value: text, "is the unspecified address")
+        }
+    }
+}

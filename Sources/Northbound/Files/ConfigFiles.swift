@@ -1,0 +1,165 @@
+public import Model
+
+/// The files of a configuration: what they say, and what changes when some of them do.
+///
+/// Every file keeps what was read from it. Only files that changed are read again, and only those whose content changed are
+/// parsed again; with one file changed of many, the rest costs one stat(2) for each.
+public struct ConfigFiles: Sendable {
+    /// The most bytes that all files together may have.
+    static let maximumByteCount = 256 << 20
+    /// The most files that are read.
+    static let maximumFileCount = 100_000
+
+    /// What is known of a file that was read.
+    private struct Known: Sendable {
+        var identity: ConfigFile.Identity?
+        var isSettled: Bool
+        var byteCount: Int
+        /// Equal for equal contents, within this process.
+        var hash: Int
+        var usesNames: Bool
+    }
+
+    private let paths: [String]
+    private let label: String
+    private let names: NameResolver
+    private var texts = ConfigSet()
+    private var known: [String: Known] = [:]
+    /// What came by standard input, which can be read only once.
+    private var input: ConfigFile.Content?
+    private var last = ConfigDifference()
+    /// How many times a text was parsed.
+    private(set) var parses = 0
+
+    /// Nothing is read yet.
+    ///
+    /// - Parameters:
+    ///   - paths: Files and directories (their `*.yaml`, `*.yml`, `*.json`, recursively) in this order; `-` is standard
+    ///     input.
+    ///   - label: The microservice this agent is; resources take items for others.
+    ///   - names: What names of this host stand for.
+    public init(paths: [String], label: String, names: NameResolver) {
+        self.paths = paths
+        self.label = label
+        self.names = names
+    }
+
+    /// Reads all files, once.
+    ///
+    /// - Returns: What they say; beyond 64 MiB in a file, 256 MiB or 100 000 files in all, that this is too much.
+    public static func load(paths: [String], label: String, names: NameResolver) -> LoadedConfig {
+        var files = ConfigFiles(paths: paths, label: label, names: names)
+        let difference = files.refresh()
+        // All is new.
+        if difference.isValid { return LoadedConfig(items: difference.changed, findings: difference.findings) }
+        return files.config
+    }
+
+    /// What the files said when they were last read.
+    public var config: LoadedConfig { texts.whole(last) }
+
+    /// Makes the next ``refresh()`` parse the files again in which names of this host stand, as those may mean something
+    /// else now.
+    public mutating func forgetNames() {
+        for (path, file) in known where file.usesNames { known[path] = nil }
+    }
+
+    /// Reads what changed since the last time.
+    ///
+    /// - Returns: How the values differ from those that were last returned without mistakes; at first these are all values.
+    public mutating func refresh() -> ConfigDifference {
+        var found: [String] = []
+        var seen: Set<String> = []
+        var byteCount = 0
+        for path in paths {
+            do throws(ConfigFile.Failure) {
+                let files = try ConfigFile.list(path)
+                if files.isEmpty, seen.insert(path).inserted {
+                    found.append(path)
+                    texts.set(.absent(name: path, warning: "holds no *.yaml, *.yml or *.json file"))
+                }
+                for file in files where seen.insert(file.path).inserted {
+                    guard seen.count <= Self.maximumFileCount else {
+                        throw ConfigFile.Failure(
+                            text: "holds more than \(Self.maximumFileCount) files; put them together")
+                    }
+                    try refresh(file, &byteCount)
+                    found.append(file.path)
+                }
+            } catch {
+                known[path] = nil
+                texts.set(.unreadable(name: path, error.text))
+                if seen.insert(path).inserted || !found.contains(path) { found.append(path) }
+            }
+        }
+        texts.arrange(found)
+        if known.count > found.count { known = known.filter { seen.contains($0.key) } }
+        last = settle()
+        texts.forgetPlaces()
+        defer { last.changed = [] }
+        return last
+    }
+
+    private mutating func settle() -> ConfigDifference {
+        let (known, label, names, input) = (known, label, names, input)
+        return texts.settle { path in
+            // Only the same text has the same places.
+            guard let content = path == "-" ? input : try? ConfigFile.read(path),
+                Self.hash(content.bytes) == known[path]?.hash
+            else { return nil }
+            return Self.parse(content.bytes, path, label, names)
+        }
+    }
+
+    /// - Throws: when no other file is to be read.
+    private mutating func refresh(_ file: ConfigFile, _ byteCount: inout Int) throws(ConfigFile.Failure) {
+        let path = file.path
+        if let old = known[path], old.isSettled, old.identity == file.identity {
+            byteCount += old.byteCount
+            return
+        }
+        let content: ConfigFile.Content
+        do throws(ConfigFile.Failure) {
+            content = try path == "-" ? readInput() : ConfigFile.read(path)
+        } catch {
+            known[path] = nil
+            return texts.set(.unreadable(name: path, error.text))
+        }
+        byteCount += content.bytes.count
+        guard byteCount <= Self.maximumByteCount else {
+            throw ConfigFile.Failure(
+                text: "makes more than \(Self.maximumByteCount >> 20) MiB of files; declare less")
+        }
+        let hash = Self.hash(content.bytes)
+        var new = Known(
+            identity: content.identity, isSettled: content.isSettled, byteCount: content.bytes.count, hash: hash,
+            usesNames: false)
+        if let old = known[path], old.hash == hash, old.byteCount == new.byteCount {
+            new.usesNames = old.usesNames
+        } else {
+            let text = Self.parse(content.bytes, path, label, names)
+            parses += 1
+            new.usesNames = text.usesNames
+            texts.set(text)
+        }
+        known[path] = new
+    }
+
+    private mutating func readInput() throws(ConfigFile.Failure) -> ConfigFile.Content {
+        if let input { return input }
+        let content = try ConfigFile.read("-")
+        input = content
+        return content
+    }
+
+    private static func parse(_ bytes: [UInt8], _ name: String, _ label: String, _ names: NameResolver) -> ConfigText {
+        bytes.withUnsafeBytes { ConfigText($0, name: name, label: label, names: names) }
+    }
+
+    /// Keyed anew in each process, so nobody can make two contents that have the same.
+    private static func hash(_ bytes: [UInt8]) -> Int {
+        var hasher = Hasher()
+        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+        return hasher.finalize()
+    }
+}
