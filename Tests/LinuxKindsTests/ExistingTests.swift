@@ -147,7 +147,7 @@ struct ExistingTests {
             let agent = host.agent()
             try agent.apply(linux("name: t, type: TAP_TO_VPP, enabled: true, tap: {vppTapIfName: v}"), tolerant: true)
             #expect(agent.interface("t")?.state == .invalid)
-            #expect(agent.interface("t")?.error.contains("use TAP") == true)
+            #expect(agent.interface("t")?.error.contains("use type TAP") == true)
         }
     }
 }

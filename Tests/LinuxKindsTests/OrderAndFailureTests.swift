@@ -73,8 +73,12 @@ struct OrderAndFailureTests {
     @Test(
         "a value the kernel refuses leaves the others configured, with the kernel's words",
         arguments: [
-            (veth("a", "b", in: "x", "mtu: 65574, ipAddresses: [10.0.0.1/24]"), "mtu"),
-            (veth("a", "b", in: "x", "sysctls: {rp_filter: '99x'}, ipAddresses: [10.0.0.1/24]"), "'99x' was refused"),
+            // There is a folder of that name for what applies to all interfaces.
+            (veth("a", "b", in: "x", "hostIfName: default, ipAddresses: [10.0.0.1/24]"), "invalid argument"),
+            (
+                veth("a", "b", in: "x", "sysctls: {rp_filter: '99999999999'}, ipAddresses: [10.0.0.1/24]"),
+                "'99999999999' was refused"
+            ),
         ])
     func refused(_ item: String, _ words: String) throws {
         try Sandbox.run { host in
@@ -88,6 +92,22 @@ struct OrderAndFailureTests {
             #expect(try host.addresses("c", in: "x") == ["10.1.0.1/24"])
             #expect(agent.interface("c")?.state == .configured)
             try host.apply(linux(veth("a", "b", in: "x", "ipAddresses: [10.0.0.1/24]"), veth("b", "a")))
+        }
+    }
+
+    @Test("a value that nobody checked is checked before it gets here, and the others are configured")
+    func unchecked() throws {
+        try Sandbox.run { host in
+            let agent = host.agent()
+            let text = linux(
+                veth("a", "b", in: "x", "mtu: 65574"), veth("b", "a"),
+                veth("c", "d", in: "x", "ipAddresses: [10.1.0.1/24]"), veth("d", "c"))
+            try agent.apply(text, tolerant: true)
+            #expect(agent.interface("a")?.state == .invalid)
+            #expect(
+                agent.interface("a")?.error
+                    == "linux.interfaces.interface 'a': mtu '65574' is out of range for VETH (68–65535)")
+            #expect(try host.addresses("c", in: "x") == ["10.1.0.1/24"])
         }
     }
 
