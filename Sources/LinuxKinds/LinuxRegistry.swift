@@ -16,7 +16,7 @@ public enum LinuxRegistry {
     /// What a checked value asks for.
     ///
     /// This list is the one place that names every kind.
-    static func desired(_ specification: Specification, ownership: Ownership) -> Desired<LinuxWorld> {
+    public static func desired(_ specification: Specification, ownership: Ownership) -> Desired<LinuxWorld> {
         switch specification {
         case .interface(let spec): .value(Interface(spec, ownership: ownership))
         case .route(let spec): .value(StaticRoute(spec))

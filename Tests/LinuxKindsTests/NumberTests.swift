@@ -8,10 +8,10 @@ import Testing
     func tables() {
         for type in RouteType.allCases { #expect(Numbers.routeType.word(Numbers.routeType[type]) == type) }
         for scope in RouteScope.allCases { #expect(Numbers.scope.word(Numbers.scope[scope]) == scope) }
-        for mode in MACVLANMode.allCases { #expect(Numbers.macvlanMode.word(Numbers.macvlanMode[mode]) == mode) }
-        for mode in IPVLANMode.allCases { #expect(Numbers.ipvlanMode.word(Numbers.ipvlanMode[mode]) == mode) }
+        for mode in MACVLANMode.allCases { #expect(MACVLANKind.modes.word(MACVLANKind.modes[mode]) == mode) }
+        for mode in IPVLANMode.allCases { #expect(IPVLANKind.modes.word(IPVLANKind.modes[mode]) == mode) }
         for tag in VLANSpec.TagProtocol.allCases {
-            #expect(Numbers.vlanProtocol.word(Numbers.vlanProtocol[tag]) == tag)
+            #expect(VLANKind.ethertypes.word(VLANKind.ethertypes[tag]) == tag)
         }
         #expect(Numbers.routeType.word(2) == nil && Numbers.scope.word(255) == nil)
     }

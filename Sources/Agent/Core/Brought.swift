@@ -66,6 +66,6 @@ extension ModelValue {
     /// The name in the kernel, of an interface in the agent's own namespace.
     var hostName: String? {
         guard case .interface(let interface) = self, !interface.hasNamespace else { return nil }
-        return interface.hostIfName.isEmpty ? interface.name : interface.hostIfName
+        return interface.hostName
     }
 }

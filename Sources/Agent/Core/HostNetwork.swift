@@ -56,25 +56,33 @@ public final class HostNetwork {
     /// Replaces what is declared. Returns how many values changed.
     @discardableResult
     public func declare(_ config: LoadedConfig) -> Int {
-        var wanted: [Key: ModelValue] = [:]
-        wanted.reserveCapacity(config.items.count)
-        for item in config.items { wanted[item.key] = item.value }
-        let removed = declared.keys.filter { wanted[$0] == nil }
-        let changed = wanted.filter { declared[$0.key] != $0.value }
-        return change(changed.map { ($0.key, $0.value) }, removed: removed, invalid: config.invalidValues)
+        let keys = Set(config.items.map(\.key))
+        return change(
+            config.items.filter { declared[$0.key] != $0.value }, removed: declared.keys.filter { !keys.contains($0) },
+            config.findings)
     }
 
     /// Changes what is declared, where it differs from before. Returns how many values changed.
-    private func change(
-        _ changed: [(key: Key, value: ModelValue)], removed: [Key], invalid newInvalid: [LoadedConfig.InvalidValue]
-    ) -> Int {
-        let wrong = Dictionary(newInvalid.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
-        var keys = Set(removed).union(changed.map(\.key))
+    public func declare(_ difference: ConfigDifference) -> Int {
+        change(difference.changed, removed: difference.removed, difference.findings)
+    }
+
+    /// How many values are declared.
+    public var declaredCount: Int { declared.count }
+
+    private func change(_ changed: [LoadedConfig.Item], removed: [Key], _ findings: ConfigFindings) -> Int {
+        let wrong = Dictionary(findings.invalidValues.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+        var keys = Set(removed)
         for key in Set(invalid.keys).union(wrong.keys) where invalid[key] != wrong[key] { keys.insert(key) }
         invalid = wrong
         var names: Set<String> = []
+        var specifications: [Key: Specification] = [:]
         for key in removed { replace(key, nil, &names) }
-        for (key, value) in changed { replace(key, value, &names) }
+        for item in changed {
+            keys.insert(item.key)
+            specifications[item.key] = item.specification
+            replace(item.key, item.value, &names)
+        }
         for client in clients {
             let value = ModelValue.client(client)
             if declared[value.key] != nil { continue }
@@ -82,7 +90,7 @@ public final class HostNetwork {
             replace(value.key, value, &names)
         }
         let ordered = keys.sorted()
-        reconciler.change(source: Self.filesSource, ordered.map { ($0, desired($0)) })
+        reconciler.change(source: Self.filesSource, ordered.map { ($0, desired($0, specifications[$0])) })
         for key in ordered { noteService(key) }
         tellSilence()
         // What a user wrote counts more than what a connection says: of an interface, also under another logical name.
@@ -115,9 +123,16 @@ public final class HostNetwork {
         noteSilence(key)
     }
 
-    private func desired(_ key: Key) -> Desired<LinuxWorld>? {
+    private func desired(_ key: Key, _ specification: Specification?) -> Desired<LinuxWorld>? {
         guard let value = declared[key] else { return nil }
-        let desired = Self.desired(key, value, world.ownership)
+        let desired: Desired<LinuxWorld> =
+            switch value {
+            case .client(let message): .value(ClientValue<LinuxWorld>(message))
+            case .endpoint(let message): .value(EndpointValue<LinuxWorld>(message))
+            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule:
+                specification.map { LinuxRegistry.desired($0, ownership: world.ownership) }
+                    ?? LinuxRegistry.desired(value, ownership: world.ownership)
+            }
         guard let reason = invalid[key] else { return desired }
         let (kind, summary) =
             switch desired {
@@ -127,15 +142,6 @@ public final class HostNetwork {
             }
         return .invalid(
             kind: kind, summary: summary, error: "\(reason.position): \(reason.text)", fields: reason.fields)
-    }
-
-    private static func desired(_ key: Key, _ value: ModelValue, _ ownership: Ownership) -> Desired<LinuxWorld> {
-        switch value {
-        case .client(let message): .value(ClientValue<LinuxWorld>(message))
-        case .endpoint(let message): .value(EndpointValue<LinuxWorld>(message))
-        case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule:
-            LinuxRegistry.desired(value, ownership: ownership)
-        }
     }
 
     // MARK: - What connections bring

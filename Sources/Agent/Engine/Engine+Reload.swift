@@ -11,15 +11,19 @@ extension Engine {
     /// The files are read and checked away from the engine's thread, which goes on repairing meanwhile.
     @discardableResult
     nonisolated func reload(_ reason: ReloadReason) async -> [String] {
-        guard let number = await beginReload(reason) else { return await files.mistakes }
-        let config = number.isThere ? read(reason) : LoadedConfig()
-        let mistakes = await adopt(config, number: number.value, reason)
-        await declareServices()
-        return mistakes
+        // What one read found to differ is taken in before the next one begins.
+        let mistakes = try? await reloading.run {
+            guard let isThere = await beginReload(reason) else { return await files.mistakes }
+            let mistakes = await adopt(isThere ? read(reason) : ConfigDifference(), reason)
+            await declareServices()
+            return mistakes
+        }
+        if let mistakes { return mistakes }
+        return await files.mistakes
     }
 
     /// Reads the files that changed, and for whoever asks the names that stand in them as well.
-    private nonisolated func read(_ reason: ReloadReason) -> LoadedConfig {
+    private nonisolated func read(_ reason: ReloadReason) -> ConfigDifference {
         configuration.withLock { files in
             switch reason {
             case .start, .files: break
@@ -27,20 +31,18 @@ extension Engine {
                 HostNames.reload()
                 files.forgetNames()
             }
-            _ = files.refresh()
-            return files.config
+            return files.refresh()
         }
     }
 
-    /// Returns the number of this read; nil when there is nothing to read.
+    /// Returns whether there are files; nil when there is nothing to read.
     ///
     /// A program that is told by its environment which services it needs may have no files at all.
-    private func beginReload(_ reason: ReloadReason) -> (value: UInt64, isThere: Bool)? {
+    private func beginReload(_ reason: ReloadReason) -> Bool? {
         if reason != .start { manager.reloading() }
         // Watched first: what changes while it is read leads to another read.
         let isThere = directory.watch()
-        files.begun += 1
-        if isThere || !files.isInForce && !options.services.clients.isEmpty { return (files.begun, isThere) }
+        if isThere || !files.isInForce && !options.services.clients.isEmpty { return isThere }
         let consequence =
             files.isInForce ? "the last configuration stays in force" : "nothing is touched until it appears"
         files.warnings = ["\(options.configPath) does not exist; \(consequence)"]
@@ -49,29 +51,27 @@ extension Engine {
         return nil
     }
 
-    private func adopt(_ config: LoadedConfig, number: UInt64, _ reason: ReloadReason) -> [String] {
+    private func adopt(_ difference: ConfigDifference, _ reason: ReloadReason) -> [String] {
         defer { manager.ready(statusLine()) }
-        // A later read has overtaken this one.
-        guard number > files.adopted else { return files.mistakes }
-        files.adopted = number
-        files.warnings = Self.texts(config.warnings, config.omittedWarnings, "warnings")
-        files.mistakes = Self.texts(config.mistakes, config.omittedMistakes, "mistakes")
+        let findings = difference.findings
+        files.warnings = Self.texts(findings.warnings, findings.omittedWarnings, "warnings")
+        files.mistakes = Self.texts(findings.mistakes, findings.omittedMistakes, "mistakes")
         for warning in files.warnings { logger.warning("configuration", metadata: ["at": "\(warning)"]) }
-        if config.isValid {
-            enforce(config, reason)
+        if difference.isValid {
+            enforce(difference, reason)
         } else {
-            reject(config)
+            reject(findings.mistakes.count + findings.omittedMistakes)
         }
         return files.mistakes
     }
 
-    private func reject(_ config: LoadedConfig) {
+    private func reject(_ mistakeCount: Int) {
         for mistake in files.mistakes { logger.error("mistake", metadata: ["at": "\(mistake)"]) }
         logger.error(
             files.isInForce
                 ? "the configuration has mistakes and is not used; the last one stays in force"
                 : "the configuration has mistakes and is not used; nothing is touched",
-            metadata: ["mistakes": "\(config.mistakeCount)"])
+            metadata: ["mistakes": "\(mistakeCount)"])
     }
 
     /// Mistakes or warnings for the log, with a last line that counts those not listed.
@@ -79,13 +79,14 @@ extension Engine {
         listed.map(\.description) + (omitted > 0 ? ["and \(omitted) more \(word)"] : [])
     }
 
-    private func enforce(_ config: LoadedConfig, _ reason: ReloadReason) {
-        files.names = config.files
-        let changes = network.declare(config)
+    private func enforce(_ difference: ConfigDifference, _ reason: ReloadReason) {
+        files.names = difference.findings.files
+        let changes = network.declare(difference)
+        files.adopted += 1
         let isFirst = !files.isInForce
         files.isInForce = true
         let counts: Logger.Metadata = [
-            "files": "\(config.files.count)", "values": "\(config.items.count)", "changed": "\(changes)",
+            "files": "\(files.names.count)", "values": "\(network.declaredCount)", "changed": "\(changes)",
         ]
         switch reason {
         case .start, .files:

@@ -40,8 +40,7 @@ public actor Engine {
         var names: [String] = []
         var mistakes: [String] = []
         var warnings: [String] = []
-        /// Numbers of reads, so that an older one never replaces a newer one.
-        var begun: UInt64 = 0
+        /// How often what is declared was taken from them.
         var adopted: UInt64 = 0
     }
 
@@ -61,6 +60,8 @@ public actor Engine {
     /// Keeps the connections of declared clients and endpoints.
     nonisolated let services: NetworkServices
 
+    /// One read of the files after the other.
+    nonisolated let reloading = Gate(1)
     /// The files as they were last read. Whoever reads them holds it, on a thread of his own.
     nonisolated let configuration: Mutex<ConfigFiles>
 

@@ -7,7 +7,7 @@ struct IPVLANKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = IPVLANAttributes.self
 
     /// `IPVLAN_MODE_*`, linux/if_link.h.
-    private static let modes = KernelNumbers<IPVLANMode, UInt16>([.l2: 0, .l3: 1, .l3s: 2])
+    static let modes = KernelNumbers<IPVLANMode, UInt16>([.l2: 0, .l3: 1, .l3s: 2])
 
     private let below: String
     private let mode: UInt16

@@ -7,7 +7,7 @@ struct MACVLANKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = MACVLANAttributes.self
 
     /// `MACVLAN_MODE_*`, linux/if_link.h.
-    private static let modes = KernelNumbers<MACVLANMode, UInt32>([
+    static let modes = KernelNumbers<MACVLANMode, UInt32>([
         .isolated: 1, .vepa: 2, .bridge: 4, .passthrough: 8,
     ])
 

@@ -7,7 +7,7 @@ struct VLANKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = VLANAttributes.self
 
     /// `ETH_P_8021Q` and `ETH_P_8021AD`, linux/if_ether.h.
-    private static let ethertypes = KernelNumbers<VLANSpec.TagProtocol, UInt16>([.dot1q: 0x8100, .dot1ad: 0x88a8])
+    static let ethertypes = KernelNumbers<VLANSpec.TagProtocol, UInt16>([.dot1q: 0x8100, .dot1ad: 0x88a8])
 
     private let below: String
     private let attributes: VLANAttributes
