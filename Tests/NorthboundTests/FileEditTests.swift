@@ -158,6 +158,36 @@ private final class Number: Sendable {
         #expect(files.parses == 51)
     }
 
+    @Test("mistakes of the first read go when their cause does")
+    func mistakesAtFirst() throws {
+        let folder = try TemporaryFolder()
+        defer { folder.remove() }
+        for name in ["a", "b"] { try folder.write("\(name).yaml", interfaces("{name: x, type: DUMMY}")) }
+        var files = ConfigFiles(paths: [folder.path], label: "default", names: .none)
+        #expect(!files.refresh().isValid)
+        unlink("\(folder.path)/a.yaml")
+        let difference = files.refresh()
+        #expect(difference.isValid && difference.changed.map(\.value.name) == ["x"])
+    }
+
+    @Test("a file that went and comes back is there again")
+    func comesBack() throws {
+        let folder = try TemporaryFolder()
+        defer { folder.remove() }
+        for name in ["a", "b", "c"] { try folder.write("\(name).yaml", interfaces("{name: \(name), type: DUMMY}")) }
+        var files = ConfigFiles(paths: [folder.path], label: "default", names: .none)
+        #expect(files.refresh().changed.count == 3)
+        // Another one comes at the same time, so that there are as many as before.
+        rename("\(folder.path)/a.yaml", "\(folder.path)/a.off")
+        try folder.write("d.yaml", interfaces("{name: d, type: DUMMY}"))
+        let gone = files.refresh()
+        #expect(gone.changed.map(\.value.name) == ["d"])
+        #expect(gone.removed == ["config/linux/interfaces/v2/interface/a"])
+        rename("\(folder.path)/a.off", "\(folder.path)/a.yaml")
+        #expect(files.refresh().changed.map(\.value.name) == ["a"])
+        #expect(files.config.items.map(\.value.name) == ["a", "b", "c", "d"])
+    }
+
     @Test("a change of the same size within one tick of the clock is seen")
     func sameTick() throws {
         let folder = try TemporaryFolder()

@@ -198,6 +198,16 @@ extension ConfigSet {
 // MARK: - Keys
 
 extension ConfigSet {
+    /// Gives values that share a key their own ones, under all keys that changed.
+    private mutating func separateChanged() {
+        if let pending {
+            for key in pending.keys { separate(key) }
+        } else {
+            (otherKeys, duplicates) = ([:], [:])
+            for (key, refs) in keys where refs.only == nil { separate(key) }
+        }
+    }
+
     /// Gives values that share a key their own ones. Routes that differ in metric are not duplicates: the one that wins
     /// keeps the key.
     private mutating func separate(_ key: String) {
@@ -242,7 +252,7 @@ extension ConfigSet {
     /// - Parameter reread: reads a text again whose places were given up, to tell where a mistake is; nil when that is not
     ///   possible any more.
     public mutating func settle(reread: (String) -> ConfigText? = { _ in nil }) -> ConfigDifference {
-        for key in pending.map({ Array($0.keys) }) ?? Array(keys.keys) { separate(key) }
+        separateChanged()
         checkRelations()
         var difference = ConfigDifference()
         difference.findings = findings(reread)

@@ -93,7 +93,8 @@ public struct ConfigFiles: Sendable {
             }
         }
         texts.arrange(found)
-        if known.count > found.count { known = known.filter { seen.contains($0.key) } }
+        // A file that comes back is one that is not known.
+        for path in known.keys where !seen.contains(path) { known[path] = nil }
         last = settle()
         texts.forgetPlaces()
         defer { last.changed = [] }
