@@ -163,7 +163,7 @@ let package = Package(
         // A part of scripts/bench.
         .executableTarget(
             name: "change-bench",
-            dependencies: ["Agent", "LinuxKinds", "Model", "Netlink", "Reconciler"],
+            dependencies: ["Agent", "LinuxKinds", "Model", "Netlink", "Northbound", "Reconciler"],
             path: "scripts/bench.d/change", swiftSettings: strict),
 
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),

@@ -43,6 +43,40 @@ extension OnTheKernel {
             let wanted = try prefixes("10.20.0.0/16", "10.96.0.0/12", "192.168.7.0/24")
             #expect(excluded.prefixes == wanted)
         }
+
+        @Test("those of an agent's links are the host's, and none of a connection's")
+        func agentsLinks() async throws {
+            let spaces = Spaces()
+            let (host, pod) = (try spaces.make("host"), try spaces.make("pod"))
+            let forwarder = try Forwarder(host: host)
+            try await forwarder.apply(pair(host, pod))
+            // As an agent marks its links, whatever its label is.
+            for (number, group) in [Marks.Group.agent, .tuned].enumerated() {
+                try spaces.ip("host", "link add br\(number) type bridge")
+                try spaces.ip("host", "link set br\(number) alias /vnf-agent/default/br\(number)")
+                try spaces.ip("host", "link set br\(number) up group \(group.of(0xffff))")
+                try spaces.ip("host", "addr add 172.16.\(number).1/26 dev br\(number)")
+            }
+            let excluded = try await forwarder.excludedPrefixes([])
+            #expect(excluded.prefixes == (try prefixes("172.16.0.0/26", "172.16.1.0/26")))
+        }
+
+        @Test("a link with the mark of an earlier version is adopted, and marked anew in place")
+        func formerMark() async throws {
+            let spaces = Spaces()
+            let (client, server) = (try spaces.make("client"), try spaces.make("server"))
+            let connection = pair(client, server)
+            try await Forwarder(host: client).apply(connection)
+            let names = [("client", connection.client.name), ("server", connection.endpoint.name)]
+            let group = Forwarder.group(of: "")
+            for (space, name) in names { try spaces.ip(space, "link set \(name) group \(Marks.Group.agent.of(group))") }
+            let before = try names.map { try spaces.ip($0.0, "-o link show \($0.1)").prefix { $0 != ":" } }
+            try await Forwarder(host: client).apply(connection)
+            for (number, (space, name)) in names.enumerated() {
+                let link = try spaces.ip(space, "-d -o link show \(name)")
+                #expect(link.prefix { $0 != ":" } == before[number] && link.contains("group \(group) "))
+            }
+        }
     }
 }
 

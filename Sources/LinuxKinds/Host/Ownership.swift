@@ -26,7 +26,7 @@ public struct Ownership: Sendable, Hashable {
     public let proto: UInt8
 
     /// The protocol number of the label `default`.
-    public static let defaultProtocol: UInt8 = 78
+    public static let defaultProtocol = Marks.defaultAgentProtocol
 
     /// Makes the marks of a label.
     /// - Parameters:
@@ -35,16 +35,16 @@ public struct Ownership: Sendable, Hashable {
     ///     the label.
     public init(label: String, proto: UInt8? = nil) {
         self.label = label
-        aliasPrefix = "/vnf-agent/\(label)/"
+        aliasPrefix = "\(Marks.agentAlias)\(label)/"
         let hash = FNV1a.hash32(label.utf8)
-        linkGroup = 0x4e53_0000 | hash & 0xffff
-        tunedGroup = 0x4e54_0000 | hash & 0xffff
-        namespaceGroup = 0x4e4e_0000 | hash & 0xffff
-        self.proto = proto ?? (label == "default" ? Self.defaultProtocol : UInt8(200 + hash % 50))
+        linkGroup = Marks.Group.agent.of(hash)
+        tunedGroup = Marks.Group.tuned.of(hash)
+        namespaceGroup = Marks.Group.namespaces.of(hash)
+        self.proto = proto ?? (label == "default" ? Self.defaultProtocol : Marks.agentProtocols.lowerBound + UInt8(hash % UInt32(Marks.agentProtocols.count)))
     }
 
     /// The table of ``neighbourMark``; no rule leads to it.
-    public var markTable: UInt32 { linkGroup }
+    public var markTable: UInt32 { Marks.neighbourTable(ofGroup: linkGroup) }
 
     /// The route that says that neighbours of ours are in a namespace. `RTN_THROW` is 9.
     var neighbourMark: Route {
@@ -57,6 +57,6 @@ public struct Ownership: Sendable, Hashable {
     /// Whether an alias says that an agent with another label owns the link.
     func belongsToAnother(alias: String?) -> Bool {
         guard let alias else { return false }
-        return alias.hasPrefix("/vnf-agent/") && !alias.hasPrefix(aliasPrefix)
+        return alias.hasPrefix(Marks.agentAlias) && !alias.hasPrefix(aliasPrefix)
     }
 }

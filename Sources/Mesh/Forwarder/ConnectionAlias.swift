@@ -1,3 +1,5 @@
+internal import Netlink
+
 extension Forwarder {
     /// What a link is for a connection: the last letter of its alias.
     enum Segment: String, CaseIterable {
@@ -12,11 +14,11 @@ extension Forwarder {
     /// `IFALIASZ` less the NUL.
     private static let longestAlias = 255
 
-    static func alias(_ id: String, _ segment: Segment) -> String { "nsm/\(id)/\(segment.rawValue)" }
+    static func alias(_ id: String, _ segment: Segment) -> String { "\(Marks.meshAlias)\(id)/\(segment.rawValue)" }
 
     /// The id in a link's alias; nil when the link is not one of a connection.
     static func connectionID(ofAlias alias: String?) -> String? {
-        guard let alias, alias.hasPrefix("nsm/"), alias.utf8.count > 6,
+        guard let alias, alias.hasPrefix(Marks.meshAlias), alias.utf8.count > 6,
             Segment.allCases.contains(where: { alias.hasSuffix("/\($0.rawValue)") })
         else { return nil }
         return String(alias.dropFirst(4).dropLast(2))

@@ -10,7 +10,7 @@ extension Forwarder {
             let socket = try socket(host)
             var own: Set<Int32> = []
             for case .link(let link) in try socket.dump(.links)
-            where Self.connectionID(ofAlias: link.alias) != nil || Self.groups.contains(link.group) {
+            where Self.connectionID(ofAlias: link.alias) != nil || Marks.Group.mesh.range.contains(link.group) {
                 own.insert(link.index)
             }
             var addresses: [IPPrefix] = []

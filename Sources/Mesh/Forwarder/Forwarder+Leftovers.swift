@@ -3,13 +3,27 @@ internal import Glibc
 public import Netlink
 
 extension Forwarder {
-    /// The marks of all forwarders, and of one of them: two on a host never take each other's links away.
-    static let groups: ClosedRange<UInt32> = 0x4e53_0000...0x4e53_ffff
-
-    /// The group of the links of a forwarder. FNV-1a, folded to 16 bits.
+    /// The group of the links of a forwarder: two on a host never take each other's links away. FNV-1a, folded to 16 bits.
     static func group(of owner: String) -> UInt32 {
         let hash = FNV1a.hash32(owner.utf8)
-        return groups.lowerBound | (hash >> 16 ^ hash & 0xffff)
+        return Marks.Group.mesh.of(hash >> 16 ^ hash & 0xffff)
+    }
+
+    /// The group that this forwarder's links had before version 1, when the range was that of agents. Only together with an
+    /// alias of a connection it says whose a link is.
+    private var formerGroup: UInt32 { Marks.Group.agent.of(group) }
+
+    /// Whether the mark says that this forwarder made a link.
+    private func isMarked(_ link: Link) -> Bool {
+        link.group == group || link.group == formerGroup && Self.connectionID(ofAlias: link.alias) != nil
+    }
+
+    /// Gives a link its mark anew that has one of an earlier version.
+    func mark(_ link: Link, _ namespace: NetworkNamespace) throws(ForwarderError) {
+        if link.group == group { return }
+        var attributes = LinkAttributes(index: link.index)
+        attributes.group = group
+        try carryOut([.setLink(attributes)], namespace, { _ in "link \(link.name)" })
     }
 
     /// Removes the links that an earlier process made and that no connection has now.
@@ -25,7 +39,7 @@ extension Forwarder {
         for namespace in namespaces ?? Self.namespacesOfHost() {
             defer { forgetSocket(namespace) }
             guard let links = try? socket(namespace).dump(.links) else { continue }
-            for case .link(let link) in links where link.group == group && !isInUse(link, namespace) {
+            for case .link(let link) in links where isMarked(link) && !isInUse(link, namespace) {
                 let id = Self.connectionID(ofAlias: link.alias)
                 if (try? discard(link.index, namespace, "link \(link.name)")) != nil, let id { removed.insert(id) }
             }

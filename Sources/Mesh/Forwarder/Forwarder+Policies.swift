@@ -61,7 +61,7 @@ struct WantedRule: Hashable {
 
 extension Forwarder {
     /// `FRA_PROTOCOL` of our rules: they outlive the link, and this tells whose they were.
-    static let ruleProto: UInt8 = 79
+    static let ruleProto = Marks.meshRuleProtocol
 
     /// Makes the rules of an end as they should be.
     func applyPolicies(_ end: ConnectionEnd, _ index: Int32) throws(ForwarderError) {

@@ -71,7 +71,8 @@ extension Forwarder {
         let link = try told("link \(leg.end.name)", leg.end.namespace) { () throws(KernelError) in
             try socket(leg.end.namespace).link(name: leg.end.name)
         }
-        guard let link, link.alias == Self.alias(leg.id, .remote), let attributes = link.kind[VXLANAttributes.self] else {
+        guard let link, link.alias == Self.alias(leg.id, .remote), let attributes = link.kind[VXLANAttributes.self]
+        else {
             return nil
         }
         var tunnel = leg.tunnel

@@ -47,7 +47,7 @@ public actor Forwarder {
     /// A socket keeps its namespace alive: few are kept, so that those of pods that are gone go soon.
     private static let mostSockets = 64
     /// `RTPROT_STATIC`: what an administrator set, so that nobody takes the routes for leftovers of their own.
-    static let proto: UInt8 = 4
+    static let proto = Marks.meshProtocol
     /// `IFLA_GROUP` of our links. The kernel takes no alias in a create, so this tells what was left in between.
     let group: UInt32
 
@@ -258,7 +258,10 @@ public actor Forwarder {
             try socket(end.namespace).link(name: end.name)
         }
         guard let found else { return nil }
-        if found.alias == alias { return found }
+        if found.alias == alias {
+            try mark(found, end.namespace)
+            return found
+        }
         let isUnfinished = found.group == group && found.alias == nil
         let isAbandoned = Self.connectionID(ofAlias: found.alias).map { !isKnown($0) } ?? false
         guard isUnfinished || isAbandoned else {

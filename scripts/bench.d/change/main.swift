@@ -10,6 +10,7 @@ import Glibc
 import LinuxKinds
 import Model
 import Netlink
+import Northbound
 import Reconciler
 
 func fail(_ text: String) -> Never {
@@ -24,7 +25,7 @@ func microseconds(_ clock: clockid_t) -> Double {
 }
 
 func load(_ path: String) -> LoadedConfig {
-    let config = ConfigLoader.load(paths: [path], label: "default")
+    let config = ConfigFiles.load(paths: [path], label: "default", names: HostNames.resolver)
     guard config.isValid else { fail("\(path): \(config.mistakes)") }
     return config
 }
@@ -47,12 +48,14 @@ struct Host {
 
     /// Declares the value in place of the one with its key.
     ///
-    /// The only place that knows how a single value gets in. Today there is no other way than to declare everything again.
+    /// The only place that knows how a single value gets in.
     mutating func declare(_ item: LoadedConfig.Item, at index: Int) throws {
         config.items[index] = item
-        network.declare(config)
+        var difference = ConfigDifference()
+        difference.changed = [item]
+        _ = network.declare(difference)
         try network.readNew()
-        reconcile(.all)
+        reconcile(.changes)
     }
 
     func reconcile(_ scope: Reconciler<LinuxWorld>.Scope) {

@@ -1,0 +1,41 @@
+/// The marks by which links, addresses, routes and rules tell who made them: those of all owners, so that none overlap.
+///
+/// A link group (`IFLA_GROUP`) is 16 bits of who it is and 16 bits of the owner's name. Links carry an alias besides, which the
+/// kernel takes only after it made them. Everything else carries a protocol number.
+public enum Marks {
+    /// What the aliases of an agent's links start with; the label and the value's name follow.
+    public static let agentAlias = "/vnf-agent/"
+    /// What the aliases of a mesh's links start with; the connection's id follows.
+    public static let meshAlias = "nsm/"
+
+    /// Who marks by a link group.
+    public enum Group: UInt32, CaseIterable, Sendable {
+        /// Loopback interfaces in namespaces that were declared to an agent.
+        case namespaces = 0x4e4e_0000
+        /// Links of an agent.
+        case agent = 0x4e53_0000
+        /// Links of an agent whose offloads are not the kernel's default, which no dump tells.
+        case tuned = 0x4e54_0000
+        /// Links of a mesh's connections.
+        case mesh = 0x4e56_0000
+
+        /// All groups of this kind.
+        public var range: ClosedRange<UInt32> { rawValue...rawValue | 0xffff }
+
+        /// That of the owner with a number.
+        public func of(_ number: UInt32) -> UInt32 { rawValue | number & 0xffff }
+    }
+
+    /// The protocol number of the agent with the label `default` (`IFA_PROTO`, `rtm_protocol`, `NDA_PROTOCOL`, `FRA_PROTOCOL`).
+    public static let defaultAgentProtocol: UInt8 = 78
+    /// The protocol numbers of agents with other labels.
+    public static let agentProtocols: ClosedRange<UInt8> = 200...249
+    /// `RTPROT_STATIC`: routes and neighbours of a mesh's connections, which go with their links.
+    public static let meshProtocol: UInt8 = 4
+    /// Policy rules of a mesh's connections: they outlive the link, and this tells whose they were.
+    public static let meshRuleProtocol: UInt8 = 79
+
+    /// The table of the route that marks a namespace with neighbours of an agent; no rule leads to it. It is the agent's link
+    /// group, so that it is its own.
+    public static func neighbourTable(ofGroup group: UInt32) -> UInt32 { group }
+}
