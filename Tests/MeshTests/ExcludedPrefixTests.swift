@@ -65,12 +65,15 @@ extension OnTheKernel {
         func formerMark() async throws {
             let spaces = Spaces()
             let (client, server) = (try spaces.make("client"), try spaces.make("server"))
-            let connection = pair(client, server)
+            let connection = try pair(client, server)
             try await Forwarder(host: client).apply(connection)
             let names = [("client", connection.client.name), ("server", connection.endpoint.name)]
             let group = Forwarder.group(of: "")
             for (space, name) in names { try spaces.ip(space, "link set \(name) group \(Marks.Group.agent.of(group))") }
-            let before = try names.map { try spaces.ip($0.0, "-o link show \($0.1)").prefix { $0 != ":" } }
+            var before: [Substring] = []
+            for (space, name) in names {
+                before.append(try spaces.ip(space, "-o link show \(name)").prefix { $0 != ":" })
+            }
             try await Forwarder(host: client).apply(connection)
             for (number, (space, name)) in names.enumerated() {
                 let link = try spaces.ip(space, "-d -o link show \(name)")
