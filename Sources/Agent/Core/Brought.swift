@@ -20,6 +20,9 @@ struct Brought {
     /// How a connection stands; nil: nobody keeps it.
     func observation(_ service: Key) -> Observation? { reports[service]?.observation }
 
+    /// Whether a value is brought under a key.
+    func has(_ key: Key) -> Bool { owners[key] != nil }
+
     /// The value that is brought under a key.
     func value(_ key: Key) -> ModelValue? { owners[key]?.min().flatMap { reports[$0]?.values[key] } }
 

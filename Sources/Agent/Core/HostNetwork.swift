@@ -94,7 +94,7 @@ public final class HostNetwork {
         for key in ordered { noteService(key) }
         tellSilence()
         // What a user wrote counts more than what a connection says: of an interface, also under another logical name.
-        var hidden = keys
+        var hidden = keys.filter(brought.has)
         for name in names { hidden.formUnion(brought.keys(ofInterface: name)) }
         settleBrought(hidden)
         return keys.count

@@ -40,7 +40,9 @@ public struct Ownership: Sendable, Hashable {
         linkGroup = Marks.Group.agent.of(hash)
         tunedGroup = Marks.Group.tuned.of(hash)
         namespaceGroup = Marks.Group.namespaces.of(hash)
-        self.proto = proto ?? (label == "default" ? Self.defaultProtocol : Marks.agentProtocols.lowerBound + UInt8(hash % UInt32(Marks.agentProtocols.count)))
+        let range = Marks.agentProtocols
+        let follows = range.lowerBound + UInt8(hash % UInt32(range.count))
+        self.proto = proto ?? (label == "default" ? Self.defaultProtocol : follows)
     }
 
     /// The table of ``neighbourMark``; no rule leads to it.

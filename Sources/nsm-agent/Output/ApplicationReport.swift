@@ -86,7 +86,8 @@ struct ApplicationReport {
     var tree: Tree {
         let operations = transactions.flatMap(\.entries).map { entry -> Tree in
             var pairs: [(String, Tree)] = [
-                ("action", .string(entry.verb.rawValue)), ("key", .string(entry.key)), ("summary", .string(entry.summary)),
+                ("action", .string(entry.verb.rawValue)), ("key", .string(entry.key)),
+                ("summary", .string(entry.summary)),
                 ("state", .string(entry.after.name)),
             ]
             if !entry.error.isEmpty { pairs.append(("error", .string(entry.error))) }
