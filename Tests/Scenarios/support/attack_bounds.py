@@ -75,11 +75,16 @@ def unfinished(field, evil):
 
 
 def laps(field, evil, what, limits=None, **order):
-    """A flood twice. What the first lap costs stays, such as pools of memory; what another one adds must go."""
+    """A flood again and again. What the first laps cost stays, such as pools of memory; a leak costs in every lap."""
     found = []
     for to in SOCKETS:
         flood(field, evil, what, {"after": 64}, to=to, **order)
-        found += [f"{to}: {text}" for text in flood(field, evil, what, limits, to=to, **order)]
+        lap = []
+        for _ in range(4):
+            if not (lap := flood(field, evil, what, limits, to=to, **order)):
+                break
+            print(f"     {to}: {'; '.join(map(str, lap))}", flush=True)
+        found += [f"{to}: {text}" for text in lap]
     return found
 
 
