@@ -111,7 +111,13 @@ extension LinuxWorld {
 
     /// Reads the namespaces again that are marked as stale.
     func refresh() throws(KernelError) {
+        var failure: KernelError?
         for state in takeStale() where state.handle != nil {
+            // Those behind one that fails are still to be read.
+            if failure != nil {
+                markStale(state)
+                continue
+            }
             do {
                 try read(state)
             } catch {
@@ -124,10 +130,11 @@ extension LinuxWorld {
                 if !state.wasRead, isElsewhere, state.reference != .own {
                     giveUp(state, error)
                 } else if !state.wasRead {
-                    throw KernelError(code: error.code, message: "\(state.reference) can't be read: \(error)")
+                    failure = KernelError(code: error.code, message: "\(state.reference) can't be read: \(error)")
                 }
             }
         }
+        if let failure { throw failure }
     }
 
     /// The namespace that another one calls by a number, as in `IFLA_LINK_NETNSID`. Asks for one after the other.
