@@ -99,7 +99,7 @@ extension LinuxWorld {
         simulated.append(state)
     }
 
-    /// Notes that something with a claim went without being asked to. Whoever had found it in place is told.
+    /// Notes that a claimed object went along with another one, so that its value is compared again.
     func lose(_ claim: Claim) {
         if cause == .planned, isClaimed(claim) { disturbed.append(claim.claimant) }
     }

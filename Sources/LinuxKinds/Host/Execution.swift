@@ -103,7 +103,9 @@ extension LinuxWorld {
         switch request {
         case .setLink(let attributes): index = attributes.index
         case .deleteAddress(let address): index = address.linkIndex
-        default: return
+        case .createLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .deleteRoute, .addNeighbour,
+            .deleteNeighbour, .addRule, .deleteRule:
+            return
         }
         guard let link = state.links[index], !ownership.owns(alias: link.link.alias) || link.link.index == 1 else {
             return

@@ -1,5 +1,3 @@
-internal import Model
-
 /// How the configuration names a network namespace.
 public enum NamespaceReference: Hashable, Sendable, CustomStringConvertible {
     /// The one the agent runs in.
@@ -12,20 +10,6 @@ public enum NamespaceReference: Hashable, Sendable, CustomStringConvertible {
     case file(String)
     /// That of a container with this label.
     case microservice(String)
-
-    init(_ message: Ligato_Linux_Namespace_NetNamespace, given: Bool) {
-        guard given else {
-            self = .own
-            return
-        }
-        switch message.type {
-        case .nsid: self = .named(message.reference)
-        case .pid: self = .process(Int32(message.reference) ?? 0)
-        case .fd: self = .file(message.reference)
-        case .microservice: self = .microservice(message.reference)
-        case .undefined, .UNRECOGNIZED: self = .own
-        }
-    }
 
     /// Whether it takes a watch of its own to see it come and go.
     var hasOwnWatch: Bool {

@@ -28,8 +28,10 @@ extension RouteClass {
     ) -> Ligato_Linux_L3_Route? {
         var message = Ligato_Linux_L3_Route()
         message.dstNetwork = "\(route.destination)"
-        message.metric = route.destination.family == .v6 && route.metric == 1024 ? 0 : route.metric
-        message.type = [6: .blackhole, 7: .unreachable, 8: .prohibit][route.type] ?? .unicast
+        let isDefault = route.metric == RouteSpec.defaultMetric(of: route.destination.family)
+        message.metric = isDefault ? 0 : route.metric
+        let type = Numbers.routeType.word(route.type) ?? .unicast
+        message.type = Ligato_Linux_L3_Route.TypeEnum(type)
         message.srcAddr = route.source?.description ?? ""
         message.mtu = route.mtu
         var vrfTable: UInt32?
@@ -54,17 +56,12 @@ extension RouteClass {
             message.gwAddr = hop.gwAddr
             message.onlink = hop.onlink
         }
-        if route.destination.family == .v4 { message.scope = Self.scope(route.scope, type: route.type) }
-        return message
-    }
-
-    private static func scope(_ scope: UInt8, type: UInt8) -> Ligato_Linux_L3_Route.Scope {
-        switch scope {
-        case 0: type == 1 ? .global : .undefined
-        case 200: .site
-        case 253: .link
-        case 254: .host
-        default: .undefined
+        // A route that drops packets has the scope 0 without being asked to.
+        if route.destination.family == .v4, let scope = Numbers.scope.word(route.scope),
+            scope != .global || type == .unicast
+        {
+            message.scope = Ligato_Linux_L3_Route.Scope(scope)
         }
+        return message
     }
 }

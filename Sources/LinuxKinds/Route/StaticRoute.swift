@@ -172,7 +172,7 @@ public struct StaticRoute: Value {
             let isOnLink = nextHops.allSatisfy { $0.gateway == nil } && type == 1
             route.scope = scope ?? (isOnLink ? 253 : 0)
         } else if route.metric == 0 {
-            route.metric = 1024
+            route.metric = RouteSpec.defaultMetric(of: prefix.family)
         }
         return route
     }

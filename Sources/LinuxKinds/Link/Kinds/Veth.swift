@@ -16,7 +16,7 @@ struct VethKind: InterfaceKind {
     var peer: String? { other }
 
     func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
-        // Both ends are made at once, see ``Interface/createPair(with:_:)``.
+        // Both ends are made at once, see Interface+Create.swift.
     }
 
     static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
