@@ -1,6 +1,6 @@
 /// Numbers that follow from bytes, the same in every process and version: marks in the kernel and names are made of them.
 ///
-/// No protection against whoever chooses the bytes. Source: FNV-1a, by Fowler, Noll and Vo.
+/// Anyone who chooses the bytes can make two of them collide. Source: FNV-1a, by Fowler, Noll and Vo.
 public enum FNV1a {
     /// 32 bits.
     @inlinable public static func hash32(_ bytes: some Sequence<UInt8>) -> UInt32 {

@@ -1,10 +1,10 @@
 internal import Synchronization
 
-/// A value that one task waits for and somebody else gives, once.
+/// A value that one task waits for and another one gives, once.
 ///
 /// All waits here are made of it. An object that lets tasks wait makes a promise under its own lock, keeps it there or at once, and
 /// waits for it outside of the lock. What a cancellation touches is the promise alone, never the object's lock: a cancelled
-/// task is locked while it says so, and whoever resumes it waits for that, so a lock that both take would stop both for ever.
+/// task is locked while it says so, and the thread that resumes it waits for that, so a lock that both take would stop both for ever.
 package final class Promise<Value: Sendable>: Sendable {
     private enum State {
         case open

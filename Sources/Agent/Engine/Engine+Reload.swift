@@ -22,7 +22,7 @@ extension Engine {
         return await files.mistakes
     }
 
-    /// Reads the files that changed, and for whoever asks the names that stand in them as well.
+    /// Reads the changed files again. A signal or a request also reads the names of tables again, and the files that use them.
     private nonisolated func read(_ reason: ReloadReason) -> ConfigDifference {
         configuration.withLock { files in
             switch reason {

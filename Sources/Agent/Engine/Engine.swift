@@ -62,7 +62,7 @@ public actor Engine {
 
     /// One read of the files after the other.
     nonisolated let reloading = Gate(1)
-    /// The files as they were last read. Whoever reads them holds it, on a thread of his own.
+    /// The files as last read. A read holds the lock, away from the engine's thread.
     nonisolated let configuration: Mutex<ConfigFiles>
 
     let loop: EventLoop
