@@ -32,6 +32,8 @@ extension Request {
                 .reduce(fixed) { total, text in Self.add(text, to: total) }
         case .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .addNeighbour, .deleteNeighbour:
             return fixed
+        case .restore(let object):
+            return object.capacity
         }
     }
 
@@ -75,6 +77,8 @@ extension Request {
             return rule.write(MessageWriter(at: start, type: RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL))
         case .deleteRule(let rule):
             return rule.write(MessageWriter(at: start, type: RTM_DELRULE))
+        case .restore(let object):
+            return object.write(at: start)
         }
     }
 

@@ -26,6 +26,8 @@ public enum Request: Hashable, Sendable {
     case addRule(Rule)
     /// `RTM_DELRULE`.
     case deleteRule(Rule)
+    /// Makes an object again as it was told; `EEXIST` when it is there.
+    case restore(SavedObject)
 }
 
 /// What a link request sets; nil leaves as it is.

@@ -118,7 +118,7 @@ extension Dump {
 
     /// Whether a message is not wanted, decided before anything is built from it.
     @inline(__always)
-    fileprivate func ignores(_ message: Message) -> Bool {
+    func ignores(_ message: Message) -> Bool {
         guard case .routes(_, _, _, ignoringKernel: true) = self else { return false }
         return Route.isKernels(message.payload)
     }
