@@ -11,24 +11,46 @@ struct ExistingTests {
         try host.ip("addr add fd09::1/64 dev eth0 nodad", in: namespace)
     }
 
-    @Test("without link_only and addresses: foreign addresses go", arguments: [nil, "x"] as [String?])
-    func strips(_ namespace: String?) throws {
+    @Test("what others made stays", arguments: [nil, "x"] as [String?])
+    func keeps(_ namespace: String?) throws {
         try Sandbox.run { host in
             try prepare(host, in: namespace)
-            try host.apply(linux("name: e, type: EXISTING, hostIfName: eth0, enabled: true" + place(namespace)))
-            #expect(try host.addresses("eth0", in: namespace) == [])
+            try host.ip("route add default via 192.0.2.254 dev eth0 proto dhcp", in: namespace)
+            let routes = try host.routes(in: namespace)
+            let yaml = linux(
+                "name: e, type: EXISTING, hostIfName: eth0, enabled: true, ipAddresses: [10.0.0.1/24]"
+                    + place(namespace))
+            let agent = try host.apply(yaml)
+            let all = ["10.0.0.1/24", "192.0.2.1/24", "fd09::1/64"]
+            #expect(try host.addresses("eth0", in: namespace) == all)
             #expect(try host.link("eth0", in: namespace)?.alias == "")
+            try host.expectInPlace(yaml, agent)
+            try agent.apply("")
+            #expect(try host.addresses("eth0", in: namespace) == ["192.0.2.1/24", "fd09::1/64"])
+            #expect(try host.routes(in: namespace) == routes)
         }
     }
 
-    @Test("without link_only, with addresses: exactly these", arguments: [nil, "x"] as [String?])
+    @Test(
+        "exclusive: the addresses are exactly the declared ones, and what others lose is told",
+        arguments: [nil, "x"] as [String?])
     func replaces(_ namespace: String?) throws {
         try Sandbox.run { host in
             try prepare(host, in: namespace)
+            try host.ip("addr add 198.51.100.1/24 dev eth0", in: namespace)
+            try host.ip("route add default via 198.51.100.254 dev eth0 proto dhcp", in: namespace)
             let yaml = linux(
-                "name: e, type: EXISTING, hostIfName: eth0, enabled: true, ipAddresses: [192.0.2.1/24, 10.0.0.1/24]"
-                    + place(namespace))
-            let agent = try host.apply(yaml)
+                "name: e, type: EXISTING, hostIfName: eth0, enabled: true, exclusive: true, "
+                    + "ipAddresses: [192.0.2.1/24, 10.0.0.1/24]" + place(namespace))
+            let agent = host.agent()
+            try agent.declare(yaml)
+            try agent.world.readAll()
+            let losses = agent.reconciler.plan().losses
+            #expect(losses.count == 2)
+            #expect(
+                losses.contains { $0.contains("198.51.100.1/24 and the route default via 198.51.100.254 proto dhcp") })
+            let transaction = try #require(try agent.apply(yaml))
+            #expect(transaction.losses.prefix(2) == losses.prefix(2))
             #expect(try host.addresses("eth0", in: namespace) == ["10.0.0.1/24", "192.0.2.1/24"])
             try agent.apply("")
             // What somebody else gave the interface stays; what we gave it goes.
@@ -109,12 +131,14 @@ struct ExistingTests {
         }
     }
 
-    @Test("foreign addresses that come later go too")
+    @Test("exclusive: foreign addresses that come later go too")
     func stripsLater() throws {
         try Sandbox.run { host in
             try prepare(host)
             let agent = try host.apply(
-                linux("name: e, type: EXISTING, hostIfName: eth0, enabled: true, ipAddresses: [10.0.0.1/24]"))
+                linux(
+                    "name: e, type: EXISTING, hostIfName: eth0, enabled: true, exclusive: true, "
+                        + "ipAddresses: [10.0.0.1/24]"))
             try agent.watch()
             try host.ip("addr add 10.7.0.1/24 dev eth0")
             #expect(try agent.settle { try host.addresses("eth0") == ["10.0.0.1/24"] })

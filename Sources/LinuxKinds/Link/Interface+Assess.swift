@@ -85,7 +85,7 @@ extension Interface {
             operations.append(operation(link, .request(.setLink(mark))))
             differences.append(Difference("checksum offload", old: "set", new: "default"))
         }
-        if kind is ExistingKind, !linkOnly { stripForeignAddresses(of: link, in: world, &operations, &differences) }
+        if kind is ExistingKind, isExclusive { stripForeignAddresses(of: link, in: world, &operations, &differences) }
         return operations.isEmpty ? .inPlace : Assessment(.update, operations: operations, differences: differences)
     }
 
@@ -113,7 +113,7 @@ extension Interface {
         return (attributes, differences)
     }
 
-    /// Without link_only the addresses of an existing interface are exactly those that are declared.
+    /// The addresses of an exclusive interface are exactly those that are declared.
     private func stripForeignAddresses(
         of link: LinkState, in world: LinuxWorld, _ operations: inout [LinuxOperation],
         _ differences: inout [Difference]

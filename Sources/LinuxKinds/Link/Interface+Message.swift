@@ -10,6 +10,7 @@ extension Interface {
         hostName = spec.hostName
         enabled = spec.isEnabled
         linkOnly = spec.isLinkOnly
+        isExclusive = spec.isExclusive
         mac = spec.isLinkOnly ? nil : spec.mac
         mtu = spec.mtu
         defaultMTU = spec.kind.type.defaultMTU

@@ -32,6 +32,8 @@ public struct Interface: Value {
     /// What an unset MTU stands for, bytes; nil: whatever it is.
     let defaultMTU: UInt32?
     let linkOnly: Bool
+    /// Whether addresses of others are removed.
+    let isExclusive: Bool
     let vrf: String?
     let addresses: [InterfaceAddress]
     let sysctls: [SysctlSetting]

@@ -181,6 +181,13 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     set {_uniqueStorage()._addresses = newValue}
   }
 
+  /// Of an EXISTING interface: its addresses are exactly the declared ones, and those of others are removed, as the original
+  /// agent does. Without it what others made on the interface stays.
+  public var exclusive: Bool {
+    get {_storage._exclusive}
+    set {_uniqueStorage()._exclusive = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Link: Equatable, Sendable {
@@ -729,7 +736,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux.interfaces"
 
 nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Interface"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}R\u{f}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{2}\u{5}sysctls\0\u{1}addresses\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}R\u{f}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{2}\u{5}sysctls\0\u{1}addresses\0\u{1}exclusive\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -745,6 +752,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
     var _link: Ligato_Linux_Interfaces_Interface.OneOf_Link?
     var _sysctls: Dictionary<String,String> = [:]
     var _addresses: [Ligato_Linux_Interfaces_InterfaceAddress] = []
+    var _exclusive: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -768,6 +776,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
       _link = source._link
       _sysctls = source._sysctls
       _addresses = source._addresses
+      _exclusive = source._exclusive
     }
   }
 
@@ -915,6 +924,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
         }()
         case 1010: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._sysctls) }()
         case 1011: try { try decoder.decodeRepeatedMessageField(value: &_storage._addresses) }()
+        case 1012: try { try decoder.decodeSingularBoolField(value: &_storage._exclusive) }()
         default: break
         }
       }
@@ -1002,6 +1012,9 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
       if !_storage._addresses.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._addresses, fieldNumber: 1011)
       }
+      if _storage._exclusive != false {
+        try visitor.visitSingularBoolField(value: _storage._exclusive, fieldNumber: 1012)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1024,6 +1037,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
         if _storage._link != rhs_storage._link {return false}
         if _storage._sysctls != rhs_storage._sysctls {return false}
         if _storage._addresses != rhs_storage._addresses {return false}
+        if _storage._exclusive != rhs_storage._exclusive {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -91,6 +91,8 @@ public struct InterfaceSpec: Hashable, Sendable {
     public let mtu: UInt32?
     /// Whether all but the link itself is left to others.
     public let isLinkOnly: Bool
+    /// Whether an existing interface has the declared addresses and no others.
+    public let isExclusive: Bool
     /// The logical name of the VRF it is a member of.
     public let vrf: String?
     /// Its addresses, in the order they were written.
@@ -124,6 +126,13 @@ public struct InterfaceSpec: Hashable, Sendable {
         sysctls = findings.sysctls(message.sysctls)
         isEnabled = message.enabled
         isLinkOnly = message.linkOnly
+        isExclusive = message.exclusive
+        if isExclusive {
+            if type != .existing { findings.mistake(["exclusive"], "is possible only for type EXISTING") }
+            if isLinkOnly {
+                findings.mistake(["exclusive"], "does not go with link_only, which leaves addresses alone")
+            }
+        }
         guard let kind else { return nil }
         self.kind = kind
         if mac != nil, let reason = kind.noMAC { findings.mistake(["phys_address"], "is not possible: \(reason)") }
