@@ -58,6 +58,8 @@ public struct Plan<Operation: Sendable>: Sendable {
     public var waiting: [Waiting] = []
     /// Values that can't be made or changed now, and why: invalid ones and those that failed and are not due yet too.
     public var blocked: [Waiting] = []
+    /// What of others goes and does not come back, in words.
+    public var losses: [String] = []
     /// How many values are as they should be.
     public var inPlace = 0
 
@@ -120,6 +122,8 @@ public struct Transaction: Sendable {
     public var omitted = 0
     /// Whether it was undone because something failed.
     public var reverted = false
+    /// What of others went and did not come back, in words.
+    public var losses: [String] = []
 
     /// What could not be undone; empty: everything was, or nothing had to be.
     public var revertErrors: [String] {

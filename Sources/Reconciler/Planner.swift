@@ -74,12 +74,14 @@ struct Planner<W: World> {
         graph.sort()
         _ = world.takeDisturbed()
         _ = world.takeConcerned()
+        _ = world.takeLosses()
         for case let node? in graph.states where node.isSuspect && !node.available && !node.isObserved {
             suspects.insert(node.id)
         }
         world.beginPass()
         for _ in 0..<Self.passes {
             goOverAll()
+            plan.losses += world.takeLosses()
             switch another {
             case .no:
                 return
@@ -143,6 +145,7 @@ struct Planner<W: World> {
     ///   - places: where to look for leftovers besides.
     mutating func planSome(_ ids: some Sequence<Int>, places: [W.Place]) {
         _ = world.takeDisturbed()
+        _ = world.takeLosses()
         startPass()
         for case let node? in ids.lazy.map({ [graph] in graph[$0] }) where node.hasValue { enlist(node) }
         grow()
@@ -160,6 +163,7 @@ struct Planner<W: World> {
         if !late.isEmpty { remove(world.leftovers(.first, at: Array(late))) }
         if !early.isEmpty || !late.isEmpty { remove(world.leftovers(.last, at: Array(early.union(late)))) }
         walk([])
+        plan.losses = world.takeLosses()
         if reliesOnTheAbsent() { needsAll = true }
     }
 

@@ -27,6 +27,8 @@ struct Log {
     /// Steps of all rounds.
     var stepCount = 0
     var isReverted = false
+    /// What of others went.
+    var losses: [String] = []
     /// Leftovers that were seen and left.
     var heldRemovals: Set<Key>?
 }

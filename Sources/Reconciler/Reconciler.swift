@@ -168,6 +168,7 @@ public final class Reconciler<W: World> {
             let planner = round == 0 ? makePlanner(scope, holds) : makePlanner(scope.afterwards, holds)
             let results = execute(planner.plan, done: log.stepCount, progress)
             log.stepCount += planner.plan.steps.count
+            log.losses += planner.plan.losses + world.takeLosses()
             let isRepair = if case .keys = scope { round == 0 } else { false }
             let failures = record(planner, results, isRepair: isRepair, into: &log)
             let culprit = log.isReverted || before == nil ? nil : failures.culprit
@@ -282,7 +283,7 @@ public final class Reconciler<W: World> {
         sequence += 1
         let transaction = Transaction(
             sequence: sequence, reason: reason, start: start, duration: now().since(start), entries: log.entries,
-            reverted: log.isReverted)
+            reverted: log.isReverted, losses: log.losses)
         history.add(transaction)
         return transaction
     }

@@ -47,6 +47,9 @@ public protocol World: AnyObject {
     /// the same place. Each is told once.
     func takeConcerned() -> Set<Key>
 
+    /// What of others goes with operations simulated or executed since the last call and does not come back, for people.
+    func takeLosses() -> [String]
+
     /// Does the operations in order, and answers for each one. An operation that can't be done leaves the others.
     func execute(_ operations: [Operation]) -> [OperationResult]
 
@@ -74,6 +77,9 @@ extension World {
         progress(operations.count)
         return results
     }
+
+    /// None by default.
+    public func takeLosses() -> [String] { [] }
 
     /// None by default.
     public func takeDisturbed() -> [Claimant] { [] }

@@ -97,6 +97,7 @@ extension Engine {
                 logger.error("failed to \(entry.verb.rawValue)", metadata: details)
             }
         }
+        for loss in transaction.losses { logger.warning("something of others went", metadata: ["what": "\(loss)"]) }
         logger.info(
             transaction.reverted ? "transaction undone" : "transaction done",
             metadata: [

@@ -59,16 +59,20 @@ enum AddressClass: KernelClass {
         world.journals.remember(link: address.linkIndex, in: state)
         world.concern(link.link.name, in: state)
         let gone = link.addresses.remove(at: index).address
+        let isOurs = gone.proto == world.ownership.proto
+        world.endanger(isOurs ? .routes : [.addresses, .routes], on: link, source: gone.local.address)
         RouteClass.lose(from: gone.local.address, of: link, world)
         guard gone.local.family == .v4 else { return }
         // The other addresses of the network go with their primary address; the kernel tells of each.
         if world.cause == .planned, gone.flags & Address.secondary == 0 {
+            // With promote_secondaries they stay.
             lose(of: link, world) {
                 $0.flags & Address.secondary != 0 && $0.local.network == gone.local.network
             }
         }
         // It drops routes with the last address without a word.
         if !link.addresses.contains(where: { $0.address.local.family == .v4 }) {
+            world.endanger([.routes, .neighbours], on: link)
             for id in link.routes where id.destination.family == .v4 { RouteClass.lose(id, in: state, world) }
             NeighbourClass.lose(of: link, world) { $0.destination.family == .v4 }
         }
@@ -80,6 +84,9 @@ enum AddressClass: KernelClass {
         world.journals.remember(link: link.link.index, in: link.namespace)
         link.addresses.removeAll { entry in
             guard isGone(entry.address) else { return false }
+            if entry.address.proto != world.ownership.proto {
+                world.endanger(.addresses, on: link, source: entry.address.local.address)
+            }
             world.lose(entry.claim)
             return true
         }
@@ -126,8 +133,6 @@ enum AddressClass: KernelClass {
         for (state, part) in restoration.parts {
             for (index, old) in part.links.sorted(by: { $0.key < $1.key }) {
                 guard let old, let link = state.links[restoration.current(index, in: state)] else { continue }
-                // What others made is put back only where we changed it.
-                let isOurs = old.isOurs || state.touched.contains(index)
                 for entry in link.addresses
                 where entry.address.proto == proto
                     && !old.addresses.contains(where: { $0.isSameAddress(as: entry.address) })
@@ -135,8 +140,7 @@ enum AddressClass: KernelClass {
                     restoration.add(.request(.deleteAddress(entry.address)), in: state.id)
                 }
                 for var address in old.addresses
-                where (isOurs || address.proto == proto) && !address.local.address.isLinkLocal
-                    && address.flags & Address.permanent != 0
+                where address.proto == proto
                     && !link.addresses.contains(where: { $0.address.isSameAddress(as: address) })
                 {
                     address.linkIndex = link.link.index

@@ -82,13 +82,16 @@ extension LinuxWorld {
         case .deleteLinkGroup(let group):
             LinkClass.remove(state.links.values.filter { $0.link.group == group }.map(\.link.index), in: state, self)
         case .addAddress(let address, _): apply(.address(address), in: state)
-        case .deleteAddress(let address): apply(.addressRemoved(address), in: state)
+        case .deleteAddress(let address):
+            drop(address, in: state)
+            apply(.addressRemoved(address), in: state)
         case .addRoute(let route, _): apply(.route(route), in: state)
         case .deleteRoute(let route): apply(.routeRemoved(route), in: state)
         case .addNeighbour(let neighbour, _): apply(.neighbour(neighbour), in: state)
         case .deleteNeighbour(let neighbour): apply(.neighbourRemoved(neighbour), in: state)
         case .addRule(let rule): apply(.rule(rule), in: state)
         case .deleteRule(let rule): apply(.ruleRemoved(rule), in: state)
+        case .restore: break
         }
     }
 

@@ -14,6 +14,7 @@ extension LinuxWorld {
         if isBulk { pauseEvents() }
         defer { if isBulk { resumeEvents() } }
         var run = ExecutionRun(count: operations.count)
+        let bystanders = saveBystanders()
         madeIndexes.removeAll(keepingCapacity: true)
         creators.removeAll(keepingCapacity: true)
         for (index, operation) in operations.enumerated() {
@@ -37,7 +38,7 @@ extension LinuxWorld {
                 run.set(index, perform(operation.action, in: state))
             }
         }
-        flushAll(&run)
+        putBack(bystanders, &run)
         progress(operations.count)
         if run.isAllDone {
             for state in simulated { state.isSimulated = false }
@@ -85,6 +86,7 @@ extension LinuxWorld {
             state.addressesV6[state.batch.count] = resolved
         }
         if resolved.isRemoval { state.removals.insert(state.batch.count) }
+        if case .restore(let object) = resolved { state.restorations[state.batch.count] = object }
         noteTouched(resolved, in: state)
         state.batch.append(resolved)
         state.batched.append(operation)
@@ -92,7 +94,8 @@ extension LinuxWorld {
     }
 
     /// The index of a planned link; the request that makes it is sent if it still waits. nil: the link was never made.
-    private func resolve(_ planned: Int32, _ run: inout ExecutionRun) -> Int32? {
+    func resolve(_ planned: Int32, _ run: inout ExecutionRun) -> Int32? {
+        if planned >= 0 { return planned }
         if madeIndexes[planned] == nil, let creator = creators[planned] { flush(creator, &run) }
         return madeIndexes[planned]
     }
@@ -104,7 +107,7 @@ extension LinuxWorld {
         case .setLink(let attributes): index = attributes.index
         case .deleteAddress(let address): index = address.linkIndex
         case .createLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .deleteRoute, .addNeighbour,
-            .deleteNeighbour, .addRule, .deleteRule:
+            .deleteNeighbour, .addRule, .deleteRule, .restore:
             return
         }
         guard let link = state.links[index], !ownership.owns(alias: link.link.alias) || link.link.index == 1 else {
@@ -146,7 +149,7 @@ extension LinuxWorld {
         run.dirty(state)
     }
 
-    private func flushAll(_ run: inout ExecutionRun) {
+    func flushAll(_ run: inout ExecutionRun) {
         for state in run.waiting { flush(state, &run) }
         run.waiting.removeAll(keepingCapacity: true)
     }
@@ -160,6 +163,7 @@ extension LinuxWorld {
             state.creations.removeAll(keepingCapacity: true)
             state.addressesV6.removeAll(keepingCapacity: true)
             state.removals.removeAll(keepingCapacity: true)
+            state.restorations.removeAll(keepingCapacity: true)
         }
         modifyingRequests += state.batch.count
         var answers: [(Int, KernelError)] = []
@@ -228,6 +232,12 @@ extension LinuxWorld {
 
     private func result(of error: KernelError, _ position: Int, in state: NamespaceState) -> OperationResult {
         if state.removals.contains(position), error.meansGone { return .done }
+        if let object = state.restorations[position] {
+            if isThere(object, error, in: state) { return .done }
+            if state.batched[position] == ExecutionRun.nobody {
+                lose(object, error, in: state)
+            }
+        }
         markStale(state)
         if let repaired = secondTry(error, position, in: state) { return repaired }
         if error.code == EINVAL, error.message == nil, let made = state.creations[position]?.state.link {
@@ -280,12 +290,16 @@ struct ExecutionRun {
     private(set) var results: [OperationResult]
     var waiting: [NamespaceState] = []
 
+    /// Stands for the operation of a request that belongs to none.
+    static let nobody = -1
+
     init(count: Int) { results = Array(repeating: .done, count: count) }
 
     /// Whether nothing failed and nothing was skipped.
     private(set) var isAllDone = true
 
     mutating func set(_ operation: Int, _ result: OperationResult) {
+        if operation == Self.nobody { return }
         results[operation] = result
         if case .done = result {} else { isAllDone = false }
     }

@@ -27,6 +27,9 @@ public final class Journal {
         var made: Set<String> = []
         var routes: [RouteID: Route?] = [:]
         var rules: [Rule: Bool] = [:]
+        /// What others had on links, and on which it is known.
+        var saved: [SavedObject] = []
+        var savedLinks: Set<Int32> = []
         /// Whether it was made, or removed.
         var isNew = false
     }
@@ -65,6 +68,14 @@ public final class Journal {
         change(state) { part in
             if part.rules[rule] == nil { part.rules[rule] = state.rules[rule] != nil }
         }
+    }
+
+    fileprivate func remember(saved: [SavedObject], on links: Set<Int32>, in state: NamespaceState) {
+        if isClosed { return }
+        var part = parts[state.id] ?? Part(state: state)
+        part.saved += saved.filter { object in !object.linkIndexes.contains(where: part.savedLinks.contains) }
+        part.savedLinks.formUnion(links)
+        parts[state.id] = part
     }
 
     fileprivate func remember(newNamespace state: NamespaceState) { change(state) { $0.isNew = true } }
@@ -114,6 +125,13 @@ struct Journals {
         for reference in references { reference.journal?.remember(rule: rule, in: state) }
     }
 
+    func remember(saved: [SavedObject], on links: Set<Int32>, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(saved: saved, on: links, in: state) }
+    }
+
+    /// Whether somebody may want to go back.
+    var isAnyKept: Bool { references.contains { $0.journal?.isClosed == false } }
+
     func remember(newNamespace state: NamespaceState) {
         for reference in references { reference.journal?.remember(newNamespace: state) }
     }
@@ -134,6 +152,15 @@ extension LinuxWorld {
         var restoration = Restoration(world: self, journal: journal)
         for step in Restoration.Step.allCases {
             for kernelClass in KernelClasses.all { kernelClass.restore(step, &restoration) }
+        }
+        // What others had finds its links and gateways by then.
+        for (state, part) in restoration.parts {
+            for object in part.saved {
+                let indexes = object.linkIndexes.map { restoration.current($0, in: state) }
+                guard indexes.allSatisfy({ $0 == 0 || state.links[$0] != nil }) else { continue }
+                let moved = object.moved { restoration.current($0, in: state) }
+                restoration.add(.request(.restore(moved)), in: state.id)
+            }
         }
         return restoration.operations
     }

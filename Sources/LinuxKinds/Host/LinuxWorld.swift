@@ -38,6 +38,8 @@ public final class LinuxWorld: World {
     private(set) var stale: [NamespaceState] = []
     /// Namespaces of which what is known includes what is only planned.
     var simulated: [NamespaceState] = []
+    /// What others lose, for people.
+    var losses: [String] = []
     /// What was there before, for those who may want to go back.
     var journals = Journals()
     /// The last negative index given to a planned link.
@@ -141,6 +143,7 @@ public final class LinuxWorld: World {
         aliasIndex = nil
         forgetPlanned()
         disturbed.removeAll()
+        losses.removeAll()
         // Nothing names a link or an operation of the last pass any more.
         states.forgetLost()
         for state in states { state.beginPass() }
@@ -161,6 +164,7 @@ public final class LinuxWorld: World {
         madeIndexes.removeAll()
         for state in simulated {
             markStale(state)
+            state.bystanders = Bystanders()
             if state.handle == nil { drop(state) }
         }
         simulated.removeAll()
@@ -184,29 +188,5 @@ public final class LinuxWorld: World {
         state.handle = nil
         state.isLost = true
         state.forget()
-    }
-
-    /// Text for an operation, in the kernel's words.
-    public func describe(_ operation: LinuxOperation) -> String {
-        let place = suffix(operation.namespace)
-        switch operation.action {
-        case .request(let request): return "\(request)\(place)"
-        case .createLink(let creation):
-            let attributes = creation.attributes
-            return
-                "RTM_NEWLINK \(attributes.kind?.name ?? "") \(attributes.name ?? "")\(suffix(creation.target))"
-        case .createTUN(let name, _, _, _): return "TUNSETIFF \(name)\(place)"
-        case .rename(_, let old, let new, _): return "rename \(old) to \(new)\(place)"
-        case .deleteLinks(let indexes, _): return "RTM_DELLINK of \(indexes.count) links\(place)"
-        case .createNamespace(let name): return "create namespace \(name)"
-        case .markNamespace(let name): return "mark namespace \(name)"
-        case .removeNamespace(let name): return "remove namespace \(name)"
-        case .sysctl(let path, let value): return "write \(value) to \(path)\(place)"
-        case .offload: return "SIOCETHTOOL\(place)"
-        }
-    }
-
-    private func suffix(_ namespace: Int) -> String {
-        states[namespace]?.reference.suffix ?? " in a namespace that is gone"
     }
 }

@@ -31,6 +31,11 @@ final class NamespaceState {
     /// Requests of the batch that add an IPv6 address, by position: they may need IPv6 to be enabled first.
     var addressesV6: [Int: Request] = [:]
 
+    /// Requests of the batch that put something back which others had, by position.
+    var restorations: [Int: SavedObject] = [:]
+    /// What others have on links from which something is about to be taken.
+    var bystanders = Bystanders()
+
     /// What is known of the objects of a namespace.
     struct Contents {
         var links: [Int32: LinkState] = [:]

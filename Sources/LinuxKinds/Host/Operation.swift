@@ -89,7 +89,7 @@ extension Request {
     var isRemoval: Bool {
         switch self {
         case .deleteLink, .deleteLinkGroup, .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule: true
-        case .createLink, .setLink, .addAddress, .addRoute, .addNeighbour, .addRule: false
+        case .createLink, .setLink, .addAddress, .addRoute, .addNeighbour, .addRule, .restore: false
         }
     }
 
@@ -127,6 +127,7 @@ extension Request {
             return .deleteNeighbour(neighbour)
         case .addRule, .deleteRule, .deleteLinkGroup:
             return self
+        case .restore(let object): return object.relocated(by: link).map { .restore($0) }
         }
     }
 }

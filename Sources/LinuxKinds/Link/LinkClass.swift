@@ -31,7 +31,10 @@ enum LinkClass: KernelClass {
             world.journals.remember(link: link.index, in: state)
             world.journals.remember(madeLink: link.name, in: state)
             let new = LinkState(link, in: state)
-            if world.cause == .planned { new.claim = world.plannedClaim }
+            if world.cause == .planned {
+                new.claim = world.plannedClaim
+                state.bystanders.make(link)
+            }
             state.insert(new, ownership: world.ownership)
             world.concern(link.name, in: state)
             return
@@ -57,6 +60,7 @@ enum LinkClass: KernelClass {
                 if new.master < 0 { world.plannedDependants[new.master, default: []].append(known) }
             }
         }
+        if old.mac != new.mac { world.endanger(.neighbours, on: known) }
         if old.mac != new.mac { NeighbourClass.lose(of: known, world) { $0.flags & Neighbour.proxy == 0 } }
         state.update(known, to: new, ownership: world.ownership)
         // A mark that somebody took is given back, not the link taken for theirs.
@@ -91,12 +95,15 @@ enum LinkClass: KernelClass {
             }
             if !hasOther { RouteClass.lose(id, in: state, world) }
         }
+        world.endanger(.routes, on: link)
+        world.endanger(.neighbours, on: link)
         NeighbourClass.lose(of: link, world) { _ in true }
         flushV6(link, world)
     }
 
     /// Without IPv6 on the link everything of it goes.
     private static func flushV6(_ link: LinkState, _ world: LinuxWorld) {
+        world.endanger([.routes, .neighbours], on: link)
         AddressClass.lose(of: link, world) { $0.local.family == .v6 }
         NeighbourClass.lose(of: link, world) { $0.destination.family == .v6 }
         for id in link.routes where id.destination.family == .v6 { RouteClass.lose(id, in: link.namespace, world) }
@@ -157,6 +164,9 @@ enum LinkClass: KernelClass {
         for id in link.routes { world.journals.remember(route: id, in: state) }
         if world.cause == .planned {
             world.noteSimulated(state)
+            state.bystanders.lose(link.link)
+            // What can be undone must be known.
+            if world.journals.isAnyKept { world.endanger(.all, on: link) }
             loseClaims(of: link, world)
         }
         world.concern(link.link.name, in: state)

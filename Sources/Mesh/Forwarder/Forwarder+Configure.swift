@@ -201,6 +201,7 @@ extension Forwarder {
         case .deleteRule(let rule): "removal of the rule from \(rule.from.map { "\($0)" } ?? "all")"
         case .createLink, .setLink: "state, alias, MAC and MTU"
         case .deleteLink, .deleteLinkGroup: "removal"
+        case .restore: "what was there before"
         }
     }
 }
@@ -215,7 +216,7 @@ extension Request {
     fileprivate var isRemoval: Bool {
         switch self {
         case .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule, .deleteLink, .deleteLinkGroup: true
-        case .createLink, .setLink, .addAddress, .addRoute, .addNeighbour, .addRule: false
+        case .createLink, .setLink, .addAddress, .addRoute, .addNeighbour, .addRule, .restore: false
         }
     }
 }

@@ -42,6 +42,7 @@ struct ApplicationReport {
             for error in transaction.revertErrors { text += "nsm-agent: could not be undone: \(error)\n" }
         }
         if isReverted { return text }
+        for loss in transactions.lazy.flatMap(\.losses) { text += "nsm-agent: \(loss)\n" }
         for value in bad { text += "nsm-agent: \(value.key): \(Self.problem(value))\n" }
         return text
     }
@@ -101,7 +102,7 @@ struct ApplicationReport {
         }
         let parts = duration.components
         return [
-            "operations": .sequence(operations), "problems": .sequence(problems), "undone": .bool(isReverted),
+            "operations": .sequence(operations), "losses": .texts(transactions.flatMap(\.losses)), "problems": .sequence(problems), "undone": .bool(isReverted),
             "summary": [
                 "created": .count(done[.create] ?? 0), "changed": .count(done[.update] ?? 0),
                 "recreated": .count(done[.recreate] ?? 0), "deleted": .count(done[.delete] ?? 0),

@@ -64,6 +64,7 @@ struct PlanReport {
             }
             for part in group.parts { text += line(part, indent: "    ", terminal) }
         }
+        for loss in plan.losses { text += terminal.paint("! \(loss)", .red) + "\n" }
         text += list("Pending:", plan.waiting, .yellow, terminal)
         text += list("Not possible:", plan.blocked, .red, terminal)
         if !text.isEmpty { text += "\n" }
@@ -147,7 +148,7 @@ struct PlanReport {
             return .mapping(pairs)
         }
         return [
-            "steps": .sequence(steps), "pending": Self.tree(plan.waiting), "notPossible": Self.tree(plan.blocked),
+            "steps": .sequence(steps), "losses": .texts(plan.losses), "pending": Self.tree(plan.waiting), "notPossible": Self.tree(plan.blocked),
             "summary": [
                 "create": .count(count(.create)), "change": .count(count(.update)),
                 "recreate": .count(count(.recreate)), "delete": .count(count(.delete)),

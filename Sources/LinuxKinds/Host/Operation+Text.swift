@@ -1,0 +1,63 @@
+internal import Netlink
+
+extension LinuxWorld {
+    /// Text for an operation, in the kernel's words: `RTM_NEWADDR 10.0.0.1/24 dev eth0 in host1`.
+    public func describe(_ operation: LinuxOperation) -> String {
+        let state = states[operation.namespace]
+        let place = state?.reference.suffix ?? " in a namespace that is gone"
+        switch operation.action {
+        case .request(let request): return words(request, state) + place
+        case .createLink(let creation):
+            let attributes = creation.attributes
+            let target = states[creation.target]?.reference.suffix ?? " in a namespace that is gone"
+            return "RTM_NEWLINK \(attributes.name ?? "") type \(attributes.kind?.name ?? "none")\(target)"
+        case .createTUN(let name, _, _, _): return "TUNSETIFF \(name)\(place)"
+        case .rename(_, let old, let new, _): return "RTM_SETLINK \(old) name \(new)\(place)"
+        case .deleteLinks(let indexes, _):
+            return "RTM_DELLINK \(indexes.map { device($0, state) }.joined(separator: ", "))\(place)"
+        case .createNamespace(let name): return "create namespace \(name)"
+        case .markNamespace(let name): return "mark namespace \(name)"
+        case .removeNamespace(let name): return "remove namespace \(name)"
+        case .sysctl(let path, let value): return "write \(value) to \(path)\(place)"
+        case .offload(let index, _, _): return "SIOCETHTOOL \(device(index, state))\(place)"
+        }
+    }
+
+    private func words(_ request: Request, _ state: NamespaceState?) -> String {
+        switch request {
+        case .createLink(let link, _): "RTM_NEWLINK \(link.name ?? "") type \(link.kind?.name ?? "none")"
+        case .setLink(let link): "RTM_SETLINK \(device(link.index, state))"
+        case .deleteLink(let index): "RTM_DELLINK \(device(index, state))"
+        case .deleteLinkGroup(let group): "RTM_DELLINK group \(group)"
+        case .addAddress(let address, _): words("RTM_NEWADDR", .address(address), state)
+        case .deleteAddress(let address): words("RTM_DELADDR", .address(address), state)
+        case .addRoute(let route, _): words("RTM_NEWROUTE", .route(route), state)
+        case .deleteRoute(let route): words("RTM_DELROUTE", .route(route), state)
+        case .addNeighbour(let entry, _): words("RTM_NEWNEIGH", .neighbour(entry), state)
+        case .deleteNeighbour(let entry): words("RTM_DELNEIGH", .neighbour(entry), state)
+        case .addRule(let rule): words("RTM_NEWRULE", .rule(rule), state)
+        case .deleteRule(let rule): words("RTM_DELRULE", .rule(rule), state)
+        case .restore(let object): words("restore", object.report, state)
+        }
+    }
+
+    private func words(_ verb: String, _ object: Report, _ state: NamespaceState?) -> String {
+        switch object {
+        case .address(let address): "\(verb) \(address.local) dev \(device(address.linkIndex, state))"
+        case .route(let route):
+            "\(verb) \(route.destination.length == 0 ? "default" : "\(route.destination)")"
+                + route.nextHops.map { hop in
+                    (hop.gateway.map { " via \($0)" } ?? "") + " dev \(device(hop.linkIndex, state))"
+                }.joined()
+                + " table \(Names.table(route.table))"
+        case .neighbour(let entry): "\(verb) \(entry.destination) dev \(device(entry.linkIndex, state))"
+        case .rule(let rule): "\(verb) priority \(rule.priority) table \(Names.table(rule.table))"
+        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .ruleRemoved, .settings: verb
+        }
+    }
+
+    /// The name of a link, also of one that is planned.
+    private func device(_ index: Int32, _ state: NamespaceState?) -> String {
+        state?.links[index]?.link.name ?? state?.links[madeIndexes[index] ?? index]?.link.name ?? "if\(index)"
+    }
+}
