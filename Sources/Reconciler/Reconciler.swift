@@ -102,15 +102,17 @@ public final class Reconciler<W: World> {
     public func change(source: String, _ changes: [(key: Key, desired: Desired<W>?)]) {
         let time = now()
         for (key, desired) in changes {
-            sources.set(key, of: source, to: desired)
-            if settle(key, at: time) > 0 { isParked = false }
+            let wanted = sources.set(key, of: source, to: desired, hasPast: knowsPast)
+            if settle(key, wanted, at: time) > 0 { isParked = false }
         }
     }
 
     /// Puts into the graph what the sources say of a key. Returns the number of changes.
-    func settle(_ key: Key, at time: Timestamp) -> Int {
+    func settle(_ key: Key, at time: Timestamp) -> Int { settle(key, sources.desired(key), at: time) }
+
+    private func settle(_ key: Key, _ desired: Desired<W>?, at time: Timestamp) -> Int {
         let isChanged =
-            if let desired = sources.desired(key) {
+            if let desired {
                 graph.put(key, desired, at: time)
             } else {
                 graph.remove(key, at: time)
@@ -195,7 +197,7 @@ public final class Reconciler<W: World> {
     func holds() -> Holds {
         if removals.isEmpty { return Holds(now: now(), keepsDrift: !repairsDrift) }
         let time = now()
-        let resting = removals.lazy.filter { $0.value.rests(at: time) }.map(\.key)
+        let resting = removals.lazy.filter { $0.value.rests(at: time) }.map { $0.key }
         return Holds(
             now: time, removals: Set(resting), leftBehind: Set(removals.keys), keepsDrift: !repairsDrift)
     }
@@ -227,7 +229,8 @@ public final class Reconciler<W: World> {
             }
         }
         // What a removal left that failed is looked for where it was.
-        let places = removals.values.flatMap(\.places)
+        // No key path: one into a generic type keeps the compiler from making this for the world that there is.
+        let places = removals.values.flatMap { $0.places }
         if removals.values.contains(where: { $0.places.isEmpty && !$0.rests(at: holds.now) }) { return nil }
         var planner = Planner(graph, holds: holds)
         planner.planSome(graph.dirty, places: places)

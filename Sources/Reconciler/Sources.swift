@@ -6,13 +6,18 @@ struct Sources<W: World> {
         var single: [Key: Desired<W>?] = [:]
         /// What stood there when everything was replaced for the first time.
         var whole: [Key: Desired<W>]?
+
+        /// Notes what stood under a key, unless that is known.
+        mutating func note(_ old: Desired<W>?, _ key: Key) {
+            if whole != nil { return }
+            if let known = single.updateValue(old, forKey: key) { single[key] = .some(known) }
+        }
     }
 
     private(set) var values: [String: [Key: Desired<W>]] = [:]
-    /// The sources of those keys that several declare, the one that wins first.
-    private var rivals: [Key: [String]] = [:]
-    /// The source of every other key.
-    private var owners: [Key: String] = [:]
+    /// The sources that declare something, the one that wins first. There are few, so that who declares a key is found by
+    /// asking each.
+    private var ranked: [String] = []
     private var past: [String: Past] = [:]
 
     /// How many values are kept to return to.
@@ -20,7 +25,8 @@ struct Sources<W: World> {
 
     /// What is wanted under a key; the alphabetically last source wins.
     func desired(_ key: Key) -> Desired<W>? {
-        (owners[key] ?? rivals[key]?.first).flatMap { values[$0]?[key] }
+        for source in ranked { if let desired = values[source]?[key] { return desired } }
+        return nil
     }
 
     /// Returns what the source declared before.
@@ -31,41 +37,30 @@ struct Sources<W: World> {
         return old
     }
 
-    mutating func set(_ key: Key, of source: String, to desired: Desired<W>?) {
-        let old = values[source]?[key]
-        if old == nil, desired == nil { return }
-        if past[source]?.whole == nil, past[source]?.single.keys.contains(key) != true {
-            past[source, default: Past()].single.updateValue(old, forKey: key)
+    /// Returns what is wanted under the key now. What was wanted is noted if there is a past to return to.
+    @discardableResult
+    mutating func set(_ key: Key, of source: String, to desired: Desired<W>?, hasPast: Bool = true) -> Desired<W>? {
+        let old: Desired<W>?
+        if let desired {
+            old = values[source, default: [:]].updateValue(desired, forKey: key)
+        } else {
+            old = values[source]?.removeValue(forKey: key)
+            if old == nil { return self.desired(key) }
+            if values[source]?.isEmpty == true { values[source] = nil }
         }
-        values[source, default: [:]][key] = desired
-        if values[source]?.isEmpty == true { values[source] = nil }
-        if desired == nil { disown(key, source) } else if old == nil { own(key, source) }
+        if old == nil || desired == nil { rank() }
+        if hasPast { past[source, default: Past()].note(old, key) }
+        if let desired, ranked.first == source { return desired }
+        return self.desired(key)
     }
 
     private mutating func store(_ wanted: [Key: Desired<W>], _ source: String) {
-        let old = values[source] ?? [:]
         values[source] = wanted.isEmpty ? nil : wanted
-        for key in old.keys where wanted[key] == nil { disown(key, source) }
-        for key in wanted.keys where old[key] == nil { own(key, source) }
+        rank()
     }
 
-    private mutating func own(_ key: Key, _ source: String) {
-        if let names = rivals[key] {
-            rivals[key] = (names + [source]).sorted(by: >)
-        } else if let other = owners.removeValue(forKey: key) {
-            rivals[key] = [other, source].sorted(by: >)
-        } else {
-            owners[key] = source
-        }
-    }
-
-    private mutating func disown(_ key: Key, _ source: String) {
-        guard let names = rivals.removeValue(forKey: key) else {
-            owners[key] = nil
-            return
-        }
-        let others = names.filter { $0 != source }
-        if others.count > 1 { rivals[key] = others } else { owners[key] = others.first }
+    private mutating func rank() {
+        if ranked.count != values.count { ranked = values.keys.sorted(by: >) }
     }
 
     /// Makes what is declared now the state to return to.
