@@ -8,7 +8,7 @@ internal import Concurrency
 ///
 /// What follows from the declarations, and which values are to be looked at because of a change, is kept up to date at the
 /// price of the change. It tells the world of values as they come and go.
-final class Graph<W: World> {
+final class Graph<W: World>: GraphShape {
     /// A value that was taken out, as long as the world has not been reconciled since.
     struct Departed {
         var state: ValueState
@@ -20,36 +20,17 @@ final class Graph<W: World> {
     }
 
     let world: W
-    private(set) var states: [NodeState?] = []
-    private(set) var ids: [Key: Int] = [:]
-    var groups: [String: Set<Int>] = [:]
     /// Derived values that another value with their key keeps out, by the base that wants them.
     private(set) var rejected: [Key: [Key: DerivedValue<W>]] = [:]
     let tally = Tally()
     private var free: [Int] = []
 
     // What the world has not been reconciled with; see Planner.swift.
-    /// Nodes to be looked at.
-    var dirty: Set<Int> = []
     /// Places that values have left.
     var released: Set<W.Place> = []
     var departed: [Key: Departed] = [:]
     /// The number of the last pass of a planner.
-    var passes = 0
-
-    // What follows from the declarations; see Graph+Links.swift and Graph+Order.swift.
-    /// Nodes whose requirements may be others.
-    var stale: Set<Int> = []
-    /// Nodes that need, or would need, one of these keys without depending on a node with it.
-    var watchers: [Key: NodeSet] = [:]
-    var groupWatchers: [String: NodeSet] = [:]
-    /// Nodes that need each other, where there are several.
-    var circles: [Int: [Int]] = [:]
-    /// Nodes whose circle lost a member.
-    var unsettled: Set<Int> = []
-    var searches = 0
-    var order: [Int] = []
-    var isOrdered = true
+    var passes: Int32 = 0
 
     init(world: W) { self.world = world }
 
@@ -65,6 +46,14 @@ final class Graph<W: World> {
     var nodes: some Sequence<Node<W>> { states.indices.lazy.compactMap { self[$0] } }
 
     func node(_ key: Key) -> Node<W>? { ids[key].flatMap { self[$0] } }
+
+    override func matches(_ node: NodeState, _ matcher: Int, _ candidate: NodeState) -> Bool {
+        // As above, there are no nodes of another type.
+        let (node, candidate) = (
+            unsafeDowncast(node, to: Node<W>.self), unsafeDowncast(candidate, to: Node<W>.self)
+        )
+        return candidate.value.map(node.matchers[matcher]) ?? false
+    }
 
     /// The node whose object carries this mark.
     func node(claimant: Claimant) -> Node<W>? {
@@ -150,10 +139,10 @@ final class Graph<W: World> {
         withdrawLost(node)
         move(node, to: nil)
         node.startAfresh()
-        node.repairs = RepairCount()
+        node.forgetRepairs()
         enter(node, value)
         let parts = value.derived
-        let wanted = Set(parts.map(\.key))
+        let wanted = Set(parts.map { $0.key })
         var freed: [Key] = []
         for case let part? in node.derived.map({ self[$0] }) where !wanted.contains(part.key) {
             detach(part, freed: &freed)
@@ -181,8 +170,8 @@ final class Graph<W: World> {
         node.rank = type.rank
         node.isObserved = type.isObserved
         node.isChanged = true
-        node.dependencies = value.dependencies
-        stale.insert(node.id)
+        node.take(value.dependencies)
+        markStale(node)
         dirty.insert(node.id)
         watchGroups(node)
         enterGroups(node, value.groups)
@@ -197,11 +186,7 @@ final class Graph<W: World> {
         let id = free.popLast() ?? states.count
         let node = Node<W>(
             id: id, key: key, value: value, kind: kind, summary: summary, state: state, since: now, tally: tally)
-        if id == states.count { states.append(node) } else { states[id] = node }
-        ids[key] = id
-        isOrdered = false
-        stale.insert(id)
-        touch(node)
+        enter(node)
         return node
     }
 
@@ -224,11 +209,9 @@ final class Graph<W: World> {
         move(node, to: nil)
         departed[node.key] = Departed(
             state: node.state, isBase: node.base == nil, wasAvailable: node.available, value: node.value)
-        ids[node.key] = nil
-        states[node.id] = nil
+        leave(node)
         free.append(node.id)
         freed.append(node.key)
-        isOrdered = false
     }
 
     // MARK: - Derived values

@@ -5,7 +5,7 @@ public enum Desired<W: World>: Sendable {
     /// A value that can be made.
     case value(any Value<W>)
     /// A value that can never be made as it is written.
-    case invalid(kind: String, summary: String, error: String, fields: [String])
+    indirect case invalid(kind: String, summary: String, error: String, fields: [String])
     /// A value that no kind takes.
     case unimplemented(kind: String, summary: String)
 }
@@ -14,7 +14,8 @@ public enum Desired<W: World>: Sendable {
 final class Node<W: World>: NodeState {
     /// nil when the value is invalid or unimplemented.
     var value: (any Value<W>)?
-    var dependencies: [Dependency<W>] = []
+    /// For dependencies on a group, which of its values match.
+    var matchers: [@Sendable (any Value<W>) -> Bool] = []
     /// Where the object that it claims is.
     var place: W.Place?
 
@@ -28,15 +29,34 @@ final class Node<W: World>: NodeState {
             tally: tally)
     }
 
-    /// The dependency that names `key`.
-    func dependency(on key: Key) -> Dependency<W>? {
-        dependencies.first { dependency in
+    /// Takes over what the value depends on.
+    func take(_ dependencies: [Dependency<W>]) {
+        if !matchers.isEmpty { matchers = [] }
+        needs = dependencies.map { dependency in
+            let target: Need.Target
             switch dependency.target {
-            case .key(let wanted), .keyIfDeclared(let wanted): wanted == key
-            case .anyOf: false
+            case .key(let key): target = .key(key)
+            case .keyIfDeclared(let key): target = .keyIfDeclared(key)
+            case .anyOf(let group, let key, let matches):
+                target = .anyOf(group: group, unlessUndeclared: key, matcher: matchers.count)
+                matchers.append(matches)
             }
+            return Need(label: dependency.label, target: target)
         }
     }
+}
+
+/// A dependency without what only its world knows.
+struct Need {
+    enum Target {
+        case key(Key)
+        case keyIfDeclared(Key)
+        /// With the number of what tells which values match.
+        case anyOf(group: String, unlessUndeclared: Key?, matcher: Int)
+    }
+
+    var label: String
+    var target: Target
 }
 
 /// How many nodes are in each state.
@@ -56,19 +76,13 @@ class NodeState {
     let hasValue: Bool
     final var kind: String
     final var rank = 0
-    /// What it is, where there is no value that could tell.
-    let summary: String
     /// The node it is derived from.
     final var base: Int?
     final var derived: [Int] = []
-    /// Keys it would have derived if another value did not stand there.
-    final var lost: [Key] = []
     final var groups: [String] = []
 
     // Where it stands.
     final private(set) var state: ValueState
-    final var error = ""
-    final var details: [String] = []
     final var lastOperation = LastOperation.undefined
     final var since: Timestamp
     /// Whether other values may build on it.
@@ -77,21 +91,22 @@ class NodeState {
     final var isToldFailed = false
     /// Whether it was declared since it was last settled.
     final var isChanged = true
-    /// Whether somebody else keeps it, and what was last said of it.
+    /// Whether somebody else keeps it.
     final var isObserved = false
-    final var observation: Observation?
     private let tally: Tally
 
     // Trying again.
-    final var attempts = 0
-    final var nextTry: Timestamp?
     /// It failed and is not tried again as it is.
     final var hasGivenUp = false
     /// It turned out impossible only as it was compared with the world.
     final var isSuspect = false
     /// It differs, which is shown and not repaired.
     final var isDriftShown = false
-    final var repairs = RepairCount()
+
+    /// Whether its requirements may be others than those it has.
+    final var isStale = false
+    /// What its value depends on.
+    final var needs: [Need] = []
 
     // What follows from the declarations; kept by the graph.
     final var requirements: [Requirement] = []
@@ -112,6 +127,8 @@ class NodeState {
     /// What the present pass of a planner makes of it.
     final var look = Look()
 
+    private final var rarities: Rarities?
+
     init(
         id: Int, key: Key, hasValue: Bool, kind: String, summary: String, state: ValueState, since: Timestamp,
         tally: Tally
@@ -120,18 +137,29 @@ class NodeState {
         self.key = key
         self.hasValue = hasValue
         self.kind = kind
-        self.summary = summary
         self.state = state
         self.since = since
         self.tally = tally
         component = id
         tally.enter(state)
+        self.summary = summary
     }
 
     deinit { tally.leave(state) }
 
     /// The mark of its object in the world.
     final var claimant: Claimant { Claimant(id) }
+
+    /// The label of the dependency that names `key`.
+    final func label(of key: Key) -> String? {
+        for need in needs {
+            switch need.target {
+            case .key(let wanted), .keyIfDeclared(let wanted): if wanted == key { return need.label }
+            case .anyOf: break
+            }
+        }
+        return nil
+    }
 
     /// Its place in the order of the graph.
     final var position: Position { Position(depth: depth, rank: rank, key: key, id: id) }
@@ -149,12 +177,84 @@ class NodeState {
 
     /// Forgets earlier tries, since what is tried next is something else.
     final func startAfresh() {
-        attempts = 0
-        nextTry = nil
+        if let rarities {
+            rarities.attempts = 0
+            rarities.nextTry = nil
+        }
         hasGivenUp = false
         isSuspect = false
         isDriftShown = false
     }
+}
+
+/// What few nodes have anything of.
+private final class Rarities {
+    var summary = ""
+    var lost: [Key] = []
+    var error = ""
+    var details: [String] = []
+    var observation: Observation?
+    var attempts = 0
+    var nextTry: Timestamp?
+    var repairs = RepairCount()
+}
+
+extension NodeState {
+    /// Only called for what is to be something else than at first.
+    private var own: Rarities {
+        if let rarities { return rarities }
+        let new = Rarities()
+        rarities = new
+        return new
+    }
+
+    /// What it is, where there is no value that could tell.
+    final private(set) var summary: String {
+        get { rarities?.summary ?? "" }
+        set { if rarities != nil || !newValue.isEmpty { own.summary = newValue } }
+    }
+
+    /// Keys it would have derived if another value did not stand there.
+    final var lost: [Key] {
+        get { rarities?.lost ?? [] }
+        set { if rarities != nil || !newValue.isEmpty { own.lost = newValue } }
+    }
+
+    /// Text of the last error; empty: none.
+    final var error: String {
+        get { rarities?.error ?? "" }
+        set { if rarities != nil || !newValue.isEmpty { own.error = newValue } }
+    }
+
+    /// Invalid fields, or what it waits for.
+    final var details: [String] {
+        get { rarities?.details ?? [] }
+        set { if rarities != nil || !newValue.isEmpty { own.details = newValue } }
+    }
+
+    /// What was last said of it, if somebody else keeps it.
+    final var observation: Observation? {
+        get { rarities?.observation }
+        set { if rarities != nil || newValue != nil { own.observation = newValue } }
+    }
+
+    /// How often it was tried without success.
+    final var attempts: Int {
+        get { rarities?.attempts ?? 0 }
+        set { if rarities != nil || newValue != 0 { own.attempts = newValue } }
+    }
+
+    /// When it is tried again; nil: that is not planned.
+    final var nextTry: Timestamp? {
+        get { rarities?.nextTry }
+        set { if rarities != nil || newValue != nil { own.nextTry = newValue } }
+    }
+
+    /// Counts a repair. Returns how long to leave the value alone when this has become a fight.
+    final func countRepair(at now: Timestamp) -> Duration? { own.repairs.add(at: now) }
+
+    /// Forgets earlier repairs.
+    final func forgetRepairs() { rarities?.repairs = RepairCount() }
 }
 
 /// Where a node stands in the order: what it needs comes before it, then what has the lower rank, then the lesser key.

@@ -70,7 +70,7 @@ extension Planner {
                 guard let target = graph[id] else { continue }
                 let hasFailed = hasFailed(target)
                 let word = hasFailed ? " failed" : target.value == nil ? " \(target.state.name.lowercased())" : ""
-                let label = node.dependency(on: target.key)?.label ?? target.key
+                let label = node.label(of: target.key) ?? target.key
                 let reason = label == target.key ? label + word : "\(label) (\(target.key)\(word))"
                 if target.component == node.component, !hasFailed {
                     circle.append(reason)
@@ -78,7 +78,7 @@ extension Planner {
                     reasons.append(reason)
                 }
             case .any(_, let label), .unmet(let label):
-                reasons.append(node.dependencies[label].label)
+                reasons.append(node.needs[label].label)
             }
         }
         // Those that wait for this one are worth a word only if it waits for nothing else.

@@ -169,5 +169,5 @@ extension Planner {
     }
 
     /// How often a value is compared that others disturb again and again.
-    private static var comparisons: Int { 3 }
+    private static var comparisons: Int32 { 3 }
 }

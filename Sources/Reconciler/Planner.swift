@@ -31,7 +31,7 @@ struct Planner<W: World> {
     private(set) var places: [Key: Set<W.Place>] = [:]
 
     // Of one pass.
-    var pass = 0
+    var pass: Int32 = 0
     var conditions: [Int: [String]] = [:]
     var growing = Heap<Position>()
     /// Nodes that only those that left led to. They can't have become ready.
@@ -117,7 +117,7 @@ struct Planner<W: World> {
     }
 
     private mutating func startPass() {
-        graph.passes += 1
+        graph.passes &+= 1
         pass = graph.passes
         concerned.removeAll(keepingCapacity: true)
         verdicts.removeAll(keepingCapacity: true)
@@ -151,7 +151,7 @@ struct Planner<W: World> {
         grow()
         settlePossible()
         if needsAll { return }
-        let order = concerned.compactMap { graph[$0]?.position }.sorted().map(\.id)
+        let order = concerned.compactMap { graph[$0]?.position }.sorted().map { $0.id }
         claim(order)
         let early = graph.released.union(places)
         if !early.isEmpty { remove(world.leftovers(.first, at: Array(early))) }
@@ -173,7 +173,7 @@ struct Planner<W: World> {
         _ = world.takeDisturbed()
         startPass()
         for case let node? in ids.lazy.map({ [graph] in graph[$0] }) { join(node) }
-        walk(concerned.compactMap { graph[$0]?.position }.sorted().map(\.id))
+        walk(concerned.compactMap { graph[$0]?.position }.sorted().map { $0.id })
         return concerned.filter { graph.states[$0]?.look.isThere == false }
     }
 

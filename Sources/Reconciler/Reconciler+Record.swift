@@ -93,7 +93,7 @@ extension Reconciler {
         log.heldRemovals = planner.heldRemovals
         // Those without a place are seen only when everything is looked at.
         if !planner.isFull, !removals.isEmpty {
-            log.heldRemovals?.formUnion(removals.lazy.filter { $0.value.places.isEmpty }.map(\.key))
+            log.heldRemovals?.formUnion(removals.lazy.filter { $0.value.places.isEmpty }.map { $0.key })
         }
         if planner.isFull { spared = planner.spared }
         isAllDue = false
@@ -154,7 +154,7 @@ extension Reconciler {
             node.place = node.value?.claim(in: world, by: node.claimant) ?? node.place
             node.lastOperation = operation
             settle(node, at: time)
-            if isRepair, wasThere, let pause = node.repairs.add(at: time) { leaveAlone(node, for: pause, at: time) }
+            if isRepair, wasThere, let pause = node.countRepair(at: time) { leaveAlone(node, for: pause, at: time) }
             return ""
         case .failed(let text, let retriable):
             if let cause = failedCause(of: node, failures) {

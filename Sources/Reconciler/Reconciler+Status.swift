@@ -12,7 +12,7 @@ extension Reconciler {
     public var nextTry: Timestamp? {
         if isParked { return nil }
         let node = retries.next { id, due in graph.states[id]?.nextTry == due }
-        let removal = removals.values.lazy.compactMap(\.nextTry).min()
+        let removal = removals.values.lazy.compactMap { $0.nextTry }.min()
         if let node, let removal { return min(node, removal) }
         return node ?? removal
     }
@@ -90,7 +90,7 @@ extension Reconciler {
             }
             for requirement in node.requirements {
                 if case .unmet(let label) = requirement {
-                    let label = node.dependencies[label].label
+                    let label = node.needs[label].label
                     result.append(.init(from: node.key, to: label, isDerived: false, isUnmet: true))
                 }
                 requirement.forEachTarget { id in

@@ -39,7 +39,7 @@ enum Verdict {
 
 /// What a pass of a planner makes of a node; it holds in the pass with that number.
 struct Look {
-    var pass = 0
+    var pass: Int32 = 0
     /// Whether the node can be there, as far as is known before it is compared with the world.
     var isPossible = false
     /// Whether it can be there, as far as is known by now.
@@ -51,5 +51,5 @@ struct Look {
     /// Whether it is to be compared once more.
     var isQueued = false
     /// How often it was compared.
-    var comparisons = 0
+    var comparisons: Int32 = 0
 }
