@@ -14,6 +14,9 @@ struct Brought {
     /// Logical names of the interfaces, by how many connections have them.
     private var interfaces: [String: Int] = [:]
 
+    /// Whether nothing is brought.
+    var isEmpty: Bool { owners.isEmpty && interfaceKeys.isEmpty }
+
     /// Whether a connection has said what belongs to an interface.
     func hasInterface(_ name: String) -> Bool { interfaces[name] != nil }
 

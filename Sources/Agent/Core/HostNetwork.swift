@@ -56,6 +56,7 @@ public final class HostNetwork {
     /// Replaces what is declared. Returns how many values changed.
     @discardableResult
     public func declare(_ config: LoadedConfig) -> Int {
+        if declared.isEmpty { return change(config.items, removed: [], config.findings) }
         let keys = Set(config.items.map(\.key))
         return change(
             config.items.filter { declared[$0.key] != $0.value }, removed: declared.keys.filter { !keys.contains($0) },
@@ -70,39 +71,62 @@ public final class HostNetwork {
     /// How many values are declared.
     public var declaredCount: Int { declared.count }
 
+    /// What is declared under a key now.
+    private struct Declared {
+        var key: Key
+        var value: ModelValue?
+        var specification: Specification?
+    }
+
     private func change(_ changed: [LoadedConfig.Item], removed: [Key], _ findings: ConfigFindings) -> Int {
-        let wrong = Dictionary(findings.invalidValues.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
-        var keys = Set(removed)
-        for key in Set(invalid.keys).union(wrong.keys) where invalid[key] != wrong[key] { keys.insert(key) }
-        invalid = wrong
+        var all: [Declared] = []
+        all.reserveCapacity(changed.count + removed.count)
         var names: Set<String> = []
-        var specifications: [Key: Specification] = [:]
-        for key in removed { replace(key, nil, &names) }
+        for key in removed {
+            replace(key, nil, &names)
+            all.append(Declared(key: key))
+        }
         for item in changed {
-            keys.insert(item.key)
-            specifications[item.key] = item.specification
             replace(item.key, item.value, &names)
+            all.append(Declared(key: item.key, value: item.value, specification: item.specification))
         }
         for client in clients {
             let value = ModelValue.client(client)
             if declared[value.key] != nil { continue }
-            keys.insert(value.key)
             replace(value.key, value, &names)
+            // It may be among those that are removed, which this takes the place of.
+            all.removeAll { $0.key == value.key }
+            all.append(Declared(key: value.key, value: value))
         }
-        let ordered = keys.sorted()
-        reconciler.change(source: Self.filesSource, ordered.map { ($0, desired($0, specifications[$0])) })
-        for key in ordered { noteService(key) }
+        for key in changedInvalid(findings, among: all) { all.append(Declared(key: key, value: declared[key])) }
+        all.sort { $0.key < $1.key }
+        reconciler.change(source: Self.filesSource, all.map { ($0.key, desired($0)) })
+        for item in all { noteService(item.key, item.value) }
         tellSilence()
         // What a user wrote counts more than what a connection says: of an interface, also under another logical name.
-        var hidden = keys.filter(brought.has)
+        if brought.isEmpty { return all.count }
+        var hidden = Set(all.lazy.map(\.key).filter(brought.has))
         for name in names { hidden.formUnion(brought.keys(ofInterface: name)) }
         settleBrought(hidden)
-        return keys.count
+        return all.count
+    }
+
+    /// Takes up which values can't be configured. Returns the keys of those, beside some, of which that has changed.
+    private func changedInvalid(_ findings: ConfigFindings, among others: [Declared]) -> Set<Key> {
+        let wrong = Dictionary(findings.invalidValues.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+        defer { invalid = wrong }
+        if invalid.isEmpty, wrong.isEmpty { return [] }
+        let keys = Set(invalid.keys).union(wrong.keys).filter { invalid[$0] != wrong[$0] }
+        return keys.subtracting(others.lazy.map(\.key))
     }
 
     private func replace(_ key: Key, _ value: ModelValue?, _ names: inout Set<String>) {
-        let old = declared.removeValue(forKey: key)
-        declared[key] = value
+        let old: ModelValue?
+        if let value {
+            old = declared.updateValue(value, forKey: key)
+        } else {
+            old = declared.removeValue(forKey: key)
+        }
         for (name, step) in [(old?.hostName, -1), (value?.hostName, 1)] {
             guard let name else { continue }
             let count = (hostNames[name] ?? 0) + step
@@ -111,29 +135,30 @@ public final class HostNetwork {
         }
     }
 
-    private func noteService(_ key: Key) {
+    private func noteService(_ key: Key, _ value: ModelValue?) {
         let spec: NetworkServices.Spec? =
-            switch declared[key] {
+            switch value {
             case .client(let message): .client(message)
             case .endpoint(let message): .endpoint(message)
             case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, nil: nil
             }
+        if spec == nil, services.isEmpty { return }
         services[key] = invalid[key] == nil ? spec : nil
         if services[key] != nil { reconciler.observe(key, brought.observation(key)) }
         noteSilence(key)
     }
 
-    private func desired(_ key: Key, _ specification: Specification?) -> Desired<LinuxWorld>? {
-        guard let value = declared[key] else { return nil }
+    private func desired(_ item: Declared) -> Desired<LinuxWorld>? {
+        guard let value = item.value else { return nil }
         let desired: Desired<LinuxWorld> =
             switch value {
             case .client(let message): .value(ClientValue<LinuxWorld>(message))
             case .endpoint(let message): .value(EndpointValue<LinuxWorld>(message))
             case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule:
-                specification.map { LinuxRegistry.desired($0, ownership: world.ownership) }
+                item.specification.map { LinuxRegistry.desired($0, ownership: world.ownership) }
                     ?? LinuxRegistry.desired(value, ownership: world.ownership)
             }
-        guard let reason = invalid[key] else { return desired }
+        guard !invalid.isEmpty, let reason = invalid[item.key] else { return desired }
         let (kind, summary) =
             switch desired {
             case .value(let value): (type(of: value).kind, value.summary)
