@@ -1,7 +1,10 @@
 public import SwiftProtobuf
 
 /// A value a user wrote: a message of one of the models.
-public enum ModelValue: Sendable, Hashable {
+///
+/// Messages have up to 200 bytes in place; the values of a configuration are copied from list to list, and dictionaries keep
+/// room for more of them than they have. So each is kept on its own.
+public indirect enum ModelValue: Sendable, Hashable {
     /// A network interface.
     case interface(Ligato_Linux_Interfaces_Interface)
     /// A permanent neighbour.

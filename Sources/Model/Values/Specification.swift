@@ -1,8 +1,9 @@
 /// A value as it is meant: typed, checked, with its defaults.
 ///
 /// Made from a message by ``ModelValue/checked(suggestions:)``, and in no other way: what is one of these is not looked at
-/// again for mistakes, whether it came from a file, from a client or from a connection.
-public enum Specification: Hashable, Sendable {
+/// again for mistakes, whether it came from a file, from a client or from a connection. Each is kept on its own, as it is with
+/// ``ModelValue``.
+public indirect enum Specification: Hashable, Sendable {
     /// A network interface.
     case interface(InterfaceSpec)
     /// A permanent neighbour.
