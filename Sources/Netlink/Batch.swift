@@ -3,10 +3,12 @@ import CMnl
 
 /// Requests on their way to the kernel, encoded as they are appended.
 ///
-/// Used by one thread. ``removeAll()`` keeps the memory, so a long-lived batch allocates nothing.
+/// Used by one thread. Memory is taken with the first request, and ``removeAll()`` keeps it; there is one batch for each of
+/// thousands of namespaces, so ``release()`` gives it back.
 public final class Batch {
     private(set) var storage: UnsafeMutableRawPointer
-    private var allocated: Int
+    private var allocated = 0
+    private let capacity: Int
     private(set) var used = 0
     /// Where each request starts; a request that could not be encoded has no bytes.
     private(set) var starts: [Int] = []
@@ -15,8 +17,8 @@ public final class Batch {
     ///
     /// - Parameter capacity: bytes to begin with, at least 2048; it grows as needed. A request has 40 to 300 bytes.
     public init(capacity: Int = 4096) {
-        allocated = max(capacity, 2048)
-        storage = .allocate(byteCount: allocated, alignment: 8)
+        self.capacity = max(capacity, 2048)
+        storage = .allocate(byteCount: 0, alignment: 8)
     }
 
     deinit { storage.deallocate() }
@@ -44,11 +46,21 @@ public final class Batch {
         used = 0
     }
 
+    /// Forgets the requests, and gives the memory back.
+    public func release() {
+        starts = []
+        used = 0
+        if allocated == 0 { return }
+        storage.deallocate()
+        storage = .allocate(byteCount: 0, alignment: 8)
+        allocated = 0
+    }
+
     /// Where the request at `position` ends.
     func end(of position: Int) -> Int { position + 1 < starts.count ? starts[position + 1] : used }
 
     private func grow(to size: Int) {
-        allocated = max(size, allocated * 2)
+        allocated = max(size, allocated * 2, capacity)
         let larger = UnsafeMutableRawPointer.allocate(byteCount: allocated, alignment: 8)
         larger.copyMemory(from: storage, byteCount: used)
         storage.deallocate()

@@ -158,12 +158,12 @@ extension LinuxWorld {
     private func flush(_ state: NamespaceState, _ run: inout ExecutionRun) {
         guard !state.batch.isEmpty else { return }
         defer {
-            state.batch.removeAll()
-            state.batched.removeAll(keepingCapacity: true)
-            state.creations.removeAll(keepingCapacity: true)
-            state.addressesV6.removeAll(keepingCapacity: true)
-            state.removals.removeAll(keepingCapacity: true)
-            state.restorations.removeAll(keepingCapacity: true)
+            state.batch.release()
+            state.batched = []
+            state.creations = [:]
+            state.addressesV6 = [:]
+            state.removals = []
+            state.restorations = [:]
         }
         modifyingRequests += state.batch.count
         var answers: [(Int, KernelError)] = []
