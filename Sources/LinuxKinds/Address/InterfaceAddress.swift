@@ -146,7 +146,7 @@ public struct InterfaceAddress: Value {
     private func blocks(_ old: Address, _ wanted: Address, _ world: LinuxWorld) -> Bool {
         if old.local.family == .v6, old.isSameAddress(as: wanted) { return true }
         guard old.proto == world.ownership.proto, old.local.family == wanted.local.family else { return false }
-        let declared = world.declarations.interfaces[interface]?.addresses ?? []
+        let declared = world.declarations.interfaces[interface]?.value.addresses ?? []
         if declared.contains(where: { $0.matches(old, in: world) }) { return false }
         if old.local.address == wanted.local.address { return true }
         return old.local.family == .v4 && old.local.network == wanted.local.network && old.peer == nil

@@ -6,18 +6,18 @@ internal import Reconciler
 /// Every value enters and leaves by itself, so a change costs what it changes.
 struct Declarations {
     /// Declared interfaces by logical name.
-    private(set) var interfaces: [String: Interface] = [:]
+    private(set) var interfaces: [String: DeclaredInterface] = [:]
     /// Declared allocations by `network/interface`.
     private(set) var allocations: [String: Allocation] = [:]
     /// The declared interface whose link carries an alias, by logical name.
     private var names: [String: String] = [:]
     /// Logical names of the interfaces that are to have a name in the kernel.
-    private var hostNames: [NamespaceReference: [String: Set<String>]] = [:]
+    private var hostNames: [NamespaceReference: [String: KeySet]] = [:]
     /// Keys of the values that have to do with an interface, by its logical name.
-    private var users: [String: Set<Key>] = [:]
+    private var users: [String: KeySet] = [:]
     /// Keys of the values that have to do with a link, by namespace and name in the kernel; with the empty name, those that
     /// have to do with the namespace itself.
-    private var linkUsers: [NamespaceReference: [String: Set<Key>]] = [:]
+    private var linkUsers: [NamespaceReference: [String: KeySet]] = [:]
     /// Keys of declared policy rules.
     private var ruleUsers: [NamespaceReference: [Rule: Set<Key>]] = [:]
     /// In how many values a namespace occurs.
@@ -38,14 +38,14 @@ struct Declarations {
     /// How many ends of veth pairs are declared to be in a namespace.
     func vethEnds(in reference: NamespaceReference) -> Int { vethEnds.counts[reference] ?? 0 }
     /// The declared interface whose link carries an alias.
-    func interface(alias: String) -> Interface? { names[alias].flatMap { interfaces[$0] } }
+    func interface(alias: String) -> Interface? { names[alias].flatMap { interfaces[$0]?.value } }
 
     // MARK: - Interfaces and allocations
 
     mutating func enter(_ interface: Interface, key: Key) {
-        interfaces[interface.name] = interface
+        interfaces[interface.name] = DeclaredInterface(interface)
         names[interface.alias] = interface.name
-        hostNames[interface.namespace, default: [:]][interface.hostName, default: []].insert(interface.name)
+        hostNames[interface.namespace, default: [:]][interface.hostName, default: KeySet()].insert(interface.name)
         refer(to: interface.namespace, by: 1)
         if !interface.sysctls.isEmpty { settings.add(interface.namespace, by: 1) }
         if interface.kind.peer != nil { vethEnds.add(interface.namespace, by: 1) }
@@ -69,7 +69,7 @@ struct Declarations {
     // MARK: - What has to do with a link
 
     /// A value has to do with a declared interface.
-    mutating func enter(_ key: Key, user interface: String) { users[interface, default: []].insert(key) }
+    mutating func enter(_ key: Key, user interface: String) { users[interface, default: KeySet()].insert(key) }
 
     mutating func leave(_ key: Key, user interface: String) {
         users[interface]?.remove(key)
@@ -89,7 +89,7 @@ struct Declarations {
 
     /// A value has to do with a link of that name in the kernel; without a name, with the namespace.
     mutating func enter(_ key: Key, link: String = "", in namespace: NamespaceReference) {
-        linkUsers[namespace, default: [:]][link, default: []].insert(key)
+        linkUsers[namespace, default: [:]][link, default: KeySet()].insert(key)
         refer(to: namespace, by: 1)
     }
 
@@ -116,24 +116,26 @@ struct Declarations {
 
     /// The values that a report about a link concerns.
     func addKeys(of link: String, in namespace: NamespaceReference, to keys: inout Set<Key>) {
-        if let users = linkUsers[namespace]?[link] { keys.formUnion(users) }
-        for name in hostNames[namespace]?[link] ?? [] {
-            if let users = users[name] { keys.formUnion(users) }
-        }
+        linkUsers[namespace]?[link]?.add(to: &keys)
+        hostNames[namespace]?[link]?.forEach { users[$0]?.add(to: &keys) }
     }
 
     /// All values that have to do with links of a namespace.
     func addKeys(in namespace: NamespaceReference, to keys: inout Set<Key>) {
-        for users in (linkUsers[namespace] ?? [:]).values { keys.formUnion(users) }
+        for users in (linkUsers[namespace] ?? [:]).values { users.add(to: &keys) }
         for users in (ruleUsers[namespace] ?? [:]).values { keys.formUnion(users) }
         for names in (hostNames[namespace] ?? [:]).values {
-            for name in names { keys.formUnion(users[name] ?? []) }
+            names.forEach { users[$0]?.add(to: &keys) }
         }
     }
 
     /// The declared interfaces that are to have a name in the kernel.
     func interfaces(named hostName: String, in namespace: NamespaceReference) -> [Interface] {
-        (hostNames[namespace]?[hostName] ?? []).compactMap { interfaces[$0] }
+        var result: [Interface] = []
+        hostNames[namespace]?[hostName]?.forEach { name in
+            if let interface = interfaces[name] { result.append(interface.value) }
+        }
+        return result
     }
 
     // MARK: - Counting
@@ -150,13 +152,40 @@ private struct Tally {
     /// Returns whether the namespace came or went.
     @discardableResult
     mutating func add(_ namespace: NamespaceReference, by step: Int) -> Bool {
-        let old = counts[namespace] ?? 0
-        counts[namespace] = old + step > 0 ? old + step : nil
-        return old == 0 || old + step == 0
+        let new = counts[namespace, default: 0] + step
+        counts[namespace, default: 0] = new
+        if new <= 0 { counts[namespace] = nil }
+        return new == step || new == 0
+    }
+}
+
+/// An interface that is declared, kept once, and where its link was found.
+final class DeclaredInterface {
+    let value: Interface
+    /// The link, as of a version of the picture.
+    private var link: LinkState?
+    private var version = -1
+
+    init(_ value: Interface) { self.value = value }
+
+    /// The link, if it is there or planned.
+    func link(in world: LinuxWorld) -> LinkState? {
+        if version != world.states.version.number {
+            link = world.link(of: value)
+            version = world.states.version.number
+        }
+        return link
     }
 }
 
 extension Dictionary {
+    /// Takes a key out of sets in a dictionary, with what becomes empty.
+    fileprivate mutating func remove(_ element: String, _ place: Key, _ name: String) where Value == [String: KeySet] {
+        self[place]?[name]?.remove(element)
+        if self[place]?[name]?.isEmpty == true { self[place]?[name] = nil }
+        if self[place]?.isEmpty == true { self[place] = nil }
+    }
+
     /// Takes an element out of a set of sets, with what becomes empty.
     fileprivate mutating func remove<Name: Hashable>(_ element: String, _ place: Key, _ name: Name)
     where Value == [Name: Set<String>] {

@@ -16,7 +16,9 @@ public final class LinuxWorld: World {
     /// What tells the mark of a namespace with neighbours of ours.
     let neighbourMarkID: RouteID
     var states = NamespaceTable()
-    var byReference: [NamespaceReference: NamespaceState] = [:]
+    var byReference: [NamespaceReference: NamespaceState] = [:] {
+        didSet { states.version.number += 1 }
+    }
     var byIdentity: [NetworkNamespace.Identity: NamespaceState] = [:]
 
     /// What declared values are found by.
@@ -120,12 +122,12 @@ public final class LinuxWorld: World {
     }
 
     /// The link of a declared interface, by its logical name.
-    func link(of name: String) -> LinkState? { declarations.interfaces[name].flatMap(link(of:)) }
+    func link(of name: String) -> LinkState? { declarations.interfaces[name]?.link(in: self) }
 
     /// The link behind a name in a route, neighbour or membership: of a declared interface, or else of that kernel name
     /// in `namespace`.
     func link(named name: String, in namespace: NamespaceReference) -> LinkState? {
-        if let interface = declarations.interfaces[name] { return link(of: interface) }
+        if let interface = declarations.interfaces[name] { return interface.link(in: self) }
         return byReference[namespace]?.linksByName[name]
     }
 

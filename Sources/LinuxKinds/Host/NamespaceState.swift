@@ -61,7 +61,10 @@ final class NamespaceState {
     var linksByName: [String: LinkState] { contents.linksByName }
     var ownedLinks: [String: LinkState] {
         get { contents.ownedLinks }
-        _modify { yield &contents.ownedLinks }
+        _modify {
+            version.number += 1
+            yield &contents.ownedLinks
+        }
     }
     var routes: [RouteID: RouteState] { contents.routes }
     var rules: [Rule: Claim] {
@@ -106,8 +109,12 @@ final class NamespaceState {
     /// Nothing leads here any more, and nothing will.
     var isLost = false
 
-    init(id: Int, reference: NamespaceReference, handle: NetworkNamespace?) {
+    /// That of the picture which this is a part of.
+    private let version: PictureVersion
+
+    init(id: Int, reference: NamespaceReference, handle: NetworkNamespace?, version: PictureVersion) {
         self.id = id
+        self.version = version
         self.reference = reference
         self.handle = handle
     }
@@ -120,6 +127,7 @@ final class NamespaceState {
         foreignRoutes = nil
         lostRoutes.removeAll(keepingCapacity: true)
         formerlyLostRoutes.removeAll()
+        version.number += 1
         defer { contents = Contents() }
         return contents
     }
@@ -189,6 +197,7 @@ final class NamespaceState {
     }
 
     func insert(_ state: LinkState, ownership: Ownership) {
+        version.number += 1
         contents.links[state.link.index] = state
         contents.linksByName[state.link.name] = state
         if let alias = state.link.alias, ownership.owns(alias: alias) { contents.ownedLinks[alias] = state }
@@ -196,6 +205,7 @@ final class NamespaceState {
     }
 
     func remove(_ state: LinkState) {
+        version.number += 1
         if state.link.index > 0 { gone.insert(state.link.index) }
         contents.links[state.link.index] = nil
         if linksByName[state.link.name] === state { contents.linksByName[state.link.name] = nil }
@@ -213,6 +223,7 @@ final class NamespaceState {
     /// Replaces what is known of a link by a newer report.
     func update(_ state: LinkState, to link: Link, ownership: Ownership) {
         let old = state.link
+        if old.name != link.name || old.alias != link.alias || old.index != link.index { version.number += 1 }
         if old.name != link.name {
             if linksByName[old.name] === state { contents.linksByName[old.name] = nil }
             contents.linksByName[link.name] = state

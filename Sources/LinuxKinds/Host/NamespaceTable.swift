@@ -10,6 +10,8 @@ struct NamespaceTable: Sequence {
     private var ordered: [NamespaceState] = []
     /// The number of the next namespace.
     private(set) var nextID = 0
+    /// Changes whenever a link may be found elsewhere than before.
+    let version = PictureVersion()
 
     /// How many there are, with those that went and were not forgotten yet.
     var count: Int { ordered.count }
@@ -21,7 +23,7 @@ struct NamespaceTable: Sequence {
 
     /// Adds a namespace under the next number.
     mutating func add(_ reference: NamespaceReference, _ handle: NetworkNamespace?) -> NamespaceState {
-        let state = NamespaceState(id: nextID, reference: reference, handle: handle)
+        let state = NamespaceState(id: nextID, reference: reference, handle: handle, version: version)
         nextID += 1
         byID[state.id] = state
         ordered.append(state)
@@ -34,4 +36,10 @@ struct NamespaceTable: Sequence {
         for state in ordered where state.isLost { byID[state.id] = nil }
         ordered.removeAll(where: \.isLost)
     }
+}
+
+/// The version of a picture of links, namespaces and their names: what was found in it is found again as long as it is the
+/// same.
+final class PictureVersion {
+    var number = 0
 }

@@ -84,7 +84,7 @@ struct LinkPlan {
 extension Interface {
     /// What makes the link. Named namespaces that are absent are made with it; `former` is a link that goes before.
     func creation(in world: LinuxWorld, replacing former: LinkState? = nil) -> Creation {
-        let other = kind.peer.flatMap { world.declarations.interfaces[$0] }
+        let other = kind.peer.flatMap { world.declarations.interfaces[$0]?.value }
         if let other, let link = world.byReference[other.namespace]?.linksByName[other.hostName],
             !world.ownership.owns(alias: link.link.alias), link.link.group != world.ownership.linkGroup
         {

@@ -100,7 +100,7 @@ public struct Interface: Value {
             return ["host-interface-exists: \(hostName)\(namespace.suffix) is not there"]
         }
         if let other = kind.peer.flatMap({ world.declarations.interfaces[$0] }),
-            let reason = world.unmetCondition(other.namespace)
+            let reason = world.unmetCondition(other.value.namespace)
         {
             return [reason]
         }

@@ -191,15 +191,20 @@ public struct StaticRoute: Value {
         }
     }
 
+    /// The interfaces it leaves by, each once.
+    private var outgoing: [String] {
+        hops.count == 1 ? [hops[0].interface] : Array(Set(hops.map(\.interface)))
+    }
+
     /// Reports about its interfaces concern it, or else about its namespace.
     public func declare(in world: LinuxWorld, key: Key) {
-        for name in Set(hops.map(\.interface)) { world.declarations.enter(key, user: name, in: namespace) }
+        for name in outgoing { world.declarations.enter(key, user: name, in: namespace) }
         if hops.isEmpty { world.declarations.enter(key, in: namespace) }
     }
 
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
-        for name in Set(hops.map(\.interface)) { world.declarations.leave(key, user: name, in: namespace) }
+        for name in outgoing { world.declarations.leave(key, user: name, in: namespace) }
         if hops.isEmpty { world.declarations.leave(key, in: namespace) }
     }
 
