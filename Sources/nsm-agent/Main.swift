@@ -13,6 +13,7 @@ enum Main {
             var command = try NSMAgent.parseAsRoot()
             if let waiting = command as? any WaitingCommand {
                 try Descriptors.require(waiting.descriptors)
+                cl_use_own_workers()
                 try Foreground.run {
                     var command = waiting
                     try await command.run()

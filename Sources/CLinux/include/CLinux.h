@@ -195,4 +195,7 @@ int cl_interface_index(int socket, const char *name);
 int cl_send_echo(int socket, int family, const void *source, const void *destination, int index, uint16_t sequence);
 int cl_receive_echo(int socket, uint16_t *sequence, uint8_t from[16]);
 
+/* Runs Swift tasks that prefer no executor on threads of our own from now on. To be called before the first such task. */
+void cl_use_own_workers(void);
+
 #endif
