@@ -143,7 +143,7 @@ struct Planner<W: World> {
     /// - Parameters:
     ///   - ids: the nodes to begin with.
     ///   - places: where to look for leftovers besides.
-    mutating func planSome(_ ids: some Sequence<Int>, places: [W.Place]) {
+    mutating func planSome(_ ids: Set<Int>, places: [W.Place]) {
         _ = world.takeDisturbed()
         _ = world.takeLosses()
         startPass()
