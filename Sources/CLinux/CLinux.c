@@ -336,3 +336,7 @@ int cl_wait_readable(int fd, int timeout_ms)
 
 const char *cl_error_symbol(int code) { return strerrorname_np(code); }
 const char *cl_error_text(int code) { return strerrordesc_np(code); }
+
+void cl_share_heap(void) { mallopt(M_ARENA_MAX, 1); }
+
+void cl_trim_heap(void) { malloc_trim(0); }

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import LinuxKinds
 internal import Logging
 internal import Model
@@ -14,13 +15,19 @@ extension Engine {
         // What one read found to differ is taken in before the next one begins.
         let mistakes = try? await reloading.run {
             guard let isThere = await beginReload(reason) else { return await files.mistakes }
-            let mistakes = await adopt(isThere ? read(reason) : ConfigDifference(), reason)
+            let difference = isThere ? read(reason) : ConfigDifference()
+            let isLarge = difference.changed.count + difference.removed.count > Self.largeReload
+            let mistakes = await adopt(difference, reason)
+            if isLarge { cl_trim_heap() }
             await declareServices()
             return mistakes
         }
         if let mistakes { return mistakes }
         return await files.mistakes
     }
+
+    /// To take in more values than this takes megabytes for a moment, which are worth being given back.
+    private static var largeReload: Int { 500 }
 
     /// Reads the changed files again. A signal or a request also reads the names of tables again, and the files that use them.
     private nonisolated func read(_ reason: ReloadReason) -> ConfigDifference {

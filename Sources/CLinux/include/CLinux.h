@@ -195,6 +195,11 @@ int cl_interface_index(int socket, const char *name);
 int cl_send_echo(int socket, int family, const void *source, const void *destination, int index, uint16_t sequence);
 int cl_receive_echo(int socket, uint16_t *sequence, uint8_t from[16]);
 
+/* Has all threads take memory from one heap, so that what one gives back serves the others. */
+void cl_share_heap(void);
+/* Gives memory back to the kernel that nobody uses. */
+void cl_trim_heap(void);
+
 /* Runs Swift tasks that prefer no executor on threads of our own from now on. To be called before the first such task. */
 void cl_use_own_workers(void);
 

@@ -1,5 +1,6 @@
 internal import Agent
 internal import ArgumentParser
+internal import CLinux
 internal import Glibc
 internal import Logging
 internal import Mesh
@@ -34,6 +35,7 @@ struct Run: WaitingCommand {
     var descriptors: Int { Descriptors.daemon }
 
     func run() async throws {
+        cl_share_heap()
         // Until the daemon listens to it, it must not end the process.
         signal(SIGHUP, SIG_IGN)
         signal(SIGPIPE, SIG_IGN)
