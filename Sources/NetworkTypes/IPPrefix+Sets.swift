@@ -16,7 +16,7 @@ extension IPPrefix {
     }
 
     /// The prefix that two halves make up; nil when they are not the halves of one.
-    private func joined(with upper: IPPrefix) -> IPPrefix? {
+    func joined(with upper: IPPrefix) -> IPPrefix? {
         guard length > 0, length == upper.length, family == upper.family, address != upper.address,
             let both = IPPrefix(address, length: length - 1), both.network.address == address,
             both.contains(upper.address)

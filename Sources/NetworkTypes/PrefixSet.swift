@@ -21,6 +21,26 @@ public struct PrefixSet: Hashable, Sendable {
         self.prefix(with: prefix.network.address).map { $0.length <= prefix.length } ?? false
     }
 
+    /// Takes in one address. What it costs depends on the number of prefixes, not of addresses.
+    public mutating func insert(_ address: IPAddress) {
+        var place = self.place(of: address)
+        if place > 0, prefixes[place - 1].contains(address) { return }
+        var prefix = IPPrefix(host: address)
+        var end = place
+        while true {
+            if place > 0, let both = prefixes[place - 1].joined(with: prefix) {
+                prefix = both
+                place -= 1
+            } else if end < prefixes.count, let both = prefix.joined(with: prefixes[end]) {
+                prefix = both
+                end += 1
+            } else {
+                break
+            }
+        }
+        prefixes.replaceSubrange(place..<end, with: CollectionOfOne(prefix))
+    }
+
     /// Takes out one address.
     public mutating func remove(_ address: IPAddress) {
         let place = self.place(of: address)

@@ -94,6 +94,30 @@ import Testing
         #expect(prefix.without(try #require(IPAddress("::"))) == [prefix])
     }
 
+    @Test("a set that takes in and gives up addresses is the one that is made of what is left", arguments: 0..<20)
+    func oneByOne(seed: Int) throws {
+        var random = SeededGenerator(seed: UInt64(seed))
+        var (set, addresses) = (PrefixSet([]), Set<IPAddress>())
+        for _ in 0..<300 {
+            let number = Int.random(in: 0..<48, using: &random)
+            let text = Bool.random(using: &random) ? "10.0.0.\(number)" : "fd00::\(String(number, radix: 16))"
+            let address = try #require(IPAddress(text))
+            if Int.random(in: 0..<5, using: &random) > 1 {
+                set.insert(address)
+                addresses.insert(address)
+            } else {
+                set.remove(address)
+                addresses.remove(address)
+            }
+            #expect(set == PrefixSet(addresses.map { IPPrefix(host: $0) }))
+        }
+        for edge in ["0.0.0.0", "255.255.255.255", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"] {
+            let address = try #require(IPAddress(edge))
+            set.insert(address)
+            #expect(set.contains(address))
+        }
+    }
+
     @Test("any set of addresses is merged without loss, and has none more", arguments: 0..<50)
     func anySet(seed: Int) throws {
         var random = SeededGenerator(seed: UInt64(seed))
