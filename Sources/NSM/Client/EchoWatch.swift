@@ -16,8 +16,29 @@ final class EchoWatch: Sendable {
     }
     private struct State {
         var watched: [Group: [UInt64: Watched]] = [:]
+        /// Groups that are looked at. One in which nobody has addresses to ask rests.
+        var running: Set<Group> = []
         var next: UInt64 = 0
         var isOver = false
+
+        /// Returns whether looks have to begin.
+        mutating func begin(_ group: Group) -> Bool {
+            watched[group]?.isEmpty == false && !isOver && running.insert(group).inserted
+        }
+
+        /// The paths of a group and whose they are; nil, and the group rests, when there are none.
+        mutating func paths(of group: Group) -> (paths: [EchoPath], owners: [UInt64])? {
+            if watched[group]?.isEmpty == true { watched[group] = nil }
+            var (paths, owners) = ([EchoPath](), [UInt64]())
+            for (number, one) in watched[group] ?? [:] {
+                let own = one.paths()
+                paths += own
+                owners += repeatElement(number, count: own.count)
+            }
+            if !paths.isEmpty { return (paths, owners) }
+            running.remove(group)
+            return nil
+        }
     }
     private let state = Mutex(State())
     private let groups: AsyncStream<Group>
@@ -51,40 +72,34 @@ final class EchoWatch: Sendable {
     ) async -> String? {
         let group = Group(namespace: namespace, check: check)
         let death = Promise<String?>()
-        let (number, isFirst) = state.withLock { state in
+        let hasPaths = !paths().isEmpty
+        let (number, begins) = state.withLock { state in
             state.next += 1
             if state.isOver {
                 death.keep(nil)
                 return (state.next, false)
             }
-            let isFirst = state.watched[group] == nil
             state.watched[group, default: [:]][state.next] = Watched(paths: paths, death: death)
-            return (state.next, isFirst)
+            return (state.next, hasPaths && state.begin(group))
         }
-        if isFirst { begin.yield(group) }
+        if begins { begin.yield(group) }
         let reason = await death.value(orIfCancelled: nil)
         state.withLock { _ = $0.watched[group]?.removeValue(forKey: number) }
         return reason
     }
 
-    /// Looks at a group until it is empty.
+    /// Says that a connection which is watched has paths, perhaps for the first time.
+    func notePaths(namespace: String, _ check: LivenessCheck) {
+        let group = Group(namespace: namespace, check: check)
+        if state.withLock({ $0.begin(group) }) { begin.yield(group) }
+    }
+
+    /// Looks at a group until there is nothing to look at.
     private func run(_ group: Group) async {
         let check = EchoCheck(timeout: group.check.timeout, namespace: group.namespace)
         var lastReason = ""
         while (try? await Task.sleep(for: group.check.interval, tolerance: group.check.interval / 10)) != nil {
-            let watched: [UInt64: Watched]? = state.withLock { state in
-                if state.watched[group]?.isEmpty == true { state.watched[group] = nil }
-                return state.watched[group]
-            }
-            guard let watched else { return }
-            var owners: [UInt64] = []
-            var paths: [EchoPath] = []
-            for (number, one) in watched {
-                let own = one.paths()
-                paths += own
-                owners += repeatElement(number, count: own.count)
-            }
-            if paths.isEmpty { continue }
+            guard let (paths, owners) = state.withLock({ $0.paths(of: group) }) else { return }
             let outcomes: [EchoOutcome] = await check.run(paths)
             for (owner, outcome) in zip(owners, outcomes) {
                 switch outcome {

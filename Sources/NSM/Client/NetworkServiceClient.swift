@@ -186,6 +186,9 @@ public final class NetworkServiceClient: Sendable {
                 if isRefresh { memory.refreshes += 1 }
                 return isRefresh
             }
+            if let liveness = configuration.liveness, !paths.isEmpty {
+                manager.echoes.notePaths(namespace: configuration.namespace, liveness)
+            }
             if !isRefresh {
                 logger.info(
                     "connected",
