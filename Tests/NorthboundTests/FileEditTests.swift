@@ -93,6 +93,8 @@ private final class Number: Sendable {
             names: { _ in ["blue"] })
         var writer = Writer(generator: SeededGenerator(seed: seed))
         var files = ConfigFiles(paths: [folder.path], label: "default", names: resolver)
+        let directory = try #require(ConfigDirectory(path: folder.path))
+        #expect(directory.watch())
         var inForce: [String: ModelValue] = [:]
         var valid = 0
         for file in names.indices { try folder.write(names[file], writer.content(file)) }
@@ -113,7 +115,8 @@ private final class Number: Sendable {
                 default: try folder.write(names[file], writer.content(file))
                 }
             }
-            let difference = files.refresh()
+            // Half of them are told what changed.
+            let difference = seed % 2 == 0 ? files.refresh(directory.takeEvents()) : files.refresh()
             let fresh = ConfigFiles.load(paths: [folder.path], label: "default", names: resolver)
             let now = files.config
             let place: Comment = "seed \(seed), step \(step)"
@@ -156,6 +159,55 @@ private final class Number: Sendable {
         unlink("\(folder.path)/140.yaml")
         #expect(files.refresh().removed == ["config/linux/interfaces/v2/interface/d40"])
         #expect(files.parses == 51)
+    }
+
+    @Test("what a watched directory tells of its files is all that has to be looked at", arguments: 0..<8)
+    func watched(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let folder = try TemporaryFolder()
+        defer { folder.remove() }
+        folder.folder("a")
+        folder.folder("a.yaml.d")
+        // The directory itself must not be empty, or a look at all follows.
+        try folder.write("m.yaml", interfaces("{name: m, type: DUMMY}"))
+        try folder.write("target", interfaces("{name: target0, type: DUMMY}"))
+        folder.link("l.yaml", to: "\(folder.path)/target")
+        let directory = try #require(ConfigDirectory(path: folder.path))
+        #expect(directory.watch())
+        var files = ConfigFiles(paths: [folder.path], label: "default", names: .none)
+        _ = files.refresh()
+        for step in 0..<60 {
+            var wanted: Set<String> = []
+            for _ in 0...random.below(3) {
+                let place = ["", "a/", "a.yaml.d/"][random.below(3)]
+                let name = place + ["a.yaml", "b.yaml", "a.json", "z.yml", ".hidden.yaml", "x.txt"][random.below(6)]
+                wanted.insert(name)
+                switch random.below(4) {
+                case 0: unlink("\(folder.path)/\(name)")
+                case 1:
+                    try folder.write(
+                        ".new", interfaces("{name: i\(random.below(12)), type: DUMMY, mtu: \(1300 + step)}"))
+                    rename("\(folder.path)/.new", "\(folder.path)/\(name)")
+                default:
+                    try folder.write(name, interfaces("{name: i\(random.below(12)), type: DUMMY, mtu: \(1400 + step)}"))
+                }
+            }
+            try folder.write("target", interfaces("{name: target\(step), type: DUMMY}"))
+            let changes = directory.takeEvents()
+            // Nothing is told of names that are none of a configuration's, and of files that were not there.
+            guard case .files(let paths) = changes else {
+                #expect(changes == .none)
+                continue
+            }
+            #expect(paths.isSubset(of: wanted.map { "\(folder.path)/\($0)" }))
+            _ = files.refresh(changes)
+            let all = ConfigFiles.load(paths: [folder.path], label: "default", names: .none)
+            #expect(files.config.items.map(\.value) == all.items.map(\.value), "step \(step)")
+            #expect(files.config.findings.mistakes.map(\.description) == all.findings.mistakes.map(\.description))
+            #expect(files.config.findings.files == all.findings.files)
+        }
+        folder.folder("later")
+        #expect(directory.takeEvents() == .all)
     }
 
     @Test("mistakes of the first read go when their cause does")

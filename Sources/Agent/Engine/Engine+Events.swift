@@ -23,7 +23,9 @@ extension Engine {
     }
 
     private func noteFileChange() {
-        guard directory.takeEvents() else { return }
+        let changes = directory.takeEvents()
+        if changes == .none { return }
+        changedFiles.add(changes)
         let now = SteadyClock.monotonic
         if filesDue == nil { filesDueAtLatest = now + Self.longestFilesRest }
         filesDue = min(now + Self.filesRest, filesDueAtLatest)

@@ -14,8 +14,8 @@ extension Engine {
     nonisolated func reload(_ reason: ReloadReason) async -> [String] {
         // What one read found to differ is taken in before the next one begins.
         let mistakes = try? await reloading.run {
-            guard let isThere = await beginReload(reason) else { return await files.mistakes }
-            let difference = isThere ? read(reason) : ConfigDifference()
+            guard let changes = await beginReload(reason) else { return await files.mistakes }
+            let difference = changes == .none ? ConfigDifference() : read(changes, reason)
             let isLarge = difference.changed.count + difference.removed.count > Self.largeReload
             let mistakes = await adopt(difference, reason)
             if isLarge { cl_trim_heap() }
@@ -30,7 +30,7 @@ extension Engine {
     private static var largeReload: Int { 500 }
 
     /// Reads the changed files again. A signal or a request also reads the names of tables again, and the files that use them.
-    private nonisolated func read(_ reason: ReloadReason) -> ConfigDifference {
+    private nonisolated func read(_ changes: FileChanges, _ reason: ReloadReason) -> ConfigDifference {
         configuration.withLock { files in
             switch reason {
             case .start, .files: break
@@ -38,18 +38,22 @@ extension Engine {
                 HostNames.reload()
                 files.forgetNames()
             }
-            return files.refresh()
+            return files.refresh(changes)
         }
     }
 
-    /// Returns whether there are files; nil when there is nothing to read.
+    /// Returns which files may have changed; nil when there is nothing to read.
     ///
     /// A program that is told by its environment which services it needs may have no files at all.
-    private func beginReload(_ reason: ReloadReason) -> Bool? {
+    private func beginReload(_ reason: ReloadReason) -> FileChanges? {
         if reason != .start { manager.reloading() }
+        let changes = reason == .files ? changedFiles : .all
+        changedFiles = .none
+        // The watch stands as long as no directory changes.
+        if case .files = changes { return changes }
         // Watched first: what changes while it is read leads to another read.
-        let isThere = directory.watch()
-        if isThere || !files.isInForce && !options.services.clients.isEmpty { return isThere }
+        if directory.watch() { return .all }
+        if !files.isInForce && !options.services.clients.isEmpty { return FileChanges.none }
         let consequence =
             files.isInForce ? "the last configuration stays in force" : "nothing is touched until it appears"
         files.warnings = ["\(options.configPath) does not exist; \(consequence)"]

@@ -70,6 +70,8 @@ public actor Engine {
     let directory: ConfigDirectory
     let start: Timestamp
     var files = Files()
+    /// Which files changed since they were read.
+    var changedFiles = FileChanges.none
 
     // Moments of CLOCK_MONOTONIC, nanoseconds; nil: none.
     /// When changed files are read: once they have been quiet for a while.

@@ -34,11 +34,22 @@ public struct ConfigSet: Sendable {
     /// A text and its place among the others.
     private struct Member: Sendable {
         var text: ConfigText
-        /// -1: not yet among the others.
+        /// -1: not yet among the others. There is room between those of two texts for newcomers.
         var rank = -1
     }
 
+    /// What is asked of every text at each change, beside the texts themselves, which are much to copy.
+    private struct Facts: Sendable {
+        var name: String
+        var isRead: Bool
+        /// Whether anything is wrong with it alone.
+        var isFlawed: Bool
+    }
+
     private var members: [Int32: Member] = [:]
+    private var facts: [Int32: Facts] = [:]
+    /// Texts that still know the places of their values.
+    private var withPlaces: Set<Int32> = []
     private var numbers: [String: Int32] = [:]
     private var order: [Int32] = []
     private var nextNumber: Int32 = 0
@@ -64,7 +75,7 @@ public struct ConfigSet: Sendable {
     public init() {}
 
     /// The texts' names, in order.
-    public var names: [String] { order.compactMap { members[$0]?.text.name } }
+    public var names: [String] { order.compactMap { facts[$0]?.name } }
 
     // MARK: - Access for relations
 
@@ -132,6 +143,38 @@ extension ConfigSet {
         take(number)
     }
 
+    /// Puts one that was just set, if it was not there before, among the others, which are in order.
+    public mutating func arrange(newcomer name: String, isBefore: (String, String) -> Bool) {
+        guard let number = numbers[name], order.last == number, members[number]?.rank == -1 else { return }
+        order.removeLast()
+        var (start, end) = (0, order.count)
+        while start < end {
+            let middle = (start + end) / 2
+            let isEarlier = facts[order[middle]].map { isBefore($0.name, name) } ?? true
+            if isEarlier { start = middle + 1 } else { end = middle }
+        }
+        let low = start > 0 ? members[order[start - 1]]?.rank ?? 0 : 0
+        let high = start < order.count ? members[order[start]]?.rank ?? 0 : low + 2 * Self.room
+        order.insert(number, at: start)
+        hasNewcomers = false
+        if high - low > 1 {
+            members[number]?.rank = low + (high - low) / 2
+        } else {
+            for (rank, number) in order.enumerated() { members[number]?.rank = (rank + 1) * Self.room }
+        }
+    }
+
+    /// Between the ranks of two texts.
+    private static let room = 1 << 20
+
+    /// Takes out a text.
+    public mutating func remove(_ name: String) {
+        guard let number = numbers.removeValue(forKey: name) else { return }
+        forget(number)
+        members[number] = nil
+        order.removeAll { $0 == number }
+    }
+
     /// Puts the texts in order and takes out those that are not named.
     public mutating func arrange(_ names: [String]) {
         if !hasNewcomers, names.count == order.count, names == self.names { return }
@@ -150,13 +193,16 @@ extension ConfigSet {
             let isMoved = member.rank >= 0 && member.rank < highest
             highest = max(highest, member.rank)
             if isMoved { forget(number) }
-            members[number]?.rank = rank
+            members[number]?.rank = (rank + 1) * Self.room
             if isMoved { take(number) }
         }
     }
 
     private mutating func take(_ number: Int32) {
         guard let text = members[number]?.text else { return }
+        let isFlawed = !text.mistakes.isEmpty || !text.warnings.isEmpty || !text.invalidValues.isEmpty
+        facts[number] = Facts(name: text.name, isRead: text.isRead, isFlawed: isFlawed)
+        if !text.sources.isEmpty { withPlaces.insert(number) }
         for index in text.items.indices {
             let ref = Ref(text: number, item: Int32(index))
             let item = text.items[index]
@@ -169,6 +215,8 @@ extension ConfigSet {
 
     private mutating func forget(_ number: Int32) {
         guard let text = members[number]?.text else { return }
+        facts[number] = nil
+        withPlaces.remove(number)
         for index in text.items.indices {
             let ref = Ref(text: number, item: Int32(index))
             let item = text.items[index]
@@ -262,9 +310,8 @@ extension ConfigSet {
 
     /// Gives up what only serves to find the places of mistakes.
     public mutating func forgetPlaces() {
-        for number in order where members[number]?.text.sources.isEmpty == false {
-            members[number]?.text.forgetPlaces()
-        }
+        for number in withPlaces { members[number]?.text.forgetPlaces() }
+        withPlaces = []
     }
 
     /// Everything as it is, whatever was handed out.
@@ -306,8 +353,9 @@ extension ConfigSet {
         var (mistakes, warnings) = (Findings(), Findings())
         var result = ConfigFindings()
         for number in order {
-            guard let text = members[number]?.text else { continue }
-            if text.isRead { result.files.append(text.name) }
+            guard let facts = facts[number] else { continue }
+            if facts.isRead { result.files.append(facts.name) }
+            guard facts.isFlawed, let text = members[number]?.text else { continue }
             mistakes.add(text.mistakes)
             warnings.add(text.warnings)
             result.invalidValues += text.invalidValues

@@ -11,6 +11,8 @@ struct Findings: Sendable {
 
     private(set) var list: [Mistake] = []
     private(set) var omitted = 0
+    /// Whether nothing was found.
+    var isEmpty: Bool { list.isEmpty && omitted == 0 }
 
     /// Whether the next one is among those for which a suggestion is looked for.
     var wantsSuggestion: Bool { list.count < Self.suggestions }

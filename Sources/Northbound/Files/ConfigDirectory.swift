@@ -1,6 +1,26 @@
 internal import CLinux
 internal import Glibc
 
+/// Which files changed, as far as that is known.
+public enum FileChanges: Sendable, Equatable {
+    /// None did.
+    case none
+    /// Only these, by their paths.
+    case files(Set<String>)
+    /// Any may have, and directories, too.
+    case all
+
+    /// Takes in more changes.
+    public mutating func add(_ other: Self) {
+        switch (self, other) {
+        case (_, .none): break
+        case (.none, _), (_, .all): self = other
+        case (.all, .files): break
+        case (.files(let own), .files(let more)): self = .files(own.union(more))
+        }
+    }
+}
+
 /// Watches the directory that holds the configuration files.
 ///
 /// Sees files written, renamed and removed, the symbolic-link swap by which a mounted ConfigMap changes, and the directory
@@ -43,34 +63,35 @@ public final class ConfigDirectory {
         return isThere
     }
 
-    /// Empties the queue. Returns whether something happened that may concern the configuration.
-    public func takeEvents() -> Bool {
-        var isConcerned = false
+    /// Empties the queue. Returns what may concern the configuration.
+    ///
+    /// Unless it is ``FileChanges/all``, what is watched is what there is.
+    public func takeEvents() -> FileChanges {
+        var changes = FileChanges.none
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 16 << 10, alignment: 8)
         defer { buffer.deallocate() }
         while true {
             let count = read(descriptor, buffer.baseAddress, buffer.count)
-            guard count > 0 else { return isConcerned }
+            guard count > 0 else { return changes }
             var events = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            while let event = Event(&events) {
-                if concerns(event) { isConcerned = true }
-            }
+            while let event = Event(&events) { changes.add(self.changes(by: event)) }
         }
     }
 
-    private func concerns(_ event: Event) -> Bool {
-        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 { return true }
-        guard let place = places[event.watch] else { return false }
+    private func changes(by event: Event) -> FileChanges {
+        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 { return .all }
+        guard let place = places[event.watch] else { return .none }
         switch place {
-        case .above(let name): return event.name == name
+        case .above(let name): return event.name == name ? .all : .none
         case .inside(let folder):
             // The directory itself went.
-            if event.name.isEmpty { return true }
-            if event.mask & UInt32(IN_ISDIR) != 0 { return !event.name.hasPrefix(".") }
-            if event.name == "..data" { return true }
-            guard Self.isConfiguration(event.name) else { return false }
+            if event.name.isEmpty { return .all }
+            if event.mask & UInt32(IN_ISDIR) != 0 { return event.name.hasPrefix(".") ? .none : .all }
+            if event.name == "..data" { return .all }
+            guard Self.isConfiguration(event.name) else { return .none }
+            let path = "\(folder)/\(event.name)"
             // A new file is empty; it counts once it was written and closed. Links are complete at once.
-            return event.mask & UInt32(IN_CREATE) == 0 || Self.isLink("\(folder)/\(event.name)")
+            return event.mask & UInt32(IN_CREATE) == 0 || Self.isLink(path) ? .files([path]) : .none
         }
     }
 

@@ -25,6 +25,8 @@ struct ConfigFile {
     var path: String
     /// Its state when it was listed; nil for standard input.
     var identity: Identity?
+    /// Whether it is a link: the file that it leads to may be changed unnoticed by whoever watches the directory.
+    var isLink = false
 
     /// The content of a file.
     struct Content {
@@ -81,14 +83,36 @@ struct ConfigFile {
             if status.st_mode & S_IFMT == S_IFDIR {
                 try collect(path + "/", into: &found, depth: depth + 1)
             } else if [".yaml", ".yml", ".json"].contains(where: { name.hasSuffix($0) }) {
+                let isLink = status.st_mode & S_IFMT == S_IFLNK
                 guard stat(path, &status) == 0 else {
                     throw Failure(text: "holds \(name), a link to something that does not exist")
                 }
                 if status.st_mode & S_IFMT == S_IFREG {
-                    found.append(ConfigFile(path: path, identity: Identity(status)))
+                    found.append(ConfigFile(path: path, identity: Identity(status), isLink: isLink))
                 }
             }
         }
+    }
+
+    /// A file in a directory, as ``list(_:)`` would have it; nil: it would not be there.
+    ///
+    /// - Throws: when only a list of the whole directory can tell.
+    static func look(at path: String) throws(Failure) -> ConfigFile? {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return nil }
+        let isLink = status.st_mode & S_IFMT == S_IFLNK
+        guard status.st_mode & S_IFMT != S_IFDIR, !isLink || stat(path, &status) == 0 else {
+            throw Failure(code: EISDIR)
+        }
+        guard status.st_mode & S_IFMT == S_IFREG else { return nil }
+        return ConfigFile(path: path, identity: Identity(status), isLink: isLink)
+    }
+
+    /// Whether a path comes before another one in ``list(_:)``: in each directory by the names' bytes.
+    static func isBefore(_ left: String, _ right: String) -> Bool {
+        // As if names ended in the lowest byte.
+        func byte(_ byte: UInt8) -> UInt8 { byte == UInt8(ascii: "/") ? 0 : byte }
+        return left.utf8.lazy.map(byte).lexicographicallyPrecedes(right.utf8.lazy.map(byte))
     }
 
     /// The content of a file, or of standard input for `-`.

@@ -3,7 +3,7 @@ public import Model
 /// The files of a configuration: what they say, and what changes when some of them do.
 ///
 /// Every file keeps what was read from it. Only files that changed are read again, and only those whose content changed are
-/// parsed again; with one file changed of many, the rest costs one stat(2) for each.
+/// parsed again. Where a watched directory says which files changed, the others are not looked at; else each costs one stat(2).
 public struct ConfigFiles: Sendable {
     /// The most bytes that all files together may have.
     static let maximumByteCount = 256 << 20
@@ -18,6 +18,7 @@ public struct ConfigFiles: Sendable {
         /// Equal for equal contents, within this process.
         var hash: Int
         var usesNames: Bool
+        var isLink = false
     }
 
     private let paths: [String]
@@ -28,6 +29,11 @@ public struct ConfigFiles: Sendable {
     /// What came by standard input, which can be read only once.
     private var input: ConfigFile.Content?
     private var last = ConfigDifference()
+    /// What the names of files in the one directory begin with, when all files are known; nil: they are to be listed.
+    private var root: String?
+    private var byteCount = 0
+    /// Files that are links, which may change unnoticed.
+    private var links: Set<String> = []
     /// How many times a text was parsed.
     private(set) var parses = 0
 
@@ -62,6 +68,7 @@ public struct ConfigFiles: Sendable {
     /// else now.
     public mutating func forgetNames() {
         for (path, file) in known where file.usesNames { known[path] = nil }
+        root = nil
     }
 
     /// Reads what changed since the last time.
@@ -70,10 +77,12 @@ public struct ConfigFiles: Sendable {
     public mutating func refresh() -> ConfigDifference {
         var found: [String] = []
         var seen: Set<String> = []
-        var byteCount = 0
+        byteCount = 0
+        root = paths.count == 1 && paths[0] != "/" ? paths[0].hasSuffix("/") ? paths[0] : paths[0] + "/" : nil
         for path in paths {
             do throws(ConfigFile.Failure) {
                 let files = try ConfigFile.list(path)
+                if files.isEmpty || files[0].path == path { root = nil }
                 if files.isEmpty, seen.insert(path).inserted {
                     found.append(path)
                     texts.set(.absent(name: path, warning: "holds no *.yaml, *.yml or *.json file"))
@@ -83,10 +92,11 @@ public struct ConfigFiles: Sendable {
                         throw ConfigFile.Failure(
                             text: "holds more than \(Self.maximumFileCount) files; put them together")
                     }
-                    try refresh(file, &byteCount)
+                    try refresh(file)
                     found.append(file.path)
                 }
             } catch {
+                root = nil
                 known[path] = nil
                 texts.set(.unreadable(name: path, error.text))
                 if seen.insert(path).inserted || !found.contains(path) { found.append(path) }
@@ -95,6 +105,39 @@ public struct ConfigFiles: Sendable {
         texts.arrange(found)
         // A file that comes back is one that is not known.
         for path in known.keys where !seen.contains(path) { known[path] = nil }
+        links = Set(known.lazy.filter(\.value.isLink).map(\.key))
+        return settled()
+    }
+
+    /// Reads what changed since the last time, as far as a watch has told what that may be.
+    public mutating func refresh(_ changes: FileChanges) -> ConfigDifference {
+        guard case .files(let paths) = changes, let root, paths.allSatisfy({ $0.hasPrefix(root) }) else {
+            return refresh()
+        }
+        do throws(ConfigFile.Failure) {
+            for path in paths.union(links).sorted(by: ConfigFile.isBefore) { try refresh(path) }
+        } catch {
+            return refresh()
+        }
+        return known.isEmpty ? refresh() : settled()
+    }
+
+    /// - Throws: when only a look at all files can tell.
+    private mutating func refresh(_ path: String) throws(ConfigFile.Failure) {
+        let file = try ConfigFile.look(at: path)
+        byteCount -= known[path]?.byteCount ?? 0
+        guard let file else {
+            known[path] = nil
+            links.remove(path)
+            return texts.remove(path)
+        }
+        if known[path] == nil, known.count >= Self.maximumFileCount { throw ConfigFile.Failure(text: "too many") }
+        try refresh(file)
+        if file.isLink { links.insert(path) } else { links.remove(path) }
+        texts.arrange(newcomer: path, isBefore: ConfigFile.isBefore)
+    }
+
+    private mutating func settled() -> ConfigDifference {
         last = settle()
         texts.forgetPlaces()
         defer { last.changed = [] }
@@ -113,7 +156,7 @@ public struct ConfigFiles: Sendable {
     }
 
     /// - Throws: when no other file is to be read.
-    private mutating func refresh(_ file: ConfigFile, _ byteCount: inout Int) throws(ConfigFile.Failure) {
+    private mutating func refresh(_ file: ConfigFile) throws(ConfigFile.Failure) {
         let path = file.path
         if let old = known[path], old.isSettled, old.identity == file.identity {
             byteCount += old.byteCount
@@ -134,7 +177,7 @@ public struct ConfigFiles: Sendable {
         let hash = Self.hash(content.bytes)
         var new = Known(
             identity: content.identity, isSettled: content.isSettled, byteCount: content.bytes.count, hash: hash,
-            usesNames: false)
+            usesNames: false, isLink: file.isLink)
         if let old = known[path], old.hash == hash, old.byteCount == new.byteCount {
             new.usesNames = old.usesNames
         } else {
