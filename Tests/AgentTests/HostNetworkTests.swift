@@ -32,8 +32,9 @@ struct HostNetworkTests {
         route.dstNetwork = "10.1.0.0/16"
         route.scope = .link
         var report = ServiceReport(observation)
-        for value in [ModelValue.interface(interface), .route(route)] { report.values[value.key] = value }
-        report.interfaces = [name]
+        var part = ServiceReport.Part(interface: name)
+        for value in [ModelValue.interface(interface), .route(route)] { part.values[value.key] = value }
+        report.parts = ["1": part]
         return report
     }
 

@@ -93,8 +93,9 @@ struct NetworkServicesTests {
             })
     }
 
-    private func specs(_ pairs: [String: String]) -> [Key: NetworkServices.Spec] {
-        Dictionary(uniqueKeysWithValues: pairs.map { ("k/\($0)", client($0, $1)) })
+    /// Specs of some of the clients; nil: it is not declared any more.
+    private func specs(_ pairs: [String: String?]) -> [Key: NetworkServices.Spec?] {
+        Dictionary(uniqueKeysWithValues: pairs.map { name, service in ("k/\(name)", service.map { client(name, $0) }) })
     }
 
     /// Runs a keeper of fake sessions; `holds` makes some of them end only when they are let go.
@@ -131,9 +132,9 @@ struct NetworkServicesTests {
     @Test("nothing is started before something is declared")
     func lazy() async throws {
         try await withServices { services in
-            await services.declare([:], number: 1)
+            await services.declare(specs(["a": nil]))
             #expect(log.lines == [])
-            await services.declare(specs(["a": "1"]), number: 2)
+            await services.declare(specs(["a": "1"]))
             await settle(["a": "1"])
             #expect(log.lines.sorted() == ["+a=1", "+support=1"])
         }
@@ -142,16 +143,18 @@ struct NetworkServicesTests {
     @Test("what does not change is not touched; what changes ends before it begins again")
     func changes() async throws {
         try await withServices { services in
-            await services.declare(specs(["a": "1", "b": "1"]), number: 1)
+            await services.declare(specs(["a": "1", "b": "1"]))
             await settle(["a": "1", "b": "1"])
-            await services.declare(specs(["a": "1", "b": "2", "c": "1"]), number: 2)
+            await services.declare(specs(["b": "2", "c": "1"]))
             await settle(["a": "1", "b": "2", "c": "1"])
+            // What was declared before is no change.
+            await services.declare(specs(["a": "1"]))
             #expect(!log.lines.contains("-a=1"))
             let lines = log.lines
             #expect(lines.firstIndex(of: "-b=1").map { $0 < lines.firstIndex(of: "+b=2") ?? 0 } == true)
-            await services.declare([:], number: 3)
+            await services.declare(specs(["a": nil, "b": nil, "c": nil]))
             await settle([:])
-            #expect(log.mistakes == [])
+            #expect(log.mistakes == [] && !log.lines.dropLast(3).contains("-a=1"))
         }
     }
 
@@ -159,11 +162,11 @@ struct NetworkServicesTests {
     func slowEnd() async throws {
         let hold = log.hold("a")
         try await withServices(holds: ["a": hold]) { services in
-            await services.declare(specs(["a": "held"]), number: 1)
+            await services.declare(specs(["a": "held"]))
             await settle(["a": "held"])
-            await services.declare(specs(["a": "2", "b": "1"]), number: 2)
+            await services.declare(specs(["a": "2", "b": "1"]))
             await settle(["a": "held", "b": "1"])
-            await services.declare(specs(["a": "3", "b": "1"]), number: 3)
+            await services.declare(specs(["a": "3"]))
             log.release("a")
             await settle(["a": "3", "b": "1"])
             #expect(!log.lines.contains("+a=2") && log.mistakes == [])
@@ -173,27 +176,17 @@ struct NetworkServicesTests {
     @Test("a mesh that can't be told of an end is no obstacle")
     func refusedEnd() async throws {
         try await withServices { services in
-            await services.declare(specs(["a": "refused"]), number: 1)
+            await services.declare(specs(["a": "refused"]))
             await settle(["a": "refused"])
-            await services.declare(specs(["a": "2"]), number: 2)
+            await services.declare(specs(["a": "2"]))
             await settle(["a": "2"])
-        }
-    }
-
-    @Test("an older declaration that comes late is not taken")
-    func late() async throws {
-        try await withServices { services in
-            await services.declare(specs(["a": "2"]), number: 2)
-            await services.declare(specs(["a": "1"]), number: 1)
-            await settle(["a": "2"])
-            #expect(!log.lines.contains("+a=1"))
         }
     }
 
     @Test("the agent's end leaves connections as they are")
     func leaves() async throws {
         try await withServices { services in
-            await services.declare(specs(["a": "1"]), number: 1)
+            await services.declare(specs(["a": "1"]))
             await settle(["a": "1"])
         }
         #expect(log.lines.sorted() == ["+a=1", "+support=1"])
@@ -203,17 +196,17 @@ struct NetworkServicesTests {
     func property() async throws {
         var random = SeededGenerator(seed: 33)
         try await withServices { services in
-            var number: UInt64 = 0
+            var last: [String: String] = [:]
             for _ in 0..<40 {
-                var last: [String: String] = [:]
                 for _ in 0...random.below(6) {
-                    last = [:]
-                    for name in ["a", "b", "c", "d"] where random.chance(60) { last[name] = "\(random.below(3))" }
-                    number += 1
-                    await services.declare(specs(last), number: number)
+                    var changes: [String: String?] = [:]
+                    for name in ["a", "b", "c", "d"] where random.chance(60) {
+                        changes.updateValue(random.chance(60) ? "\(random.below(3))" : nil, forKey: name)
+                    }
+                    for (name, service) in changes { last[name] = service }
+                    await services.declare(specs(changes))
                     if random.chance(50) { await Task.yield() }
                 }
-                if number == 1, last.isEmpty { continue }
                 if log.lines.isEmpty { continue }
                 await settle(last)
                 let keys = Set(last.keys.map { "k/\($0)" })
@@ -227,18 +220,18 @@ struct NetworkServicesTests {
     func reports() async throws {
         let hold = log.hold("a")
         try await withServices(holds: ["a": hold]) { services in
-            await services.declare(specs(["a": "held"]), number: 1)
+            await services.declare(specs(["a": "held"]))
             await settle(["a": "held"])
             var connection = NSMConnection()
             connection.context.ipContext.srcIpAddrs = ["10.0.0.1/32"]
-            guard case .client(let message)? = specs(["a": "held"])["k/a"] else { return }
+            guard case .client(let message) = client("a", "held") else { return }
             let report = ServiceReport(message, .established(connection))
             await log.report("a", report)
             #expect(await services.reportsNow == ["k/a": report])
             #expect(await services.notes() == ["k/a": ServiceNote(waiting: ["w"], facts: ["version held"])])
-            await services.declare([:], number: 2)
+            await services.declare(["k/a": nil])
             let ending = try #require(await services.reportsNow["k/a"])
-            #expect(ending.values == report.values && ending.interfaces == ["if-a"])
+            #expect(ending.parts == report.parts && ending.parts["a"]??.interface == "if-a")
             #expect(ending.observation == .waiting(["the end of what was declared before"]))
             // What comes late is not taken.
             await log.report("a", ServiceReport(.blocked("late")))
@@ -251,7 +244,7 @@ struct NetworkServicesTests {
     @Test("changes are told once, with the newest report of each connection")
     func stream() async throws {
         try await withServices { services in
-            await services.declare(specs(["a": "1", "b": "1"]), number: 1)
+            await services.declare(specs(["a": "1", "b": "1"]))
             await settle(["a": "1", "b": "1"])
             for number in 0..<20 { await log.report("a", ServiceReport(.blocked("\(number)"))) }
             for await _ in services.changes {
@@ -276,7 +269,7 @@ struct NetworkServicesTests {
         let services = NetworkServices(
             settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, register: register, support: {}
         ) { _ in FakeSession(name: "a", version: "1", log: log) }
-        await services.declare(specs(["a": "1"]), number: 1)
+        await services.declare(specs(["a": "1"]))
         #expect(!register.take("if-a", for: "an endpoint"))
     }
 
@@ -288,16 +281,59 @@ struct NetworkServicesTests {
         let services = NetworkServices(
             settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, register: register, support: {}
         ) { _ in FakeSession(name: "a", version: "1", log: log) }
-        for (number, name) in ["first", "second", "third"].enumerated() {
+        for name in ["first", "second", "third"] {
             let spec = NetworkServices.Spec.client(.with { $0.interfaceName = name })
-            await services.declare(["k/a": spec], number: UInt64(number + 1))
+            await services.declare(["k/a": spec])
         }
         // The first one still runs, as nobody ends it here.
         #expect(!register.take("first", for: "an endpoint"))
         #expect(register.take("second", for: "an endpoint"))
         #expect(!register.take("third", for: "an endpoint"))
-        await services.declare([:], number: 4)
+        await services.declare(["k/a": nil])
         #expect(register.take("third", for: "an endpoint"))
+    }
+
+    @Test("a name that an endpoint had is a client's once it is free")
+    func latecomer() async throws {
+        let register = NameRegister()
+        let settings = try ServiceSettings(environment: { _ in nil }, host: "h")
+        let log = log
+        let services = NetworkServices(
+            settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, register: register, support: {}
+        ) { _ in FakeSession(name: "a", version: "1", log: log) }
+        #expect(register.take("if-a", for: "an endpoint"))
+        await services.declare(specs(["a": "1"]))
+        register.release("if-a", of: "an endpoint")
+        await services.declare(specs(["b": "1"]))
+        #expect(!register.take("if-a", for: "an endpoint"))
+    }
+
+    @Test("of many connections only those that changed are told")
+    func parts() async throws {
+        try await withServices { services in
+            await services.declare(specs(["a": "1"]))
+            await settle(["a": "1"])
+            func part(_ name: String) -> ServiceReport.Part { ServiceReport.Part(interface: name) }
+            func report(_ parts: [String: ServiceReport.Part?]) -> ServiceReport {
+                var report = ServiceReport(.inPlace)
+                report.parts = parts
+                return report
+            }
+            await log.report("a", report(["1": part("x1"), "2": part("x2")]))
+            #expect(await services.takeChanges() == ["k/a": report(["1": part("x1"), "2": part("x2")])])
+            // The first is as it was, the second changed and then went, the third is new.
+            await log.report("a", report(["1": part("x1"), "2": part("y2"), "3": part("x3")]))
+            await log.report("a", report(["2": nil]))
+            #expect(await services.takeChanges() == ["k/a": report(["2": nil, "3": part("x3")])])
+            #expect(await services.reportsNow == ["k/a": report(["1": part("x1"), "3": part("x3")])])
+            await log.report("a", report(["1": part("x1"), "2": nil]))
+            #expect(await services.takeChanges().isEmpty)
+            // One that begins anew has brought nothing, and those who follow must learn that.
+            await services.declare(specs(["a": "2"]))
+            await settle(["a": "2"])
+            let changes = await services.takeChanges()
+            #expect(changes["k/a"]??.parts == ["1": nil, "3": nil])
+        }
     }
 }
 
@@ -326,9 +362,10 @@ struct ServiceReportTests {
             ServiceReport(client, .connecting(attempts: 2, lastError: "no")).observation
                 == .blocked("no connection to db after 2 tries: no"))
         let report = ServiceReport(client, .established(connection))
-        #expect(report.observation == .inPlace && report.interfaces == ["nsm-1"])
+        let part = try #require(report.parts["access"] ?? nil)
+        #expect(report.observation == .inPlace && report.parts.count == 1 && part.interface == "nsm-1")
         #expect(report.nameServers.servers == ["10.0.0.53"])
-        guard case .interface(let interface)? = report.values["config/linux/interfaces/v2/interface/nsm-1"] else {
+        guard case .interface(let interface)? = part.values["config/linux/interfaces/v2/interface/nsm-1"] else {
             Issue.record("no interface")
             return
         }
@@ -336,8 +373,8 @@ struct ServiceReportTests {
         // While it is healed traffic may go on: nothing is taken away.
         let healing = ServiceReport(client, .healing(connection, reason: "down", lastError: "no"))
         #expect(healing.observation == .blocked("healing h → mgr → e: down; the last try: no"))
-        #expect(healing.values == report.values && healing.nameServers == report.nameServers)
-        #expect(ServiceReport(client, .closed).values.isEmpty)
+        #expect(healing.parts == report.parts && healing.nameServers == report.nameServers)
+        #expect(ServiceReport(client, .closed).parts == ["access": nil])
         // Tokens are renewed all the time, which is nothing to reconcile.
         var refreshed = connection
         refreshed.path.pathSegments[0].token = "new"
@@ -351,10 +388,9 @@ struct ServiceReportTests {
             endpoint.interfaceNamePrefix = "cl"
         }
         var state = NetworkServiceEndpoint.State(registeredUntil: nil, name: "h-db", lastError: nil, connections: [:])
-        var brought = ServiceReport.Brought()
-        #expect(ServiceReport(endpoint, state, &brought).observation == .waiting(["the registration of db"]))
+        #expect(ServiceReport(endpoint, state).observation == .waiting(["the registration of db"]))
         state.lastError = "no"
-        #expect(ServiceReport(endpoint, state, &brought).observation == .blocked("db is not registered: no"))
+        #expect(ServiceReport(endpoint, state).observation == .blocked("db is not registered: no"))
         state.lastError = nil
         state.registeredUntil = .init(seconds: 1000)
         for number in 0..<2 {
@@ -362,17 +398,14 @@ struct ServiceReportTests {
             connection.mechanism = .kernel(name: "cl\(number)")
             state.connections["\(number)"] = connection
         }
-        let report = ServiceReport(endpoint, state, &brought)
-        #expect(report.observation == .inPlace && report.interfaces == ["cl0", "cl1"])
-        // One interface and the routes to the client's two addresses, each.
-        #expect(report.values.count == 6)
-        // What was worked out before is used only for what did not change.
+        let report = ServiceReport(endpoint, state, gone: ["2"])
+        #expect(
+            report.observation == .inPlace
+                && report.parts.mapValues { $0?.interface } == ["0": "cl0", "1": "cl1", "2": nil])
+        // One interface and the routes to the client's two addresses.
+        #expect(report.parts["0"]??.values.count == 3)
         state.connections["0"]?.context.ipContext.srcIpAddrs = []
-        state.connections["1"] = nil
-        let changed = ServiceReport(endpoint, state, &brought)
-        var nothing = ServiceReport.Brought()
-        #expect(changed == ServiceReport(endpoint, state, &nothing) && changed.interfaces == ["cl0"])
-        #expect(changed.values.count == 1)
+        #expect(ServiceReport(endpoint, state).parts["0"]??.values.count == 1)
     }
 
     @Test("sockets of endpoints have short names that follow from the endpoint's")

@@ -6,9 +6,22 @@ internal import Reconciler
 ///
 /// Two connections may bring the same value; the one with the alphabetically first key is heard.
 struct Brought {
-    private var reports: [Key: ServiceReport] = [:]
+    /// A connection: of which client or endpoint, and its id there.
+    private struct Connection: Hashable, Comparable {
+        var service: Key
+        var id: String
+
+        static func < (left: Self, right: Self) -> Bool { (left.service, left.id) < (right.service, right.id) }
+    }
+
+    private struct Service {
+        var observation: Observation
+        var parts: [String: ServiceReport.Part] = [:]
+    }
+
+    private var services: [Key: Service] = [:]
     /// Which connections bring a value.
-    private var owners: [Key: Set<Key>] = [:]
+    private var owners: [Key: Set<Connection>] = [:]
     /// Keys of the interfaces among the values, by their names in the kernel.
     private var interfaceKeys: [String: Set<Key>] = [:]
     /// Logical names of the interfaces, by how many connections have them.
@@ -21,40 +34,55 @@ struct Brought {
     func hasInterface(_ name: String) -> Bool { interfaces[name] != nil }
 
     /// How a connection stands; nil: nobody keeps it.
-    func observation(_ service: Key) -> Observation? { reports[service]?.observation }
+    func observation(_ service: Key) -> Observation? { services[service]?.observation }
 
     /// Whether a value is brought under a key.
     func has(_ key: Key) -> Bool { owners[key] != nil }
 
     /// The value that is brought under a key.
-    func value(_ key: Key) -> ModelValue? { owners[key]?.min().flatMap { reports[$0]?.values[key] } }
+    func value(_ key: Key) -> ModelValue? {
+        owners[key]?.min().flatMap { services[$0.service]?.parts[$0.id]?.values[key] }
+    }
 
     /// Keys of the interfaces that are to have a name in the kernel.
     func keys(ofInterface hostName: String) -> Set<Key> { interfaceKeys[hostName] ?? [] }
 
-    /// Replaces what a connection brought; nil: it is gone. Returns the keys of the values that may have changed.
-    mutating func take(_ service: Key, _ report: ServiceReport?) -> Set<Key> {
-        let old = reports.removeValue(forKey: service)
-        reports[service] = report
+    /// Takes in what changed of what connections brought; nil: they are gone. Returns the keys of the values that may have
+    /// changed.
+    mutating func take(_ key: Key, _ report: ServiceReport?) -> Set<Key> {
         var changed: Set<Key> = []
-        let (before, after) = (old?.values ?? [:], report?.values ?? [:])
-        for (key, value) in before where after[key] != value {
-            changed.insert(key)
-            leave(key, value, service, isGone: after[key] == nil)
+        guard let report else {
+            for id in services[key].map({ Array($0.parts.keys) }) ?? [] {
+                replace(Connection(service: key, id: id), nil, &changed)
+            }
+            services[key] = nil
+            return changed
         }
-        for (key, value) in after where before[key] != value {
-            changed.insert(key)
-            owners[key, default: []].insert(service)
-            if let name = value.hostName { interfaceKeys[name, default: []].insert(key) }
-        }
-        for name in old?.interfaces ?? [] { count(name, by: -1) }
-        for name in report?.interfaces ?? [] { count(name, by: 1) }
+        services[key, default: Service(observation: report.observation)].observation = report.observation
+        for (id, part) in report.parts { replace(Connection(service: key, id: id), part, &changed) }
         return changed
     }
 
-    private mutating func leave(_ key: Key, _ value: ModelValue, _ service: Key, isGone: Bool) {
+    private mutating func replace(_ connection: Connection, _ new: ServiceReport.Part?, _ changed: inout Set<Key>) {
+        let old = services[connection.service]?.parts.removeValue(forKey: connection.id)
+        services[connection.service]?.parts[connection.id] = new
+        let (before, after) = (old?.values ?? [:], new?.values ?? [:])
+        for (key, value) in before where after[key] != value {
+            changed.insert(key)
+            leave(key, value, connection, isGone: after[key] == nil)
+        }
+        for (key, value) in after where before[key] != value {
+            changed.insert(key)
+            owners[key, default: []].insert(connection)
+            if let name = value.hostName { interfaceKeys[name, default: []].insert(key) }
+        }
+        if let old { count(old.interface, by: -1) }
+        if let new { count(new.interface, by: 1) }
+    }
+
+    private mutating func leave(_ key: Key, _ value: ModelValue, _ connection: Connection, isGone: Bool) {
         if isGone {
-            owners[key]?.remove(service)
+            owners[key]?.remove(connection)
             if owners[key]?.isEmpty == true { owners[key] = nil }
         }
         guard let name = value.hostName, owners[key] == nil || !isGone else { return }

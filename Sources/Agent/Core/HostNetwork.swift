@@ -32,6 +32,8 @@ public final class HostNetwork {
     private var brought = Brought()
     /// Clients and endpoints that are declared and can be kept.
     public private(set) var services: [Key: NetworkServices.Spec] = [:]
+    /// Keys of clients and endpoints that changed since somebody took the changes.
+    private var changedServices: Set<Key> = []
     /// Those of which no connection has said yet what belongs to it.
     private var silent: [Key: NetworkServices.Spec] = [:] {
         didSet { isSilenceChanged = true }
@@ -143,7 +145,9 @@ public final class HostNetwork {
             case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, nil: nil
             }
         if spec == nil, services.isEmpty { return }
-        services[key] = invalid[key] == nil ? spec : nil
+        let valid = invalid[key] == nil ? spec : nil
+        if services[key] != valid { changedServices.insert(key) }
+        services[key] = valid
         if services[key] != nil { reconciler.observe(key, brought.observation(key)) }
         noteSilence(key)
     }
@@ -167,6 +171,12 @@ public final class HostNetwork {
             }
         return .invalid(
             kind: kind, summary: summary, error: "\(reason.position): \(reason.text)", fields: reason.fields)
+    }
+
+    /// Clients and endpoints that changed since the last call; nil: not declared any more.
+    public func takeServiceChanges() -> [Key: NetworkServices.Spec?] {
+        defer { changedServices = [] }
+        return Dictionary(uniqueKeysWithValues: changedServices.map { ($0, services[$0]) })
     }
 
     // MARK: - What connections bring

@@ -93,7 +93,6 @@ extension Engine {
     private func enforce(_ difference: ConfigDifference, _ reason: ReloadReason) {
         files.names = difference.findings.files
         let changes = network.declare(difference)
-        files.adopted += 1
         let isFirst = !files.isInForce
         files.isInForce = true
         let counts: Logger.Metadata = [

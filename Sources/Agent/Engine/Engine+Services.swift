@@ -4,13 +4,10 @@ internal import NSMServices
 internal import Reconciler
 
 extension Engine {
-    /// Tells what keeps the connections which of them are declared.
-    nonisolated func declareServices() async {
-        let (wanted, number) = await declaredServices()
-        await services.declare(wanted, number: number)
-    }
+    /// Tells what keeps the connections which of them are declared. One call after the other: they tell differences.
+    nonisolated func declareServices() async { await services.declare(takeServiceChanges()) }
 
-    private func declaredServices() -> ([Key: NetworkServices.Spec], UInt64) { (network.services, files.adopted) }
+    private func takeServiceChanges() -> [Key: NetworkServices.Spec?] { network.takeServiceChanges() }
 
     /// Takes in what the connections to network services say, as long as the task is not cancelled.
     nonisolated func followServices() async {

@@ -40,8 +40,6 @@ public actor Engine {
         var names: [String] = []
         var mistakes: [String] = []
         var warnings: [String] = []
-        /// How often what is declared was taken from them.
-        var adopted: UInt64 = 0
     }
 
     enum Token {

@@ -12,7 +12,8 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     let monitor = ConnectionMonitor()
     private let component: Component
     private let namespace: String
-    private let changed: @Sendable () -> Void
+    /// Told the id of each connection that comes, changes or goes.
+    private let changed: @Sendable (String) -> Void
     /// Whom it serves: why not, or nil.
     private let callers: @Sendable (ConnectionInfo) -> String?
     private let queue = KeyedQueue()
@@ -53,7 +54,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     init(
         _ services: [NetworkServiceEndpoint.Service], component: Component, namespace: String,
         callers: @escaping @Sendable (ConnectionInfo) -> String? = { _ in nil },
-        changed: @escaping @Sendable () -> Void
+        changed: @escaping @Sendable (String) -> Void
     ) {
         self.component = component
         self.namespace = namespace
@@ -122,7 +123,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         monitor.update(connection, owner: call.peer)
         expiries.set(id, to: connection.previousSegment?.expiry)
         // Tokens change with every refresh; for those who follow the connections that is no change.
-        if before.map({ !connection.isSame(as: $0) }) ?? true { changed() }
+        if before.map({ !connection.isSame(as: $0) }) ?? true { changed(id) }
         return connection
     }
 
@@ -253,12 +254,12 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         guard let connection = monitor.connection(id), let asker = monitor.owner(id) else { return }
         monitor.delete(id)
         expiries.set(id, to: nil)
-        guard let offer = offer(of: connection) else { return changed() }
+        guard let offer = offer(of: connection) else { return changed(id) }
         if let client = Client(connection, service: offer.service.name, asker) {
             clients.withLock { if $0[client] == id { $0[client] = nil } }
         }
         await forget(id, offer.service)
-        changed()
+        changed(id)
     }
 
     /// A manager on the way that starts anew may give a client's connection another id here. What the client had under the old

@@ -14,7 +14,14 @@ public final class NetworkServiceEndpoint: Sendable {
     /// The name it asks for.
     public let name: String
     /// The states as they come, to the first who asks for them; who is slow gets the newest.
-    public let states: AsyncStream<State>
+    public var states: AsyncStream<State> {
+        AsyncStream { [ticks, weak self] in
+            for await _ in ticks { return self?.state }
+            return nil
+        }
+    }
+    /// Says that ``takeChanges()`` has something, to the first who asks.
+    package let ticks: AsyncStream<Void>
 
     private let services: [Service]
     private let manager: PeerConnector
@@ -22,12 +29,14 @@ public final class NetworkServiceEndpoint: Sendable {
     private let address: SocketAddress
     private let registersServices: Bool
     private let connections: EndpointConnections
-    private let tell: AsyncStream<State>.Continuation
+    private let tick: AsyncStream<Void>.Continuation
     private let memory: Mutex<Memory>
 
     private struct Memory {
         var registered: NSMNetworkServiceEndpoint?
         var lastError: String?
+        /// Connections that changed since somebody took the changes; nil: nobody ever did.
+        var changed: Set<String>?
     }
 
     /// Describes an endpoint; nothing listens yet.
@@ -53,7 +62,7 @@ public final class NetworkServiceEndpoint: Sendable {
         registry = RegistryClient(manager)
         var component = manager.component
         component.name = name
-        let changed = Callback<Void>()
+        let changed = Callback<String>()
         connections = EndpointConnections(
             services, component: component, namespace: namespace,
             callers: { info in
@@ -61,10 +70,10 @@ public final class NetworkServiceEndpoint: Sendable {
                 guard let known = manager.peerID, known.isManagerOfHost, info.peer?.id != known else { return nil }
                 return "\(PeerIdentity(info)) is not \(known), where this endpoint is registered"
             }
-        ) { changed(()) }
+        ) { changed($0) }
         memory = Mutex(Memory())
-        (states, tell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
-        changed.set { [weak self] _ in self?.told() }
+        (ticks, tick) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        changed.set { [weak self] id in self?.told(id) }
     }
 
     /// The same, with the path of a Unix socket.
@@ -78,15 +87,38 @@ public final class NetworkServiceEndpoint: Sendable {
     }
 
     /// How it stands now.
-    public var state: State {
+    public var state: State { memory.withLock { state($0, connections.monitor.connections) } }
+
+    private func state(_ memory: Memory, _ connections: [String: NSMConnection]) -> State {
+        State(
+            registeredUntil: memory.registered?.expirationTime.timestamp, name: memory.registered?.name ?? name,
+            lastError: memory.lastError, connections: connections)
+    }
+
+    /// How it stands now, with no connections but those that changed since the last call; and the ids of those that are gone.
+    /// The first call gives all. For one who follows: with thousands of clients, one that comes is not the work of all.
+    package func takeChanges() -> (state: State, gone: Set<String>) {
         memory.withLock { memory in
-            State(
-                registeredUntil: memory.registered?.expirationTime.timestamp, name: memory.registered?.name ?? name,
-                lastError: memory.lastError, connections: connections.monitor.connections)
+            defer { memory.changed = [] }
+            guard let changed = memory.changed else { return (state(memory, connections.monitor.connections), []) }
+            var (found, gone): ([String: NSMConnection], Set<String>) = ([:], [])
+            for id in changed {
+                if let connection = connections.monitor.connection(id) {
+                    found[id] = connection
+                } else {
+                    gone.insert(id)
+                }
+            }
+            return (state(memory, found), gone)
         }
     }
 
-    private func told() { tell.yield(state) }
+    private func told() { tick.yield() }
+
+    private func told(_ id: String) {
+        memory.withLock { _ = $0.changed?.insert(id) }
+        told()
+    }
 
     // MARK: - Life
 

@@ -45,12 +45,13 @@ public actor NetworkServices {
     private var hasSupport = false
     private var lastNumber = 0
 
-    private var declaration: UInt64 = 0
     private var wanted: [Key: Spec] = [:]
     private var active: [Key: Active] = [:]
-    private var current: [Key: ServiceReport] = [:]
-    /// Keys whose report changed since somebody took the changes.
-    private var changed: Set<Key> = []
+    private var current: [Key: ServiceStanding] = [:]
+    /// What changed since somebody took the changes: keys, and the connections whose parts did.
+    private var changed: [Key: Set<String>] = [:]
+    /// Clients whose interface has a name that one of an endpoint's has.
+    private var nameless: Set<Key> = []
     private var nameServers: NameServers
 
     /// Keeps nothing yet, and talks to nobody before something is declared.
@@ -136,29 +137,33 @@ public actor NetworkServices {
 
     // MARK: - What is declared
 
-    /// Makes what is kept what is declared. Returns at once; sessions start and end beside.
+    /// Takes in what changed of what is declared; nil: it is not declared any more. Returns at once; sessions start and end beside.
     ///
-    /// - Parameter number: Grows with each change of what is declared; an older one that comes late is not taken.
-    public func declare(_ wanted: [Key: Spec], number: UInt64) {
-        guard number >= declaration else { return }
-        declaration = number
-        giveBackNames(wanted)
-        self.wanted = wanted
-        for (key, known) in active where !known.isEnding && wanted[key] != known.spec { stop(key) }
-        // Names that are written down come before those that follow from a prefix.
-        for (key, spec) in wanted {
-            if case .client(let message) = spec { _ = register.take(message.interfaceName, for: key) }
+    /// Differences count in the order in which they were made: whoever calls waits for one call before the next.
+    public func declare(_ changes: [Key: Spec?]) {
+        let differences = changes.filter { wanted[$0.key] != $0.value }
+        for (key, spec) in differences {
+            giveBackName(of: key, next: spec)
+            wanted[key] = spec
+            if let known = active[key], !known.isEnding, known.spec != spec { stop(key) }
         }
-        for key in wanted.keys.sorted() where active[key] == nil { start(key) }
+        // Names that are written down come before those that follow from a prefix.
+        for key in nameless.union(differences.keys) { takeName(of: key) }
+        for key in differences.keys.sorted() where active[key] == nil { start(key) }
         publish()
     }
 
-    /// Names that were taken for what was declared before and never came to be.
-    private func giveBackNames(_ next: [Key: Spec]) {
-        for (key, spec) in wanted where next[key] != spec {
-            if let name = spec.interfaceName, name != active[key]?.spec.interfaceName {
-                register.release(name, of: key)
-            }
+    /// A name that was taken for what was declared before and never came to be.
+    private func giveBackName(of key: Key, next: Spec?) {
+        guard let name = wanted[key]?.interfaceName, wanted[key] != next else { return }
+        if name != active[key]?.spec.interfaceName { register.release(name, of: key) }
+    }
+
+    private func takeName(of key: Key) {
+        if case .client(let message)? = wanted[key], !register.take(message.interfaceName, for: key) {
+            nameless.insert(key)
+        } else {
+            nameless.remove(key)
         }
     }
 
@@ -172,26 +177,28 @@ public actor NetworkServices {
         let session = makeSession(spec)
         let (stream, stop) = AsyncStream.makeStream(of: Void.self)
         active[key] = Active(number: lastNumber, spec: spec, session: session, stop: stop)
-        current[key] = ServiceReport(.waiting(["its start"]))
-        changed.insert(key)
+        current[key] = ServiceStanding(.waiting(["its start"]))
+        note(key)
         order.yield(.session(key, number: lastNumber, session, stop: stream))
     }
+
+    /// Notes that there is something to tell of it.
+    private func note(_ key: Key) { if changed[key] == nil { changed[key] = [] } }
 
     /// What its connections brought stays until they are closed.
     private func stop(_ key: Key) {
         active[key]?.isEnding = true
         active[key]?.stop.finish()
-        current[key]?.observation = .waiting(["the end of what was declared before"])
-        changed.insert(key)
+        current[key]?.wait(for: ["the end of what was declared before"])
+        note(key)
     }
 
     private func end(_ key: Key, _ number: Int) {
         guard let known = active[key], known.number == number else { return }
         active[key] = nil
-        current[key] = nil
-        changed.insert(key)
+        changed[key, default: []].formUnion(current.removeValue(forKey: key)?.parts.keys.map { $0 } ?? [])
         if case .client(let message) = known.spec { register.release(message.interfaceName, of: key) }
-        if case .client(let message) = wanted[key] { _ = register.take(message.interfaceName, for: key) }
+        takeName(of: key)
         start(key)
         publish()
     }
@@ -199,14 +206,15 @@ public actor NetworkServices {
     // MARK: - How it stands
 
     private func note(_ key: Key, _ number: Int, _ report: ServiceReport) {
-        guard let known = active[key], known.number == number, !known.isEnding, current[key] != report else { return }
-        if !report.problems.isEmpty, report.problems != current[key]?.problems {
+        guard let known = active[key], known.number == number, !known.isEnding,
+            let change = current[key]?.take(report), !change.isNone
+        else { return }
+        if !change.problems.isEmpty {
             logger.warning(
                 "not all that the mesh says can be used",
-                metadata: ["key": "\(key)", "problems": "\(report.problems.joined(separator: "; "))"])
+                metadata: ["key": "\(key)", "problems": "\(change.problems.joined(separator: "; "))"])
         }
-        current[key] = report
-        changed.insert(key)
+        changed[key, default: []].formUnion(change.parts)
         publish()
     }
 
@@ -215,10 +223,10 @@ public actor NetworkServices {
         if !changed.isEmpty { tell.yield() }
     }
 
-    /// The reports that changed since the last call; nil: nobody keeps the connection any more.
+    /// What changed since the last call; nil: nobody keeps the connection any more.
     public func takeChanges() -> [Key: ServiceReport?] {
-        defer { changed.removeAll() }
-        return Dictionary(uniqueKeysWithValues: changed.map { ($0, current[$0]) })
+        defer { changed = [:] }
+        return Dictionary(uniqueKeysWithValues: changed.map { key, parts in (key, current[key]?.report(of: parts)) })
     }
 
     private func applyNameServers() {
@@ -226,14 +234,14 @@ public actor NetworkServices {
         // Nothing but clients that say how they stand give name servers, or are known to give none.
         let isPartial = keys.contains { key in
             guard case .client = active[key]?.spec, let report = current[key] else { return false }
-            return report.observation != .inPlace && report.interfaces.isEmpty
+            return report.observation != .inPlace && report.parts.isEmpty
         }
         nameServers.apply(
             keys.compactMap { current[$0]?.nameServers }.filter { !$0.isEmpty }, isPartial: isPartial)
     }
 
-    /// The reports as they are now.
-    var reportsNow: [Key: ServiceReport] { current }
+    /// How all stand now, with all that they brought.
+    var reportsNow: [Key: ServiceReport] { current.mapValues(\.whole) }
 
     /// What status says of each client and endpoint beside its state, as things are now.
     public func notes() -> [Key: ServiceNote] {

@@ -106,8 +106,6 @@ struct EndpointSession: ServiceSession {
     private let endpoint: NetworkServiceEndpoint
     private let context: SessionContext
     private let names: InterfaceNames
-    /// How long a forwarder mostly takes.
-    private static let forwarding = Duration.milliseconds(100)
 
     init(_ message: Upnp_NetworkServiceEndpoint, _ context: SessionContext) {
         self.message = message
@@ -152,14 +150,11 @@ struct EndpointSession: ServiceSession {
                     guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
                 }
             }
-            var brought = ServiceReport.Brought()
-            for await var state in endpoint.states {
-                // The forwarder programs what the endpoint has just answered; two at once would be in each other's way.
-                if state.connections.count > brought.count {
-                    guard (try? await Task.sleep(for: Self.forwarding)) != nil else { break }
-                    state = endpoint.state
-                }
-                await tell(ServiceReport(message, state, &brought))
+            // Told at once: the forwarder makes the interface while its values are planned, and what comes in the meantime is taken
+            // together.
+            for await _ in endpoint.ticks {
+                let (state, gone) = endpoint.takeChanges()
+                await tell(ServiceReport(message, state, gone: gone))
             }
             group.cancelAll()
         }
