@@ -23,6 +23,38 @@ struct EndpointTests {
         }
     }
 
+    @Test("who follows an endpoint is told what changed, and nothing else")
+    func changes() async throws {
+        let fixture = try EndpointFixture([service()])
+        let endpoint = fixture.endpoint
+        func told(_ ids: Set<String>, gone: Int = 0) async throws {
+            var (names, lost) = (Set<String>(), 0)
+            try await eventually("\(ids) and \(gone) gone") {
+                let changes = endpoint.takeChanges()
+                names.formUnion(changes.state.connections.values.compactMap { $0.path.pathSegments.first?.id })
+                lost += changes.gone.count
+                return names == ids && lost == gone
+            }
+        }
+        try await fixture.run {
+            try await fixture.withCalls { calls in
+                let first = try await calls.request(EndpointFixture.request("a", "s"), timeout: Self.patience)
+                // The first call gives all.
+                try await told(["a"])
+                #expect(endpoint.takeChanges().state.connections.isEmpty)
+                _ = try await calls.request(EndpointFixture.request("b", "s"), timeout: Self.patience)
+                try await told(["b"])
+                // Tokens that are renewed are no change.
+                _ = try await calls.request(refresh(first), timeout: Self.patience)
+                let idle = endpoint.takeChanges()
+                #expect(idle.state.connections.isEmpty && idle.gone.isEmpty)
+                try await calls.close(first, timeout: Self.patience)
+                try await told([], gone: 1)
+                #expect(endpoint.state.connections.count == 1)
+            }
+        }
+    }
+
     @Test("policy routes and name servers are replaced without dropping a connection")
     func replace() async throws {
         func policy(_ from: String, _ port: String) -> NSMPolicyRoute {

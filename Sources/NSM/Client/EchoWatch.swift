@@ -45,6 +45,9 @@ final class EchoWatch: Sendable {
     private let begin: AsyncStream<Group>.Continuation
     private let logger: Logger
 
+    /// How many groups are looked at, with a wake-up at each look.
+    var groupsLookedAt: Int { state.withLock { $0.running.count } }
+
     init(logger: Logger) {
         self.logger = logger
         (groups, begin) = AsyncStream.makeStream()
