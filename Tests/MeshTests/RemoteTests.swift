@@ -270,6 +270,17 @@ extension OnTheKernel {
         #expect(store.candidates("db", now: now.advanced(by: .seconds(3600))).count == 1)
     }
 
+    @Test("what keeps a registry from being followed is news once")
+    func troubles() {
+        let store = RemoteEndpoints()
+        #expect(!store.note(nil, of: there) && store.troubles.isEmpty)
+        #expect(store.note("nobody listens", of: there))
+        #expect(!store.note("nobody listens", of: there))
+        #expect(store.troubles == ["tcp://192.0.2.2:5001 can't be followed: nobody listens"])
+        #expect(store.note("its certificate has ended", of: there) && store.troubles.count == 1)
+        #expect(store.note(nil, of: there) && store.troubles.isEmpty)
+    }
+
     @Test("come after those of this host, each of both in turn")
     func order() throws {
         let store = RegistryStore { _ in }

@@ -214,7 +214,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         guard !found.isEmpty else {
             throw RPCError(
                 code: .notFound,
-                message: "no endpoint offers \(wanted.networkService.prefix(253)) to a client with these labels")
+                message: (["no endpoint offers \(wanted.networkService.prefix(253)) to a client with these labels"]
+                    + self.others.troubles).joined(separator: "; "))
         }
         return found
     }

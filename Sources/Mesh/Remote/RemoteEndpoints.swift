@@ -28,6 +28,8 @@ final class RemoteEndpoints: Sendable {
         var found: [Key: Found] = [:]
         var byService: [String: Set<Key>] = [:]
         var services: [String: [SocketAddress: NSMNetworkService]] = [:]
+        /// Why registries can't be followed.
+        var troubles: [SocketAddress: String] = [:]
     }
     private let state = Mutex(State())
     /// How long endpoints of a registry that can't be reached count: as long as registrations live.
@@ -80,7 +82,21 @@ final class RemoteEndpoints: Sendable {
         }
     }
 
+    /// Notes why a registry can't be followed; nil: it is. Returns whether that is news.
+    func note(_ trouble: String?, of source: SocketAddress) -> Bool {
+        state.withLock { state in
+            defer { state.troubles[source] = trouble }
+            return state.troubles[source] != trouble
+        }
+    }
+
     // MARK: - Lookups
+
+    /// What keeps us from knowing all endpoints, for people; the first of them.
+    var troubles: [String] {
+        let all = state.withLock { $0.troubles }
+        return all.sorted { $0.key.url < $1.key.url }.prefix(3).map { "\($0.key.url) can't be followed: \($0.value)" }
+    }
 
     /// The live endpoints of a service.
     func candidates(_ service: String, now: Timestamp = .now) -> [RegistryStore.Entry] {

@@ -31,8 +31,9 @@ struct RemoteRegistries: Sendable {
         let connector = peers.connector(source)
         let registry = RegistryClient(connector)
         var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
-        var lastError: String?
+        var isFirst = true
         while !Task.isCancelled {
+            let begin = ContinuousClock.now
             do {
                 let connection = try await connector.connection(within: component.requestTimeout)
                 // On a Unix socket it is a path of this host that the operator named.
@@ -42,29 +43,52 @@ struct RemoteRegistries: Sendable {
                         .forbidden,
                         "\(PeerIdentity(connection.info)) is neither a manager nor a registry; --manager names those")
                 }
-                component.logger.info("a registry is followed", metadata: ["at": "\(source.url)"])
-                lastError = nil
-                backoff.reset()
-                try await follow(registry, source, isShared: isShared)
+                let wasFirst = isFirst
+                isFirst = false
+                try await follow(registry, source, isShared: isShared) {
+                    if endpoints.note(nil, of: source) || wasFirst {
+                        component.logger.info("a registry is followed", metadata: ["at": "\(source.url)"])
+                    }
+                }
             } catch {
                 if Task.isCancelled { return }
-                let text = "\(error)"
-                if text != lastError {
+                if endpoints.note("\(error)", of: source) {
                     component.logger.warning(
-                        "a registry can't be followed", metadata: ["at": "\(source.url)", "error": "\(text)"])
+                        "a registry can't be followed", metadata: ["at": "\(source.url)", "error": "\(error)"])
                 }
-                lastError = text
             }
             endpoints.lost(source)
+            // A connection that ends at once is no sign that the next one will do better.
+            if begin + Self.steady < .now { backoff.reset() }
             guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
         }
     }
 
+    /// A registry that has been followed for so long, or that told something, is followed.
+    private static let steady = Duration.seconds(1)
+
     /// Follows a registry until it can't be reached any more.
-    private func follow(_ registry: RegistryClient, _ source: SocketAddress, isShared: Bool) async throws {
+    ///
+    /// - Parameter isFollowed: Called once it is.
+    private func follow(
+        _ registry: RegistryClient, _ source: SocketAddress, isShared: Bool,
+        isFollowed: @escaping @Sendable () -> Void
+    ) async throws {
+        let (answers, answer) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(1))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
+                await withTaskGroup(of: Void.self) { first in
+                    first.addTask { _ = await answers.first { _ in true } }
+                    first.addTask { try? await Task.sleep(for: Self.steady) }
+                    await first.next()
+                    first.cancelAll()
+                }
+                if !Task.isCancelled { isFollowed() }
+                await Task.untilCancelled()
+            }
+            group.addTask {
                 try await registry.watch(NSMNetworkService()) { response in
+                    answer.yield()
                     if response.deleted {
                         endpoints.remove(response.networkService, from: source)
                     } else {
@@ -74,6 +98,7 @@ struct RemoteRegistries: Sendable {
             }
             group.addTask {
                 try await registry.watch(NSMNetworkServiceEndpoint()) { response in
+                    answer.yield()
                     let endpoint = response.networkServiceEndpoint
                     // Of endpoints that have no address other hosts can't make use, and of our own we know already.
                     guard endpoint.url != ownURL, case .tcp? = SocketAddress(url: endpoint.url) else { return }

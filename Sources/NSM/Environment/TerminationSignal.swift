@@ -19,7 +19,7 @@ public func terminationSignal() async {
 
 extension Task where Success == Never, Failure == Never {
     /// Waits for the end of the task, without waking before.
-    static func untilCancelled() async {
+    package static func untilCancelled() async {
         let (never, tell) = AsyncStream.makeStream(of: Void.self)
         for await _ in never {}
         withExtendedLifetime(tell) {}
