@@ -23,6 +23,12 @@ package struct PeerNamespace: Hashable, Sendable {
         self.init(socket: socket)
     }
 
+    /// One that no kernel told, for tests.
+    init(cookie: UInt64?, inode: Inode?) {
+        self.cookie = cookie
+        self.inode = inode
+    }
+
     private init?(socket: Int32) {
         var number: UInt64 = 0
         cookie = cl_socket_namespace_cookie(socket, &number) == 0 ? number : nil

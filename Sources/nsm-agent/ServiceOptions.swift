@@ -12,7 +12,7 @@ struct ServiceOptions: ParsableArguments, Sendable {
     var nsmManager: String?
     @Option(
         help: ArgumentHelp(
-            "Our name in the mesh, unique among the clients of a manager. (default: $NSM_NAME, or the host's name, with the label unless that is 'default')",
+            "Our name in the mesh, unique among the clients of a manager. (default: $NSM_NAME, or the host's name, with the number of the network namespace unless that is the host's own, and with the label unless that is 'default')",
             valueName: "name"))
     var nsmName: String?
     @Option(help: "Name servers that services give: off, file (into /etc/resolv.conf) or print (log and status).")
@@ -29,8 +29,8 @@ struct ServiceOptions: ParsableArguments, Sendable {
     ///
     /// - Parameter mesh: The mesh in this process, which is the one that is meant where nothing else is said.
     func settings(label: String, hosting mesh: MeshOptions? = nil) throws -> ServiceSettings {
-        let host =
-            label.isEmpty || label == "default" ? MeshEnvironment.hostName : "\(MeshEnvironment.hostName)-\(label)"
+        let name = MeshEnvironment.uniqueName
+        let host = label.isEmpty || label == "default" ? name : "\(name)-\(label)"
         do throws(ServiceSettings.Mistake) {
             var settings = try ServiceSettings(environment: { environment($0) ?? mesh?.variables[$0] }, host: host)
             if let nsmManager { settings.manager = try ServiceSettings.address(nsmManager, "--nsm-manager") }

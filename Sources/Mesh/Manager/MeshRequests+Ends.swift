@@ -43,6 +43,7 @@ extension MeshRequests {
     /// Tells the other end, and removes the links.
     func release(_ id: String) async {
         expiries.set(id, to: nil)
+        clientIDs.release(id)
         guard let old = known.withLock({ $0.removeValue(forKey: id) }) else { return }
         await tellClosed(old)
         do {

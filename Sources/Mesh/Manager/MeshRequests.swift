@@ -24,6 +24,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let known = Mutex<[String: Known]>([:])
     let vnis = Mutex(VNIAllocator())
     let expiries = Expiries()
+    let clientIDs = ClientIDs()
     let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
     /// How old the host's prefixes may be.
     static let excludedAge = Duration.seconds(5)
@@ -126,6 +127,22 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         }
     }
 
+    /// Takes the id that the client gave its connection. Who had it and is not there any more, such as the pod before this one,
+    /// gives way.
+    private func claim(_ wanted: NSMConnection, _ caller: Caller) throws(RPCError) {
+        let claimant = ClientIDs.Holder(
+            id: wanted.id, peer: caller.identity, namespace: caller.credentials?.namespace, isTrusted: caller.isTrusted)
+        let old = try clientIDs.take(for: wanted, claimant) { holder in
+            monitor.isWatched(holder.id, by: holder.peer, from: holder.namespace)
+        }
+        guard let old, monitor.connection(old) != nil else { return }
+        component.logger.warning(
+            "a connection gives way to one of the same id from another network namespace",
+            metadata: ["connection": "\(old)", "id": "\(wanted.path.pathSegments.first?.id ?? "")"])
+        // Beside: two that displace each other must not wait for each other's turn.
+        Task { try? await queue.run(old) { await self.release(old) } }
+    }
+
     private static func preference(
         _ request: Networkservice_NetworkServiceRequest
     ) throws(RPCError) -> NSMMechanism {
@@ -153,6 +170,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let caller = rights.caller(call.info)
         try admit(wanted.id, call, caller)
         if wanted.state == .reselectRequested { await release(wanted.id) }
+        try claim(wanted, caller)
+        // An id that nothing came of is not kept.
+        defer { if monitor.connection(wanted.id) == nil { clientIDs.release(wanted.id) } }
         let clientSpace = try await namespace(preference.inodeURL, call.info.descriptors, of: caller, "client")
             .namespace
         return try await serve(wanted, try candidates(wanted), caller) { candidate in

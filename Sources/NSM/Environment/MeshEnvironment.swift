@@ -81,6 +81,24 @@ public struct MeshEnvironment: Sendable {
         return name.isEmpty ? "host" : name
     }
 
+    /// A name that no other program with the same default has on this host: the host's name, in a network namespace other than
+    /// the host's own with the namespace's number.
+    public static var uniqueName: String { uniqueName(host: hostName, process: "self") }
+
+    /// - Parameter process: Whose namespace it is.
+    package static func uniqueName(host: String, process: String) -> String {
+        // These files are one namespace's, and everybody may look; the links in ns/ are for who may trace the process.
+        func file(_ process: String) -> UInt64? {
+            var status = stat()
+            return stat("/proc/\(process)/net/dev", &status) == 0 ? UInt64(status.st_ino) : nil
+        }
+        var space = stat()
+        guard let own = file(process), let first = file("1"), own != first,
+            stat("/proc/\(process)/ns/net", &space) == 0
+        else { return host }
+        return "\(host)-\(space.st_ino)"
+    }
+
     private static func duration(_ name: String, _ variable: (String) -> String?) throws(NSMError) -> Duration? {
         guard let text = variable(name) else { return nil }
         guard let duration = GoDuration.parse(text), duration > .zero else {

@@ -9,6 +9,8 @@ package final class ConnectionMonitor: Sendable {
     private struct Watch {
         let scope: MonitorScope
         let selector: NSMMonitorScopeSelector
+        /// Where the one who watches has his socket; nil: nobody says.
+        let namespace: PeerNamespace?
     }
     private struct State {
         var connections: [String: NSMConnection] = [:]
@@ -124,17 +126,31 @@ package final class ConnectionMonitor: Sendable {
 
     /// Events for one who watches: all that match at once, also when there are none, and then each change.
     ///
-    /// - Parameter scope: What of it he may see.
+    /// - Parameters:
+    ///   - scope: What of it he may see.
+    ///   - namespace: Where his socket was made.
     package func watch(
-        _ selector: NSMMonitorScopeSelector, in scope: MonitorScope = .all
+        _ selector: NSMMonitorScopeSelector, in scope: MonitorScope = .all, from namespace: PeerNamespace? = nil
     ) -> AsyncStream<NSMConnectionEvent> {
         state.withLock { state in
             var first = NSMConnectionEvent()
             first.type = .initialStateTransfer
             first.connections = state.connections(matching: selector, in: scope)
             return state.watchers.follow(
-                Watch(scope: scope, selector: selector), on: selector.demand, backlog: .all(limit: Self.longestQueue),
-                from: [first])
+                Watch(scope: scope, selector: selector, namespace: namespace), on: selector.demand,
+                backlog: .all(limit: Self.longestQueue), from: [first])
+        }
+    }
+
+    /// Whether a peer in a namespace watches a connection: one who does not is gone, or does not care. The work of all who
+    /// watch.
+    package func isWatched(_ id: String, by owner: PeerIdentity, from namespace: PeerNamespace?) -> Bool {
+        state.withLock { state in
+            guard let connection = state.connections[id] else { return false }
+            return state.watchers.contains { watch in
+                watch.scope.shows(owner) && watch.selector.matches(connection)
+                    && (namespace == nil || watch.namespace == nil || namespace == watch.namespace)
+            }
         }
     }
 
@@ -213,7 +229,8 @@ package struct MonitorService: NSMMonitorConnection.SimpleServiceProtocol {
         guard request.pathSegments.count <= NSMConnection.longestPath, request.networkServices.count <= 1024 else {
             throw RPCError(code: .invalidArgument, message: "the selector names too much to look for")
         }
-        try await forward(monitor.watch(request, in: scope(info)), to: response, context)
+        try await forward(
+            monitor.watch(request, in: scope(info), from: info.credentials?.namespace), to: response, context)
         // The end of a stream that the caller did not ask for must not read as a cancellation: that would stop healing.
         throw RPCError(code: .unavailable, message: "the monitor ends")
     }
