@@ -36,6 +36,9 @@ package struct ConnectionValues {
         }
         self.networks = networks
         peers = prefixes(side.peers, "address of the other end")
+        if side.ownTexts.isEmpty, side.addresses.isEmpty, side.peers.isEmpty {
+            problems.append("neither end has an address: the service gives none, and none is declared")
+        }
         self.problems = problems
         addInterface()
         for route in routes(side.routes, table: 0, linksToPeers: true) { values.append(.route(route)) }
