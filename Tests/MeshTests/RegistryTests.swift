@@ -50,6 +50,27 @@ struct RegistryTests {
         #expect(throws: RegistryStore.Refused.self) { try store.register(Self.endpoint("short"), .stranger("b")) }
     }
 
+    @Test("of a service without rules those come last whose labels are not the client's")
+    func labels() throws {
+        let store = RegistryStore { _ in }
+        for (name, labels) in [("prod", ["env": "prod"]), ("test", ["env": "test"]), ("plain", [:])] {
+            try store.register(Self.endpoint(name, labels: labels), .stranger("a"))
+        }
+        for _ in 0..<6 {
+            let found = store.candidates(service: "s", labels: ["env": "test", "other": "x"]).map(\.endpoint.name)
+            #expect(Set(found.prefix(2)) == ["test", "plain"] && found.last == "prod")
+            #expect(Set(store.candidates(service: "s", labels: [:]).prefix(3).map(\.endpoint.name)).count == 3)
+        }
+        // Rules decide alone.
+        let rules = NSMNetworkService.with { service in
+            service.name = "s"
+            service.matches = [.with { $0.routes = [.with { $0.destinationSelector = ["env": "prod"] }] }]
+        }
+        _ = try store.register(rules, .stranger("a"), pathIDs: ["a"])
+        let chosen = store.candidates(service: "s", labels: ["env": "test"]).map(\.endpoint.name)
+        #expect(chosen == ["prod"])
+    }
+
     final class Gone: Sendable {
         private let all = Mutex<[String]>([])
         var names: [String] { all.withLock { $0 } }

@@ -169,6 +169,39 @@ struct ServiceCheckTests {
             ])
     }
 
+    @Test("networks of addresses have room for pairs, and none lies in another")
+    func pools() {
+        func found(_ fields: String) -> [String] {
+            mistakes(endpoints("{networkService: s, interfaceNamePrefix: i, \(fields)}")).map {
+                String($0.split(separator: "cnf.nsm.endpoint 's': ").last ?? "")
+            }
+        }
+        #expect(
+            found(
+                "prefixes: [10.60.0.0/24, 'fd00:60::/64', 10.61.0.0/31], excludedPrefixes: [10.60.0.0/28, 10.60.0.99/32]"
+            ) == [])
+        #expect(
+            found("prefixes: [10.60.0.1/24]") == [
+                "prefixes[0] '10.60.0.1/24' has bits beyond its length; write 10.60.0.0/24"
+            ])
+        #expect(
+            found("prefixes: [10.60.0.1/32]") == [
+                "prefixes[0] '10.60.0.1/32' has room for one address; a connection needs two"
+            ])
+        #expect(found("prefixes: [10.60.0.0/24, 10.60.0.0/24]") == ["prefixes[1] '10.60.0.0/24' is there twice"])
+        #expect(
+            found("prefixes: [10.60.0.0/24, 10.60.0.128/25]") == [
+                "prefixes[1] '10.60.0.128/25' lies in 10.60.0.0/24, which is there, too"
+            ])
+        #expect(
+            found("prefixes: [224.0.0.0/24]") == ["prefixes[0] '224.0.0.0/24' can't be the addresses of interfaces"])
+        #expect(
+            found("prefixes: [10.60.0.0/24], excludedPrefixes: [10.60.0.0/16]") == [
+                "prefixes[0] '10.60.0.0/24' is excluded as a whole"
+            ])
+        #expect(found("prefixes: [x]").count == 1)
+    }
+
     @Test("prefixes leave room for a number")
     func prefixes() {
         #expect(mistakes(endpoints("{networkService: s, interfaceNamePrefix: abcdefghijklmn}")) == [])

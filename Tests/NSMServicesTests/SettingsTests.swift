@@ -180,3 +180,37 @@ struct ServiceListTests {
         #expect(taken > 100)
     }
 }
+
+@Suite("What endpoints give, and to whom") struct EndpointTermsTests {
+    @Test("a client that wants another label is refused, and one that does not care is served")
+    func labels() throws {
+        let terms = EndpointTerms(
+            .with { endpoint in
+                endpoint.advertisedLabels = [
+                    .with { ($0.key, $0.value) = ("env", "prod") }, .with { ($0.key, $0.value) = ("zone", "a") },
+                ]
+            })
+        for labels in [[:], ["env": "prod"], ["zone": "a", "env": "prod", "other": "x"]] { try terms.check(labels) }
+        let refusal = #expect(throws: EndpointRefusal.self) { try terms.check(["zone": "a", "env": "test"]) }
+        #expect(refusal?.description == "it has the label env=prod, and env=test is wanted")
+    }
+
+    @Test("a pair of each family is given, from one network after the other")
+    func addresses() throws {
+        #expect(EndpointTerms(.with { $0.networkService = "s" }).addresses == nil)
+        let terms = EndpointTerms(
+            .with { endpoint in
+                endpoint.prefixes = ["10.60.0.0/30", "fd00:60::/64", "10.61.0.0/24"]
+                endpoint.excludedPrefixes = ["10.61.0.0/26", "fd00:60::/124"]
+            })
+        var pools = try #require(terms.addresses)
+        var given: [[String]] = []
+        for id in ["a", "b"] {
+            var context = NSMIPContext()
+            try pools.allocate(id, &context)
+            given.append(context.srcIpAddrs + context.dstIpAddrs)
+        }
+        #expect(given[0] == ["10.60.0.2/32", "fd00:60::11/128", "10.60.0.1/32", "fd00:60::10/128"])
+        #expect(given[1] == ["10.61.0.65/32", "fd00:60::13/128", "10.61.0.64/32", "fd00:60::12/128"])
+    }
+}

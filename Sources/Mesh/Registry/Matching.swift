@@ -63,6 +63,12 @@ extension NSMNetworkServiceEndpoint {
         }
     }
 
+    /// Whether it has another value than a client for one of its labels.
+    func differs(service: String, from labels: [String: String]) -> Bool {
+        networkServiceLabels[service]?.labels.contains { key, value in labels[key].map { $0 != value } ?? false }
+            ?? false
+    }
+
     /// When the registration ends; nil: never.
     var expiry: Timestamp? { hasExpirationTime ? expirationTime.timestamp : nil }
 

@@ -234,10 +234,14 @@ final class RegistryStore: Sendable {
             let turn = state.turns[name, default: -1] + 1
             state.turns[name] = turn
             let groups = [chosen.filter { $0.host == nil }, chosen.filter { $0.host != nil }]
-            return groups.filter { !$0.isEmpty }.flatMap { group in
+            let inTurn = groups.filter { !$0.isEmpty }.flatMap { group in
                 let start = turn % group.count
                 return group[start...] + group[..<start]
             }
+            // Those whose labels are others than the client's come last. They may refuse it.
+            guard service.matches.isEmpty, !labels.isEmpty else { return inTurn }
+            let differs = { (entry: Entry) in entry.endpoint.differs(service: name, from: labels) }
+            return inTurn.filter { !differs($0) } + inTurn.filter(differs)
         }
     }
 

@@ -94,7 +94,8 @@ public nonisolated struct Upnp_NetworkServiceClient: Sendable {
   /// Network service to connect to.
   public var networkService: String = String()
 
-  /// Labels that choose the endpoint.
+  /// Labels that choose the endpoint: one that advertises another value under one of these keys is not taken. Rules that
+  /// are registered for the service (its matches) come before that.
   public var outgoingLabels: [Upnp_ConnectionLabel] = []
 
   /// Logical name of the interface the connection yields.
@@ -187,7 +188,8 @@ public nonisolated struct Upnp_NetworkServiceEndpoint: Sendable {
   /// Network service to offer.
   public var networkService: String = String()
 
-  /// Labels clients choose by.
+  /// Labels clients choose by: a client with another value under one of these keys is refused, and one without the key is
+  /// served.
   public var advertisedLabels: [Upnp_ConnectionLabel] = []
 
   /// Serve one client only.
@@ -202,11 +204,18 @@ public nonisolated struct Upnp_NetworkServiceEndpoint: Sendable {
   /// How the connections are delivered.
   public var interfaceType: Upnp_ConnectionInterfaceType = .defaultInterface
 
-  /// Addresses of the interfaces.
+  /// Addresses of the interfaces. Needs single_client, as several interfaces can't share them.
   public var ipAddresses: [String] = []
 
-  /// MAC address of the interfaces.
+  /// MAC address of the interfaces. Needs single_client.
   public var physAddress: String = String()
+
+  /// Networks that both ends of each connection get an address from, the lowest that are free: one pair from the IPv4
+  /// networks, which follow each other, and one from the IPv6 networks.
+  public var prefixes: [String] = []
+
+  /// Parts of these networks from which no address is given.
+  public var excludedPrefixes: [String] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -401,7 +410,7 @@ nonisolated extension Upnp_PrefixList: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NetworkServiceEndpoint"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}network_service\0\u{3}advertised_labels\0\u{3}single_client\0\u{3}interface_name_prefix\0\u{3}interface_name_suffix_from_label\0\u{3}interface_type\0\u{3}ip_addresses\0\u{3}phys_address\0\u{c}\u{1}\u{1}")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}network_service\0\u{3}advertised_labels\0\u{3}single_client\0\u{3}interface_name_prefix\0\u{3}interface_name_suffix_from_label\0\u{3}interface_type\0\u{3}ip_addresses\0\u{3}phys_address\0\u{2}_\u{f}prefixes\0\u{3}excluded_prefixes\0\u{c}\u{1}\u{1}")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -417,6 +426,8 @@ nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftP
       case 7: try { try decoder.decodeSingularEnumField(value: &self.interfaceType) }()
       case 8: try { try decoder.decodeRepeatedStringField(value: &self.ipAddresses) }()
       case 9: try { try decoder.decodeSingularStringField(value: &self.physAddress) }()
+      case 1000: try { try decoder.decodeRepeatedStringField(value: &self.prefixes) }()
+      case 1001: try { try decoder.decodeRepeatedStringField(value: &self.excludedPrefixes) }()
       default: break
       }
     }
@@ -447,6 +458,12 @@ nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftP
     if !self.physAddress.isEmpty {
       try visitor.visitSingularStringField(value: self.physAddress, fieldNumber: 9)
     }
+    if !self.prefixes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.prefixes, fieldNumber: 1000)
+    }
+    if !self.excludedPrefixes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.excludedPrefixes, fieldNumber: 1001)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -459,6 +476,8 @@ nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftP
     if lhs.interfaceType != rhs.interfaceType {return false}
     if lhs.ipAddresses != rhs.ipAddresses {return false}
     if lhs.physAddress != rhs.physAddress {return false}
+    if lhs.prefixes != rhs.prefixes {return false}
+    if lhs.excludedPrefixes != rhs.excludedPrefixes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -65,6 +65,10 @@ public struct EndpointSpec: Hashable, Sendable {
     public let addresses: [AddressSource]
     /// The MAC address of its interface; nil: whatever it is.
     public let mac: MACAddress?
+    /// Networks that connections get their addresses from.
+    public let prefixes: [IPPrefix]
+    /// Parts of these from which none is given.
+    public let excludedPrefixes: [IPPrefix]
 
     init?(_ message: Upnp_NetworkServiceEndpoint, _ findings: inout FieldFindings) {
         networkService = message.networkService
@@ -83,6 +87,15 @@ public struct EndpointSpec: Hashable, Sendable {
         findings.check(message.interfaceType)
         addresses = findings.serviceAddresses(message.ipAddresses, owner: nil)
         mac = findings.mac(message.physAddress, "phys_address")
+        prefixes = findings.pools(message.prefixes, "prefixes")
+        excludedPrefixes = findings.networks(message.excludedPrefixes, ["excluded_prefixes"]) ?? []
+        if prefixes.isEmpty, !message.excludedPrefixes.isEmpty {
+            findings.warning(["excluded_prefixes"], "is not used without prefixes")
+        }
+        for (index, prefix) in prefixes.enumerated()
+        where excludedPrefixes.contains(where: { $0.contains(prefix.address) && $0.length <= prefix.length }) {
+            findings.mistake(["prefixes", .element(index)], value: "\(prefix)", "is excluded as a whole")
+        }
         guard !isSingleClient else { return }
         for (field, isSet) in [
             ("ip_addresses", !message.ipAddresses.isEmpty), ("phys_address", !message.physAddress.isEmpty),
@@ -133,23 +146,42 @@ enum SPIFFEPattern {
 
 extension FieldFindings {
     fileprivate mutating func acceptance(_ message: Upnp_ServiceAcceptance) -> ClientSpec.Acceptance {
-        var routes: [IPPrefix]?
-        if message.hasRoutes {
-            var seen: Set<IPPrefix> = []
-            for (index, text) in message.routes.prefixes.enumerated() {
-                let path: [PathPart] = ["accept", "routes", .element(index)]
-                if text.isEmpty { mistake(path, value: text, "is empty") }
-                guard let prefix = prefix(text, path) else { continue }
-                if prefix != prefix.network {
-                    mistake(path, value: text, "has bits beyond its length; write \(prefix.network)")
-                } else if !seen.insert(prefix).inserted {
-                    mistake(path, value: text, "is there twice")
-                }
-                routes = (routes ?? []) + [prefix]
-            }
-            routes = routes ?? []
-        }
+        let routes = message.hasRoutes ? networks(message.routes.prefixes, ["accept", "routes"]) ?? [] : nil
         return ClientSpec.Acceptance(routes: routes, isDNS: message.hasDns ? message.dns : true)
+    }
+
+    /// Networks, each written once and without bits beyond its length; nil: none can be read.
+    fileprivate mutating func networks(_ texts: [String], _ field: [PathPart]) -> [IPPrefix]? {
+        var found: [IPPrefix]?
+        var seen: Set<IPPrefix> = []
+        for (index, text) in texts.enumerated() {
+            let path = field + [.element(index)]
+            if text.isEmpty { mistake(path, value: text, "is empty") }
+            guard let prefix = prefix(text, path) else { continue }
+            if prefix != prefix.network {
+                mistake(path, value: text, "has bits beyond its length; write \(prefix.network)")
+            } else if !seen.insert(prefix).inserted {
+                mistake(path, value: text, "is there twice")
+            }
+            found = (found ?? []) + [prefix]
+        }
+        return found
+    }
+
+    /// Networks of which each has room for a pair of addresses, and none lies in another.
+    fileprivate mutating func pools(_ texts: [String], _ field: PathPart) -> [IPPrefix] {
+        let prefixes = networks(texts, [field]) ?? []
+        for (index, prefix) in prefixes.enumerated() {
+            let path: [PathPart] = [field, .element(index)]
+            if prefix.isHost {
+                mistake(path, value: "\(prefix)", "has room for one address; a connection needs two")
+            } else if prefix.address.isMulticast || prefix.address.isLoopback {
+                mistake(path, value: "\(prefix)", "can't be the addresses of interfaces")
+            } else if let other = prefixes.first(where: { $0 != prefix && $0.contains(prefix.address) }) {
+                mistake(path, value: "\(prefix)", "lies in \(other), which is there, too")
+            }
+        }
+        return prefixes
     }
 
     fileprivate mutating func labels(_ labels: [Upnp_ConnectionLabel], _ field: String) -> [ServiceLabel] {

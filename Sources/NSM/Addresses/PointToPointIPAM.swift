@@ -30,11 +30,16 @@ public struct PointToPointIPAM: Sendable {
     private var groups: [[AddressPool]]
     private var pairs: [String: [Pair?]] = [:]
     private let policy: Policy
+    /// Prefixes from which nobody is given an address.
+    private let excluded: [IPPrefix]
 
     /// Makes the groups; the pools of one group are taken one after the other.
-    public init(_ groups: [[IPPrefix]], policy: Policy = .polite) {
+    ///
+    /// - Parameter excluded: Prefixes from which no address is given.
+    public init(_ groups: [[IPPrefix]], policy: Policy = .polite, excluding excluded: [IPPrefix] = []) {
         self.groups = groups.map { $0.map(AddressPool.init) }
         self.policy = policy
+        self.excluded = excluded
     }
 
     /// Reads `a,b` (a group each) and `[a,b]` (pools of one group); nil when it can't be read.
@@ -72,7 +77,7 @@ public struct PointToPointIPAM: Sendable {
     ///
     /// - Throws: ``Exhausted``; the connection then keeps what it had that is not excluded.
     package mutating func allocate(_ id: String, _ context: inout NSMIPContext) throws(Exhausted) {
-        let excluded = PrefixSet(context.excludedPrefixes.lazy.compactMap { NSMIPContext.prefix($0) })
+        let excluded = PrefixSet(context.excludedPrefixes.compactMap { NSMIPContext.prefix($0) } + excluded)
         var own = pairs[id] ?? Array(repeating: nil, count: groups.count)
         var made: [(group: Int, pair: Pair)] = []
         for group in groups.indices {

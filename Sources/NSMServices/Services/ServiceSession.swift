@@ -119,10 +119,12 @@ struct EndpointSession: ServiceSession {
         let addresses = message.singleClient ? message.ipAddresses.compactMap { IPPrefix($0) } : []
         let mac = message.singleClient ? MACAddress(message.physAddress) : nil
         let name = "\(context.settings.name)-\(message.networkService)"
+        let terms = EndpointTerms(message)
         let service = NetworkServiceEndpoint.Service(
-            name: message.networkService, labels: context.labels(message.advertisedLabels),
+            name: message.networkService, labels: context.labels(message.advertisedLabels), ipam: terms.addresses,
             admit: { request in
-                EndpointAdmission(
+                try terms.check(request.labels)
+                return EndpointAdmission(
                     interfaceName: try names.name(for: request), destinationAddresses: addresses, destinationMAC: mac)
             }, released: { names.release($0) })
         endpoint = NetworkServiceEndpoint(

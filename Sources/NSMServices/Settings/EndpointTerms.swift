@@ -1,0 +1,32 @@
+internal import Model
+internal import NSM
+internal import NetworkTypes
+
+/// Whom an endpoint serves, and what addresses it gives.
+struct EndpointTerms: Sendable {
+    /// The labels that it declares. Those that it has from its environment, such as `nodeName`, choose nobody.
+    let labels: [String: String]
+    /// nil: it gives none.
+    let addresses: PointToPointIPAM?
+
+    /// Takes a checked message.
+    init(_ message: Upnp_NetworkServiceEndpoint) {
+        labels = Dictionary(
+            message.advertisedLabels.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+        let prefixes = message.prefixes.compactMap { IPPrefix($0) }
+        // The pools of one family follow each other; each family gives a pair of its own.
+        let groups = IPAddress.Family.allCases.map { family in prefixes.filter { $0.family == family } }
+            .filter { !$0.isEmpty }
+        addresses =
+            groups.isEmpty
+            ? nil : PointToPointIPAM(groups, excluding: message.excludedPrefixes.compactMap { IPPrefix($0) })
+    }
+
+    /// - Throws: ``EndpointRefusal`` for a client that wants an endpoint with another label.
+    func check(_ wanted: [String: String]) throws(EndpointRefusal) {
+        for (key, value) in labels.sorted(by: { $0.key < $1.key }) {
+            guard let other = wanted[key], other != value else { continue }
+            throw EndpointRefusal("it has the label \(key)=\(value), and \(key)=\(other.prefix(64)) is wanted")
+        }
+    }
+}
