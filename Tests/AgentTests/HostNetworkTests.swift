@@ -109,6 +109,20 @@ struct HostNetworkTests {
         #expect(message.networkService == "file" && network.services.count == 1)
     }
 
+    @Test("of clients and endpoints only those that changed are handed on")
+    func serviceChanges() {
+        let network = HostNetwork(AgentSettings())
+        let other = "{name: b, networkService: s, interfaceName: nsm-2}"
+        network.declare(config(clients: client, other))
+        #expect(Set(network.takeServiceChanges().keys) == [clientKey, "config/cnf/nsm/v1/client/b"])
+        network.declare(config(clients: client, other.replacing("nsm-2", with: "nsm-3")))
+        #expect(Set(network.takeServiceChanges().keys) == ["config/cnf/nsm/v1/client/b"])
+        #expect(network.takeServiceChanges().isEmpty)
+        network.declare(config(clients: other))
+        let changes = network.takeServiceChanges()
+        #expect(changes.count == 2 && changes[clientKey] == .some(nil))
+    }
+
     @Test("clients that can't be are declared and not kept")
     func invalid() {
         let network = HostNetwork(AgentSettings())

@@ -53,6 +53,12 @@ public actor NetworkServices {
     /// Clients whose interface has a name that one of an endpoint's has.
     private var nameless: Set<Key> = []
     private var nameServers: NameServers
+    /// Those whose name servers, or their absence, may have changed since they were applied.
+    private var unsettled: Set<Key> = []
+    /// Name servers of those that give some.
+    private var given: [Key: ResolverConfiguration] = [:]
+    /// Clients of which is not known yet what they give.
+    private var silent: Set<Key> = []
 
     /// Keeps nothing yet, and talks to nobody before something is declared.
     public init(_ settings: ServiceSettings, logger: Logger) {
@@ -183,7 +189,10 @@ public actor NetworkServices {
     }
 
     /// Notes that there is something to tell of it.
-    private func note(_ key: Key) { if changed[key] == nil { changed[key] = [] } }
+    private func note(_ key: Key, _ parts: Set<String> = []) {
+        changed[key, default: []].formUnion(parts)
+        unsettled.insert(key)
+    }
 
     /// What its connections brought stays until they are closed.
     private func stop(_ key: Key) {
@@ -196,7 +205,7 @@ public actor NetworkServices {
     private func end(_ key: Key, _ number: Int) {
         guard let known = active[key], known.number == number else { return }
         active[key] = nil
-        changed[key, default: []].formUnion(current.removeValue(forKey: key)?.parts.keys.map { $0 } ?? [])
+        note(key, Set(current.removeValue(forKey: key)?.parts.keys.map { $0 } ?? []))
         if case .client(let message) = known.spec { register.release(message.interfaceName, of: key) }
         takeName(of: key)
         start(key)
@@ -214,12 +223,13 @@ public actor NetworkServices {
                 "not all that the mesh says can be used",
                 metadata: ["key": "\(key)", "problems": "\(change.problems.joined(separator: "; "))"])
         }
-        changed[key, default: []].formUnion(change.parts)
+        note(key, change.parts)
         publish()
     }
 
     private func publish() {
         if nameServers.isUsed { applyNameServers() }
+        unsettled = []
         if !changed.isEmpty { tell.yield() }
     }
 
@@ -230,14 +240,18 @@ public actor NetworkServices {
     }
 
     private func applyNameServers() {
-        let keys = current.keys.sorted()
-        // Nothing but clients that say how they stand give name servers, or are known to give none.
-        let isPartial = keys.contains { key in
-            guard case .client = active[key]?.spec, let report = current[key] else { return false }
-            return report.observation != .inPlace && report.parts.isEmpty
+        for key in unsettled {
+            let standing = current[key]
+            given[key] = standing.flatMap { $0.nameServers.isEmpty ? nil : $0.nameServers }
+            // Nothing but clients that say how they stand give name servers, or are known to give none.
+            if case .client? = active[key]?.spec, let standing, standing.observation != .inPlace, standing.parts.isEmpty
+            {
+                silent.insert(key)
+            } else {
+                silent.remove(key)
+            }
         }
-        nameServers.apply(
-            keys.compactMap { current[$0]?.nameServers }.filter { !$0.isEmpty }, isPartial: isPartial)
+        nameServers.apply(given.sorted { $0.key < $1.key }.map(\.value), isPartial: !silent.isEmpty)
     }
 
     /// How all stand now, with all that they brought.
