@@ -150,7 +150,11 @@ struct ServicesTests {
                 try mesh.startDaemon(["--nsm-dns", "file"])
                 try await mesh.eventually("connected again") { try mesh.status().contains("CONFIGURED") }
                 monitor.end(SIGTERM)
-                #expect(!monitor.output.contains("Deleted"), "\(monitor.output)")
+                // The kernel forgets its own neighbours for multicast whenever it likes.
+                let deleted = monitor.output.split(separator: "\n").filter {
+                    $0.contains("Deleted") && !$0.contains("NOARP")
+                }
+                #expect(deleted.isEmpty, "\(monitor.output)")
                 #expect(try host.ip("-o link show nsm-1").prefix { $0 != ":" } == index)
                 #expect(mesh.names == names)
             }
