@@ -102,7 +102,8 @@ struct ApplicationReport {
         }
         let parts = duration.components
         return [
-            "operations": .sequence(operations), "losses": .texts(transactions.flatMap(\.losses)), "problems": .sequence(problems), "undone": .bool(isReverted),
+            "operations": .sequence(operations), "losses": .texts(transactions.flatMap(\.losses)),
+            "problems": .sequence(problems), "undone": .bool(isReverted),
             "summary": [
                 "created": .count(done[.create] ?? 0), "changed": .count(done[.update] ?? 0),
                 "recreated": .count(done[.recreate] ?? 0), "deleted": .count(done[.delete] ?? 0),

@@ -148,7 +148,8 @@ struct PlanReport {
             return .mapping(pairs)
         }
         return [
-            "steps": .sequence(steps), "losses": .texts(plan.losses), "pending": Self.tree(plan.waiting), "notPossible": Self.tree(plan.blocked),
+            "steps": .sequence(steps), "losses": .texts(plan.losses), "pending": Self.tree(plan.waiting),
+            "notPossible": Self.tree(plan.blocked),
             "summary": [
                 "create": .count(count(.create)), "change": .count(count(.update)),
                 "recreate": .count(count(.recreate)), "delete": .count(count(.delete)),
