@@ -194,11 +194,12 @@ static SWIFT void enqueue_with_deadline(
     long long seconds, long long nanoseconds, long long tolerance_seconds, long long tolerance_nanoseconds, int clock,
     job *one, void *original) {
     (void)tolerance_seconds, (void)tolerance_nanoseconds, (void)original;
-    int64_t due;
-    if (__builtin_mul_overflow(seconds, 1000000000LL, &due) || __builtin_add_overflow(due, nanoseconds, &due))
-        due = INT64_MAX;
     /* 1: ContinuousClock, which goes on while the machine sleeps. 2: SuspendingClock. */
-    enqueue_later(one, after(due - now(clock == 1 ? CLOCK_BOOTTIME : CLOCK_MONOTONIC)));
+    int64_t time = now(clock == 1 ? CLOCK_BOOTTIME : CLOCK_MONOTONIC), due, delay;
+    if (__builtin_mul_overflow(seconds, 1000000000LL, &due) || __builtin_add_overflow(due, nanoseconds, &due)
+        || __builtin_sub_overflow(due, time, &delay))
+        delay = seconds < 0 ? 0 : INT64_MAX;
+    enqueue_later(one, after(delay));
 }
 
 void cl_use_own_workers(void) {
