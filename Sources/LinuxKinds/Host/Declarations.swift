@@ -12,12 +12,12 @@ struct Declarations {
     /// The declared interface whose link carries an alias, by logical name.
     private var names: [String: String] = [:]
     /// Logical names of the interfaces that are to have a name in the kernel.
-    private var hostNames: [NamespaceReference: [String: KeySet]] = [:]
+    private var hostNames: [NamespaceReference: [String: SmallSet<Key>]] = [:]
     /// Keys of the values that have to do with an interface, by its logical name.
-    private var users: [String: KeySet] = [:]
+    private var users: [String: SmallSet<Key>] = [:]
     /// Keys of the values that have to do with a link, by namespace and name in the kernel; with the empty name, those that
     /// have to do with the namespace itself.
-    private var linkUsers: [NamespaceReference: [String: KeySet]] = [:]
+    private var linkUsers: [NamespaceReference: [String: SmallSet<Key>]] = [:]
     /// Keys of declared policy rules.
     private var ruleUsers: [NamespaceReference: [Rule: Set<Key>]] = [:]
     /// In how many values a namespace occurs.
@@ -45,7 +45,8 @@ struct Declarations {
     mutating func enter(_ interface: Interface, key: Key) {
         interfaces[interface.name] = DeclaredInterface(interface)
         names[interface.alias] = interface.name
-        hostNames[interface.namespace, default: [:]][interface.hostName, default: KeySet()].insert(interface.name)
+        hostNames[interface.namespace, default: [:]][interface.hostName, default: SmallSet<Key>()].insert(
+            interface.name)
         refer(to: interface.namespace, by: 1)
         if !interface.sysctls.isEmpty { settings.add(interface.namespace, by: 1) }
         if interface.kind.peer != nil { vethEnds.add(interface.namespace, by: 1) }
@@ -69,7 +70,7 @@ struct Declarations {
     // MARK: - What has to do with a link
 
     /// A value has to do with a declared interface.
-    mutating func enter(_ key: Key, user interface: String) { users[interface, default: KeySet()].insert(key) }
+    mutating func enter(_ key: Key, user interface: String) { users[interface, default: SmallSet<Key>()].insert(key) }
 
     mutating func leave(_ key: Key, user interface: String) {
         users[interface]?.remove(key)
@@ -89,7 +90,7 @@ struct Declarations {
 
     /// A value has to do with a link of that name in the kernel; without a name, with the namespace.
     mutating func enter(_ key: Key, link: String = "", in namespace: NamespaceReference) {
-        linkUsers[namespace, default: [:]][link, default: KeySet()].insert(key)
+        linkUsers[namespace, default: [:]][link, default: SmallSet<Key>()].insert(key)
         refer(to: namespace, by: 1)
     }
 
@@ -180,7 +181,8 @@ final class DeclaredInterface {
 
 extension Dictionary {
     /// Takes a key out of sets in a dictionary, with what becomes empty.
-    fileprivate mutating func remove(_ element: String, _ place: Key, _ name: String) where Value == [String: KeySet] {
+    fileprivate mutating func remove(_ element: String, _ place: Key, _ name: String)
+    where Value == [String: SmallSet<String>] {
         self[place]?[name]?.remove(element)
         if self[place]?[name]?.isEmpty == true { self[place]?[name] = nil }
         if self[place]?.isEmpty == true { self[place] = nil }
