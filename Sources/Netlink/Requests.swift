@@ -26,7 +26,7 @@ public enum Request: Hashable, Sendable {
     case addRule(Rule)
     /// `RTM_DELRULE`.
     case deleteRule(Rule)
-    /// Makes an object again as it was told; `EEXIST` when it is there.
+    /// `RTM_NEWADDR`, `RTM_NEWROUTE` or `RTM_NEWNEIGH` with all that a dump told of the object; `EEXIST` when it is there.
     case restore(SavedObject)
 }
 

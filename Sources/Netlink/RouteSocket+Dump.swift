@@ -16,9 +16,9 @@ public enum Dump: Hashable, Sendable {
     /// multicast routes and cached copies.
     case routes(
         family: IPAddress.Family? = nil, table: UInt32? = nil, proto: UInt8? = nil, ignoringKernel: Bool = false)
-    /// Neighbour entries of both families, or the proxy entries instead. The kernel walks the entries of all
-    /// namespaces for each such dump.
-    case neighbours(proxy: Bool = false)
+    /// Neighbour entries of one family or of both, or the proxy entries instead. The kernel walks the entries of all
+    /// namespaces for each such dump; of IPv4 there are few, while every link has some of IPv6.
+    case neighbours(family: IPAddress.Family? = nil, proxy: Bool = false)
     /// Policy rules of one family; nil: of both.
     case rules(family: IPAddress.Family? = nil)
 }
@@ -36,16 +36,32 @@ extension RouteSocket {
     ///   be used any more, as the kernel goes on with the dump.
     /// - Throws: `EBUSY` when the dump was interrupted 10 times; `E2BIG` for more than the limit; what the kernel answers.
     public func dump(_ what: Dump, atMost limit: Int = .max) throws(KernelError) -> [Report] {
-        var result: [Report] = []
+        try collect(what, atMost: limit) { Report.decode(type: $0.type, payload: $0.payload) }
+    }
+
+    /// Reads objects so that they can be put back: those for which `isWanted` says so.
+    ///
+    /// - Throws: `EBUSY` when the dump was interrupted 10 times; what the kernel answers.
+    public func save(_ what: Dump, where isWanted: (Report) -> Bool) throws(KernelError) -> [SavedObject] {
+        try collect(what) { message in SavedObject(message).flatMap { isWanted($0.report) ? $0 : nil } }
+    }
+
+    /// Reads all objects of a kind, and makes something of each message.
+    private func collect<Object>(
+        _ what: Dump, atMost limit: Int = .max, _ make: (Message) -> Object?
+    ) throws(KernelError) -> [Object] {
+        var result: [Object] = []
         for _ in 0..<Self.dumpAttempts {
             result.removeAll(keepingCapacity: true)
-            if try dump(what, into: &result, limit) { return result }
+            if try collect(what, into: &result, limit, make) { return result }
         }
         throw KernelError(code: EBUSY, message: "the dump was interrupted \(Self.dumpAttempts) times")
     }
 
     /// One attempt; whether it was consistent.
-    private func dump(_ what: Dump, into result: inout [Report], _ limit: Int) throws(KernelError) -> Bool {
+    private func collect<Object>(
+        _ what: Dump, into result: inout [Object], _ limit: Int, _ make: (Message) -> Object?
+    ) throws(KernelError) -> Bool {
         try withRequest { start throws(KernelError) in
             var isConsistent = true
             var count = 0
@@ -60,10 +76,8 @@ extension RouteSocket {
                 if count > limit {
                     throw KernelError(code: E2BIG, message: "there are more than \(limit) objects")
                 }
-                guard isConsistent, !what.ignores(message),
-                    let report = Report.decode(type: message.type, payload: message.payload)
-                else { return false }
-                result.append(report)
+                guard isConsistent, !what.ignores(message), let object = make(message) else { return false }
+                result.append(object)
                 return false
             }
             return isConsistent
@@ -118,7 +132,7 @@ extension Dump {
 
     /// Whether a message is not wanted, decided before anything is built from it.
     @inline(__always)
-    func ignores(_ message: Message) -> Bool {
+    fileprivate func ignores(_ message: Message) -> Bool {
         guard case .routes(_, _, _, ignoringKernel: true) = self else { return false }
         return Route.isKernels(message.payload)
     }
@@ -146,9 +160,12 @@ extension Dump {
             }
             if let table { writer.put(RTA_TABLE.rawValue, u32: table) }
             return writer
-        case .neighbours(let proxy):
+        case .neighbours(let family, let proxy):
             let writer = MessageWriter(at: start, type: RTM_GETNEIGH, flags: NLM_F_DUMP)
-            writer.putStruct(ndmsg.self) { $0.ndm_flags = proxy ? Neighbour.proxy : 0 }
+            writer.putStruct(ndmsg.self) { header in
+                header.ndm_family = family?.rawValue ?? 0
+                header.ndm_flags = proxy ? Neighbour.proxy : 0
+            }
             return writer
         case .rules(let family):
             let writer = MessageWriter(at: start, type: RTM_GETRULE, flags: NLM_F_DUMP)

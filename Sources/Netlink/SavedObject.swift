@@ -40,8 +40,6 @@ public struct SavedObject: Hashable, Sendable {
     var capacity: Int? { payload.count <= 60_000 ? payload.count + 64 : nil }
 
     /// Encodes the request that makes it where it is missing: `EEXIST` says that it is there.
-    ///
-    /// - Parameter index: what a link's index has become.
     func write(at start: UnsafeMutableRawPointer) -> MessageWriter {
         // Without NLM_F_APPEND the kernel would take an IPv6 route of the same metric for the same route.
         let exclusion = Int32(type) == Int32(RTM_NEWROUTE) ? NLM_F_APPEND : NLM_F_EXCL
@@ -192,38 +190,6 @@ extension Report {
             return .neighbour(entry)
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .settings:
             return self
-        }
-    }
-}
-
-extension RouteSocket {
-    /// Reads objects so that they can be put back: those for which `isWanted` says so.
-    ///
-    /// - Throws: `EBUSY` when the dump was interrupted too often; what the kernel answers.
-    public func save(_ what: Dump, where isWanted: (Report) -> Bool) throws(KernelError) -> [SavedObject] {
-        for _ in 0..<Self.dumpAttempts {
-            if let result = try attempt(what, isWanted) { return result }
-        }
-        throw KernelError(code: EBUSY, message: "the dump was interrupted \(Self.dumpAttempts) times")
-    }
-
-    /// One attempt; nil when it was not consistent.
-    private func attempt(_ what: Dump, _ isWanted: (Report) -> Bool) throws(KernelError) -> [SavedObject]? {
-        try withRequest { start throws(KernelError) in
-            var result: [SavedObject] = []
-            var isConsistent = true
-            try exchange(what.write(at: start)) { message throws(KernelError) in
-                if message.isInterrupted { isConsistent = false }
-                guard !message.isStatus else {
-                    if let error = message.error { throw error }
-                    return true
-                }
-                if isConsistent, !what.ignores(message), let object = SavedObject(message), isWanted(object.report) {
-                    result.append(object)
-                }
-                return false
-            }
-            return isConsistent ? result : nil
         }
     }
 }

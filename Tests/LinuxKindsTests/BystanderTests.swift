@@ -81,6 +81,41 @@ struct BystanderTests {
         }
     }
 
+    @Test("a route of others beside ours, with another TOS, stays")
+    func otherTOS() throws {
+        try Sandbox.run { host in
+            try prepare(host)
+            let route = "outgoingInterface: e, dstNetwork: 10.50.0.0/16, gwAddr: 10.0.0.8"
+            func yaml(_ address: String) -> String {
+                linux(
+                    "name: e, type: EXISTING, hostIfName: eth0, enabled: true, ipAddresses: [\(address)]",
+                    routes: [route])
+            }
+            let agent = try host.apply(yaml("10.0.0.1/24"))
+            try host.ip("route add 10.50.0.0/16 tos 0x10 via 10.0.0.9 dev eth0 proto bird")
+            let before = try foreign(host)
+            #expect(before.count == 1)
+            #expect(try agent.apply(yaml("10.0.0.2/24"))?.losses == [])
+            #expect(try foreign(host) == before)
+            try host.expectInPlace(yaml("10.0.0.2/24"), agent)
+        }
+    }
+
+    @Test("a table of hundreds of routes of others stays")
+    func table() throws {
+        try Sandbox.run { host in
+            try prepare(host)
+            let agent = try host.apply(existing("10.0.0.1/24"))
+            for number in 0..<300 {
+                try host.ip("route add 10.\(60 + number / 256).\(number % 256).0/24 via 10.0.0.9 dev eth0 proto bird")
+            }
+            let before = try foreign(host)
+            #expect(before.count == 300)
+            #expect(try agent.apply(existing("10.0.0.2/24"))?.losses == [])
+            #expect(try foreign(host) == before)
+        }
+    }
+
     @Test("what needs our address to be reached is lost with it, and told")
     func loss() throws {
         try Sandbox.run { host in

@@ -65,14 +65,13 @@ enum AddressClass: KernelClass {
         guard gone.local.family == .v4 else { return }
         // The other addresses of the network go with their primary address; the kernel tells of each.
         if world.cause == .planned, gone.flags & Address.secondary == 0 {
-            // With promote_secondaries they stay.
             lose(of: link, world) {
                 $0.flags & Address.secondary != 0 && $0.local.network == gone.local.network
             }
         }
         // It drops routes with the last address without a word.
         if !link.addresses.contains(where: { $0.address.local.family == .v4 }) {
-            world.endanger([.routes, .neighbours], on: link)
+            world.endanger([.routes, .neighboursV4], on: link)
             for id in link.routes where id.destination.family == .v4 { RouteClass.lose(id, in: state, world) }
             NeighbourClass.lose(of: link, world) { $0.destination.family == .v4 }
         }

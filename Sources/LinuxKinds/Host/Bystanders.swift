@@ -10,7 +10,9 @@ struct Bystanders {
         static let addresses = Risks(rawValue: 1)
         static let routes = Risks(rawValue: 2)
         /// Permanent entries and proxy entries.
-        static let neighbours = Risks(rawValue: 4)
+        static let neighboursV4 = Risks(rawValue: 4)
+        static let neighboursV6 = Risks(rawValue: 8)
+        static let neighbours: Risks = [.neighboursV4, .neighboursV6]
         static let all: Risks = [.addresses, .routes, .neighbours]
     }
 
@@ -60,8 +62,14 @@ extension LinuxWorld {
     func saveBystanders() -> [(state: NamespaceState, objects: [SavedObject])] {
         var result: [(state: NamespaceState, objects: [SavedObject])] = []
         for state in simulated where !state.bystanders.risks.isEmpty && state.handle != nil {
-            // What can't be read now can't be changed either.
-            guard let saved = try? save(state), !saved.isEmpty else { continue }
+            let saved: [SavedObject]
+            do throws(KernelError) {
+                saved = try save(state)
+            } catch {
+                losses.append("what others have\(state.reference.suffix) can't be read, and may go along: \(error)")
+                continue
+            }
+            if saved.isEmpty { continue }
             journals.remember(saved: saved, on: state.bystanders.links, in: state)
             let objects = saved.filter { isMissed($0, in: state) }
             if !objects.isEmpty { result.append((state, objects)) }
@@ -90,9 +98,10 @@ extension LinuxWorld {
             // What is directly on a link makes gateways reachable.
             objects += routes.filter { !$0.hasGateway } + routes.filter(\.hasGateway)
         }
-        if risks.contains(.neighbours) {
+        for (risk, family) in [(Bystanders.Risks.neighboursV4, IPAddress.Family.v4), (.neighboursV6, .v6)]
+        where risks.contains(risk) {
             for isProxy in [false, true] {
-                objects += try socket.save(.neighbours(proxy: isProxy)) { report in
+                objects += try socket.save(.neighbours(family: family, proxy: isProxy)) { report in
                     guard case .neighbour(let entry) = report, entry.proto != own, isConcerned(entry.linkIndex) else {
                         return false
                     }
@@ -117,7 +126,7 @@ extension LinuxWorld {
                 !$0.addresses.contains { $0.address.isSameAddress(as: address) && $0.address.proto == ownership.proto }
             } ?? false
         case .route(let route):
-            if state.routes[RouteID(route)] != nil { return false }
+            if state.routes[RouteID(route)]?.route.tos == route.tos { return false }
             return route.nextHops.allSatisfy { state.links[state.bystanders.successor(of: $0.linkIndex)] != nil }
         case .neighbour(let entry):
             guard let link = state.links[state.bystanders.successor(of: entry.linkIndex)] else { return false }

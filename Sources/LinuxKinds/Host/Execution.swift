@@ -174,7 +174,11 @@ extension LinuxWorld {
                 answers.append((position, error))
             }
         } catch {
-            // What became of the requests is not known; the namespace is read again, and what is missing done again.
+            // What became of the requests is not known; the namespace is read again, and what is missing done again. What others
+            // had is nobody's to do again.
+            for (position, object) in state.restorations where state.batched[position] == ExecutionRun.nobody {
+                if !isThere(object, error, in: state) { lose(object, error, in: state) }
+            }
             for operation in state.batched { run.set(operation, .failed(text(for: error), retriable: true)) }
             markStale(state)
             return

@@ -129,7 +129,7 @@ struct Journals {
         for reference in references { reference.journal?.remember(saved: saved, on: links, in: state) }
     }
 
-    /// Whether somebody may want to go back.
+    /// Whether what changes now may be undone.
     var isAnyKept: Bool { references.contains { $0.journal?.isClosed == false } }
 
     func remember(newNamespace state: NamespaceState) {

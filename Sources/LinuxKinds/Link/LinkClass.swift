@@ -60,8 +60,10 @@ enum LinkClass: KernelClass {
                 if new.master < 0 { world.plannedDependants[new.master, default: []].append(known) }
             }
         }
-        if old.mac != new.mac { world.endanger(.neighbours, on: known) }
-        if old.mac != new.mac { NeighbourClass.lose(of: known, world) { $0.flags & Neighbour.proxy == 0 } }
+        if old.mac != new.mac {
+            world.endanger(.neighbours, on: known)
+            NeighbourClass.lose(of: known, world) { $0.flags & Neighbour.proxy == 0 }
+        }
         state.update(known, to: new, ownership: world.ownership)
         // A mark that somebody took is given back, not the link taken for theirs.
         if world.cause == .told, let alias = old.alias, new.alias != alias,
@@ -95,15 +97,14 @@ enum LinkClass: KernelClass {
             }
             if !hasOther { RouteClass.lose(id, in: state, world) }
         }
-        world.endanger(.routes, on: link)
-        world.endanger(.neighbours, on: link)
+        world.endanger([.routes, .neighbours], on: link)
         NeighbourClass.lose(of: link, world) { _ in true }
         flushV6(link, world)
     }
 
     /// Without IPv6 on the link everything of it goes.
     private static func flushV6(_ link: LinkState, _ world: LinuxWorld) {
-        world.endanger([.routes, .neighbours], on: link)
+        world.endanger([.routes, .neighboursV6], on: link)
         AddressClass.lose(of: link, world) { $0.local.family == .v6 }
         NeighbourClass.lose(of: link, world) { $0.destination.family == .v6 }
         for id in link.routes where id.destination.family == .v6 { RouteClass.lose(id, in: link.namespace, world) }
