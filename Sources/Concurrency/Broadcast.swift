@@ -43,7 +43,7 @@ package struct Broadcast<Event: Sendable, Topic: Hashable & Sendable, Interest: 
         }
     }
 
-    /// Whether somebody follows with such an interest.
+    /// Whether a follower has such an interest.
     package mutating func contains(where isMeant: (Interest) -> Bool) -> Bool {
         removeEnded()
         return followers.values.contains { isMeant($0.interest) }

@@ -261,14 +261,19 @@ struct NetworkServicesTests {
         }
     }
 
+    /// What keeps connections, with sessions that do nothing.
+    private func services(_ register: NameRegister) throws -> NetworkServices {
+        let settings = try ServiceSettings(environment: { _ in nil }, host: "h")
+        let log = log
+        return NetworkServices(
+            settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, register: register, support: {}
+        ) { _ in FakeSession(name: "a", version: "1", log: log) }
+    }
+
     @Test("names that clients have are not given by endpoints")
     func names() async throws {
         let register = NameRegister()
-        let settings = try ServiceSettings(environment: { _ in nil }, host: "h")
-        let log = log
-        let services = NetworkServices(
-            settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, register: register, support: {}
-        ) { _ in FakeSession(name: "a", version: "1", log: log) }
+        let services = try services(register)
         await services.declare(specs(["a": "1"]))
         #expect(!register.take("if-a", for: "an endpoint"))
     }
@@ -276,11 +281,7 @@ struct NetworkServicesTests {
     @Test("a name that was asked for while another session ended, and is wanted no more, is free again")
     func unusedNames() async throws {
         let register = NameRegister()
-        let settings = try ServiceSettings(environment: { _ in nil }, host: "h")
-        let log = log
-        let services = NetworkServices(
-            settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, register: register, support: {}
-        ) { _ in FakeSession(name: "a", version: "1", log: log) }
+        let services = try services(register)
         for name in ["first", "second", "third"] {
             let spec = NetworkServices.Spec.client(.with { $0.interfaceName = name })
             await services.declare(["k/a": spec])
@@ -296,11 +297,7 @@ struct NetworkServicesTests {
     @Test("a name that an endpoint had is a client's once it is free")
     func latecomer() async throws {
         let register = NameRegister()
-        let settings = try ServiceSettings(environment: { _ in nil }, host: "h")
-        let log = log
-        let services = NetworkServices(
-            settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, register: register, support: {}
-        ) { _ in FakeSession(name: "a", version: "1", log: log) }
+        let services = try services(register)
         #expect(register.take("if-a", for: "an endpoint"))
         await services.declare(specs(["a": "1"]))
         register.release("if-a", of: "an endpoint")

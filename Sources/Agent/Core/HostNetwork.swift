@@ -32,7 +32,7 @@ public final class HostNetwork {
     private var brought = Brought()
     /// Clients and endpoints that are declared and can be kept.
     public private(set) var services: [Key: NetworkServices.Spec] = [:]
-    /// Keys of clients and endpoints that changed since somebody took the changes.
+    /// Keys of clients and endpoints that changed since the last ``takeServiceChanges()``.
     private var changedServices: Set<Key> = []
     /// Those of which no connection has said yet what belongs to it.
     private var silent: [Key: NetworkServices.Spec] = [:] {

@@ -58,7 +58,7 @@ struct RemoteRegistries: Sendable {
                 }
             }
             endpoints.lost(source)
-            // A connection that ends at once is no sign that the next one will do better.
+            // After a connection that ended at once the next wait grows.
             if begin + Self.steady < .now { backoff.reset() }
             guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
         }

@@ -35,7 +35,7 @@ public final class NetworkServiceEndpoint: Sendable {
     private struct Memory {
         var registered: NSMNetworkServiceEndpoint?
         var lastError: String?
-        /// Connections that changed since somebody took the changes; nil: nobody ever did.
+        /// Connections that changed since they were last taken; nil: they never were.
         var changed: Set<String>?
     }
 

@@ -48,7 +48,7 @@ public actor NetworkServices {
     private var wanted: [Key: Spec] = [:]
     private var active: [Key: Active] = [:]
     private var current: [Key: ServiceStanding] = [:]
-    /// What changed since somebody took the changes: keys, and the connections whose parts did.
+    /// What changed since the last ``takeChanges()``: keys, and the connections whose parts did.
     private var changed: [Key: Set<String>] = [:]
     /// Clients whose interface has a name that one of an endpoint's has.
     private var nameless: Set<Key> = []
@@ -145,7 +145,7 @@ public actor NetworkServices {
 
     /// Takes in what changed of what is declared; nil: it is not declared any more. Returns at once; sessions start and end beside.
     ///
-    /// Differences count in the order in which they were made: whoever calls waits for one call before the next.
+    /// Calls must not overlap: the order of differences matters.
     public func declare(_ changes: [Key: Spec?]) {
         let differences = changes.filter { wanted[$0.key] != $0.value }
         for (key, spec) in differences {
