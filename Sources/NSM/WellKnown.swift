@@ -62,6 +62,23 @@ extension NSMIPContext {
     /// The endpoint's addresses that can be read.
     public var destinationPrefixes: [IPPrefix] { dstIpAddrs.compactMap { NSMIPContext.prefix($0) } }
 
+    /// The client's addresses that are led to in the endpoint's namespace: those that the endpoint gave, has a route to, or has
+    /// in a network of its own. Any other would be the client's word alone, and take the packets of whoever has it.
+    ///
+    /// - Parameter granted: Addresses, as they are written, that the endpoint gave.
+    package func sources(granted: Set<String>) -> [IPPrefix] {
+        let routes = Set(dstRoutes.compactMap { NSMIPContext.prefix($0.prefix)?.network })
+        let own = destinationPrefixes
+        let addresses = Set(own.map(\.address))
+        return srcIpAddrs.compactMap { text in
+            guard let source = NSMIPContext.prefix(text), !addresses.contains(source.address) else { return nil }
+            let isLedTo =
+                granted.contains(text) || routes.contains(IPPrefix(host: source.address))
+                || own.contains { !$0.isHost && $0.contains(source.address) }
+            return isLedTo ? source : nil
+        }
+    }
+
     /// A prefix, or an address as a host prefix.
     public static func prefix(_ text: String) -> IPPrefix? {
         if let prefix = IPPrefix(text) { return prefix }

@@ -182,6 +182,22 @@ struct ConnectionValuesTests {
         #expect(interface.physAddress == "02:00:00:00:00:bb")
     }
 
+    @Test("an endpoint leads to the addresses that it gave, and to no other that a client names")
+    func claimedAddresses() {
+        var endpoint = Upnp_NetworkServiceEndpoint()
+        endpoint.networkService = "db"
+        var connection = connection { context in
+            context.ipContext.srcIpAddrs = ["203.0.113.77/32", "172.16.0.2/32", "10.60.0.2/24", "172.16.0.1/32"]
+            context.ipContext.dstIpAddrs = ["172.16.0.1/32", "10.60.0.1/24"]
+            context.ipContext.dstRoutes = [.with { $0.prefix = "172.16.0.2/32" }]
+        }
+        connection.mechanism = .kernel(name: "cl3")
+        let routes = ConnectionValues(ConnectionSide(endpoint, connection)).values.compactMap { value in
+            if case .route(let route) = value { route.dstNetwork } else { nil }
+        }
+        #expect(routes == ["172.16.0.2/32"])
+    }
+
     @Test("what can't be read is told and left out")
     func problems() {
         let brought = ConnectionValues(

@@ -393,6 +393,9 @@ struct ServiceReportTests {
         for number in 0..<2 {
             var connection = connection
             connection.mechanism = .kernel(name: "cl\(number)")
+            // As a pool says that it gave them.
+            let given = connection.context.ipContext.srcIpAddrs
+            connection.context.ipContext.dstRoutes = given.map { prefix in .with { $0.prefix = prefix } }
             state.connections["\(number)"] = connection
         }
         let report = ServiceReport(endpoint, state, gone: ["2"])
@@ -401,7 +404,7 @@ struct ServiceReportTests {
                 && report.parts.mapValues { $0?.interface } == ["0": "cl0", "1": "cl1", "2": nil])
         // One interface and the routes to the client's two addresses.
         #expect(report.parts["0"]??.values.count == 3)
-        state.connections["0"]?.context.ipContext.srcIpAddrs = []
+        state.connections["0"]?.context.ipContext = .init()
         #expect(ServiceReport(endpoint, state).parts["0"]??.values.count == 1)
     }
 

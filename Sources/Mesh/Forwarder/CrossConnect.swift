@@ -56,7 +56,7 @@ extension ConnectionEnd {
         let ip = context.ipContext
         let isClient = side == .client
         addresses = isClient ? ip.sourcePrefixes : ip.destinationPrefixes
-        peers = isClient ? ip.destinationPrefixes : ip.sources(granted: granted)
+        peers = isClient ? ip.destinationPrefixes : granted.map(ip.sources(granted:)) ?? ip.sourcePrefixes
         routes = EndRoute.list(isClient ? ip.srcRoutes : ip.dstRoutes)
         mac = MACAddress(isClient ? context.ethernetContext.srcMac : context.ethernetContext.dstMac)
         neighbours = ip.ipNeighbors.compactMap { neighbour in
@@ -77,24 +77,6 @@ extension ConnectionEnd {
     /// interfaces wherever the kernel keeps settings of theirs. Source: net/ipv4/devinet.c.
     static func mistake(inName name: String) -> String? {
         ["all", "default"].contains(name) ? "is one that stands for all interfaces" : InterfaceName.mistake(in: name)
-    }
-}
-
-extension NSMIPContext {
-    /// The client's addresses that are led to in the endpoint's namespace: those that the endpoint gave, has a route to, or has
-    /// in a network of its own. Any other would be the client's word alone, and take the packets of whoever has it.
-    fileprivate func sources(granted: Set<String>?) -> [IPPrefix] {
-        guard let granted else { return sourcePrefixes }
-        let routes = Set(dstRoutes.compactMap { NSMIPContext.prefix($0.prefix)?.network })
-        let own = destinationPrefixes
-        let addresses = Set(own.map(\.address))
-        return srcIpAddrs.compactMap { text in
-            guard let source = NSMIPContext.prefix(text), !addresses.contains(source.address) else { return nil }
-            let isLedTo =
-                granted.contains(text) || routes.contains(IPPrefix(host: source.address))
-                || own.contains { !$0.isHost && $0.contains(source.address) }
-            return isLedTo ? source : nil
-        }
     }
 }
 

@@ -53,7 +53,9 @@ package struct ConnectionSide: Hashable, Sendable {
         // Addresses and a MAC are one client's; several can't share them.
         ownTexts = endpoint.singleClient ? endpoint.ipAddresses : []
         addresses = context.ipContext.dstIpAddrs
-        peers = context.ipContext.srcIpAddrs
+        // Who asks may not say where packets of this namespace go: only what we gave is led to.
+        let granted = Set(context.ipContext.policies.map(\.from))
+        peers = context.ipContext.sources(granted: granted).map { "\($0)" }
         routes = context.ipContext.dstRoutes
         neighbours = context.ipContext.ipNeighbors
         let hasMAC = endpoint.singleClient && !endpoint.physAddress.isEmpty

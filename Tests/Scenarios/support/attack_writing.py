@@ -42,6 +42,7 @@ def write(evil, service, namespace, text, mark):
     before = seen(namespace)
     order = {"text": f"connection {{ context {{ {text} }} }}", "hold": True, "keep": "a", "timeout": 5}
     evil.do("request", service=service, interface="own0", **order)
+    time.sleep(0.2)
     more = [line for line in seen(namespace) - before if mark in line]
     evil.do("close", again="a")
     return more
