@@ -77,11 +77,10 @@ import Testing
         }
         #expect(specs.map(\.hostName) == ["a", "bb", "lo", "br", "up", "x"])
         #expect(specs.map(\.mtu) == [1500, 1400, 65536, nil, nil, nil])
-        #expect(specs[0].kind == .veth(peer: "b", receiveOffload: nil, transmitOffload: false))
-        guard case .bridge(let bridge) = specs[3].kind, case .vxlan(let vxlan) = specs[5].kind else {
-            Issue.record("a bridge and a VXLAN were expected")
-            return
-        }
+        let veth = try #require(specs[0].link as? VethSpec)
+        #expect(veth.other == "b" && veth.receiveOffload == nil && veth.transmitOffload == false)
+        let bridge = try #require(specs[3].link as? BridgeSpec)
+        let vxlan = try #require(specs[5].link as? VXLANSpec)
         #expect(bridge.ageingTime == 300 && bridge.forwardDelay == 15)
         #expect(vxlan.port == 4789 && vxlan.remote == IPAddress("10.0.0.1") && vxlan.parent == nil)
         #expect(specs[5].addresses.map(\.text) == ["alloc:n", "10.0.0.5/8"])

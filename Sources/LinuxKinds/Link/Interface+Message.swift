@@ -4,7 +4,7 @@ extension Interface {
     /// Takes a checked interface.
     init(_ spec: InterfaceSpec, ownership: Ownership) {
         name = spec.name
-        anyKind = InterfaceKinds.kind(of: spec.kind)
+        anyKind = InterfaceKinds.kind(of: spec)
         let kind = anyKind.base
         namespace = NamespaceReference(spec.namespace)
         hostName = spec.hostName
@@ -13,7 +13,7 @@ extension Interface {
         isExclusive = spec.isExclusive
         mac = spec.isLinkOnly ? nil : spec.mac
         mtu = spec.mtu
-        defaultMTU = spec.kind.type.defaultMTU
+        defaultMTU = type(of: spec.link).defaultMTU
         vrf = spec.vrf
         // With link_only the addresses are left to others; on an existing interface we wait for them.
         addresses =
@@ -23,8 +23,7 @@ extension Interface {
                 InterfaceAddress($0, interface: spec.name, isExpected: spec.isLinkOnly, vrf: spec.vrf)
             }
         sysctls = spec.sysctls.map { SysctlSetting(interface: spec.name, $0) }
-        (receiveOffload, transmitOffload) =
-            if case .veth(_, let receive, let transmit) = spec.kind { (receive, transmit) } else { (nil, nil) }
+        (receiveOffload, transmitOffload) = (kind.offloads.receive, kind.offloads.transmit)
         alias = "\(ownership.aliasPrefix)\(name)\(kind.peer.map { "/\($0)" } ?? "")"
     }
 }

@@ -11,13 +11,6 @@ struct Relations: Sendable {
         var name: String
     }
 
-    /// What only one VLAN can have.
-    struct Tag: Hashable, Sendable {
-        var parent: String
-        var id: UInt16
-        var tagProtocol: VLANSpec.TagProtocol
-    }
-
     /// Something wrong with a value, because of another one.
     struct Problem: Sendable {
         var path: [PathPart]
@@ -44,9 +37,9 @@ struct Relations: Sendable {
     private(set) var hosts: [HostName: Refs] = [:]
     /// Interfaces by the logical names they refer to.
     private(set) var referrers: [String: Refs] = [:]
-    /// VLANs by tag.
-    private(set) var tags: [Tag: Refs] = [:]
-    /// Bridges by the logical names of their ports.
+    /// Interfaces by what of their parents only one can have.
+    private(set) var shares: [ParentShare: Refs] = [:]
+    /// Bridges and the like by the logical names of their ports.
     private(set) var ports: [String: Refs] = [:]
     /// Clients by interface.
     private(set) var clients: [String: Refs] = [:]
@@ -64,7 +57,7 @@ struct Relations: Sendable {
     // What changed since the last check.
     private(set) var changedNames: Set<String> = []
     private(set) var changedHosts: Set<HostName> = []
-    private(set) var changedTags: Set<Tag> = []
+    private(set) var changedShares: Set<ParentShare> = []
     private(set) var changedPorts: Set<String> = []
     private(set) var changedClients: Set<String> = []
     private(set) var changedValues: Set<Ref> = []
@@ -72,7 +65,7 @@ struct Relations: Sendable {
     mutating func forgetChanges() {
         changedNames = []
         changedHosts = []
-        changedTags = []
+        changedShares = []
         changedPorts = []
         changedClients = []
         changedValues = []
@@ -102,11 +95,12 @@ struct Relations: Sendable {
             for name in interface.references { update(&referrers, name) }
             changedNames.insert(interface.name)
             changedHosts.insert(host)
-            if let tag = Tag(interface) {
-                update(&tags, tag)
-                changedTags.insert(tag)
+            let link = interface.checkedLink
+            if let share = link.share {
+                update(&shares, share)
+                changedShares.insert(share)
             }
-            for port in interface.ports {
+            for port in link.ports {
                 update(&ports, port)
                 changedPorts.insert(port)
             }
@@ -148,32 +142,14 @@ extension Relations.HostName {
     }
 }
 
-extension Relations.Tag {
-    init?(_ interface: InterfaceSpec) {
-        guard case .vlan(let vlan) = interface.kind else { return nil }
-        self.init(parent: vlan.parent, id: vlan.id, tagProtocol: vlan.tagProtocol)
-    }
-}
-
 extension InterfaceSpec {
-    /// Logical names of a bridge's ports.
-    var ports: [String] {
-        if case .bridge(let bridge) = kind { return bridge.ports }
-        return []
-    }
-
-    /// The other end of a pair.
-    var peer: String? {
-        if case .veth(let peer, _, _) = kind { return peer }
-        return nil
-    }
-
     /// Logical names of all interfaces that it refers to.
     fileprivate var references: [String] {
-        var names = ports
+        let link = checkedLink
+        var names = link.ports
         if let vrf { names.append(vrf) }
-        if let peer { names.append(peer) }
-        if let parent = kind.parent { names.append(parent) }
+        if let peer = link.peer { names.append(peer) }
+        if let parent = link.parent { names.append(parent) }
         return names
     }
 }

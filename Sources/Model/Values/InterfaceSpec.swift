@@ -2,59 +2,6 @@ public import NetworkTypes
 
 /// A network interface: one that is made, or one that is adopted.
 public struct InterfaceSpec: Hashable, Sendable {
-    /// What it is, with what is special about that. Interfaces below or beside are named by their logical names.
-    public enum Kind: Hashable, Sendable {
-        /// One end of a pair; checksum offloads where they are set.
-        case veth(peer: String, receiveOffload: Bool?, transmitOffload: Bool?)
-        /// The loopback interface of a namespace.
-        case loopback
-        /// One that something else makes.
-        case existing
-        /// A virtual routing and forwarding device with its table.
-        case vrf(table: UInt32)
-        /// A device that swallows what it is sent.
-        case dummy
-        /// A persistent TAP or TUN device.
-        case tap(TunTapSpec)
-        /// A bridge.
-        case bridge(BridgeSpec)
-        /// A VLAN of another interface.
-        case vlan(VLANSpec)
-        /// A VXLAN tunnel end point.
-        case vxlan(VXLANSpec)
-        /// A further MAC address on another interface.
-        case macvlan(parent: String, mode: MACVLANMode)
-        /// Further IP addresses on another interface.
-        case ipvlan(parent: String, mode: IPVLANMode)
-
-        /// The word for it.
-        public var type: LinkType {
-            switch self {
-            case .veth: .veth
-            case .loopback: .loopback
-            case .existing: .existing
-            case .vrf: .vrf
-            case .dummy: .dummy
-            case .tap: .tap
-            case .bridge: .bridge
-            case .vlan: .vlan
-            case .vxlan: .vxlan
-            case .macvlan: .macvlan
-            case .ipvlan: .ipvlan
-            }
-        }
-
-        /// The logical name of the interface it stands on.
-        public var parent: String? {
-            switch self {
-            case .vlan(let vlan): vlan.parent
-            case .vxlan(let vxlan): vxlan.parent
-            case .macvlan(let parent, _), .ipvlan(let parent, _): parent
-            case .veth, .loopback, .existing, .vrf, .dummy, .tap, .bridge: nil
-            }
-        }
-    }
-
     /// An address of the interface.
     public struct Address: Hashable, Sendable {
         /// The address with the length of its network.
@@ -80,7 +27,8 @@ public struct InterfaceSpec: Hashable, Sendable {
     /// The name in the kernel.
     public let hostName: String
     /// What it is.
-    public let kind: Kind
+    public let type: Ligato_Linux_Interfaces_Interface.TypeEnum
+    private let anyLink: AnyLinkSpec
     /// Where it is.
     public let namespace: NetNamespace
     /// Whether it is up.
@@ -100,42 +48,45 @@ public struct InterfaceSpec: Hashable, Sendable {
     /// Its settings, sorted by the names they were written with.
     public let sysctls: [Sysctl]
 
+    /// What is special about that.
+    public var link: any LinkSpec { anyLink.base }
+
+    /// The same, with how it is checked.
+    var checkedLink: any CheckedLinkSpec { anyLink.base }
+
+    /// The type's name in the .proto file.
+    var word: String { Swift.type(of: anyLink.base).word }
+
     init?(_ message: Ligato_Linux_Interfaces_Interface, _ findings: inout FieldFindings) {
         name = message.name
         findings.check(name: name, "name")
-        guard let type = findings.linkType(message.type) else {
+        guard let spec = findings.linkSpec(message.type) else {
             findings.checkTexts(message)
             return nil
         }
+        type = message.type
         hostName = message.hostName
         namespace = findings.namespace(message.hasNamespace ? message.namespace : nil)
         findings.check(hostName: hostName, of: message)
         mac = findings.mac(message.physAddress, "phys_address")
-        if let block = message.link?.block, block != type.block {
-            let right = type.block.map { "takes '\($0)'" } ?? "takes none"
-            findings.mistake([.field(block)], "does not belong to type \(type.word), which \(right)")
-            return nil
-        }
-        let kind = findings.kind(message, type)
-        mtu = findings.mtu(message, type)
-        if type == .vrf, !message.vrfMasterInterface.isEmpty {
-            findings.mistake(["vrf_master_interface"], "is not possible: a VRF can't be a member of a VRF")
-        }
+        guard findings.checkBlock(message, of: spec) else { return nil }
+        let link = spec.init(message, &findings)
+        mtu = findings.mtu(message, spec)
         vrf = message.vrfMasterInterface.orNil
-        addresses = findings.addresses(message, type)
+        addresses = findings.addresses(message)
         sysctls = findings.sysctls(message.sysctls)
         isEnabled = message.enabled
         isLinkOnly = message.linkOnly
         isExclusive = message.exclusive
         if isExclusive {
-            if type != .existing { findings.mistake(["exclusive"], "is possible only for type EXISTING") }
+            if message.type != .existing { findings.mistake(["exclusive"], "is possible only for type EXISTING") }
             if isLinkOnly {
                 findings.mistake(["exclusive"], "does not go with link_only, which leaves addresses alone")
             }
         }
-        guard let kind else { return nil }
-        self.kind = kind
-        if mac != nil, let reason = kind.noMAC { findings.mistake(["phys_address"], "is not possible: \(reason)") }
+        guard let link else { return nil }
+        anyLink = AnyLinkSpec(link)
+        if mac != nil, let reason = link.noMAC { findings.mistake(["phys_address"], "is not possible: \(reason)") }
     }
 }
 
@@ -144,43 +95,7 @@ extension Ligato_Linux_Interfaces_Interface {
     public var hostName: String { type == .loopback ? "lo" : hostIfName.isEmpty ? name : hostIfName }
 }
 
-extension InterfaceSpec.Kind {
-    /// Why no MAC address can be given to it.
-    fileprivate var noMAC: String? {
-        switch self {
-        case .vrf: "a VRF has no MAC address of its own"
-        case .ipvlan: "an IPVLAN has the MAC address of its parent"
-        case .tap(let tap): tap.isTUN ? "a TUN device carries no Ethernet frames" : nil
-        case .veth, .loopback, .existing, .dummy, .bridge, .vlan, .vxlan, .macvlan: nil
-        }
-    }
-}
-
 extension FieldFindings {
-    fileprivate mutating func linkType(_ type: Ligato_Linux_Interfaces_Interface.TypeEnum) -> LinkType? {
-        switch type {
-        case .veth: return .veth
-        case .loopback: return .loopback
-        case .existing: return .existing
-        case .vrfDevice: return .vrf
-        case .dummy: return .dummy
-        case .tap: return .tap
-        case .bridge: return .bridge
-        case .vlan: return .vlan
-        case .vxlan: return .vxlan
-        case .macvlan: return .macvlan
-        case .ipvlan: return .ipvlan
-        case .undefined:
-            mistake(["type"], "is missing; it is one of \(LinkType.allCases.map(\.word).joined(separator: ", "))")
-        case .tapToVpp:
-            impossible(
-                ["type"], value: "TAP_TO_VPP",
-                "is not possible: there is no VPP here; for a TAP device use type TAP")
-        case .UNRECOGNIZED(let number): unknown(number, "ligato.linux.interfaces.Interface.Type", ["type"])
-        }
-        return nil
-    }
-
     fileprivate mutating func check(hostName: String, of message: Ligato_Linux_Interfaces_Interface) {
         // A loopback interface has its name from the kernel.
         guard message.type != .loopback, !hostName.isEmpty, let problem = InterfaceName.mistake(in: hostName) else {
@@ -193,15 +108,17 @@ extension FieldFindings {
 
     private static let mtuRange = Schema.plain.range(of: "mtu", in: "ligato.linux.interfaces.Interface")
 
-    fileprivate mutating func mtu(_ message: Ligato_Linux_Interfaces_Interface, _ type: LinkType) -> UInt32? {
+    fileprivate mutating func mtu(
+        _ message: Ligato_Linux_Interfaces_Interface, _ spec: any CheckedLinkSpec.Type
+    ) -> UInt32? {
         let mtu = message.mtu
-        if mtu == 0 { return type.defaultMTU }
+        if mtu == 0 { return spec.defaultMTU }
         check(mtu, Self.mtuRange, ["mtu"])
-        guard let range = type.mtuRange, Self.mtuRange.contains(mtu) else { return mtu }
+        guard let range = spec.mtuRange, Self.mtuRange.contains(mtu) else { return mtu }
         guard range.contains(mtu) else {
             mistake(
                 ["mtu"], value: String(mtu),
-                "is out of range for \(type.word) (\(range.lowerBound)–\(range.upperBound))")
+                "is out of range for \(spec.word) (\(range.lowerBound)–\(range.upperBound))")
             return mtu
         }
         // The kernel switches IPv6 off on such an interface (RFC 8200, section 5).
@@ -256,18 +173,16 @@ extension FieldFindings {
     /// Looks at texts that mean the same in an interface of any type.
     fileprivate mutating func checkTexts(_ message: Ligato_Linux_Interfaces_Interface) {
         _ = mac(message.physAddress, "phys_address")
-        _ = addresses(message, nil)
+        _ = addresses(message)
     }
 
-    fileprivate mutating func addresses(
-        _ message: Ligato_Linux_Interfaces_Interface, _ type: LinkType?
-    ) -> [InterfaceSpec.Address] {
+    fileprivate mutating func addresses(_ message: Ligato_Linux_Interfaces_Interface) -> [InterfaceSpec.Address] {
         var seen = Seen()
         var result: [InterfaceSpec.Address] = []
         result.reserveCapacity(message.ipAddresses.count + message.addresses.count)
         for (index, text) in message.ipAddresses.enumerated() {
             let path: () -> [PathPart] = { ["ip_addresses", .element(index)] }
-            guard let source = addressSource(text, message, type, path, &seen) else { continue }
+            guard let source = addressSource(text, message, path, &seen) else { continue }
             result.append(InterfaceSpec.Address(source: source, text: text, peer: nil, isNoDAD: false))
         }
         for (index, entry) in message.addresses.enumerated() {
@@ -292,15 +207,14 @@ extension FieldFindings {
     }
 
     private mutating func addressSource(
-        _ text: String, _ message: Ligato_Linux_Interfaces_Interface, _ type: LinkType?, _ path: () -> [PathPart],
-        _ seen: inout Seen
+        _ text: String, _ message: Ligato_Linux_Interfaces_Interface, _ path: () -> [PathPart], _ seen: inout Seen
     ) -> AddressSource? {
         guard !text.isEmpty else {
             malformed(path(), value: text, "is empty")
             return nil
         }
         if text.isReference {
-            if type == .existing, message.linkOnly {
+            if message.type == .existing, message.linkOnly {
                 mistake(path(), value: text, "is not possible on an EXISTING interface with link_only")
             }
             return reference(text, path(), owner: message.name, gateway: .refused).map { .allocated($0) }

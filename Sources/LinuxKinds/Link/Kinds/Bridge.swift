@@ -9,8 +9,7 @@ struct BridgeKind: InterfaceKind {
     private let attributes: BridgeAttributes
     let ports: [String]
 
-    init?(_ spec: InterfaceSpec.Kind) {
-        guard case .bridge(let bridge) = spec else { return nil }
+    init(_ bridge: BridgeSpec) {
         ports = bridge.ports
         // The kernel counts in 1/100 s.
         attributes = BridgeAttributes(

@@ -5,7 +5,7 @@ internal import Netlink
 struct DummyKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = DummyAttributes.self
 
-    init?(_ spec: InterfaceSpec.Kind) { if spec != .dummy { return nil } }
+    init(_ spec: DummySpec) {}
 
     var word: String { "dummy" }
 

@@ -5,7 +5,7 @@ internal import Netlink
 struct ExistingKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = nil
 
-    init?(_ spec: InterfaceSpec.Kind) { if spec != .existing { return nil } }
+    init(_ spec: ExistingSpec) {}
 
     var word: String { "existing" }
     var isAdopted: Bool { true }
@@ -25,7 +25,7 @@ struct ExistingKind: InterfaceKind {
 struct LoopbackKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = nil
 
-    init?(_ spec: InterfaceSpec.Kind) { if spec != .loopback { return nil } }
+    init(_ spec: LoopbackSpec) {}
 
     var word: String { "loopback" }
     var isAdopted: Bool { true }

@@ -12,10 +12,9 @@ struct IPVLANKind: InterfaceKind {
     private let below: String
     private let mode: UInt16
 
-    init?(_ spec: InterfaceSpec.Kind) {
-        guard case .ipvlan(let parent, let mode) = spec else { return nil }
-        below = parent
-        self.mode = Self.modes[mode]
+    init(_ ipvlan: IPVLANSpec) {
+        below = ipvlan.below
+        mode = Self.modes[ipvlan.mode]
     }
 
     var word: String { "ipvlan" }

@@ -3,13 +3,16 @@ internal import Netlink
 internal import Reconciler
 
 /// What a kind of interface is, beside what all have: one file in this folder for each, and one line of
-/// ``InterfaceKinds/all``.
+/// ``InterfaceKinds``.
 protocol InterfaceKind: Hashable, Sendable {
     /// What the kernel calls it; nil: no kind of its own.
     static var link: (any LinkKindAttributes.Type)? { get }
 
-    /// Takes what is declared; nil: it is another kind.
-    init?(_ spec: InterfaceSpec.Kind)
+    /// What is declared.
+    associatedtype Spec: LinkSpec
+
+    /// Takes what is declared.
+    init(_ spec: Spec)
 
     /// The word for it in plans and status.
     var word: String { get }
@@ -19,6 +22,9 @@ protocol InterfaceKind: Hashable, Sendable {
 
     /// The logical name of the other end.
     var peer: String? { get }
+
+    /// Checksum offloads that are set.
+    var offloads: ChecksumOffloads { get }
 
     /// Whether the link is someone else's and only configured by us.
     var isAdopted: Bool { get }
@@ -49,26 +55,49 @@ extension InterfaceKind {
     var parent: String? { nil }
     var peer: String? { nil }
     var isAdopted: Bool { false }
+    var offloads: ChecksumOffloads { ChecksumOffloads() }
     var ports: [String] { [] }
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState? { state.ownedLinks[interface.alias] }
     func finish(_ attributes: inout LinkAttributes, of interface: Interface) {}
     func mismatch(with have: LinkKind) -> Difference? { nil }
     func change(from have: LinkKind, _ differences: inout [Difference]) -> LinkKind? { nil }
 
+    fileprivate init(any spec: any LinkSpec) {
+        guard let spec = spec as? Spec else { preconditionFailure("\(Self.self) is not what \(spec) asks for") }
+        self.init(spec)
+    }
+
     fileprivate func isEqual(to other: any InterfaceKind) -> Bool { (other as? Self) == self }
 }
 
 /// All kinds of interfaces.
 enum InterfaceKinds {
-    static let all: [any InterfaceKind.Type] = [
-        VethKind.self, DummyKind.self, BridgeKind.self, TapKind.self, VLANKind.self, VXLANKind.self, MACVLANKind.self,
-        IPVLANKind.self, VRFKind.self, ExistingKind.self, LoopbackKind.self,
-    ]
+    private typealias Types = Ligato_Linux_Interfaces_Interface.TypeEnum
+
+    private static let all = Types.allCases.compactMap(kind(of:))
+
+    /// The kind behind a type of the model; nil: there is none.
+    private static func kind(of type: Types) -> (any InterfaceKind.Type)? {
+        switch type {
+        case .veth: VethKind.self
+        case .loopback: LoopbackKind.self
+        case .existing: ExistingKind.self
+        case .vrfDevice: VRFKind.self
+        case .dummy: DummyKind.self
+        case .tap: TapKind.self
+        case .bridge: BridgeKind.self
+        case .vlan: VLANKind.self
+        case .vxlan: VXLANKind.self
+        case .macvlan: MACVLANKind.self
+        case .ipvlan: IPVLANKind.self
+        case .undefined, .tapToVpp, .UNRECOGNIZED: nil
+        }
+    }
 
     /// The kind that is declared.
-    static func kind(of spec: InterfaceSpec.Kind) -> AnyInterfaceKind {
-        for type in all { if let kind = type.init(spec) { return AnyInterfaceKind(kind) } }
-        preconditionFailure("no kind of interface takes \(spec)")
+    static func kind(of spec: InterfaceSpec) -> AnyInterfaceKind {
+        guard let kind = kind(of: spec.type) else { preconditionFailure("no kind of interface is a \(spec.type)") }
+        return AnyInterfaceKind(kind.init(any: spec.link))
     }
 
     /// The kind as which a link of the kernel's is written down.
@@ -86,4 +115,10 @@ struct AnyInterfaceKind: Hashable, Sendable {
     static func == (left: Self, right: Self) -> Bool { left.base.isEqual(to: right.base) }
 
     func hash(into hasher: inout Hasher) { base.hash(into: &hasher) }
+}
+
+/// Checksum offloads of an interface; nil: the kernel's default.
+struct ChecksumOffloads: Hashable, Sendable {
+    var receive: Bool?
+    var transmit: Bool?
 }

@@ -14,10 +14,9 @@ struct MACVLANKind: InterfaceKind {
     private let below: String
     private let mode: UInt32
 
-    init?(_ spec: InterfaceSpec.Kind) {
-        guard case .macvlan(let parent, let mode) = spec else { return nil }
-        below = parent
-        self.mode = Self.modes[mode]
+    init(_ macvlan: MACVLANSpec) {
+        below = macvlan.below
+        mode = Self.modes[macvlan.mode]
     }
 
     var word: String { "macvlan" }

@@ -8,8 +8,7 @@ struct TapKind: InterfaceKind {
 
     private let attributes: TUNAttributes
 
-    init?(_ spec: InterfaceSpec.Kind) {
-        guard case .tap(let tap) = spec else { return nil }
+    init(_ tap: TunTapSpec) {
         attributes = TUNAttributes(
             isTUN: tap.isTUN, owner: tap.owner, group: tap.group, vnetHeader: tap.hasVNETHeader,
             multiQueue: tap.isMultiQueue, persistent: true)

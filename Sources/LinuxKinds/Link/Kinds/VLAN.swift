@@ -12,9 +12,8 @@ struct VLANKind: InterfaceKind {
     private let below: String
     private let attributes: VLANAttributes
 
-    init?(_ spec: InterfaceSpec.Kind) {
-        guard case .vlan(let vlan) = spec else { return nil }
-        below = vlan.parent
+    init(_ vlan: VLANSpec) {
+        below = vlan.below
         attributes = VLANAttributes(id: vlan.id, ethertype: Self.ethertypes[vlan.tagProtocol])
     }
 

@@ -8,9 +8,8 @@ struct VRFKind: InterfaceKind {
 
     private let table: UInt32
 
-    init?(_ spec: InterfaceSpec.Kind) {
-        guard case .vrf(let table) = spec else { return nil }
-        self.table = table
+    init(_ vrf: VRFSpec) {
+        table = vrf.table
     }
 
     var word: String { "vrf" }

@@ -9,8 +9,7 @@ struct VXLANKind: InterfaceKind {
     let parent: String?
     private let attributes: VXLANAttributes
 
-    init?(_ spec: InterfaceSpec.Kind) {
-        guard case .vxlan(let vxlan) = spec else { return nil }
+    init(_ vxlan: VXLANSpec) {
         parent = vxlan.parent
         attributes = VXLANAttributes(
             vni: vxlan.vni, remote: vxlan.remote, local: vxlan.local, port: vxlan.port, learning: vxlan.isLearning,

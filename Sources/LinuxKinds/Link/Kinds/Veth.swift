@@ -6,10 +6,11 @@ struct VethKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = VethAttributes.self
 
     private let other: String
+    let offloads: ChecksumOffloads
 
-    init?(_ spec: InterfaceSpec.Kind) {
-        guard case .veth(let peer, _, _) = spec else { return nil }
-        other = peer
+    init(_ veth: VethSpec) {
+        other = veth.other
+        offloads = ChecksumOffloads(receive: veth.receiveOffload, transmit: veth.transmitOffload)
     }
 
     var word: String { "veth" }

@@ -1,0 +1,131 @@
+/// Looks at what one interface says of others.
+struct InterfaceCheck {
+    let set: ConfigSet
+    let ref: ConfigSet.Ref
+    let interface: InterfaceSpec
+    var problems = Relations.Problems()
+    /// Whether it refers to an interface that is not there.
+    var isUnresolved = false
+
+    init(set: ConfigSet, ref: ConfigSet.Ref, interface: InterfaceSpec) {
+        (self.set, self.ref, self.interface) = (set, ref, interface)
+    }
+
+    mutating func run() {
+        checkHostName()
+        if let vrf = interface.vrf { checkMaster(vrf) }
+        interface.checkedLink.check(&self)
+    }
+
+    mutating func report(_ path: [PathPart], _ value: String? = nil, _ text: String) {
+        problems.add(Relations.Problem(path: path, value: value, text: text))
+    }
+
+    /// Notes that an interface is referred to but not declared, unless a mistake noted before explains that.
+    mutating func reportMissing(_ path: [PathPart], _ name: String, _ text: String) {
+        isUnresolved = true
+        let relations = set.relations
+        guard relations.incompleteTexts == 0, relations.broken[name] == nil, !relations.mayBring(name) else { return }
+        problems.add(Relations.Problem(path: path, value: name, text: text, isMissing: true))
+    }
+
+    func declared(_ name: String) -> (ref: ConfigSet.Ref, interface: InterfaceSpec)? {
+        guard let ref = set.first(set.relations.interfaces[name]), let interface = set.interface(ref) else {
+            return nil
+        }
+        return (ref, interface)
+    }
+
+    private mutating func checkHostName() {
+        guard let group = set.relations.hosts[Relations.HostName(interface)], group.only == nil,
+            let earlier = set.first(group), earlier != ref,
+            // One logical name declared twice is reported as such.
+            set.item(earlier).key != set.item(ref).key
+        else { return }
+        let isOwn = interface.hostName == interface.name || interface.type == .loopback
+        let other = set.item(earlier).value.name.inQuotes
+        report(
+            [isOwn ? "name" : "host_if_name"],
+            nil,
+            "makes it '\(interface.hostName)' in the kernel, which is also \(other) in the same namespace "
+                + "(\(set.place(earlier)))")
+    }
+
+    private mutating func checkMaster(_ name: String) {
+        let path: [PathPart] = ["vrf_master_interface"]
+        guard name != interface.name else { return report(path, name, "is the interface itself") }
+        guard let (ref, master) = declared(name) else { return reportMissing(path, name, "is not declared") }
+        guard master.type == .vrfDevice || master.type == .existing else {
+            return report(path, name, "is a \(master.word), not a VRF_DEVICE (\(set.place(ref)))")
+        }
+        if !isBeside(master) { report(path, name, "is in another namespace (\(set.place(ref)))") }
+    }
+
+    private func isBeside(_ other: InterfaceSpec) -> Bool {
+        interface.namespace == other.namespace || interface.namespace.identity == other.namespace.identity
+    }
+
+    /// Looks at the ports of an interface that has such.
+    ///
+    /// - Parameter path: the list's.
+    /// - Parameter refused: kinds that can't be ports.
+    mutating func checkPorts(_ names: [String], _ path: [PathPart], refusing refused: [any LinkSpec.Type]) {
+        let kind = interface.word.lowercased()
+        var seen: Set<String> = []
+        for (index, name) in names.enumerated() {
+            let path = path + [.element(index)]
+            guard name != interface.name else {
+                report(path, name, "is the \(kind) itself")
+                continue
+            }
+            guard let (ref, port) = declared(name) else {
+                reportMissing(path, name, "is not declared")
+                continue
+            }
+            let place = set.place(ref)
+            if !seen.insert(name).inserted {
+                report(path, name, "is there twice")
+            } else if let (taker, word) = taker(of: name) {
+                report(path, name, "is a port of \(word) \(taker.inQuotes) already")
+            } else if !isBeside(port) {
+                report(path, name, "is in another namespace than the \(kind) (\(place))")
+            } else if port.vrf != nil {
+                report(path, name, "is a member of a VRF, so it can't be a port (\(place))")
+            } else if refused.contains(where: { $0 == type(of: port.link) }) {
+                report(path, name, "is a \(port.word), which can't be a port (\(place))")
+            }
+        }
+    }
+
+    /// Another interface that has a port.
+    private func taker(of port: String) -> (name: String, kind: String)? {
+        guard let taker = set.first(set.relations.ports[port]), taker != ref else { return nil }
+        return (set.item(taker).value.name, set.interface(taker)?.word.lowercased() ?? "")
+    }
+
+    /// Another interface, declared earlier, that has a part of a parent.
+    func holder(of share: ParentShare?) -> (name: String, place: SourcePosition)? {
+        guard let group = share.flatMap({ set.relations.shares[$0] }), group.only == nil,
+            let earlier = set.first(group), earlier != ref, set.item(earlier).key != set.item(ref).key
+        else { return nil }
+        return (set.item(earlier).value.name.inQuotes, set.place(earlier))
+    }
+
+    /// Looks at the interface below.
+    mutating func checkParent(_ name: String, _ block: String, inNamespace: Bool) {
+        let path: [PathPart] = [.field(block), "parent"]
+        guard name != interface.name else { return report(path, name, "is the interface itself") }
+        guard let (first, parent) = declared(name) else {
+            return reportMissing(path, name, "is not declared; declare it, as EXISTING if something else makes it")
+        }
+        if inNamespace, !isBeside(parent) { report(path, name, "is in another namespace (\(set.place(first)))") }
+        var above = parent
+        for _ in 0..<8 {
+            guard let (ref, next) = above.checkedLink.parent.flatMap({ declared($0) }) else { return }
+            guard ref != self.ref else {
+                return report(path, name, "stands on this interface itself (\(set.place(first)))")
+            }
+            above = next
+        }
+    }
+}
