@@ -291,10 +291,10 @@ extension MessageDecoder {
 
     private mutating func enumNumber(_ node: Int, _ shape: FieldSchema, _ type: EnumSchema) -> UInt64? {
         guard isScalar(node) else {
-            report(node, "must be one of \(type.values.map(\.name).joined(separator: ", "))")
+            report(node, "must be one of \(type.values.map(\.usual).joined(separator: ", "))")
             return nil
         }
-        for value in type.values where matches(node, value.name) {
+        for value in type.values where matches(node, value.name) || value.word.map({ matches(node, $0) }) == true {
             return UInt64(bitPattern: Int64(value.number))
         }
         if case .integer(let number, false) = scalar(node) {
@@ -311,14 +311,14 @@ extension MessageDecoder {
                 return UInt64(bitPattern: number)
             }
         }
-        report(node, value: node, unknownNameText(node, among: type.values.map(\.name)))
+        report(node, value: node, unknownNameText(node, among: type.values))
         return nil
     }
 
-    private func unknownNameText(_ node: Int, among names: [String]) -> String {
+    private func unknownNameText(_ node: Int, among values: [EnumSchema.Value]) -> String {
         let word = source.tree.string(of: node)
-        let hint = mistakes.wantsSuggestion ? Suggestion.phrase(for: word, among: names) : ""
-        return "is not one of \(names.joined(separator: ", "))\(hint)"
+        let hint = mistakes.wantsSuggestion ? Suggestion.phrase(for: word, among: values.flatMap(\.spellings)) : ""
+        return "is not one of \(values.map(\.usual).joined(separator: ", "))\(hint)"
     }
 
     private func matches(_ node: Int, _ name: String) -> Bool {

@@ -193,10 +193,18 @@ struct DescriptorReader {
             while let field = fields.next() {
                 if field.number == 1 { value.name = fields.text(field) }
                 if field.number == 2 { value.number = Int32(truncatingIfNeeded: field.value) }
+                if field.number == 3 { value.word = readWord(fields.message(field)) }
             }
             schema.values.append(value)
         }
         enums.append(schema)
+    }
+
+    /// Reads `nsmagent.word`, extension 2001 of google.protobuf.EnumValueOptions.
+    private func readWord(_ options: Wire) -> String? {
+        var walk = options
+        while let option = walk.next() { if option.number == 2001 { return walk.text(option) } }
+        return nil
     }
 
     private mutating func resolveTypes() {

@@ -158,7 +158,7 @@ extension Explain {
         guard case .enumeration(let index) = shape.type else { return text }
         text += "\nVALUES\n"
         for value in schema.enums[index].values {
-            text += "  \(value.name) (\(value.number))\n"
+            text += "  \(value.spellings.joined(separator: ", ")) (\(value.number))\n"
             if !value.comment.isEmpty { text += wrap(value.comment, indent: 6) }
         }
         return text
@@ -187,7 +187,7 @@ extension Explain {
         case .signed: "number"
         case .string: shape.format == .any ? "text" : shape.format.allowsLength ? "IP prefix" : "IP address"
         case .message(let index): schema.messages[index].name
-        case .enumeration(let index): schema.enums[index].values.map(\.name).joined(separator: " | ")
+        case .enumeration(let index): schema.enums[index].values.map(\.usual).joined(separator: " | ")
         }
     }
 

@@ -150,7 +150,8 @@ extension Schema {
         case .message(let inner): return [("$ref", .string("#/$defs/\(messages[inner].fullName)"))]
         case .enumeration(let index):
             let values = enums[index].values
-            return [("enum", .sequence(values.map { .string($0.name) } + values.map { .int(Int64($0.number)) }))]
+            let words = values.flatMap(\.spellings)
+            return [("enum", .sequence(words.map { .string($0) } + values.map { .int(Int64($0.number)) }))]
         case .string:
             // A name or process number may be written as a number.
             guard shape.format != .any else { return [("type", ["string", "integer"])] }

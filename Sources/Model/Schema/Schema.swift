@@ -92,6 +92,14 @@ struct EnumSchema {
         var name: String
         var number: Int32
         var comment: String
+        /// What others call it, where that is no name for the .proto file.
+        var word: String?
+
+        /// What people say.
+        var usual: String { word ?? name }
+
+        /// What files may say.
+        var spellings: [String] { word.map { [name, $0] } ?? [name] }
     }
 
     var fullName: String
