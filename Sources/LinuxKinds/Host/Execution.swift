@@ -88,6 +88,7 @@ extension LinuxWorld {
         if resolved.isRemoval { state.removals.insert(state.batch.count) }
         if case .restore(let object) = resolved { state.restorations[state.batch.count] = object }
         noteTouched(resolved, in: state)
+        noteKind(resolved, in: state)
         state.batch.append(resolved)
         state.batched.append(operation)
         run.dirty(state)
@@ -116,6 +117,14 @@ extension LinuxWorld {
         state.touched.insert(index)
     }
 
+    /// What names a planned link in the attributes of a kind names it by its index now.
+    private func noteKind(_ request: Request, in state: NamespaceState) {
+        guard case .setLink(let attributes) = request, attributes.kind != nil, let link = state.links[attributes.index]
+        else { return }
+        var kind = link.link.kind
+        if kind.resolve({ madeIndexes[$0] }) { link.link.kind = kind }
+    }
+
     private func enqueue(
         _ creation: LinkCreation, of operation: Int, in state: NamespaceState, _ run: inout ExecutionRun
     ) {
@@ -141,7 +150,8 @@ extension LinuxWorld {
             // What it is built on has got its index by now.
             var built = link.link
             if built.kind != .veth, let below = attributes.link { built.link = below }
-            if let kind = attributes.kind { built.kind = kind }
+            // What later operations change of the kind is in the picture already.
+            _ = built.kind.resolve { madeIndexes[$0] }
             target.update(link, to: built, ownership: ownership)
             state.creations[position] = PendingLink(
                 state: link, peer: creation.peer.flatMap { peerTarget?.links[$0.index] })
@@ -249,9 +259,10 @@ extension LinuxWorld {
                 "\(error): \(made.kind.name) \(made.name); is mtu \(made.mtu) in the range of its kind?",
                 retriable: true)
         }
-        if error.code == EOPNOTSUPP, let kind = state.creations[position]?.state.link.kind.name {
+        if error.code == EOPNOTSUPP, let kind = state.creations[position]?.state.link.kind {
             return .failed(
-                "\(error); this kernel may have no links of kind \(kind): try modprobe \(kind)", retriable: true)
+                "\(error); this kernel may have no links of kind \(kind.name): try modprobe \(kind.moduleName)",
+                retriable: true)
         }
         return .failed(text(for: error), retriable: true)
     }

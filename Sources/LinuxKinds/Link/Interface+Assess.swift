@@ -64,7 +64,7 @@ extension Interface {
             return Assessment(
                 .blocked("lo\(namespace.suffix) carries the alias '\(other)': another value or program has it"))
         }
-        var (attributes, differences) = wanted(of: link.link, in: world)
+        var (attributes, differences) = wanted(of: link.link, in: world, isRuled: link.isRuledByMaster)
         attributes.kind = kind.change(from: link.link.kind, &differences)
         var operations: [LinuxOperation] = []
         if !isAdopted, link.link.name != hostName {
@@ -90,18 +90,20 @@ extension Interface {
     }
 
     /// What of a link of any kind is to be set.
-    private func wanted(of link: Link, in world: LinuxWorld) -> (LinkAttributes, [Difference]) {
+    private func wanted(
+        of link: Link, in world: LinuxWorld, isRuled: Bool = false
+    ) -> (LinkAttributes, [Difference]) {
         var attributes = LinkAttributes(index: link.index)
         var differences: [Difference] = []
         if kind is LoopbackKind || !isAdopted, link.alias != alias {
             attributes.alias = alias
             differences.append(Difference("alias", old: link.alias ?? "none", new: alias))
         }
-        if let mtu, mtu != link.mtu {
+        if let mtu, mtu != link.mtu, !isRuled {
             attributes.mtu = mtu
             differences.append(Difference("mtu", old: "\(link.mtu)", new: "\(mtu)"))
         }
-        if let mac, mac != link.mac {
+        if let mac, mac != link.mac, !isRuled {
             attributes.mac = mac
             differences.append(Difference("mac", old: link.mac.map(\.description) ?? "none", new: "\(mac)"))
         }

@@ -65,11 +65,11 @@ public struct Interface: Value {
         let state = AdminState(interface: name, isUp: enabled)
         values.append(DerivedValue(key: enabled ? InterfaceKeys.up(name) : InterfaceKeys.down(name), value: state))
         if let vrf {
-            let membership = Membership(member: name, master: vrf, isVRF: true)
+            let membership = Membership(member: name, master: vrf, word: "VRF", isVRF: true)
             values.append(DerivedValue(key: InterfaceKeys.master(name, vrf: vrf), value: membership))
         }
         for port in kind.ports {
-            let membership = Membership(member: port, master: name, isVRF: false)
+            let membership = Membership(member: port, master: name, word: kind.word, isPrimary: port == kind.primary)
             values.append(DerivedValue(key: InterfaceKeys.port(name, port), value: membership))
         }
         for address in addresses { values.append(DerivedValue(key: address.key, value: address)) }

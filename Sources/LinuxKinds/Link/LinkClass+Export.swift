@@ -47,6 +47,7 @@ extension LinkClass {
         export.names[ObjectIdentifier(link)] = name
         var message = base(link, name: name, export)
         InterfaceKinds.kind(of: link.link.kind).export(link, as: &message, &export)
+        if link.isRuledByMaster { (message.physAddress, message.mtu) = ("", 0) }
         let isEverything = export.isEverything
         let proto = export.ownership.proto
         addAddresses(of: link, to: &message, export) { isEverything || $0.proto == proto }

@@ -117,13 +117,12 @@ extension LinkClass {
             !world.ownership.belongsToAnother(alias: link.link.alias), isConfigured(link, world),
             let master = link.namespace.links[link.link.master], world.ownership.owns(alias: master.link.alias)
         else { return }
-        var attributes = LinkAttributes(index: link.link.index)
-        attributes.master = 0
         let (state, name) = (link.namespace, link.link.name)
         list.add(
             Place(state, .master(link.link.index)),
             key: "linux/interface/\(name)/master/\(master.link.name)\(state.reference.suffix)",
-            "membership of \(name) in \(master.link.name)\(state.reference.suffix)", .setLink(attributes), in: state)
+            "membership of \(name) in \(master.link.name)\(state.reference.suffix)",
+            link.operations(toJoin: nil, up: link.link.isUp))
     }
 
     /// Whether a link is ours, or an existing one whose whole configuration is declared.

@@ -95,10 +95,15 @@ extension LinkClass {
         if link.link.mtu != old.mtu { attributes.mtu = old.mtu }
         if let mac = old.mac, link.link.mac != mac, link.link.index > 0 { attributes.mac = mac }
         if link.link.group != old.group { attributes.group = old.group }
-        if link.link.kind != old.kind, old.kind.isOf(BridgeAttributes.self) { attributes.kind = old.kind }
+        if link.link.kind != old.kind { attributes.kind = InterfaceKinds.kind(of: old.kind).wayBack(to: old.kind) }
         let master = restoration.current(old.master, in: state)
-        if link.link.master != master { attributes.master = master }
-        if link.link.isUp != old.isUp { attributes.up = old.isUp }
+        if link.link.master != master {
+            for operation in link.operations(toJoin: state.links[master], up: old.isUp) {
+                restoration.add(operation.action, in: state.id)
+            }
+        } else if link.link.isUp != old.isUp {
+            attributes.up = old.isUp
+        }
         if attributes != blank { restoration.add(.request(.setLink(attributes)), in: state.id) }
     }
 }

@@ -44,8 +44,10 @@ enum LinkClass: KernelClass {
         if known.link != link { change(known, to: link, world) }
     }
 
-    private static func change(_ known: LinkState, to new: Link, _ world: LinuxWorld) {
+    private static func change(_ known: LinkState, to told: Link, _ world: LinuxWorld) {
         let (old, state) = (known.link, known.namespace)
+        var new = told
+        if world.cause == .planned, old.master != new.master { new.followMaster(from: old.master, in: state) }
         world.journals.remember(link: old.index, in: state)
         if old.isUp, !new.isUp {
             if world.cause == .told { world.told.downs[state.id, default: []].insert(new.index) }
@@ -120,43 +122,54 @@ enum LinkClass: KernelClass {
     }
 
     private static func remove(_ links: [LinkState], _ world: LinuxWorld) {
-        var gone: [Int: (state: NamespaceState, indexes: Set<Int32>)] = [:]
-        var hasVRF = false
+        var gone: [Int: Gone] = [:]
         for link in links {
             // The other end of a pair goes with it, though its namespace may tell so only later; what hears of it first must
             // not build on it.
             let pair = [link, world.peer(of: link)].compactMap { $0 }
             for end in pair where end.namespace.links[end.link.index] === end {
                 detach(end, world)
-                if end.link.kind.isVRF { hasVRF = true }
-                gone[end.namespace.id, default: (end.namespace, [])].indexes.insert(end.link.index)
+                gone[end.namespace.id, default: Gone(state: end.namespace)].links[end.link.index] = end.link
             }
         }
         // The kernel tells each of what goes and changes with them.
-        if world.cause == .planned { removeUppers(of: gone, hasVRF: hasVRF, world) }
+        if world.cause == .planned { removeUppers(of: gone.values, world) }
+    }
+
+    /// Links of a namespace that are gone.
+    private struct Gone {
+        let state: NamespaceState
+        var links: [Int32: Link] = [:]
     }
 
     /// What was built on links that are gone goes, and their ports and members are free.
-    private static func removeUppers(
-        of gone: [Int: (state: NamespaceState, indexes: Set<Int32>)], hasVRF: Bool, _ world: LinuxWorld
-    ) {
-        for (state, indexes) in gone.values {
+    private static func removeUppers(of gone: some Sequence<Gone>, _ world: LinuxWorld) {
+        for part in gone {
+            let state = part.state
             var onTop: [LinkState] = []
-            for index in indexes {
+            for (index, link) in part.links {
                 for upper in state.uppers(of: index) {
                     if upper.link.lower == index { onTop.append(upper) }
                     if upper.link.master != index { continue }
                     world.journals.remember(link: upper.link.index, in: state)
                     world.lose(upper.masterClaim)
-                    var freed = upper.link
-                    freed.master = 0
-                    state.update(upper, to: freed, ownership: world.ownership)
-                    // A VRF takes its members down and up when it goes.
-                    if hasVRF { flushAfterDown(upper, world) }
+                    free(upper, of: link, world)
                 }
             }
             if !onTop.isEmpty { remove(onTop, world) }
         }
+    }
+
+    /// A port or member is one no more. A VRF takes its members down and up again when it goes, a bond its ports down.
+    private static func free(_ link: LinkState, of master: Link, _ world: LinuxWorld) {
+        var freed = link.link
+        freed.master = 0
+        if master.kind.rulesPorts {
+            freed.flags &= ~LinkFlags.up
+            world.lose(link.claim)
+        }
+        link.namespace.update(link, to: freed, ownership: world.ownership)
+        if master.kind.rulesPorts || master.kind.isVRF { flushAfterDown(link, world) }
     }
 
     private static func detach(_ link: LinkState, _ world: LinuxWorld) {
@@ -230,7 +243,21 @@ extension Link {
     }
 }
 
+extension Link {
+    /// A bond takes a port up when it comes, and down when it goes.
+    fileprivate mutating func followMaster(from former: Int32, in state: NamespaceState) {
+        if state.links[master]?.link.kind.rulesPorts == true {
+            flags |= LinkFlags.up
+        } else if state.links[former]?.link.kind.rulesPorts == true {
+            flags &= ~LinkFlags.up
+        }
+    }
+}
+
 extension LinkKind {
+    /// Whether it is a bond, or works like one.
+    var rulesPorts: Bool { InterfaceKinds.kind(of: self).rulesPorts }
+
     /// Whether it is a VRF.
     var isVRF: Bool { isOf(VRFAttributes.self) }
 }

@@ -1,7 +1,7 @@
 internal import Netlink
 public import Reconciler
 
-/// That an interface is a port of a bridge or a member of a VRF.
+/// That an interface is a port of a bridge or bond, or a member of a VRF.
 public struct Membership: Value {
     /// The word for memberships in plans and status.
     public static let kind = "membership"
@@ -10,7 +10,11 @@ public struct Membership: Value {
 
     let member: String
     let master: String
-    let isVRF: Bool
+    /// What the master is.
+    let word: String
+    var isVRF = false
+    /// Whether the master prefers it to other ports.
+    var isPrimary = false
 
     /// Both interfaces.
     public var dependencies: [Dependency<LinuxWorld>] {
@@ -20,7 +24,7 @@ public struct Membership: Value {
     }
 
     /// `veth1 in bridge br0`
-    public var summary: String { "\(member) in \(isVRF ? "VRF" : "bridge") \(master)" }
+    public var summary: String { "\(member) in \(word) \(master)" }
 
     private func links(in world: LinuxWorld) -> (member: LinkState, master: LinkState)? {
         guard let member = world.link(of: member), let master = world.link(of: master) else { return nil }
@@ -48,13 +52,57 @@ public struct Membership: Value {
         guard member.namespace === master.namespace else {
             return Assessment(.blocked("\(self.member) and \(self.master) are in different namespaces"))
         }
-        if member.link.master == master.link.index { return .inPlace }
-        var attributes = LinkAttributes(index: member.link.index)
-        attributes.master = master.link.index
-        let old = member.namespace.links[member.link.master]?.link.name ?? "none"
+        var (operations, differences): ([LinuxOperation], [Difference]) = ([], [])
+        if member.link.master != master.link.index {
+            operations += member.operations(toJoin: master, up: isWantedUp(member, in: world))
+            if let old = member.namespace.links[member.link.master]?.link.name {
+                differences.append(Difference("master", old: old, new: master.link.name))
+            }
+        }
+        let kind = InterfaceKinds.kind(of: master.link.kind)
+        if isPrimary, kind.preferred(in: master.link.kind) != member.link.index {
+            var attributes = LinkAttributes(index: master.link.index)
+            attributes.kind = kind.preferring(member.link.index)
+            operations.append(LinuxOperation(master.namespace, request: .setLink(attributes)))
+            if member.link.master == master.link.index {
+                differences.append(Difference("primary", old: "no", new: "yes"))
+            }
+        }
+        if operations.isEmpty { return .inPlace }
         return Assessment(
-            member.link.master == 0 ? .create : .update,
-            operations: [LinuxOperation(member.namespace, request: .setLink(attributes))],
-            differences: member.link.master == 0 ? [] : [Difference("master", old: old, new: master.link.name)])
+            member.link.master == 0 ? .create : .update, operations: operations, differences: differences)
+    }
+
+    /// Whether the member is to be up; nil: that is for others to say.
+    private func isWantedUp(_ link: LinkState, in world: LinuxWorld) -> Bool? {
+        guard let interface = world.declarations.interfaces[member] else { return nil }
+        if interface.enabled { return true }
+        return interface.isAdopted ? nil : false
+    }
+}
+
+extension LinkState {
+    /// Whether it is a port of a bond, which has the bond's MAC address and MTU.
+    var isRuledByMaster: Bool { link.master != 0 && namespace.links[link.master]?.link.kind.rulesPorts == true }
+
+    /// What makes it a port or member; with nil, one of nothing.
+    ///
+    /// A bond takes no port that is up. It takes ports up when they come, and down when they go.
+    ///
+    /// - Parameter up: whether it is to be up afterwards; nil: as the kernel leaves it.
+    func operations(toJoin master: LinkState?, up: Bool?) -> [LinuxOperation] {
+        var result: [LinuxOperation] = []
+        func set(_ change: (inout LinkAttributes) -> Void) {
+            var attributes = LinkAttributes(index: link.index)
+            change(&attributes)
+            result.append(LinuxOperation(namespace, request: .setLink(attributes)))
+        }
+        let isRuled = master?.link.kind.rulesPorts ?? false
+        var isUp = link.isUp
+        if isRuled, isUp, !isRuledByMaster { set { $0.up = false } }
+        set { $0.master = master?.link.index ?? 0 }
+        if isRuled || isRuledByMaster { isUp = isRuled }
+        if let up, up != isUp { set { $0.up = up } }
+        return result
     }
 }

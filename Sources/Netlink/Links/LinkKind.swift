@@ -7,6 +7,9 @@ public protocol LinkKindAttributes: Hashable, Sendable {
     /// `IFLA_INFO_KIND`.
     static var kindName: String { get }
 
+    /// The kernel's module with it, as modprobe(8) knows it.
+    static var moduleName: String { get }
+
     /// The MTU of a new link, bytes.
     static var kernelMTU: UInt32 { get }
 
@@ -21,6 +24,8 @@ public protocol LinkKindAttributes: Hashable, Sendable {
 }
 
 extension LinkKindAttributes {
+    /// That of the kind by default.
+    public static var moduleName: String { kindName }
     /// 1500 by default.
     public static var kernelMTU: UInt32 { 1500 }
     /// The new attributes by default.
@@ -74,6 +79,9 @@ public struct LinkKind: Hashable, Sendable {
 
     /// Whether it is of a kind.
     public func isOf(_ type: any LinkKindAttributes.Type) -> Bool { codec != nil && name == type.kindName }
+
+    /// The kernel's module with the kind, as modprobe(8) knows it.
+    public var moduleName: String { codec.map { type(of: $0).moduleName } ?? name }
 
     /// The MTU of a new link, bytes.
     public var kernelMTU: UInt32 { codec.map { type(of: $0).kernelMTU } ?? 1500 }

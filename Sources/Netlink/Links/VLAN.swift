@@ -4,6 +4,8 @@ import CLinux
 public struct VLANAttributes: LinkKindAttributes, LinkKindCodec {
     /// `vlan`
     public static let kindName = "vlan"
+    /// `8021q`
+    public static let moduleName = "8021q"
 
     /// `IFLA_VLAN_ID`, 1 to 4094.
     public var id: UInt16

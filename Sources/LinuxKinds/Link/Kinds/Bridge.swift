@@ -48,6 +48,8 @@ struct BridgeKind: InterfaceKind {
         return change == BridgeAttributes() ? nil : .bridge(change)
     }
 
+    static func wayBack(to old: LinkKind) -> LinkKind? { old }
+
     static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
         guard let bridge = link.link.kind[BridgeAttributes.self] else { return }
         message.type = .bridge

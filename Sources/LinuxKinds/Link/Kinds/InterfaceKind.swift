@@ -14,6 +14,9 @@ protocol InterfaceKind: Hashable, Sendable {
     /// Takes what is declared.
     init(_ spec: Spec)
 
+    /// Whether its ports get their MAC address and MTU from it, and go up and down as they come and go.
+    static var rulesPorts: Bool { get }
+
     /// The word for it in plans and status.
     var word: String { get }
 
@@ -32,6 +35,9 @@ protocol InterfaceKind: Hashable, Sendable {
     /// Logical names of the interfaces that are its ports.
     var ports: [String] { get }
 
+    /// The logical name of the port that it prefers.
+    var primary: String? { get }
+
     /// The link, if it is there or planned.
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState?
 
@@ -47,20 +53,34 @@ protocol InterfaceKind: Hashable, Sendable {
     /// What can; nil: nothing differs.
     func change(from have: LinkKind, _ differences: inout [Difference]) -> LinkKind?
 
+    /// What of an earlier state is set in place to go back to it; nil: nothing.
+    static func wayBack(to old: LinkKind) -> LinkKind?
+
+    /// What makes a port the one that it prefers, by the port's index; nil: it prefers none.
+    static func preferring(_ port: Int32) -> LinkKind?
+
+    /// Index of the port that it prefers; 0: none.
+    static func preferred(in kind: LinkKind) -> Int32
+
     /// Writes the link down as an interface of this kind, beside what all have.
     static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export)
 }
 
 extension InterfaceKind {
+    static var rulesPorts: Bool { false }
     var parent: String? { nil }
     var peer: String? { nil }
     var isAdopted: Bool { false }
     var offloads: ChecksumOffloads { ChecksumOffloads() }
     var ports: [String] { [] }
+    var primary: String? { nil }
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState? { state.ownedLinks[interface.alias] }
     func finish(_ attributes: inout LinkAttributes, of interface: Interface) {}
     func mismatch(with have: LinkKind) -> Difference? { nil }
     func change(from have: LinkKind, _ differences: inout [Difference]) -> LinkKind? { nil }
+    static func wayBack(to old: LinkKind) -> LinkKind? { nil }
+    static func preferring(_ port: Int32) -> LinkKind? { nil }
+    static func preferred(in kind: LinkKind) -> Int32 { 0 }
 
     fileprivate init(any spec: any LinkSpec) {
         guard let spec = spec as? Spec else { preconditionFailure("\(Self.self) is not what \(spec) asks for") }
