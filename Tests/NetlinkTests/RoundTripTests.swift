@@ -88,6 +88,7 @@ struct RoundTripTests {
             .bridge(BridgeAttributes()), .bridge(BridgeAttributes(stpState: 2, vlanFiltering: false)),
             .vlan(VLANAttributes(id: 4094, ethertype: 0x88a8)), .vxlan(VXLANAttributes(vni: 0xff_ffff)),
             .vxlan(VXLANAttributes(vni: 1, remote: ip("ff05::1"), link: 9, learning: true, ttl: 0)),
+            .bond(bond(mode: 1, primary: 7)), .bond(bond(mode: 4, primary: nil)),
         ] as [LinkKind])
     func kinds(kind: LinkKind) throws {
         let report = decoded(.createLink(link(3, "x") { $0.kind = kind }, echo: true))
@@ -126,4 +127,14 @@ extension SeededGenerator {
     }
 
     fileprivate mutating func next() -> Int32 { Int32(bitPattern: next()) }
+}
+
+/// A bond with all that its mode has.
+private func bond(mode: UInt8, primary: Int32?) -> BondAttributes {
+    var bond = BondAttributes()
+    (bond.mode, bond.primary, bond.miimon, bond.updelay, bond.downdelay) = (mode, primary, 70, 140, 70_000_000)
+    if mode == BondAttributes.lacpMode {
+        (bond.hashPolicy, bond.minLinks, bond.lacpRate, bond.selection) = (5, 3, 1, 2)
+    }
+    return bond
 }

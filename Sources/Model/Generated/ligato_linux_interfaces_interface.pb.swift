@@ -168,6 +168,14 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     set {_uniqueStorage()._link = .ipvlan(newValue)}
   }
 
+  public var bond: Ligato_Linux_Interfaces_BondLink {
+    get {
+      if case .bond(let v)? = _storage._link {return v}
+      return Ligato_Linux_Interfaces_BondLink()
+    }
+    set {_uniqueStorage()._link = .bond(newValue)}
+  }
+
   /// Kernel settings of this interface, as in /proc/sys/net/{ipv4,ipv6}/{conf,neigh}/INTERFACE/NAME.
   /// The key is FAMILY.NAME (ipv4.forwarding, ipv6.accept_ra) or a NAME that only one family has (rp_filter).
   public var sysctls: Dictionary<String,String> {
@@ -200,6 +208,7 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     case vxlan(Ligato_Linux_Interfaces_VxlanLink)
     case macvlan(Ligato_Linux_Interfaces_MacvlanLink)
     case ipvlan(Ligato_Linux_Interfaces_IpvlanLink)
+    case bond(Ligato_Linux_Interfaces_BondLink)
 
   }
 
@@ -242,6 +251,9 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
 
     /// An IPVLAN on top of another interface.
     case ipvlan // = 105
+
+    /// A bond: several interfaces that are used as one.
+    case bond // = 106
     case UNRECOGNIZED(Int)
 
     public init() {
@@ -263,6 +275,7 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       case 103: self = .vxlan
       case 104: self = .macvlan
       case 105: self = .ipvlan
+      case 106: self = .bond
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -282,6 +295,7 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       case .vxlan: return 103
       case .macvlan: return 104
       case .ipvlan: return 105
+      case .bond: return 106
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -301,6 +315,7 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       .vxlan,
       .macvlan,
       .ipvlan,
+      .bond,
     ]
 
   }
@@ -710,6 +725,268 @@ public nonisolated struct Ligato_Linux_Interfaces_IpvlanLink: Sendable {
   public init() {}
 }
 
+/// A bond of interfaces. Its ports take its MAC address and its MTU, and have no addresses of their own.
+public nonisolated struct Ligato_Linux_Interfaces_BondLink: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Logical names of the interfaces that are ports of this bond, in the same namespace.
+  public var ports: [String] = []
+
+  /// How the ports are used. Another mode makes the bond anew.
+  public var mode: Ligato_Linux_Interfaces_BondLink.Mode = .balanceRr
+
+  /// Milliseconds between two looks at the links of the ports. Absent: 100. 0: no looks, so that a lost link goes unnoticed.
+  public var miimon: UInt32 {
+    get {_miimon ?? 0}
+    set {_miimon = newValue}
+  }
+  /// Returns true if `miimon` has been explicitly set.
+  public var hasMiimon: Bool {self._miimon != nil}
+  /// Clears the value of `miimon`. Subsequent reads from it will return its default value.
+  public mutating func clearMiimon() {self._miimon = nil}
+
+  /// Milliseconds until a port whose link is back is used; a multiple of miimon.
+  public var updelay: UInt32 = 0
+
+  /// Milliseconds until a port whose link is lost is not used any more; a multiple of miimon.
+  public var downdelay: UInt32 = 0
+
+  /// How often the other side is asked to send LACP packets; for IEEE_802_3AD. Another rate makes the bond anew.
+  public var lacpRate: Ligato_Linux_Interfaces_BondLink.LacpRate = .slow
+
+  /// What of a packet decides on its port; for BALANCE_XOR, IEEE_802_3AD and BALANCE_TLB.
+  public var xmitHashPolicy: Ligato_Linux_Interfaces_BondLink.HashPolicy = .layer2
+
+  /// The port that is used whenever its link is up; for ACTIVE_BACKUP, BALANCE_TLB and BALANCE_ALB.
+  public var primary: String = String()
+
+  /// How many ports must have a link for the bond to have one; for IEEE_802_3AD.
+  public var minLinks: UInt32 = 0
+
+  /// Which aggregator is used; for IEEE_802_3AD. Another choice makes the bond anew.
+  public var adSelect: Ligato_Linux_Interfaces_BondLink.AggregatorSelection = .stable
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum Mode: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+
+    /// One port after the other, packet by packet.
+    case balanceRr // = 0
+
+    /// One port at a time; another one when its link is lost.
+    case activeBackup // = 1
+
+    /// The port follows from a hash of the packet.
+    case balanceXor // = 2
+
+    /// Every packet leaves by all ports.
+    case broadcast // = 3
+
+    /// Link aggregation by LACP (IEEE 802.1AX, formerly 802.3ad); the switch must speak it, too.
+    case ieee8023Ad // = 4
+
+    /// What is sent is spread by load.
+    case balanceTlb // = 5
+
+    /// What is sent and, by ARP, what is received is spread by load.
+    case balanceAlb // = 6
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .balanceRr
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .balanceRr
+      case 1: self = .activeBackup
+      case 2: self = .balanceXor
+      case 3: self = .broadcast
+      case 4: self = .ieee8023Ad
+      case 5: self = .balanceTlb
+      case 6: self = .balanceAlb
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .balanceRr: return 0
+      case .activeBackup: return 1
+      case .balanceXor: return 2
+      case .broadcast: return 3
+      case .ieee8023Ad: return 4
+      case .balanceTlb: return 5
+      case .balanceAlb: return 6
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Ligato_Linux_Interfaces_BondLink.Mode] = [
+      .balanceRr,
+      .activeBackup,
+      .balanceXor,
+      .broadcast,
+      .ieee8023Ad,
+      .balanceTlb,
+      .balanceAlb,
+    ]
+
+  }
+
+  public nonisolated enum LacpRate: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+
+    /// Every 30 seconds.
+    case slow // = 0
+
+    /// Every second.
+    case fast // = 1
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .slow
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .slow
+      case 1: self = .fast
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .slow: return 0
+      case .fast: return 1
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Ligato_Linux_Interfaces_BondLink.LacpRate] = [
+      .slow,
+      .fast,
+    ]
+
+  }
+
+  public nonisolated enum HashPolicy: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+
+    /// MAC addresses and the protocol.
+    case layer2 // = 0
+
+    /// IP addresses and ports.
+    case layer34 // = 1
+
+    /// MAC and IP addresses.
+    case layer23 // = 2
+
+    /// As LAYER2_3, of what is inside a tunnel.
+    case encap23 // = 3
+
+    /// As LAYER3_4, of what is inside a tunnel.
+    case encap34 // = 4
+
+    /// The VLAN and the sender's MAC address.
+    case vlanSrcmac // = 5
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .layer2
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .layer2
+      case 1: self = .layer34
+      case 2: self = .layer23
+      case 3: self = .encap23
+      case 4: self = .encap34
+      case 5: self = .vlanSrcmac
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .layer2: return 0
+      case .layer34: return 1
+      case .layer23: return 2
+      case .encap23: return 3
+      case .encap34: return 4
+      case .vlanSrcmac: return 5
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Ligato_Linux_Interfaces_BondLink.HashPolicy] = [
+      .layer2,
+      .layer34,
+      .layer23,
+      .encap23,
+      .encap34,
+      .vlanSrcmac,
+    ]
+
+  }
+
+  public nonisolated enum AggregatorSelection: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+
+    /// The one in use, as long as one of its ports is up.
+    case stable // = 0
+
+    /// The one with the largest bandwidth.
+    case bandwidth // = 1
+
+    /// The one with the most ports.
+    case count // = 2
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .stable
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .stable
+      case 1: self = .bandwidth
+      case 2: self = .count
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .stable: return 0
+      case .bandwidth: return 1
+      case .count: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Ligato_Linux_Interfaces_BondLink.AggregatorSelection] = [
+      .stable,
+      .bandwidth,
+      .count,
+    ]
+
+  }
+
+  public init() {}
+
+  fileprivate var _miimon: UInt32? = nil
+}
+
 /// An address with attributes.
 public nonisolated struct Ligato_Linux_Interfaces_InterfaceAddress: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -736,7 +1013,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux.interfaces"
 
 nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Interface"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}R\u{f}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{2}\u{5}sysctls\0\u{1}addresses\0\u{1}exclusive\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}R\u{f}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{1}bond\0\u{2}\u{4}sysctls\0\u{1}addresses\0\u{1}exclusive\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -922,6 +1199,19 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
             _storage._link = .ipvlan(v)
           }
         }()
+        case 1006: try {
+          var v: Ligato_Linux_Interfaces_BondLink?
+          var hadOneofValue = false
+          if let current = _storage._link {
+            hadOneofValue = true
+            if case .bond(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._link = .bond(v)
+          }
+        }()
         case 1010: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._sysctls) }()
         case 1011: try { try decoder.decodeRepeatedMessageField(value: &_storage._addresses) }()
         case 1012: try { try decoder.decodeSingularBoolField(value: &_storage._exclusive) }()
@@ -1004,6 +1294,10 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
         guard case .ipvlan(let v)? = _storage._link else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 1005)
       }()
+      case .bond?: try {
+        guard case .bond(let v)? = _storage._link else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1006)
+      }()
       case nil: break
       }
       if !_storage._sysctls.isEmpty {
@@ -1048,7 +1342,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
 }
 
 nonisolated extension Ligato_Linux_Interfaces_Interface.TypeEnum: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}VETH\0\u{1}TAP_TO_VPP\0\u{1}LOOPBACK\0\u{1}EXISTING\0\u{1}VRF_DEVICE\0\u{1}DUMMY\0\u{2}^\u{1}TAP\0\u{1}BRIDGE\0\u{1}VLAN\0\u{1}VXLAN\0\u{1}MACVLAN\0\u{1}IPVLAN\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}VETH\0\u{1}TAP_TO_VPP\0\u{1}LOOPBACK\0\u{1}EXISTING\0\u{1}VRF_DEVICE\0\u{1}DUMMY\0\u{2}^\u{1}TAP\0\u{1}BRIDGE\0\u{1}VLAN\0\u{1}VXLAN\0\u{1}MACVLAN\0\u{1}IPVLAN\0\u{1}BOND\0")
 }
 
 nonisolated extension Ligato_Linux_Interfaces_VethLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1448,6 +1742,101 @@ nonisolated extension Ligato_Linux_Interfaces_IpvlanLink: SwiftProtobuf.Message,
 
 nonisolated extension Ligato_Linux_Interfaces_IpvlanLink.Mode: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0L2\0\u{1}L3\0\u{1}L3S\0")
+}
+
+nonisolated extension Ligato_Linux_Interfaces_BondLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".BondLink"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ports\0\u{1}mode\0\u{1}miimon\0\u{1}updelay\0\u{1}downdelay\0\u{3}lacp_rate\0\u{3}xmit_hash_policy\0\u{1}primary\0\u{3}min_links\0\u{3}ad_select\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.ports) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._miimon) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.updelay) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.downdelay) }()
+      case 6: try { try decoder.decodeSingularEnumField(value: &self.lacpRate) }()
+      case 7: try { try decoder.decodeSingularEnumField(value: &self.xmitHashPolicy) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.primary) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.minLinks) }()
+      case 10: try { try decoder.decodeSingularEnumField(value: &self.adSelect) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.ports.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.ports, fieldNumber: 1)
+    }
+    if self.mode != .balanceRr {
+      try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 2)
+    }
+    try { if let v = self._miimon {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    if self.updelay != 0 {
+      try visitor.visitSingularUInt32Field(value: self.updelay, fieldNumber: 4)
+    }
+    if self.downdelay != 0 {
+      try visitor.visitSingularUInt32Field(value: self.downdelay, fieldNumber: 5)
+    }
+    if self.lacpRate != .slow {
+      try visitor.visitSingularEnumField(value: self.lacpRate, fieldNumber: 6)
+    }
+    if self.xmitHashPolicy != .layer2 {
+      try visitor.visitSingularEnumField(value: self.xmitHashPolicy, fieldNumber: 7)
+    }
+    if !self.primary.isEmpty {
+      try visitor.visitSingularStringField(value: self.primary, fieldNumber: 8)
+    }
+    if self.minLinks != 0 {
+      try visitor.visitSingularUInt32Field(value: self.minLinks, fieldNumber: 9)
+    }
+    if self.adSelect != .stable {
+      try visitor.visitSingularEnumField(value: self.adSelect, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ligato_Linux_Interfaces_BondLink, rhs: Ligato_Linux_Interfaces_BondLink) -> Bool {
+    if lhs.ports != rhs.ports {return false}
+    if lhs.mode != rhs.mode {return false}
+    if lhs._miimon != rhs._miimon {return false}
+    if lhs.updelay != rhs.updelay {return false}
+    if lhs.downdelay != rhs.downdelay {return false}
+    if lhs.lacpRate != rhs.lacpRate {return false}
+    if lhs.xmitHashPolicy != rhs.xmitHashPolicy {return false}
+    if lhs.primary != rhs.primary {return false}
+    if lhs.minLinks != rhs.minLinks {return false}
+    if lhs.adSelect != rhs.adSelect {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ligato_Linux_Interfaces_BondLink.Mode: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0BALANCE_RR\0\u{1}ACTIVE_BACKUP\0\u{1}BALANCE_XOR\0\u{1}BROADCAST\0\u{1}IEEE_802_3AD\0\u{1}BALANCE_TLB\0\u{1}BALANCE_ALB\0")
+}
+
+nonisolated extension Ligato_Linux_Interfaces_BondLink.LacpRate: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SLOW\0\u{1}FAST\0")
+}
+
+nonisolated extension Ligato_Linux_Interfaces_BondLink.HashPolicy: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0LAYER2\0\u{1}LAYER3_4\0\u{1}LAYER2_3\0\u{1}ENCAP2_3\0\u{1}ENCAP3_4\0\u{1}VLAN_SRCMAC\0")
+}
+
+nonisolated extension Ligato_Linux_Interfaces_BondLink.AggregatorSelection: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0STABLE\0\u{1}BANDWIDTH\0\u{1}COUNT\0")
 }
 
 nonisolated extension Ligato_Linux_Interfaces_InterfaceAddress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -14,6 +14,7 @@ enum LinkSpecs {
         case .vxlan: VXLANSpec.self
         case .macvlan: MACVLANSpec.self
         case .ipvlan: IPVLANSpec.self
+        case .bond: BondSpec.self
         case .undefined, .tapToVpp, .UNRECOGNIZED: nil
         }
     }

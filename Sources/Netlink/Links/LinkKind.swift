@@ -55,6 +55,7 @@ public struct LinkKind: Hashable, Sendable {
     static let all: [any LinkKindCodec.Type] = [
         VethAttributes.self, BridgeAttributes.self, TUNAttributes.self, DummyAttributes.self, VLANAttributes.self,
         VXLANAttributes.self, VRFAttributes.self, MACVLANAttributes.self, IPVLANAttributes.self,
+        BondAttributes.self,
     ]
 
     /// `IFLA_INFO_KIND`; empty for ``none``.

@@ -7,6 +7,7 @@ enum Kernel {
     static let hasVLAN = has("vlan id 10", parent: true)
     static let filtersVLANs = has("bridge vlan_filtering 1")
     static let hasIPVLAN = has("ipvlan", parent: true)
+    static let hasBond = has("bond")
 
     static let reason: Comment =
         "this kernel has no such links; scripts/test --kernels runs these tests with one that has"

@@ -40,6 +40,20 @@ let linkGoldens: [Golden] = [
                 $0.link = 5; $0.kind = .vlan(VLANAttributes(id: 100))
             }, echo: false)),
     Golden(
+        "ip link add b0 type bond mode 802.3ad miimon 100 updelay 200 downdelay 300 xmit_hash_policy layer3+4 min_links 1 lacp_rate fast ad_select count",
+        hex: """
+            780000001000050600000000000000000000000000000000000000000000000007000300623000005000120008000100
+            626f6e64440002000500010004000000080003006400000008000400c8000000080005002c01000005000e0001000000
+            080012000100000005001500010000000500160002000000
+            """,
+        .createLink(
+            link(0, "b0") {
+                var bond = BondAttributes()
+                (bond.mode, bond.miimon, bond.updelay, bond.downdelay) = (4, 100, 200, 300)
+                (bond.hashPolicy, bond.minLinks, bond.lacpRate, bond.selection) = (1, 1, 1, 2)
+                $0.kind = .bond(bond)
+            }, echo: false)),
+    Golden(
         "ip link add vl1 link p0 type vlan id 101 protocol 802.1ad",
         hex: """
             5000000010000506000000000000000000000000000000000000000000000000080005000500000008000300766c3100

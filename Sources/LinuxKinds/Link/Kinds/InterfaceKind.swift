@@ -110,6 +110,7 @@ enum InterfaceKinds {
         case .vxlan: VXLANKind.self
         case .macvlan: MACVLANKind.self
         case .ipvlan: IPVLANKind.self
+        case .bond: BondKind.self
         case .undefined, .tapToVpp, .UNRECOGNIZED: nil
         }
     }
