@@ -175,6 +175,36 @@ struct LinkKindTests {
         }
     }
 
+    @Test("a macvlan becomes the only one of its parent, and one of several again")
+    func passthrough() throws {
+        try Sandbox.run { host in
+            func yaml(_ mode: String, _ more: String...) -> String {
+                Config(
+                    interfaces: [
+                        veth("p", "q"), veth("q", "p", in: "y"),
+                        "name: m, type: MACVLAN, enabled: true, ipAddresses: [10.0.0.1/24], macvlan: {parent: p, mode: \(mode)}",
+                    ] + more,
+                    routes: ["outgoingInterface: m, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2"]
+                ).text
+            }
+            let agent = try host.apply(yaml("VEPA"))
+            for (mode, isSame) in [("PASSTHRU", false), ("PRIVATE", false), ("BRIDGE", true)] {
+                let index = try host.link("m")?.index
+                let refused = yaml(mode, "name: default, type: BRIDGE")
+                let transaction = try agent.apply(refused, tolerant: true, revertOnFailure: true)
+                #expect(transaction?.reverted == true && transaction?.revertErrors ?? [] == [])
+                let before = try host.link("m")?.data["mode"] as? String
+                #expect(before != mode.lowercased())
+                try agent.apply(yaml(mode))
+                try host.expectInPlace(yaml(mode), agent)
+                let link = try #require(try host.link("m"))
+                #expect(link.data["mode"] as? String == mode.lowercased())
+                #expect((link.index == index) == isSame)
+                #expect(try host.routes() == ["10.1.0.0/16 via 10.0.0.2 dev m"])
+            }
+        }
+    }
+
     @Test("vxlan to a remote, and to a group over an interface", arguments: [nil, "x"] as [String?])
     func vxlan(_ namespace: String?) throws {
         try Sandbox.run { host in

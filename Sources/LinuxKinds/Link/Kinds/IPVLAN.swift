@@ -30,6 +30,8 @@ struct IPVLANKind: InterfaceKind {
         return .ipvlan(mode: mode)
     }
 
+    static func wayBack(to old: LinkKind) -> LinkKind? { old }
+
     static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
         message.type = .ipvlan
         if link.link.mtu != 1500 { message.mtu = link.link.mtu }

@@ -26,11 +26,20 @@ struct MACVLANKind: InterfaceKind {
         plan.createUpper(attributes, .macvlan(mode: mode))
     }
 
+    /// A passthrough interface has its parent for itself, which it gets or gives back with its whole life only.
+    func mismatch(with have: LinkKind) -> Difference? {
+        guard let old = have[MACVLANAttributes.self]?.mode, old != mode else { return nil }
+        let passthrough = Self.modes[.passthrough]
+        return old == passthrough || mode == passthrough ? Difference("mode", old: "\(old)", new: "\(mode)") : nil
+    }
+
     func change(from have: LinkKind, _ differences: inout [Difference]) -> LinkKind? {
         guard let old = have[MACVLANAttributes.self]?.mode, old != mode else { return nil }
         differences.append(Difference("mode", old: "\(old)", new: "\(mode)"))
         return .macvlan(mode: mode)
     }
+
+    static func wayBack(to old: LinkKind) -> LinkKind? { old }
 
     static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
         message.type = .macvlan
