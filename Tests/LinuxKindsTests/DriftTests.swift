@@ -25,6 +25,20 @@ struct DriftTests {
             "name: s, priority: 100, from: 'fd00::/8', table: 100" + place("x"),
         ])
 
+    @Test("a deleted bridge comes back with its ports in the same repair")
+    func bridgeWithPorts() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(Self.yaml)
+            try agent.watch()
+            try host.ip("link del dev br")
+            #expect(try agent.settle { try host.link("br") != nil })
+            for port in ["b", "t"] { #expect(try host.link(port)?.master == "br") }
+            #expect(agent.problems == [])
+            let failures = agent.reconciler.transactions.flatMap(\.entries).filter { !$0.error.isEmpty }
+            #expect(failures.map(\.line) == [])
+        }
+    }
+
     @Test(
         "what somebody breaks is put right",
         arguments: [

@@ -12,7 +12,7 @@ public struct WorldChanges: Sendable {
     /// Links whose values are in ``keys`` already, by number of the namespace and name.
     var noted: [Int: Set<String>] = [:]
 
-    /// Links that went down, by number of the namespace: perhaps the first sign that they go altogether.
+    /// Links that went down or lost ports, by number of the namespace: perhaps the first sign that they go altogether.
     var downs: [Int: Set<Int32>] = [:]
 
     /// Nothing happened.

@@ -104,7 +104,8 @@ extension LinuxWorld {
         return told
     }
 
-    /// A link that is being removed is first told to be down, up to 20 ms before it is told to be gone. Asking for it waits
+    /// A link that is being removed is first told to be down, or its ports to be free, up to 20 ms before it is told to be
+    /// gone. Asking for it waits
     /// for whoever holds the kernel's lock, so afterwards it is known which of the two it is.
     private func settleDowns() {
         let downs = told.downs

@@ -54,6 +54,8 @@ enum LinkClass: KernelClass {
             flushAfterDown(known, world)
         }
         if old.master != new.master {
+            // What frees its ports may do so as it goes, of which the kernel tells later.
+            if world.cause == .told, new.master == 0 { world.told.downs[state.id, default: []].insert(old.master) }
             // A VRF takes its members down and up again when they come and go.
             let isVRF = [old.master, new.master].contains { state.links[$0]?.link.kind.isVRF ?? false }
             if isVRF { flushAfterDown(known, world) }
