@@ -205,6 +205,34 @@ struct LinkKindTests {
         }
     }
 
+    @Test("a bridge has the MTU that is declared, whatever its ports have", arguments: [1500, 9000], [false, true])
+    func bridgeMTU(_ mtu: Int, _ isDeclaredLater: Bool) throws {
+        try Sandbox.run { host in
+            func yaml(_ ports: [Int], isDeclared: Bool = true) -> String {
+                var interfaces = [
+                    "name: br, type: BRIDGE, enabled: true, \(isDeclared ? "mtu: \(mtu), " : "")bridge: {ports: [\(ports.indices.map { "p\($0)" }.joined(separator: ", "))]}"
+                ]
+                for (number, mtu) in ports.enumerated() {
+                    interfaces.append(veth("p\(number)", "q\(number)", "mtu: \(mtu)"))
+                    interfaces.append(veth("q\(number)", "p\(number)", in: "x", "mtu: \(mtu)"))
+                }
+                return Config(interfaces: interfaces).text
+            }
+            let agent = host.agent()
+            if isDeclaredLater {
+                // What follows its ports has the declared MTU by chance.
+                try agent.apply(yaml([9000, mtu], isDeclared: false))
+                #expect(try host.link("br")?.mtu == min(9000, mtu))
+            }
+            for ports in [[9000, 1400], [9000, 9000], [1400, 1500], [1400, 9000, 1300], [9000]] {
+                try agent.change(to: yaml(ports))
+                #expect(agent.problems == [])
+                #expect(try host.link("br")?.mtu == mtu, "\(ports)")
+                try host.expectInPlace(yaml(ports), agent)
+            }
+        }
+    }
+
     @Test("vxlan to a remote, and to a group over an interface", arguments: [nil, "x"] as [String?])
     func vxlan(_ namespace: String?) throws {
         try Sandbox.run { host in

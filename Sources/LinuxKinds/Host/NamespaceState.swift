@@ -360,4 +360,6 @@ struct RouteID: Hashable {
 struct PendingLink {
     var state: LinkState
     var peer: LinkState?
+    /// The MTU that a later operation gives it; nil: what the kernel chooses.
+    var mtu: UInt32?
 }

@@ -77,6 +77,11 @@ extension Interface {
         }
         if attributes != LinkAttributes(index: link.link.index) {
             operations.append(operation(link, .request(.setLink(attributes))))
+            if let mtu = attributes.mtu, let master = link.namespace.links[link.link.master],
+                let keep = world.mtu(of: master, besidePortWith: mtu)
+            {
+                operations.append(keep)
+            }
         }
         if receiveOffload == nil, transmitOffload == nil, link.link.group == world.ownership.tunedGroup {
             var mark = LinkAttributes(index: link.link.index)

@@ -55,6 +55,7 @@ public struct Membership: Value {
         var (operations, differences): ([LinuxOperation], [Difference]) = ([], [])
         if member.link.master != master.link.index {
             operations += member.operations(toJoin: master, up: isWantedUp(member, in: world))
+            if let mtu = world.mtu(of: master, besidePortWith: member.link.mtu) { operations.append(mtu) }
             if let old = member.namespace.links[member.link.master]?.link.name {
                 differences.append(Difference("master", old: old, new: master.link.name))
             }
@@ -78,6 +79,21 @@ public struct Membership: Value {
         guard let interface = world.declarations.interfaces[member] else { return nil }
         if interface.enabled { return true }
         return interface.isAdopted ? nil : false
+    }
+}
+
+extension LinuxWorld {
+    /// What keeps the declared MTU of an interface that would follow its ports otherwise, for a port that comes with
+    /// another one; nil: nothing is needed.
+    ///
+    /// The kernel doesn't tell whether an MTU was set. If it was, this changes nothing.
+    func mtu(of master: LinkState, besidePortWith other: UInt32) -> LinuxOperation? {
+        guard let alias = master.link.alias, let interface = declarations.interface(alias: alias),
+            type(of: interface.kind).followsPorts, let mtu = interface.mtu, mtu != other
+        else { return nil }
+        var attributes = LinkAttributes(index: master.link.index)
+        attributes.mtu = mtu
+        return LinuxOperation(master.namespace, request: .setLink(attributes))
     }
 }
 

@@ -6,6 +6,8 @@ internal import Reconciler
 struct BridgeKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = BridgeAttributes.self
 
+    static let followsPorts = true
+
     private let attributes: BridgeAttributes
     let ports: [String]
 
@@ -23,6 +25,9 @@ struct BridgeKind: InterfaceKind {
         var bridge = self.attributes
         // A kernel without VLAN filtering refuses to switch it off, too.
         if bridge.vlanFiltering == false { bridge.vlanFiltering = nil }
+        // What it has already counts as chosen only when it has had another one.
+        var attributes = attributes
+        attributes.mtu = interface.mtu == BridgeAttributes.kernelMTU ? BridgeAttributes.kernelMTU - 1 : nil
         plan.create(attributes, .bridge(bridge))
     }
 

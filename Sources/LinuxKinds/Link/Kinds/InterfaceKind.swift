@@ -17,6 +17,9 @@ protocol InterfaceKind: Hashable, Sendable {
     /// Whether its ports get their MAC address and MTU from it, and go up and down as they come and go.
     static var rulesPorts: Bool { get }
 
+    /// Whether its MTU is that of its smallest port, as long as none was set.
+    static var followsPorts: Bool { get }
+
     /// The word for it in plans and status.
     var word: String { get }
 
@@ -68,6 +71,7 @@ protocol InterfaceKind: Hashable, Sendable {
 
 extension InterfaceKind {
     static var rulesPorts: Bool { false }
+    static var followsPorts: Bool { false }
     var parent: String? { nil }
     var peer: String? { nil }
     var isAdopted: Bool { false }
