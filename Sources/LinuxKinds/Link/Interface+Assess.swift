@@ -94,6 +94,12 @@ extension Interface {
         return operations.isEmpty ? .inPlace : Assessment(.update, operations: operations, differences: differences)
     }
 
+    /// Whether it can't be up, as what it is built on is down.
+    func isHeldDown(in world: LinuxWorld) -> Bool {
+        guard type(of: kind).followsParent, let parent = kind.parent else { return false }
+        return world.link(named: parent, in: namespace)?.link.isUp == false
+    }
+
     /// What of a link of any kind is to be set.
     private func wanted(
         of link: Link, in world: LinuxWorld, isRuled: Bool = false
@@ -113,7 +119,7 @@ extension Interface {
             differences.append(Difference("mac", old: link.mac.map(\.description) ?? "none", new: "\(mac)"))
         }
         // What others made is not taken down: absent and false can't be told apart.
-        if enabled != link.isUp, enabled || !isAdopted {
+        if enabled != link.isUp, enabled ? !isHeldDown(in: world) : !isAdopted {
             attributes.up = enabled
             differences.append(Difference("state", old: enabled ? "down" : "up", new: enabled ? "up" : "down"))
         }

@@ -110,7 +110,7 @@ extension Interface {
         kind.make(baseAttributes(world), of: self, &plan)
         var attributes = LinkAttributes(index: plan.index)
         attributes.alias = alias
-        if enabled { attributes.up = true }
+        if enabled, !isHeldDown(in: world) { attributes.up = true }
         kind.finish(&attributes, of: self)
         if attributes != LinkAttributes(index: plan.index) { plan.add(.request(.setLink(attributes))) }
         return .create(plan.operations)

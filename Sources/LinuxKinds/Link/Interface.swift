@@ -62,7 +62,8 @@ public struct Interface: Value {
     public var derived: [DerivedValue<LinuxWorld>] {
         var values: [DerivedValue<LinuxWorld>] = []
         values.reserveCapacity(addresses.count + 1)
-        let state = AdminState(interface: name, isUp: enabled)
+        let parent = enabled && type(of: kind).followsParent ? kind.parent : nil
+        let state = AdminState(interface: name, isUp: enabled, parent: parent)
         values.append(DerivedValue(key: enabled ? InterfaceKeys.up(name) : InterfaceKeys.down(name), value: state))
         if let vrf {
             let membership = Membership(member: name, master: vrf, word: "VRF", isVRF: true)
@@ -124,9 +125,30 @@ public struct AdminState: Value {
 
     let interface: String
     let isUp: Bool
+    /// The logical name of the interface without which it can't be up.
+    let parent: String?
 
-    /// None but the interface itself.
-    public var dependencies: [Dependency<LinuxWorld>] { [] }
+    /// None but the interface itself, and what must be up for it to be.
+    public var dependencies: [Dependency<LinuxWorld>] {
+        parent.map { [Dependency(label: "parent-interface-exists", target: .key(InterfaceKeys.key($0)))] } ?? []
+    }
+
+    /// That the interface below stays down.
+    public func unmetConditions(in world: LinuxWorld) -> [String] {
+        guard let parent, let reason = world.reasonWhyDown(parent) else { return [] }
+        return ["parent-is-up: \(reason)"]
+    }
+
+    /// Reports about the interface below concern it.
+    public func declare(in world: LinuxWorld, key: Key) {
+        if let parent { world.declarations.enter(key, user: parent) }
+    }
+
+    /// They do so no more.
+    public func withdraw(in world: LinuxWorld, key: Key) {
+        if let parent { world.declarations.leave(key, user: parent) }
+    }
+
     /// Routes look here for whether their interface is up.
     public var groups: [String] { isUp ? [Self.upGroup(interface)] : [] }
 
@@ -135,4 +157,18 @@ public struct AdminState: Value {
     public var summary: String { "\(interface) is \(isUp ? "up" : "down")" }
     /// It comes with the interface, which is compared as a whole.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> { .inPlace }
+}
+
+extension LinuxWorld {
+    /// Why an interface will not be up; nil: it is, or will be.
+    fileprivate func reasonWhyDown(_ name: String, depth: Int = 8) -> String? {
+        guard depth > 0, let interface = declarations.interfaces[name] else { return nil }
+        if !interface.enabled {
+            if !interface.isAdopted { return "\(name) is not enabled" }
+            // What others made is up or not, as they like.
+            return link(of: interface)?.link.isUp == false ? "\(name) is down" : nil
+        }
+        guard type(of: interface.kind).followsParent, let parent = interface.kind.parent else { return nil }
+        return reasonWhyDown(parent, depth: depth - 1)
+    }
 }

@@ -76,9 +76,21 @@ enum LinkClass: KernelClass {
             state.ownedLinks[alias] = known
         }
         if new.mtu < 1280, old.mtu >= 1280 { flushV6(known, world) }
+        if world.cause == .planned, old.isUp != new.isUp { takeAlong(known, world) }
         if old.concerns(as: new) { return }
         world.concern(old.name, in: state)
         if new.name != old.name { world.concern(new.name, in: state) }
+    }
+
+    /// VLANs go up and down with the link below.
+    private static func takeAlong(_ link: LinkState, _ world: LinuxWorld) {
+        for upper in link.namespace.uppers(of: link.link.index)
+        where upper.link.lower == link.link.index && upper.link.kind.followsLower && upper.link.isUp != link.link.isUp {
+            var new = upper.link
+            new.flags ^= LinkFlags.up
+            change(upper, to: new, world)
+            world.lose(upper.claim)
+        }
     }
 
     /// A link that is up goes down for its new name.

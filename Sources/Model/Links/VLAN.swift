@@ -48,7 +48,15 @@ public struct VLANSpec: CheckedLinkSpec {
 
     func check(_ check: inout InterfaceCheck) {
         check.checkParent(below, "vlan", inNamespace: true)
-        guard let (name, place) = check.holder(of: share) else { return }
-        check.report(["vlan", "id"], String(id), "is taken on \(below.inQuotes) by \(name) (\(place))")
+        if let (name, place) = check.holder(of: share) {
+            check.report(["vlan", "id"], String(id), "is taken on \(below.inQuotes) by \(name) (\(place))")
+        }
+        // What others made may be up all the same.
+        guard check.interface.isEnabled, let (ref, parent) = check.declared(below), !parent.isEnabled,
+            parent.type != .existing
+        else { return }
+        check.report(
+            ["vlan", "parent"], below,
+            "is not enabled, so a VLAN on it can't be; enable both or none (\(check.set.place(ref)))")
     }
 }

@@ -13,6 +13,9 @@ public protocol LinkKindAttributes: Hashable, Sendable {
     /// The MTU of a new link, bytes.
     static var kernelMTU: UInt32 { get }
 
+    /// Whether the kernel takes it up and down with the link below, and never up alone.
+    static var followsLower: Bool { get }
+
     /// What is there after a request that sets the attributes of `change`.
     func merged(with change: Self) -> Self
 
@@ -28,6 +31,8 @@ extension LinkKindAttributes {
     public static var moduleName: String { kindName }
     /// 1500 by default.
     public static var kernelMTU: UInt32 { 1500 }
+    /// It doesn't by default.
+    public static var followsLower: Bool { false }
     /// The new attributes by default.
     public func merged(with change: Self) -> Self { change }
     /// What `IFLA_LINK` says, by default.
@@ -83,6 +88,9 @@ public struct LinkKind: Hashable, Sendable {
 
     /// The kernel's module with the kind, as modprobe(8) knows it.
     public var moduleName: String { codec.map { type(of: $0).moduleName } ?? name }
+
+    /// Whether the kernel takes it up and down with the link below, and never up alone.
+    public var followsLower: Bool { codec.map { type(of: $0).followsLower } ?? false }
 
     /// The MTU of a new link, bytes.
     public var kernelMTU: UInt32 { codec.map { type(of: $0).kernelMTU } ?? 1500 }

@@ -6,6 +6,8 @@ public struct VLANAttributes: LinkKindAttributes, LinkKindCodec {
     public static let kindName = "vlan"
     /// `8021q`
     public static let moduleName = "8021q"
+    /// Source: `vlan_dev_open` and `vlan_device_event`, net/8021q.
+    public static let followsLower = true
 
     /// `IFLA_VLAN_ID`, 1 to 4094.
     public var id: UInt16

@@ -65,6 +65,9 @@ protocol InterfaceKind: Hashable, Sendable {
     /// Index of the port that it prefers; 0: none.
     static func preferred(in kind: LinkKind) -> Int32
 
+    /// Whether it is up only while what it is built on is.
+    static var followsParent: Bool { get }
+
     /// Writes the link down as an interface of this kind, beside what all have.
     static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export)
 }
@@ -72,6 +75,7 @@ protocol InterfaceKind: Hashable, Sendable {
 extension InterfaceKind {
     static var rulesPorts: Bool { false }
     static var followsPorts: Bool { false }
+    static var followsParent: Bool { link?.followsLower ?? false }
     var parent: String? { nil }
     var peer: String? { nil }
     var isAdopted: Bool { false }
