@@ -162,7 +162,7 @@ public struct AdminState: Value {
 extension LinuxWorld {
     /// Why an interface will not be up; nil: it is, or will be.
     fileprivate func reasonWhyDown(_ name: String, depth: Int = 8) -> String? {
-        guard depth > 0, let interface = declarations.interfaces[name] else { return nil }
+        guard depth > 0, let interface = declarations.interfaces[name]?.value else { return nil }
         if !interface.enabled {
             if !interface.isAdopted { return "\(name) is not enabled" }
             // What others made is up or not, as they like.

@@ -76,7 +76,7 @@ public struct Membership: Value {
 
     /// Whether the member is to be up; nil: that is for others to say.
     private func isWantedUp(_ link: LinkState, in world: LinuxWorld) -> Bool? {
-        guard let interface = world.declarations.interfaces[member] else { return nil }
+        guard let interface = world.declarations.interfaces[member]?.value else { return nil }
         if interface.enabled { return true }
         return interface.isAdopted ? nil : false
     }
