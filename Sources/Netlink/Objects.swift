@@ -33,10 +33,14 @@ public struct Address: Hashable, Sendable {
     public static let noDAD: UInt32 = 0x02
     /// `IFA_F_DADFAILED`.
     public static let dadFailed: UInt32 = 0x08
+    /// `IFA_F_DEPRECATED`: its preferred lifetime is over; no new connection starts from it.
+    public static let deprecated: UInt32 = 0x20
     /// `IFA_F_TENTATIVE`: duplicate address detection is under way.
     public static let tentative: UInt32 = 0x40
     /// `IFA_F_PERMANENT`: has no lifetime.
     public static let permanent: UInt32 = 0x80
+    /// `IFA_F_NOPREFIXROUTE`: the kernel makes no route to its network.
+    public static let noPrefixRoute: UInt32 = 0x200
 }
 
 /// One next hop of a route.
@@ -81,6 +85,11 @@ public struct Route: Hashable, Sendable {
     public var tos: UInt8
     /// Where it leads: one entry, several for multipath, none for blackhole and its kin.
     public var nextHops: [NextHop]
+
+    /// `RTPROT_KERNEL`: made with an address.
+    public static let kernel: UInt8 = 2
+    /// `RTPROT_RA`: made with a router's advertisement.
+    public static let advertised: UInt8 = 9
 
     /// Makes a route from its parts.
     public init(

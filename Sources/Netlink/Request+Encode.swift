@@ -25,7 +25,7 @@ extension Request {
         case .createLink(let link, _), .setLink(let link):
             return [link.name, link.alias, link.peer?.name, link.kind?.name]
                 .reduce(fixed) { total, text in Self.add(text, to: total) }
-        case .addRoute(let route, _), .deleteRoute(let route):
+        case .addRoute(let route, _), .appendRoute(let route), .deleteRoute(let route):
             return route.nextHops.count <= 1024 ? fixed + route.nextHops.count * perHop : nil
         case .addRule(let rule), .deleteRule(let rule):
             return [rule.inputInterface, rule.outputInterface]
@@ -67,6 +67,8 @@ extension Request {
             return address.write(MessageWriter(at: start, type: RTM_DELADDR))
         case .addRoute(let route, let replace):
             return route.write(MessageWriter(at: start, type: RTM_NEWROUTE, flags: Self.creation(replace)))
+        case .appendRoute(let route):
+            return route.write(MessageWriter(at: start, type: RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_APPEND))
         case .deleteRoute(let route):
             return route.writeSelector(MessageWriter(at: start, type: RTM_DELROUTE))
         case .addNeighbour(let entry, let replace):

@@ -16,6 +16,8 @@ public enum Request: Hashable, Sendable {
     case deleteAddress(Address)
     /// `RTM_NEWROUTE`; with `NLM_F_REPLACE` or `NLM_F_EXCL`.
     case addRoute(Route, replace: Bool)
+    /// `RTM_NEWROUTE` with `NLM_F_APPEND`: beside others of the same destination and metric.
+    case appendRoute(Route)
     /// `RTM_DELROUTE`; table, destination, metric, type, protocol and next hops select.
     case deleteRoute(Route)
     /// `RTM_NEWNEIGH`; with `NLM_F_REPLACE` or `NLM_F_EXCL`.

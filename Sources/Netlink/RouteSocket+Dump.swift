@@ -16,6 +16,10 @@ public enum Dump: Hashable, Sendable {
     /// multicast routes and cached copies.
     case routes(
         family: IPAddress.Family? = nil, table: UInt32? = nil, proto: UInt8? = nil, ignoringKernel: Bool = false)
+    /// The routes that the kernel makes with addresses, to what is then on the link: unicast routes with `RTPROT_KERNEL`.
+    case prefixRoutes
+    /// Routes of both families that leave by the link with an index; the kernel does not report others.
+    case routesOfLink(Int32)
     /// Neighbour entries of one family or of both, or the proxy entries instead. The kernel walks the entries of all
     /// namespaces for each such dump; of IPv4 there are few, while every link has some of IPv6.
     case neighbours(family: IPAddress.Family? = nil, proxy: Bool = false)
@@ -159,6 +163,18 @@ extension Dump {
                 header.rtm_protocol = proto ?? 0
             }
             if let table { writer.put(RTA_TABLE.rawValue, u32: table) }
+            return writer
+        case .prefixRoutes:
+            let writer = MessageWriter(at: start, type: RTM_GETROUTE, flags: NLM_F_DUMP)
+            writer.putStruct(rtmsg.self) { header in
+                header.rtm_protocol = UInt8(RTPROT_KERNEL)
+                header.rtm_type = UInt8(RTN_UNICAST)
+            }
+            return writer
+        case .routesOfLink(let index):
+            let writer = MessageWriter(at: start, type: RTM_GETROUTE, flags: NLM_F_DUMP)
+            writer.putStruct(rtmsg.self) { _ in }
+            writer.put(RTA_OIF.rawValue, i32: index)
             return writer
         case .neighbours(let family, let proxy):
             let writer = MessageWriter(at: start, type: RTM_GETNEIGH, flags: NLM_F_DUMP)

@@ -85,7 +85,7 @@ extension LinuxWorld {
         case .deleteAddress(let address):
             drop(address, in: state)
             apply(.addressRemoved(address), in: state)
-        case .addRoute(let route, _): apply(.route(route), in: state)
+        case .addRoute(let route, _), .appendRoute(let route): apply(.route(route), in: state)
         case .deleteRoute(let route): apply(.routeRemoved(route), in: state)
         case .addNeighbour(let neighbour, _): apply(.neighbour(neighbour), in: state)
         case .deleteNeighbour(let neighbour): apply(.neighbourRemoved(neighbour), in: state)

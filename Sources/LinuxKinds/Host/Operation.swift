@@ -89,7 +89,7 @@ extension Request {
     var isRemoval: Bool {
         switch self {
         case .deleteLink, .deleteLinkGroup, .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule: true
-        case .createLink, .setLink, .addAddress, .addRoute, .addNeighbour, .addRule, .restore: false
+        case .createLink, .setLink, .addAddress, .addRoute, .appendRoute, .addNeighbour, .addRule, .restore: false
         }
     }
 
@@ -115,6 +115,8 @@ extension Request {
             return .deleteAddress(address)
         case .addRoute(var route, let replace):
             return route.resolve(link) ? .addRoute(route, replace: replace) : nil
+        case .appendRoute(var route):
+            return route.resolve(link) ? .appendRoute(route) : nil
         case .deleteRoute(var route):
             return route.resolve(link) ? .deleteRoute(route) : nil
         case .addNeighbour(var neighbour, let replace):

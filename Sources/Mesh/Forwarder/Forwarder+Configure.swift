@@ -193,7 +193,7 @@ extension Forwarder {
         switch request {
         case .addAddress(let address, _): "address \(address.local)"
         case .deleteAddress(let address): "removal of the address \(address.local)"
-        case .addRoute(let route, _): "route to \(route.destination)"
+        case .addRoute(let route, _), .appendRoute(let route): "route to \(route.destination)"
         case .deleteRoute(let route): "removal of the route to \(route.destination)"
         case .addNeighbour(let neighbour, _): "neighbour \(neighbour.destination)"
         case .deleteNeighbour(let neighbour): "removal of the neighbour \(neighbour.destination)"
@@ -216,7 +216,7 @@ extension Request {
     fileprivate var isRemoval: Bool {
         switch self {
         case .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule, .deleteLink, .deleteLinkGroup: true
-        case .createLink, .setLink, .addAddress, .addRoute, .addNeighbour, .addRule, .restore: false
+        case .createLink, .setLink, .addAddress, .addRoute, .appendRoute, .addNeighbour, .addRule, .restore: false
         }
     }
 }
