@@ -16,11 +16,36 @@ extension Planner {
         for requirement in node.requirements {
             switch requirement {
             case .one(let id): if !isThere(id) { return false }
-            case .any(let ids, _): if !ids.contains(where: isThere) { return false }
-            case .unmet: return false
+            case .any(let ids, let label):
+                if !ids.contains(where: isThere), !isGiven(label, of: node) { return false }
+            case .unmet(let label): if !isGiven(label, of: node) { return false }
             }
         }
         return true
+    }
+
+    /// Whether a requirement is met, when those that `isMet` names are there.
+    func isMet(_ requirement: Requirement, of node: NodeState, by isMet: (Int) -> Bool) -> Bool {
+        if requirement.isMet(by: isMet) { return true }
+        switch requirement {
+        case .one: return false
+        case .any(_, let label), .unmet(let label): return isGiven(label, of: node)
+        }
+    }
+
+    /// Whether the world meets a dependency that no value meets. It is asked once in a pass, before what is planned changes
+    /// the picture of it.
+    private func isGiven(_ label: Int, of node: NodeState) -> Bool {
+        guard label < UInt64.bitWidth else { return false }
+        let bit: UInt64 = 1 << UInt64(label)
+        if node.look.pass == pass, node.look.asked & bit != 0 { return node.look.given & bit != 0 }
+        guard let node = graph[node.id], let value = node.value else { return false }
+        guard case .anyOf = node.dependencies[label].target else { return false }
+        let isGiven = value.isGiven(node.dependencies[label], in: world)
+        guard node.look.pass == pass else { return isGiven }
+        node.look.asked |= bit
+        if isGiven { node.look.given |= bit }
+        return isGiven
     }
 
     // MARK: - Growing

@@ -11,7 +11,7 @@ extension Planner {
         if conditions[node.id] != nil { return false }
         if isSatisfied(node) { return true }
         let mates = readyMates(of: node)
-        return node.requirements.allSatisfy { $0.isMet { isThere($0) || mates.contains($0) } }
+        return node.requirements.allSatisfy { isMet($0, of: node) { isThere($0) || mates.contains($0) } }
     }
 
     /// The nodes of a circle that could be there if none of it was held or impossible.
@@ -23,7 +23,7 @@ extension Planner {
         while isShrinking {
             isShrinking = false
             for case let mate? in ready.map({ graph.states[$0] })
-            where !mate.requirements.allSatisfy({ $0.isMet { isThere($0) || ready.contains($0) } }) {
+            where !mate.requirements.allSatisfy({ isMet($0, of: mate) { isThere($0) || ready.contains($0) } }) {
                 ready.remove(mate.id)
                 isShrinking = true
             }
@@ -64,7 +64,7 @@ extension Planner {
     private func reasons(for node: Node<W>) -> [String] {
         var reasons = conditions[node.id] ?? []
         var circle: [String] = []
-        for requirement in node.requirements where !requirement.isMet(by: isThere) {
+        for requirement in node.requirements where !isMet(requirement, of: node, by: isThere) {
             switch requirement {
             case .one(let id):
                 guard let target = graph[id] else { continue }

@@ -30,6 +30,10 @@ public protocol Value<W>: Sendable, Hashable {
     /// Empty: none. The value waits as long as there is one.
     func unmetConditions(in world: W) -> [String]
 
+    /// Whether the world itself meets a dependency on a group that no value meets: an address that somebody else made, say.
+    /// Only asked when it matters, and once in a pass.
+    func isGiven(_ dependency: Dependency<W>, in world: W) -> Bool
+
     /// Enters what other values and reports of the world find it by. Called once when the value is declared, of base and
     /// derived values alike, before the next plan.
     func declare(in world: W, key: Key)
@@ -60,6 +64,8 @@ extension Value {
     public var groups: [String] { [] }
     /// None by default.
     public func unmetConditions(in world: W) -> [String] { [] }
+    /// No by default.
+    public func isGiven(_ dependency: Dependency<W>, in world: W) -> Bool { false }
     /// Nothing by default.
     public func declare(in world: W, key: Key) {}
     /// Nothing by default.

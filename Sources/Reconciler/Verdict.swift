@@ -52,4 +52,7 @@ struct Look {
     var isQueued = false
     /// How often it was compared.
     var comparisons: Int32 = 0
+    /// Which dependencies the world was asked for, by number, and which of these it meets.
+    var asked: UInt64 = 0
+    var given: UInt64 = 0
 }
