@@ -40,6 +40,12 @@ extension RouteTests {
             try agent.watch()
             try host.ip("-6 route del fd01::/64 via fd05::3 dev c", in: "x")
             #expect(try agent.settle { try host.routes(in: "x", v6: true).first?.contains("via fd05::3") == true })
+            // And one with a weight, which the kernel doesn't tell then.
+            try host.ip("-6 route del fd01::/64 via fd00::2 dev a", in: "x")
+            #expect(
+                try agent.settle {
+                    try host.routes(in: "x", v6: true).first?.contains("fd00::2 dev a weight 2") == true
+                })
             try host.ip("route del 10.1.0.0/16", in: "x")
             #expect(try agent.settle { try host.routes(in: "x").count == 1 })
             // From several hops to one.

@@ -35,15 +35,23 @@ enum AddressClass: KernelClass {
         switch world.cause {
         case .planned:
             var address = address
+            // It gets no lifetime.
+            address.flags |= Address.permanent
             if let position { link.addresses.remove(at: position) }
             if link.hasPrimary(inNetworkOf: address) { address.flags |= Address.secondary }
             link.addresses.append(AddressState(address: address, claim: world.plannedClaim))
+            if address.flags & Address.secondary == 0, position == nil || address.local.family == .v6 {
+                link.lostNetworks.remove(address.network)
+            }
         case .told:
             if let position {
                 let old = link.addresses[position].address
                 link.addresses[position].address = address
-                // Lifetimes and the like concern nobody here.
-                if (old.flags ^ address.flags) & Address.dadFailed == 0 { return }
+                let proto = world.ownership.proto
+                if old.proto == proto, address.proto != proto { link.addresses[position].wasOurs = true }
+                // What the kernel makes of an address by itself concerns nobody here.
+                let concerning = Address.dadFailed | Address.deprecated | Address.permanent | Address.noPrefixRoute
+                if (old.flags ^ address.flags) & concerning == 0, old.proto == address.proto { return }
             } else {
                 link.addresses.append(AddressState(address: address))
             }

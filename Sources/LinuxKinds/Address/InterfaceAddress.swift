@@ -107,6 +107,8 @@ public struct InterfaceAddress: Value {
         guard let link = world.link(of: interface), let wanted = wanted(on: link.link.index, in: world),
             let index = find(wanted, on: link)
         else { return nil }
+        // Before anything is planned, since the kernel is asked.
+        if !isExpected { world.learnLostNetworks(in: link.namespace) }
         link.addresses[index].claim = Claim(pass: world.pass, claimant: claimant)
         return Place(link.namespace, .address(link.link.index, wanted.local, peer: wanted.peer))
     }
@@ -121,7 +123,9 @@ public struct InterfaceAddress: Value {
             return Assessment(.waiting(["link of \(interface) is not there"]))
         }
         if let index = find(wanted, on: link) {
-            guard link.addresses[index].address.flags & Address.dadFailed != 0 else { return .inPlace }
+            guard link.addresses[index].address.flags & Address.dadFailed != 0 else {
+                return isExpected ? .inPlace : compare(link.addresses[index], with: wanted, on: link, world)
+            }
             return Assessment(.blocked("duplicate address detection found \(wanted.local) on another host of the link"))
         }
         if isExpected { return Assessment(.waiting(["address-assigned-to-interface: \(text)"])) }

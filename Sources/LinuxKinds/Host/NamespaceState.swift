@@ -81,6 +81,8 @@ final class NamespaceState {
     }
     /// Routes of others; nil as long as nobody asked.
     private(set) var foreignRoutes: [RouteID: Route]?
+    /// Routes of routers' advertisements; nil as long as nobody asked.
+    private(set) var advertised: [RouteID: [Route]]?
     /// With more than this, many went of which the kernel did not tell.
     private var mostForeignRoutes = 0
     /// Routes that were ours and went since the last pass began, and in the pass before.
@@ -90,6 +92,8 @@ final class NamespaceState {
     private static let mostLostRoutes = 4096
     /// Whether the namespace was read again while events of it may wait.
     var wasReadAgain = false
+    /// Whether it is known which addresses have lost the route to their network.
+    var knowsLostNetworks = false
     /// Whether the namespace must be read again before it is trusted.
     var isStale = false
     /// Whether what is known of it includes operations that were planned and not done yet.
@@ -125,6 +129,8 @@ final class NamespaceState {
         gone.removeAll()
         isDoomed = false
         foreignRoutes = nil
+        advertised = nil
+        knowsLostNetworks = false
         lostRoutes.removeAll(keepingCapacity: true)
         formerlyLostRoutes.removeAll()
         version.number += 1
@@ -156,6 +162,12 @@ final class NamespaceState {
         guard let count = foreignRoutes?.count else { return }
         if count < mostForeignRoutes { foreignRoutes?[RouteID(route)] = route } else { foreignRoutes = nil }
     }
+
+    /// Takes in all routes of routers' advertisements.
+    func setAdvertised(_ routes: [Route]) { advertised = Dictionary(grouping: routes, by: RouteID.init) }
+
+    /// One of them came or went.
+    func forgetAdvertised() { advertised = nil }
 
     /// Returns whether it was known.
     func loseForeign(_ route: Route) -> Bool { foreignRoutes?.removeValue(forKey: RouteID(route)) != nil }
@@ -297,6 +309,10 @@ final class LinkState {
     var neighbours: [NeighbourState] = []
     /// Our routes that leave by this link.
     var routes: Set<RouteID> = []
+    /// Networks of its addresses whose routes are gone though the addresses are there.
+    var lostNetworks: Set<IPPrefix> = []
+    /// What routes of others say is on the link; nil as long as nobody asked.
+    var onLink: Set<IPPrefix>?
     /// Which interface it is.
     var claim = Claim()
     /// Which value says what it is a port or member of.
@@ -327,6 +343,8 @@ final class LinkState {
 struct AddressState {
     var address: Address
     var claim = Claim()
+    /// Whether it was ours until somebody set it without our mark.
+    var wasOurs = false
 }
 
 /// A neighbour with its claim.

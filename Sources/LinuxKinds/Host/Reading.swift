@@ -175,8 +175,26 @@ extension LinuxWorld {
             let reports = try? routeSocket(state).dump(.routes(ignoringKernel: true))
         else { return nil }
         var routes: [RouteID: Route] = [:]
-        for case .route(let route) in reports where route.proto != ownership.proto { routes[RouteID(route)] = route }
+        var advertised: [Route] = []
+        for case .route(let route) in reports where route.proto != ownership.proto {
+            if route.isAdvertised { advertised.append(route) } else { routes[RouteID(route)] = route }
+        }
         state.setForeignRoutes(routes)
+        state.setAdvertised(advertised)
         return routes[id]
+    }
+
+    /// Routes of routers' advertisements in the place of one: the kernel keeps them beside it.
+    func advertisedRoutes(_ id: RouteID, in state: NamespaceState) -> [Route] {
+        if id.destination.family == .v4 { return [] }
+        if state.advertised == nil, state.handle != nil,
+            let reports = try? routeSocket(state).dump(.routes(family: .v6, proto: Route.advertised))
+        {
+            state.setAdvertised(
+                reports.compactMap { report in
+                    if case .route(let route) = report, route.isAdvertised { route } else { nil }
+                })
+        }
+        return state.advertised?[id] ?? []
     }
 }

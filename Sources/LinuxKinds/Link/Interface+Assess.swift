@@ -90,7 +90,7 @@ extension Interface {
             operations.append(operation(link, .request(.setLink(mark))))
             differences.append(Difference("checksum offload", old: "set", new: "default"))
         }
-        if kind is ExistingKind, isExclusive { stripForeignAddresses(of: link, in: world, &operations, &differences) }
+        stripForeignAddresses(of: link, in: world, &operations, &differences)
         return operations.isEmpty ? .inPlace : Assessment(.update, operations: operations, differences: differences)
     }
 
@@ -131,13 +131,18 @@ extension Interface {
         of link: LinkState, in world: LinuxWorld, _ operations: inout [LinuxOperation],
         _ differences: inout [Difference]
     ) {
-        for entry in link.addresses where !entry.address.local.address.isLinkLocal {
-            let address = entry.address
-            if address.proto == world.ownership.proto || address.isAutomatic { continue }
-            if addresses.contains(where: { $0.matches(address, in: world) }) { continue }
+        for address in link.addresses.map(\.address) where strips(address, in: world) {
             operations.append(operation(link, .request(.deleteAddress(address))))
             differences.append(Difference("address", old: "\(address.local)", new: "none"))
         }
+    }
+
+    /// Whether an address of somebody else has to go.
+    func strips(_ address: Address, in world: LinuxWorld) -> Bool {
+        guard kind is ExistingKind, isExclusive, !address.local.address.isLinkLocal,
+            address.proto != world.ownership.proto, !address.isAutomatic
+        else { return false }
+        return !addresses.contains { $0.matches(address, in: world) }
     }
 
     /// What takes a name from a link of ours that is to have another one, which it gets when its turn comes; nil: nothing,

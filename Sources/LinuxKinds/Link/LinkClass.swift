@@ -114,6 +114,8 @@ enum LinkClass: KernelClass {
             if !hasOther { RouteClass.lose(id, in: state, world) }
         }
         world.endanger([.routes, .neighbours], on: link)
+        // Those of others go as well.
+        link.onLink = nil
         NeighbourClass.lose(of: link, world) { _ in true }
         flushV6(link, world)
     }

@@ -28,10 +28,17 @@ enum RouteClass: KernelClass {
     /// A route is there, like this.
     static func put(_ route: Route, in state: NamespaceState, _ world: LinuxWorld) {
         let id = RouteID(route)
+        ConnectedRoutes.put(route, in: state, world)
         if world.cause == .planned {
+            if route.proto == Route.kernel { return }
             world.journals.remember(route: id, in: state)
             state.setRoute(route)
             state.routes[id]?.claim = world.plannedClaim
+            return
+        }
+        if route.isAdvertised {
+            // The kernel keeps it beside what is ours.
+            state.forgetAdvertised()
             return
         }
         let isOurs = route.proto == world.ownership.proto
@@ -54,14 +61,22 @@ enum RouteClass: KernelClass {
             state.removeRoute(id)
             return
         }
+        ConnectedRoutes.remove(route, in: state, world)
+        if route.isAdvertised {
+            // One that a program made may have had ours as a part.
+            state.forgetAdvertised()
+            concern(route, in: state, world)
+            return
+        }
         if route.proto != world.ownership.proto, state.loseForeign(route) {
             // It may have stood for one that is wanted.
             concern(route, in: state, world)
         }
         guard let known = state.routes[id]?.route, known.proto == route.proto else { return }
-        // Each way of an IPv6 route can go by itself.
-        let rest = route.destination.family == .v6 ? known.nextHops.filter { !route.nextHops.contains($0) } : []
-        guard known.nextHops == route.nextHops || !rest.isEmpty && rest != known.nextHops else { return }
+        // Each way of an IPv6 route can go by itself, and is then told without its weight.
+        let isV6 = route.destination.family == .v6
+        let rest = isV6 ? known.nextHops.filter { hop in !route.nextHops.contains { $0.leads(as: hop) } } : []
+        guard known.nextHops == route.nextHops || isV6 && rest.count < known.nextHops.count else { return }
         concern(known, in: state, world)
         state.removeRoute(id)
         if rest.isEmpty { return }
@@ -158,4 +173,14 @@ enum RouteClass: KernelClass {
             }
         }
     }
+}
+
+extension NextHop {
+    /// Whether it leads to the same gateway by the same link, whatever its share.
+    func leads(as other: NextHop) -> Bool { gateway == other.gateway && linkIndex == other.linkIndex }
+}
+
+extension Route {
+    /// Whether it came with a router's advertisement.
+    var isAdvertised: Bool { destination.family == .v6 && proto == Self.advertised }
 }

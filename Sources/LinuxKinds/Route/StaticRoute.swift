@@ -26,7 +26,22 @@ public struct StaticRoute: Value {
         let gateway: Endpoint?
         let weight: UInt16
         let onlink: Bool
+
+        /// Whether the kernel takes the gateway only if it can reach it.
+        var needsReach: Bool {
+            guard case .literal(let prefix) = gateway, !onlink else { return false }
+            return prefix.family == .v4 || !prefix.address.isLinkLocal
+        }
+
+        /// What is shown as long as it can't.
+        var reachLabel: String {
+            guard case .literal(let prefix) = gateway else { return "" }
+            return "gw-reachable: \(prefix.address) on \(interface)"
+        }
     }
+
+    /// `RT_SCOPE_LINK`: wider scopes are no way to a gateway.
+    private static let linkScope: UInt8 = 253
 
     let namespace: NamespaceReference
     let destination: Endpoint
@@ -52,17 +67,15 @@ public struct StaticRoute: Value {
                     target: .anyOf(
                         group: AdminState.upGroup(hop.interface), unlessUndeclared: InterfaceKeys.key(hop.interface),
                         matches: { _ in true })))
-            guard let gateway = hop.gateway else { continue }
-            switch gateway {
-            case .literal(let prefix) where !hop.onlink && !(prefix.family == .v6 && prefix.address.isLinkLocal):
+            switch hop.gateway {
+            case .literal(let gateway) where hop.needsReach:
                 result.append(
                     Dependency(
-                        label: "gw-reachable: \(prefix.address) on \(hop.interface)",
+                        label: hop.reachLabel,
                         target: .anyOf(
-                            group: InterfaceAddress.reachGroup(hop.interface),
-                            unlessUndeclared: InterfaceKeys.key(hop.interface),
-                            matches: { Self.reaches(prefix.address, through: $0) })))
-            case .literal: break
+                            group: InterfaceAddress.reachGroup(hop.interface), unlessUndeclared: nil,
+                            matches: { Self.reaches(gateway.address, through: $0) })))
+            case .literal, nil: break
             case .allocated(let reference):
                 result.append(Dependency(label: "gw_addr-allocated: \(reference.id)", target: .key(reference.key)))
             }
@@ -73,24 +86,39 @@ public struct StaticRoute: Value {
         return result
     }
 
+    /// What the kernel itself can reach by the interface counts, too: by an address or a route that somebody else made.
+    public func isGiven(_ dependency: Dependency<LinuxWorld>, in world: LinuxWorld) -> Bool {
+        guard let hop = hops.first(where: { $0.needsReach && $0.reachLabel == dependency.label }),
+            case .literal(let gateway) = hop.gateway, let link = world.link(named: hop.interface, in: namespace)
+        else { return false }
+        return world.reaches(gateway.address, over: link, declaredAs: world.declarations.interfaces[hop.interface])
+    }
+
     private static func reaches(_ gateway: IPAddress, through value: any Value<LinuxWorld>) -> Bool {
         if let address = value as? InterfaceAddress {
             if case .allocated = address.source { return true }
             return address.reaches(gateway)
         }
         if let route = value as? LinkRoute { return route.destination.contains(gateway) }
-        return false
+        guard let route = value as? StaticRoute, case .literal(let prefix) = route.destination else { return false }
+        return prefix.contains(gateway)
     }
 
     /// What a route of link scope makes reachable.
     public var derived: [DerivedValue<LinuxWorld>] {
-        guard scope == 253, hops.count == 1, case .literal(let prefix) = destination else { return [] }
+        guard scope == Self.linkScope, hops.count == 1, case .literal(let prefix) = destination else { return [] }
         let interface = hops[0].interface
         return [
             DerivedValue(
                 key: RouteKeys.linkLocal(interface, destinationText),
                 value: LinkRoute(interface: interface, destination: prefix.network))
         ]
+    }
+
+    /// A route without a gateway has this scope without being told to: others find here what makes theirs reachable.
+    public var groups: [String] {
+        guard scope == nil, hops.count == 1, hops[0].gateway == nil, type == 1 else { return [] }
+        return [InterfaceAddress.reachGroup(hops[0].interface)]
     }
 
     /// `10.0.0.0/8 via 192.168.1.1 dev eth0`
@@ -110,7 +138,7 @@ public struct StaticRoute: Value {
         return text + namespace.suffix
     }
 
-    /// An interface that is not ours and not there, or not up, or that does not reach the gateway.
+    /// An interface that is not ours and not there, or not up.
     public func unmetConditions(in world: LinuxWorld) -> [String] {
         if hops.isEmpty { return world.unmetCondition(namespace).map { [$0] } ?? [] }
         var reasons: [String] = []
@@ -122,9 +150,6 @@ public struct StaticRoute: Value {
             }
             if !link.link.isUp {
                 reasons.append("outgoing-interface-is-up: \(hop.interface)\(namespace.suffix) is down")
-            }
-            if case .literal(let gateway) = hop.gateway, !hop.onlink, !link.reaches(gateway.address) {
-                reasons.append("gw-reachable: no address of \(hop.interface) has \(gateway.address) in its network")
             }
         }
         return reasons
@@ -170,7 +195,7 @@ public struct StaticRoute: Value {
             nextHops: nextHops)
         if prefix.family == .v4 {
             let isOnLink = nextHops.allSatisfy { $0.gateway == nil } && type == 1
-            route.scope = scope ?? (isOnLink ? 253 : 0)
+            route.scope = scope ?? (isOnLink ? Self.linkScope : 0)
         } else if route.metric == 0 {
             route.metric = RouteSpec.defaultMetric(of: prefix.family)
         }
@@ -222,7 +247,6 @@ public struct StaticRoute: Value {
         guard let (state, route) = wanted(in: world) else {
             return hops.isEmpty ? creation(world) : Assessment(.waiting(["what the route names is not there"]))
         }
-        var operations: [LinuxOperation] = []
         guard let known = state.routes[RouteID(route)] else {
             if let foreign = foreign(to: route, in: state, world) {
                 let differences = route.differences(from: foreign).filter { $0.attribute != "proto" }
@@ -233,10 +257,7 @@ public struct StaticRoute: Value {
                         "a route that is not ours (proto \(foreign.proto)) has its place\(state.reference.suffix): "
                             + "\(text); remove it, or give one of them another metric"))
             }
-            // Of several next hops some may be left of a route that was lost.
-            let wasOurs = state.hasJustLost(RouteID(route))
-            operations.append(LinuxOperation(state, request: .addRoute(route, replace: wasOurs)))
-            return Assessment(.create, operations: operations)
+            return creation(of: route, in: state, world)
         }
         let differences = route.differences(from: known.route)
         if differences.isEmpty { return .inPlace }
@@ -247,8 +268,13 @@ public struct StaticRoute: Value {
                     "the declared route to \(route.destination) by \(holder) has the same table and metric"
                         + "\(state.reference.suffix): give one of them another metric, or make them next hops of one"))
         }
-        let replace = LinuxOperation(state, request: .addRoute(route, replace: true))
-        return Assessment(.update, operations: [replace], differences: differences)
+        var requests: [Request] = [.addRoute(route, replace: true)]
+        if !world.advertisedRoutes(RouteID(route), in: state).isEmpty {
+            // The kernel might replace the router's.
+            requests = [.deleteRoute(known.route), .appendRoute(route)]
+        }
+        return Assessment(
+            .update, operations: requests.map { LinuxOperation(state, request: $0) }, differences: differences)
     }
 }
 
@@ -262,6 +288,25 @@ extension StaticRoute {
         route.proto = world.ownership.proto
         plan.add(.request(.addRoute(route, replace: false)))
         return Assessment(.create, operations: plan.operations)
+    }
+
+    /// A route that is not there.
+    private func creation(
+        of route: Route, in state: NamespaceState, _ world: LinuxWorld
+    ) -> Assessment<LinuxOperation> {
+        let beside = advertised(beside: route, in: state, world)
+        if beside.contains(where: { route.isPart(of: $0) }) { return .inPlace }
+        // Of several next hops some may be left of a route that was lost.
+        let replacement = Request.addRoute(route, replace: state.hasJustLost(RouteID(route)))
+        let request = beside.isEmpty ? replacement : .appendRoute(route)
+        return Assessment(.create, operations: [LinuxOperation(state, request: request)])
+    }
+
+    /// Routes of routers' advertisements in its place. Over links that are still to be made, the kernel is asked only where
+    /// routers are likely to have said something.
+    private func advertised(beside route: Route, in state: NamespaceState, _ world: LinuxWorld) -> [Route] {
+        let isPlanned = route.nextHops.contains { $0.linkIndex < 0 }
+        return isPlanned && route.destination.length > 0 ? [] : world.advertisedRoutes(RouteID(route), in: state)
     }
 
     /// A route of someone else's in the place of one that is to be made, over links that are there.
@@ -308,6 +353,12 @@ extension Route {
         return result
     }
 
+    /// Whether its next hops are among those of another, which a program made of an advertisement: the kernel makes one
+    /// route of both.
+    fileprivate func isPart(of other: Route) -> Bool {
+        !nextHops.isEmpty && nextHops.allSatisfy { hop in other.nextHops.contains { $0.leads(as: hop) } }
+    }
+
     private var sortedHops: [NextHop] {
         nextHops.sorted {
             ($0.linkIndex, $0.gateway?.description ?? "") < ($1.linkIndex, $1.gateway?.description ?? "")
@@ -325,18 +376,5 @@ extension RouteState {
     /// Whether it leaves by the same interface as another route in its place, or that one needs none.
     fileprivate func leavesAs(_ other: Route) -> Bool {
         other.nextHops.isEmpty || route.nextHops.first?.linkIndex == other.nextHops.first?.linkIndex
-    }
-}
-
-extension LinkState {
-    /// Whether an address of the link has `gateway` in its network.
-    func reaches(_ gateway: IPAddress) -> Bool {
-        if gateway.family == .v6, gateway.isLinkLocal { return true }
-        return addresses.contains { entry in
-            if let peer = entry.address.peer {
-                return IPPrefix(peer, length: entry.address.local.length)?.contains(gateway) ?? false
-            }
-            return entry.address.local.contains(gateway)
-        }
     }
 }

@@ -1,0 +1,123 @@
+internal import Netlink
+internal import NetworkTypes
+
+/// What is on a link, by the routes that say so: those the kernel makes with addresses, and those of others that need no
+/// gateway.
+///
+/// The kernel makes the route to the network of an address when the address comes, and never again. So it counts as there,
+/// until the kernel tells that it went or is asked, and is then part of what an address lacks.
+enum ConnectedRoutes {
+    /// A route is there.
+    static func put(_ route: Route, in state: NamespaceState, _ world: LinuxWorld) {
+        guard let link = link(of: route, in: state) else { return }
+        if link.lostNetworks.remove(route.destination) != nil { world.concern(link.link.name, in: state) }
+        if route.proto != world.ownership.proto { forgetOnLink(link, world) }
+    }
+
+    /// A route is gone.
+    static func remove(_ route: Route, in state: NamespaceState, _ world: LinuxWorld) {
+        guard let link = link(of: route, in: state) else { return }
+        if route.proto != world.ownership.proto { forgetOnLink(link, world) }
+        guard route.proto == Route.kernel, route.table == link.mainTable, world.cause == .told,
+            link.addresses.contains(where: { $0.address.connected(on: link) == route.destination })
+        else { return }
+        link.lostNetworks.insert(route.destination)
+        world.concern(link.link.name, in: state)
+    }
+
+    /// The link of a route that needs no gateway.
+    private static func link(of route: Route, in state: NamespaceState) -> LinkState? {
+        guard route.type == 1, route.nextHops.count == 1, route.nextHops[0].gateway == nil else { return nil }
+        return state.links[route.nextHops[0].linkIndex]
+    }
+
+    private static func forgetOnLink(_ link: LinkState, _ world: LinuxWorld) {
+        if link.onLink == nil { return }
+        link.onLink = nil
+        world.concern(link.link.name, in: link.namespace)
+    }
+}
+
+extension LinuxWorld {
+    /// Asks the kernel once which addresses of a namespace have lost the route to their network. Not as long as the picture
+    /// includes what is only planned.
+    func learnLostNetworks(in state: NamespaceState) {
+        if state.knowsLostNetworks || state.isSimulated || state.handle == nil { return }
+        guard let reports = try? routeSocket(state).dump(.prefixRoutes) else { return }
+        state.knowsLostNetworks = true
+        var known: [Int32: Set<IPPrefix>] = [:]
+        for case .route(let route) in reports where route.nextHops.count == 1 {
+            let index = route.nextHops[0].linkIndex
+            guard let link = state.links[index], route.table == link.mainTable else { continue }
+            known[index, default: []].insert(route.destination)
+        }
+        for (index, link) in state.links where link.link.isUp {
+            let networks = link.addresses.compactMap { $0.address.connected(on: link) }
+            link.lostNetworks = Set(networks).subtracting(known[index] ?? [])
+        }
+    }
+
+    /// Whether the network of an address of a link that is up can't be reached, as the route to it is gone.
+    func hasLostNetwork(_ address: Address, on link: LinkState) -> Bool {
+        guard link.link.isUp, let network = address.connected(on: link), link.lostNetworks.contains(network) else {
+            return false
+        }
+        // Another route may stand for it.
+        return !onLinkNetworks(of: link).contains(network)
+            && !link.routes.contains { id in
+                id.destination == network && link.namespace.routes[id]?.route.nextHops.first?.gateway == nil
+            }
+    }
+
+    /// Whether the kernel takes a gateway for a route by this link, as far as that is not due to values.
+    func reaches(_ gateway: IPAddress, over link: LinkState, declaredAs interface: Interface?) -> Bool {
+        let isReached = link.addresses.contains { entry in
+            let address = entry.address
+            // What is ours on a declared interface is there for a value, or goes.
+            if let interface, address.proto == ownership.proto || interface.strips(address, in: self) { return false }
+            return address.network.contains(gateway) && !link.lostNetworks.contains(address.network)
+                && address.flags & Address.noPrefixRoute == 0
+        }
+        return isReached || onLinkNetworks(of: link).contains { $0.contains(gateway) }
+    }
+
+    /// What routes of others say is on a link. The kernel is asked when it matters, and again after a change.
+    private func onLinkNetworks(of link: LinkState) -> Set<IPPrefix> {
+        if let known = link.onLink { return known }
+        guard link.link.index > 0,
+            let reports = try? routeSocket(link.namespace).dump(.routesOfLink(link.link.index))
+        else { return [] }
+        let ours = Set(link.addresses.filter { $0.address.proto == ownership.proto }.map(\.address.network))
+        var networks: Set<IPPrefix> = []
+        for case .route(let route) in reports {
+            guard route.type == 1, route.proto != ownership.proto, route.table == link.mainTable,
+                // An IPv4 route of a wider scope is no way to a gateway.
+                route.destination.family == .v6 || route.scope >= 253,
+                !(route.proto == Route.kernel && ours.contains(route.destination)),
+                route.nextHops.contains(where: { $0.gateway == nil && $0.linkIndex == link.link.index })
+            else { continue }
+            networks.insert(route.destination)
+        }
+        link.onLink = networks
+        return networks
+    }
+}
+
+extension LinkState {
+    /// The table in which the kernel looks for what leaves by the link.
+    var mainTable: UInt32 { vrfTable ?? 254 }
+}
+
+extension Address {
+    /// What is on the link with this address.
+    var network: IPPrefix { (peer.flatMap { IPPrefix($0, length: local.length) } ?? local).network }
+
+    /// The network to which the kernel made a route with this address; nil: it made none that matters.
+    func connected(on link: LinkState) -> IPPrefix? {
+        if flags & Self.noPrefixRoute != 0 || link.link.flags & LinkFlags.loopback != 0 { return nil }
+        let isSingle = peer == nil && local.length == (local.family == .v4 ? 32 : 128)
+        if isSingle { return nil }
+        // With an IPv6 address there is a route to its own prefix even if it names another end.
+        return local.family == .v6 ? local.network : network
+    }
+}
