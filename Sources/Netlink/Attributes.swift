@@ -28,6 +28,41 @@ struct Attribute {
     let payload: UnsafeRawBufferPointer
 }
 
+/// Attributes that nothing here knows, one after the other, as the kernel sent them: what has some is not the same as what
+/// has none.
+public struct UnknownAttributes: Hashable, Sendable {
+    private var bytes: [UInt8] = []
+
+    /// None.
+    public init() {}
+
+    /// Whether there are none.
+    public var isEmpty: Bool { bytes.isEmpty }
+
+    /// How many bytes they have.
+    var count: Int { bytes.count }
+
+    mutating func append(_ attribute: Attribute) {
+        let length = UInt16(truncatingIfNeeded: 4 + attribute.payload.count)
+        withUnsafeBytes(of: length) { bytes += $0 }
+        withUnsafeBytes(of: UInt16(truncatingIfNeeded: attribute.type)) { bytes += $0 }
+        bytes += attribute.payload
+        while bytes.count % 4 != 0 { bytes.append(0) }
+    }
+
+    /// Lends each of them.
+    func forEach(_ body: (Attribute) -> Void) {
+        bytes.withUnsafeBytes { for attribute in AttributeReader($0) { body(attribute) } }
+    }
+
+    /// Their numbers.
+    public var types: [Int] {
+        var types: [Int] = []
+        forEach { types.append($0.type) }
+        return types
+    }
+}
+
 extension UnsafeRawBufferPointer {
     /// The bytes behind a fixed header; empty when there are none.
     @inline(__always)

@@ -59,6 +59,7 @@ extension Rule {
         self.init(
             family: family, priority: 0, table: UInt32(header.table), action: header.action,
             invert: header.flags & UInt32(FIB_RULE_INVERT) != 0)
+        tos = header.tos
         var source = IPAddress.unspecified(family)
         var destination = source
         for attribute in AttributeReader(payload.after(MemoryLayout<fib_rule_hdr>.size)) {
@@ -76,7 +77,12 @@ extension Rule {
             case FRA_IP_PROTO: ipProtocol = value.u8
             case FRA_SPORT_RANGE: sourcePorts = value.portRange
             case FRA_DPORT_RANGE: destinationPorts = value.portRange
-            default: break
+            // All ones: not set, but told.
+            case FRA_SUPPRESS_PREFIXLEN where value.u32 == .max: break
+            // FRA_SPORT_MASK and FRA_DPORT_MASK, which older headers lack: of a single port, all of it counts.
+            case 28 where value.u16 == .max, 29 where value.u16 == .max: break
+            case FRA_PAD: break
+            default: others.append(attribute)
             }
         }
         if header.src_len > 0 { from = IPPrefix(source, length: header.src_len) }

@@ -57,6 +57,7 @@ extension Rule {
             header.family = family.rawValue
             header.src_len = from?.length ?? 0
             header.dst_len = to?.length ?? 0
+            header.tos = tos
             header.table = table < 256 ? UInt8(table) : 0
             header.action = action
             header.flags = invert ? UInt32(FIB_RULE_INVERT) : 0
@@ -74,6 +75,7 @@ extension Rule {
         if ipProtocol != 0 { writer.put(FRA_IP_PROTO, u8: ipProtocol) }
         if let sourcePorts { writer.put(FRA_SPORT_RANGE, sourcePorts) }
         if let destinationPorts { writer.put(FRA_DPORT_RANGE, destinationPorts) }
+        others.forEach { writer.put($0.type, $0.payload) }
         return writer
     }
 }

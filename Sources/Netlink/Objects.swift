@@ -85,6 +85,11 @@ public struct Route: Hashable, Sendable {
     public var tos: UInt8
     /// Where it leads: one entry, several for multipath, none for blackhole and its kin.
     public var nextHops: [NextHop]
+    /// More that the kernel says of it, such as `RTA_ENCAP`, `RTA_NH_ID`, metrics beside the MTU, and the same of next hops.
+    /// Read only.
+    public internal(set) var others = UnknownAttributes()
+    /// Whether it is for packets from some network only (`RTA_SRC`).
+    public internal(set) var isForSomeSources = false
 
     /// `RTPROT_KERNEL`: made with an address.
     public static let kernel: UInt8 = 2
@@ -175,6 +180,10 @@ public struct Rule: Hashable, Sendable {
     public var sourcePorts: ClosedRange<UInt16>?
     /// `FRA_DPORT_RANGE`; nil: any.
     public var destinationPorts: ClosedRange<UInt16>?
+    /// `tos`; 0: any.
+    public var tos: UInt8 = 0
+    /// More conditions, such as `FRA_UID_RANGE` and `FRA_SUPPRESS_PREFIXLEN`.
+    public var others = UnknownAttributes()
 
     /// Makes a rule from its parts.
     public init(

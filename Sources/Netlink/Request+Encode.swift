@@ -29,7 +29,7 @@ extension Request {
             return route.nextHops.count <= 1024 ? fixed + route.nextHops.count * perHop : nil
         case .addRule(let rule), .deleteRule(let rule):
             return [rule.inputInterface, rule.outputInterface]
-                .reduce(fixed) { total, text in Self.add(text, to: total) }
+                .reduce(fixed + rule.others.count) { total, text in Self.add(text, to: total) }
         case .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .addNeighbour, .deleteNeighbour:
             return fixed
         case .restore(let object):

@@ -22,9 +22,20 @@ extension Route {
             case RTA_OIF: hop.linkIndex = value.i32
             case RTA_GATEWAY: hop.gateway = IPAddress(value, family)
             case RTA_VIA: hop.gateway = IPAddress(via: value)
-            case RTA_METRICS: mtu = Self.mtu(in: value)
+            case RTA_METRICS:
+                mtu = Self.mtu(in: value)
+                if Self.hasMore(value) { others.append(attribute) }
             case RTA_MULTIPATH: several = value
-            default: break
+            case RTA_SRC: isForSomeSources = header.rtm_src_len > 0
+            case RTA_CACHEINFO:
+                // The time that is left would make it another at each look.
+                if value.count >= 12, value.after(8).u32 != 0 {
+                    others.append(Attribute(type: Int(RTA_EXPIRES.rawValue), payload: value.after(value.count)))
+                }
+            // Of middle preference, which is told of each.
+            case RTA_PREF where value.u8 == 0: break
+            case RTA_PAD, RTA_MARK, RTA_UID, RTA_IIF, RTA_EXPIRES, RTA_MFC_STATS: break
+            default: others.append(attribute)
             }
         }
         guard let prefix = IPPrefix(address, length: header.rtm_dst_len) else { return nil }
@@ -32,7 +43,7 @@ extension Route {
         // IPv6 reports `lo` as the device of routes that lead nowhere.
         guard !Self.leadsNowhere(header.rtm_type) else { return }
         if several.count > 0 {
-            nextHops = NextHop.decode(several, family)
+            nextHops = NextHop.decode(several, family, &others)
         } else if hop.linkIndex != 0 || hop.gateway != nil {
             nextHops = [hop]
         }
@@ -50,6 +61,11 @@ extension Route {
         (RTN_BLACKHOLE...RTN_THROW).contains(Int(type))
     }
 
+    /// Whether there are metrics beside the MTU.
+    private static func hasMore(_ metrics: UnsafeRawBufferPointer) -> Bool {
+        AttributeReader(metrics).contains { $0.type != RTAX_MTU }
+    }
+
     private static func mtu(in metrics: UnsafeRawBufferPointer) -> UInt32 {
         for attribute in AttributeReader(metrics) where attribute.type == RTAX_MTU { return attribute.payload.u32 }
         return 0
@@ -58,7 +74,9 @@ extension Route {
 
 extension NextHop {
     /// Decodes `RTA_MULTIPATH`: a run of `struct rtnexthop`, each with attributes of its own.
-    fileprivate static func decode(_ bytes: UnsafeRawBufferPointer, _ family: IPAddress.Family) -> [NextHop] {
+    fileprivate static func decode(
+        _ bytes: UnsafeRawBufferPointer, _ family: IPAddress.Family, _ others: inout UnknownAttributes
+    ) -> [NextHop] {
         var hops: [NextHop] = []
         var rest = bytes
         while let header = rest.value(as: rtnexthop.self) {
@@ -69,8 +87,11 @@ extension NextHop {
                 onlink: Int32(header.rtnh_flags) & RTNH_F_ONLINK != 0)
             let attributes = UnsafeRawBufferPointer(rebasing: rest[MemoryLayout<rtnexthop>.size..<length])
             for attribute in AttributeReader(attributes) {
-                if RTA_GATEWAY ~= attribute.type { hop.gateway = IPAddress(attribute.payload, family) }
-                if RTA_VIA ~= attribute.type { hop.gateway = IPAddress(via: attribute.payload) }
+                switch attribute.type {
+                case RTA_GATEWAY: hop.gateway = IPAddress(attribute.payload, family)
+                case RTA_VIA: hop.gateway = IPAddress(via: attribute.payload)
+                default: others.append(attribute)
+                }
             }
             hops.append(hop)
             rest = rest.after((length + 3) & ~3)

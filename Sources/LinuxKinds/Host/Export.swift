@@ -27,6 +27,7 @@ extension LinuxWorld {
         } else {
             for state in states where state.handle != nil { try export.add(state) }
         }
+        omissions = export.omissions
         return export.finish()
     }
 }
@@ -41,6 +42,8 @@ struct Export {
     private var namespaces: [ModelValue] = []
     /// Names of the links that are part of the export.
     var names: [ObjectIdentifier: String] = [:]
+    /// What was left out, and why.
+    private(set) var omissions: [String] = []
     private var usedNames: Set<String> = []
     var usedRuleNames: Set<String> = []
 
@@ -58,6 +61,9 @@ struct Export {
     func finish() -> [ModelValue] {
         namespaces + interfaces.sorted { $0.order < $1.order }.map { .interface($0.message) } + others
     }
+
+    /// Notes that something can't be part of the export.
+    mutating func omit(_ what: String, _ reason: String) { omissions.append("\(what) \(reason)") }
 
     mutating func add(_ state: NamespaceState) throws(KernelError) {
         for kernelClass in KernelClasses.all { try kernelClass.export(state, to: &self) }

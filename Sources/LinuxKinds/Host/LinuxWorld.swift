@@ -56,6 +56,8 @@ public final class LinuxWorld: World {
     var plannedPeers: [Int32: LinkState] = [:]
     /// Counts modifying requests, for tests and for the promise that an unchanged configuration costs none.
     public internal(set) var modifyingRequests = 0
+    /// What the last export left out, as the model has no words for it, one line each.
+    public internal(set) var omissions: [String] = []
     /// Whether something may have happened of which no event tells.
     var hasMissedEvents = false
     /// Our links by alias, as they were when a link that is not declared was last looked for.

@@ -366,8 +366,11 @@ struct RouteID: Hashable {
     var destination: IPPrefix
     var table: UInt32
     var metric: UInt32
+    /// Type of service, and beyond its bits whether it is for packets from some network only.
+    private var selection: UInt16
 
     init(_ route: Route) {
+        selection = UInt16(route.tos) | (route.isForSomeSources ? 0x100 : 0)
         destination = route.destination
         table = route.table
         metric = route.metric

@@ -10,17 +10,24 @@ extension RouteClass {
             for case .route(let route) in try export.world.routeSocket(state).dump(.routes(ignoringKernel: true))
             where isStatic(route) && route.proto != export.ownership.proto { routes.append(route) }
         }
+        routes.removeAll { route in
+            if route.isDeclarable { return false }
+            let what = [route.otherText, route.tos == 0 ? "" : "tos \(route.tos)"].filter { !$0.isEmpty }
+            export.omit(
+                "route \(route.destination)\(state.reference.suffix)",
+                "can't be declared\(what.isEmpty ? "" : ": it has \(what.joined(separator: ", "))")")
+            return true
+        }
         routes.sort { ($0.destination, $0.table, $0.metric) < ($1.destination, $1.table, $1.metric) }
         for route in routes {
             if let message = message(for: route, in: state, &export) { export.others.append(.route(message)) }
         }
     }
 
-    /// Whether somebody wrote it down, and it is of a form that can be declared. What redirects (1), router
+    /// Whether somebody wrote it down. What redirects (1), router
     /// advertisements (9), DHCP (16) and marks of other agents made goes as it came.
     private static func isStatic(_ route: Route) -> Bool {
-        ![1, 9, 16].contains(route.proto) && [1, 6, 7, 8].contains(route.type) && route.tos == 0
-            && route.nextHops.allSatisfy { $0.gateway.map { $0.family == route.destination.family } ?? true }
+        ![1, 9, 16].contains(route.proto)
     }
 
     private static func message(
@@ -63,5 +70,25 @@ extension RouteClass {
             message.scope = Ligato_Linux_L3_Route.Scope(scope)
         }
         return message
+    }
+}
+
+extension Route {
+    /// Whether it is of a form that the model has words for.
+    fileprivate var isDeclarable: Bool {
+        [1, 6, 7, 8].contains(type) && tos == 0 && others.isEmpty && !isForSomeSources
+            && nextHops.allSatisfy { $0.gateway.map { $0.family == destination.family } ?? true }
+    }
+
+    /// Names of what the model has no words for. Source: `RTA_*`, linux/rtnetlink.h.
+    var otherText: String {
+        let names = [
+            2: "from", 8: "metrics", 11: "realms", 19: "newdst", 20: "pref", 21: "encap type", 22: "encap",
+            23: "expires",
+            26: "ttl-propagate", 30: "nhid",
+        ]
+        let types = Set(others.types).sorted()
+        return (types.map { names[$0] ?? "attribute \($0)" } + (isForSomeSources ? ["from"] : [])).joined(
+            separator: " ")
     }
 }

@@ -347,6 +347,8 @@ extension Route {
         note("type", Names.routeType(old.type), Names.routeType(type), old.type == type)
         note("mtu", "\(old.mtu)", "\(mtu)", old.mtu == mtu)
         note("src", old.source?.description ?? "none", source?.description ?? "none", old.source == source)
+        let others = old.otherText
+        note("other attributes", others, "none", others.isEmpty)
         if destination.family == .v4 { note("scope", Names.scope(old.scope), Names.scope(scope), old.scope == scope) }
         // The kernel keeps IPv6 routes without an interface on the loopback interface.
         if type == 1 { note("next hop", old.hopText, hopText, old.sortedHops == sortedHops) }

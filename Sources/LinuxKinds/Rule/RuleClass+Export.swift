@@ -8,7 +8,11 @@ extension RuleClass {
         var rules = Array(state.rules.keys)
         if export.isEverything { rules += state.foreignRules }
         rules.sort { ($0.priority, "\($0)") < ($1.priority, "\($1)") }
-        for rule in rules where [1, 6, 7, 8].contains(rule.action) {
+        for rule in rules {
+            guard rule.isDeclarable else {
+                export.omit("rule \(rule.text)\(state.reference.suffix)", "has conditions that can't be declared")
+                continue
+            }
             var message = Nsmagent_Linux_Rule()
             var name = "rule-\(rule.priority)"
             if rule.family == .v6 { name += "-v6" }

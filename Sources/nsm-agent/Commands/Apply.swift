@@ -112,6 +112,7 @@ struct Export: ParsableCommand {
         }
         // What JSON says is for programs, which may run elsewhere.
         let names = output == .yaml ? HostNames.resolver : .none
+        for line in network.world.omissions { Failure.tell("warning: left out: \(line)") }
         Show.tree(ConfigDocument.tree(of: values, names: names), as: output) { _ in "" }
         OneShot.finish(ExitStatus.success)
     }
