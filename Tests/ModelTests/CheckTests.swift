@@ -86,6 +86,24 @@ private let upper = "{name: up, type: EXISTING}"
                 ["{name: a, type: DUMMY, mtu: 1000, ipAddresses: ['fd00::1/64']}"],
                 "3:35 'a': mtu '1000' is below 1280, which IPv6 needs, but the interface has IPv6 addresses"),
             .interface(
+                ["{name: a, type: DUMMY, mtu: 1000, addresses: [{address: 'fd00::1/64'}]}"],
+                "3:35 'a': mtu '1000' is below 1280, which IPv6 needs, but the interface has IPv6 addresses"),
+            .interface(
+                ["{name: a, type: DUMMY, ipAddresses: ['fd00::1/64', 10.0.0.1/24, 10.0.0.1/16, 'fd00:0::1/128']}"],
+                "3:84 'a': ip_addresses[3] 'fd00:0::1/128' is the same address as 'fd00::1/64' of ip_addresses[0]: an interface has an IPv6 address once, with one prefix length"
+            ),
+            .interface(
+                [
+                    "{name: a, type: DUMMY, ipAddresses: ['fd00::1/64'], addresses: [{address: 'fd00::1/48', nodad: true}]}"
+                ],
+                "3:81 'a': addresses[0].address 'fd00::1/48' is the same address as 'fd00::1/64' of ip_addresses[0]: an interface has an IPv6 address once, with one prefix length"
+            ),
+            .interface(
+                ["{name: a, type: DUMMY, ipAddresses: [10.0.0.1/24, 'fd00::1/64'], sysctls: {disable_ipv6: 1}}"],
+                "3:82 'a': sysctls['disable_ipv6'] '1' switches IPv6 off, but ip_addresses[1] has 'fd00::1/64'"),
+            .interface(["{name: a, type: DUMMY, ipAddresses: ['fd00::1/64'], sysctls: {disable_ipv6: 0}}"]),
+            .interface(["{name: a, type: DUMMY, ipAddresses: [10.0.0.1/24], sysctls: {disable_ipv6: 1}}"]),
+            .interface(
                 ["{name: a, type: DUMMY, ipAddresses: [10.0.0.1/8, 10.0.0.1/8]}"],
                 "3:56 'a': ip_addresses[1] '10.0.0.1/8' is there twice"),
             .interface(

@@ -52,7 +52,7 @@ public struct Finding: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    private static func text(of path: [PathPart]) -> String {
+    static func text(of path: [PathPart]) -> String {
         var text = ""
         for part in path {
             switch part {

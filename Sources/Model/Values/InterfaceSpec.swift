@@ -75,6 +75,7 @@ public struct InterfaceSpec: Hashable, Sendable {
         vrf = message.vrfMasterInterface.orNil
         addresses = findings.addresses(message)
         sysctls = findings.sysctls(message.sysctls)
+        findings.checkIPv6(message)
         isEnabled = message.enabled
         isLinkOnly = message.linkOnly
         isExclusive = message.exclusive
@@ -122,12 +123,32 @@ extension FieldFindings {
             return mtu
         }
         // The kernel switches IPv6 off on such an interface (RFC 8200, section 5).
-        if mtu < 1280, message.ipAddresses.contains(where: { $0.utf8.contains(58) && !$0.isReference }) {
+        if mtu < 1280, message.hasIPv6Address {
             mistake(
                 ["mtu"], value: String(mtu),
                 "is below 1280, which IPv6 needs, but the interface has IPv6 addresses")
         }
         return mtu
+    }
+
+    /// What has IPv6 addresses must not switch IPv6 off.
+    fileprivate mutating func checkIPv6(_ message: Ligato_Linux_Interfaces_Interface) {
+        if message.sysctls.isEmpty { return }
+        let key = ["disable_ipv6", "ipv6.disable_ipv6"].first { (Int(message.sysctls[$0] ?? "") ?? 0) != 0 }
+        guard let key else { return }
+        let isV6 = { (text: String) in text.utf8.contains(58) && !text.isReference }
+        let place: [PathPart]
+        let text: String
+        if let index = message.ipAddresses.firstIndex(where: isV6) {
+            (place, text) = (["ip_addresses", .element(index)], message.ipAddresses[index])
+        } else if let index = message.addresses.firstIndex(where: { isV6($0.address) }) {
+            (place, text) = (["addresses", .element(index)], message.addresses[index].address)
+        } else {
+            return
+        }
+        mistake(
+            ["sysctls", .key(key)], value: message.sysctls[key],
+            "switches IPv6 off, but \(Finding.text(of: place)) has \(text.inQuotes)")
     }
 
     fileprivate mutating func sysctls(_ settings: [String: String]) -> [InterfaceSpec.Sysctl] {
@@ -159,6 +180,18 @@ extension FieldFindings {
         private var first: [IPPrefix] = []
         /// Fewer than eight are compared one by one; more go through a set.
         private var others = Set<IPPrefix>()
+        /// IPv6 addresses with what was written, and where.
+        private var texts: [IPAddress: (text: String, path: [PathPart])] = [:]
+
+        /// Where the address stands already, if it is an IPv6 one; else it is noted.
+        mutating func earlier(
+            _ address: IPAddress, _ text: String, _ path: () -> [PathPart]
+        ) -> (text: String, path: [PathPart])? {
+            if address.family == .v4 { return nil }
+            if let earlier = texts[address] { return earlier }
+            texts[address] = (text, path())
+            return nil
+        }
 
         mutating func isNew(_ prefix: IPPrefix) -> Bool {
             if first.contains(prefix) { return false }
@@ -233,6 +266,18 @@ extension FieldFindings {
             mistake(path(), value: text, "is a multicast address")
         } else if prefix.address.isUnspecified {
             mistake(path(), value: text, "is the unspecified address")
+        } else if let earlier = seen.earlier(prefix.address, text, path) {
+            mistake(
+                path(), value: text,
+                "is the same address as \(earlier.text.inQuotes) of \(Finding.text(of: earlier.path)): an interface "
+                    + "has an IPv6 address once, with one prefix length")
         }
+    }
+}
+
+extension Ligato_Linux_Interfaces_Interface {
+    /// Whether an IPv6 address is written down.
+    fileprivate var hasIPv6Address: Bool {
+        (ipAddresses + addresses.map(\.address)).contains { $0.utf8.contains(58) && !$0.isReference }
     }
 }
