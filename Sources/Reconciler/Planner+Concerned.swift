@@ -39,9 +39,8 @@ extension Planner {
         guard label < UInt64.bitWidth else { return false }
         let bit: UInt64 = 1 << UInt64(label)
         if node.look.pass == pass, node.look.asked & bit != 0 { return node.look.given & bit != 0 }
-        guard let node = graph[node.id], let value = node.value else { return false }
-        guard case .anyOf = node.dependencies[label].target else { return false }
-        let isGiven = value.isGiven(node.dependencies[label], in: world)
+        guard case .anyOf = node.needs[label].target, let value = graph[node.id]?.value else { return false }
+        let isGiven = value.isGiven(value.dependencies[label], in: world)
         guard node.look.pass == pass else { return isGiven }
         node.look.asked |= bit
         if isGiven { node.look.given |= bit }

@@ -31,7 +31,7 @@ extension LinuxWorld {
         case .deleteLinkGroup(let group): "RTM_DELLINK group \(group)"
         case .addAddress(let address, _): words("RTM_NEWADDR", .address(address), state)
         case .deleteAddress(let address): words("RTM_DELADDR", .address(address), state)
-        case .addRoute(let route, _): words("RTM_NEWROUTE", .route(route), state)
+        case .addRoute(let route, _), .appendRoute(let route): words("RTM_NEWROUTE", .route(route), state)
         case .deleteRoute(let route): words("RTM_DELROUTE", .route(route), state)
         case .addNeighbour(let entry, _): words("RTM_NEWNEIGH", .neighbour(entry), state)
         case .deleteNeighbour(let entry): words("RTM_DELNEIGH", .neighbour(entry), state)
