@@ -90,6 +90,11 @@ struct Span: ExpressibleByArgument, CustomStringConvertible {
 
     init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
+    init(_ duration: Duration) {
+        let (seconds, attoseconds) = duration.components
+        milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
+    }
+
     init?(argument: String) {
         let units: [(String, Double)] = [("ms", 1), ("s", 1000), ("m", 60_000), ("", 1000)]
         for (unit, factor) in units where argument.hasSuffix(unit) {
@@ -102,6 +107,7 @@ struct Span: ExpressibleByArgument, CustomStringConvertible {
         return nil
     }
 
+    var duration: Duration { .milliseconds(milliseconds) }
     var description: String { milliseconds % 1000 == 0 ? "\(milliseconds / 1000)s" : "\(milliseconds)ms" }
     var defaultValueDescription: String { description }
 }

@@ -125,6 +125,31 @@ struct OneShotTests {
         #expect(try host.agent("confirm").status == 69)
     }
 
+    @Test("a signal undoes what waits for confirmation", arguments: [SIGINT, SIGTERM, SIGQUIT])
+    func interruptedConfirmation(signal: Int32) throws {
+        let host = try Host()
+        let waiting = try host.start(["apply", "--confirm", "60", try host.write("pods.yaml", pods)])
+        #expect(waiting.waitForErrors("to keep these changes"))
+        let outcome = waiting.end(signal)
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("not confirmed: everything was undone"), "\(outcome.errors)")
+        #expect(try !host.ip("link").contains("left0"))
+    }
+
+    @Test("a signal undoes what waits for its last values, if failures do")
+    func interruptedWait() throws {
+        let host = try Host()
+        let route = "    - {outgoingInterface: nothing0, dstNetwork: 10.9.0.0/16}\n"
+        let waiting = try host.start(
+            ["apply", "--revert-on-failure", "--timeout", "60", try host.write("pods.yaml", pods + "\n" + route)])
+        #expect(try host.eventually { try host.isWatched() })
+        let outcome = waiting.end(SIGTERM)
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("interrupted: everything was undone"), "\(outcome.errors)")
+        #expect(outcome.output.hasPrefix("Undone"), "\(outcome.output)")
+        #expect(try !host.ip("link").contains("left0"))
+    }
+
     @Test("what export writes, apply finds in place")
     func export() throws {
         let host = try Host()

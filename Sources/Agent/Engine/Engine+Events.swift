@@ -8,18 +8,21 @@ extension Engine {
     /// How long files must be quiet before they are read, nanoseconds, and how long that can be put off.
     private static var filesRest: Int64 { 50_000_000 }
     private static var longestFilesRest: Int64 { 1_000_000_000 }
-    /// Least time between two passes of retries, nanoseconds.
-    private static var leastRetryWait: Int64 { 100_000_000 }
 
-    /// Handles what became readable: first all that the kernel reports, then one repair of everything it concerns.
-    func handle(_ tokens: [UInt64]) {
-        var tokens = tokens
-        if let index = tokens.firstIndex(of: Token.files) {
-            tokens.remove(at: index)
-            noteFileChange()
+    /// Tells what the loop did, and does what it leaves to the daemon.
+    func take(_ occurrences: [NetworkLoop.Occurrence]) {
+        for occurrence in occurrences {
+            switch occurrence {
+            case .readable: noteFileChange()
+            case .due(.files): requestReload(.files)
+            case .due(.watchdog): giveSignOfLife()
+            case .due(.deadline), .due(.progress), .due(.read): break
+            case .done(let transaction): tell(transaction)
+            case .drift(let keys): reportDrift(keys)
+            case .unreadable(let error):
+                logger.error("the kernel can't be read; trying again in a second", metadata: ["error": "\(error)"])
+            }
         }
-        guard !tokens.isEmpty else { return }
-        repair(network.world.takeEvents(tokens: tokens))
     }
 
     private func noteFileChange() {
@@ -27,61 +30,14 @@ extension Engine {
         if changes == .none { return }
         changedFiles.add(changes)
         let now = SteadyClock.monotonic
-        if filesDue == nil { filesDueAtLatest = now + Self.longestFilesRest }
-        filesDue = min(now + Self.filesRest, filesDueAtLatest)
+        if loop.time(of: .files) == nil { filesDueAtLatest = now + Self.longestFilesRest }
+        loop.set(.files, at: min(now + Self.filesRest, filesDueAtLatest))
     }
 
-    private func repair(_ changes: WorldChanges) {
-        guard files.isInForce, !changes.isEmpty else { return }
-        if changes.needsFullPass {
-            reconcile(reason: "event", scope: .all)
-        } else {
-            reconcile(reason: "drift", scope: .keys(changes.keys))
-            if !options.repairsDrift { reportDrift(changes.keys) }
-        }
-    }
-
-    /// Tries again what is due.
-    func retry(_ now: Int64) {
-        retryFloor = now + Self.leastRetryWait
-        guard files.isInForce else { return }
-        reconcile(reason: "retry", scope: .changes)
-    }
-
-    func reconcile(reason: String, scope: Reconciler<LinuxWorld>.Scope) {
-        let transaction = network.reconciler.reconcile(reason: reason, scope: scope)
-        guard let transaction else { return }
-        tell(transaction)
-        if manager.isPresent { manager.status(statusLine()) }
-    }
-
-    /// Makes the kernel as declared, after reading it: from the ground up, or only what events have not told.
-    func readAndReconcile(reason: String, isAudit: Bool = true) {
-        readDue = nil
-        let told = takeWaitingEvents()
-        do {
-            if isAudit { try network.read() } else { try network.readNew() }
-        } catch {
-            logger.error("the kernel can't be read; trying again in a second", metadata: ["error": "\(error)"])
-            readDue = SteadyClock.monotonic + 1_000_000_000
-            return
-        }
-        reconcile(reason: reason, scope: isAudit || told.needsFullPass ? .all : .keys(told.keys))
-    }
-
-    /// Takes in what the kernel has already reported, so that it is not taken for newer than what is read next.
-    private func takeWaitingEvents() -> WorldChanges {
-        var told = WorldChanges()
-        for _ in 0..<1000 {
-            guard let tokens = try? loop.wait(timeoutMilliseconds: 0) else { return told }
-            if tokens.contains(Token.files) { noteFileChange() }
-            let events = tokens.filter { $0 != Token.files }
-            if events.isEmpty { return told }
-            let changes = network.world.takeEvents(tokens: events)
-            told.keys.formUnion(changes.keys)
-            told.needsFullPass = told.needsFullPass || changes.needsFullPass
-        }
-        return told
+    private func giveSignOfLife() {
+        guard let interval = manager.watchdogInterval else { return }
+        manager.alive()
+        loop.set(.watchdog, at: SteadyClock.monotonic + interval)
     }
 
     // MARK: - Telling
@@ -106,6 +62,7 @@ extension Engine {
                 "txn": number, "reason": "\(transaction.reason)", "steps": "\(transaction.entries.count)",
                 "failed": "\(failures)", "duration": "\(Self.text(transaction.duration))",
             ])
+        if manager.isPresent { manager.status(statusLine()) }
     }
 
     private static func word(_ verb: Transaction.Verb) -> Logger.Message {

@@ -53,9 +53,9 @@ extension Engine {
         if case .files = changes { return changes }
         // Watched first: what changes while it is read leads to another read.
         if directory.watch() { return .all }
-        if !files.isInForce && !options.services.clients.isEmpty { return FileChanges.none }
+        if !loop.isInForce && !options.services.clients.isEmpty { return FileChanges.none }
         let consequence =
-            files.isInForce ? "the last configuration stays in force" : "nothing is touched until it appears"
+            loop.isInForce ? "the last configuration stays in force" : "nothing is touched until it appears"
         files.warnings = ["\(options.configPath) does not exist; \(consequence)"]
         logger.warning("no configuration", metadata: ["path": "\(options.configPath)", "effect": "\(consequence)"])
         manager.ready("\(options.configPath) does not exist")
@@ -79,7 +79,7 @@ extension Engine {
     private func reject(_ mistakeCount: Int) {
         for mistake in files.mistakes { logger.error("mistake", metadata: ["at": "\(mistake)"]) }
         logger.error(
-            files.isInForce
+            loop.isInForce
                 ? "the configuration has mistakes and is not used; the last one stays in force"
                 : "the configuration has mistakes and is not used; nothing is touched",
             metadata: ["mistakes": "\(mistakeCount)"])
@@ -93,8 +93,8 @@ extension Engine {
     private func enforce(_ difference: ConfigDifference, _ reason: ReloadReason) {
         files.names = difference.findings.files
         let changes = network.declare(difference)
-        let isFirst = !files.isInForce
-        files.isInForce = true
+        let isFirst = !loop.isInForce
+        loop.isInForce = true
         let counts: Logger.Metadata = [
             "files": "\(files.names.count)", "values": "\(network.declaredCount)", "changed": "\(changes)",
         ]
@@ -111,10 +111,10 @@ extension Engine {
         logger.info("configuration read", metadata: counts)
         // Changed files change what is wanted, not what is there. Who asks wants the kernel looked at as well.
         switch reason {
-        case .files: readAndReconcile(reason: "files", isAudit: isFirst)
-        case .start: readAndReconcile(reason: "files")
-        case .signal: readAndReconcile(reason: "signal")
-        case .request: readAndReconcile(reason: "request")
+        case .files: take(loop.readAndReconcile(reason: "files", isAudit: isFirst))
+        case .start: take(loop.readAndReconcile(reason: "files"))
+        case .signal: take(loop.readAndReconcile(reason: "signal"))
+        case .request: take(loop.readAndReconcile(reason: "request"))
         }
     }
 }

@@ -14,9 +14,5 @@ extension Engine {
         for await _ in services.changes { await adopt(services.takeChanges()) }
     }
 
-    private func adopt(_ reports: [Key: ServiceReport?]) {
-        if reports.isEmpty { return }
-        network.bring(reports)
-        if files.isInForce { readAndReconcile(reason: "mesh", isAudit: false) }
-    }
+    private func adopt(_ reports: [Key: ServiceReport?]) { take(loop.takeIn(reports)) }
 }

@@ -10,8 +10,8 @@ internal import Synchronization
 
 /// Keeps the network of this host as the files say, as long as the process lives.
 ///
-/// An actor with a thread of its own. The thread waits in epoll(7) for the kernel's events, for changes of the files and
-/// for calls of others; without any of these, and without anything to try again, it never wakes up.
+/// An actor with a thread of its own, which waits in the ``NetworkLoop``: for the kernel's events, for changes of the files and
+/// for calls of others.
 public actor Engine {
     /// What an engine is told when it is made.
     public struct Options: Sendable {
@@ -35,8 +35,6 @@ public actor Engine {
 
     /// The files as far as they were read.
     struct Files {
-        /// Whether there is a configuration in force. Before, nothing is touched: what is not known is not unwanted.
-        var isInForce = false
         var names: [String] = []
         var mistakes: [String] = []
         var warnings: [String] = []
@@ -63,24 +61,17 @@ public actor Engine {
     /// The files as last read. A read holds the lock, away from the engine's thread.
     nonisolated let configuration: Mutex<ConfigFiles>
 
-    let loop: EventLoop
-    let network: HostNetwork
+    let loop: NetworkLoop
     let directory: ConfigDirectory
     let start: Timestamp
     var files = Files()
     /// Which files changed since they were read.
     var changedFiles = FileChanges.none
 
-    // Moments of CLOCK_MONOTONIC, nanoseconds; nil: none.
-    /// When changed files are read: once they have been quiet for a while.
-    var filesDue: Int64?
-    /// The latest moment for that.
+    /// The latest moment at which changed files are read, nanoseconds of CLOCK_MONOTONIC.
     var filesDueAtLatest: Int64 = 0
-    var nextSignOfLife: Int64?
-    /// Before this no retry is made, whatever the reconciler thinks.
-    var retryFloor: Int64 = 0
-    /// When to read the kernel again after that failed.
-    var readDue: Int64?
+
+    var network: HostNetwork { loop.network }
 
     /// The engine's own thread.
     public nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -93,8 +84,12 @@ public actor Engine {
         self.manager = manager
         services = NetworkServices(options.services, logger: logger)
         self.logger = logger
+        let network = HostNetwork(options.settings, clients: options.services.clients)
+        network.reconciler.repairsDrift = options.repairsDrift
+        clock = network.clock
+        start = clock.now
         do {
-            loop = try EventLoop()
+            loop = try NetworkLoop(network)
         } catch {
             throw AgentError("the event loop can't be made: \(error)")
         }
@@ -105,12 +100,8 @@ public actor Engine {
         self.directory = directory
         configuration = Mutex(
             ConfigFiles(paths: [options.configPath], label: options.settings.label, names: HostNames.resolver))
-        network = HostNetwork(options.settings, clients: options.services.clients)
-        clock = network.clock
-        network.reconciler.repairsDrift = options.repairsDrift
-        start = clock.now
         (reloads, reloadRequests) = AsyncStream.makeStream()
-        nextSignOfLife = manager.watchdogInterval.map { _ in 0 }
+        loop.set(.watchdog, at: manager.watchdogInterval.map { _ in 0 })
     }
 
     // MARK: - The thread's life
@@ -138,7 +129,7 @@ public actor Engine {
     private func listen() throws(AgentError) {
         do {
             try loop.add(directory.descriptor, token: Token.files)
-            try network.world.startWatching(on: loop)
+            try loop.watch()
         } catch {
             throw AgentError("the kernel's events can't be had: \(error)")
         }
@@ -146,47 +137,11 @@ public actor Engine {
 
     /// Waits for what happens next, and handles it.
     private func turn() {
-        let tokens: [UInt64]
         do {
-            tokens = try loop.wait(timeoutMilliseconds: timeout())
+            take(try loop.turn())
         } catch {
             preconditionFailure("epoll_wait: \(error)")
         }
-        if !tokens.isEmpty { handle(tokens) }
-        handleTimers()
-    }
-
-    private func timeout() -> Int32 {
-        var due = filesDue
-        func consider(_ moment: Int64?) {
-            if let moment { due = min(due ?? moment, moment) }
-        }
-        consider(nextSignOfLife)
-        consider(readDue)
-        if files.isInForce, let next = network.reconciler.nextTry {
-            let wait = next.nanoseconds - clock.now.nanoseconds
-            consider(max(SteadyClock.monotonic + wait, retryFloor))
-        }
-        guard let due else { return -1 }
-        let wait = (due - SteadyClock.monotonic + 999_999) / 1_000_000
-        return Int32(min(max(wait, 0), 3_600_000))
-    }
-
-    private func handleTimers() {
-        guard filesDue != nil || nextSignOfLife != nil || readDue != nil || network.reconciler.nextTry != nil else {
-            return
-        }
-        let now = SteadyClock.monotonic
-        if let due = nextSignOfLife, due <= now, let interval = manager.watchdogInterval {
-            manager.alive()
-            nextSignOfLife = now + interval
-        }
-        if let due = filesDue, due <= now {
-            filesDue = nil
-            reloadRequests.yield(.files)
-        }
-        if let due = readDue, due <= now { readAndReconcile(reason: "retry") }
-        if retryFloor <= now, let due = network.reconciler.nextTry, due <= clock.now { retry(now) }
     }
 }
 

@@ -50,6 +50,8 @@ void cl_mount_watch_reset(int watch);
 int cl_timerfd(void);
 int cl_timerfd_set(int fd, int64_t ms);
 int cl_eventfd(void);
+/* Blocks these signals in the calling thread; the descriptor becomes readable when one comes. */
+int cl_signal_descriptor(const int *signals, int count);
 int cl_inotify_create(void);
 int cl_inotify_add(int fd, const char *path, uint32_t mask);
 int cl_pidfd_open(pid_t pid);

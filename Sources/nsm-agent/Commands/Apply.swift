@@ -1,3 +1,4 @@
+internal import Agent
 internal import ArgumentParser
 internal import LinuxKinds
 internal import Model
@@ -36,19 +37,16 @@ struct Apply: ParsableCommand {
         let config = try OneShot.load(paths, label: owner.resolvedLabel)
         try Privileges.require(changing: true)
         OneShot.warnOfDaemon(ControlSocket.defaultPath)
-        let application = try Application(
-            owner, config, waiting: timeout, revertOnFailure: revertOnFailure, output: output.output)
-        // Taken first: without a socket there is no way back.
-        if confirm != nil { try Descriptors.require(Descriptors.confirmation) }
-        let waiter = try confirm.map { try ConfirmationWaiter(socket: socket, time: $0) }
-        let snapshot = waiter.map { _ in application.network.world.snapshot() }
-        try application.run()
-        let isGood = application.report()
-        if let waiter, let snapshot, application.hasChanged, !waiter.isConfirmed() {
-            try application.undo(to: snapshot, as: "not confirmed")
-            throw Failure.said(status: ExitStatus.failure)
+        var options = Application.Options(settings: owner.settings)
+        options.waiting = timeout.duration
+        options.revertsOnFailure = revertOnFailure
+        if let confirm {
+            try Descriptors.require(Descriptors.confirmation)
+            options.confirmation = ConfirmationOptions(socket: socket, time: confirm.duration)
         }
-        OneShot.finish(isGood ? ExitStatus.success : ExitStatus.failure)
+        let run = try ApplicationRun(options, config, output: output.output)
+        let isGood = try run.apply()
+        OneShot.finish(try run.isKept() && isGood ? ExitStatus.success : ExitStatus.failure)
     }
 }
 
@@ -74,13 +72,11 @@ struct Delete: ParsableCommand {
     func run() throws {
         try Privileges.require(changing: true)
         OneShot.warnOfDaemon(ControlSocket.defaultPath)
-        let application = try Application(
-            owner, LoadedConfig(), waiting: Span(milliseconds: 10_000), revertOnFailure: false, output: output.output)
-        if !yes, Prompt.isPossible {
-            guard try application.isRemovalWanted() else { throw Failure("nothing was removed") }
-        }
-        try application.run()
-        OneShot.finish(application.report() ? ExitStatus.success : ExitStatus.failure)
+        var options = Application.Options(settings: owner.settings)
+        options.waiting = .seconds(10)
+        let run = try ApplicationRun(options, LoadedConfig(), output: output.output)
+        if !yes, Prompt.isPossible, !run.isWanted("Remove all this? [y/N] ") { throw Failure("nothing was removed") }
+        OneShot.finish(try run.apply() ? ExitStatus.success : ExitStatus.failure)
     }
 }
 

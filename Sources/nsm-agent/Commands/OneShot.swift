@@ -45,6 +45,17 @@ enum OneShot {
         }
     }
 
+    /// Puts a failure in the words of the command line.
+    static func inWords<Answer>(_ body: () throws -> Answer) throws -> Answer {
+        do {
+            return try body()
+        } catch let error as ControlSocket.Failure {
+            throw Failure(error.description, status: error.exitStatus)
+        } catch let error as AgentError {
+            throw Failure(error.description)
+        }
+    }
+
     /// A daemon with the same label would undo what a one-shot command does: worth a word.
     static func warnOfDaemon(_ path: String) {
         var status = stat()

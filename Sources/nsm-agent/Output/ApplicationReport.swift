@@ -12,15 +12,12 @@ struct ApplicationReport {
     private var done: [Transaction.Verb: Int] = [:]
     private var inPlace = 0
 
-    /// - Parameter bad: all values, if some are not as they should be.
-    init(
-        transactions: [Transaction], counts: [ValueState: Int], bad: [ValueStatus], duration: Duration, isReverted: Bool
-    ) {
-        self.transactions = transactions
-        self.counts = counts
-        self.bad = bad.filter { !HostNetwork.isGood($0.state) }
-        self.duration = duration
-        self.isReverted = isReverted
+    init(_ result: Application.Result) {
+        transactions = result.transactions
+        counts = result.counts
+        bad = result.values.filter { !HostNetwork.isGood($0.state) }
+        duration = result.duration
+        isReverted = result.isReverted
         var changed = Set<Key>()
         for entry in transactions.lazy.flatMap(\.entries) where entry.error.isEmpty {
             done[entry.verb, default: 0] += 1
