@@ -1,3 +1,4 @@
+import LinuxKinds
 import TestSupport
 import Testing
 
@@ -38,6 +39,33 @@ struct OwnershipTests {
             #expect(try host.picture(of: ["x", "y", "own1", "own2"]) == both)
             try host.agent(label: one).apply("")
             try host.expectInPlace(everything(2), label: two)
+        }
+    }
+
+    @Test("labels that follow to the same number are kept apart", arguments: ["protocol", "link group"])
+    func collision(of number: String) throws {
+        try Sandbox.run { host in
+            let one = host.label
+            let other = try #require(
+                (0..<1_000_000).lazy.map { "\(host.label)-\($0)" }.first { label in
+                    number == "protocol"
+                        ? Ownership(label: label).proto == Ownership(label: one).proto
+                        : Ownership(label: label).linkGroup == Ownership(label: one).linkGroup
+                })
+            let marks = try host.apply(everything(1), label: one).world.ownership
+            let others = try host.apply(everything(2), label: other).world.ownership
+            #expect(marks == Ownership(label: one))
+            #expect(marks.proto != others.proto)
+            #expect(marks.linkGroup != others.linkGroup)
+            let both = try host.picture(of: ["x", "y", "own1", "own2"])
+            try host.expectInPlace(everything(1), label: one)
+            try host.expectInPlace(everything(2), label: other)
+            #expect(try host.picture(of: ["x", "y", "own1", "own2"]) == both)
+            // The first one goes, and the second keeps the number under which its objects are.
+            try host.agent(label: one).apply("")
+            try host.expectInPlace(everything(2), label: other)
+            try host.agent(label: other).apply("")
+            #expect(host.namespaces == ["x", "y"])
         }
     }
 

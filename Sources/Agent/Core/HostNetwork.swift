@@ -243,8 +243,14 @@ public final class HostNetwork {
 
     // MARK: - The kernel
 
-    /// Reads what the kernel has. Call it after ``declare(_:)``, which says where to look.
-    public func read() throws(KernelError) { try world.readAll() }
+    /// Reads what the kernel has, and makes sure that our marks are no other label's. Call it after ``declare(_:)``, which says
+    /// where to look.
+    ///
+    /// - Throws: `KernelError`, or `LabelCollision`, which does not pass by itself.
+    public func read() throws {
+        try world.readAll()
+        try world.settleMarks()
+    }
 
     /// Reads only what events have not told. For a network whose world is watched.
     public func readNew() throws(KernelError) { try world.readNew() }

@@ -20,7 +20,9 @@ final class NetworkLoop {
         /// These differ from what is declared and are left alone.
         case drift(Set<Key>)
         /// The kernel can't be read; it is tried again.
-        case unreadable(KernelError)
+        case unreadable(any Error)
+        /// What is ours can't be told from what another label owns; nothing is touched.
+        case collision(LabelCollision)
     }
 
     /// What can be waited for.
@@ -149,6 +151,9 @@ final class NetworkLoop {
         let told = takeWaitingEvents()
         do {
             if isAudit { try network.read() } else { try network.readNew() }
+        } catch let collision as LabelCollision {
+            isInForce = false
+            return [.collision(collision)]
         } catch {
             set(.read, at: SteadyClock.monotonic + Self.readWait)
             return [.unreadable(error)]

@@ -19,6 +19,7 @@ extension Engine {
             case .due(.deadline), .due(.progress), .due(.read): break
             case .done(let transaction): tell(transaction)
             case .drift(let keys): reportDrift(keys)
+            case .collision(let collision): end(AgentError("\(collision)"))
             case .unreadable(let error):
                 logger.error("the kernel can't be read; trying again in a second", metadata: ["error": "\(error)"])
             }

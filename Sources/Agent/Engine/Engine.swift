@@ -68,6 +68,8 @@ public actor Engine {
     /// Which files changed since they were read.
     var changedFiles = FileChanges.none
 
+    /// Why the engine can't go on.
+    private var obstacle: AgentError?
     /// The latest moment at which changed files are read, nanoseconds of CLOCK_MONOTONIC.
     var filesDueAtLatest: Int64 = 0
 
@@ -121,10 +123,17 @@ public actor Engine {
             for await reason in reloads { await reload(reason) }
             group.cancelAll()
         }
+        if let obstacle = await obstacle { throw obstacle }
     }
 
     /// Asks for the configuration to be read again.
     public nonisolated func requestReload(_ reason: ReloadReason) { reloadRequests.yield(reason) }
+
+    /// Ends the engine's run, as it can't do what it is there for.
+    func end(_ reason: AgentError) {
+        obstacle = reason
+        reloadRequests.finish()
+    }
 
     private func listen() throws(AgentError) {
         do {

@@ -108,6 +108,8 @@ public final class Application {
     private func read() throws {
         do {
             try network.read()
+        } catch let collision as LabelCollision {
+            throw AgentError("\(collision)")
         } catch {
             throw AgentError("the kernel's state can't be read: \(error)")
         }

@@ -72,7 +72,7 @@ final class Confirmation {
                 switch occurrence {
                 case .readable(Token.input): if takeInput() { return true }
                 case .readable, .due(.deadline): return false
-                case .due, .done, .drift, .unreadable: break
+                case .due, .done, .drift, .unreadable, .collision: break
                 }
             }
         }

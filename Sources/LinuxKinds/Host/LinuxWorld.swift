@@ -9,12 +9,16 @@ public import Reconciler
 /// Belongs to one thread: it moves that thread between namespaces for moments, to open sockets and files.
 public final class LinuxWorld: World {
     /// Our marks.
-    public let ownership: Ownership
+    public internal(set) var ownership: Ownership {
+        didSet { neighbourMarkID = RouteID(ownership.neighbourMark) }
+    }
+    /// Whether they are known to be nobody else's on this host.
+    var areMarksSettled = false
     /// Where named namespaces are.
     public let namespaceDirectory: String
 
     /// What tells the mark of a namespace with neighbours of ours.
-    let neighbourMarkID: RouteID
+    private(set) var neighbourMarkID: RouteID
     var states = NamespaceTable()
     var byReference: [NamespaceReference: NamespaceState] = [:] {
         didSet { states.version.number += 1 }

@@ -16,19 +16,24 @@ public struct Ownership: Sendable, Hashable {
     public let label: String
     /// What the aliases of our links start with.
     public let aliasPrefix: String
+    /// What tells our link groups from those of other labels; 16 bits.
+    var number: UInt32
     /// `IFLA_GROUP` of our links.
-    public let linkGroup: UInt32
+    public var linkGroup: UInt32 { Marks.Group.agent.of(number) }
     /// `IFLA_GROUP` of our links whose offloads are not the kernel's default, which no dump tells.
-    public let tunedGroup: UInt32
+    public var tunedGroup: UInt32 { Marks.Group.tuned.of(number) }
     /// `IFLA_GROUP` of the loopback interface in namespaces that were declared.
-    public let namespaceGroup: UInt32
+    public var namespaceGroup: UInt32 { Marks.Group.namespaces.of(number) }
     /// Protocol number of our addresses, routes, neighbours and rules.
-    public let proto: UInt8
+    public internal(set) var proto: UInt8
+    /// Whether the operator chose the protocol number.
+    let isProtocolChosen: Bool
 
     /// The protocol number of the label `default`.
     public static let defaultProtocol = Marks.defaultAgentProtocol
 
-    /// Makes the marks of a label.
+    /// Makes the marks of a label, as they are where no other label has the same: ``LinuxWorld/settleMarks()``.
+    ///
     /// - Parameters:
     ///   - label: the owner.
     ///   - proto: the protocol number; nil: 78 for the label `default`, for others one of 200 to 249 that follows from
@@ -37,11 +42,10 @@ public struct Ownership: Sendable, Hashable {
         self.label = label
         aliasPrefix = "\(Marks.agentAlias)\(label)/"
         let hash = FNV1a.hash32(label.utf8)
-        linkGroup = Marks.Group.agent.of(hash)
-        tunedGroup = Marks.Group.tuned.of(hash)
-        namespaceGroup = Marks.Group.namespaces.of(hash)
+        number = hash & 0xffff
         let range = Marks.agentProtocols
         let follows = range.lowerBound + UInt8(hash % UInt32(range.count))
+        isProtocolChosen = proto != nil
         self.proto = proto ?? (label == "default" ? Self.defaultProtocol : follows)
     }
 

@@ -38,8 +38,10 @@ enum OneShot {
     }
 
     static func read(_ network: HostNetwork) throws {
-        do throws(KernelError) {
+        do {
             try network.read()
+        } catch let collision as LabelCollision {
+            throw Failure("\(collision)")
         } catch {
             throw Failure("the kernel's state can't be read: \(error)")
         }

@@ -82,6 +82,7 @@ final class TestAgent {
     func apply(_ yaml: String, tolerant: Bool = false, revertOnFailure: Bool = false) throws -> Transaction? {
         try declare(yaml, tolerant: tolerant)
         try world.readAll()
+        try world.settleMarks()
         return reconciler.reconcile(reason: "test", revertOnFailure: revertOnFailure)
     }
 
@@ -103,6 +104,7 @@ final class TestAgent {
     func plan(_ yaml: String) throws -> [String] {
         try declare(yaml)
         try world.readAll()
+        try world.settleMarks()
         let plan = reconciler.plan()
         return plan.steps.map { step in
             let differences = step.differences.map(\.description).joined(separator: ", ")
