@@ -99,6 +99,35 @@ int cl_unix_connect(const char *path) {
     return fd;
 }
 
+static int abstract_socket(const char *name, struct sockaddr_un *address, socklen_t *length) {
+    size_t count = strlen(name);
+    if (count >= sizeof address->sun_path) return -ENAMETOOLONG;
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path + 1, name, count);
+    *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + count);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+int cl_abstract_listen(const char *name) {
+    struct sockaddr_un address;
+    socklen_t length;
+    int fd = abstract_socket(name, &address, &length);
+    if (fd < 0) return fd;
+    if (bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, 4096) < 0) return close_with(fd, errno);
+    return fd;
+}
+
+int cl_abstract_connect(const char *name) {
+    struct sockaddr_un address;
+    socklen_t length;
+    int fd = abstract_socket(name, &address, &length);
+    if (fd < 0) return fd;
+    if (connect(fd, (struct sockaddr *)&address, length) < 0) return close_with(fd, errno);
+    return fd;
+}
+
 int cl_tcp_listen(const char *address, uint16_t port) {
     struct sockaddr_storage storage;
     socklen_t length;

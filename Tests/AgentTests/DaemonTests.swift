@@ -139,7 +139,7 @@ struct DaemonTests {
         #expect(modes == "700\n600\n")
         let second = try running.host.agent("run", "--config", running.directory)
         #expect(second.status == 1)
-        #expect(second.errors.contains("another agent is listening"))
+        #expect(second.errors.contains("another agent with the label 'default' is at work"))
         // What a killed one left is replaced.
         running.daemon.end(SIGKILL)
         running.daemon = try running.host.start(["run", "--config", running.directory])

@@ -50,6 +50,8 @@ public final class HostNetwork {
         self.clock = clock
         self.clients = clients
         world = LinuxWorld(ownership: settings.ownership, namespaceDirectory: settings.namespaceDirectory)
+        // Until it is known that nothing is declared, on purpose.
+        world.looksEverywhere = false
         reconciler = Reconciler(world: world, retry: retry, now: { clock.now })
     }
 
@@ -105,6 +107,7 @@ public final class HostNetwork {
         reconciler.change(source: Self.filesSource, all.map { ($0.key, desired($0)) })
         for item in all { noteService(item.key, item.value) }
         tellSilence()
+        world.looksEverywhere = declared.isEmpty
         // What a user wrote counts more than what a connection says: of an interface, also under another logical name.
         if brought.isEmpty { return all.count }
         var hidden = Set(all.lazy.map(\.key).filter(brought.has))

@@ -91,6 +91,13 @@ public actor Engine {
         clock = network.clock
         start = clock.now
         do {
+            try network.world.lock()
+        } catch let inUse as LabelInUse {
+            throw AgentError("\(inUse); stop it or give another --label")
+        } catch {
+            throw AgentError("the label '\(options.settings.label)' can't be taken hold of: \(error)")
+        }
+        do {
             loop = try NetworkLoop(network)
         } catch {
             throw AgentError("the event loop can't be made: \(error)")

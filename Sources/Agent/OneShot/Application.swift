@@ -19,6 +19,8 @@ public final class Application {
         public var revertsOnFailure = false
         /// How somebody is to say that the changes stay; nil: they stay.
         public var confirmation: ConfirmationOptions?
+        /// Whether to go on beside another agent with the same label.
+        public var isForced = false
         /// Whether ``Event/applying(done:total:)`` and ``Event/waiting(_:rest:)`` are told.
         public var showsProgress = false
 
@@ -101,9 +103,23 @@ public final class Application {
             throw AgentError("the event loop can't be made: \(error)")
         }
         network.declare(config)
+        if !options.isForced { try lock() }
         try read()
         past = mayUndo ? network.world.snapshot() : nil
     }
+
+    /// Nobody else may have the label where we work.
+    private func lock() throws {
+        do {
+            try network.world.lock()
+        } catch let inUse as LabelInUse {
+            throw AgentError("\(inUse); \(Self.ways)")
+        } catch {
+            throw AgentError("the label '\(options.settings.label)' can't be taken hold of: \(error)")
+        }
+    }
+
+    private static let ways = "stop it, give another --label, or go on beside it with --force"
 
     private func read() throws {
         do {
@@ -113,6 +129,8 @@ public final class Application {
         } catch {
             throw AgentError("the kernel's state can't be read: \(error)")
         }
+        let held = network.world.heldElsewhere
+        if !held.isEmpty { throw AgentError("\(held.joined(separator: "; ")): \(Self.ways)") }
         isPlanned = false
     }
 

@@ -128,6 +128,12 @@ int cl_make_directory(const char *path, mode_t mode);
 int cl_unix_listen(const char *path, mode_t mode);
 /* Connects; -EAGAIN when the listener's queue is full. */
 int cl_unix_connect(const char *path);
+/*
+ * The same for an abstract name in the calling thread's network namespace, which goes with its socket: -EADDRINUSE when
+ * another socket has it. Of who has it cl_peer_credentials() tells.
+ */
+int cl_abstract_listen(const char *name);
+int cl_abstract_connect(const char *name);
 /* Listens on a numeric address; port 0: any. cl_socket_port() tells which. */
 /* Seconds without traffic before a TCP peer is asked, seconds between the questions, and how many may stay unanswered. */
 #define CL_KEEPALIVE_IDLE 30

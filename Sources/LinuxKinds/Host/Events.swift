@@ -13,7 +13,7 @@ extension LinuxWorld {
         self.watcher = watcher
         // A new descriptor has the lowest free number, so it tells how many there are.
         let used = Int(try NetworkNamespace.current().descriptor)
-        mostNamespaces = max(Int(clamping: cl_raise_file_limit()) - used - Self.reservedDescriptors, 0) / 3
+        mostNamespaces = max(Int(clamping: cl_raise_file_limit()) - used - Self.reservedDescriptors, 0) / 4
         try openNamespaces()
         if let own = byReference[.own] { try watcher.watch(own, groups: groups(for: own)) }
         watchAll()
@@ -85,6 +85,9 @@ extension LinuxWorld {
         for token in tokens {
             switch token {
             case Watcher.Token.directory, Watcher.Token.mounts, Watcher.Token.timer: namespacesChanged = true
+            case Watcher.Token.holders:
+                watcher?.forgetHolders()
+                namespacesChanged = true
             case Watcher.Token.processes...: endProcess(Int32(truncatingIfNeeded: token))
             case Watcher.Token.namespaces..<Watcher.Token.directory:
                 if let state = states[Int(token - Watcher.Token.namespaces)] { drain(state) }
@@ -141,8 +144,12 @@ extension LinuxWorld {
         }
         let before = unreachable
         unreachable.removeAll()
+        held.removeAll()
         var found: Set<NamespaceReference> = [.own]
-        for name in names { rescan(.named(name), path: "\(namespaceDirectory)/\(name)", &found) }
+        let looksElsewhere = looksElsewhere
+        for name in names where looksElsewhere || byReference[.named(name)] != nil {
+            rescan(.named(name), path: "\(namespaceDirectory)/\(name)", &found)
+        }
         for reference in declarations.referenced {
             switch reference {
             case .process(let pid): rescan(reference, path: "/proc/\(pid)/ns/net", &found)

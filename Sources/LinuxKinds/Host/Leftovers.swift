@@ -27,7 +27,7 @@ extension LinuxWorld {
     public func leftovers(_ turn: Turn) -> [Removal<LinuxWorld>] {
         aliasIndex = nil
         var list = Leftovers(self)
-        let states = states.filter { $0.handle != nil }
+        let states = states.filter { $0.handle != nil && !isHeldByAnother($0) }
         // What is on others goes before them.
         for kernelClass in KernelClasses.all.reversed() { kernelClass.appendLeftovers(turn, in: states, to: &list) }
         return list.removals

@@ -30,7 +30,19 @@ public final class LinuxWorld: World {
 
     /// Namespaces that are there and that can't be had, and why.
     var unreachable: [NamespaceReference: String] = [:]
-    /// More namespaces are not kept open: each takes three descriptors, and files, clients and timers need some, too.
+    /// Those among them that another agent with our label has.
+    var held: Set<NamespaceReference> = []
+    /// Namespaces that another agent with our label had once: what is in them is not ours, unless a value says so.
+    var others: Set<NetworkNamespace.Identity> = []
+    /// Whether namespaces with values of ours are to be ours alone.
+    var locksNamespaces = false
+    /// That our own namespace is.
+    var ownLock: NamespaceLock?
+    /// Whether to look for what is ours in namespaces that no value names, though no value names any but our own.
+    ///
+    /// Who has values in his own namespace alone does not look into others: they may be those of another agent.
+    public var looksEverywhere = true
+    /// More namespaces are not kept open: each takes up to four descriptors, and files, clients and timers need some, too.
     var mostNamespaces = Int.max
     /// Number of the current pass, against which claims are held.
     var pass: Int32 = 1
@@ -194,6 +206,7 @@ public final class LinuxWorld: World {
         state.events = nil
         state.socket = nil
         state.handle = nil
+        state.hold = .none
         state.isLost = true
         state.forget()
     }

@@ -108,6 +108,8 @@ final class NamespaceState {
     var isMadeByUs = false
     /// Whether the namespace was ever read.
     var wasRead = false
+    /// Whether it is ours alone.
+    var hold = LinuxWorld.Hold.none
     /// A named namespace that is about to be removed.
     var isDoomed = false
     /// Nothing leads here any more, and nothing will.

@@ -29,8 +29,13 @@ extension LinuxWorld {
                 unreachable[reference] = nil
                 if byReference[reference] == nil { openNamespace(reference) }
             }
-            // Settings are listened to only where some are declared.
-            if let state = byReference[reference] { watch(state) }
+            guard let state = byReference[reference] else { continue }
+            if isHeldByAnother(state) {
+                leaveToHolder(state)
+            } else {
+                // Settings are listened to only where some are declared.
+                watch(state)
+            }
         }
         if changed.contains(where: \.hasOwnWatch) { watchPlaces(watcher) }
         try refresh()
@@ -40,13 +45,18 @@ extension LinuxWorld {
     func openNamespaces() throws(KernelError) {
         // Tried again, and those that went are no longer asked for.
         unreachable.removeAll()
+        held.removeAll()
+        if locksNamespaces { unlockAbandoned() }
         if byReference[.own] == nil { adopt(try NetworkNamespace.current(), as: .own) }
-        for name in try namespaceNames() where byReference[.named(name)]?.handle == nil {
+        for name in looksElsewhere ? try namespaceNames() : [] where byReference[.named(name)]?.handle == nil {
             openNamespace(.named(name))
         }
         for reference in declarations.referenced where byReference[reference] == nil { openNamespace(reference) }
         declarations.changedReferences.removeAll()
     }
+
+    /// Whether to look into namespaces that no value names.
+    var looksElsewhere: Bool { looksEverywhere || declarations.referenced.contains { $0 != .own } }
 
     /// The names of namespaces. A directory that can't be read is taken for an empty one, unless that may pass.
     private func namespaceNames() throws(KernelError) -> [String] {
@@ -78,6 +88,10 @@ extension LinuxWorld {
     func handle(at path: String, as reference: NamespaceReference) -> NetworkNamespace? {
         do throws(KernelError) {
             let handle = try NetworkNamespace(path: path)
+            if !others.isEmpty, others.contains(handle.identity) {
+                if !declarations.isReferenced(reference) { return nil }
+                others.remove(handle.identity)
+            }
             if byIdentity[handle.identity] == nil { try checkRoom() }
             return handle
         } catch {
@@ -119,7 +133,14 @@ extension LinuxWorld {
                 continue
             }
             do {
+                _ = try routeSocket(state)
+                if isHeldByAnother(state) {
+                    leaveToHolder(state)
+                    continue
+                }
                 try read(state)
+                // What is ours there may be what another agent made just now.
+                if isHeldByAnother(state) { leaveToHolder(state) }
             } catch {
                 markStale(state)
                 // What was known of it stays in force until it can be read again. A namespace that was never read must
@@ -149,8 +170,21 @@ extension LinuxWorld {
     func routeSocket(_ state: NamespaceState) throws(KernelError) -> RouteSocket {
         if let socket = state.socket { return socket }
         guard let handle = state.handle else { throw KernelError(code: ENOENT, message: "the namespace is gone") }
-        // Where we are already no move is needed, which would take CAP_SYS_ADMIN.
-        let socket = try RouteSocket(in: state.reference == .own ? nil : handle)
+        let socket: RouteSocket
+        if isLockWanted(state) {
+            // Both in one visit.
+            do {
+                socket = try handle.run {
+                    takeLock(of: state)
+                    return try RouteSocket(in: nil)
+                }
+            } catch {
+                throw error as? KernelError ?? KernelError(code: EINVAL, message: "\(error)")
+            }
+        } else {
+            // Where we are already no move is needed, which would take CAP_SYS_ADMIN.
+            socket = try RouteSocket(in: state.reference == .own ? nil : handle)
+        }
         state.socket = socket
         return socket
     }

@@ -11,6 +11,7 @@ final class Watcher {
         static let directory: UInt64 = 1 << 33
         static let mounts: UInt64 = directory + 1
         static let timer: UInt64 = directory + 2
+        static let holders: UInt64 = directory + 3
         static let processes: UInt64 = 1 << 34
     }
 
@@ -26,6 +27,8 @@ final class Watcher {
     private var directories: [String: Int32] = [:]
     /// Descriptors of processes, by their number.
     private var processes: [Int32: Int32] = [:]
+    /// Other agents, which have namespaces that we wait for.
+    private var holders: [NamespaceLock.Holder] = []
 
     /// How many directories and processes are watched.
     var count: Int { directories.count + processes.count }
@@ -43,6 +46,7 @@ final class Watcher {
     }
 
     deinit {
+        forgetHolders()
         for descriptor in [inotify, mounts, mountTable, timer] + Array(processes.values) where descriptor >= 0 {
             try? loop.remove(descriptor)
             close(descriptor)
@@ -106,6 +110,18 @@ final class Watcher {
         guard let descriptor = processes.removeValue(forKey: process) else { return }
         try? loop.remove(descriptor)
         close(descriptor)
+    }
+
+    /// Waits for the end of an agent that has a namespace.
+    func watch(_ holder: NamespaceLock.Holder) {
+        guard (try? loop.add(holder.descriptor, token: Token.holders)) != nil else { return scheduleRecheck() }
+        holders.append(holder)
+    }
+
+    /// One of them gave something up: whoever still has a namespace is found again.
+    func forgetHolders() {
+        for holder in holders { try? loop.remove(holder.descriptor) }
+        holders.removeAll()
     }
 
     /// Looks again in a while.

@@ -26,6 +26,8 @@ struct Apply: ParsableCommand {
     @Option(
         help: ArgumentHelp("With --confirm: the socket for 'nsm-agent confirm'.", valueName: "path"))
     var socket = ControlSocket.confirmationPath
+    @Flag(help: OneShot.forceHelp)
+    var force = false
     @OptionGroup var owner: OwnerOptions
     @OptionGroup var output: OutputOptions
 
@@ -36,9 +38,9 @@ struct Apply: ParsableCommand {
     func run() throws {
         let config = try OneShot.load(paths, label: owner.resolvedLabel)
         try Privileges.require(changing: true)
-        OneShot.warnOfDaemon(ControlSocket.defaultPath)
         var options = Application.Options(settings: owner.settings)
         options.waiting = timeout.duration
+        options.isForced = force
         options.revertsOnFailure = revertOnFailure
         if let confirm {
             try Descriptors.require(Descriptors.confirmation)
@@ -59,6 +61,8 @@ struct Delete: ParsableCommand {
     var all = false
     @Flag(name: .shortAndLong, help: "Don't ask.")
     var yes = false
+    @Flag(help: OneShot.forceHelp)
+    var force = false
     @OptionGroup var owner: OwnerOptions
     @OptionGroup var output: OutputOptions
 
@@ -71,9 +75,9 @@ struct Delete: ParsableCommand {
 
     func run() throws {
         try Privileges.require(changing: true)
-        OneShot.warnOfDaemon(ControlSocket.defaultPath)
         var options = Application.Options(settings: owner.settings)
         options.waiting = .seconds(10)
+        options.isForced = force
         let run = try ApplicationRun(options, LoadedConfig(), output: output.output)
         if !yes, Prompt.isPossible, !run.isWanted("Remove all this? [y/N] ") { throw Failure("nothing was removed") }
         OneShot.finish(try run.apply() ? ExitStatus.success : ExitStatus.failure)

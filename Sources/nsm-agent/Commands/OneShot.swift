@@ -1,4 +1,5 @@
 internal import Agent
+internal import ArgumentParser
 internal import Glibc
 internal import LinuxKinds
 internal import Model
@@ -8,6 +9,9 @@ internal import Reconciler
 
 /// What the commands share that read files and the kernel once.
 enum OneShot {
+    static let forceHelp: ArgumentHelp =
+        "Go on beside another agent with the same label, which returns to what its own files say."
+
     /// Reads and checks files. Mistakes and warnings go to standard error; with mistakes it fails.
     static func load(_ paths: [String], label: String) throws -> LoadedConfig {
         let config = ConfigFiles.load(paths: paths, label: label, names: HostNames.resolver)
@@ -56,14 +60,6 @@ enum OneShot {
         } catch let error as AgentError {
             throw Failure(error.description)
         }
-    }
-
-    /// A daemon with the same label would undo what a one-shot command does: worth a word.
-    static func warnOfDaemon(_ path: String) {
-        var status = stat()
-        guard lstat(path, &status) == 0, (try? ControlSocket.check(path)) != nil else { return }
-        Failure.tell(
-            "note: an agent is running (\(path)); if it has the same label, it returns to what its own files say")
     }
 
     /// Ends at once: tidying up thousands of objects before the process goes would only cost time.

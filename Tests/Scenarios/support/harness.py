@@ -187,6 +187,8 @@ def eventually(what, condition, seconds=15):
 class Daemon:
     """`nsm-agent run` on a folder of its own."""
 
+    program = [AGENT]
+
     def __init__(self, content=None, *options):
         self.folder = tempfile.mkdtemp(dir=WORK)
         self.config = os.path.join(self.folder, "network.d")
@@ -200,7 +202,7 @@ class Daemon:
     def start(self):
         with open(os.path.join(self.folder, "log"), "a") as log:
             self.process = subprocess.Popen(
-                [AGENT, "run", "--config", self.config, "--socket", self.socket, *self.options],
+                [*self.program, "run", "--config", self.config, "--socket", self.socket, *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

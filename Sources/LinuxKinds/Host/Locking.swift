@@ -1,0 +1,97 @@
+internal import Netlink
+
+/// Another agent has the label in a namespace.
+public struct LabelInUse: Error, Sendable, CustomStringConvertible {
+    /// What is wrong.
+    public let description: String
+}
+
+/// One agent for each label: the lock lives in what agents share, in each network namespace with values of ours.
+///
+/// Two agents may have different network namespaces and the same named ones. Each has those to itself in which its values are.
+/// What another one has is as if it were not there.
+extension LinuxWorld {
+    /// What a namespace is to us.
+    enum Hold {
+        /// Not asked for.
+        case none
+        /// Nobody else with our label touches it.
+        case ours(NamespaceLock?)
+        /// Another agent has it.
+        case others(NamespaceLock.Holder)
+    }
+
+    private var lockName: String { "nsm-agent/\(ownership.label)" }
+
+    /// Takes hold of our own network namespace, and from now on of every namespace in which values of ours are.
+    ///
+    /// - Throws: ``LabelInUse``; the kernel's error when there is no socket.
+    public func lock() throws {
+        locksNamespaces = true
+        switch try NamespaceLock.take(lockName) {
+        case .taken(let lock): ownLock = lock
+        case .squatted: break
+        case .held(let holder):
+            throw LabelInUse(
+                description: "another agent with the label '\(ownership.label)' is at work in this network namespace"
+                    + Self.text(holder))
+        }
+    }
+
+    private static func text(_ holder: NamespaceLock.Holder) -> String {
+        holder.pid > 0 ? " (process \(holder.pid))" : ""
+    }
+
+    /// Whether a namespace is to be ours alone and nobody asked yet.
+    func isLockWanted(_ state: NamespaceState) -> Bool {
+        guard locksNamespaces, case .none = state.hold, state.reference != .own else { return false }
+        return state.references.contains(where: declarations.isReferenced)
+            || state.wasRead && state.hasOurs(ownership)
+    }
+
+    /// Takes hold of the namespace that the calling thread is in.
+    func takeLock(of state: NamespaceState) {
+        switch try? NamespaceLock.take(lockName) {
+        case .taken(let lock): state.hold = .ours(lock)
+        // Without a socket, or beside somebody who may not have one, we go on as if there were no locks.
+        case .squatted, nil: state.hold = .ours(nil)
+        case .held(let holder): state.hold = .others(holder)
+        }
+    }
+
+    /// Whether another agent has a namespace. Asks if need be.
+    func isHeldByAnother(_ state: NamespaceState) -> Bool {
+        if isLockWanted(state), let handle = state.handle { try? handle.run { takeLock(of: state) } }
+        if case .others = state.hold { return true }
+        return false
+    }
+
+    /// Leaves a namespace to the agent that has it, until that one gives it up.
+    func leaveToHolder(_ state: NamespaceState) {
+        guard case .others(let holder) = state.hold else { return }
+        if let identity = state.handle?.identity { others.insert(identity) }
+        for reference in state.references {
+            held.insert(reference)
+            unreachable[reference] =
+                "\(reference) is left to another agent with the label '\(ownership.label)'\(Self.text(holder))"
+        }
+        // What no value of ours is in is of no interest any more, not even when that agent ends.
+        if state.references.contains(where: declarations.isReferenced) { watcher?.watch(holder) }
+        drop(state)
+    }
+
+    /// Gives up namespaces in which nothing of ours is any more.
+    func unlockAbandoned() {
+        for state in states {
+            guard case .ours = state.hold, !state.references.contains(where: declarations.isReferenced),
+                !state.hasOurs(ownership)
+            else { continue }
+            state.hold = .none
+        }
+    }
+
+    /// Why declared values can't be had, as another agent has their namespaces.
+    public var heldElsewhere: [String] {
+        held.filter(declarations.isReferenced).compactMap { unreachable[$0] }.sorted()
+    }
+}

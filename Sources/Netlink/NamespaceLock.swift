@@ -1,0 +1,51 @@
+import CLinux
+import Glibc
+
+/// A name that one process at a time has in a network namespace: that of an abstract Unix socket, which lives in the namespace
+/// and goes with the process, however it ends.
+public final class NamespaceLock: Sendable {
+    /// Who has a name.
+    public struct Holder: Sendable {
+        /// The process, as far as it can be seen from here; 0: it can't.
+        public let pid: Int32
+        private let connection: Descriptor
+
+        init?(_ connection: Descriptor) {
+            var credentials = cl_credentials()
+            guard cl_peer_credentials(connection.rawValue, &credentials) == 0, credentials.uid == 0 else { return nil }
+            pid = credentials.pid
+            self.connection = connection
+        }
+
+        /// Becomes readable when the name is given up.
+        public var descriptor: Int32 { connection.rawValue }
+    }
+
+    /// What came of trying to take a name.
+    public enum Attempt: Sendable {
+        /// It is ours for as long as the lock lives.
+        case taken(NamespaceLock)
+        /// A process of root has it.
+        case held(Holder)
+        /// Somebody has it whose word does not count: the kernel does not say that he is root.
+        case squatted
+    }
+
+    private let socket: Descriptor
+
+    private init(_ socket: Descriptor) { self.socket = socket }
+
+    /// Tries to take a name in the network namespace of the calling thread.
+    public static func take(_ name: String) throws(KernelError) -> Attempt {
+        // Whoever has it may give it up between our two looks.
+        for _ in 0..<3 {
+            let result = cl_abstract_listen(name)
+            if result != -EADDRINUSE { return .taken(NamespaceLock(try Descriptor(result))) }
+            let connection = cl_abstract_connect(name)
+            if connection >= 0 { return try Holder(Descriptor(connection)).map { .held($0) } ?? .squatted }
+            // EAGAIN: strangers fill the queue of who listens.
+            if connection != -ECONNREFUSED { return .squatted }
+        }
+        return .squatted
+    }
+}
