@@ -42,7 +42,34 @@ struct DaemonTests {
             "network.d/.pods.yaml.swp", String(pods.split(separator: "1450").joined(separator: "1400")))
         rename(running.directory + "/.pods.yaml.swp", running.directory + "/pods.yaml")
         #expect(try running.waitFor("mtu 1400", in: "link show left0"))
+        try running.host.write("network.d/other.yaml", "linuxConfig: {}\n")
         unlink(running.directory + "/pods.yaml")
+        #expect(try running.host.eventually { try !running.host.ip("link").contains("left0") })
+    }
+
+    @Test("nothing is not everything: files that fall silent keep what is in force, and status says so")
+    func silence() throws {
+        let running = try Running()
+        #expect(try running.host.agent("status").output.contains("declares nothing"))
+        try running.host.write("network.d/pods.yaml", pods)
+        #expect(try running.waitFor("10.1.0.1/30", in: "address"))
+        for content in ["", "# nothing\n", "apiVersion: apps/v1\nkind: Deployment\n"] {
+            try running.host.write("network.d/pods.yaml", content)
+            #expect(try running.host.agent("reload").status == 65)
+            let status = try running.host.agent("status")
+            #expect(status.status == 1)
+            #expect(status.output.contains("stays in force"), "\(status.output)")
+            // What is in force is still kept.
+            try running.host.ip("address del 10.1.0.1/30 dev left0")
+            #expect(try running.waitFor("10.1.0.1/30", in: "address"))
+        }
+        // As after a crash: what our marks tell of is kept as well.
+        running.daemon.end(SIGKILL)
+        running.daemon = try running.host.start(["run", "--config", running.directory])
+        #expect(try running.isListening())
+        #expect(try running.host.eventually { try running.host.agent("status").output.contains("declares nothing") })
+        #expect(try running.host.ip("address").contains("10.1.0.1/30"))
+        try running.host.write("network.d/pods.yaml", "linuxConfig: {}\n")
         #expect(try running.host.eventually { try !running.host.ip("link").contains("left0") })
     }
 

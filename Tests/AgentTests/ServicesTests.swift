@@ -167,7 +167,7 @@ struct ServicesTests {
                     && host.ip("route show table \(table)").contains("10.98.0.0/16")
             }
 
-            try mesh.declare("")
+            try mesh.declare("cnfConfig: {}\n")
             try await mesh.eventually("nothing left") {
                 try host.agent("status").output.hasPrefix("0 values")
                     && !host.ip("link").contains("nsm-1") && !host.ip("rule").contains("10.99.0.1")

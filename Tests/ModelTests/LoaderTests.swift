@@ -89,8 +89,48 @@ import Testing
                 "f.yaml:29:13: apiVersion 'pantheon.tech/v2' must be 'pantheon.tech/v1'",
             ])
         #expect(
-            config.warnings.map(\.description) == ["f.yaml:32:1: Deployment is skipped: only CNFConfiguration is read"])
+            config.warnings.map(\.description) == [
+                "f.yaml:32:1: Deployment is skipped: only CNFConfiguration and ConfigMap are read"
+            ])
     }
+
+    @Test("a ConfigMap is read as the files that it holds, with their places")
+    func configMap() {
+        let config = load(
+            """
+            apiVersion: v1
+            kind: ConfigMap
+            metadata: {name: network}
+            data:
+              one.yaml: |
+                linuxConfig:
+                  namespaces: [{name: a}]
+              notes.txt: no configuration
+              two.json: '{"linuxConfig": {"namespaces": [{"name": "b"}, {"nam": "c"}]}}'
+            ---
+            linuxConfig: {namespaces: [{name: d}]}
+
+            """)
+        #expect(config.items.map(\.value.name) == ["a", "b", "d"])
+        #expect(config.items.first?.position.description == "f.yaml:7:20")
+        #expect(config.mistakes.map(\.position.line) == [9])
+        let none = load("apiVersion: v1\nkind: ConfigMap\ndata: {Corefile: x}\n")
+        #expect(none.mistakes.first?.description.hasPrefix("f.yaml:1:1: the ConfigMap holds no *.yaml") == true)
+        #expect(none.items.isEmpty)
+        let nested = load(
+            "apiVersion: v1\nkind: ConfigMap\ndata:\n  a.yaml: |\n    {apiVersion: v1, kind: ConfigMap, data: {}}\n")
+        #expect(nested.mistakes.map(\.text) == ["a ConfigMap in a ConfigMap is not read"])
+    }
+
+    @Test(
+        "what says nothing is told from what says that nothing is wanted",
+        arguments: [
+            ("", true), ("# nothing\n", true), ("---\n---\n", true), ("{}\n", true), ("vppConfig: {}\n", true),
+            ("apiVersion: apps/v1\nkind: Deployment\n", true), ("linuxConfig: {}\n", false), ("linuxConfig:\n", false),
+            ("cnfConfig: {}\n", false), ("linuxConfig: {namespaces: [{name: a}]}\n", false),
+            ("{apiVersion: pantheon.tech/v1, kind: CNFConfiguration, spec: {configItems: []}}\n", false),
+        ])
+    func silence(text: String, isSilent: Bool) { #expect(load(text).findings.isSilent == isSilent) }
 
     @Test("a Kubernetes list holds several resources")
     func list() {

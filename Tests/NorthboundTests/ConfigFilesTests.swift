@@ -1,3 +1,4 @@
+import Glibc
 import Model
 import Northbound
 import Testing
@@ -37,6 +38,52 @@ func interfaces(_ lines: String...) -> String {
         let config = load(["\(folder.path)/none.yaml", folder.path])
         #expect(config.mistakes.map(\.description) == ["\(folder.path)/none.yaml: does not exist; check the path"])
         #expect(config.warnings.map(\.description) == ["\(folder.path): holds no *.yaml, *.yml or *.json file"])
+    }
+
+    @Test("nothing is not everything: what says nothing is a mistake, with the way to say it")
+    func silence() throws {
+        let folder = try TemporaryFolder()
+        defer { folder.remove() }
+        let way = "if nothing is wanted, say so with 'linuxConfig: {}', or with 'nsm-agent delete --all'"
+        #expect(
+            load([folder.path]).mistakes.map(\.description) == [
+                "\(folder.path): holds no *.yaml, *.yml or *.json file; \(way)"
+            ])
+        try folder.write("a.yaml", "# later\n")
+        try folder.write("b.yaml", "apiVersion: apps/v1\nkind: Deployment\n")
+        #expect(
+            load([folder.path]).mistakes.map(\.description) == [
+                "\(folder.path)/a.yaml: declares nothing; \(way)", "\(folder.path)/b.yaml: declares nothing; \(way)",
+            ])
+        try folder.write("c.yaml", "linuxConfig: {}\n")
+        #expect(load([folder.path]).isValid)
+    }
+
+    @Test("files that fall silent keep what they said, until they go or say that it is nothing")
+    func fallingSilent() throws {
+        let folder = try TemporaryFolder()
+        defer { folder.remove() }
+        var files = ConfigFiles(
+            paths: [folder.path], label: "default", names: .none, silence: .isMistakeAfterWords)
+        let empty = files.refresh()
+        #expect(empty.isValid && empty.findings.isSilent)
+        try folder.write("a.yaml", interfaces("{name: x, type: DUMMY}"))
+        try folder.write("b.yaml", interfaces("{name: y, type: DUMMY}"))
+        #expect(files.refresh().changed.map(\.value.name) == ["x", "y"])
+        try folder.write("a.yaml", "")
+        let fallen = files.refresh()
+        #expect(fallen.removed.isEmpty)
+        #expect(
+            fallen.findings.mistakes.first?.text.hasPrefix("declares nothing any more; what it declared stays") == true)
+        #expect(!files.refresh().isValid, "it stays a mistake")
+        unlink("\(folder.path)/a.yaml")
+        #expect(files.refresh().removed.count == 1, "a file that goes takes along what it said")
+        unlink("\(folder.path)/b.yaml")
+        let gone = files.refresh()
+        #expect(gone.removed.isEmpty)
+        #expect(gone.findings.mistakes.first?.text.contains("what is in force stays") == true)
+        try folder.write("a.yaml", "linuxConfig: {}\n")
+        #expect(files.refresh().removed.count == 1)
     }
 
     @Test("mistakes of all files and documents are listed in order")

@@ -49,7 +49,7 @@ def one(bench, reps):
         net.mesh()
         net.run("server", endpoints([0]))
         registered(net, "server")
-        net.run("client", "{}\n")
+        net.run("client", "cnfConfig: {}\n")
         for rep in range(reps + 1):
             progress(f"one connection, {rep} of {reps}")
             before = net.cpu()
@@ -200,7 +200,7 @@ def heal(bench, reps, with_namespace):
         for server in servers:
             net.run(server, endpoints([0]))
             registered(net, server)
-        net.run("client", "{}\n")
+        net.run("client", "cnfConfig: {}\n")
         net.connect("client", "c", clients([0], paired=True), 1, target)
         for rep in range(reps):
             progress(f"heal, {rep + 1} of {reps}")

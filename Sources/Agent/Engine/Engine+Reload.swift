@@ -68,12 +68,21 @@ extension Engine {
         files.warnings = Self.texts(findings.warnings, findings.omittedWarnings, "warnings")
         files.mistakes = Self.texts(findings.mistakes, findings.omittedMistakes, "mistakes")
         for warning in files.warnings { logger.warning("configuration", metadata: ["at": "\(warning)"]) }
-        if difference.isValid {
+        if difference.isValid, findings.isSilent, !loop.isInForce, options.services.clients.isEmpty {
+            waitForWords()
+        } else if difference.isValid {
             enforce(difference, reason)
         } else {
             reject(findings.mistakes.count + findings.omittedMistakes)
         }
         return files.mistakes
+    }
+
+    /// Files that say nothing yet do not say that nothing is wanted: what an earlier life of the agent made stays.
+    private func waitForWords() {
+        let effect = "nothing is touched until something does, if only with 'linuxConfig: {}'"
+        files.warnings.append("\(options.configPath) declares nothing; \(effect)")
+        logger.warning("no configuration", metadata: ["path": "\(options.configPath)", "effect": "\(effect)"])
     }
 
     private func reject(_ mistakeCount: Int) {

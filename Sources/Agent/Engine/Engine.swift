@@ -108,7 +108,9 @@ public actor Engine {
         }
         self.directory = directory
         configuration = Mutex(
-            ConfigFiles(paths: [options.configPath], label: options.settings.label, names: HostNames.resolver))
+            ConfigFiles(
+                paths: [options.configPath], label: options.settings.label, names: HostNames.resolver,
+                silence: .isMistakeAfterWords))
         (reloads, reloadRequests) = AsyncStream.makeStream()
         loop.set(.watchdog, at: manager.watchdogInterval.map { _ in 0 })
     }

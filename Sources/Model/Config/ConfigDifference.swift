@@ -12,6 +12,8 @@ public struct ConfigFindings: Sendable, Hashable {
     public var invalidValues: [LoadedConfig.InvalidValue] = []
     /// The files that were read, in order.
     public var files: [String] = []
+    /// Whether none of them says what is wanted, not even that it is nothing.
+    public var isSilent = false
 
     /// Nothing.
     public init() {}

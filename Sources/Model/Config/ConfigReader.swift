@@ -147,6 +147,7 @@ extension ConfigReader {
             let known = Self.groups + Self.foreignGroups
             return report(key, "unknown field \(word.inQuotes) in the configuration\(hint(for: word, among: known))")
         }
+        text.saysSomething = true
         if tree.isNull(value) { return }
         guard tree.kind(of: value) == .mapping else { return report(value, "\(word) must be a mapping of lists") }
         for (listKey, list) in tree.pairs(of: value) { readList(listKey, list, group) }
@@ -184,11 +185,14 @@ extension ConfigReader {
             }
             return
         }
+        if kind == "ConfigMap", version == "v1" { return readConfigMap(root) }
         guard kind == "CNFConfiguration" || version.hasPrefix("pantheon.tech/") else {
             return warn(
                 root,
-                "\(kind.isEmpty ? "an object without kind" : kind.shortened) is skipped: only CNFConfiguration is read")
+                "\(kind.isEmpty ? "an object without kind" : kind.shortened) is skipped: only CNFConfiguration and "
+                    + "ConfigMap are read")
         }
+        text.saysSomething = true
         guard kind == "CNFConfiguration" else {
             return report(
                 tree.pair("kind", in: root)?.value ?? root, "kind \(kind.inQuotes) must be 'CNFConfiguration'")
@@ -215,6 +219,40 @@ extension ConfigReader {
             decoder.source = source
         }
         if text.sources.count - 1 != number { text.sources.append(source) }
+    }
+
+    /// Reads a ConfigMap as the folder that it becomes when it is mounted.
+    private mutating func readConfigMap(_ root: Int) {
+        guard case .file = decoder.source.origin else { return report(root, "a ConfigMap in a ConfigMap is not read") }
+        let (source, number) = (decoder.source, text.sources.count - 1)
+        var isAny = false
+        if let data = tree.pair("data", in: root)?.value, tree.kind(of: data) == .mapping {
+            for (key, value) in source.tree.pairs(of: data) where Self.isFileName(source.tree.string(of: key)) {
+                isAny = true
+                readFile(value, named: source.tree.string(of: key))
+                decoder.source = source
+            }
+        }
+        if text.sources.count - 1 != number { text.sources.append(source) }
+        if isAny { return }
+        report(
+            root,
+            "the ConfigMap holds no *.yaml, *.yml or *.json under 'data'; give the files from which it is made instead")
+    }
+
+    private static func isFileName(_ name: String) -> Bool {
+        [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) }
+    }
+
+    private mutating func readFile(_ file: Int, named name: String) {
+        switch tree.kind(of: file) {
+        case .sequence, .mapping: return report(file, "\(name.inQuotes) must be text: put '|' behind it")
+        default: break
+        }
+        let inner = tree.withBytes(of: file) { YAMLTree(parsing: $0) }
+        begin(Source(file: decoder.source.file, tree: inner, origin: origin(of: file)))
+        noteSyntax()
+        for root in inner.documents { readDocument(root) }
     }
 
     private mutating func readItem(_ item: Int, owner: String) {

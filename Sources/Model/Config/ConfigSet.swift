@@ -175,6 +175,12 @@ extension ConfigSet {
         order.removeAll { $0 == number }
     }
 
+    /// Adds something that is wrong with a text as a whole.
+    public mutating func add(mistake: String, to name: String) {
+        guard let number = numbers[name] else { return }
+        members[number]?.text.mistakes.add(Mistake(file: name, line: 0, column: 0, text: mistake))
+    }
+
     /// Puts the texts in order and takes out those that are not named.
     public mutating func arrange(_ names: [String]) {
         if !hasNewcomers, names.count == order.count, names == self.names { return }
@@ -366,6 +372,7 @@ extension ConfigSet {
         (result.mistakes, result.omittedMistakes) = (mistakes.list, mistakes.omitted)
         (result.warnings, result.omittedWarnings) = (warnings.list, warnings.omitted)
         result.invalidValues.sort { $0.position < $1.position }
+        result.isSilent = !order.contains { members[$0]?.text.saysSomething ?? false }
         return result
     }
 

@@ -32,6 +32,9 @@ public struct ConfigText: Sendable {
     /// Whether a name of this host stands in it for a number, so that it means something else when the names change.
     public internal(set) var usesNames = false
 
+    /// Whether it says what is wanted, if only that it is nothing. Comments and objects for other programs do not.
+    public internal(set) var saysSomething = false
+
     var items: [Item] = []
     var mistakes = Findings()
     var warnings = Findings()
@@ -74,6 +77,9 @@ public struct ConfigText: Sendable {
         text.warnings.add(Mistake(file: name, line: 0, column: 0, text: warning))
         return text
     }
+
+    /// Whether all of it could be read.
+    public var isComplete: Bool { !isIncomplete }
 
     /// Gives up what only serves to find the places of fields, which takes more room than the values themselves.
     mutating func forgetPlaces() { sources = [] }

@@ -19,12 +19,31 @@ public struct ConfigFiles: Sendable {
         var hash: Int
         var usesNames: Bool
         var isLink = false
+        /// Whether it says what is wanted, or fails to: see `ConfigText.saysSomething`.
+        var speaks: Bool
+    }
+
+    /// What it means that files say nothing: that they are empty, gone, or for other programs.
+    public enum Silence: Sendable {
+        /// A mistake: nothing is wanted only if that is said.
+        case isMistake
+        /// A mistake if they said something before. At first, that nothing is known yet.
+        case isMistakeAfterWords
     }
 
     private let paths: [String]
     private let label: String
     private let names: NameResolver
+    private let silence: Silence
     private var texts = ConfigSet()
+    /// Folders without files.
+    private var absent: Set<String> = []
+    /// Files that said something when all was last without mistakes.
+    private var spoken: Set<String> = []
+    /// Files that may say something else than when all was last without mistakes.
+    private var touched: Set<String> = []
+    /// How many of the known files say something.
+    private var speaking = 0
     private var known: [String: Known] = [:]
     /// What came by standard input, which can be read only once.
     private var input: ConfigFile.Content?
@@ -44,7 +63,9 @@ public struct ConfigFiles: Sendable {
     ///     input.
     ///   - label: The microservice this agent is; resources take items for others.
     ///   - names: What names of this host stand for.
-    public init(paths: [String], label: String, names: NameResolver) {
+    ///   - silence: What it means that they say nothing.
+    public init(paths: [String], label: String, names: NameResolver, silence: Silence = .isMistake) {
+        self.silence = silence
         self.paths = paths
         self.label = label
         self.names = names
@@ -75,6 +96,7 @@ public struct ConfigFiles: Sendable {
     ///
     /// - Returns: How the values differ from those that were last returned without mistakes; at first these are all values.
     public mutating func refresh() -> ConfigDifference {
+        absent = []
         var found: [String] = []
         var seen: Set<String> = []
         byteCount = 0
@@ -86,6 +108,7 @@ public struct ConfigFiles: Sendable {
                 if files.isEmpty, seen.insert(path).inserted {
                     found.append(path)
                     texts.set(.absent(name: path, warning: "holds no *.yaml, *.yml or *.json file"))
+                    absent.insert(path)
                 }
                 for file in files where seen.insert(file.path).inserted {
                     guard seen.count <= Self.maximumFileCount else {
@@ -106,6 +129,10 @@ public struct ConfigFiles: Sendable {
         // A file that comes back is one that is not known.
         for path in known.keys where !seen.contains(path) { known[path] = nil }
         links = Set(known.lazy.filter(\.value.isLink).map(\.key))
+        speaking = known.values.count(where: \.speaks)
+        touched.formUnion(found)
+        touched.formUnion(spoken)
+        refuseSilence(found)
         return settled()
     }
 
@@ -119,11 +146,17 @@ public struct ConfigFiles: Sendable {
         } catch {
             return refresh()
         }
-        return known.isEmpty ? refresh() : settled()
+        touched.formUnion(paths)
+        touched.formUnion(links)
+        // What it means that files say nothing, only a look at all of them can tell.
+        let isSilent = speaking == 0 || touched.contains { known[$0]?.speaks == false }
+        return isSilent ? refresh() : settled()
     }
 
     /// - Throws: when only a look at all files can tell.
     private mutating func refresh(_ path: String) throws(ConfigFile.Failure) {
+        if known[path]?.speaks == true { speaking -= 1 }
+        defer { if known[path]?.speaks == true { speaking += 1 } }
         let file = try ConfigFile.look(at: path)
         byteCount -= known[path]?.byteCount ?? 0
         guard let file else {
@@ -140,8 +173,47 @@ public struct ConfigFiles: Sendable {
     private mutating func settled() -> ConfigDifference {
         last = settle()
         texts.forgetPlaces()
+        if last.isValid {
+            for path in touched {
+                if known[path]?.speaks == true { spoken.insert(path) } else { spoken.remove(path) }
+            }
+            touched = []
+        }
         defer { last.changed = [] }
         return last
+    }
+
+    /// Nothing is not everything: what empty files would remove stays, until somebody says that it is to go.
+    private mutating func refuseSilence(_ found: [String]) {
+        let silent = found.filter { known[$0].map { !$0.speaks } ?? absent.contains($0) }
+        let fallen = silent.filter(spoken.contains)
+        for path in fallen {
+            refuse(
+                path,
+                "declares nothing any more; what it declared stays in force until the file goes, or says 'linuxConfig: {}'"
+            )
+        }
+        guard fallen.isEmpty, silent.count == found.count else { return }
+        let isFirst = spoken.isEmpty
+        switch silence {
+        case .isMistake: break
+        case .isMistakeAfterWords: if isFirst { return }
+        }
+        for path in silent {
+            let what = absent.contains(path) ? "holds no *.yaml, *.yml or *.json file" : "declares nothing"
+            refuse(
+                path,
+                isFirst
+                    ? "\(what); if nothing is wanted, say so with 'linuxConfig: {}', or with 'nsm-agent delete --all'"
+                    : "\(what), so what is in force stays; if nothing is wanted, say so with 'linuxConfig: {}'")
+        }
+    }
+
+    private mutating func refuse(_ path: String, _ mistake: String) {
+        texts.add(mistake: mistake, to: path)
+        // Looked at again the next time, as all are: what others say then may make it right.
+        known[path] = nil
+        root = nil
     }
 
     private mutating func settle() -> ConfigDifference {
@@ -177,13 +249,15 @@ public struct ConfigFiles: Sendable {
         let hash = Self.hash(content.bytes)
         var new = Known(
             identity: content.identity, isSettled: content.isSettled, byteCount: content.bytes.count, hash: hash,
-            usesNames: false, isLink: file.isLink)
+            usesNames: false, isLink: file.isLink, speaks: true)
         if let old = known[path], old.hash == hash, old.byteCount == new.byteCount {
             new.usesNames = old.usesNames
+            new.speaks = old.speaks
         } else {
             let text = Self.parse(content.bytes, path, label, names)
             parses += 1
             new.usesNames = text.usesNames
+            new.speaks = text.saysSomething || !text.isComplete
             texts.set(text)
         }
         known[path] = new

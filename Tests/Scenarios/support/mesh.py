@@ -186,7 +186,8 @@ class Pod(Program):
         os.rename(write(f"{self.name}.put", content), os.path.join(self.config, name))
 
     def take_out(self, name="network.yaml"):
-        os.unlink(os.path.join(self.config, name))
+        # A folder without files says nothing, which is not that nothing is wanted.
+        self.put("cnfConfig: {}\n", name)
 
     def values(self, prefix=""):
         """The values of the agent's status by their keys; none while it does not answer."""
