@@ -22,7 +22,7 @@ enum Main {
                 // On this thread and without tasks: a one-shot command pays only for what it does.
                 try command.run()
             }
-            exit(ExitStatus.success)
+            exit(Show.status(ExitStatus.success))
         } catch {
             end(error)
         }
@@ -43,7 +43,7 @@ enum Main {
         } else if !text.isEmpty {
             Failure.tell(text)
         }
-        exit(status.rawValue)
+        exit(Show.status(status.rawValue))
     }
 }
 

@@ -42,6 +42,7 @@ public final class HostAuthority: Sendable {
         self.trustDomain = trustDomain
         self.logger = logger
         path = "\(directory)/authority.pem"
+        Self.makeFolders(above: directory)
         // The umask can take rights away, but not so many that we can't use it ourselves.
         let isMade = mkdir(directory, 0o700) == 0
         guard isMade || errno == EEXIST, !isMade || chmod(directory, 0o700) == 0 else {
@@ -58,6 +59,13 @@ public final class HostAuthority: Sendable {
         }
         authorities = Mutex(stored)
         _ = try valid(at: .now)
+    }
+
+    /// Makes the folders that lead to one, as far as they are missing. What goes wrong shows when that one is made.
+    private static func makeFolders(above path: String) {
+        for (index, character) in zip(path.indices, path) where character == "/" && index > path.startIndex {
+            _ = mkdir(String(path[..<index]), 0o755)
+        }
     }
 
     /// The authorities in a file; none when there is no file.

@@ -63,5 +63,5 @@ enum OneShot {
     }
 
     /// Ends at once: tidying up thousands of objects before the process goes would only cost time.
-    static func finish(_ status: Int32) -> Never { exit(status) }
+    static func finish(_ status: Int32) -> Never { exit(Show.status(status)) }
 }
