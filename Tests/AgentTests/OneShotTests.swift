@@ -83,7 +83,7 @@ struct OneShotTests {
         #expect(try host.agent("apply", changed).status == 0)
         #expect(try host.ip("link show left0").contains("mtu 1400"))
 
-        let removal = try host.agent("delete", "--all")
+        let removal = try host.agent("delete", "--all", "--yes")
         #expect(removal.status == 0)
         #expect(try !host.ip("link").contains("left0"))
         #expect(try !host.ip("netns").contains("pod"))

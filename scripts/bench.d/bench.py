@@ -67,7 +67,7 @@ def round_of(tool, program, n, tasks):
                 "a": lambda: run(program, "apply", first),
                 "b": lambda: run(program, "apply", first),
                 "c": lambda: run(program, "apply", second),
-                "d": lambda: run(program, "delete", "--all"),
+                "d": lambda: run(program, "delete", "--all", "--yes"),
             }
         elif tool == "floor":
             steps = {
@@ -169,7 +169,7 @@ def with_daemon(program, n, tasks, options):
         if "c" in tasks:
             raw = json.loads(run(LIMIT, "readdress", str(n), "3", "2")["text"])
             figures["raw_reload"] = {"cpu_ms": raw["cpu_us"] / 1e3, "wall_ms": raw["wall_us"] / 1e3}
-        run(program, "delete", "--all")
+        run(program, "delete", "--all", "--yes")
     finally:
         run(PROBE, "teardown", str(n))
     return figures

@@ -20,7 +20,7 @@ def a_network_of(values):
     run(PROBE, "setup", str(pods))
     try:
         yield workload.yaml(pods, more_routes=values // pods - 5), pods
-        run(os.environ["NSM_AGENT"], "delete", "--all")
+        run(os.environ["NSM_AGENT"], "delete", "--all", "--yes")
     finally:
         run(PROBE, "teardown", str(pods))
 

@@ -140,6 +140,13 @@ public final class Application {
         return network.reconciler.plan()
     }
 
+    /// Whether a plan loses something that was there: deletes or recreates a value, or takes an object from others.
+    public func isGrave(_ plan: Plan<LinuxOperation>) -> Bool {
+        let proto = network.world.ownership.proto
+        return plan.steps.contains { $0.verb == .delete || $0.verb == .recreate }
+            || plan.operations.contains { $0.removesObject(besides: proto) }
+    }
+
     /// The declared values, for what belongs together in a plan.
     public var values: [ValueStatus] { network.reconciler.status() }
 
@@ -228,6 +235,7 @@ public final class Application {
     public func isKept() throws -> Bool {
         let hasChanged = network.reconciler.transactions.contains { !$0.entries.isEmpty }
         guard let confirmation, hasChanged, !isUndone else { return true }
+        confirmation.forgetInput()
         tell(.confirmationWanted(byEnter: confirmation.hasTerminal))
         if try confirmation.isGiven(unless: interruption) {
             tell(.confirmed)

@@ -46,6 +46,9 @@ final class Confirmation {
         server = try ControlServer(path: options.socket, backend: answer)
     }
 
+    /// Forgets what was typed before there was anything to confirm: it is no answer. Call it before anybody is asked.
+    func forgetInput() { if hasTerminal { _ = tcflush(STDIN_FILENO, TCIFLUSH) } }
+
     /// Whether the changes are to stay. Returns when that is known, or the time is over.
     func isGiven(unless interruption: Interruption?) throws -> Bool {
         let (server, answer) = (server, answer)
@@ -61,8 +64,6 @@ final class Confirmation {
         loop.isInForce = false
         if let interruption { try loop.add(interruption.descriptor, token: Token.signals) }
         if hasTerminal {
-            // What was typed before there was anything to confirm is no answer.
-            _ = tcflush(STDIN_FILENO, TCIFLUSH)
             try? loop.add(STDIN_FILENO, token: Token.input)
         }
         let (seconds, attoseconds) = options.time.components

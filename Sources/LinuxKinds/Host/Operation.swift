@@ -159,3 +159,24 @@ extension Route {
         return true
     }
 }
+
+extension LinuxOperation {
+    /// Whether it removes an address, route, neighbour or rule that another protocol number marks: one of somebody else.
+    public func removesObject(besides proto: UInt8) -> Bool {
+        guard case .request(let request) = action else { return false }
+        return request.removedProtocol.map { $0 != proto } ?? false
+    }
+}
+
+extension Request {
+    /// The protocol number of the object that it removes; nil: it removes none that has one.
+    fileprivate var removedProtocol: UInt8? {
+        switch self {
+        case .deleteAddress(let address): address.proto
+        case .deleteRoute(let route): route.proto
+        case .deleteNeighbour(let neighbour): neighbour.proto
+        case .deleteRule(let rule): rule.proto
+        case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .addNeighbour, .addRule: nil
+        }
+    }
+}

@@ -18,10 +18,10 @@ final class ApplicationRun {
         application = try OneShot.inWords { try Application(options, config) { teller.tell($0) } }
     }
 
-    /// Shows what would be done and asks; when there is nothing, there is nothing to ask.
+    /// Shows what would be done and asks, if anything would be lost by it.
     func isWanted(_ question: String) -> Bool {
         let plan = application.plan()
-        if plan.isEmpty { return true }
+        if !application.isGrave(plan) { return true }
         let report = PlanReport(plan, values: application.values)
         Failure.write(report.text(Terminal(descriptor: STDERR_FILENO)))
         return Prompt.ask(question)

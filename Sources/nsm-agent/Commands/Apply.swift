@@ -9,11 +9,14 @@ struct Apply: ParsableCommand {
         abstract: "Make what we own in the kernel exactly these files.",
         discussion: """
             Values that are pending or failed for a reason that may pass are waited for, up to --timeout. What this label \
-            owns and no file declares any more is removed. Applying the same files again changes nothing.
+            owns and no file declares any more is removed. Applying the same files again changes nothing. On a terminal it \
+            shows the plan and asks first, when something is deleted, recreated or taken from others.
             """)
 
     @Argument(help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"))
     var paths: [String]
+    @Flag(name: .shortAndLong, help: "Don't ask.")
+    var yes = false
     @Option(help: ArgumentHelp("How long to wait for values that are pending.", valueName: "time"))
     var timeout = Span(milliseconds: 10_000)
     @Flag(help: "Undo everything when one value fails.")
@@ -47,6 +50,7 @@ struct Apply: ParsableCommand {
             options.confirmation = ConfirmationOptions(socket: socket, time: confirm.duration)
         }
         let run = try ApplicationRun(options, config, output: output.output)
+        if !yes, Prompt.isPossible, !run.isWanted("Do this? [y/N] ") { throw Failure("nothing was changed") }
         let isGood = try run.apply()
         OneShot.finish(try run.isKept() && isGood ? ExitStatus.success : ExitStatus.failure)
     }
@@ -71,6 +75,9 @@ struct Delete: ParsableCommand {
             throw ValidationError(
                 "say 'delete --all' to remove everything that the label '\(owner.resolvedLabel)' owns")
         }
+        if !yes, !Prompt.isPossible {
+            throw ValidationError("there is no terminal to ask at; say 'delete --all --yes' to remove everything")
+        }
     }
 
     func run() throws {
@@ -79,7 +86,7 @@ struct Delete: ParsableCommand {
         options.waiting = .seconds(10)
         options.isForced = force
         let run = try ApplicationRun(options, LoadedConfig(), output: output.output)
-        if !yes, Prompt.isPossible, !run.isWanted("Remove all this? [y/N] ") { throw Failure("nothing was removed") }
+        if !yes, !run.isWanted("Remove all this? [y/N] ") { throw Failure("nothing was removed") }
         OneShot.finish(try run.apply() ? ExitStatus.success : ExitStatus.failure)
     }
 }
