@@ -176,7 +176,9 @@ extension Request {
         case .deleteRoute(let route): route.proto
         case .deleteNeighbour(let neighbour): neighbour.proto
         case .deleteRule(let rule): rule.proto
-        case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .addNeighbour, .addRule: nil
+        case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .addNeighbour,
+            .addRule, .restore:
+            nil
         }
     }
 }

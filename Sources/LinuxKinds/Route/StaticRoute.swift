@@ -91,7 +91,8 @@ public struct StaticRoute: Value {
         guard let hop = hops.first(where: { $0.needsReach && $0.reachLabel == dependency.label }),
             case .literal(let gateway) = hop.gateway, let link = world.link(named: hop.interface, in: namespace)
         else { return false }
-        return world.reaches(gateway.address, over: link, declaredAs: world.declarations.interfaces[hop.interface]?.value)
+        let declared = world.declarations.interfaces[hop.interface]?.value
+        return world.reaches(gateway.address, over: link, declaredAs: declared)
     }
 
     private static func reaches(_ gateway: IPAddress, through value: any Value<LinuxWorld>) -> Bool {
