@@ -179,6 +179,7 @@ extension ConfigSet {
     public mutating func add(mistake: String, to name: String) {
         guard let number = numbers[name] else { return }
         members[number]?.text.mistakes.add(Mistake(file: name, line: 0, column: 0, text: mistake))
+        facts[number]?.isFlawed = true
     }
 
     /// Puts the texts in order and takes out those that are not named.
