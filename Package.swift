@@ -104,8 +104,8 @@ let package = Package(
         .target(
             name: "Mesh",
             dependencies: grpc + [
-                "CLinux", "Concurrency", "NetworkTypes", "Netlink", "SPIFFE", "MeshTransport", "NSM",
-                .product(name: "Crypto", package: "swift-crypto"),
+                "CLinux", "Concurrency", "NetworkTypes", "Netlink", "SPIFFE", "MeshTransport", "NSM", "Model",
+                "LinuxKinds", "Reconciler", .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(

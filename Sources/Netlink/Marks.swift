@@ -30,10 +30,9 @@ public enum Marks {
     public static let defaultAgentProtocol: UInt8 = 78
     /// The protocol numbers of agents with other labels.
     public static let agentProtocols: ClosedRange<UInt8> = 200...249
-    /// `RTPROT_STATIC`: routes and neighbours of a mesh's connections, which go with their links.
-    public static let meshProtocol: UInt8 = 4
-    /// Policy rules of a mesh's connections: they outlive the link, and this tells whose they were.
-    public static let meshRuleProtocol: UInt8 = 79
+    /// The protocol number of a mesh: what is on the links of its connections, and their policy rules, which outlive the link.
+    /// Before version 1 routes and neighbours had that of an administrator (`RTPROT_STATIC`), and addresses had none.
+    public static let meshProtocol: UInt8 = 79
 
     /// The table of the route that marks a namespace with neighbours of an agent; no rule leads to it. It is the agent's link
     /// group, so that it is its own.

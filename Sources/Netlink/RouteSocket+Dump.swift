@@ -18,8 +18,9 @@ public enum Dump: Hashable, Sendable {
         family: IPAddress.Family? = nil, table: UInt32? = nil, proto: UInt8? = nil, ignoringKernel: Bool = false)
     /// The routes that the kernel makes with addresses, to what is then on the link: unicast routes with `RTPROT_KERNEL`.
     case prefixRoutes
-    /// Routes of both families that leave by the link with an index; the kernel does not report others.
-    case routesOfLink(Int32)
+    /// Routes of both families that leave by the link with an index; the kernel does not report others. With
+    /// `ignoringKernel`, without what the kernel made by itself.
+    case routesOfLink(Int32, ignoringKernel: Bool = false)
     /// Neighbour entries of one family or of both, or the proxy entries instead. The kernel walks the entries of all
     /// namespaces for each such dump; of IPv4 there are few, while every link has some of IPv6.
     case neighbours(family: IPAddress.Family? = nil, proxy: Bool = false)
@@ -137,8 +138,10 @@ extension Dump {
     /// Whether a message is not wanted, decided before anything is built from it.
     @inline(__always)
     fileprivate func ignores(_ message: Message) -> Bool {
-        guard case .routes(_, _, _, ignoringKernel: true) = self else { return false }
-        return Route.isKernels(message.payload)
+        switch self {
+        case .routes(_, _, _, ignoringKernel: true), .routesOfLink(_, ignoringKernel: true): Route.isKernels(message.payload)
+        case .routes, .prefixRoutes, .routesOfLink, .links, .addresses, .addressesOfLink, .neighbours, .rules: false
+        }
     }
 
     func write(at start: UnsafeMutableRawPointer) -> MessageWriter {
@@ -171,7 +174,7 @@ extension Dump {
                 header.rtm_type = UInt8(RTN_UNICAST)
             }
             return writer
-        case .routesOfLink(let index):
+        case .routesOfLink(let index, _):
             let writer = MessageWriter(at: start, type: RTM_GETROUTE, flags: NLM_F_DUMP)
             writer.putStruct(rtmsg.self) { _ in }
             writer.put(RTA_OIF.rawValue, i32: index)

@@ -32,6 +32,9 @@ extension OnTheKernel {
             ]
             let forwarder = try Forwarder()
             try await forwarder.apply(connection)
+            // Nothing asks who has the address: a packet that is dropped before the links are ready is not sent again.
+            let wanted = connection
+            try await eventually("it carries packets") { await forwarder.carriesPackets(wanted) }
             try pings("172.16.0.1", "2001:db8::1")
 
             let link = try spaces.link("client", "nsm-1")

@@ -11,7 +11,7 @@ struct MarkTests {
             for number in [0, 1, 0xffff, 0x1_0000, UInt32.max] { #expect(first.range.contains(first.of(number))) }
         }
         let numbers =
-            [Marks.meshProtocol, Marks.meshRuleProtocol, Marks.defaultAgentProtocol] + Array(Marks.agentProtocols)
+            [Marks.meshProtocol, Marks.defaultAgentProtocol] + Array(Marks.agentProtocols)
         #expect(Set(numbers).count == numbers.count)
         #expect(!Marks.agentAlias.hasPrefix(Marks.meshAlias) && !Marks.meshAlias.hasPrefix(Marks.agentAlias))
     }

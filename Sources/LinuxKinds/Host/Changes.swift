@@ -68,7 +68,7 @@ extension LinuxWorld {
         case .markNamespace(let name):
             byReference[.named(name)]?.linksByName["lo"]?.link.group = ownership.namespaceGroup
         case .removeNamespace(let name): NamespaceClass.doom(name, self)
-        case .sysctl, .offload: break
+        case .sysctl, .desirable, .offload: break
         }
     }
 

@@ -33,6 +33,10 @@ extension LinuxWorld {
             case .removeNamespace:
                 flushAll(&run)
                 run.set(index, perform(operation.action, in: state))
+            case .desirable(_, let link):
+                // The link has to be there, and nothing else that waits.
+                let isThere = link > 0 || resolve(link, &run) != nil
+                run.set(index, isThere ? perform(operation.action, in: state) : .skipped)
             case .createTUN, .rename, .createNamespace, .markNamespace, .sysctl, .offload:
                 flush(state, &run)
                 run.set(index, perform(operation.action, in: state))
@@ -40,6 +44,7 @@ extension LinuxWorld {
         }
         putBack(bystanders, &run)
         progress(operations.count)
+        if refusal == nil, let (index, error) = run.refusal { refusal = Refusal(operations[index], error, self) }
         if run.isAllDone {
             for state in simulated { state.isSimulated = false }
             simulated.removeAll(keepingCapacity: true)
@@ -191,12 +196,12 @@ extension LinuxWorld {
             for (position, object) in state.restorations where state.batched[position] == ExecutionRun.nobody {
                 if !isThere(object, error, in: state) { lose(object, error, in: state) }
             }
-            for operation in state.batched { run.set(operation, .failed(text(for: error), retriable: true)) }
+            for operation in state.batched { run.set(operation, .failed(text(for: error), retriable: true), error) }
             markStale(state)
             return
         }
         for (position, error) in answers {
-            run.set(state.batched[position], result(of: error, position, in: state))
+            run.set(state.batched[position], result(of: error, position, in: state), error)
         }
         for position in state.creations.keys where !answers.contains(where: { $0.0 == position }) {
             learnByName(position, in: state)
@@ -315,10 +320,16 @@ struct ExecutionRun {
     /// Whether nothing failed and nothing was skipped.
     private(set) var isAllDone = true
 
-    mutating func set(_ operation: Int, _ result: OperationResult) {
+    /// The first operation that the kernel refused, and its answer.
+    private(set) var refusal: (operation: Int, error: KernelError)?
+
+    /// - Parameter answer: what the kernel answered, when it was asked.
+    mutating func set(_ operation: Int, _ result: OperationResult, _ answer: KernelError? = nil) {
         if operation == Self.nobody { return }
         results[operation] = result
-        if case .done = result {} else { isAllDone = false }
+        if case .done = result { return }
+        isAllDone = false
+        if let answer, refusal == nil { refusal = (operation, answer) }
     }
 
     /// Notes that requests wait for a namespace, when the first one does.

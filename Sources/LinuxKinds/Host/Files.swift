@@ -15,6 +15,19 @@ extension LinuxWorld {
         }
     }
 
+    /// Writes files below /proc/sys in a namespace. Those that are not there, or that can't be opened, are left out.
+    func writeIfPossible(_ settings: [KernelSetting], in state: NamespaceState) throws {
+        try inside(state) {
+            for setting in settings {
+                let file = open(setting.path, O_WRONLY | O_CLOEXEC)
+                if file < 0, [ENOENT, EROFS, EACCES].contains(errno) { continue }
+                guard file >= 0 else { throw KernelError(code: errno, message: setting.path) }
+                defer { close(file) }
+                _ = write(file, setting.value, setting.value.utf8.count)
+            }
+        }
+    }
+
     /// The content of a file below /proc/sys in a namespace, without the line end; nil when there is no such file.
     func readSysctl(_ path: String, in state: NamespaceState) -> String? {
         try? inside(state) { () throws -> String? in

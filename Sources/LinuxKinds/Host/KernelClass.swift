@@ -1,4 +1,4 @@
-internal import Netlink
+public import Netlink
 internal import Reconciler
 
 /// A class of kernel objects: all that the host has to know of it.
@@ -37,10 +37,18 @@ enum KernelClasses {
 }
 
 /// What the dumps of one namespace found.
-struct NamespaceDump {
-    var links: [Link] = []
-    var addresses: [Address] = []
-    var routes: [Route] = []
-    var neighbours: [Neighbour] = []
-    var rules: [Rule] = []
+public struct NamespaceDump {
+    /// Links.
+    public var links: [Link] = []
+    /// Addresses, of these links.
+    public var addresses: [Address] = []
+    /// Routes.
+    public var routes: [Route] = []
+    /// Neighbours, of these links.
+    public var neighbours: [Neighbour] = []
+    /// Policy rules.
+    public var rules: [Rule] = []
+
+    /// Nothing.
+    public init() {}
 }

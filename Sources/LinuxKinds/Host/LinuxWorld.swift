@@ -79,6 +79,10 @@ public final class LinuxWorld: World {
     /// Our links by alias, as they were when a link that is not declared was last looked for.
     var aliasIndex: [String: LinkState]?
     var watcher: Watcher?
+    /// Through which namespace's network tunnels go that have no interface below; nil: that of their own.
+    var tunnelOrigin: NamespaceReference?
+    /// What the kernel refused first.
+    public internal(set) var refusal: Refusal?
 
     /// Makes a world of which nothing is known yet; call ``readAll()`` first.
     public init(ownership: Ownership, namespaceDirectory: String = "/run/netns") {

@@ -19,6 +19,8 @@ extension LinuxWorld {
         case .markNamespace(let name): return "mark namespace \(name)"
         case .removeNamespace(let name): return "remove namespace \(name)"
         case .sysctl(let path, let value): return "write \(value) to \(path)\(place)"
+        case .desirable(let settings, _):
+            return "write \(settings.map { "\($0.value) to \($0.path)" }.joined(separator: ", "))\(place)"
         case .offload(let index, _, _): return "SIOCETHTOOL \(device(index, state))\(place)"
         }
     }

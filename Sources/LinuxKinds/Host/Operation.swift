@@ -24,6 +24,8 @@ public struct LinuxOperation: Sendable {
         case removeNamespace(String)
         /// Writes a file below /proc/sys/net.
         case sysctl(path: String, value: String)
+        /// Writes files below /proc/sys, as far as that is possible, once a link is there.
+        case desirable([KernelSetting], link: Int32)
         /// Checksum offloads of a link.
         case offload(index: Int32, receive: Bool?, transmit: Bool?)
     }
@@ -67,7 +69,8 @@ extension LinuxOperation.Action {
     var isRequest: Bool {
         switch self {
         case .request, .createLink: true
-        case .createTUN, .rename, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl, .offload:
+        case .createTUN, .rename, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl,
+            .desirable, .offload:
             false
         }
     }

@@ -19,15 +19,29 @@ public struct Ownership: Sendable, Hashable {
     /// What tells our link groups from those of other labels; 16 bits.
     var number: UInt32
     /// `IFLA_GROUP` of our links.
-    public var linkGroup: UInt32 { Marks.Group.agent.of(number) }
+    public var linkGroup: UInt32 { givenGroup ?? Marks.Group.agent.of(number) }
     /// `IFLA_GROUP` of our links whose offloads are not the kernel's default, which no dump tells.
-    public var tunedGroup: UInt32 { Marks.Group.tuned.of(number) }
+    public var tunedGroup: UInt32 { givenGroup == nil ? Marks.Group.tuned.of(number) : Self.noGroup }
     /// `IFLA_GROUP` of the loopback interface in namespaces that were declared.
-    public var namespaceGroup: UInt32 { Marks.Group.namespaces.of(number) }
+    public var namespaceGroup: UInt32 { givenGroup == nil ? Marks.Group.namespaces.of(number) : Self.noGroup }
+    /// The group of the links of an owner who has no label.
+    private let givenGroup: UInt32?
+    /// No link has this group.
+    private static let noGroup = UInt32.max
     /// Protocol number of our addresses, routes, neighbours and rules.
     public internal(set) var proto: UInt8
     /// Whether the operator chose the protocol number.
     let isProtocolChosen: Bool
+    /// What of a namespace is looked at to find what is ours.
+    let extent: Extent
+
+    /// What of a namespace is looked at to find what is ours.
+    enum Extent: Hashable, Sendable {
+        /// All of it.
+        case namespaces
+        /// A few links, and what is on them: there may be more of ours.
+        case links
+    }
 
     /// The protocol number of the label `default`.
     public static let defaultProtocol = Marks.defaultAgentProtocol
@@ -47,6 +61,31 @@ public struct Ownership: Sendable, Hashable {
         let follows = range.lowerBound + UInt8(hash % UInt32(range.count))
         isProtocolChosen = proto != nil
         self.proto = proto ?? (label == "default" ? Self.defaultProtocol : follows)
+        extent = .namespaces
+        givenGroup = nil
+    }
+
+    /// Makes the marks of an owner who knows each of its links, and of other things only those that are on one.
+    /// - Parameters:
+    ///   - aliasPrefix: what the alias of a link starts with; the logical name of its interface follows.
+    ///   - linkGroup: the group of the links.
+    ///   - proto: the protocol number of what is on them.
+    public init(aliasPrefix: String, linkGroup: UInt32, proto: UInt8) {
+        label = aliasPrefix
+        self.aliasPrefix = aliasPrefix
+        givenGroup = linkGroup
+        number = 0
+        self.proto = proto
+        isProtocolChosen = true
+        extent = .links
+    }
+
+    /// The alias of the link of an interface; an end of a pair names the other end, so that it is found from here.
+    func alias(of name: String, peer: String?) -> String {
+        switch extent {
+        case .namespaces: "\(aliasPrefix)\(name)\(peer.map { "/\($0)" } ?? "")"
+        case .links: aliasPrefix + name
+        }
     }
 
     /// The table of ``neighbourMark``; no rule leads to it.

@@ -16,6 +16,7 @@ extension LinuxWorld {
             case .createNamespace(let name): try createNamespace(name)
             case .markNamespace(let name): try markNamespace(name)
             case .removeNamespace(let name): try removeNamespace(name)
+            case .desirable(let settings, _): try writeIfPossible(settings, in: state)
             case .sysctl(let path, let value): try writeSysctl(path, value, in: state)
             case .offload(let index, let receive, let transmit):
                 try setOffload(index, receive: receive, transmit: transmit, in: state)

@@ -189,12 +189,21 @@ extension LinuxWorld {
         return socket
     }
 
+    /// Reads the namespaces that are marked as stale, and no other once one fails.
+    func readStale() throws(KernelError) {
+        for state in takeStale() { try read(state) }
+    }
+
     /// Reads what every class of objects wants to know of a namespace.
     private func read(_ state: NamespaceState) throws(KernelError) {
         let socket = try routeSocket(state)
         // All of it first: a dump that fails leaves what was known.
         var dump = NamespaceDump()
-        for kernelClass in KernelClasses.all { try kernelClass.dump(state, socket, self, into: &dump) }
+        if let reading = state.reading {
+            dump = try reading(socket)
+        } else {
+            for kernelClass in KernelClasses.all { try kernelClass.dump(state, socket, self, into: &dump) }
+        }
         let former = state.forget()
         for kernelClass in KernelClasses.all { kernelClass.takeIn(dump, state, former: former, self) }
         state.isSimulated = false

@@ -110,6 +110,11 @@ extension Interface {
             attributes.alias = alias
             differences.append(Difference("alias", old: link.alias ?? "none", new: alias))
         }
+        let (group, tuned) = (world.ownership.linkGroup, world.ownership.tunedGroup)
+        if !isAdopted, link.group != group, link.group != tuned {
+            attributes.group = group
+            differences.append(Difference("group", old: "\(link.group)", new: "\(group)"))
+        }
         if let mtu, mtu != link.mtu, !isRuled {
             attributes.mtu = mtu
             differences.append(Difference("mtu", old: "\(link.mtu)", new: "\(mtu)"))

@@ -35,6 +35,9 @@ struct LinkPlan {
 
     mutating func add(_ operation: LinuxOperation) { operations.append(operation) }
 
+    /// Where tunnels without an interface below are made; nil: where they are to be.
+    var tunnelOrigin: NamespaceState? { world.tunnelOrigin.flatMap { world.byReference[$0] } }
+
     /// Adds what happens in the namespace that was entered, or in another one.
     mutating func add(_ action: LinuxOperation.Action, in namespace: Int? = nil) {
         operations.append(LinuxOperation(namespace: namespace ?? target, action))
@@ -66,11 +69,11 @@ struct LinkPlan {
     }
 
     /// A link of a kind is made: where the one below is, and placed where it belongs.
-    mutating func create(_ attributes: LinkAttributes, _ kind: LinkKind) {
+    mutating func create(_ attributes: LinkAttributes, _ kind: LinkKind, in origin: NamespaceState? = nil) {
         var attributes = attributes
         attributes.kind = kind
         let end = LinkCreation.End(target: target, index: newIndex())
-        add(.createLink(LinkCreation(attributes: attributes, near: end)), in: below?.namespace.id)
+        add(.createLink(LinkCreation(attributes: attributes, near: end)), in: (below?.namespace ?? origin)?.id)
     }
 
     /// The same for a kind that is built on another link.

@@ -24,6 +24,6 @@ extension Interface {
             }
         sysctls = spec.sysctls.map { SysctlSetting(interface: spec.name, $0) }
         (receiveOffload, transmitOffload) = (kind.offloads.receive, kind.offloads.transmit)
-        alias = "\(ownership.aliasPrefix)\(name)\(kind.peer.map { "/\($0)" } ?? "")"
+        alias = ownership.alias(of: name, peer: kind.peer)
     }
 }

@@ -98,7 +98,7 @@ extension LinkClass {
         _ doomed: [LinkState], in state: NamespaceState, _ vanishing: Set<ObjectIdentifier>, _ world: LinuxWorld
     ) -> Bool {
         let group = world.ownership.linkGroup
-        return doomed.count > 4 && doomed.allSatisfy { $0.link.group == group }
+        return world.ownership.extent == .namespaces && doomed.count > 4 && doomed.allSatisfy { $0.link.group == group }
             && state.links.values.allSatisfy { $0.link.group != group || vanishing.contains(ObjectIdentifier($0)) }
     }
 
@@ -142,6 +142,10 @@ extension LinuxWorld {
         guard state.link.kind == .veth else { return nil }
         if state.link.linkNamespaceID == nil, let peer = state.namespace.links[state.link.link] { return peer }
         guard let alias = state.link.alias, ownership.owns(alias: alias) else { return plannedPeers[state.link.index] }
+        if ownership.extent == .links {
+            return declarations.interface(alias: alias)?.kind.peer.flatMap { link(of: $0) }
+                ?? plannedPeers[state.link.index]
+        }
         let names = alias.dropFirst(ownership.aliasPrefix.count)
         // NAME/PEER: names may hold slashes themselves, so try every place.
         var index = names.firstIndex(of: "/")

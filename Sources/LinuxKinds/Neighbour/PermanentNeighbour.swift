@@ -90,7 +90,7 @@ public struct PermanentNeighbour: Value {
         }
         let state = link.namespace
         var operations: [LinuxOperation] = []
-        if state.routes[world.neighbourMarkID] == nil {
+        if world.ownership.extent == .namespaces, state.routes[world.neighbourMarkID] == nil {
             operations.append(LinuxOperation(state, request: .addRoute(world.ownership.neighbourMark, replace: false)))
         }
         let add = LinuxOperation(state, request: .addNeighbour(entry, replace: true))

@@ -297,8 +297,10 @@ extension StaticRoute {
     ) -> Assessment<LinuxOperation> {
         let beside = advertised(beside: route, in: state, world)
         if beside.contains(where: { route.isPart(of: $0) }) { return .inPlace }
-        // Of several next hops some may be left of a route that was lost.
-        let replacement = Request.addRoute(route, replace: state.hasJustLost(RouteID(route)))
+        // Of several next hops some may be left of a route that was lost; and who looks at links alone takes the place of
+        // what he does not see.
+        let replaces = state.hasJustLost(RouteID(route)) || world.ownership.extent == .links
+        let replacement = Request.addRoute(route, replace: replaces)
         let request = beside.isEmpty ? replacement : .appendRoute(route)
         return Assessment(.create, operations: [LinuxOperation(state, request: request)])
     }
@@ -306,13 +308,13 @@ extension StaticRoute {
     /// Routes of routers' advertisements in its place. Over links that are still to be made, the kernel is asked only where
     /// routers are likely to have said something.
     private func advertised(beside route: Route, in state: NamespaceState, _ world: LinuxWorld) -> [Route] {
-        let isPlanned = route.nextHops.contains { $0.linkIndex < 0 }
+        let isPlanned = route.nextHops.contains { $0.linkIndex < 0 } || world.ownership.extent == .links
         return isPlanned && route.destination.length > 0 ? [] : world.advertisedRoutes(RouteID(route), in: state)
     }
 
     /// A route of someone else's in the place of one that is to be made, over links that are there.
     private func foreign(to route: Route, in state: NamespaceState, _ world: LinuxWorld) -> Route? {
-        if route.nextHops.contains(where: { $0.linkIndex < 0 }) { return nil }
+        if route.nextHops.contains(where: { $0.linkIndex < 0 }) || world.ownership.extent == .links { return nil }
         return world.foreignRoute(RouteID(route), in: state)
     }
 }

@@ -1,5 +1,5 @@
 internal import Model
-internal import Netlink
+public import Netlink
 internal import NetworkTypes
 public import Reconciler
 
@@ -33,6 +33,13 @@ public struct PolicyRule: Value {
             family: spec.family, priority: spec.priority, from: spec.from, to: spec.to,
             inputInterface: spec.inputInterface, outputInterface: spec.outputInterface, mark: spec.mark,
             mask: spec.mask, table: table, action: action, invert: spec.isInverted)
+    }
+
+    /// Takes the kernel's form of a rule in a namespace that is known by a label.
+    public init(_ name: String, _ rule: Rule, in microservice: String) {
+        self.name = name
+        namespace = .microservice(microservice)
+        self.rule = rule
     }
 
     /// None: a rule may name a table that is empty.

@@ -1,14 +1,7 @@
-internal import Concurrency
 internal import Glibc
 public import Netlink
 
 extension Forwarder {
-    /// The group of the links of a forwarder: two on a host never take each other's links away. FNV-1a, folded to 16 bits.
-    static func group(of owner: String) -> UInt32 {
-        let hash = FNV1a.hash32(owner.utf8)
-        return Marks.Group.mesh.of(hash >> 16 ^ hash & 0xffff)
-    }
-
     /// The group that this forwarder's links had before version 1, when the range was that of agents. Only together with an
     /// alias of a connection it says whose a link is.
     private var formerGroup: UInt32 { Marks.Group.agent.of(group) }
@@ -16,14 +9,6 @@ extension Forwarder {
     /// Whether the mark says that this forwarder made a link.
     private func isMarked(_ link: Link) -> Bool {
         link.group == group || link.group == formerGroup && Self.connectionID(ofAlias: link.alias) != nil
-    }
-
-    /// Gives a link its mark anew that has one of an earlier version.
-    func mark(_ link: Link, _ namespace: NetworkNamespace) throws(ForwarderError) {
-        if link.group == group { return }
-        var attributes = LinkAttributes(index: link.index)
-        attributes.group = group
-        try carryOut([.setLink(attributes)], namespace, { _ in "link \(link.name)" })
     }
 
     /// Removes the links that an earlier process made and that no connection has now.
@@ -39,10 +24,15 @@ extension Forwarder {
         for namespace in namespaces ?? Self.namespacesOfHost() {
             defer { forgetSocket(namespace) }
             guard let links = try? socket(namespace).dump(.links) else { continue }
+            var sight = Sight(namespace: namespace, ownership: Self.ownership(of: "", group: group))
             for case .link(let link) in links where isMarked(link) && !isInUse(link, namespace) {
-                let id = Self.connectionID(ofAlias: link.alias)
-                if (try? discard(link.index, namespace, "link \(link.name)")) != nil, let id { removed.insert(id) }
+                sight.links.append(link)
+                sight.nobodys.insert(link.index)
             }
+            if sight.links.isEmpty { continue }
+            sight.hasRules = true
+            guard let outcome = try? reconcile([], [sight]), outcome.failure == nil else { continue }
+            removed.formUnion(sight.links.compactMap { Self.connectionID(ofAlias: $0.alias) })
         }
         return removed
     }

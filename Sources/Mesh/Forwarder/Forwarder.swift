@@ -1,42 +1,51 @@
-internal import Concurrency
 internal import CLinux
+internal import Concurrency
 internal import Glibc
 public import Netlink
 internal import NetworkTypes
 
 /// Makes connections in the kernel: veth pairs from one namespace straight into another, and tunnels to other hosts.
 ///
-/// The links carry the connection's id in their aliases, so that what an earlier process made is found again.
+/// It says what a connection should look like, and a reconciler makes it so; it only reads itself. Each connection is a small
+/// network of its own, so a change costs that connection and no other. The links carry the connection's id in their aliases, so
+/// that what an earlier process made is found again.
 public actor Forwarder {
-    /// What was done for a connection.
+    /// What was made of a connection.
     ///
-    /// Only the client's namespace is held: through its end the pair can be removed. An endpoint's namespace that we held
-    /// would outlive its pod, and the client would go on talking to nobody.
-    private struct Made {
-        var client: EndConfiguration
-        var endpoint: EndConfiguration
-        var mtu: UInt32?
-        var clientIndex: Int32
-        var endpointIndex: Int32
-        var clientNamespace: NetworkNamespace
-        var endpointNamespace: NetworkNamespace.Identity
-        /// False when the last change failed half-way.
-        var isComplete = false
-
-        func isOf(_ connection: CrossConnect) -> Bool {
-            client.name == connection.client.name && endpoint.name == connection.endpoint.name
-                && clientNamespace.identity == connection.client.namespace.identity
-                && endpointNamespace == connection.endpoint.namespace.identity
+    /// Only the first end's namespace is held: through it the links can be removed. An endpoint's namespace that we held would
+    /// outlive its pod, and the client would go on talking to nobody. That of a tunnel's end is held in any case; so
+    /// ``Forwarder/remove(_:)`` must follow soon when its pod is known to be gone.
+    struct Made {
+        /// A link that was made.
+        struct Placed {
+            let segment: Segment
+            let name: String
+            var index: Int32
+            let namespace: NetworkNamespace.Identity
+            /// Neighbours are remembered: the kernel would look at those of all namespaces to find them.
+            let neighbours: [EndNeighbour]
         }
 
-        func isSame(as connection: CrossConnect) -> Bool {
-            isComplete && mtu == connection.mtu && client == connection.client.configuration
-                && endpoint == connection.endpoint.configuration
+        let form: Attachment.Form
+        var links: [Placed]
+        /// The namespace of the first end.
+        let namespace: NetworkNamespace
+        /// False when the last change failed.
+        var isComplete = true
+
+        var hasRules: Bool { form.ends.contains { !$0.policies.isEmpty } }
+
+        /// Whether its links are where a connection wants them.
+        func isAt(_ wanted: Attachment) -> Bool {
+            links.count == wanted.ends.count
+                && zip(links, wanted.ends).allSatisfy { made, wanted in
+                    made.segment == wanted.segment && made.name == wanted.end.name
+                        && made.namespace == wanted.end.namespace.identity
+                }
         }
+
+        func index(_ segment: Segment) -> Int32? { links.first { $0.segment == segment }?.index }
     }
-
-    /// Both ends as the kernel has them.
-    private typealias Pair = (client: Link, endpoint: Link)
 
     /// A socket in a namespace, and when it was used.
     private struct Socket {
@@ -46,19 +55,16 @@ public actor Forwarder {
 
     /// A socket keeps its namespace alive: few are kept, so that those of pods that are gone go soon.
     private static let mostSockets = 64
-    /// `RTPROT_STATIC`: what an administrator set, so that nobody takes the routes for leftovers of their own.
-    static let proto = Marks.meshProtocol
     /// `IFLA_GROUP` of our links. The kernel takes no alias in a create, so this tells what was left in between.
     let group: UInt32
 
     private let thread: ThreadExecutor
-    private var made: [String: Made] = [:]
-    var legs: [String: MadeLeg] = [:]
+    var made: [String: Made] = [:]
     /// Namespaces that connections hold, one handle for all of them, and how many those are.
     private var held: [NetworkNamespace.Identity: (namespace: NetworkNamespace, count: Int)] = [:]
     private var sockets: [NetworkNamespace.Identity: Socket] = [:]
     private var clock: UInt64 = 0
-    var host: NetworkNamespace?
+    private var host: NetworkNamespace?
 
     /// Makes a forwarder that has made nothing.
     ///
@@ -80,7 +86,7 @@ public actor Forwarder {
     public nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
     /// The ids of the connections that exist.
-    public var connections: Set<String> { Set(made.keys).union(legs.keys) }
+    public var connections: Set<String> { Set(made.keys) }
 
     // MARK: - Making
 
@@ -94,45 +100,7 @@ public actor Forwarder {
     public func apply(
         _ connection: CrossConnect, isKnown: @Sendable (String) -> Bool = { _ in true }
     ) throws(ForwarderError) -> Bool {
-        try Self.check(connection)
-        // A socket keeps its namespace alive as well.
-        defer {
-            forgetSocket(connection.endpoint.namespace)
-            forgetSocket(connection.client.namespace)
-        }
-        if legs[connection.id] != nil { try remove(connection.id) }
-        if let known = made[connection.id], let pair = try standing(known, connection) {
-            if !known.isSame(as: connection) { try update(connection, known, pair) }
-            return false
-        }
-        if let pair = try adopt(connection, isKnown) {
-            try configure(connection, pair, before: nil, mayHaveRules: true)
-            remember(connection, pair)
-            return false
-        }
-        let pair = try create(connection)
-        do throws(ForwarderError) {
-            try configure(connection, pair, before: nil, mayHaveRules: false, isNew: true)
-        } catch {
-            try? discard(pair.client.index, connection.client.namespace, "link \(connection.client.name)")
-            throw error
-        }
-        remember(connection, pair)
-        return true
-    }
-
-    /// Removes a connection. One that is not there is no error.
-    ///
-    /// - Throws: ``ForwarderError``.
-    public func remove(_ id: String) throws(ForwarderError) {
-        if legs[id] != nil { return try removeLeg(id) }
-        guard let known = made.removeValue(forKey: id) else { return }
-        defer { release(known.clientNamespace) }
-        // The kernel removes the other end, and the addresses and routes of both. The index may be somebody else's by now.
-        guard let link = try? socket(known.clientNamespace).link(index: known.clientIndex),
-            link.alias == Self.alias(id, .client)
-        else { return }
-        try discard(link.index, known.clientNamespace, "link \(link.name)")
+        try make(Attachment(connection), isKnown)
     }
 
     /// Whether what is sent through a connection gets to the other end. After a pair came up the kernel takes a moment until
@@ -141,173 +109,22 @@ public actor Forwarder {
         guard let known = made[connection.id] else { return true }
         defer { forgetSocket(connection.endpoint.namespace) }
         let ends = [
-            (known.clientIndex, connection.client.namespace), (known.endpointIndex, connection.endpoint.namespace),
+            (known.index(.client), connection.client.namespace),
+            (known.index(.endpoint), connection.endpoint.namespace),
         ]
         return ends.allSatisfy { index, namespace in
-            guard let link = try? link(index, namespace), link.isUp else { return true }
+            guard let index, let link = try? link(index, namespace), link.isUp else { return true }
             return link.flags & LinkFlags.running != 0
         }
     }
 
     /// Whether a link belongs to a connection that there is.
     func isInUse(_ link: Link, _ namespace: NetworkNamespace) -> Bool {
-        guard let id = Self.connectionID(ofAlias: link.alias) else { return false }
-        if let leg = legs[id] { return leg.index == link.index && leg.namespace.identity == namespace.identity }
-        guard let made = made[id] else { return false }
-        let isClient = made.clientIndex == link.index && made.clientNamespace.identity == namespace.identity
-        return isClient || made.endpointIndex == link.index && made.endpointNamespace == namespace.identity
-    }
-
-    private func remember(_ connection: CrossConnect, _ pair: Pair) {
-        let held = made[connection.id]?.clientNamespace ?? hold(connection.client.namespace)
-        made[connection.id] = Made(
-            client: connection.client.configuration, endpoint: connection.endpoint.configuration, mtu: connection.mtu,
-            clientIndex: pair.client.index, endpointIndex: pair.endpoint.index,
-            clientNamespace: held, endpointNamespace: connection.endpoint.namespace.identity,
-            isComplete: true)
-    }
-
-    private static func check(_ connection: CrossConnect) throws(ForwarderError) {
-        try check(id: connection.id)
-        guard
-            connection.client.name != connection.endpoint.name
-                || connection.client.namespace.identity != connection.endpoint.namespace.identity
-        else {
-            throw ForwarderError(
-                "link \(connection.client.name)", in: connection.client.namespace,
-                "both ends can't have one name in one namespace")
-        }
-    }
-
-    /// Changes what differs; puts it back when that fails.
-    private func update(_ connection: CrossConnect, _ known: Made, _ pair: Pair) throws(ForwarderError) {
-        do throws(ForwarderError) {
-            try configure(connection, pair, before: known, mayHaveRules: !known.client.policies.isEmpty)
-            remember(connection, pair)
-        } catch {
-            made[connection.id]?.isComplete = false
-            var old = connection
-            old.client = ConnectionEnd(namespace: connection.client.namespace, known.client)
-            old.endpoint = ConnectionEnd(namespace: connection.endpoint.namespace, known.endpoint)
-            old.mtu = known.mtu
-            var attempted = known
-            attempted.client = connection.client.configuration
-            attempted.endpoint = connection.endpoint.configuration
-            if (try? configure(old, pair, before: attempted, mayHaveRules: true)) != nil { remember(old, pair) }
-            throw error
-        }
-    }
-
-    private func configure(
-        _ connection: CrossConnect, _ pair: Pair, before: Made?, mayHaveRules: Bool, isNew: Bool = false
-    ) throws(ForwarderError) {
-        // The MTU of a new veth pair, when one is wanted no more.
-        let mtu = connection.mtu ?? before?.mtu.map { _ in 1500 }
-        try configure(
-            connection.client,
-            EndContext(
-                link: pair.client, alias: Self.alias(connection.id, .client), mtu: mtu,
-                peerMAC: connection.endpoint.mac ?? pair.endpoint.mac, before: before?.client,
-                mayHaveRules: mayHaveRules, isNew: isNew))
-        try configure(
-            connection.endpoint,
-            EndContext(
-                link: pair.endpoint, alias: Self.alias(connection.id, .endpoint), mtu: mtu,
-                peerMAC: connection.client.mac ?? pair.client.mac, before: before?.endpoint, mayHaveRules: false,
-                isNew: isNew))
-    }
-
-    // MARK: - Finding
-
-    /// Both ends of what we made, if they are where the connection wants them. What stands elsewhere is removed.
-    private func standing(_ known: Made, _ connection: CrossConnect) throws(ForwarderError) -> Pair? {
-        let id = connection.id
-        if known.isOf(connection),
-            let client = try link(known.clientIndex, known.clientNamespace), client.alias == Self.alias(id, .client),
-            client.name == connection.client.name,
-            let endpoint = try link(known.endpointIndex, connection.endpoint.namespace),
-            endpoint.alias == Self.alias(id, .endpoint), endpoint.name == connection.endpoint.name
-        {
-            return (client, endpoint)
-        }
-        try remove(id)
-        return nil
-    }
-
-    /// Links of this connection that are there already; clears names of links that belong to nobody.
-    private func adopt(
-        _ connection: CrossConnect, _ isKnown: (String) -> Bool
-    ) throws(ForwarderError) -> Pair? {
-        let client = try clear(connection.client, Self.alias(connection.id, .client), isKnown)
-        let endpoint = try clear(connection.endpoint, Self.alias(connection.id, .endpoint), isKnown)
-        if let client, let endpoint, client.link == endpoint.index { return (client, endpoint) }
-        if let client { try discard(client.index, connection.client.namespace, "link \(client.name)") }
-        // It is gone already if it was the other end.
-        if let endpoint, try link(endpoint.index, connection.endpoint.namespace)?.alias == endpoint.alias {
-            try discard(endpoint.index, connection.endpoint.namespace, "link \(endpoint.name)")
-        }
-        return nil
-    }
-
-    /// The link at this name when it is the connection's own; removes one that belongs to nobody.
-    func clear(
-        _ end: ConnectionEnd, _ alias: String, _ isKnown: (String) -> Bool
-    ) throws(ForwarderError) -> Link? {
-        let what = "link \(end.name)"
-        let found = try told(what, end.namespace) { () throws(KernelError) in
-            try socket(end.namespace).link(name: end.name)
-        }
-        guard let found else { return nil }
-        if found.alias == alias {
-            try mark(found, end.namespace)
-            return found
-        }
-        let isUnfinished = found.group == group && found.alias == nil
-        let isAbandoned = Self.connectionID(ofAlias: found.alias).map { !isKnown($0) } ?? false
-        guard isUnfinished || isAbandoned else {
-            throw ForwarderError(
-                what, in: end.namespace,
-                "there is one that is not this connection's; choose another name or remove it")
-        }
-        try discard(found.index, end.namespace, what)
-        return nil
-    }
-
-    private func create(_ connection: CrossConnect) throws(ForwarderError) -> Pair {
-        let client = connection.client
-        let endpoint = connection.endpoint
-        var request = LinkAttributes(name: client.name)
-        request.kind = .veth
-        request.mac = client.mac
-        request.mtu = connection.mtu
-        request.group = group
-        request.peer = VethPeer(
-            name: endpoint.name, mtu: connection.mtu, mac: endpoint.mac,
-            namespaceDescriptor: endpoint.namespace.descriptor, group: group)
-        let what = "veth pair \(client.name) – \(endpoint.name)"
-        var echo: Link?
-        try carryOut([.createLink(request, echo: true)], client.namespace, { _ in what }) { report in
-            if case .link(let link) = report { echo = link }
-        }
-        do throws(ForwarderError) {
-            // The echo tells both indexes; without it the links are asked for by name.
-            if let echo, let other = try link(echo.link, endpoint.namespace) { return (echo, other) }
-            return (try named(client), try named(endpoint))
-        } catch {
-            if let own = try? named(client) { try? discard(own.index, client.namespace, what) }
-            throw error
-        }
+        guard let id = Self.connectionID(ofAlias: link.alias), let made = made[id] else { return false }
+        return made.links.contains { $0.index == link.index && $0.namespace == namespace.identity }
     }
 
     // MARK: - The kernel
-
-    /// The link that was just made.
-    func named(_ end: ConnectionEnd) throws(ForwarderError) -> Link {
-        try told("link \(end.name)", end.namespace) { () throws(KernelError) in
-            guard let link = try socket(end.namespace).link(name: end.name) else { throw KernelError(code: ENODEV) }
-            return link
-        }
-    }
 
     func link(_ index: Int32, _ namespace: NetworkNamespace) throws(ForwarderError) -> Link? {
         try told("link \(index)", namespace) { () throws(KernelError) in try socket(namespace).link(index: index) }
@@ -320,8 +137,15 @@ public actor Forwarder {
         do {
             return try body()
         } catch {
-            throw ForwarderError(what, namespace, error)
+            throw refused(what, namespace, error)
         }
+    }
+
+    /// An error of the kernel as one of ours.
+    func refused(_ what: String, _ namespace: NetworkNamespace, _ error: KernelError) -> ForwarderError {
+        // After more objects than are read the socket can't be used any more.
+        if error.code == E2BIG { sockets[namespace.identity] = nil }
+        return ForwarderError(what, namespace, error)
     }
 
     func socket(_ namespace: NetworkNamespace) throws(KernelError) -> RouteSocket {
@@ -342,9 +166,6 @@ public actor Forwarder {
         if held[namespace.identity] == nil, namespace.identity != host?.identity { sockets[namespace.identity] = nil }
     }
 
-    /// Closes a socket that can't be used any more; the next one to need it opens another.
-    func dropSocket(_ namespace: NetworkNamespace) { sockets[namespace.identity] = nil }
-
     /// The handle that all connections of a namespace share.
     func hold(_ namespace: NetworkNamespace) -> NetworkNamespace {
         let known = held[namespace.identity]
@@ -356,6 +177,17 @@ public actor Forwarder {
         guard let known = held[namespace.identity] else { return }
         held[namespace.identity] = known.count > 1 ? (known.namespace, known.count - 1) : nil
         forgetSocket(namespace)
+    }
+
+    func hostNamespace() throws(ForwarderError) -> NetworkNamespace {
+        if let host { return host }
+        do {
+            let current = try NetworkNamespace.current()
+            host = current
+            return current
+        } catch {
+            throw ForwarderError("the host's network namespace", "\(error)")
+        }
     }
 
     /// Namespaces with an open socket.

@@ -22,7 +22,7 @@ struct VXLANKind: InterfaceKind {
         var vxlan = self.attributes
         // The interface below is one of its own attributes.
         vxlan.link = plan.below?.link.index ?? 0
-        plan.create(attributes, .vxlan(vxlan))
+        plan.create(attributes, .vxlan(vxlan), in: plan.tunnelOrigin)
     }
 
     func mismatch(with have: LinkKind) -> Difference? {

@@ -1,0 +1,132 @@
+internal import Netlink
+internal import NetworkTypes
+
+/// A connection as the kernel is to have it: a pair of links in two namespaces, or one link and a tunnel to another host.
+struct Attachment {
+    /// One link, and what it is for the connection.
+    struct End {
+        let segment: Segment
+        let end: ConnectionEnd
+    }
+
+    /// What is wanted, without the namespaces.
+    struct Form: Hashable {
+        let ends: [EndConfiguration]
+        let mtu: UInt32?
+        let tunnel: Tunnel?
+        let peerMAC: MACAddress?
+    }
+
+    let id: String
+    /// The client's first.
+    let ends: [End]
+    /// Bytes; nil: the kernel's choice.
+    let mtu: UInt32?
+    let tunnel: Tunnel?
+    /// The MAC of the end on the other host.
+    let peerMAC: MACAddress?
+
+    init(_ connection: CrossConnect) {
+        id = connection.id
+        ends = [
+            End(segment: .client, end: connection.client), End(segment: .endpoint, end: connection.endpoint),
+        ]
+        mtu = connection.mtu
+        tunnel = nil
+        peerMAC = nil
+    }
+
+    init(_ leg: RemoteLeg, mtu: UInt32) {
+        id = leg.id
+        ends = [End(segment: .remote, end: leg.end)]
+        self.mtu = mtu
+        tunnel = leg.tunnel
+        peerMAC = leg.peerMAC
+    }
+
+    var form: Form {
+        Form(ends: ends.map(\.end.configuration), mtu: mtu, tunnel: tunnel, peerMAC: peerMAC)
+    }
+
+    func end(_ segment: Segment) -> ConnectionEnd? { ends.first { $0.segment == segment }?.end }
+
+    /// RFC 8200, section 5. The kernel takes IPv6 off an interface whose MTU is less.
+    private static let leastIPv6MTU: UInt32 = 1280
+
+    func check() throws(ForwarderError) {
+        try Forwarder.check(id: id)
+        for end in ends.map(\.end) {
+            if let mtu, mtu < Self.leastIPv6MTU, end.usesIPv6 {
+                throw ForwarderError(
+                    "interface \(end.name)", in: end.namespace,
+                    "IPv6 needs an MTU of at least 1280 bytes, not \(mtu)")
+            }
+        }
+        guard let client = end(.client), let endpoint = end(.endpoint) else { return }
+        guard client.name != endpoint.name || client.namespace.identity != endpoint.namespace.identity else {
+            throw ForwarderError(
+                "link \(client.name)", in: client.namespace, "both ends can't have one name in one namespace")
+        }
+    }
+
+    /// What the MACs are to be; none: the kernel's choice. They are chosen here where the other end is told of them: so they
+    /// are known before there are links.
+    func macs(_ links: [Segment: Link]) -> [Segment: MACAddress] {
+        var result: [Segment: MACAddress] = [:]
+        for item in ends {
+            let other = item.segment.other.flatMap { end($0) }
+            let isTold = other.map { $0.resolvesPeers && !$0.peers.isEmpty } ?? false
+            result[item.segment] = item.end.mac ?? (isTold ? links[item.segment]?.mac ?? .random : nil)
+        }
+        return result
+    }
+
+    /// All neighbours of an end.
+    func neighbours(_ item: End, _ macs: [Segment: MACAddress]) -> [EndNeighbour] {
+        item.end.allNeighbours(item.segment.other.flatMap { macs[$0] } ?? peerMAC)
+    }
+}
+
+extension MACAddress {
+    /// Locally administered, of one interface (IEEE 802).
+    static var random: MACAddress {
+        MACAddress(bits: UInt64.random(in: 0...UInt64.max) & 0xfcff_ffff_ffff | 0x0200_0000_0000)
+    }
+}
+
+extension ConnectionEnd {
+    var usesIPv6: Bool {
+        (addresses + peers + routes.map(\.destination)).contains { $0.family == .v6 }
+    }
+
+    /// All routes of the main table. Those to the other end's addresses come first, and stand for others to the same place.
+    var allRoutes: [EndRoute] {
+        var routes: [EndRoute] = []
+        for peer in peers where !addresses.contains(where: { $0.contains(peer.address) }) {
+            routes.append(EndRoute(IPPrefix(host: peer.address)))
+        }
+        for wanted in self.routes where !routes.contains(where: { $0.destination == wanted.destination }) {
+            routes.append(resolved(wanted))
+        }
+        return routes
+    }
+
+    /// Without a next hop of its own a route leads to the other end, or onto the link if it is of the other end's network.
+    func resolved(_ wanted: EndRoute) -> EndRoute {
+        if wanted.gateway != nil { return wanted }
+        let isOnLink = peers.contains {
+            $0.contains(wanted.destination.address) && $0.length <= wanted.destination.length
+        }
+        let other = isOnLink ? nil : peers.first { $0.family == wanted.destination.family }?.address
+        return EndRoute(wanted.destination, gateway: other)
+    }
+
+    /// The neighbours that are named, and the other end where its MAC is known. An end is no neighbour of its own.
+    func allNeighbours(_ peerMAC: MACAddress?) -> [EndNeighbour] {
+        var wanted: [IPAddress: MACAddress] = [:]
+        if resolvesPeers, let peerMAC { for peer in peers { wanted[peer.address] = peerMAC } }
+        for neighbour in neighbours { wanted[neighbour.address] = neighbour.mac }
+        for address in addresses { wanted[address.address] = nil }
+        return wanted.sorted { $0.key < $1.key }.map { EndNeighbour($0.key, $0.value) }
+    }
+}
