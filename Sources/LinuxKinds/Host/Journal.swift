@@ -187,10 +187,13 @@ struct Restoration {
     private(set) var operations: [LinuxOperation] = []
     /// Negative indexes of links that are made again, by namespace and former index.
     private var remade: [Int: [Int32: Int32]] = [:]
+    /// The routes that were there when the way back began, by namespace: what goes on the way, with an address, comes back.
+    let routes: [Int: [RouteID: RouteState]]
 
     init(world: LinuxWorld, journal: Journal) {
         self.world = world
         self.journal = journal
+        routes = journal.parts.mapValues(\.state.routes)
     }
 
     mutating func add(_ action: LinuxOperation.Action, in namespace: Int) {

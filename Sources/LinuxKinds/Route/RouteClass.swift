@@ -171,6 +171,12 @@ enum RouteClass: KernelClass {
                     restoration.add(.request(.addRoute(route, replace: true)), in: state.id)
                 }
             }
+            for (id, lost) in restoration.routes[part.state.id] ?? [:]
+            where !part.routes.keys.contains(id) && state === part.state && state.routes[id] == nil
+                && lost.route.nextHops.allSatisfy({ state.links[$0.linkIndex] != nil })
+            {
+                restoration.add(.request(.addRoute(lost.route, replace: true)), in: state.id)
+            }
         }
     }
 }
