@@ -150,10 +150,11 @@ public struct InterfaceAddress: Value {
     private func blocks(_ old: Address, _ wanted: Address, _ world: LinuxWorld) -> Bool {
         if old.local.family == .v6, old.isSameAddress(as: wanted) { return true }
         guard old.proto == world.ownership.proto, old.local.family == wanted.local.family else { return false }
-        let declared = world.declarations.interfaces[interface]?.value.addresses ?? []
-        if declared.contains(where: { $0.matches(old, in: world) }) { return false }
-        if old.local.address == wanted.local.address { return true }
-        return old.local.family == .v4 && old.local.network == wanted.local.network && old.peer == nil
+        let isInItsNetwork =
+            old.local.family == .v4 && old.local.network == wanted.local.network && old.peer == nil
             && wanted.peer == nil
+        guard isInItsNetwork || old.local.address == wanted.local.address else { return false }
+        let declared = world.declarations.interfaces[interface]?.value.addresses ?? []
+        return !declared.contains { $0.matches(old, in: world) }
     }
 }
