@@ -225,6 +225,58 @@ extension OnTheKernel {
             #expect(try spaces.links("client") == [])
         }
 
+        @Test("undoes everything when the kernel refuses the last step")
+        func refused() async throws {
+            let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))
+            let forwarder = try Forwarder()
+            var connection = try pair(client, endpoint)
+            connection.client.routes = [EndRoute(try #require(IPPrefix("10.1.0.0/16")))]
+            connection.client.resolvesPeers = true
+            connection.client.policies = [EndPolicy(from: IPPrefix("172.16.0.2/32"))]
+            var bad = connection
+            // The kernel takes no next hop that is an address of the end itself.
+            bad.endpoint.routes = [EndRoute(try #require(IPPrefix("10.2.0.0/16")), gateway: try address("172.16.0.1"))]
+            let error = await refusal { try await forwarder.apply(bad) }
+            #expect(error?.object == "route to 10.2.0.0/16 on interface srv-1")
+            #expect(error?.namespace == endpoint.inode)
+            #expect(error?.code == EINVAL)
+            #expect(try spaces.links("client") == [])
+            #expect(try spaces.links("server") == [])
+            #expect(try spaces.ip("client", "rule").split(separator: "\n").count == 3)
+            #expect(await forwarder.connections.isEmpty)
+            #expect(await forwarder.openSockets == 0)
+
+            try await forwarder.apply(connection)
+            let before = try state()
+            bad.mtu = 1400
+            bad.client.addresses = try prefixes("172.16.7.7/32")
+            bad.client.routes = []
+            bad.client.policies = [EndPolicy(from: IPPrefix("172.16.7.7/32"))]
+            _ = await refusal { try await forwarder.apply(bad) }
+            for (old, new) in zip(before, try state()) { #expect(new == old) }
+            try await forwarder.apply(connection)
+            for (old, new) in zip(before, try state()) { #expect(new == old) }
+            try pings("172.16.0.1", "2001:db8::1")
+            try await forwarder.remove("one")
+            #expect(try spaces.links("client") == [])
+            #expect(try spaces.ip("client", "rule").split(separator: "\n").count == 3)
+        }
+
+        /// All that a connection's ends have.
+        private func state() throws -> [Set<String>] {
+            var result: [Set<String>] = []
+            for (space, name) in [("client", "nsm-1"), ("server", "srv-1")] {
+                let link = try spaces.link(space, name)
+                result.append(Set(["ifindex", "mtu", "address", "ifalias", "group"].map { "\($0) \(link[$0] ?? "")" }))
+                result.append(try spaces.addresses(space, name))
+                for table in ["main", "1", "2"] { result.append(try spaces.routes(space, table: table)) }
+                for words in ["neigh show nud permanent", "rule"] {
+                    result.append(Set(try spaces.ip(space, words).split(separator: "\n").map(String.init)))
+                }
+            }
+            return result
+        }
+
         @Test("takes over what an earlier process made, without a change that anybody sees")
         func adopt() async throws {
             let (client, endpoint) = (try spaces.make("client"), try spaces.make("server"))

@@ -35,7 +35,9 @@ struct Sight {
     func read(_ socket: RouteSocket, isFirst: Bool) throws(KernelError) -> NamespaceDump {
         var dump = NamespaceDump()
         dump.links = try links(socket, isFirst)
-        for link in dump.links where ownership.owns(alias: link.alias) { try read(link, socket, into: &dump) }
+        for link in dump.links where ownership.owns(alias: link.alias) {
+            try read(link, socket, isFirst: isFirst, into: &dump)
+        }
         guard hasRules else { return dump }
         let known = isFirst ? self.tables : nil
         let tables = if let known { known } else { try PolicyTables(socket, toAssign: false) }
@@ -58,7 +60,9 @@ struct Sight {
         }
     }
 
-    private func read(_ link: Link, _ socket: RouteSocket, into dump: inout NamespaceDump) throws(KernelError) {
+    private func read(
+        _ link: Link, _ socket: RouteSocket, isFirst: Bool, into dump: inout NamespaceDump
+    ) throws(KernelError) {
         let end = ends.first { $0.name == link.name }
         for case .address(var address) in try socket.dump(.addressesOfLink(link.index))
         where address.linkIndex == link.index && address.scope == 0 {
@@ -69,6 +73,13 @@ struct Sight {
         for case .route(let route) in try socket.dump(.routesOfLink(link.index, ignoringKernel: true))
         where route.nextHops.allSatisfy({ $0.linkIndex == link.index }) {
             dump.routes.append(route)
+        }
+        guard isFirst else {
+            for case .neighbour(let neighbour) in try socket.dump(.neighbours())
+            where neighbour.linkIndex == link.index && neighbour.proto == ownership.proto {
+                dump.neighbours.append(neighbour)
+            }
+            return
         }
         guard let end, end.index == link.index else { return }
         dump.neighbours += end.neighbours.map { neighbour in
