@@ -82,7 +82,8 @@ extension LinuxWorld {
         let (risks, own) = (state.bystanders.risks, ownership.proto)
         var objects: [SavedObject] = []
         func isConcerned(_ index: Int32) -> Bool { state.bystanders.links.contains(index) }
-        if risks.contains(.addresses) {
+        // Whoever has links alone has all addresses on them.
+        if risks.contains(.addresses), ownership.extent == .namespaces {
             objects += try socket.save(.addresses) { report in
                 guard case .address(let address) = report else { return false }
                 // The kernel makes its own link-local addresses again.

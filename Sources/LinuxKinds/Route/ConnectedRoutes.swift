@@ -42,7 +42,8 @@ extension LinuxWorld {
     /// Asks the kernel once which addresses of a namespace have lost the route to their network. Not as long as the picture
     /// includes what is only planned.
     func learnLostNetworks(in state: NamespaceState) {
-        if state.knowsLostNetworks || state.isSimulated || state.handle == nil { return }
+        // Of a namespace that is looked at in part the routes of other links are not asked for.
+        if state.knowsLostNetworks || state.isSimulated || state.handle == nil || state.reading != nil { return }
         guard let reports = try? routeSocket(state).dump(.prefixRoutes) else { return }
         state.knowsLostNetworks = true
         var known: [Int32: Set<IPPrefix>] = [:]
