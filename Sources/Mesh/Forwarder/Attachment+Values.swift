@@ -105,7 +105,7 @@ extension Attachment {
         message.outgoingInterface = segment.rawValue
         message.dstNetwork = wanted.destination.description
         message.table = table
-        if let gateway = wanted.gateway, !gateway.isUnspecified {
+        if let gateway = wanted.gateway {
             message.gwAddr = gateway.description
             message.onlink = true
         }

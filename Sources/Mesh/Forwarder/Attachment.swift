@@ -1,3 +1,4 @@
+internal import NSM
 internal import Netlink
 internal import NetworkTypes
 
@@ -99,34 +100,32 @@ extension ConnectionEnd {
         (addresses + peers + routes.map(\.destination)).contains { $0.family == .v6 }
     }
 
+    /// What follows from its addresses and the other end's.
+    var reach: ConnectionReach { ConnectionReach(addresses: addresses, peers: peers) }
+
     /// All routes of the main table. Those to the other end's addresses come first, and stand for others to the same place.
     var allRoutes: [EndRoute] {
-        var routes: [EndRoute] = []
-        for peer in peers where !addresses.contains(where: { $0.contains(peer.address) }) {
-            routes.append(EndRoute(IPPrefix(host: peer.address)))
-        }
+        var routes = reach.unreachedPeers.map { EndRoute($0) }
         for wanted in self.routes where !routes.contains(where: { $0.destination == wanted.destination }) {
             routes.append(resolved(wanted))
         }
         return routes
     }
 
-    /// Without a next hop of its own a route leads to the other end, or onto the link if it is of the other end's network.
+    /// With the next hop that it needs.
     func resolved(_ wanted: EndRoute) -> EndRoute {
-        if wanted.gateway != nil { return wanted }
-        let isOnLink = peers.contains {
-            $0.contains(wanted.destination.address) && $0.length <= wanted.destination.length
-        }
-        let other = isOnLink ? nil : peers.first { $0.family == wanted.destination.family }?.address
-        return EndRoute(wanted.destination, gateway: other)
+        EndRoute(wanted.destination, gateway: reach.nextHop(of: wanted.destination, given: wanted.gateway))
     }
 
-    /// The neighbours that are named, and the other end where its MAC is known. An end is no neighbour of its own.
+    /// The neighbours that are named, and the other end where its MAC is known.
     func allNeighbours(_ peerMAC: MACAddress?) -> [EndNeighbour] {
         var wanted: [IPAddress: MACAddress] = [:]
-        if resolvesPeers, let peerMAC { for peer in peers { wanted[peer.address] = peerMAC } }
-        for neighbour in neighbours { wanted[neighbour.address] = neighbour.mac }
-        for address in addresses { wanted[address.address] = nil }
-        return wanted.sorted { $0.key < $1.key }.map { EndNeighbour($0.key, $0.value) }
+        for neighbour in neighbours where wanted[neighbour.address] == nil { wanted[neighbour.address] = neighbour.mac }
+        if resolvesPeers, let peerMAC {
+            for peer in peers where wanted[peer.address] == nil { wanted[peer.address] = peerMAC }
+        }
+        return wanted.filter { reach.isNeighbour($0.key) }.sorted { $0.key < $1.key }.map {
+            EndNeighbour($0.key, $0.value)
+        }
     }
 }

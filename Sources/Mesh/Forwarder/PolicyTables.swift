@@ -100,7 +100,8 @@ extension ConnectionEnd {
     var rules: [WantedRule] {
         var result: [WantedRule] = []
         for policy in policies {
-            for family in families(of: policy) {
+            let destinations = policy.routes.map(\.destination)
+            for family in reach.families(from: policy.from, destinations: destinations) {
                 var rule = Rule(family: family, priority: 0, from: policy.from, proto: Marks.meshProtocol)
                 rule.ipProtocol = policy.ipProtocol
                 rule.sourcePorts = policy.sourcePorts
@@ -112,13 +113,6 @@ extension ConnectionEnd {
             }
         }
         return result
-    }
-
-    private func families(of policy: EndPolicy) -> [IPAddress.Family] {
-        if let from = policy.from { return [from.family] }
-        let named =
-            policy.routes.isEmpty ? (addresses + peers).map(\.family) : policy.routes.map(\.destination.family)
-        return named.isEmpty ? [.v4] : Set(named).sorted()
     }
 }
 

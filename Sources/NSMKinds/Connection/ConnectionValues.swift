@@ -5,7 +5,7 @@ internal import NetworkTypes
 /// What a connection brings to one of its ends, as values of the model: the interface, routes, neighbours and rules.
 ///
 /// They say what forwarders program, so that what a forwarder did is found in place, and what it left out or somebody took
-/// away is made. Source: the rules of the SDK's kernel elements for addresses, routes, rules and neighbours.
+/// away is made: ``ConnectionReach``.
 package struct ConnectionValues {
     /// The values.
     package private(set) var values: [ModelValue] = []
@@ -14,7 +14,7 @@ package struct ConnectionValues {
 
     private let side: ConnectionSide
     private let networks: [IPPrefix]
-    private let peers: [IPPrefix]
+    private let reach: ConnectionReach
 
     /// Works out what a side of a connection brings.
     package init(_ side: ConnectionSide) {
@@ -35,7 +35,7 @@ package struct ConnectionValues {
             networks.append(prefix)
         }
         self.networks = networks
-        peers = prefixes(side.peers, "address of the other end")
+        reach = ConnectionReach(addresses: networks, peers: prefixes(side.peers, "address of the other end"))
         if side.ownTexts.isEmpty, side.addresses.isEmpty, side.peers.isEmpty {
             problems.append("neither end has an address: the service gives none, and none is declared")
         }
@@ -73,8 +73,7 @@ package struct ConnectionValues {
     }
 
     private mutating func addNeighbours() {
-        // They go to both ends, and nobody is a neighbour of himself.
-        var seen = Set(networks.map(\.address))
+        var seen: Set<IPAddress> = []
         for neighbour in side.neighbours {
             guard let address = IPAddress(neighbour.ip), address.canBeAnInterfaces,
                 let mac = MACAddress(neighbour.hardwareAddress), mac.canBeAnInterfaces
@@ -84,7 +83,7 @@ package struct ConnectionValues {
                 )
                 continue
             }
-            guard seen.insert(address).inserted else { continue }
+            guard reach.isNeighbour(address), seen.insert(address).inserted else { continue }
             var entry = Ligato_Linux_L3_ARPEntry()
             entry.interface = side.interface
             entry.ipAddress = address.description
@@ -104,9 +103,9 @@ extension ConnectionValues {
         var result: [Ligato_Linux_L3_Route] = []
         var seen: Set<IPPrefix> = []
         if linksToPeers {
-            for peer in peers where !networks.contains(where: { $0.contains(peer.address) }) {
-                let host = IPPrefix(host: peer.address)
-                if seen.insert(host).inserted { result.append(route(host, nil, table)) }
+            for peer in reach.unreachedPeers {
+                seen.insert(peer)
+                result.append(route(peer, nil, table))
             }
         }
         for item in wanted {
@@ -114,33 +113,16 @@ extension ConnectionValues {
                 problems.append("the mesh's route '\(item.prefix.prefix(64))' can't be read")
                 continue
             }
-            switch nextHop(of: prefix, item.nextHop) {
-            case .unusable: continue
-            case .onLink: if seen.insert(prefix).inserted { result.append(route(prefix, nil, table)) }
-            case .via(let gateway): if seen.insert(prefix).inserted { result.append(route(prefix, gateway, table)) }
+            let given = IPAddress(item.nextHop)
+            guard item.nextHop.isEmpty || given?.family == prefix.family else {
+                problems.append("the mesh's next hop '\(item.nextHop.prefix(64))' of \(prefix) can't be used")
+                continue
+            }
+            if seen.insert(prefix).inserted {
+                result.append(route(prefix, reach.nextHop(of: prefix, given: given), table))
             }
         }
         return result
-    }
-
-    private enum NextHop {
-        case onLink
-        case via(IPAddress)
-        case unusable
-    }
-
-    /// As given; none for what is on the link; else the other end.
-    private mutating func nextHop(of prefix: IPPrefix, _ text: String) -> NextHop {
-        if !text.isEmpty {
-            guard let address = IPAddress(text), address.family == prefix.family else {
-                problems.append("the mesh's next hop '\(text.prefix(64))' of \(prefix) can't be used")
-                return .unusable
-            }
-            if !address.isUnspecified { return .via(address) }
-        }
-        let isOnLink = peers.contains { $0.network.contains(prefix.address) && $0.length <= prefix.length }
-        guard !isOnLink, let peer = peers.first(where: { $0.family == prefix.family }) else { return .onLink }
-        return .via(peer.address)
     }
 
     private func route(_ prefix: IPPrefix, _ gateway: IPAddress?, _ table: UInt32) -> Ligato_Linux_L3_Route {
@@ -177,8 +159,8 @@ extension ConnectionValues {
             problems.append("policy \(index) is one too many")
             return
         }
-        let destinations = policy.routes.compactMap { NSMIPContext.prefix($0.prefix)?.family }
-        let families = from.map { [$0.family] } ?? (destinations.isEmpty ? [.v4] : Set(destinations).sorted())
+        let destinations = policy.routes.compactMap { NSMIPContext.prefix($0.prefix) }
+        let families = reach.families(from: from, destinations: destinations)
         for family in families {
             let table = PolicyTables.table(of: side.owner, index)
             var rule = Nsmagent_Linux_Rule()
