@@ -19,6 +19,12 @@ public final class NamespaceLock: Sendable {
 
         /// Becomes readable when the name is given up.
         public var descriptor: Int32 { connection.rawValue }
+
+        /// Waits until the name is given up, at most so long. Returns whether it was.
+        public func hasEnded(within milliseconds: Int32) -> Bool {
+            var entry = pollfd(fd: connection.rawValue, events: Int16(POLLIN), revents: 0)
+            return poll(&entry, 1, max(milliseconds, 0)) > 0
+        }
     }
 
     /// What came of trying to take a name.

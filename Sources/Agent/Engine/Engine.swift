@@ -91,7 +91,10 @@ public actor Engine {
         clock = network.clock
         start = clock.now
         do {
-            try network.world.lock()
+            // The one before us may still be stopping.
+            try network.world.lock(patience: .seconds(10)) { inUse in
+                logger.info("waiting for its end", metadata: ["what": "\(inUse)"])
+            }
         } catch let inUse as LabelInUse {
             throw AgentError("\(inUse); stop it or give another --label")
         } catch {

@@ -111,7 +111,7 @@ public final class Application {
     /// Nobody else may have the label where we work.
     private func lock() throws {
         do {
-            try network.world.lock()
+            try network.world.lock(patience: .seconds(1))
         } catch let inUse as LabelInUse {
             throw AgentError("\(inUse); \(Self.ways)")
         } catch {

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Netlink
 
 /// Another agent has the label in a namespace.
@@ -25,16 +26,48 @@ extension LinuxWorld {
 
     /// Takes hold of our own network namespace, and from now on of every namespace in which values of ours are.
     ///
+    /// - Parameters:
+    ///   - patience: How long another agent is waited for, which may be about to end: the one before an upgrade.
+    ///   - waiting: Hears for whom.
     /// - Throws: ``LabelInUse``; the kernel's error when there is no socket.
-    public func lock() throws {
+    public func lock(patience: Duration, waiting: (LabelInUse) -> Void = { _ in }) throws {
         locksNamespaces = true
-        switch try NamespaceLock.take(lockName) {
+        let start = SteadyClock.monotonic
+        // The end of a process takes a moment, too, when it has many locks.
+        lockDeadline = start + Self.shortestPatience
+        let (seconds, attoseconds) = patience.components
+        let end = start + seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+        let attempt = try takeLock(waitingUntil: end) { holder in
+            if lockDeadline != end { waiting(inUse(holder)) }
+            lockDeadline = end
+        }
+        switch attempt {
         case .taken(let lock): ownLock = lock
         case .squatted: break
-        case .held(let holder):
-            throw LabelInUse(
-                description: "another agent with the label '\(ownership.label)' is at work in this network namespace"
-                    + Self.text(holder))
+        case .held(let holder): throw inUse(holder)
+        }
+    }
+
+    private func inUse(_ holder: NamespaceLock.Holder) -> LabelInUse {
+        LabelInUse(
+            description: "another agent with the label '\(ownership.label)' is at work in this network namespace"
+                + Self.text(holder))
+    }
+
+    /// Nanoseconds.
+    private static var shortestPatience: Int64 { 200_000_000 }
+
+    /// Tries to take the lock where the calling thread is, and again when who has it ends.
+    private func takeLock(
+        waitingUntil end: Int64, onWait: (NamespaceLock.Holder) -> Void = { _ in }
+    ) throws(KernelError) -> NamespaceLock.Attempt {
+        while true {
+            let attempt = try NamespaceLock.take(lockName)
+            guard case .held(let holder) = attempt else { return attempt }
+            let rest = end - SteadyClock.monotonic
+            guard rest > 0 else { return attempt }
+            onWait(holder)
+            guard holder.hasEnded(within: Int32(clamping: rest / 1_000_000 + 1)) else { return attempt }
         }
     }
 
@@ -51,7 +84,7 @@ extension LinuxWorld {
 
     /// Takes hold of the namespace that the calling thread is in.
     func takeLock(of state: NamespaceState) {
-        switch try? NamespaceLock.take(lockName) {
+        switch try? takeLock(waitingUntil: lockDeadline) {
         case .taken(let lock): state.hold = .ours(lock)
         // Without a socket, or beside somebody who may not have one, we go on as if there were no locks.
         case .squatted, nil: state.hold = .ours(nil)
