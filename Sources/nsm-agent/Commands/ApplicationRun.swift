@@ -58,11 +58,12 @@ private final class Teller {
         case .confirmationWanted(let byEnter): askForConfirmation(byEnter)
         case .confirmed: Failure.tell("confirmed")
         case .undone(let reason, let failures):
-            for failure in failures { Failure.tell(failure) }
+            // The result first: a line that is overlooked must not be the one that matters.
             Failure.tell(
                 failures.isEmpty
                     ? "\(reason): everything was undone"
-                    : "\(reason): undone, except for \(Text.count(failures.count, "operation")) that failed")
+                    : "\(reason): not everything could be undone; \(Text.count(failures.count, "operation")) failed:")
+            for failure in failures { Failure.tell(failure) }
         }
     }
 

@@ -10,7 +10,9 @@ struct Apply: ParsableCommand {
         discussion: """
             Values that are pending or failed for a reason that may pass are waited for, up to --timeout. What this label \
             owns and no file declares any more is removed. Applying the same files again changes nothing. On a terminal it \
-            shows the plan and asks first, when something is deleted, recreated or taken from others.
+            shows the plan and asks first, when something is deleted, recreated or taken from others. What is to be \
+            undone, by --confirm or --revert-on-failure, is undone by Ctrl-C, SIGTERM and SIGQUIT, too, but not when the \
+            command is ended by SIGKILL or the machine stops.
             """)
 
     @Argument(help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"))
