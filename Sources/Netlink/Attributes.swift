@@ -55,6 +55,13 @@ public struct UnknownAttributes: Hashable, Sendable {
         bytes.withUnsafeBytes { for attribute in AttributeReader($0) { body(attribute) } }
     }
 
+    /// Their numbers, and what they hold.
+    public var list: [(type: Int, bytes: [UInt8])] {
+        var list: [(type: Int, bytes: [UInt8])] = []
+        forEach { list.append(($0.type, Array($0.payload))) }
+        return list
+    }
+
     /// Their numbers.
     public var types: [Int] {
         var types: [Int] = []

@@ -14,11 +14,11 @@ extension Rule {
         }
         if let inputInterface { words.append("iif \(inputInterface)") }
         if let outputInterface { words.append("oif \(outputInterface)") }
-        if ipProtocol != 0 { words.append("ipproto \(ipProtocol)") }
+        if ipProtocol != 0 { words.append("ipproto \(Self.protocolName(ipProtocol))") }
         if let sourcePorts { words.append("sport \(Self.text(sourcePorts))") }
         if let destinationPorts { words.append("dport \(Self.text(destinationPorts))") }
         words += otherConditions
-        words.append(action == Numbers.lookupAction ? "lookup \(Names.table(table))" : Names.routeType(action))
+        if let actionText { words.append(actionText) }
         return words.joined(separator: " ")
     }
 
@@ -32,12 +32,48 @@ extension Rule {
             && others.isEmpty
     }
 
-    /// Names of conditions that nothing here knows. Source: `FRA_*`, linux/fib_rules.h.
-    private var otherConditions: [String] {
-        let names = [
-            4: "goto", 11: "realms", 12: "tun_id", 13: "suppress_ifgroup", 14: "suppress_prefixlength", 19: "l3mdev",
-            20: "uidrange", 25: "dscp", 26: "flowlabel", 28: "sport mask", 29: "dport mask",
+    /// What is done; nil: it is among the other attributes. Source: `FR_ACT_*`, linux/fib_rules.h.
+    private var actionText: String? {
+        switch action {
+        case Numbers.lookupAction where table == 0: nil
+        case Numbers.lookupAction: "lookup \(Names.table(table))"
+        case 2: nil
+        case 3: "nop"
+        default: Names.routeType(action)
+        }
+    }
+
+    private static func protocolName(_ number: UInt8) -> String {
+        let names: [UInt8: String] = [
+            1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 50: "esp", 51: "ah", 58: "ipv6-icmp", 132: "sctp",
         ]
-        return others.types.map { names[$0] ?? "attribute \($0)" }
+        return names[number] ?? "\(number)"
+    }
+
+    /// Conditions and actions that the model has no words for, as ip-rule(8) says them. Source: `FRA_*`, linux/fib_rules.h.
+    private var otherConditions: [String] {
+        let numbers = [
+            4: "goto", 11: "realms", 12: "tun_id", 13: "suppress_ifgroup", 14: "suppress_prefixlength", 25: "dscp",
+            26: "flowlabel", 28: "sport mask", 29: "dport mask",
+        ]
+        var words: [String] = []
+        for (type, bytes) in others.list {
+            switch (type, bytes.count) {
+            case (19, _): words.append("lookup [l3mdev-table]")
+            case (20, 8):
+                words.append("uidrange \(Self.number(bytes.prefix(4)))-\(Self.number(bytes.suffix(4)))")
+            case (12, _), (26, _): words.append(numbers[type] ?? "")
+            case (_, 1), (_, 4): words.append("\(numbers[type] ?? "attribute \(type)") \(Self.number(bytes[...]))")
+            default: words.append(numbers[type] ?? "attribute \(type)")
+            }
+        }
+        return words
+    }
+
+    /// A number in the byte order of the machine.
+    private static func number(_ bytes: ArraySlice<UInt8>) -> UInt32 {
+        var result: UInt32 = 0
+        withUnsafeMutableBytes(of: &result) { $0.copyBytes(from: bytes.prefix(4)) }
+        return result
     }
 }
