@@ -207,10 +207,17 @@ struct Planner<W: World> {
                 heldRemovals.insert(removal.key)
                 continue
             }
+            let operations = add(removal.operations)
+            if removal.isInternal, let last = plan.steps.indices.last, plan.steps[last].verb == .delete,
+                plan.steps[last].operations.upperBound == operations.lowerBound
+            {
+                plan.steps[last].operations = plan.steps[last].operations.lowerBound..<operations.upperBound
+                continue
+            }
             plan.steps.append(
                 .init(
                     verb: .delete, key: removal.key, summary: removal.summary, differences: [],
-                    operations: add(removal.operations), node: nil))
+                    operations: operations, node: nil))
         }
         noteDisturbed()
     }

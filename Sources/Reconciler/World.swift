@@ -106,6 +106,8 @@ public struct Removal<W: World>: Sendable {
     public var operations: [W.Operation]
     /// Where it is; nil: it can't be found again by its place, so it takes a look at everything to try once more.
     public var place: W.Place?
+    /// Whether nobody ever declared it: it goes as a part of the removal before it, if there is one.
+    public var isInternal = false
 
     /// Makes a removal.
     public init(key: Key, summary: String, operations: [W.Operation], place: W.Place? = nil) {

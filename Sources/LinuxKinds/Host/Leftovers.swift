@@ -14,8 +14,12 @@ struct Leftovers {
         removals.append(Removal(key: key, summary: summary, operations: operations, place: place))
     }
 
-    mutating func add(_ place: Place, key: Key, _ summary: String, _ request: Request, in state: NamespaceState) {
+    mutating func add(
+        _ place: Place, key: Key, _ summary: String, _ request: Request, in state: NamespaceState,
+        isInternal: Bool = false
+    ) {
         add(place, key: key, summary, [LinuxOperation(state, request: request)])
+        removals[removals.count - 1].isInternal = isInternal
     }
 
     /// Whether all of a namespace goes anyway.

@@ -123,7 +123,7 @@ enum NeighbourClass: KernelClass {
         let place = state.reference.suffix
         list.add(
             Place(state, .route(id)), key: "\(RouteKeys.prefix)\(id.destination)/\(place)",
-            "mark of neighbours\(place)", .deleteRoute(mark.route), in: state)
+            "mark of neighbours\(place)", .deleteRoute(mark.route), in: state, isInternal: true)
     }
 
     // MARK: - The way back
