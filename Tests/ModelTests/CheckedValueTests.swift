@@ -178,6 +178,8 @@ import Testing
                 "f.yaml:1:54: nsmagent.linux.rule 'r': action 'throw' is not one of LOOKUP, BLACKHOLE, UNREACHABLE, PROHIBIT"
             ])
         #expect(mistakes("table: 5, fwmark: blue").count == 1)
+        // `tos` is no slip for `to`.
+        #expect(mistakes("table: 5, tos: 4").allSatisfy { !$0.contains("did you mean") })
     }
 
     @Test("what is written with names reads back as the same, and without them it has numbers")

@@ -10,8 +10,11 @@ enum Suggestion {
         var limit = target.count / 3
         var best: String?
         for candidate in candidates.prefix(mostCandidates) {
-            let distance = distance(target, lowered(candidate), limit: limit)
-            if distance <= limit, best == nil || distance < limit {
+            let other = lowered(candidate)
+            // Of words as short as `to` every letter counts.
+            let allowed = min(limit, other.count / 3)
+            let distance = distance(target, other, limit: allowed)
+            if distance <= allowed, best == nil || distance < limit {
                 limit = distance
                 best = candidate
             }
