@@ -142,7 +142,7 @@ final class NetworkLoop {
     func takeIn(_ reports: [Key: ServiceReport?]) -> [Occurrence] {
         if reports.isEmpty { return [] }
         network.bring(reports)
-        return isInForce ? readAndReconcile(reason: "mesh", isAudit: false) : []
+        return isInForce ? readAndReconcile(reason: "services", isAudit: false) : []
     }
 
     /// Makes the kernel as declared, after reading it: from the ground up, or only what events have not told.
