@@ -13,7 +13,7 @@ extension LinuxWorld {
         let isBulk = watcher != nil && isBulk(operations.count)
         if isBulk { pauseEvents() }
         defer { if isBulk { resumeEvents() } }
-        var run = ExecutionRun(count: operations.count)
+        var run = ExecutionRun(operations)
         let bystanders = saveBystanders()
         madeIndexes.removeAll(keepingCapacity: true)
         creators.removeAll(keepingCapacity: true)
@@ -201,7 +201,7 @@ extension LinuxWorld {
             return
         }
         for (position, error) in answers {
-            run.set(state.batched[position], result(of: error, position, in: state), error)
+            run.set(state.batched[position], result(of: error, position, in: state, run), error)
         }
         for position in state.creations.keys where !answers.contains(where: { $0.0 == position }) {
             learnByName(position, in: state)
@@ -251,7 +251,9 @@ extension LinuxWorld {
 
     // MARK: - Answers
 
-    private func result(of error: KernelError, _ position: Int, in state: NamespaceState) -> OperationResult {
+    private func result(
+        of error: KernelError, _ position: Int, in state: NamespaceState, _ run: ExecutionRun
+    ) -> OperationResult {
         if state.removals.contains(position), error.meansGone { return .done }
         if let object = state.restorations[position] {
             if isThere(object, error, in: state) { return .done }
@@ -261,32 +263,7 @@ extension LinuxWorld {
         }
         markStale(state)
         if let repaired = secondTry(error, position, in: state) { return repaired }
-        if error.code == EINVAL, error.message == nil, let made = state.creations[position]?.state.link {
-            return .failed(
-                "\(error): \(made.kind.name) \(made.name); is mtu \(made.mtu) in the range of its kind?",
-                retriable: true)
-        }
-        if error.code == EOPNOTSUPP, let kind = state.creations[position]?.state.link.kind {
-            return .failed(
-                "\(error); this kernel may have no links of kind \(kind.name): try modprobe \(kind.moduleName)",
-                retriable: true)
-        }
-        return .failed(text(for: error), retriable: true)
-    }
-
-    /// The kernel's answer, with what to do where there is something.
-    func text(for error: KernelError) -> String {
-        let advice =
-            switch error.code {
-            case EPERM: "; the agent needs CAP_NET_ADMIN in that namespace, and CAP_SYS_ADMIN to enter it"
-            case EOPNOTSUPP: "; this kernel has no support for it (is the module there?)"
-            case ENOMEM, ENOBUFS: "; the kernel is short of memory"
-            case EEXIST: "; something that is not ours is in its place"
-            case ENOSPC: "; a limit of the namespace or of the kernel is reached"
-            case ENODEV: "; the link is gone"
-            default: ""
-            }
-        return error.description + advice
+        return .failed(text(for: error, run.operation(state.batched[position]), in: state), retriable: true)
     }
 
     /// An IPv6 address on a link with IPv6 disabled: it is wanted, so IPv6 is enabled there.
@@ -315,7 +292,15 @@ struct ExecutionRun {
     /// Stands for the operation of a request that belongs to none.
     static let nobody = -1
 
-    init(count: Int) { results = Array(repeating: .done, count: count) }
+    private let operations: [LinuxOperation]
+
+    init(_ operations: [LinuxOperation]) {
+        self.operations = operations
+        results = Array(repeating: .done, count: operations.count)
+    }
+
+    /// The operation with a number; nil: it is nobody's.
+    func operation(_ number: Int) -> LinuxOperation? { number == Self.nobody ? nil : operations[number] }
 
     /// Whether nothing failed and nothing was skipped.
     private(set) var isAllDone = true
