@@ -34,6 +34,14 @@ public struct SysctlSetting: Value {
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(key, user: interface) }
 
+    /// What the kernel makes of the MTU of IPv6 as it changes that of the link, where that is planned; nil: it stays.
+    private func mtu(following link: LinkState, in world: LinuxWorld) -> String? {
+        guard setting.family == "ipv6", setting.name == "mtu", link.namespace.isSimulated,
+            let now = try? world.routeSocket(link.namespace).link(index: link.link.index), now.mtu != link.link.mtu
+        else { return nil }
+        return "\(link.link.mtu)"
+    }
+
     /// Compares with the file.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
         guard let link = world.link(of: interface) else {
@@ -43,9 +51,10 @@ public struct SysctlSetting: Value {
         let write = LinuxOperation(link.namespace, .sysctl(path: path, value: value))
         // A link that is only planned has no files yet.
         guard link.link.index > 0, link.namespace.handle != nil else { return Assessment(.create, operations: [write]) }
-        guard let have = world.readSysctl(path, in: link.namespace) else {
+        guard var have = world.readSysctl(path, in: link.namespace) else {
             return Assessment(.blocked("this kernel has no \(path)"))
         }
+        if let following = mtu(following: link, in: world) { have = following }
         if have == value { return .inPlace }
         return Assessment(.update, operations: [write], differences: [Difference(setting.name, old: have, new: value)])
     }
