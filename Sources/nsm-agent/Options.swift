@@ -112,6 +112,27 @@ struct Span: ExpressibleByArgument, CustomStringConvertible {
     var defaultValueDescription: String { description }
 }
 
+/// How often the daemon looks at what no event tells of: a span of time of at least 100 ms, or `off`.
+struct AuditInterval: ExpressibleByArgument, CustomStringConvertible {
+    /// nil: never.
+    let milliseconds: Int64?
+
+    init(milliseconds: Int64?) { self.milliseconds = milliseconds }
+
+    init?(argument: String) {
+        if argument == "off" {
+            milliseconds = nil
+            return
+        }
+        guard let span = Span(argument: argument), span.milliseconds >= 100 else { return nil }
+        milliseconds = span.milliseconds
+    }
+
+    var nanoseconds: Int64? { milliseconds.map { $0 * 1_000_000 } }
+    var description: String { milliseconds.map { Span(milliseconds: $0).description } ?? "off" }
+    var defaultValueDescription: String { description }
+}
+
 /// The capabilities a command needs.
 enum Privileges {
     /// Checks for the right to change the network, or only to look into namespaces.

@@ -37,6 +37,8 @@ final class NetworkLoop {
         case progress
         /// The kernel is to be read again after that failed. The loop's own.
         case read
+        /// Values of which no event tells are to be compared. The loop's own.
+        case audit
     }
 
     /// Tokens below are for the user's descriptors.
@@ -46,11 +48,20 @@ final class NetworkLoop {
     /// How long until the kernel is read again after that failed, nanoseconds.
     private static let readWait: Int64 = 1_000_000_000
 
+    /// How long after a transaction what it made is looked at again, nanoseconds: other programs that start with us may
+    /// set the same.
+    private static let settlingTime: Int64 = 10_000_000_000
+    /// How long after an event, or after a look at the declarations, values are compared of which no event tells,
+    /// nanoseconds: who changes one thing often changes another.
+    private static let auditRest: Int64 = 1_000_000_000
+
     let network: HostNetwork
     /// Ends a wait from any thread.
     let waker: EventLoop.Waker
     /// Whether what is declared is to be made so. Before, nothing is touched: what is not known is not unwanted.
     var isInForce = false
+    /// How often values are compared of which no event tells, nanoseconds; nil: never.
+    var auditInterval: Int64?
     private let loop: EventLoop
     /// Moments of CLOCK_MONOTONIC, nanoseconds.
     private var moments = [Int64?](repeating: nil, count: Moment.allCases.count)
@@ -93,11 +104,16 @@ final class NetworkLoop {
         for token in tokens {
             if token < Self.firstKernelToken { found.append(.readable(token)) } else { reports.append(token) }
         }
-        if !reports.isEmpty { found += repair(network.world.takeEvents(tokens: reports)) }
+        if !reports.isEmpty {
+            let changes = network.world.takeEvents(tokens: reports)
+            if !changes.isEmpty { audit(within: Self.auditRest) }
+            found += repair(changes)
+        }
         return found + takeDue()
     }
 
     private func timeout() -> Int32 {
+        if let auditInterval { audit(within: auditInterval) }
         var due: Int64?
         for case let moment? in moments { due = min(due ?? moment, moment) }
         if isInForce, let next = network.reconciler.nextTry {
@@ -120,6 +136,7 @@ final class NetworkLoop {
             switch moment {
             case .files, .watchdog, .deadline, .progress: found.append(.due(moment))
             case .read: found += readAndReconcile(reason: "retry")
+            case .audit: found += repair(network.world.audit())
             }
         }
         if retryFloor <= now, let due = network.reconciler.nextTry, due <= network.clock.now {
@@ -134,6 +151,13 @@ final class NetworkLoop {
         if changes.needsFullPass { return reconcile(reason: "event", scope: .all) }
         let found = reconcile(reason: "drift", scope: .keys(changes.keys))
         return network.reconciler.repairsDrift ? found : found + [.drift(changes.keys)]
+    }
+
+    /// Has values compared of which no event tells, in a while at the latest. Without such values nobody wakes up for it.
+    private func audit(within time: Int64) {
+        guard let auditInterval, isInForce, network.world.hasSilentValues else { return set(.audit, at: nil) }
+        let latest = SteadyClock.monotonic + min(time, auditInterval)
+        set(.audit, at: min(self.time(of: .audit) ?? latest, latest))
     }
 
     // MARK: - What is wanted
@@ -151,6 +175,7 @@ final class NetworkLoop {
         let told = takeWaitingEvents()
         do {
             if isAudit { try network.read() } else { try network.readNew() }
+            if !isAudit { audit(within: Self.auditRest) }
         } catch let collision as LabelCollision {
             isInForce = false
             return [.collision(collision)]
@@ -162,7 +187,9 @@ final class NetworkLoop {
     }
 
     private func reconcile(reason: String, scope: Reconciler<LinuxWorld>.Scope) -> [Occurrence] {
-        network.reconciler.reconcile(reason: reason, scope: scope).map { [.done($0)] } ?? []
+        guard let transaction = network.reconciler.reconcile(reason: reason, scope: scope) else { return [] }
+        audit(within: Self.settlingTime)
+        return [.done(transaction)]
     }
 
     /// Takes in what the kernel has already reported, so that it is not taken for newer than what is read next. What else

@@ -16,7 +16,7 @@ extension Engine {
             case .readable: noteFileChange()
             case .due(.files): requestReload(.files)
             case .due(.watchdog): giveSignOfLife()
-            case .due(.deadline), .due(.progress), .due(.read): break
+            case .due(.deadline), .due(.progress), .due(.read), .due(.audit): break
             case .done(let transaction): tell(transaction)
             case .drift(let keys): reportDrift(keys)
             case .collision(let collision): end(AgentError("\(collision)"))

@@ -23,9 +23,15 @@ public actor Engine {
         public var repairsDrift: Bool
         /// Where the mesh is.
         public var services: ServiceSettings
+        /// How often values are compared of which no event tells, nanoseconds; nil: never.
+        public var auditInterval: Int64?
 
         /// Makes options.
-        public init(settings: AgentSettings, configPath: String, repairsDrift: Bool = true, services: ServiceSettings) {
+        public init(
+            settings: AgentSettings, configPath: String, repairsDrift: Bool = true, services: ServiceSettings,
+            auditInterval: Int64? = 60_000_000_000
+        ) {
+            self.auditInterval = auditInterval
             self.settings = settings
             self.configPath = configPath
             self.repairsDrift = repairsDrift
@@ -115,6 +121,7 @@ public actor Engine {
                 paths: [options.configPath], label: options.settings.label, names: HostNames.resolver,
                 silence: .isMistakeAfterWords))
         (reloads, reloadRequests) = AsyncStream.makeStream()
+        loop.auditInterval = options.auditInterval
         loop.set(.watchdog, at: manager.watchdogInterval.map { _ in 0 })
     }
 

@@ -26,6 +26,8 @@ struct Declarations {
     private var settings = Tally()
     /// How many ends of veth pairs are declared to be in a namespace.
     private var vethEnds = Tally()
+    /// Values of which no event tells, and where their proxy entry is, if they are one.
+    private(set) var silent: [Key: (interface: String, namespace: NamespaceReference)?] = [:]
     /// Namespaces that occurred for the first time, or for the last, since somebody looked.
     var changedReferences: Set<NamespaceReference> = []
 
@@ -39,6 +41,15 @@ struct Declarations {
     func vethEnds(in reference: NamespaceReference) -> Int { vethEnds.counts[reference] ?? 0 }
     /// The declared interface whose link carries an alias.
     func interface(alias: String) -> Interface? { names[alias].flatMap { interfaces[$0]?.value } }
+
+    // MARK: - What no event tells of
+
+    /// A value is one that is looked at from time to time.
+    mutating func enter(silent key: Key, proxyOn place: (interface: String, namespace: NamespaceReference)? = nil) {
+        silent.updateValue(place, forKey: key)
+    }
+
+    mutating func leave(silent key: Key) { silent.removeValue(forKey: key) }
 
     // MARK: - Interfaces and allocations
 

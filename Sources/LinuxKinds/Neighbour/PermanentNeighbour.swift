@@ -69,11 +69,13 @@ public struct PermanentNeighbour: Value {
     /// Reports about the interface concern it.
     public func declare(in world: LinuxWorld, key: Key) {
         world.declarations.enter(key, user: interface, in: namespace)
+        if isProxy { world.declarations.enter(silent: key, proxyOn: (interface, namespace)) }
     }
 
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
         world.declarations.leave(key, user: interface, in: namespace)
+        if isProxy { world.declarations.leave(silent: key) }
     }
 
     /// The kernel's entry is ours.

@@ -23,10 +23,16 @@ public struct Offload: Value {
     }
 
     /// Reports about the interface concern it.
-    public func declare(in world: LinuxWorld, key: Key) { world.declarations.enter(key, user: interface) }
+    public func declare(in world: LinuxWorld, key: Key) {
+        world.declarations.enter(key, user: interface)
+        world.declarations.enter(silent: key)
+    }
 
     /// They do so no more.
-    public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(key, user: interface) }
+    public func withdraw(in world: LinuxWorld, key: Key) {
+        world.declarations.leave(key, user: interface)
+        world.declarations.leave(silent: key)
+    }
 
     /// Compares with what the driver says.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {

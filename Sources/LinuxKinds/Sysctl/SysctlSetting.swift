@@ -21,6 +21,17 @@ public struct SysctlSetting: Value {
 
     private var name: String { "\(setting.family).\(setting.name)" }
 
+    /// Whether the kernel tells of changes (`RTM_NEWNETCONF`). It does for few.
+    private var hasEvents: Bool {
+        switch name {
+        case "ipv4.forwarding", "ipv4.rp_filter", "ipv4.proxy_arp", "ipv4.bc_forwarding",
+            "ipv4.ignore_routes_with_linkdown", "ipv6.forwarding", "ipv6.proxy_ndp",
+            "ipv6.ignore_routes_with_linkdown":
+            true
+        default: false
+        }
+    }
+
     var key: Key { "linux/interface/\(interface)/sysctl/\(name)" }
 
     /// None but the interface.
@@ -29,10 +40,16 @@ public struct SysctlSetting: Value {
     public var summary: String { "\(name) = \(value) on \(interface)" }
 
     /// Reports about the interface concern it.
-    public func declare(in world: LinuxWorld, key: Key) { world.declarations.enter(key, user: interface) }
+    public func declare(in world: LinuxWorld, key: Key) {
+        world.declarations.enter(key, user: interface)
+        if !hasEvents { world.declarations.enter(silent: key) }
+    }
 
     /// They do so no more.
-    public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(key, user: interface) }
+    public func withdraw(in world: LinuxWorld, key: Key) {
+        world.declarations.leave(key, user: interface)
+        if !hasEvents { world.declarations.leave(silent: key) }
+    }
 
     /// What the kernel makes of the MTU of IPv6 as it changes that of the link, where that is planned; nil: it stays.
     private func mtu(following link: LinkState, in world: LinuxWorld) -> String? {

@@ -21,6 +21,11 @@ struct Run: WaitingCommand {
     @OptionGroup var socket: SocketOptions
     @Flag(help: "Only report drift.")
     var noRepair = false
+    @Option(
+        help: ArgumentHelp(
+            "How often to compare what the kernel changes without telling: proxy neighbours, most sysctls, offloads. 'off': never.",
+            valueName: "time"))
+    var auditInterval = AuditInterval(milliseconds: 60_000)
     @Flag(help: "Run Network Service Mesh on this host beside the agent, as 'nsm-agent mesh' does.")
     var mesh = false
     @Option(
@@ -56,7 +61,8 @@ struct Run: WaitingCommand {
                 metadata: ["manager": "\(services.manager.url)"])
         }
         let options = Engine.Options(
-            settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services)
+            settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services,
+            auditInterval: auditInterval.nanoseconds)
         do {
             let hosted = try mesh.map { MeshService(mesh: try HostMesh($0.hostOptions(), logger: logger)) }
             let daemon = try Daemon(options, socket: socket.path, beside: hosted.map { [$0] } ?? [], logger: logger)
