@@ -44,6 +44,15 @@ public final class NetworkNamespace: Sendable {
         try NetworkNamespace(path: "/proc/thread-self/ns/net")
     }
 
+    /// A new namespace without a name, which goes with this object. The calling thread stays where it is.
+    ///
+    /// - Throws: `EPERM` without `CAP_SYS_ADMIN`.
+    public static func scratch() throws(KernelError) -> NetworkNamespace {
+        let descriptor = cl_new_network_namespace()
+        guard descriptor >= 0 else { throw KernelError(errno: descriptor) }
+        return try NetworkNamespace(takingOver: descriptor)
+    }
+
     private init(_ file: Descriptor, description: @autoclosure () -> String) throws(KernelError) {
         let answer = cl_is_network_namespace(file.rawValue)
         guard answer >= 0 else { throw KernelError(errno: answer) }

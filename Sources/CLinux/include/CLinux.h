@@ -203,6 +203,40 @@ int cl_interface_index(int socket, const char *name);
 int cl_send_echo(int socket, int family, const void *source, const void *destination, int index, uint16_t sequence);
 int cl_receive_echo(int socket, uint16_t *sequence, uint8_t from[16]);
 
+/*
+ * Programs that speak netlink for us.
+ */
+/* A path that a program may read, with all that is below; `executable` for programs, libraries and the loader. */
+struct cl_path { const char *path; bool executable; };
+/*
+ * A descriptor of Landlock rules that allow reading these paths and nothing else; paths that aren't there are passed over.
+ * -ENOSYS or -EOPNOTSUPP: this kernel has no Landlock, or it is switched off.
+ */
+int cl_files_allowed(const struct cl_path *paths, size_t count);
+struct cl_program {
+	const char *path;
+	char *const *arguments;
+	int network;                   /* the network namespace; -1: the caller's */
+	int input, output, errors;     /* files for descriptors 0, 1 and 2 */
+	uint64_t most_output;          /* bytes that each of them may grow to; SIGXFSZ ends the program at that */
+	int files;                     /* of cl_files_allowed(); -1: a mount namespace of its own with `paths` alone */
+	const struct cl_path *paths;
+	size_t path_count;
+};
+/* Where a start failed. */
+enum cl_program_step {
+	CL_PROGRAM_NAMESPACE = 1, CL_PROGRAM_STREAMS, CL_PROGRAM_LIMITS, CL_PROGRAM_FILES, CL_PROGRAM_RIGHTS, CL_PROGRAM_EXEC
+};
+/*
+ * Starts a program without descriptors but these, signal handlers or environment of ours, with no right but CAP_NET_ADMIN,
+ * and with no file but the allowed ones. Its pid; -errno with where it failed in `step`.
+ */
+int cl_program_start(const struct cl_program *program, int *step);
+/* Waits for its end; its status as of waitpid(2). 1; 0 when the time was over and it was killed. */
+int cl_program_wait(pid_t pid, int timeout_ms, int *status);
+/* A network namespace without a name that lasts as long as the descriptor. The caller's thread never moves. */
+int cl_new_network_namespace(void);
+
 /* Has all threads take memory from one heap, so that what one gives back serves the others. */
 void cl_share_heap(void);
 /* Gives memory back to the kernel that nobody uses. */

@@ -1,0 +1,61 @@
+internal import Glibc
+
+/// A program that speaks netlink for us, where the text of a user has to be read.
+struct Program: Hashable, Sendable {
+    /// Its name, without a directory.
+    let name: String
+    /// Debian's package that brings it.
+    let package: String
+
+    /// nft(8).
+    static let nft = Program(name: "nft", package: "nftables")
+
+    /// Where programs of the system are; only root can put something there.
+    private static let directories = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin"]
+
+    /// Where it is; nil: it is not installed.
+    var path: String? {
+        Self.directories.lazy.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
+    }
+}
+
+/// What a program wrote, and how it ended.
+struct ProgramResult: Sendable {
+    /// Its exit status; 0: all went well.
+    var status: Int32
+    /// What it wrote to standard output.
+    var output: String
+    /// What it wrote to standard error.
+    var words: String
+}
+
+/// Why a program could not be used.
+enum ProgramError: Error, Hashable, CustomStringConvertible {
+    /// It is not installed.
+    case missing(Program)
+    /// It could not be started: what was refused, and how.
+    case notStarted(Program, what: String, KernelErrorText)
+    /// It did not end in time and was killed.
+    case tookTooLong(Program, seconds: Int32)
+    /// It wrote more than is taken.
+    case wroteTooMuch(Program)
+    /// A signal ended it.
+    case ended(Program, signal: Int32)
+    /// It says no, in its words.
+    case refused(Program, words: String)
+
+    /// A kernel error in words.
+    typealias KernelErrorText = String
+
+    var description: String {
+        switch self {
+        case .missing(let program):
+            "\(program.name) is not installed here; the package \(program.package) brings it"
+        case .notStarted(let program, let what, let error): "\(program.name) was not started: \(what): \(error)"
+        case .tookTooLong(let program, let seconds): "\(program.name) did not end within \(seconds) s and was stopped"
+        case .wroteTooMuch(let program): "\(program.name) wrote more than is taken from it"
+        case .ended(let program, let signal): "\(program.name) was ended by signal \(signal)"
+        case .refused(let program, let words): "\(program.name) says: \(words.isEmpty ? "nothing" : words)"
+        }
+    }
+}
