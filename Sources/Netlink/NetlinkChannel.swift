@@ -11,8 +11,10 @@ final class NetlinkChannel {
     private let socket: OpaquePointer
 
     /// Opens a socket in a namespace, nil: the calling thread's, and joins the groups of a bit mask (`RTMGRP_*`).
-    init(in namespace: NetworkNamespace?, groups: UInt32, receiveBuffer: Int32) throws(KernelError) {
-        socket = try Self.open(in: namespace)
+    init(
+        in namespace: NetworkNamespace?, bus: Int32 = NETLINK_ROUTE, groups: UInt32, receiveBuffer: Int32
+    ) throws(KernelError) {
+        socket = try Self.open(in: namespace, bus)
         let result = cl_set_receive_buffer(mnl_socket_get_fd(socket), receiveBuffer)
         guard result == 0 else { throw KernelError(errno: result) }
         _ = cl_set_send_buffer(mnl_socket_get_fd(socket), 1 << 20)
@@ -21,10 +23,10 @@ final class NetlinkChannel {
 
     deinit { mnl_socket_close(socket) }
 
-    private static func open(in namespace: NetworkNamespace?) throws(KernelError) -> OpaquePointer {
+    private static func open(in namespace: NetworkNamespace?, _ bus: Int32) throws(KernelError) -> OpaquePointer {
         let origin = try namespace?.enter()
         defer { if let origin { NetworkNamespace.leave(to: origin) } }
-        guard let socket = mnl_socket_open2(NETLINK_ROUTE, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)) else {
+        guard let socket = mnl_socket_open2(bus, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)) else {
             throw KernelError(errno: errno)
         }
         return socket

@@ -83,7 +83,8 @@ struct ConfinedProgramTests {
             _ = try Self.run("sleep", ["1000"], limits: limits)
         }
         #expect(throws: ProgramError.wroteTooMuch(Program(name: "head", package: "head"))) {
-            _ = try Self.run("head", ["-c", "200000"], input: String(repeating: "x", count: 200_000),
+            _ = try Self.run(
+                "head", ["-c", "200000"], input: String(repeating: "x", count: 200_000),
                 limits: limits)
         }
         let missing = Program(name: "no-such-program", package: "the-package")

@@ -19,6 +19,8 @@
 #include <linux/if_tun.h>
 #include <linux/net_namespace.h>
 #include <linux/netconf.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nf_tables.h>
 
 /* Moves the calling thread, and only it, into the network namespace behind `fd`. */
 int cl_setns_net(int fd);

@@ -68,6 +68,11 @@ extension LinuxWorld {
         case .markNamespace(let name):
             byReference[.named(name)]?.linksByName["lo"]?.link.group = ownership.namespaceGroup
         case .removeNamespace(let name): NamespaceClass.doom(name, self)
+        case .load(let load):
+            switch load.effect {
+            case .table(let id, let text, let comment):
+                FilterTableClass.put(id, text, comment: comment, in: state, self)
+            }
         case .sysctl, .desirable, .offload: break
         }
     }

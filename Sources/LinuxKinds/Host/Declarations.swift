@@ -20,6 +20,8 @@ struct Declarations {
     private var linkUsers: [NamespaceReference: [String: SmallSet<Key>]] = [:]
     /// Keys of declared policy rules.
     private var ruleUsers: [NamespaceReference: [Rule: Set<Key>]] = [:]
+    /// Keys of values that are tables of nf_tables, or parts of them.
+    private var tableUsers: [NamespaceReference: [FilterTable.ID: Set<Key>]] = [:]
     /// In how many values a namespace occurs.
     private var references = Tally()
     /// In how many values settings of a namespace are declared.
@@ -121,6 +123,32 @@ struct Declarations {
         refer(to: namespace, by: -1)
     }
 
+    /// A value is a table of nf_tables, or a part of one.
+    mutating func enter(_ key: Key, table: FilterTable.ID, in namespace: NamespaceReference) {
+        if tableUsers[namespace] == nil { changedReferences.insert(namespace) }
+        tableUsers[namespace, default: [:]][table, default: []].insert(key)
+        refer(to: namespace, by: 1)
+    }
+
+    mutating func leave(_ key: Key, table: FilterTable.ID, in namespace: NamespaceReference) {
+        tableUsers.remove(key, namespace, table)
+        if tableUsers[namespace] == nil { changedReferences.insert(namespace) }
+        refer(to: namespace, by: -1)
+    }
+
+    /// Whether tables of a namespace are declared.
+    func hasTables(_ namespace: NamespaceReference) -> Bool { tableUsers[namespace] != nil }
+
+    /// Whether a table is declared.
+    func isDeclared(_ table: FilterTable.ID, in namespace: NamespaceReference) -> Bool {
+        tableUsers[namespace]?[table] != nil
+    }
+
+    /// The values that have to do with a table.
+    func addKeys(of table: FilterTable.ID, in namespace: NamespaceReference, to keys: inout Set<Key>) {
+        if let users = tableUsers[namespace]?[table] { keys.formUnion(users) }
+    }
+
     /// The values that a report about a policy rule concerns.
     func addKeys(of rule: Rule, in namespace: NamespaceReference, to keys: inout Set<Key>) {
         if let users = ruleUsers[namespace]?[rule] { keys.formUnion(users) }
@@ -136,6 +164,7 @@ struct Declarations {
     func addKeys(in namespace: NamespaceReference, to keys: inout Set<Key>) {
         for users in (linkUsers[namespace] ?? [:]).values { users.add(to: &keys) }
         for users in (ruleUsers[namespace] ?? [:]).values { keys.formUnion(users) }
+        for users in (tableUsers[namespace] ?? [:]).values { keys.formUnion(users) }
         for names in (hostNames[namespace] ?? [:]).values {
             names.forEach { users[$0]?.add(to: &keys) }
         }

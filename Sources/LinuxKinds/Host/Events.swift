@@ -57,6 +57,11 @@ extension LinuxWorld {
     func watch(_ state: NamespaceState) {
         do throws(KernelError) {
             try watcher?.watch(state, groups: groups(for: state))
+            let hasTables = state.references.contains(where: declarations.hasTables)
+            let isNew = hasTables && state.filterEvents == nil
+            try watcher?.watchFilters(state, hasTables)
+            // What changed before somebody listened.
+            if isNew, watcher != nil { markStale(state) }
         } catch {
             // What else may fail fails again when it is read.
             if error.meansShortage, state.reference != .own { giveUp(state, error) }
@@ -88,6 +93,8 @@ extension LinuxWorld {
             case Watcher.Token.holders:
                 watcher?.forgetHolders()
                 namespacesChanged = true
+            case Watcher.Token.filters..<Watcher.Token.processes:
+                if let state = states[Int(token - Watcher.Token.filters)] { takeFilterEvents(state) }
             case Watcher.Token.processes...: endProcess(Int32(truncatingIfNeeded: token))
             case Watcher.Token.namespaces..<Watcher.Token.directory:
                 if let state = states[Int(token - Watcher.Token.namespaces)] { drain(state) }

@@ -37,7 +37,7 @@ extension LinuxWorld {
                 // The link has to be there, and nothing else that waits.
                 let isThere = link > 0 || resolve(link, &run) != nil
                 run.set(index, isThere ? perform(operation.action, in: state) : .skipped)
-            case .createTUN, .rename, .createNamespace, .markNamespace, .sysctl, .offload:
+            case .createTUN, .rename, .createNamespace, .markNamespace, .sysctl, .offload, .load:
                 flush(state, &run)
                 run.set(index, perform(operation.action, in: state))
             }

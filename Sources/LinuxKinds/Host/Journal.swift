@@ -27,6 +27,7 @@ public final class Journal {
         var made: Set<String> = []
         var routes: [RouteID: Route?] = [:]
         var rules: [Rule: Bool] = [:]
+        var tables: [FilterTable.ID: TableState?] = [:]
         /// What others had on links, and on which it is known.
         var saved: [SavedObject] = []
         var savedLinks: Set<Int32> = []
@@ -67,6 +68,13 @@ public final class Journal {
     fileprivate func remember(rule: Rule, in state: NamespaceState) {
         change(state) { part in
             if part.rules[rule] == nil { part.rules[rule] = state.rules[rule] != nil }
+        }
+    }
+
+    fileprivate func remember(table id: FilterTable.ID, in state: NamespaceState) {
+        change(state) { part in
+            if part.tables.keys.contains(id) { return }
+            part.tables.updateValue(state.tables[id], forKey: id)
         }
     }
 
@@ -123,6 +131,10 @@ struct Journals {
 
     func remember(rule: Rule, in state: NamespaceState) {
         for reference in references { reference.journal?.remember(rule: rule, in: state) }
+    }
+
+    func remember(table id: FilterTable.ID, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(table: id, in: state) }
     }
 
     func remember(saved: [SavedObject], on links: Set<Int32>, in state: NamespaceState) {

@@ -33,6 +33,7 @@ protocol KernelClass: Sendable {
 enum KernelClasses {
     static let all: [any KernelClass.Type] = [
         NamespaceClass.self, LinkClass.self, AddressClass.self, RouteClass.self, RuleClass.self, NeighbourClass.self,
+        FilterTableClass.self,
     ]
 }
 
@@ -48,6 +49,9 @@ public struct NamespaceDump {
     public var neighbours: [Neighbour] = []
     /// Policy rules.
     public var rules: [Rule] = []
+
+    var tables: [FilterTable] = []
+    var tableGeneration: UInt32 = 0
 
     /// Nothing.
     public init() {}

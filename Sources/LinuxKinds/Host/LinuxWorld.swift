@@ -72,6 +72,8 @@ public final class LinuxWorld: World {
     var creators: [Int32: NamespaceState] = [:]
     /// The other ends of planned veth pairs, by the negative index of an end.
     var plannedPeers: [Int32: LinkState] = [:]
+    /// What speaks netlink for us.
+    let programs = Programs()
     /// Counts modifying requests, for tests and for the promise that an unchanged configuration costs none.
     public internal(set) var modifyingRequests = 0
     /// What the last export left out, as the model has no words for it, one line each.
@@ -210,6 +212,7 @@ public final class LinuxWorld: World {
         if let identity = state.handle?.identity { byIdentity[identity] = nil }
         watcher?.forget(state)
         state.events = nil
+        state.filterEvents = nil
         state.socket = nil
         state.handle = nil
         state.hold = .none

@@ -21,6 +21,8 @@ final class NamespaceState {
     var events: EventSocket?
     /// What the event socket listens to.
     var eventGroups: EventSocket.Groups = []
+    /// Changes of tables of nf_tables, where some are declared and the world is watched.
+    var filterEvents: FilterEvents?
     /// Requests waiting to be sent together.
     let batch = Batch()
     /// Which operation each request of the batch belongs to.
@@ -56,6 +58,10 @@ final class NamespaceState {
         var foreignRules: Set<Rule> = []
         /// How many neighbours there are with our protocol number.
         var neighbourCount = 0
+        /// Tables of nf_tables, ours and those of others.
+        var tables: [FilterTable.ID: TableState] = [:]
+        /// Of what state of nf_tables they are.
+        var tableGeneration: UInt32 = 0
     }
 
     private var contents = Contents()
@@ -76,6 +82,14 @@ final class NamespaceState {
     var foreignRules: Set<Rule> {
         get { contents.foreignRules }
         _modify { yield &contents.foreignRules }
+    }
+    var tables: [FilterTable.ID: TableState] {
+        get { contents.tables }
+        _modify { yield &contents.tables }
+    }
+    var tableGeneration: UInt32 {
+        get { contents.tableGeneration }
+        _modify { yield &contents.tableGeneration }
     }
     var neighbourCount: Int {
         get { contents.neighbourCount }
@@ -193,6 +207,7 @@ final class NamespaceState {
     func hasOurs(_ ownership: Ownership) -> Bool {
         !contents.ownedLinks.isEmpty || !contents.routes.isEmpty || !contents.rules.isEmpty
             || linksByName["lo"]?.link.group == ownership.namespaceGroup
+            || contents.tables.values.contains { ownership.tableName(comment: $0.table.comment) != nil }
             || links.values.contains { link in
                 link.link.group == ownership.linkGroup
                     || link.addresses.contains { $0.address.proto == ownership.proto }

@@ -21,6 +21,7 @@ extension LinuxWorld {
         case .sysctl(let path, let value): return "write \(value) to \(path)\(place)"
         case .desirable(let settings, _):
             return "write \(settings.map { "\($0.value) to \($0.path)" }.joined(separator: ", "))\(place)"
+        case .load(let load): return load.summary + place
         case .offload(let index, _, _): return "SIOCETHTOOL \(device(index, state))\(place)"
         }
     }

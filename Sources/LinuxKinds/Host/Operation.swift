@@ -28,6 +28,8 @@ public struct LinuxOperation: Sendable {
         case desirable([KernelSetting], link: Int32)
         /// Checksum offloads of a link.
         case offload(index: Int32, receive: Bool?, transmit: Bool?)
+        /// A program loads a text.
+        indirect case load(TextLoad)
     }
 
     /// Number of the namespace it happens in.
@@ -70,7 +72,7 @@ extension LinuxOperation.Action {
         switch self {
         case .request, .createLink: true
         case .createTUN, .rename, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl,
-            .desirable, .offload:
+            .desirable, .offload, .load:
             false
         }
     }

@@ -15,6 +15,7 @@ public struct Place: Hashable, Sendable {
         case route(RouteID)
         case neighbour(Int32, IPAddress, isProxy: Bool)
         indirect case rule(Rule)
+        indirect case table(FilterTable.ID)
     }
 
     /// A link is known by our alias; without one, as somebody else's, by its name.
@@ -83,6 +84,10 @@ extension LinuxWorld {
             guard var claim = state.rules[rule] else { return }
             clear(&claim)
             state.rules[rule] = claim
+        case .table(let id):
+            guard var table = state.tables[id] else { return }
+            clear(&table.claim)
+            state.tables[id] = table
         }
     }
 
@@ -94,7 +99,7 @@ extension LinuxWorld {
             return own.links[index]?.link.name
         case .route(let id):
             return own.routes[id]?.route.nextHops.first.flatMap { own.links[$0.linkIndex]?.link.name }
-        case .namespace, .link, .rule: return nil
+        case .namespace, .link, .rule, .table: return nil
         }
     }
 
@@ -104,7 +109,7 @@ extension LinuxWorld {
         switch place.object {
         case .route(let id): return id.table
         case .rule(let rule): return rule.table
-        case .namespace, .link, .master, .address, .neighbour: return nil
+        case .namespace, .link, .master, .address, .neighbour, .table: return nil
         }
     }
 }

@@ -5,13 +5,14 @@ internal import Netlink
 /// The descriptors that tell of changes: one multicast socket for each namespace, the directory of named namespaces,
 /// the processes whose namespaces are in use.
 final class Watcher {
-    /// Tokens in the event loop; those of namespaces are ``namespaces`` plus their number.
+    /// Tokens in the event loop; those of namespaces are ``namespaces`` or ``filters`` plus their number.
     enum Token {
         static let namespaces: UInt64 = 1 << 32
         static let directory: UInt64 = 1 << 33
         static let mounts: UInt64 = directory + 1
         static let timer: UInt64 = directory + 2
         static let holders: UInt64 = directory + 3
+        static let filters: UInt64 = 3 << 32
         static let processes: UInt64 = 1 << 34
     }
 
@@ -68,8 +69,27 @@ final class Watcher {
         state.events = events
     }
 
+    /// Listens for changes of tables in a namespace, or no more.
+    func watchFilters(_ state: NamespaceState, _ isWanted: Bool) throws(KernelError) {
+        guard let handle = state.handle, (state.filterEvents != nil) != isWanted else { return }
+        if !isWanted {
+            forgetFilters(state)
+            return
+        }
+        let events = try FilterEvents(in: state.reference == .own ? nil : handle)
+        try loop.add(events.descriptor, token: Token.filters + UInt64(state.id))
+        state.filterEvents = events
+    }
+
+    private func forgetFilters(_ state: NamespaceState) {
+        guard let events = state.filterEvents else { return }
+        try? loop.remove(events.descriptor)
+        state.filterEvents = nil
+    }
+
     /// Stops listening in a namespace.
     func forget(_ state: NamespaceState) {
+        forgetFilters(state)
         guard let events = state.events else { return }
         try? loop.remove(events.descriptor)
         state.events = nil

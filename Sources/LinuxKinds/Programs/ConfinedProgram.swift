@@ -17,7 +17,8 @@ struct ConfinedProgram: ~Copyable {
     private static let readable: [(path: String, isExecutable: Bool)] = [
         ("/lib", true), ("/lib64", true), ("/usr/lib", true), ("/usr/lib64", true),
         ("/etc/ld.so.cache", false), ("/etc/protocols", false), ("/etc/services", false), ("/etc/ethertypes", false),
-        ("/etc/iproute2", false), ("/usr/share/iproute2", false), ("/etc/xtables", false), ("/usr/share/xtables", false),
+        ("/etc/iproute2", false), ("/usr/share/iproute2", false), ("/etc/xtables", false),
+        ("/usr/share/xtables", false),
         ("/etc/connlabel.conf", false),
     ]
 

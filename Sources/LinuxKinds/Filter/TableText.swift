@@ -1,0 +1,70 @@
+internal import Netlink
+
+/// A table as nft lists it: what there is to compare, and what there is to put back.
+///
+/// The listing leaves out counters (`nft -s`) and has no handles. It is text and no JSON: nft's JSON of many versions does not
+/// tell a table's comment nor whether a set is dynamic, and people compare lines.
+struct TableText: Hashable, Sendable {
+    /// The lines to compare: without elements of dynamic sets, which packets and others put there.
+    let lines: [String]
+    /// All that was listed.
+    let listing: String
+
+    static func == (left: Self, right: Self) -> Bool { left.lines == right.lines }
+    func hash(into hasher: inout Hasher) { hasher.combine(lines) }
+
+    /// Takes the listing of one table; nil: it is none, or of more than that.
+    init?(listing: String, of id: FilterTable.ID) {
+        let lines = listing.split(separator: "\n", omittingEmptySubsequences: true).map(String.init)
+        guard lines.count >= 2, lines.first == "\(id) {", lines.last == "}",
+            lines.dropFirst().dropLast().allSatisfy({ $0.hasPrefix("\t") })
+        else { return nil }
+        self.lines = Self.withoutDynamicElements(lines)
+        self.listing = listing
+    }
+
+    /// A set starts with a line such as `set name {` one step deep and ends with `}` there.
+    private static func withoutDynamicElements(_ lines: [String]) -> [String] {
+        var result: [String] = []
+        var isInSet = false
+        var isDynamic = false
+        var isInElements = false
+        for line in lines {
+            if line.hasPrefix("\t"), !line.hasPrefix("\t\t") {
+                isInSet = line.hasPrefix("\tset ") || line.hasPrefix("\tmap ")
+                isDynamic = false
+                isInElements = false
+            } else if isInSet {
+                if line.hasPrefix("\t\tflags ") {
+                    let flags = line.dropFirst("\t\tflags ".count).split(separator: ",")
+                    isDynamic = flags.contains("dynamic") || flags.contains("timeout")
+                }
+                if line.hasPrefix("\t\telements = {") { isInElements = true }
+                if isInElements, isDynamic {
+                    if line.hasSuffix("}") { isInElements = false }
+                    continue
+                }
+            }
+            result.append(line)
+        }
+        return result
+    }
+
+    /// What a user wrote, or would write, between the braces of the table: without its comment, which is our mark.
+    var inside: [String] {
+        lines.dropFirst().dropLast().filter { !$0.hasPrefix("\tcomment \"") }
+            .map { $0.hasPrefix("\t") ? String($0.dropFirst()) : $0 }
+    }
+
+    /// The lines that are only in one of the two, in order: what goes, and what comes.
+    func differences(to wanted: TableText) -> [(old: String?, new: String?)] {
+        let difference = wanted.lines.difference(from: lines)
+        let removed = difference.removals.compactMap { change -> (Int, String)? in
+            if case .remove(let offset, let line, _) = change { (offset, line) } else { nil }
+        }
+        let inserted = difference.insertions.compactMap { change -> (Int, String)? in
+            if case .insert(let offset, let line, _) = change { (offset, line) } else { nil }
+        }
+        return removed.map { ($0.1.trimmingSpace, nil) } + inserted.map { (nil, $0.1.trimmingSpace) }
+    }
+}

@@ -1,0 +1,96 @@
+internal import Glibc
+internal import Netlink
+
+/// The programs that a world runs, and an empty namespace to learn from them what a text means to the kernel.
+final class Programs {
+    /// Programs that were found, and are kept from files.
+    private var confined: [Program: Box] = [:]
+    private var scratch: Scratch?
+    /// How many were started, for the promise that what is unchanged costs none.
+    private(set) var runs = 0
+    /// The number of the last one, which is the port number of its netlink socket, too.
+    private(set) var lastProcess: pid_t = 0
+
+    private final class Box {
+        let program: ConfinedProgram
+        init(_ program: Program) throws(ProgramError) { self.program = try ConfinedProgram(program) }
+    }
+
+    /// Runs a program and waits for it: what it wrote.
+    ///
+    /// - Parameter namespace: where; nil: where we are.
+    /// - Throws: also when the program says no, with its words.
+    @discardableResult
+    func run(
+        _ program: Program, _ arguments: [String], input: String = "", in namespace: NetworkNamespace?
+    ) throws(ProgramError) -> String {
+        let box = try box(program)
+        runs += 1
+        let result = try box.program.run(arguments, input: input, in: namespace) { lastProcess = $0 }
+        guard result.status == 0 else {
+            throw .refused(program, words: result.words.trimmingSpace)
+        }
+        return result.output
+    }
+
+    private func box(_ program: Program) throws(ProgramError) -> Box {
+        if let box = confined[program] { return box }
+        let box = try Box(program)
+        confined[program] = box
+        return box
+    }
+
+    // MARK: - Learning
+
+    /// An empty network namespace that nobody else knows, to load a text in and to see what the kernel makes of it.
+    ///
+    /// - Parameter devices: names of links that the text has to find there. Dummies stand for them.
+    /// - Throws: `EPERM` without `CAP_SYS_ADMIN`, with which a namespace is made.
+    func scratch(with devices: Set<String> = []) throws(KernelError) -> NetworkNamespace {
+        // Many names come together in the course of time.
+        if let scratch, scratch.devices.count + devices.count > Scratch.mostDevices { forgetScratch() }
+        var place = try current()
+        try place.add(devices)
+        scratch = place
+        return place.namespace
+    }
+
+    private func current() throws(KernelError) -> Scratch {
+        if let scratch { return scratch }
+        return try Scratch()
+    }
+
+    /// What was loaded in the scratch namespace is not to be relied on any more.
+    func forgetScratch() { scratch = nil }
+}
+
+private struct Scratch {
+    static let mostDevices = 256
+
+    let namespace: NetworkNamespace
+    private(set) var devices: Set<String> = ["lo"]
+
+    init() throws(KernelError) { namespace = try NetworkNamespace.scratch() }
+
+    mutating func add(_ names: Set<String>) throws(KernelError) {
+        let missing = names.subtracting(devices)
+        if missing.isEmpty { return }
+        let socket = try RouteSocket(in: namespace)
+        for name in missing.sorted() {
+            var attributes = LinkAttributes(index: 0)
+            attributes.name = name
+            attributes.kind = .dummy
+            try socket.perform(.createLink(attributes, echo: false))
+            devices.insert(name)
+        }
+    }
+}
+
+extension String {
+    /// Without the white space at its ends.
+    var trimmingSpace: String {
+        guard let first = firstIndex(where: { !$0.isWhitespace }), let last = lastIndex(where: { !$0.isWhitespace })
+        else { return "" }
+        return String(self[first...last])
+    }
+}
