@@ -22,6 +22,7 @@ public enum LinuxRegistry {
         case .route(let spec): .value(StaticRoute(spec))
         case .neighbour(let spec): .value(PermanentNeighbour(spec))
         case .rule(let spec): .value(PolicyRule(spec))
+        case .filterTable(let spec): .value(FilterTableValue(spec, ownership: ownership))
         case .namespace(let spec): .value(NamedNamespace(name: spec.name))
         case .allocation(let spec): .value(Allocation(spec))
         case .ruleChain(let spec): .unimplemented(kind: "rule chain", summary: spec.name)
@@ -46,6 +47,7 @@ extension ModelValue {
         case .route: StaticRoute.kind
         case .arp: PermanentNeighbour.kind
         case .rule: PolicyRule.kind
+        case .filterTable: FilterTableValue.kind
         case .namespace: NamedNamespace.kind
         case .allocation: Allocation.kind
         case .ruleChain: "rule chain"

@@ -16,6 +16,7 @@ extension ModelValue {
         case .endpoint(let message): Key.clean(message.networkService)
         case .namespace(let message): Key.clean(message.name)
         case .rule(let message): Key.clean(message.name)
+        case .filterTable(let message): Key.clean(message.name)
         }
     }
 }
@@ -35,6 +36,11 @@ public enum ModelKey {
     /// The key of a named namespace.
     public static func namespace(_ name: String) -> String {
         ModelRegistry.model(.namespace).keyPrefix + Key.clean(name)
+    }
+
+    /// The key of a table of packet filter rules.
+    public static func filterTable(_ name: String) -> String {
+        ModelRegistry.model(.filterTable).keyPrefix + Key.clean(name)
     }
 
     /// What the key of a route has behind that of a route with the same destination and a lower metric.

@@ -20,6 +20,8 @@ public struct ModelDescription: Sendable, Hashable {
         case namespace
         /// `nsmagent.linux.rule`
         case rule
+        /// `nsmagent.linux.nftables`
+        case filterTable
     }
 
     /// Which one it is.
@@ -107,6 +109,9 @@ public enum ModelRegistry {
         ModelDescription(
             .rule, "nsmagent.linux", "v1", "rule", message: "nsmagent.linux.Rule", file: "nsmagent/linux.proto",
             template: "{{.Name}}", list: ("linuxConfig", "rules", nil)),
+        ModelDescription(
+            .filterTable, "nsmagent.linux", "v1", "nftables", message: "nsmagent.linux.FilterTable",
+            file: "nsmagent/linux.proto", template: "{{.Name}}", list: ("linuxConfig", "nftables", nil)),
     ]
 
     /// The model of a kind.

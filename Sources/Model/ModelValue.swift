@@ -23,6 +23,8 @@ public indirect enum ModelValue: Sendable, Hashable {
     case namespace(Nsmagent_Linux_Namespace)
     /// A policy rule.
     case rule(Nsmagent_Linux_Rule)
+    /// A table of packet filter and NAT rules.
+    case filterTable(Nsmagent_Linux_FilterTable)
 
     /// Which model it is of.
     public var kind: ModelDescription.Kind {
@@ -36,6 +38,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .endpoint: .endpoint
         case .namespace: .namespace
         case .rule: .rule
+        case .filterTable: .filterTable
         }
     }
 
@@ -54,6 +57,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .endpoint(let message): message
         case .namespace(let message): message
         case .rule(let message): message
+        case .filterTable(let message): message
         }
     }
 
@@ -69,6 +73,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .endpoint: self = .endpoint(try Upnp_NetworkServiceEndpoint(serializedBytes: bytes))
         case .namespace: self = .namespace(try Nsmagent_Linux_Namespace(serializedBytes: bytes))
         case .rule: self = .rule(try Nsmagent_Linux_Rule(serializedBytes: bytes))
+        case .filterTable: self = .filterTable(try Nsmagent_Linux_FilterTable(serializedBytes: bytes))
         }
     }
 }

@@ -145,7 +145,7 @@ public final class HostNetwork {
             switch value {
             case .client(let message): .client(message)
             case .endpoint(let message): .endpoint(message)
-            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, nil: nil
+            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, nil: nil
             }
         if spec == nil, services.isEmpty { return }
         let valid = invalid[key] == nil ? spec : nil
@@ -161,7 +161,7 @@ public final class HostNetwork {
             switch value {
             case .client(let message): .value(ClientValue<LinuxWorld>(message))
             case .endpoint(let message): .value(EndpointValue<LinuxWorld>(message))
-            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule:
+            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable:
                 item.specification.map { LinuxRegistry.desired($0, ownership: world.ownership) }
                     ?? LinuxRegistry.desired(value, ownership: world.ownership)
             }

@@ -70,16 +70,23 @@ enum FilterTableClass: KernelClass {
         state.tables[id] = TableState(table: table, text: text, claim: state.tables[id]?.claim ?? world.plannedClaim)
     }
 
-    /// What leads to a table with this text in place of what is there, in one transaction; nil: to none.
+    /// What leads from what is there to a table with this text, in one transaction; nil: to none.
+    ///
+    /// Only the table that is known goes, by its number: one that somebody else put in its place meanwhile makes the
+    /// transaction fail.
     static func load(
-        _ id: FilterTable.ID, _ text: TableText?, comment: String?, source: String? = nil, leadingLines: Int = 0
+        _ id: FilterTable.ID, from former: FilterTable?, to text: TableText?, comment: String? = nil,
+        source: String? = nil, leadingLines: Int = 0
     ) -> LinuxOperation.Action {
-        // Deleting a table that is not there would fail; adding one that is there does not.
-        var input = "add \(id)\ndelete \(id)\n"
+        // The block of a `create` brings the comment, and nothing else.
+        var input = "create \(id)" + (comment.map { " { comment \"\($0)\" ; }\n" } ?? "\n")
+        if let former {
+            input = "delete table \(id.family) \(former.handle > 0 ? "handle \(former.handle)" : id.name)\n"
+        }
         if let text { input += source ?? text.listing }
         let load = TextLoad(
-            program: .nft, arguments: ["-f", "-"], text: input, leadingLines: leadingLines + 2,
-            summary: text == nil ? "nft: delete \(id)" : "nft: load \(id)",
+            program: .nft, arguments: ["-f", "-"], text: input, leadingLines: leadingLines + 1,
+            summary: "nft: \(text == nil ? "delete" : former == nil ? "create" : "replace") \(id)",
             effect: .table(id, text, comment: comment))
         return .load(load)
     }
@@ -108,7 +115,7 @@ enum FilterTableClass: KernelClass {
         else { return }
         list.add(
             Place(state, .table(id)), key: TableKeys.key(name), "\(id)\(state.reference.suffix)",
-            [LinuxOperation(state, load(id, nil, comment: nil))])
+            [LinuxOperation(state, load(id, from: table.table, to: nil))])
     }
 
     // MARK: - The way back
@@ -121,7 +128,9 @@ enum FilterTableClass: KernelClass {
                 if old?.text == now?.text, old?.table.comment == now?.table.comment { continue }
                 // What is not ours was not changed by us; and what nobody read can't be put back.
                 if let old, old.text == nil { continue }
-                restoration.add(load(id, old?.text, comment: old?.table.comment), in: state.id)
+                if now == nil, old == nil { continue }
+                let action = load(id, from: now?.table, to: old?.text, comment: old?.table.comment)
+                restoration.add(action, in: state.id)
             }
         }
     }
@@ -144,5 +153,5 @@ extension Ownership {
 }
 
 enum TableKeys {
-    static func key(_ name: String) -> Key { "config/nsmagent.linux/nftables/\(name)" }
+    static func key(_ name: String) -> Key { ModelKey.filterTable(name) }
 }

@@ -45,9 +45,19 @@ struct TableText: Hashable, Sendable {
                     continue
                 }
             }
-            result.append(line)
+            result.append(withSortedDevices(line))
         }
         return result
+    }
+
+    /// In braces behind `iif` or `oif` nft lists links in the order of their numbers, which differ from one namespace to the
+    /// next.
+    private static func withSortedDevices(_ line: String) -> String {
+        guard line.contains("iif ") || line.contains("oif ") else { return line }
+        let parts = line.split(separator: "{", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, let end = parts[1].firstIndex(of: "}") else { return line }
+        let elements = parts[1][..<end].split(separator: ",").map { String($0).trimmingSpace }.sorted()
+        return "\(parts[0]){ \(elements.joined(separator: ", ")) \(parts[1][end...])"
     }
 
     /// What a user wrote, or would write, between the braces of the table: without its comment, which is our mark.

@@ -74,6 +74,8 @@ public final class LinuxWorld: World {
     var plannedPeers: [Int32: LinkState] = [:]
     /// What speaks netlink for us.
     let programs = Programs()
+    /// The kernel's form of declared tables.
+    let tableTexts = TableTexts()
     /// Counts modifying requests, for tests and for the promise that an unchanged configuration costs none.
     public internal(set) var modifyingRequests = 0
     /// What the last export left out, as the model has no words for it, one line each.

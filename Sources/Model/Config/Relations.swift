@@ -109,7 +109,7 @@ struct Relations: Sendable {
             update(&clients, client.interfaceName)
             changedClients.insert(client.interfaceName)
         case .endpoint(let endpoint): count(&prefixes, endpoint.interfaceNamePrefix, isThere ? 1 : -1)
-        case .neighbour, .route, .ruleChain, .allocation, .namespace, .rule, nil: break
+        case .neighbour, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, nil: break
         }
     }
 

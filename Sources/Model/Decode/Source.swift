@@ -73,7 +73,7 @@ enum Label {
         }
         let parts =
             switch kind {
-            case .interface, .ruleChain, .client, .namespace, .rule: [text("name")]
+            case .interface, .ruleChain, .client, .namespace, .rule, .filterTable: [text("name")]
             case .arp: [text("interface"), text("ip_address")]
             case .route: [text("dst_network"), text("outgoing_interface")]
             case .allocation: [text("network_name"), text("interface_name")]

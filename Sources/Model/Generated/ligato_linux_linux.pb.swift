@@ -41,6 +41,9 @@ public nonisolated struct Ligato_Linux_ConfigData: Sendable {
   /// Policy rules.
   public var rules: [Nsmagent_Linux_Rule] = []
 
+  /// Tables of packet filter and NAT rules.
+  public var nftables: [Nsmagent_Linux_FilterTable] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -52,7 +55,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux"
 
 nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ConfigData"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{a}interfaces\0\u{4}\u{a}arp_entries\0\u{1}routes\0\u{2}S\u{f}namespaces\0\u{1}rules\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{a}interfaces\0\u{4}\u{a}arp_entries\0\u{1}routes\0\u{2}S\u{f}namespaces\0\u{1}rules\0\u{2}\u{b}nftables\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -65,6 +68,7 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
       case 21: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
       case 1000: try { try decoder.decodeRepeatedMessageField(value: &self.namespaces) }()
       case 1001: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
+      case 1012: try { try decoder.decodeRepeatedMessageField(value: &self.nftables) }()
       default: break
       }
     }
@@ -86,6 +90,9 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
     if !self.rules.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.rules, fieldNumber: 1001)
     }
+    if !self.nftables.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nftables, fieldNumber: 1012)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -95,6 +102,7 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
     if lhs.routes != rhs.routes {return false}
     if lhs.namespaces != rhs.namespaces {return false}
     if lhs.rules != rhs.rules {return false}
+    if lhs.nftables != rhs.nftables {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

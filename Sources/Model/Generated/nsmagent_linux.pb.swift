@@ -172,6 +172,186 @@ public nonisolated struct Nsmagent_Linux_Rule: Sendable {
   fileprivate var _namespace: Ligato_Linux_Namespace_NetNamespace? = nil
 }
 
+/// A table of packet filter and NAT rules, kept by nft(8). Whatever else is in nf_tables stays as it is.
+public nonisolated struct Nsmagent_Linux_FilterTable: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The logical name: unique in the configuration. Also the name of the table, without `table`.
+  public var name: String = String()
+
+  /// Namespace the table is in. Absent: the agent's own.
+  public var namespace: Ligato_Linux_Namespace_NetNamespace {
+    get {_namespace ?? Ligato_Linux_Namespace_NetNamespace()}
+    set {_namespace = newValue}
+  }
+  /// Returns true if `namespace` has been explicitly set.
+  public var hasNamespace: Bool {self._namespace != nil}
+  /// Clears the value of `namespace`. Subsequent reads from it will return its default value.
+  public mutating func clearNamespace() {self._namespace = nil}
+
+  /// Which packets it sees. inet, if nothing else is said.
+  public var family: Nsmagent_Linux_FilterTable.Family = .inet
+
+  /// Name of the table in the kernel, where it is not `name`.
+  public var table: String = String()
+
+  /// The inside of the table as nft(8) has it: chains, sets, maps and other objects, between the braces of `table … { }`.
+  public var ruleset: String = String()
+
+  /// Packets that get another source. Makes a chain `postrouting-nat`.
+  public var masquerade: [Nsmagent_Linux_FilterTable.Masquerade] = []
+
+  /// Connections that go on to another host. Makes a chain `prerouting-nat`.
+  public var forward: [Nsmagent_Linux_FilterTable.Forward] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  /// Which packets the table sees.
+  public nonisolated enum Family: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+
+    /// IPv4 and IPv6.
+    case inet // = 0
+
+    /// IPv4.
+    case ip // = 1
+
+    /// IPv6.
+    case ip6 // = 2
+    case arp // = 3
+    case bridge // = 4
+
+    /// What comes by a device, before all others.
+    case netdev // = 5
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .inet
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .inet
+      case 1: self = .ip
+      case 2: self = .ip6
+      case 3: self = .arp
+      case 4: self = .bridge
+      case 5: self = .netdev
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .inet: return 0
+      case .ip: return 1
+      case .ip6: return 2
+      case .arp: return 3
+      case .bridge: return 4
+      case .netdev: return 5
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Nsmagent_Linux_FilterTable.Family] = [
+      .inet,
+      .ip,
+      .ip6,
+      .arp,
+      .bridge,
+      .netdev,
+    ]
+
+  }
+
+  /// Packets that leave by an interface get its address as their source.
+  public nonisolated struct Masquerade: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// Kernel name of the interface they leave by. Empty: any.
+    public var out: String = String()
+
+    /// Prefix they come from. Empty: any.
+    public var from: String = String()
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
+  /// Connections to a port go on to another host.
+  public nonisolated struct Forward: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// Kernel name of the interface they come by. Empty: any.
+    public var `in`: String = String()
+
+    public var `protocol`: Nsmagent_Linux_FilterTable.Forward.ProtocolEnum = .tcp
+
+    /// The port they are made to.
+    public var port: UInt32 = 0
+
+    /// Address they go on to, with another port if it is one: 10.0.0.2, 10.0.0.2:80, fd00::2 or [fd00::2]:80.
+    public var to: String = String()
+
+    /// Address they are made to, when the host has several. Empty: any.
+    public var address: String = String()
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public nonisolated enum ProtocolEnum: SwiftProtobuf.Enum, Swift.CaseIterable {
+      public typealias RawValue = Int
+      case tcp // = 0
+      case udp // = 1
+      case sctp // = 2
+      case UNRECOGNIZED(Int)
+
+      public init() {
+        self = .tcp
+      }
+
+      public init?(rawValue: Int) {
+        switch rawValue {
+        case 0: self = .tcp
+        case 1: self = .udp
+        case 2: self = .sctp
+        default: self = .UNRECOGNIZED(rawValue)
+        }
+      }
+
+      public var rawValue: Int {
+        switch self {
+        case .tcp: return 0
+        case .udp: return 1
+        case .sctp: return 2
+        case .UNRECOGNIZED(let i): return i
+        }
+      }
+
+      // The compiler won't synthesize support with the UNRECOGNIZED case.
+      public static let allCases: [Nsmagent_Linux_FilterTable.Forward.ProtocolEnum] = [
+        .tcp,
+        .udp,
+        .sctp,
+      ]
+
+    }
+
+    public init() {}
+  }
+
+  public init() {}
+
+  fileprivate var _namespace: Ligato_Linux_Namespace_NetNamespace? = nil
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "nsmagent.linux"
@@ -306,4 +486,161 @@ nonisolated extension Nsmagent_Linux_Rule.Family: SwiftProtobuf._ProtoNameProvid
 
 nonisolated extension Nsmagent_Linux_Rule.Action: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0LOOKUP\0\u{1}BLACKHOLE\0\u{1}UNREACHABLE\0\u{1}PROHIBIT\0")
+}
+
+nonisolated extension Nsmagent_Linux_FilterTable: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FilterTable"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}namespace\0\u{1}family\0\u{1}table\0\u{1}ruleset\0\u{1}masquerade\0\u{1}forward\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._namespace) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.family) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.table) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.ruleset) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.masquerade) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.forward) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    try { if let v = self._namespace {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.family != .inet {
+      try visitor.visitSingularEnumField(value: self.family, fieldNumber: 3)
+    }
+    if !self.table.isEmpty {
+      try visitor.visitSingularStringField(value: self.table, fieldNumber: 4)
+    }
+    if !self.ruleset.isEmpty {
+      try visitor.visitSingularStringField(value: self.ruleset, fieldNumber: 5)
+    }
+    if !self.masquerade.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.masquerade, fieldNumber: 6)
+    }
+    if !self.forward.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.forward, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_FilterTable, rhs: Nsmagent_Linux_FilterTable) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs._namespace != rhs._namespace {return false}
+    if lhs.family != rhs.family {return false}
+    if lhs.table != rhs.table {return false}
+    if lhs.ruleset != rhs.ruleset {return false}
+    if lhs.masquerade != rhs.masquerade {return false}
+    if lhs.forward != rhs.forward {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Linux_FilterTable.Family: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0INET\0\u{1}IP\0\u{1}IP6\0\u{1}ARP\0\u{1}BRIDGE\0\u{1}NETDEV\0")
+}
+
+nonisolated extension Nsmagent_Linux_FilterTable.Masquerade: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Nsmagent_Linux_FilterTable.protoMessageName + ".Masquerade"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}out\0\u{1}from\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.out) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.from) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.out.isEmpty {
+      try visitor.visitSingularStringField(value: self.out, fieldNumber: 1)
+    }
+    if !self.from.isEmpty {
+      try visitor.visitSingularStringField(value: self.from, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_FilterTable.Masquerade, rhs: Nsmagent_Linux_FilterTable.Masquerade) -> Bool {
+    if lhs.out != rhs.out {return false}
+    if lhs.from != rhs.from {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Linux_FilterTable.Forward: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Nsmagent_Linux_FilterTable.protoMessageName + ".Forward"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}in\0\u{1}protocol\0\u{1}port\0\u{1}to\0\u{1}address\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.`in`) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.`protocol`) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.to) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.address) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.`in`.isEmpty {
+      try visitor.visitSingularStringField(value: self.`in`, fieldNumber: 1)
+    }
+    if self.`protocol` != .tcp {
+      try visitor.visitSingularEnumField(value: self.`protocol`, fieldNumber: 2)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 3)
+    }
+    if !self.to.isEmpty {
+      try visitor.visitSingularStringField(value: self.to, fieldNumber: 4)
+    }
+    if !self.address.isEmpty {
+      try visitor.visitSingularStringField(value: self.address, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_FilterTable.Forward, rhs: Nsmagent_Linux_FilterTable.Forward) -> Bool {
+    if lhs.`in` != rhs.`in` {return false}
+    if lhs.`protocol` != rhs.`protocol` {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.to != rhs.to {return false}
+    if lhs.address != rhs.address {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Linux_FilterTable.Forward.ProtocolEnum: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TCP\0\u{1}UDP\0\u{1}SCTP\0")
 }

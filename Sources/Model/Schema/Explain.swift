@@ -118,7 +118,7 @@ extension Explain {
     /// What follows the prefix in a key.
     private static func keyEnd(_ kind: ModelDescription.Kind) -> String {
         switch kind {
-        case .interface, .ruleChain, .client, .namespace, .rule: "NAME"
+        case .interface, .ruleChain, .client, .namespace, .rule, .filterTable: "NAME"
         case .arp: "INTERFACE/ADDRESS"
         case .route: "NETWORK/LENGTH/INTERFACE[/table/TABLE][/namespace/TYPE/REFERENCE][/metric/METRIC]"
         case .allocation: "network/NETWORK/interface/INTERFACE"

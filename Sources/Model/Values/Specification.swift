@@ -22,6 +22,8 @@ public indirect enum Specification: Hashable, Sendable {
     case namespace(NamespaceSpec)
     /// A policy rule.
     case rule(RuleSpec)
+    /// A table of packet filter and NAT rules.
+    case filterTable(FilterTableSpec)
 }
 
 /// What came of checking a value.
@@ -62,6 +64,7 @@ extension ModelValue {
             case .endpoint(let message): EndpointSpec(message, &findings).map { .endpoint($0) }
             case .namespace(let message): NamespaceSpec(message, &findings).map { .namespace($0) }
             case .rule(let message): RuleSpec(message, &findings).map { .rule($0) }
+            case .filterTable(let message): FilterTableSpec(message, &findings).map { .filterTable($0) }
             }
         return CheckedValue(
             specification: findings.isBroken ? nil : specification, findings: findings.list,

@@ -180,6 +180,7 @@ extension ModelDescription.Kind {
         case .endpoint: "NSM endpoint"
         case .namespace: "namespace"
         case .rule: "rule"
+        case .filterTable: "nftables"
         }
     }
 }
