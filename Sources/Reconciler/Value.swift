@@ -167,13 +167,34 @@ public struct Difference: Hashable, Sendable, CustomStringConvertible {
     /// What it should be.
     public let new: String
 
+    /// Whether it is a line of a text that goes (only `old`) or comes (only `new`).
+    public let isLine: Bool
+
+    /// A line of a text that goes.
+    public static func removed(line: String, of attribute: String) -> Difference {
+        Difference(attribute, old: line, new: "", isLine: true)
+    }
+
+    /// A line of a text that comes.
+    public static func added(line: String, to attribute: String) -> Difference {
+        Difference(attribute, old: "", new: line, isLine: true)
+    }
+
     /// Makes a difference.
     public init(_ attribute: String, old: String, new: String) {
+        self.init(attribute, old: old, new: new, isLine: false)
+    }
+
+    private init(_ attribute: String, old: String, new: String, isLine: Bool) {
+        self.isLine = isLine
         self.attribute = attribute
         self.old = old
         self.new = new
     }
 
-    /// `mtu 1500 → 1450`
-    public var description: String { "\(attribute) \(old) → \(new)" }
+    /// `mtu 1500 → 1450`; of a line `- tcp dport 22 accept`
+    public var description: String {
+        if isLine { return new.isEmpty ? "- \(old)" : "+ \(new)" }
+        return "\(attribute) \(old) → \(new)"
+    }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Netlink
 import TestSupport
 import Testing
 
@@ -117,8 +118,8 @@ struct FilterTableTests {
                 tables(table("a", ruleset: Self.filter.replacing("counter drop", with: "reject"))))
             let step = try #require(steps.first)
             #expect(steps.count == 1)
-            #expect(step.contains("ip saddr @blocked counter drop"))
-            #expect(step.contains("ip saddr @blocked reject"))
+            #expect(step.contains("- ip saddr @blocked counter drop"))
+            #expect(step.contains("+ ip saddr @blocked reject"))
             #expect(!step.contains("tcp dport"))
             #expect(try host.nft("-a list ruleset") == before)
         }
@@ -282,11 +283,87 @@ struct FilterTableTests {
                 "linuxConfig:\n  namespaces: [" + names.map { "{name: \($0)}" }.joined(separator: ", ")
                 + "]\n  nftables:\n" + list
             let agent = try host.apply(config)
-            // Each has its own comment, so each is learned.
-            let runs = agent.world.programs.runs
+            // Two for the text, one to load each table and one to read it afterwards; nothing for what is unchanged.
+            #expect(agent.world.programs.runs == 42)
             try agent.apply(config)
-            #expect(agent.world.programs.runs == runs)
-            #expect(agent.world.modifyingRequests > 0)
+            #expect(agent.world.programs.runs == 42)
+            // What is declared under another name is the same table with another mark.
+            try agent.apply(config.replacing("nat-p7", with: "other"))
+            #expect(agent.problems == [])
+            #expect(agent.world.programs.runs == 43)
+            #expect(try host.ruleset(in: "p7").contains("/other\""))
+            #expect(try host.ruleset(in: "p7").contains("masquerade"))
+        }
+    }
+
+    @Test("what got past every check still makes exactly one table, reads no file and stays in the scratch namespace")
+    func scratch() throws {
+        try Sandbox.run { host in
+            try host.load(Self.foreign)
+            let before = try host.nft("-a list ruleset")
+            func learn(_ inside: String) throws -> TableText {
+                try TableTexts().text(of: inside + "\n", family: .inet, devices: [], Programs())
+            }
+            for inside in [
+                "}\ntable ip other {", "}\nflush ruleset\ntable inet t {\n}\ntable inet u {",
+                "}\ndelete table inet t\n{",
+                "}\ntable inet t { flags dormant; }\nadd table ip x\ntable inet t {", "include \"/etc/shadow\"",
+                "include \"/etc/hostname\"", "}\ninclude \"/etc/passwd\"\ntable inet t {", "flags owner;",
+            ] {
+                let error = #expect(throws: ProgramError.self, "\(inside)") { _ = try learn(inside) }
+                #expect(error.map { !"\($0)".contains("root:") } == true)
+            }
+            #expect(try learn("chain c { accept; }").lines.count == 3)
+            #expect(try host.nft("-a list ruleset") == before)
+        }
+    }
+
+    @Test("whatever is written, others' tables stay byte for byte, and no more than one table of ours is there")
+    func fuzz() throws {
+        try Sandbox.run { host in
+            try host.load(Self.foreign)
+            let before = try host.nft("-a list ruleset")
+            var generator = SeededGenerator(seed: 12)
+            let parts = [
+                "chain c {", "}", "set s { type ipv4_addr; }", "define x = 1", "flush ruleset", "accept", "drop", ";",
+                "\n",
+                "type filter hook input priority 0;", "comment \"} table ip y {\"", "log prefix \"flush ruleset\"",
+                "$x",
+                "tcp dport 1", "counter", "jump c", "ip saddr @s", "delete table inet theirs", "flags dormant;", "#",
+            ]
+            let agent = host.agent()
+            for _ in 0..<60 {
+                let count = Int.random(in: 1...6, using: &generator)
+                let words = (0..<count).map { _ in parts.randomElement(using: &generator) ?? "" }
+                let config = tables(table("t", ruleset: words.joined(separator: " ")))
+                try agent.apply(config, tolerant: true)
+                agent.reconciler.forgetFailures()
+                let now = try host.nft("-a list ruleset")
+                #expect(now.hasPrefix(before.trimmingCharacters(in: .newlines)), "\(words)")
+                #expect(now.components(separatedBy: "\ntable ").count <= 3, "\(words)")
+            }
+            try agent.apply(tables())
+            #expect(try host.nft("-a list ruleset") == before)
+        }
+    }
+
+    @Test("an export is taken back as what is there")
+    func export() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("p1")
+            try host.load(Self.foreign)
+            let agent = try host.apply(
+                tables(
+                    table("a", ruleset: Self.filter),
+                    table("b", in: "p1", "table: nat\nfamily: ip\nmasquerade: [{out: eth0}]")))
+            let values = try agent.world.export(namespace: nil, all: false)
+            #expect(values.map(\.key).filter { $0.contains("nftables") }.count == 2)
+            let fresh = host.agent()
+            fresh.declare(values.map { ($0.key, $0) })
+            try fresh.world.readAll()
+            let transaction = fresh.reconciler.reconcile(reason: "export")
+            #expect(transaction?.entries.map(\.line) ?? [] == [])
+            #expect(fresh.problems == [])
         }
     }
 }

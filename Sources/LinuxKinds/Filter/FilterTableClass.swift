@@ -83,7 +83,7 @@ enum FilterTableClass: KernelClass {
         if let former {
             input = "delete table \(id.family) \(former.handle > 0 ? "handle \(former.handle)" : id.name)\n"
         }
-        if let text { input += source ?? text.listing }
+        if let text { input += source ?? text.source(id, comment: comment) }
         let load = TextLoad(
             program: .nft, arguments: ["-f", "-"], text: input, leadingLines: leadingLines + 1,
             summary: "nft: \(text == nil ? "delete" : former == nil ? "create" : "replace") \(id)",
@@ -137,7 +137,38 @@ enum FilterTableClass: KernelClass {
 
     // MARK: - Export
 
+    /// Ours only: who writes rules by hand keeps them by hand.
     static func export(_ state: NamespaceState, to export: inout Export) throws(KernelError) {
+        for (id, table) in state.tables.sorted(by: { "\($0.key)" < "\($1.key)" }) {
+            guard let name = export.ownership.tableName(comment: table.table.comment) else { continue }
+            let text: TableText?
+            do throws(ProgramError) {
+                text = try export.world.text(of: id, in: state)
+            } catch {
+                throw KernelError(code: ENOENT, message: "\(id)\(state.reference.suffix): \(error)")
+            }
+            guard let text else { continue }
+            var message = Nsmagent_Linux_FilterTable()
+            message.name = name
+            message.family = .init(id.family)
+            if id.name != name { message.table = id.name }
+            if let reference = export.reference(to: state) { message.namespace = reference }
+            message.ruleset = text.inside.map { "\($0)\n" }.joined()
+            export.others.append(.filterTable(message))
+        }
+    }
+}
+
+extension Nsmagent_Linux_FilterTable.Family {
+    fileprivate init(_ family: FilterTable.Family) {
+        switch family {
+        case .inet: self = .inet
+        case .ip: self = .ip
+        case .ip6: self = .ip6
+        case .arp: self = .arp
+        case .bridge: self = .bridge
+        case .netdev: self = .netdev
+        }
     }
 }
 

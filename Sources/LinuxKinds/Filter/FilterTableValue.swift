@@ -69,12 +69,13 @@ public struct FilterTableValue: Value {
         let wanted: TableText
         let have: TableText?
         do throws(ProgramError) {
-            wanted = try world.tableTexts.text(of: source, id, devices: devices, world.programs)
+            wanted = try world.tableTexts.text(of: text, family: id.family, devices: devices, world.programs)
             have = try state.flatMap { state throws(ProgramError) in try world.text(of: id, in: state) }
         } catch {
             return Assessment(.blocked("\(error)"))
         }
-        if let have, have == wanted { return .inPlace }
+        let mark = state?.tables[id]?.table.comment
+        if have == wanted, mark == comment { return .inPlace }
         var plan = LinkPlan(world)
         guard plan.enter(namespace) else {
             return Assessment(.waiting([world.unmetCondition(namespace) ?? "namespace-available"]))
@@ -84,9 +85,8 @@ public struct FilterTableValue: Value {
                 id, from: state?.tables[id]?.table, to: wanted, comment: comment, source: source,
                 leadingLines: Self.leadingLines))
         guard let have else { return Assessment(.create, operations: plan.operations) }
-        let differences = have.differences(to: wanted).map { old, new in
-            Difference("rules", old: old ?? "", new: new ?? "")
-        }
+        var differences = have.differences(to: wanted)
+        if let mark, mark != comment { differences.append(Difference("comment", old: mark, new: comment)) }
         return Assessment(.update, operations: plan.operations, differences: differences)
     }
 
@@ -97,7 +97,7 @@ public struct FilterTableValue: Value {
     }
 
     /// Lines of the source before the user's first.
-    static let leadingLines = 2
+    private static let leadingLines = 2
 
     /// The table in the language of nft.
     private var source: String { "\(id) {\ncomment \"\(comment)\"\n\(text)}\n" }

@@ -1,26 +1,33 @@
 internal import Netlink
+internal import Reconciler
 
 /// A table as nft lists it: what there is to compare, and what there is to put back.
 ///
 /// The listing leaves out counters (`nft -s`) and has no handles. It is text and no JSON: nft's JSON of many versions does not
 /// tell a table's comment nor whether a set is dynamic, and people compare lines.
 struct TableText: Hashable, Sendable {
-    /// The lines to compare: without elements of dynamic sets, which packets and others put there.
+    /// The lines to compare, without the braces and the comment, which say which table it is and whose: and without elements of
+    /// dynamic sets, which packets and others put there.
     let lines: [String]
-    /// All that was listed.
-    let listing: String
+    /// The same lines with all elements.
+    private let content: [String]
 
     static func == (left: Self, right: Self) -> Bool { left.lines == right.lines }
     func hash(into hasher: inout Hasher) { hasher.combine(lines) }
 
     /// Takes the listing of one table; nil: it is none, or of more than that.
     init?(listing: String, of id: FilterTable.ID) {
-        let lines = listing.split(separator: "\n", omittingEmptySubsequences: true).map(String.init)
-        guard lines.count >= 2, lines.first == "\(id) {", lines.last == "}",
-            lines.dropFirst().dropLast().allSatisfy({ $0.hasPrefix("\t") })
-        else { return nil }
-        self.lines = Self.withoutDynamicElements(lines)
-        self.listing = listing
+        let all = listing.split(separator: "\n", omittingEmptySubsequences: true).map(String.init)
+        guard all.count >= 2, all.first == "\(id) {", all.last == "}" else { return nil }
+        content = all.dropFirst().dropLast().filter { !$0.hasPrefix("\tcomment \"") }
+        guard content.allSatisfy({ $0.hasPrefix("\t") }) else { return nil }
+        lines = Self.withoutDynamicElements(content)
+    }
+
+    /// The table in the language of nft.
+    func source(_ id: FilterTable.ID, comment: String?) -> String {
+        let comment = comment.map { "\tcomment \"\($0)\"\n" } ?? ""
+        return "\(id) {\n\(comment)\(content.joined(separator: "\n"))\n}\n"
     }
 
     /// A set starts with a line such as `set name {` one step deep and ends with `}` there.
@@ -60,21 +67,16 @@ struct TableText: Hashable, Sendable {
         return "\(parts[0]){ \(elements.joined(separator: ", ")) \(parts[1][end...])"
     }
 
-    /// What a user wrote, or would write, between the braces of the table: without its comment, which is our mark.
-    var inside: [String] {
-        lines.dropFirst().dropLast().filter { !$0.hasPrefix("\tcomment \"") }
-            .map { $0.hasPrefix("\t") ? String($0.dropFirst()) : $0 }
-    }
+    /// What a user wrote, or would write, between the braces of the table.
+    var inside: [String] { lines.map { String($0.dropFirst()) } }
 
-    /// The lines that are only in one of the two, in order: what goes, and what comes.
-    func differences(to wanted: TableText) -> [(old: String?, new: String?)] {
-        let difference = wanted.lines.difference(from: lines)
-        let removed = difference.removals.compactMap { change -> (Int, String)? in
-            if case .remove(let offset, let line, _) = change { (offset, line) } else { nil }
-        }
-        let inserted = difference.insertions.compactMap { change -> (Int, String)? in
-            if case .insert(let offset, let line, _) = change { (offset, line) } else { nil }
-        }
-        return removed.map { ($0.1.trimmingSpace, nil) } + inserted.map { (nil, $0.1.trimmingSpace) }
+    /// The lines that are only in one of the two: what goes, and what comes, in the order of the text.
+    func differences(to wanted: TableText) -> [Difference] {
+        wanted.lines.difference(from: lines).map { change in
+            switch change {
+            case .remove(let offset, let line, _): (offset, Difference.removed(line: line.trimmingSpace, of: "rules"))
+            case .insert(let offset, let line, _): (offset, Difference.added(line: line.trimmingSpace, to: "rules"))
+            }
+        }.sorted { ($0.0, $0.1.old.isEmpty ? 1 : 0) < ($1.0, $1.1.old.isEmpty ? 1 : 0) }.map(\.1)
     }
 }

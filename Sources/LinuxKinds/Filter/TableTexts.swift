@@ -2,24 +2,29 @@ internal import Netlink
 
 /// What the kernel makes of the texts of users, as learned in a scratch namespace: each text once.
 final class TableTexts {
-    private var known: [String: Result<TableText, ProgramError>] = [:]
+    /// What a text means depends on the family; neither on the name of the table nor on whose it is.
+    private struct Source: Hashable {
+        var family: FilterTable.Family
+        var inside: String
+    }
+
+    private var known: [Source: Result<TableText, ProgramError>] = [:]
     /// Bytes of the texts that are remembered, and the most of them.
     private var size = 0
     private static let mostBytes = 64 << 20
 
-    /// The kernel's form of a table.
+    /// The kernel's form of the inside of a table.
     ///
-    /// - Parameters:
-    ///   - source: `table … { … }` in the language of nft.
-    ///   - devices: links that nft has to find.
-    /// - Throws: what nft says of it; and when it is not exactly this table.
+    /// - Parameter devices: links that nft has to find.
+    /// - Throws: what nft says of it; and when it is not the inside of exactly one table.
     func text(
-        of source: String, _ id: FilterTable.ID, devices: Set<String>, _ programs: Programs
+        of inside: String, family: FilterTable.Family, devices: Set<String>, _ programs: Programs
     ) throws(ProgramError) -> TableText {
+        let source = Source(family: family, inside: inside)
         if let result = known[source] { return try result.get() }
         let result: Result<TableText, ProgramError>
         do throws(ProgramError) {
-            result = .success(try learn(source, id, devices, programs))
+            result = .success(try learn(source, devices, programs))
         } catch {
             // Only what nft says of the text is true the next time, too.
             guard case .refused = error else { throw error }
@@ -29,13 +34,13 @@ final class TableTexts {
             known.removeAll()
             size = 0
         }
-        size += 2 * source.utf8.count
+        size += 2 * inside.utf8.count
         known[source] = result
         return try result.get()
     }
 
     private func learn(
-        _ source: String, _ id: FilterTable.ID, _ devices: Set<String>, _ programs: Programs
+        _ source: Source, _ devices: Set<String>, _ programs: Programs
     ) throws(ProgramError) -> TableText {
         let scratch: NetworkNamespace
         do throws(KernelError) {
@@ -45,10 +50,12 @@ final class TableTexts {
                 .nft, what: "it needs an empty network namespace to try rules in, which takes CAP_SYS_ADMIN",
                 "\(error)")
         }
+        let id = FilterTable.ID(source.family, "t")
         do throws(ProgramError) {
-            try programs.run(.nft, ["-f", "-"], input: "flush ruleset\n" + source, in: scratch)
+            let input = "flush ruleset\n\(id) {\n\(source.inside)}\n"
+            try programs.run(.nft, ["-f", "-"], input: input, in: scratch)
         } catch {
-            throw error.placed(behind: 1 + FilterTableValue.leadingLines)
+            throw error.placed(behind: 2)
         }
         let listing = try programs.run(.nft, ["-s", "list", "ruleset"], in: scratch)
         guard let text = TableText(listing: listing, of: id) else {

@@ -33,8 +33,17 @@ struct Check: ParsableCommand {
         let files = Text.count(config.files.count, "file")
         if config.isValid {
             Show.line("\(files), \(Text.count(config.items.count, "value")): no mistakes.")
+            let unread = unread(config).count
+            if unread > 0 { Show.line("\(Text.count(unread, "ruleset")) not shown to nft: plan and apply do that.") }
         } else {
             Failure.tell("\(Text.count(config.mistakeCount, "mistake")) in \(files)")
+        }
+    }
+
+    /// Keys of values with a text that only a program with rights can judge.
+    private func unread(_ config: LoadedConfig) -> [String] {
+        config.items.compactMap { item in
+            if case .filterTable(let table) = item.value, !table.ruleset.isEmpty { item.key } else { nil }
         }
     }
 
@@ -54,6 +63,8 @@ struct Check: ParsableCommand {
             ("mistakes", list(config.mistakes)), ("warnings", list(config.warnings)),
             ("notConfigurable", .sequence(invalid)),
         ]
+        let unread = unread(config)
+        if !unread.isEmpty { pairs.append(("notShownToNFT", .texts(unread))) }
         if config.omittedMistakes > 0 { pairs.append(("moreMistakes", .count(config.omittedMistakes))) }
         if config.omittedWarnings > 0 { pairs.append(("moreWarnings", .count(config.omittedWarnings))) }
         return .mapping(pairs)

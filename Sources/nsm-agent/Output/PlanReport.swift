@@ -95,9 +95,19 @@ struct PlanReport {
             case .recreate: .magenta
             case .delete: .red
             }
-        var line = indent + terminal.paint("\(step.verb.sign) \(name(step.summary, key: step.key))", colour)
-        guard !step.differences.isEmpty else { return line + "\n" }
-        let differences = step.differences.map(\.description).joined(separator: ", ")
+        let line = indent + terminal.paint("\(step.verb.sign) \(name(step.summary, key: step.key))", colour)
+        let lines = step.differences.filter(\.isLine).map { difference in
+            indent + "      "
+                + terminal.paint(difference.description, difference.new.isEmpty ? .red : .green) + "\n"
+        }
+        return self.line(line, step, indent: indent, terminal) + lines.joined()
+    }
+
+    /// A line with what differs in single attributes.
+    private func line(_ start: String, _ step: Step, indent: String, _ terminal: Terminal) -> String {
+        var line = start
+        let differences = step.differences.filter { !$0.isLine }.map(\.description).joined(separator: ", ")
+        guard !differences.isEmpty else { return line + "\n" }
         line += "  "
         guard let width = terminal.width else { return line + differences + "\n" }
         let used = indent.count + 4 + name(step.summary, key: step.key).count
