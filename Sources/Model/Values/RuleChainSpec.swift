@@ -70,6 +70,7 @@ public struct RuleChainSpec: Hashable, Sendable {
         let family = findings.family(message.protocol)
         let chain = findings.chain(message)
         policy = findings.policy(message)
+        findings.check(rules: rules)
         guard let family, let chain, let table = findings.table(message.table) else { return nil }
         self.family = family
         self.chain = chain
@@ -95,6 +96,18 @@ extension RuleChainSpec.Table {
 }
 
 extension FieldFindings {
+    fileprivate mutating func check(rules: [String]) {
+        if rules.count > RuleText.mostRules {
+            mistake(["rules"], "are \(rules.count); a chain takes \(RuleText.mostRules)")
+            return
+        }
+        for (index, rule) in rules.enumerated() {
+            guard let mistake = RuleText.mistake(in: rule) else { continue }
+            let start = rule.utf8.count <= 200 ? rule : "\(rule.prefix(60))…"
+            self.mistake(["rules", .element(index)], value: start, mistake)
+        }
+    }
+
     fileprivate mutating func family(_ family: Ligato_Linux_Iptables_RuleChain.ProtocolEnum) -> IPAddress.Family? {
         switch family {
         case .ipv4: return .v4
@@ -121,7 +134,11 @@ extension FieldFindings {
     fileprivate mutating func chain(_ message: Ligato_Linux_Iptables_RuleChain) -> RuleChainSpec.Chain? {
         switch message.chainType {
         case .custom:
-            if message.chainName.isEmpty { mistake(["chain_name"], "is missing; a CUSTOM chain needs one") }
+            if message.chainName.isEmpty {
+                mistake(["chain_name"], "is missing; a CUSTOM chain needs one")
+            } else if let mistake = ChainName.mistake(in: message.chainName) {
+                self.mistake(["chain_name"], value: message.chainName, mistake)
+            }
             return .custom(message.chainName)
         case .input: return .input
         case .output: return .output
@@ -148,6 +165,9 @@ extension FieldFindings {
         }
         if message.table != .filter || message.chainType == .custom {
             mistake(["default_policy"], "is only for built-in chains of table FILTER")
+        } else if policy == .queue || policy == .return {
+            let word = message.defaultPolicy == .queue ? "QUEUE" : "RETURN"
+            impossible(["default_policy"], value: word, "is no policy any more: iptables knows ACCEPT and DROP")
         }
         return policy
     }
