@@ -25,7 +25,7 @@ public enum LinuxRegistry {
         case .filterTable(let spec): .value(FilterTableValue(spec, ownership: ownership))
         case .namespace(let spec): .value(NamedNamespace(name: spec.name))
         case .allocation(let spec): .value(Allocation(spec))
-        case .ruleChain(let spec): .unimplemented(kind: "rule chain", summary: spec.name)
+        case .ruleChain(let spec): .value(RuleChainKind.value(spec, ownership: ownership))
         case .client(let spec): .unimplemented(kind: "NSM client", summary: spec.name)
         case .endpoint(let spec): .unimplemented(kind: "NSM endpoint", summary: spec.networkService)
         }
@@ -50,7 +50,7 @@ extension ModelValue {
         case .filterTable: FilterTableValue.kind
         case .namespace: NamedNamespace.kind
         case .allocation: Allocation.kind
-        case .ruleChain: "rule chain"
+        case .ruleChain: RuleChainKind.word
         case .client: "NSM client"
         case .endpoint: "NSM endpoint"
         }

@@ -120,6 +120,16 @@ public final class FilterSocket {
         throw KernelError(code: EBUSY, message: "the dump was interrupted \(RouteSocket.dumpAttempts) times")
     }
 
+    /// Whether a text is somewhere in the rules of a table, such as in the comment of a rule of iptables.
+    public func rules(of table: FilterTable.ID, hold text: String) throws(KernelError) -> Bool {
+        let wanted = Array(text.utf8)
+        var isFound = false
+        try ask(NFT_MSG_GETRULE, dump: true, table: table) { message in
+            isFound = isFound || message.payload.holds(wanted)
+        }
+        return isFound
+    }
+
     /// The number of the state: another one after each change of any table (`NFTA_GEN_ID`).
     public func generation() throws(KernelError) -> UInt32 {
         var number: UInt32 = 0
@@ -131,15 +141,16 @@ public final class FilterSocket {
     }
 
     private func ask(
-        _ type: nf_tables_msg_types, dump: Bool, _ each: (Message) -> Void
+        _ type: nf_tables_msg_types, dump: Bool, table: FilterTable.ID? = nil, _ each: (Message) -> Void
     ) throws(KernelError) {
         sequence &+= 1
         let number = sequence
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 8)
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: 64 + (table?.name.utf8.count ?? 0), alignment: 8)
         defer { memory.deallocate() }
         let writer = MessageWriter(
             at: memory, type: Int(NFNL_SUBSYS_NFTABLES) << 8 | Int(type.rawValue), flags: dump ? NLM_F_DUMP : NLM_F_ACK)
-        writer.putStruct(nfgenmsg.self) { _ in }
+        writer.putStruct(nfgenmsg.self) { $0.nfgen_family = table?.family.rawValue ?? 0 }
+        if let table { writer.put(NFTA_RULE_TABLE.rawValue, name: table.name) }
         writer.header.pointee.nlmsg_seq = number
         try channel.send(UnsafeRawBufferPointer(start: writer.header, count: writer.count))
         try NetlinkChannel.withBuffer { buffer throws(KernelError) in
@@ -199,5 +210,18 @@ public final class FilterEvents {
             }
             return isOverrun ? .overrun : .complete
         }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether bytes are somewhere in it.
+    fileprivate func holds(_ bytes: [UInt8]) -> Bool {
+        guard let first = bytes.first, count >= bytes.count else { return false }
+        for start in 0...(count - bytes.count) where self[start] == first {
+            if UnsafeRawBufferPointer(rebasing: self[start..<(start + bytes.count)]).elementsEqual(bytes) {
+                return true
+            }
+        }
+        return false
     }
 }

@@ -68,8 +68,9 @@ extension LinuxWorld {
             if let process, port == UInt32(process) { return }
             touched.insert(id)
         }
-        if drained == .overrun { touched.formUnion(state.tables.keys) }
+        if drained == .overrun { touched.formUnion([FilterTable.ID](state.tables.keys) + state.ruleTables.keys) }
         if touched.isEmpty { return }
+        RuleChainClass.forget(touched, in: state)
         noteTouched(tables: touched, in: state)
         guard process != nil else { return }
         // In the midst of our own work nobody takes what was told.

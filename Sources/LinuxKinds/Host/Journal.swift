@@ -1,3 +1,4 @@
+internal import Model
 internal import Netlink
 internal import NetworkTypes
 internal import Reconciler
@@ -28,6 +29,7 @@ public final class Journal {
         var routes: [RouteID: Route?] = [:]
         var rules: [Rule: Bool] = [:]
         var tables: [FilterTable.ID: TableState?] = [:]
+        var ruleTables: [FilterTable.ID: SavedTable] = [:]
         /// What others had on links, and on which it is known.
         var saved: [SavedObject] = []
         var savedLinks: Set<Int32> = []
@@ -75,6 +77,13 @@ public final class Journal {
         change(state) { part in
             if part.tables.keys.contains(id) { return }
             part.tables.updateValue(state.tables[id], forKey: id)
+        }
+    }
+
+    fileprivate func remember(rules id: FilterTable.ID, in state: NamespaceState) {
+        change(state) { part in
+            guard part.ruleTables[id] == nil, let table = RuleChainSpec.Table(id) else { return }
+            part.ruleTables[id] = state.ruleTables[id]?.content ?? SavedTable(empty: table)
         }
     }
 
@@ -135,6 +144,10 @@ struct Journals {
 
     func remember(table id: FilterTable.ID, in state: NamespaceState) {
         for reference in references { reference.journal?.remember(table: id, in: state) }
+    }
+
+    func remember(rules id: FilterTable.ID, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(rules: id, in: state) }
     }
 
     func remember(saved: [SavedObject], on links: Set<Int32>, in state: NamespaceState) {

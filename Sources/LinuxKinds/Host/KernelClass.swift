@@ -33,7 +33,7 @@ protocol KernelClass: Sendable {
 enum KernelClasses {
     static let all: [any KernelClass.Type] = [
         NamespaceClass.self, LinkClass.self, AddressClass.self, RouteClass.self, RuleClass.self, NeighbourClass.self,
-        FilterTableClass.self,
+        FilterTableClass.self, RuleChainClass.self,
     ]
 }
 
@@ -51,6 +51,8 @@ public struct NamespaceDump {
     public var rules: [Rule] = []
 
     var tables: [FilterTable] = []
+    /// Those of them in which something carries our mark in a comment of a rule.
+    var markedTables: Set<FilterTable.ID> = []
     var tableGeneration: UInt32 = 0
 
     /// Nothing.

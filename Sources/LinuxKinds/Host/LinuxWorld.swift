@@ -76,6 +76,10 @@ public final class LinuxWorld: World {
     let programs = Programs()
     /// The kernel's form of declared tables.
     let tableTexts = TableTexts()
+    /// Custom chains of iptables that are declared.
+    var declaredChains = DeclaredChains()
+    /// What iptables makes of declared rules.
+    let ruleForms = RuleForms()
     /// Counts modifying requests, for tests and for the promise that an unchanged configuration costs none.
     public internal(set) var modifyingRequests = 0
     /// What the last export left out, as the model has no words for it, one line each.

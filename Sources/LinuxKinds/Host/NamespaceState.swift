@@ -60,6 +60,8 @@ final class NamespaceState {
         var neighbourCount = 0
         /// Tables of nf_tables, ours and those of others.
         var tables: [FilterTable.ID: TableState] = [:]
+        /// Those of them that iptables knows.
+        var ruleTables: [FilterTable.ID: RuleTableState] = [:]
         /// Of what state of nf_tables they are.
         var tableGeneration: UInt32 = 0
     }
@@ -86,6 +88,10 @@ final class NamespaceState {
     var tables: [FilterTable.ID: TableState] {
         get { contents.tables }
         _modify { yield &contents.tables }
+    }
+    var ruleTables: [FilterTable.ID: RuleTableState] {
+        get { contents.ruleTables }
+        _modify { yield &contents.ruleTables }
     }
     var tableGeneration: UInt32 {
         get { contents.tableGeneration }
@@ -207,6 +213,7 @@ final class NamespaceState {
     func hasOurs(_ ownership: Ownership) -> Bool {
         !contents.ownedLinks.isEmpty || !contents.routes.isEmpty || !contents.rules.isEmpty
             || linksByName["lo"]?.link.group == ownership.namespaceGroup
+            || contents.ruleTables.values.contains { $0.isMarked }
             || contents.tables.values.contains { ownership.tableName(comment: $0.table.comment) != nil }
             || links.values.contains { link in
                 link.link.group == ownership.linkGroup

@@ -16,6 +16,8 @@ public struct Place: Hashable, Sendable {
         case neighbour(Int32, IPAddress, isProxy: Bool)
         indirect case rule(Rule)
         indirect case table(FilterTable.ID)
+        /// What has a mark in a table of iptables.
+        indirect case rules(FilterTable.ID, RuleMark)
     }
 
     /// A link is known by our alias; without one, as somebody else's, by its name.
@@ -88,6 +90,10 @@ extension LinuxWorld {
             guard var table = state.tables[id] else { return }
             clear(&table.claim)
             state.tables[id] = table
+        case .rules(let id, let mark):
+            guard var claim = state.ruleTables[id]?.claims[mark] else { return }
+            clear(&claim)
+            state.ruleTables[id]?.claims[mark] = claim
         }
     }
 
@@ -99,7 +105,7 @@ extension LinuxWorld {
             return own.links[index]?.link.name
         case .route(let id):
             return own.routes[id]?.route.nextHops.first.flatMap { own.links[$0.linkIndex]?.link.name }
-        case .namespace, .link, .rule, .table: return nil
+        case .namespace, .link, .rule, .table, .rules: return nil
         }
     }
 
@@ -109,7 +115,7 @@ extension LinuxWorld {
         switch place.object {
         case .route(let id): return id.table
         case .rule(let rule): return rule.table
-        case .namespace, .link, .master, .address, .neighbour, .table: return nil
+        case .namespace, .link, .master, .address, .neighbour, .table, .rules: return nil
         }
     }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Netlink
 
 /// A program that speaks netlink for us, where the text of a user has to be read.
 struct Program: Hashable, Sendable {
@@ -9,6 +10,16 @@ struct Program: Hashable, Sendable {
 
     /// nft(8).
     static let nft = Program(name: "nft", package: "nftables")
+
+    /// iptables-restore(8) as it speaks to nf_tables, and that of IPv6.
+    static func iptablesRestore(_ family: FilterTable.Family) -> Program {
+        Program(name: family == .ip6 ? "ip6tables-nft-restore" : "iptables-nft-restore", package: "iptables")
+    }
+
+    /// iptables-save(8) as it speaks to nf_tables, and that of IPv6.
+    static func iptablesSave(_ family: FilterTable.Family) -> Program {
+        Program(name: family == .ip6 ? "ip6tables-nft-save" : "iptables-nft-save", package: "iptables")
+    }
 
     /// Where programs of the system are; only root can put something there.
     private static let directories = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin"]
@@ -41,6 +52,8 @@ enum ProgramError: Error, Hashable, CustomStringConvertible {
     case wroteTooMuch(Program)
     /// A signal ended it.
     case ended(Program, signal: Int32)
+    /// It says no to one of several rules, in its words.
+    case refusedRule(Program, index: Int, words: String)
     /// It says no, in its words.
     case refused(Program, words: String)
 
@@ -55,6 +68,7 @@ enum ProgramError: Error, Hashable, CustomStringConvertible {
         case .tookTooLong(let program, let seconds): "\(program.name) did not end within \(seconds) s and was stopped"
         case .wroteTooMuch(let program): "\(program.name) wrote more than is taken from it"
         case .ended(let program, let signal): "\(program.name) was ended by signal \(signal)"
+        case .refusedRule(let program, let index, let words): "rules[\(index)]: \(program.name) says: \(words)"
         case .refused(let program, let words): "\(program.name) says: \(words.isEmpty ? "nothing" : words)"
         }
     }

@@ -6,6 +6,8 @@ struct TextLoad: Sendable {
     enum Effect: Sendable {
         /// A table of nf_tables is there, like this; nil: it is gone.
         case table(FilterTable.ID, TableText?, comment: String?)
+        /// A table of iptables is like this.
+        case rules(FilterTable.ID, SavedTable)
     }
 
     /// The program that reads the text, and how it is called.

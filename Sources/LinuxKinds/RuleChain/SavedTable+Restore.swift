@@ -1,0 +1,98 @@
+extension SavedTable {
+    /// What `iptables-restore --noflush` has to read to turn this table into another one; nil: nothing.
+    ///
+    /// The two differ only in what is ours: rules of others are in both, in the same order. A rule is deleted by what it
+    /// says and not by its number, so that one that somebody else put there meanwhile is never hit: the whole text fails.
+    func text(to new: SavedTable, prefix: String) -> String? {
+        var (made, deleted, added, policies, emptied, gone):
+            ([String], [String], [String], [String], [String], [String]) =
+                ([], [], [], [], [], [])
+        for chain in new.chains {
+            let old = self[chain.name]
+            if old == nil { made.append(":\(chain.name) - [0:0]") }
+            if let policy = chain.policy, old?.policy != policy { policies.append("-P \(chain.name) \(policy)") }
+            let former = old?.rules ?? []
+            if former == chain.rules { continue }
+            // A chain without rules of others is written anew as a whole.
+            if chain.policy == nil, old != nil,
+                (former + chain.rules).allSatisfy({ RuleMark.read($0, prefix: prefix) != nil })
+            {
+                made.append(":\(chain.name) - [0:0]")
+                added += chain.rules.map { "-A \(chain.name) \($0)" }
+                continue
+            }
+            let steps = Self.steps(from: former, to: chain.rules, prefix: prefix)
+            deleted += steps.deleted.map { "-D \(chain.name) \($0)" }
+            added += steps.inserted.map { step in
+                step.isLast ? "-A \(chain.name) \(step.rule)" : "-I \(chain.name) \(step.position + 1) \(step.rule)"
+            }
+        }
+        for chain in chains where chain.policy == nil && new[chain.name] == nil {
+            if !chain.rules.isEmpty { emptied.append("-F \(chain.name)") }
+            gone.append("-X \(chain.name)")
+        }
+        let lines = made + deleted + emptied + added + policies + gone
+        if lines.isEmpty { return nil }
+        return (["*\(name)"] + lines + ["COMMIT", ""]).joined(separator: "\n")
+    }
+
+    /// A rule that is put at a position; by then everything before it is there.
+    struct Insertion: Hashable {
+        var rule: String
+        var position: Int
+        /// Whether everything behind it is put there later.
+        var isLast: Bool
+    }
+
+    /// The rules that go, and those that come in the order of their positions.
+    static func steps(
+        from old: [String], to new: [String], prefix: String
+    ) -> (deleted: [String], inserted: [Insertion]) {
+        // A rule that is there twice can't be told from its twin: both go if one does.
+        var twins: Set<String> = []
+        while true {
+            let (removals, insertions) = difference(old, new, twins, prefix: prefix)
+            var counts: [String: Int] = [:]
+            for rule in old { counts[rule, default: 0] += 1 }
+            let more = Set(removals.map { old[$0] }).filter { counts[$0, default: 0] > 1 && !twins.contains($0) }
+            if !more.isEmpty {
+                twins.formUnion(more)
+                continue
+            }
+            // Behind the last rule that stays everything is appended.
+            let inserted = Set(insertions)
+            let lastKept = new.indices.last { !inserted.contains($0) } ?? -1
+            return (
+                removals.map { old[$0] },
+                insertions.map { Insertion(rule: new[$0], position: $0, isLast: $0 > lastKept) }
+            )
+        }
+    }
+
+    /// Positions that go, and positions that come. Rules of others stay: what is between two of them is compared by itself.
+    private static func difference(
+        _ old: [String], _ new: [String], _ twins: Set<String>, prefix: String
+    ) -> (removals: [Int], insertions: [Int]) {
+        let formerParts = parts(old, prefix: prefix)
+        let newParts = parts(new, prefix: prefix)
+        var (removals, insertions): ([Int], [Int]) = ([], [])
+        for (former, new) in zip(formerParts, newParts) {
+            func unlike(_ rules: ArraySlice<String>, _ suffix: String) -> [String] {
+                rules.map { twins.contains($0) ? "\($0)\0\(suffix)" : $0 }
+            }
+            let difference = unlike(new, "new").difference(from: unlike(former, "old"))
+            for change in difference.removals {
+                if case .remove(let offset, _, _) = change { removals.append(former.startIndex + offset) }
+            }
+            for change in difference.insertions {
+                if case .insert(let offset, _, _) = change { insertions.append(new.startIndex + offset) }
+            }
+        }
+        return (removals, insertions)
+    }
+
+    /// What is before, between and behind the rules of others.
+    private static func parts(_ rules: [String], prefix: String) -> [ArraySlice<String>] {
+        rules.split(omittingEmptySubsequences: false) { RuleMark.read($0, prefix: prefix) == nil }
+    }
+}

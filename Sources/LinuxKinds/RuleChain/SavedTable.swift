@@ -1,0 +1,110 @@
+internal import Model
+
+/// A table of iptables as `iptables-save` writes it, without counters.
+struct SavedTable: Hashable, Sendable {
+    /// A chain with its rules, each as what follows `-A CHAIN `.
+    struct Chain: Hashable, Sendable {
+        var name: String
+        /// `ACCEPT` or `DROP`; nil: it is no built-in chain.
+        var policy: String?
+        var rules: [String] = []
+    }
+
+    /// `filter`, `nat` …
+    let name: String
+    /// Built-in ones, and then others, as they were written.
+    var chains: [Chain]
+
+    /// The table as it is where nobody used it.
+    init(empty table: RuleChainSpec.Table) {
+        name = table.word
+        chains = table.builtIn.map { Chain(name: $0, policy: "ACCEPT") }
+    }
+
+    /// Reads what `iptables-save -t TABLE` wrote; nil: it is not that.
+    ///
+    /// What of the built-in chains is not there has no rules and accepts.
+    init?(_ text: String, of table: RuleChainSpec.Table) {
+        self.init(empty: table)
+        var index: [Substring: Int] = [:]
+        for (position, chain) in chains.enumerated() { index[Substring(chain.name)] = position }
+        var isInside = false
+        for line in text.split(separator: "\n") where !line.hasPrefix("#") {
+            if line == "*\(name)" {
+                isInside = true
+            } else if line == "COMMIT" {
+                isInside = false
+            } else if !isInside {
+                return nil
+            } else if line.hasPrefix(":") {
+                let words = line.dropFirst().split(separator: " ")
+                guard words.count >= 2 else { return nil }
+                let policy = words[1] == "-" ? nil : String(words[1])
+                if let known = index[words[0]] {
+                    chains[known].policy = policy
+                } else {
+                    index[words[0]] = chains.count
+                    chains.append(Chain(name: String(words[0]), policy: policy))
+                }
+            } else {
+                guard line.hasPrefix("-A ") else { return nil }
+                let rest = line.dropFirst(3)
+                let end = rest.firstIndex(of: " ") ?? rest.endIndex
+                guard let known = index[rest[..<end]] else { return nil }
+                chains[known].rules.append(String(rest[end...].dropFirst()))
+            }
+        }
+        if isInside { return nil }
+    }
+
+    /// Where a chain is in the list.
+    func position(of chain: String) -> Int? { chains.firstIndex { $0.name == chain } }
+
+    subscript(chain: String) -> Chain? { position(of: chain).map { chains[$0] } }
+
+    /// Whether a rule of another chain leads to a chain.
+    func isReferred(to chain: String) -> Bool {
+        chains.contains { other in
+            other.name != chain && other.rules.contains { SavedTable.target(of: $0) == chain }
+        }
+    }
+
+    /// Where a rule as iptables writes it leads: the word behind `-j` or `-g`.
+    static func target(of rule: String) -> String? {
+        // Most rules have no quotes, and then there is less to look at.
+        guard rule.utf8.contains(UInt8(ascii: "\"")) else {
+            let words = rule.split(separator: " ")
+            return words.firstIndex { $0 == "-j" || $0 == "-g" }.flatMap {
+                words.indices.contains($0 + 1) ? String(words[$0 + 1]) : nil
+            }
+        }
+        guard let words = RuleText.words(of: rule),
+            let jump = words.firstIndex(where: { !$0.isQuoted && ($0.text == "-j" || $0.text == "-g") }),
+            words.indices.contains(jump + 1)
+        else { return nil }
+        return words[jump + 1].text
+    }
+}
+
+extension RuleChainSpec.Table {
+    /// The word of iptables(8).
+    var word: String {
+        switch self {
+        case .filter: "filter"
+        case .nat: "nat"
+        case .mangle: "mangle"
+        case .raw: "raw"
+        case .security: "security"
+        }
+    }
+
+    /// Chains that are always there.
+    var builtIn: [String] {
+        switch self {
+        case .filter, .security: ["INPUT", "FORWARD", "OUTPUT"]
+        case .nat: ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]
+        case .mangle: ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
+        case .raw: ["PREROUTING", "OUTPUT"]
+        }
+    }
+}
