@@ -185,6 +185,10 @@ struct RuleChainTests {
                 plan == [
                     "~ rule chain INPUT of table filter in x: rules -s 10.0.0.1/32 -j DROP → , rules  → -s 10.0.0.2/32 -j DROP"
                 ])
+            // What was only planned is not taken for done.
+            #expect(try host.iptables(in: "x").contains { $0.contains("10.0.0.1/32") })
+            try agent.apply(Self.chains("name: c, chainType: INPUT, rules: ['-s 10.0.0.2 -j DROP', '-j ACCEPT']"))
+            #expect(try host.iptables(in: "x").contains { $0.contains("10.0.0.2/32") })
         }
     }
 

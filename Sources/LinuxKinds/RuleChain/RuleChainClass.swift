@@ -14,7 +14,7 @@ enum RuleChainClass: KernelClass {
         do throws(KernelError) {
             let socket = try FilterSocket(in: state.reference == .own ? nil : state.handle)
             for id in tables {
-                if isUnchanged, let known = state.ruleTables[id] {
+                if isUnchanged, let known = state.ruleTables[id], !known.isPlanned {
                     if known.isMarked { dump.markedTables.insert(id) }
                 } else if try socket.rules(of: id, hold: world.rulePrefix) {
                     dump.markedTables.insert(id)
@@ -37,7 +37,8 @@ enum RuleChainClass: KernelClass {
             let isSame =
                 dump.tableGeneration == former.tableGeneration
                 && former.tables[id]?.table.handle == dump.tables.first { $0.id == id }?.handle
-            if !isSame { tables[id]?.forget() }
+            // What was planned may never have been done.
+            if !isSame || tables[id]?.isPlanned == true { tables[id]?.forget() }
             tables[id]?.isMarked = dump.markedTables.contains(id)
         }
         state.ruleTables = tables

@@ -7,6 +7,8 @@ struct RuleTableState {
     private(set) var content: SavedTable?
     /// Our marks in it.
     private(set) var marks: Set<RuleMark> = []
+    /// Whether it is what was planned, which nobody has read.
+    private(set) var isPlanned = false
     /// Whether something carries our mark there, as far as nobody asked.
     var isMarked = false
     /// Which value a mark belongs to.
@@ -24,6 +26,7 @@ struct RuleTableState {
     /// It is like this, as somebody has seen.
     mutating func take(_ table: SavedTable, prefix: String) {
         content = table
+        isPlanned = false
         let found = table.marks(prefix: prefix)
         marks = Set(found.keys)
         isMarked = !marks.isEmpty
@@ -34,6 +37,7 @@ struct RuleTableState {
     mutating func put(_ table: SavedTable, prefix: String) {
         for mark in marks { memory[mark] = nil }
         take(table, prefix: prefix)
+        isPlanned = true
     }
 }
 
