@@ -242,6 +242,7 @@ let package = Package(
             name: "AgentTests",
             dependencies: [
                 "Agent", "Concurrency", "Northbound", "LinuxKinds", "NSMKinds", "NSMServices", "NSM", "SPIFFE", "Model",
+                "TestSupport",
                 "Reconciler", "CLinux", "nsm-agent", .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
     ]

@@ -25,6 +25,10 @@ public final class HostNetwork {
     private var declared: [Key: ModelValue] = [:]
     /// Values that can't be configured, and why.
     private var invalid: [Key: LoadedConfig.InvalidValue] = [:]
+    /// What other sources than files declare, and what files declare under the same keys.
+    var table = SourceTable<ModelValue>()
+    /// What is declared again, as files withdrew what they had said later.
+    var uncovered: [(key: Key, value: ModelValue)] = []
     /// How many declared interfaces have a name in the kernel.
     private var hostNames: [String: Int] = [:]
     private let clients: [Upnp_NetworkServiceClient]
@@ -82,7 +86,17 @@ public final class HostNetwork {
         var specification: Specification?
     }
 
+    /// What is declared under a key.
+    public func declaredValue(_ key: Key) -> ModelValue? { declared[key] }
+
+    /// All that is declared, sorted by key.
+    public var declaredValues: [(key: Key, value: ModelValue)] {
+        declared.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
     private func change(_ changed: [LoadedConfig.Item], removed: [Key], _ findings: ConfigFindings) -> Int {
+        var (changed, removed) = (changed, removed)
+        overlay(&changed, &removed)
         var all: [Declared] = []
         all.reserveCapacity(changed.count + removed.count)
         var names: Set<String> = []
@@ -94,6 +108,11 @@ public final class HostNetwork {
             replace(item.key, item.value, &names)
             all.append(Declared(key: item.key, value: item.value, specification: item.specification))
         }
+        for (key, value) in uncovered {
+            replace(key, value, &names)
+            all.append(Declared(key: key, value: value))
+        }
+        uncovered = []
         for client in clients {
             let value = ModelValue.client(client)
             if declared[value.key] != nil { continue }
@@ -103,17 +122,30 @@ public final class HostNetwork {
             all.append(Declared(key: value.key, value: value))
         }
         for key in changedInvalid(findings, among: all) { all.append(Declared(key: key, value: declared[key])) }
-        all.sort { $0.key < $1.key }
+        settle(all, names)
+        return all.count
+    }
+
+    /// Makes what another source declares what is wanted.
+    func enforce(_ changes: [(key: Key, value: ModelValue?)]) {
+        if changes.isEmpty { return }
+        var names: Set<String> = []
+        for (key, value) in changes { replace(key, value, &names) }
+        settle(changes.map { Declared(key: $0.key, value: $0.value) }, names)
+    }
+
+    /// - Parameter names: Names in the kernel that are declared now, or not any more.
+    private func settle(_ changes: [Declared], _ names: Set<String>) {
+        let all = changes.sorted { $0.key < $1.key }
         reconciler.change(source: Self.filesSource, all.map { ($0.key, desired($0)) })
         for item in all { noteService(item.key, item.value) }
         tellSilence()
         world.looksEverywhere = declared.isEmpty
         // What a user wrote counts more than what a connection says: of an interface, also under another logical name.
-        if brought.isEmpty { return all.count }
+        if brought.isEmpty { return }
         var hidden = Set(all.lazy.map(\.key).filter(brought.has))
         for name in names { hidden.formUnion(brought.keys(ofInterface: name)) }
         settleBrought(hidden)
-        return all.count
     }
 
     /// Takes up which values can't be configured. Returns the keys of those, beside some, of which that has changed.
@@ -148,7 +180,7 @@ public final class HostNetwork {
             case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, nil: nil
             }
         if spec == nil, services.isEmpty { return }
-        let valid = invalid[key] == nil ? spec : nil
+        let valid = obstacle(key, value) == nil ? spec : nil
         if services[key] != valid { changedServices.insert(key) }
         services[key] = valid
         if services[key] != nil { reconciler.observe(key, brought.observation(key)) }
@@ -165,15 +197,29 @@ public final class HostNetwork {
                 item.specification.map { LinuxRegistry.desired($0, ownership: world.ownership) }
                     ?? LinuxRegistry.desired(value, ownership: world.ownership)
             }
-        guard !invalid.isEmpty, let reason = invalid[item.key] else { return desired }
+        guard let obstacle = obstacle(item.key, value) else { return desired }
         let (kind, summary) =
             switch desired {
             case .value(let value): (type(of: value).kind, value.summary)
             case .invalid(let word, let text, _, _): (word, text)
             case .unimplemented(let word, let text): (word, text)
             }
-        return .invalid(
-            kind: kind, summary: summary, error: "\(reason.position): \(reason.text)", fields: reason.fields)
+        return .invalid(kind: kind, summary: summary, error: obstacle.text, fields: obstacle.fields)
+    }
+
+    /// Why a value can't be configured. That of a file is known from reading it.
+    private func obstacle(_ key: Key, _ value: ModelValue?) -> (text: String, fields: [String])? {
+        if isForeign(key) {
+            switch value {
+            case .client, .endpoint:
+                guard let value, let finding = value.checked().obstacle else { return nil }
+                return (value.sentence(finding), finding.fields)
+            // Those are checked as they become what the reconciler keeps.
+            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, nil: return nil
+            }
+        }
+        if invalid.isEmpty { return nil }
+        return invalid[key].map { ("\($0.position): \($0.text)", $0.fields) }
     }
 
     /// Clients and endpoints that changed since the last call; nil: not declared any more.

@@ -1,0 +1,136 @@
+import LinuxKinds
+import Model
+import TestSupport
+import Testing
+
+@testable import Agent
+
+@Suite("What several sources declare")
+struct SourceTableTests {
+    /// The same told by a list of all writes that stand.
+    private struct Writes {
+        var standing: [(key: String, source: String, value: Int)] = []
+
+        mutating func write(_ key: String, _ source: String, _ value: Int) {
+            standing.removeAll { $0.key == key && $0.source == source }
+            standing.append((key, source, value))
+        }
+
+        mutating func withdraw(_ key: String, _ source: String) {
+            standing.removeAll { $0.key == key && $0.source == source }
+        }
+
+        func heard(_ key: String) -> Int? { standing.last { $0.key == key }?.value }
+    }
+
+    @Test("the last writer is heard, and who withdraws uncovers the one before", arguments: 0..<200)
+    func lastWriter(seed: Int) {
+        var random = SeededGenerator(seed: UInt64(seed))
+        var table = SourceTable<Int>()
+        var writes = Writes()
+        let sources = ["files", "grpc", "set", "etcd"]
+        for step in 0..<100 {
+            let key = "k\(Int.random(in: 0..<4, using: &random))"
+            let source = sources[Int.random(in: 0..<sources.count, using: &random)]
+            let before = table.claims(key).last?.value
+            if Bool.random(using: &random) {
+                table.write(key, .init(source: source, origin: "", value: step))
+                writes.write(key, source, step)
+            } else {
+                writes.withdraw(key, source)
+                switch table.withdraw(key, of: source) {
+                case .unheard: #expect(writes.heard(key) == before)
+                case .last: #expect(writes.heard(key) == nil)
+                case .uncovered(let claim): #expect(writes.heard(key) == claim.value)
+                }
+            }
+            #expect(table.claims(key).map(\.value) == writes.standing.filter { $0.key == key }.map(\.value))
+            for source in sources {
+                #expect(table.keys(of: source) == Set(writes.standing.filter { $0.source == source }.map(\.key)))
+            }
+        }
+        #expect(table.isEmpty == writes.standing.isEmpty)
+    }
+
+    private func network() -> HostNetwork { HostNetwork(AgentSettings()) }
+
+    private func bridge(_ name: String, mtu: UInt32) -> ModelValue {
+        var message = Ligato_Linux_Interfaces_Interface()
+        message.name = name
+        message.type = .bridge
+        message.mtu = mtu
+        return .interface(message)
+    }
+
+    private func difference(_ values: [ModelValue], removed: [String] = []) -> ConfigDifference {
+        var difference = ConfigDifference()
+        difference.changed = values.map {
+            LoadedConfig.Item(key: $0.key, value: $0, position: SourcePosition(file: "a.yaml", line: 1, column: 1))
+        }
+        difference.removed = removed
+        return difference
+    }
+
+    @Test("files and a client write one key: each in its turn, and what was said comes back")
+    func filesAndClient() {
+        let network = network()
+        let (file, client, later) = (bridge("br", mtu: 1400), bridge("br", mtu: 1300), bridge("br", mtu: 1200))
+        let key = file.key
+        _ = network.declare(difference([file]))
+        #expect(network.provenance(key) == Provenance(provider: "files"))
+        #expect(network.declare(SourceChange(source: "grpc", origin: "unix", values: [client])) == [key])
+        #expect(network.declaredValue(key) == client)
+        #expect(network.provenance(key) == Provenance(provider: "grpc unix", others: ["files"]))
+        _ = network.declare(difference([later]))
+        #expect(network.declaredValue(key) == later)
+        #expect(network.provenance(key) == Provenance(provider: "files", others: ["grpc unix"]))
+        _ = network.declare(difference([], removed: [key]))
+        #expect(network.declaredValue(key) == client)
+        #expect(network.provenance(key) == Provenance(provider: "grpc unix"))
+        _ = network.declare(difference([file]))
+        #expect(network.declare(SourceChange(source: "grpc", removed: [key])) == [])
+        #expect(network.declaredValue(key) == file)
+        network.declare(SourceChange(source: "grpc", values: [client]))
+        #expect(network.declare(SourceChange(source: "grpc", removed: [key])) == [key])
+        #expect(network.declaredValue(key) == file)
+        _ = network.declare(difference([], removed: [key]))
+        #expect(network.declaredValue(key) == nil)
+        #expect(network.provenance(key) == nil)
+        #expect(network.table.isEmpty)
+    }
+
+    @Test("all of one source is replaced, and nothing of another one goes")
+    func replacing() {
+        let network = network()
+        let (a, b, c) = (bridge("a", mtu: 1400), bridge("b", mtu: 1400), bridge("c", mtu: 1400))
+        _ = network.declare(difference([a]))
+        network.declare(SourceChange(source: "grpc", values: [bridge("a", mtu: 1300), b]))
+        let changed = network.declare(SourceChange(source: "grpc", values: [c], replacesAll: true))
+        #expect(changed == [a.key, b.key, c.key])
+        #expect(network.declaredValues.map(\.key) == [a.key, c.key])
+        #expect(network.declaredValue(a.key) == a)
+        #expect(network.declare(SourceChange(source: "etcd", replacesAll: true)) == [])
+        #expect(network.declare(SourceChange(source: "grpc", removed: ["config/nothing"])) == [])
+    }
+
+    @Test("what a client writes wrongly is invalid under its key, and the file's counts again afterwards")
+    func invalid() {
+        let network = network()
+        var message = Ligato_Linux_Interfaces_Interface()
+        message.name = "v"
+        message.type = .veth
+        message.veth = .init()
+        let (wrong, right) = (ModelValue.interface(message), bridge("v", mtu: 1400))
+        _ = network.declare(difference([right]))
+        network.declare(SourceChange(source: "grpc", values: [wrong]))
+        #expect(network.reconciler.status(of: wrong.key)?.state == .invalid)
+        #expect(network.reconciler.status(of: wrong.key)?.details.contains("peer_if_name") == true)
+        network.declare(SourceChange(source: "grpc", removed: [wrong.key]))
+        #expect(network.reconciler.status(of: wrong.key)?.state != .invalid)
+        var client = Upnp_NetworkServiceClient()
+        client.name = "c"
+        network.declare(SourceChange(source: "grpc", values: [.client(client)]))
+        #expect(network.reconciler.status(of: ModelValue.client(client).key)?.state == .invalid)
+        #expect(network.services.isEmpty)
+    }
+}
