@@ -8,6 +8,7 @@ internal import Reconciler
 extension Engine: ControlBackend {
     private struct Report: Sendable {
         var values: [ValueStatus]
+        var provenances: [Key: Provenance]
         var files: Files
         var now: Timestamp
         var start: Timestamp
@@ -32,7 +33,10 @@ extension Engine: ControlBackend {
         let values = report.values.lazy.map { status in
             var status = self.onWallClock(status)
             if let note = notes[status.key] { status.add(note) }
-            return Nsmagent_Control_Value(status, now: now)
+            var value = Nsmagent_Control_Value(status, now: now)
+            value.source = report.provenances[status.key]?.provider ?? ""
+            value.otherSources = report.provenances[status.key]?.others ?? []
+            return value
         }
         try await response.write(values, to: write)
     }
@@ -69,8 +73,10 @@ extension Engine: ControlBackend {
     }
 
     private func report(_ prefix: String) -> Report {
-        Report(
-            values: network.reconciler.status(prefix: prefix), files: files, now: network.clock.now, start: start)
+        let values = network.reconciler.status(prefix: prefix)
+        var provenances: [Key: Provenance] = [:]
+        for value in values { provenances[value.key] = network.provenance(value.key) }
+        return Report(values: values, provenances: provenances, files: files, now: network.clock.now, start: start)
     }
 
     private func transactions() -> [Transaction] { network.reconciler.transactions }

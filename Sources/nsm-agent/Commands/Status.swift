@@ -61,13 +61,23 @@ private struct StatusReport {
     }
 
     private static func detail(_ value: Nsmagent_Control_Value, _ state: ValueState) -> String {
-        if HostNetwork.isGood(state) { return ([value.summary] + value.status.details).joined(separator: "; ") }
+        let sources = sources(value)
+        if HostNetwork.isGood(state) {
+            return ([value.summary] + value.status.details + sources).joined(separator: "; ")
+        }
         var parts: [String] = []
         if !value.status.error.isEmpty { parts.append(value.status.error) }
         let details = value.status.details.joined(separator: ", ")
         if !details.isEmpty { parts.append(state == .pending ? "waits for \(details)" : details) }
         if value.retryIn > 0 { parts.append("next try in \(Text.age(seconds: Int64(value.retryIn.rounded(.up))))") }
-        return parts.isEmpty ? value.summary : parts.joined(separator: "; ")
+        return ((parts.isEmpty ? [value.summary] : parts) + sources).joined(separator: "; ")
+    }
+
+    /// Who declares it, where that does not go without saying.
+    private static func sources(_ value: Nsmagent_Control_Value) -> [String] {
+        if value.source.isEmpty || value.source == "files" && value.otherSources.isEmpty { return [] }
+        let others = value.otherSources.isEmpty ? "" : ", not from \(value.otherSources.joined(separator: ", "))"
+        return ["from \(value.source)\(others)"]
     }
 
     private var summary: String {
@@ -89,6 +99,8 @@ private struct StatusReport {
                 ("since", .string(value.since?.rfc3339(fractionDigits: 3) ?? "")),
             ]
             if !value.baseKey.isEmpty { pairs.append(("partOf", .string(value.baseKey))) }
+            if !value.source.isEmpty { pairs.append(("source", .string(value.source))) }
+            if !value.otherSources.isEmpty { pairs.append(("otherSources", .texts(value.otherSources))) }
             if !value.status.error.isEmpty { pairs.append(("error", .string(value.status.error))) }
             if !value.status.details.isEmpty { pairs.append(("details", .texts(value.status.details))) }
             if value.retryIn > 0 { pairs.append(("retryInSeconds", .double(value.retryIn))) }

@@ -64,6 +64,12 @@ public nonisolated struct Nsmagent_Control_Value: Sendable {
   /// Name in the kernel and namespace, for people.
   public var summary: String = String()
 
+  /// Which source declares it: files, or a client and where it came from. Empty: none, as it is derived or brought.
+  public var source: String = String()
+
+  /// The sources that declared something else under its key before, which counts again when this one withdraws.
+  public var otherSources: [String] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -324,7 +330,7 @@ nonisolated extension Nsmagent_Control_StatusRequest: SwiftProtobuf.Message, Swi
 
 nonisolated extension Nsmagent_Control_Value: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Value"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{3}base_key\0\u{3}since_seconds\0\u{3}since_nanos\0\u{3}retry_in\0\u{1}summary\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{3}base_key\0\u{3}since_seconds\0\u{3}since_nanos\0\u{3}retry_in\0\u{1}summary\0\u{1}source\0\u{3}other_sources\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -338,6 +344,8 @@ nonisolated extension Nsmagent_Control_Value: SwiftProtobuf.Message, SwiftProtob
       case 4: try { try decoder.decodeSingularInt32Field(value: &self.sinceNanos) }()
       case 5: try { try decoder.decodeSingularDoubleField(value: &self.retryIn) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.summary) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.source) }()
+      case 8: try { try decoder.decodeRepeatedStringField(value: &self.otherSources) }()
       default: break
       }
     }
@@ -366,6 +374,12 @@ nonisolated extension Nsmagent_Control_Value: SwiftProtobuf.Message, SwiftProtob
     if !self.summary.isEmpty {
       try visitor.visitSingularStringField(value: self.summary, fieldNumber: 6)
     }
+    if !self.source.isEmpty {
+      try visitor.visitSingularStringField(value: self.source, fieldNumber: 7)
+    }
+    if !self.otherSources.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.otherSources, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -376,6 +390,8 @@ nonisolated extension Nsmagent_Control_Value: SwiftProtobuf.Message, SwiftProtob
     if lhs.sinceNanos != rhs.sinceNanos {return false}
     if lhs.retryIn != rhs.retryIn {return false}
     if lhs.summary != rhs.summary {return false}
+    if lhs.source != rhs.source {return false}
+    if lhs.otherSources != rhs.otherSources {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
