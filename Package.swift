@@ -122,7 +122,7 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Logging", package: "swift-log"),
             ],
-            exclude: ["Control/Protos"], swiftSettings: strict),
+            exclude: ["Control/Protos", "GRPC/Protos"], swiftSettings: strict),
         .target(
             name: "NSMKinds", dependencies: ["Concurrency", "Model", "Reconciler", "NSM", "NetworkTypes"],
             swiftSettings: strict),
@@ -177,7 +177,12 @@ let package = Package(
             name: "ModelTests", dependencies: ["Model", "NetworkTypes", "TestSupport"], exclude: ["Corpus"],
             swiftSettings: strict),
         .testTarget(
-            name: "NorthboundTests", dependencies: ["Northbound", "Model", "TestSupport"], swiftSettings: strict),
+            name: "NorthboundTests",
+            dependencies: [
+                "Northbound", "Model", "TestSupport",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ], swiftSettings: strict),
         .testTarget(
             name: "ReconcilerTests", dependencies: ["Concurrency", "Reconciler", "TestSupport"], swiftSettings: strict),
         .testTarget(

@@ -138,6 +138,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         let socket: Int32
         let credentials: PeerCredentials?
         let address: String?
+        let user: UInt32?
         let load: ConnectionLoad
     }
 
@@ -156,7 +157,8 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             close(socket)
             return load.end()
         }
-        let arrival = Arrival(socket: socket, credentials: credentials, address: address, load: load)
+        let user = isUnix ? nil : peerUser(of: socket)
+        let arrival = Arrival(socket: socket, credentials: credentials, address: address, user: user, load: load)
         Task {
             do {
                 try await setUp(arrival, gate: gate, configurator)
@@ -203,7 +205,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
         load.endHandshake()
         load.info = ConnectionInfo(
             id: load.id, descriptors: descriptors, credentials: arrival.credentials, address: arrival.address,
-            peer: handshake?.peer, local: identity)
+            user: arrival.user, peer: handshake?.peer, local: identity)
         raw.closeFuture.whenComplete { _ in
             load.end()
             // The transport's half of the channel must outlive it, also when the transport never looked at it.

@@ -125,7 +125,8 @@ package final class ClientConnection: Sendable {
         }
         let info = ConnectionInfo(
             id: id, descriptors: socket?.channel, credentials: socket?.credentials,
-            address: socket == nil ? channel.remoteAddress?.ipAddress : nil, peer: handshake?.peer, local: identity)
+            address: socket == nil ? channel.remoteAddress?.ipAddress : nil, user: nil, peer: handshake?.peer,
+            local: identity)
         return ClientConnection(info, transport, channel)
     }
 

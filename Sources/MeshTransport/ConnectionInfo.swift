@@ -108,6 +108,8 @@ package struct ConnectionInfo: Sendable {
     package let credentials: PeerCredentials?
     /// The numeric address of the other end; nil on Unix sockets.
     package let address: String?
+    /// The user whose socket is at the other end, when both ends are TCP sockets of this network namespace; else nil.
+    package let user: UInt32?
     /// The peer's identity; nil without TLS.
     package let peer: VerifiedPeer?
     /// What was shown to the peer in this connection's handshake; nil without TLS.

@@ -55,3 +55,9 @@ func peerAddress(of socket: Int32) -> String? {
     guard cl_peer_address(socket, &text, text.count) == 0 else { return nil }
     return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
+
+/// The user that made the other end of a TCP connection within this network namespace; nil: the kernel knows of none.
+func peerUser(of socket: Int32) -> UInt32? {
+    var user: UInt32 = 0
+    return cl_peer_user(socket, &user) == 0 ? user : nil
+}

@@ -28,6 +28,19 @@ extension Reconciler {
         for key in removals.keys { removals[key]?.makeDue() }
     }
 
+    /// Makes what failed of some values due at once, as somebody asks for them again.
+    public func forgetFailures(of keys: [Key]) {
+        for key in keys {
+            removals[key]?.makeDue()
+            guard let node = graph.node(key) else { continue }
+            if node.hasGivenUp || node.nextTry != nil { graph.dirty.insert(node.id) }
+            node.startAfresh()
+        }
+    }
+
+    /// Number of the last transaction; 0: there was none.
+    public var lastSequence: UInt64 { history.transactions.last?.sequence ?? 0 }
+
     /// The values whose key starts with `prefix`, sorted by key; and removals that failed.
     public func status(prefix: String = "") -> [ValueStatus] {
         var result: [ValueStatus] = graph.nodes.compactMap { $0.key.hasPrefix(prefix) ? status(of: $0) : nil }

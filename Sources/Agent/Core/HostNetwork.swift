@@ -222,6 +222,9 @@ public final class HostNetwork {
         return invalid[key].map { ("\($0.position): \($0.text)", $0.fields) }
     }
 
+    /// Whether clients or endpoints changed since the last ``takeServiceChanges()``.
+    public var hasServiceChanges: Bool { !changedServices.isEmpty }
+
     /// Clients and endpoints that changed since the last call; nil: not declared any more.
     public func takeServiceChanges() -> [Key: NetworkServices.Spec?] {
         defer { changedServices = [] }

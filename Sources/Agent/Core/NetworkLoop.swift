@@ -17,6 +17,8 @@ final class NetworkLoop {
         case due(Moment)
         /// The network was changed, or could not be.
         case done(Transaction)
+        /// The kernel told something that concerns these.
+        case reported(Set<Key>)
         /// These differ from what is declared and are left alone.
         case drift(Set<Key>)
         /// The kernel can't be read; it is tried again.
@@ -149,7 +151,7 @@ final class NetworkLoop {
     private func repair(_ changes: WorldChanges) -> [Occurrence] {
         guard isInForce, !changes.isEmpty else { return [] }
         if changes.needsFullPass { return reconcile(reason: "event", scope: .all) }
-        let found = reconcile(reason: "drift", scope: .keys(changes.keys))
+        let found = reconcile(reason: "drift", scope: .keys(changes.keys)) + [.reported(changes.keys)]
         return network.reconciler.repairsDrift ? found : found + [.drift(changes.keys)]
     }
 
@@ -185,6 +187,9 @@ final class NetworkLoop {
         }
         return reconcile(reason: reason, scope: isAudit || told.needsFullPass ? .all : .keys(told.keys))
     }
+
+    /// Makes the kernel as declared, by what is known of it.
+    func compareAll(reason: String) -> [Occurrence] { reconcile(reason: reason, scope: .all) }
 
     private func reconcile(reason: String, scope: Reconciler<LinuxWorld>.Scope) -> [Occurrence] {
         guard let transaction = network.reconciler.reconcile(reason: reason, scope: scope) else { return [] }

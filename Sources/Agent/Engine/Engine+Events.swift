@@ -17,7 +17,12 @@ extension Engine {
             case .due(.files): requestReload(.files)
             case .due(.watchdog): giveSignOfLife()
             case .due(.deadline), .due(.progress), .due(.read), .due(.audit): break
-            case .done(let transaction): tell(transaction)
+            case .done(let transaction):
+                tell(transaction)
+                tellFollowers(transaction)
+            case .reported(let keys):
+                noteInterfaces(Set(keys.compactMap(Self.interfaceName)))
+                tellFollowers(nil)
             case .drift(let keys): reportDrift(keys)
             case .collision(let collision): end(AgentError("\(collision)"))
             case .unreadable(let error):

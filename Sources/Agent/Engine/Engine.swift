@@ -4,7 +4,7 @@ internal import LinuxKinds
 internal import Model
 public import NSMServices
 internal import Netlink
-internal import Northbound
+public import Northbound
 internal import Reconciler
 internal import Synchronization
 
@@ -25,17 +25,20 @@ public actor Engine {
         public var services: ServiceSettings
         /// How often values are compared of which no event tells, nanoseconds; nil: never.
         public var auditInterval: Int64?
+        /// Where the gRPC face listens; nil: nowhere.
+        public var grpc: GRPCSettings?
 
         /// Makes options.
         public init(
             settings: AgentSettings, configPath: String, repairsDrift: Bool = true, services: ServiceSettings,
-            auditInterval: Int64? = 60_000_000_000
+            auditInterval: Int64? = 60_000_000_000, grpc: GRPCSettings? = nil
         ) {
             self.auditInterval = auditInterval
             self.settings = settings
             self.configPath = configPath
             self.repairsDrift = repairsDrift
             self.services = services
+            self.grpc = grpc
         }
     }
 
@@ -67,10 +70,17 @@ public actor Engine {
     /// The files as last read. A read holds the lock, away from the engine's thread.
     nonisolated let configuration: Mutex<ConfigFiles>
 
+    /// What clients follow.
+    nonisolated let happenings = Mutex(Happenings())
+
     let loop: NetworkLoop
     let directory: ConfigDirectory
     let start: Timestamp
     var files = Files()
+    /// Whether the files were read, or looked for in vain.
+    var hasReadFiles = false
+    /// Declared interfaces as they were last told of.
+    var interfaceFacts: [String: InterfaceFacts] = [:]
     /// Which files changed since they were read.
     var changedFiles = FileChanges.none
 
@@ -136,14 +146,18 @@ public actor Engine {
         }
         try await listen()
         await reload(.start)
+        await noteFilesRead()
         await withDiscardingTaskGroup { group in
             group.addTask { await self.services.run() }
             group.addTask { await self.followServices() }
             for await reason in reloads { await reload(reason) }
             group.cancelAll()
         }
+        happenings.withLock { $0.finish() }
         if let obstacle = await obstacle { throw obstacle }
     }
+
+    private func noteFilesRead() { hasReadFiles = true }
 
     /// Asks for the configuration to be read again.
     public nonisolated func requestReload(_ reason: ReloadReason) { reloadRequests.yield(reason) }

@@ -7,6 +7,7 @@ internal import UnixSignals
 public struct Daemon: Sendable {
     private let engine: Engine
     private let control: ControlServer
+    private let grpc: GRPCFace?
     private let manager: ServiceManager
     private let others: [any Service]
     private let logger: Logger
@@ -21,6 +22,7 @@ public struct Daemon: Sendable {
         manager = ServiceManager()
         engine = try Engine(options, manager: manager, logger: logger)
         control = try ControlServer(path: socket, backend: engine, logger: logger)
+        grpc = try options.grpc.map { [engine] settings in try GRPCFace(settings, backend: engine, logger: logger) }
         let settings = options.settings
         logger.info(
             "starting",
@@ -34,7 +36,7 @@ public struct Daemon: Sendable {
     public func run() async throws {
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: others + [
+                services: others + (grpc.map { [GRPCService(face: $0)] } ?? []) + [
                     ControlFace(server: control), EngineService(engine: engine, manager: manager),
                     Reloader(engine: engine),
                 ],
@@ -64,6 +66,17 @@ private struct ControlFace: Service {
             try await server.run()
         } onGracefulShutdown: {
             server.stop()
+        }
+    }
+}
+
+private struct GRPCService: Service {
+    let face: GRPCFace
+    func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await face.run()
+        } onGracefulShutdown: {
+            face.stop()
         }
     }
 }

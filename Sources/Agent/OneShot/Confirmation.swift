@@ -73,7 +73,7 @@ final class Confirmation {
                 switch occurrence {
                 case .readable(Token.input): if takeInput() { return true }
                 case .readable, .due(.deadline): return false
-                case .due, .done, .drift, .unreadable, .collision: break
+                case .due, .done, .reported, .drift, .unreadable, .collision: break
                 }
             }
         }

@@ -167,6 +167,8 @@ int cl_socket_namespace(int fd);
 int cl_socket_namespace_cookie(int fd, uint64_t *cookie);
 /* The numeric address of a TCP peer. */
 int cl_peer_address(int fd, char *text, size_t capacity);
+/* The user of the socket at the other end of a TCP connection, if that is in this network namespace: 0 or -errno. */
+int cl_peer_user(int fd, uint32_t *user);
 /* What a descriptor stands for: whether it is a socket, and whose. */
 struct cl_file_status { bool is_socket; mode_t mode; uid_t uid; gid_t gid; };
 int cl_status(int fd, struct cl_file_status *status);

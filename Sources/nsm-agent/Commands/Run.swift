@@ -36,6 +36,7 @@ struct Run: WaitingCommand {
     @OptionGroup var log: LogOptions
     @OptionGroup var owner: OwnerOptions
     @OptionGroup(title: "Network services") var services: ServiceOptions
+    @OptionGroup(title: "gRPC API") var grpc: GRPCOptions
 
     var descriptors: Int { Descriptors.daemon }
 
@@ -62,7 +63,12 @@ struct Run: WaitingCommand {
         }
         let options = Engine.Options(
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services,
-            auditInterval: auditInterval.nanoseconds)
+            auditInterval: auditInterval.nanoseconds, grpc: try grpc.settings())
+        if let grpc = options.grpc, grpc.isInsecure {
+            logger.warning(
+                "everybody who reaches the gRPC API can change the network",
+                metadata: ["at": "\(grpc.addresses.map(\.url).joined(separator: ", "))"])
+        }
         do {
             let hosted = try mesh.map { MeshService(mesh: try HostMesh($0.hostOptions(), logger: logger)) }
             let daemon = try Daemon(options, socket: socket.path, beside: hosted.map { [$0] } ?? [], logger: logger)

@@ -15,7 +15,13 @@ struct RunSettings {
         var meshWords: [String] = []
         var words: [String] = []
         for setting in file.settings {
-            if let nested = setting.nested {
+            if let nested = setting.nested, setting.name == "grpc" {
+                for inner in nested {
+                    let inner = Self.prefixed(inner, "grpc")
+                    try Self.check(inner, as: GRPCOptions.self)
+                    words += inner.words
+                }
+            } else if let nested = setting.nested {
                 guard setting.name == "mesh" else {
                     throw Self.wrong(setting, "a plain value is needed here")
                 }
@@ -35,6 +41,13 @@ struct RunSettings {
         }
         run = try Run.parse(words + arguments)
         mesh = run.mesh ? try MeshOptions.parse(meshWords) : nil
+    }
+
+    /// `grpc: {listen: …}` is `--grpc-listen=…`.
+    private static func prefixed(_ setting: SettingsFile.Setting, _ prefix: String) -> SettingsFile.Setting {
+        SettingsFile.Setting(
+            place: setting.place, name: setting.name, words: setting.words.map { "--\(prefix)-\($0.dropFirst(2))" },
+            values: setting.values, nested: setting.nested)
     }
 
     /// `offers: {db: [uid:1000, root]}` is `--offer db=uid:1000 --offer db=root`.

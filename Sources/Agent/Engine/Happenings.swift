@@ -1,0 +1,56 @@
+internal import Concurrency
+internal import Northbound
+
+/// What clients follow: changes of states, and of interfaces.
+struct Happenings {
+    /// Events of interfaces that are remembered.
+    static let limit = 10_000
+    /// Events that wait for a slow reader before its stream ends.
+    private static let backlog = Broadcast<[DeclaredValue], Never, Void>.Backlog.all(limit: 1000)
+
+    /// Values that came into another state.
+    private var states = Broadcast<[DeclaredValue], Never, Void>()
+    private var interfaces = Broadcast<InterfaceEvent, Never, Void>()
+    /// Every time the engine has done something, whatever it is.
+    private var turns = Broadcast<Void, Never, Void>()
+    /// The newest events. Once it is full, the oldest is at `next % limit`.
+    private var remembered: [InterfaceEvent] = []
+    private(set) var next: UInt64 = 0
+
+    /// Whether somebody wants to know of states.
+    var hasStateFollowers: Bool { mutating get { states.count > 0 } }
+
+    mutating func followStates() -> AsyncStream<[DeclaredValue]> { states.follow(backlog: Self.backlog) }
+
+    mutating func followTurns() -> AsyncStream<Void> { turns.follow(backlog: .newest) }
+
+    /// Events from a number on, or from the oldest there is.
+    mutating func followInterfaces(from number: UInt64) -> AsyncStream<InterfaceEvent> {
+        let oldest = next - UInt64(remembered.count)
+        let past = (max(number, oldest)..<max(next, number, oldest)).map { remembered[Int($0) % Self.limit] }
+        return interfaces.follow(backlog: .all(limit: Self.limit), from: past)
+    }
+
+    mutating func tell(_ changes: [DeclaredValue]) { states.tell(changes) }
+
+    mutating func tellTurn() { turns.tell(()) }
+
+    /// Remembers that an interface changed, and tells it.
+    mutating func tell(_ facts: InterfaceFacts, at time: Timestamp) {
+        let event = InterfaceEvent(number: next, time: time, facts: facts)
+        if remembered.count < Self.limit {
+            remembered.append(event)
+        } else {
+            remembered[Int(next) % Self.limit] = event
+        }
+        next += 1
+        interfaces.tell(event)
+    }
+
+    /// Ends all streams.
+    mutating func finish() {
+        states.finish()
+        interfaces.finish()
+        turns.finish()
+    }
+}

@@ -1,0 +1,43 @@
+internal import GRPCCore
+internal import MeshTransport
+
+/// Who makes the call that is being served.
+enum Caller {
+    /// What a call may do, by the face that it came through.
+    enum Right: Sendable {
+        /// Look and change.
+        case change
+        /// Only look, for a reason to tell.
+        case look(String)
+    }
+
+    @TaskLocal static var right = Right.change
+
+    /// - Throws: PERMISSION_DENIED when the caller may only look.
+    static func requireRight() throws(RPCError) {
+        switch right {
+        case .change: return
+        case .look(let reason): throw RPCError(code: .permissionDenied, message: reason)
+        }
+    }
+
+    /// Where the call comes from, for people.
+    static var origin: String {
+        guard let connection = ConnectionInfo.current else { return "" }
+        return connection.address ?? connection.credentials.map { "user \($0.uid)" } ?? ""
+    }
+
+    /// The data source that the caller speaks for.
+    ///
+    /// - Throws: INVALID_ARGUMENT for a name that is taken.
+    static func source(_ metadata: Metadata) throws(RPCError) -> String {
+        guard let name = metadata[stringValues: "datasrc"].first(where: { _ in true }), !name.isEmpty else {
+            return "grpc"
+        }
+        guard name != "files", name != "mesh", name.utf8.count <= 100 else {
+            throw RPCError(
+                code: .invalidArgument, message: "datasrc '\(name.prefix(100))' can't be used; choose another name")
+        }
+        return name
+    }
+}

@@ -1,0 +1,110 @@
+internal import GRPCCore
+internal import Glibc
+public import Logging
+public import MeshTransport
+
+/// Where and for whom the gRPC face is open.
+public struct GRPCSettings: Sendable {
+    /// Where it listens.
+    public var addresses: [SocketAddress]
+    /// Whether whoever reaches an address over TCP may change things.
+    public var isInsecure: Bool
+    /// The longest message that a client may send, bytes.
+    public var messageLimit: Int
+    /// Calls at once on one connection.
+    public var streamLimit: Int
+
+    /// Makes settings.
+    public init(
+        addresses: [SocketAddress], isInsecure: Bool = false, messageLimit: Int = 4 << 20, streamLimit: Int = 1024
+    ) {
+        self.addresses = addresses
+        self.isInsecure = isInsecure
+        self.messageLimit = messageLimit
+        self.streamLimit = streamLimit
+    }
+}
+
+/// Serves the northbound API by gRPC.
+public struct GRPCFace: Sendable {
+    private let listeners: [ServerListener]
+    private let servers: [RPCServer]
+    /// How long calls may take to end.
+    private static let grace = Duration.seconds(1)
+
+    /// Listens; ``run()`` answers.
+    ///
+    /// - Throws: ``TransportError`` when an address can't be had.
+    public init(
+        _ settings: GRPCSettings, backend: some ConfigurationBackend, logger: Logger
+    ) throws(TransportError) {
+        var services: [String] = []
+        for descriptor in [
+            Ligato_Generic_ManagerService.descriptor, Ligato_Generic_MetaService.descriptor,
+            Ligato_Configurator_ConfiguratorService.descriptor, Grpc_Health_V1_Health.descriptor,
+            Grpc_Reflection_V1_ServerReflection.descriptor,
+        ] { services.append(descriptor.fullyQualifiedService) }
+        services.append(ReflectionFace.alphaPackage + ".ServerReflection")
+        let faces: [any RegistrableRPCService] = [
+            ManagerFace(backend: backend, labels: LabelTable()), MetaFace(), ConfiguratorFace(backend: backend),
+            HealthFace(services: services), ReflectionFace(services: services),
+        ]
+        var limits = TransportLimits()
+        (limits.streams, limits.rootStreams) = (settings.streamLimit, settings.streamLimit)
+        // A message counts as long as it is read and worked on.
+        limits.connectionBytes = max(limits.connectionBytes, 2 * settings.messageLimit)
+        limits.peerBytes = max(limits.peerBytes, 2 * settings.messageLimit)
+        var listeners: [ServerListener] = []
+        var servers: [RPCServer] = []
+        for address in settings.addresses {
+            let listener = try ServerListener(address, mode: 0o600)
+            listeners.append(listener)
+            let right = RightInterceptor(address: address, isInsecure: settings.isInsecure)
+            servers.append(
+                RPCServer(
+                    listener, security: .insecure, services: faces, interceptors: [right], takesDescriptors: false,
+                    admission: { ControlSocket.refusal($0) }, limits: limits, messageLimit: settings.messageLimit,
+                    logger: logger))
+        }
+        self.listeners = listeners
+        self.servers = servers
+    }
+
+    /// Where it listens, with real ports.
+    public var addresses: [SocketAddress] { listeners.map(\.address) }
+
+    /// Answers until ``stop()`` or until the task is cancelled; then the sockets' files go.
+    public func run() async throws {
+        defer { for listener in listeners { listener.removeFile() } }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for server in servers { group.addTask { try await server.run() } }
+            try await group.waitForAll()
+        }
+    }
+
+    /// Finishes the calls under way and takes no others.
+    public func stop() { for server in servers { server.stop(within: Self.grace) } }
+}
+
+/// Says what a call may do, by where it came from.
+private struct RightInterceptor: ServerInterceptor {
+    let address: SocketAddress
+    let isInsecure: Bool
+
+    func intercept<Input: Sendable, Output: Sendable>(
+        request: StreamingServerRequest<Input>, context: ServerContext,
+        next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
+    ) async throws -> StreamingServerResponse<Output> {
+        try await Caller.$right.withValue(right) { try await next(request, context) }
+    }
+
+    private var right: Caller.Right {
+        if isInsecure { return .change }
+        switch address {
+        case .unix: return .change
+        case .tcp:
+            if let user = ConnectionInfo.current?.user, user == 0 || user == geteuid() { return .change }
+            return .look("only root of this host may change things here; use the Unix socket, or the setting insecure")
+        }
+    }
+}

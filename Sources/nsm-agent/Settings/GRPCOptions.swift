@@ -1,0 +1,56 @@
+internal import ArgumentParser
+internal import MeshTransport
+internal import Northbound
+
+/// How programs talk to the agent by gRPC.
+struct GRPCOptions: ParsableArguments, Sendable {
+    @Option(
+        name: .customLong("grpc-listen"), parsing: .singleValue,
+        help: ArgumentHelp(
+            "Where the gRPC API is: unix:///path for root alone, or tcp://127.0.0.1:9111, where only root's programs may change things. Can be given more than once. (default: nowhere)",
+            valueName: "url"))
+    var grpcListen: [String] = []
+    @Flag(help: "Let everybody who reaches the gRPC API change things.")
+    var grpcInsecure = false
+    @Option(help: ArgumentHelp("The longest message that the gRPC API takes.", valueName: "bytes"))
+    var grpcMaxMessageSize = 4 << 20
+    @Option(help: ArgumentHelp("Calls at once on one connection to the gRPC API.", valueName: "count"))
+    var grpcMaxStreams = 1024
+
+    mutating func validate() throws { _ = try settings() }
+
+    /// Nil: there is no gRPC API.
+    func settings() throws -> GRPCSettings? {
+        guard (1024...(1 << 30)).contains(grpcMaxMessageSize) else {
+            throw ValidationError("--grpc-max-message-size \(grpcMaxMessageSize): 1024 to \(1 << 30) are needed")
+        }
+        guard (1...65536).contains(grpcMaxStreams) else {
+            throw ValidationError("--grpc-max-streams \(grpcMaxStreams): 1 to 65536 are needed")
+        }
+        if grpcListen.isEmpty { return nil }
+        let addresses = try grpcListen.map { text in
+            guard let address = SocketAddress(url: text) else {
+                throw ValidationError("--grpc-listen '\(text)': unix:///path or tcp://address:port is needed")
+            }
+            guard grpcInsecure || address.isLocal else {
+                throw ValidationError(
+                    "--grpc-listen '\(text)': beyond this host everybody could change things; say --grpc-insecure if that is meant, or listen on 127.0.0.1 or a Unix socket"
+                )
+            }
+            return address
+        }
+        return GRPCSettings(
+            addresses: addresses, isInsecure: grpcInsecure, messageLimit: grpcMaxMessageSize,
+            streamLimit: grpcMaxStreams)
+    }
+}
+
+extension SocketAddress {
+    /// Whether only programs of this host reach it.
+    fileprivate var isLocal: Bool {
+        switch self {
+        case .unix: true
+        case .tcp(let host, _): host == "::1" || host.hasPrefix("127.")
+        }
+    }
+}
