@@ -45,8 +45,10 @@ public struct GRPCFace: Sendable {
             Grpc_Reflection_V1_ServerReflection.descriptor,
         ] { services.append(descriptor.fullyQualifiedService) }
         services.append(ReflectionFace.alphaPackage + ".ServerReflection")
+        let configurator = ConfiguratorFace(backend: backend)
         let faces: [any RegistrableRPCService] = [
-            ManagerFace(backend: backend, labels: LabelTable()), MetaFace(), ConfiguratorFace(backend: backend),
+            ManagerFace(backend: backend, labels: LabelTable()), MetaFace(), configurator,
+            ConfiguratorChanges(face: configurator),
             HealthFace(services: services), ReflectionFace(services: services),
         ]
         var limits = TransportLimits()
