@@ -60,6 +60,8 @@ struct SettingsTests {
             ("mesh: {listen: tcp://1.2.3.4:5}", ":1:8: listen: 'tcp://1.2.3.4:5' is no unix:///path"),
             ("mesh:\n  exclude: [10.0.0.0/33]", ":2:3: exclude: '10.0.0.0/33' is no prefix"),
             ("label: {a: b}", ":1:1: label: a plain value is needed here"), ("- mesh", ":1:1: settings are needed"),
+            ("grpc:\n  listen: [nowhere]", ":2:3: listen: --grpc-listen 'nowhere': unix:///path or tcp://"),
+            ("grpc: {maxStreams: 0}", ":1:8: maxStreams: --grpc-max-streams 0: 1 to 65536"),
             ("a: [", ":2:1: "), ("settings: x", ":1:1: settings: settings can't name"),
         ])
     func mistakes(text: String, expected: String) throws {
@@ -68,6 +70,19 @@ struct SettingsTests {
         let result = try host.start(["run", "--settings", file]).finish()
         #expect(result.status == 65, "\(text): \(result.errors)")
         #expect(result.errors.contains("\(file)\(expected)"), "\(text): \(result.errors)")
+    }
+
+    @Test("where the gRPC API is open to all must be meant, and is told")
+    func insecure() throws {
+        let host = try Host()
+        let open = "grpc:\n  listen: tcp://0.0.0.0:0\n"
+        let refused = try host.start(["run", "--settings", try host.write("s.yaml", open)]).finish()
+        #expect(refused.status == 65)
+        #expect(refused.errors.contains("tcp://0.0.0.0:0: beyond this host"), "\(refused.errors)")
+        let file = try host.write("s.yaml", open + "  insecure: true\n")
+        // Nothing runs, as the folder for the control socket can't be made.
+        let taken = try host.start(["run", "--settings", file, "--socket", "/dev/null/x"]).finish()
+        #expect(taken.errors.contains("everybody who reaches the gRPC API"), "\(taken.errors)")
     }
 
     @Test("a file that is named must be there, and one that is not named need not")

@@ -17,27 +17,34 @@ struct GRPCOptions: ParsableArguments, Sendable {
     @Option(help: ArgumentHelp("Calls at once on one connection to the gRPC API.", valueName: "count"))
     var grpcMaxStreams = 1024
 
-    mutating func validate() throws { _ = try settings() }
-
-    /// Nil: there is no gRPC API.
-    func settings() throws -> GRPCSettings? {
+    /// Each option by itself: that is how a file of settings is checked.
+    mutating func validate() throws {
+        _ = try addresses()
         guard (1024...(1 << 30)).contains(grpcMaxMessageSize) else {
             throw ValidationError("--grpc-max-message-size \(grpcMaxMessageSize): 1024 to \(1 << 30) are needed")
         }
         guard (1...65536).contains(grpcMaxStreams) else {
             throw ValidationError("--grpc-max-streams \(grpcMaxStreams): 1 to 65536 are needed")
         }
-        if grpcListen.isEmpty { return nil }
-        let addresses = try grpcListen.map { text in
+    }
+
+    private func addresses() throws -> [SocketAddress] {
+        try grpcListen.map { text in
             guard let address = SocketAddress(url: text) else {
                 throw ValidationError("--grpc-listen '\(text)': unix:///path or tcp://address:port is needed")
             }
-            guard grpcInsecure || address.isLocal else {
-                throw ValidationError(
-                    "--grpc-listen '\(text)': beyond this host everybody could change things; say --grpc-insecure if that is meant, or listen on 127.0.0.1 or a Unix socket"
-                )
-            }
             return address
+        }
+    }
+
+    /// Nil: there is no gRPC API.
+    func settings() throws -> GRPCSettings? {
+        let addresses = try addresses()
+        if addresses.isEmpty { return nil }
+        if !grpcInsecure, let open = addresses.first(where: { !$0.isLocal }) {
+            throw Failure(
+                "--grpc-listen \(open.url): beyond this host everybody could change things; say --grpc-insecure if that is meant, or listen on 127.0.0.1 or a Unix socket",
+                status: ExitStatus.invalid)
         }
         return GRPCSettings(
             addresses: addresses, isInsecure: grpcInsecure, messageLimit: grpcMaxMessageSize,
