@@ -124,6 +124,8 @@ extension Engine: ConfigurationBackend {
 
     /// Tells those who follow what a look at the kernel led to.
     func tellFollowers(_ transaction: Transaction?) {
+        // Nobody can ask.
+        if options.grpc == nil { return }
         let interfaces = transaction.map { $0.entries.compactMap { Self.interfaceName(of: $0.key) } } ?? []
         noteInterfaces(Set(interfaces))
         let wantsStates = happenings.withLock { happenings in
@@ -143,6 +145,7 @@ extension Engine: ConfigurationBackend {
 
     /// Takes up how declared interfaces are now of which the kernel or a transaction told.
     func noteInterfaces(_ names: Set<String>) {
+        if options.grpc == nil { return }
         for name in names.sorted() {
             guard let facts = facts(name) else {
                 guard var last = interfaceFacts.removeValue(forKey: name) else { continue }
