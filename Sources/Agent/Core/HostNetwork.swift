@@ -215,7 +215,7 @@ public final class HostNetwork {
                 guard let value, let finding = value.checked().obstacle else { return nil }
                 return (value.sentence(finding), finding.fields)
             // Those are checked as they become what the reconciler keeps.
-            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, nil: return nil
+            case .interface, .arp, .route, .ruleChain, .filterTable, .allocation, .namespace, .rule, nil: return nil
             }
         }
         if invalid.isEmpty { return nil }

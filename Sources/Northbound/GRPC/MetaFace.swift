@@ -63,6 +63,7 @@ extension ModelDescription {
         case .endpoint: ("*nsm.NetworkServiceEndpoint", "cnf-nsm/proto/nsm")
         case .namespace: ("*linux.Namespace", "nsmagent/linux")
         case .rule: ("*linux.Rule", "nsmagent/linux")
+        case .filterTable: ("*linux.FilterTable", "nsmagent/linux")
         }
     }
 }
