@@ -28,7 +28,6 @@ ON_PURPOSE = {
     "manager.txt: mtu out of range": "an MTU that no interface can have is refused before it is tried",
     "manager.txt: EXISTING in a namespace": "interfaces of other programs are found in any namespace",
     "manager.txt: route without scope": "the scope follows from the gateway, as ip(8) has it",
-    "manager.txt: rule chain": "this agent has no packet filters: UNIMPLEMENTED, not CONFIGURED",
     "manager.txt: get config, all": _CHECKED,
     "manager.txt: dump state, all": _CHECKED,
     "manager.txt: dump state, by id": "the ids are heeded",
