@@ -53,7 +53,7 @@ struct RuleChainTests {
     func others() throws {
         try Sandbox.run { host in
             try host.addNamespaces("x")
-            try host.load(
+            try host.restore(
                 """
                 *filter
                 :INPUT DROP [0:0]
@@ -259,7 +259,7 @@ extension Sandbox {
     }
 
     /// Has iptables-restore load a text, as somebody else would.
-    func load(_ text: String, in namespace: String) throws {
+    func restore(_ text: String, in namespace: String) throws {
         let path = "/tmp/\(label).rules"
         try (text + "\n").write(toFile: path, atomically: true, encoding: .utf8)
         defer { unlink(path) }
