@@ -139,7 +139,8 @@ extension Dump {
     @inline(__always)
     fileprivate func ignores(_ message: Message) -> Bool {
         switch self {
-        case .routes(_, _, _, ignoringKernel: true), .routesOfLink(_, ignoringKernel: true): Route.isKernels(message.payload)
+        case .routes(_, _, _, ignoringKernel: true), .routesOfLink(_, ignoringKernel: true):
+            Route.isKernels(message.payload)
         case .routes, .prefixRoutes, .routesOfLink, .links, .addresses, .addressesOfLink, .neighbours, .rules: false
         }
     }
