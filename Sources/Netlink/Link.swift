@@ -63,4 +63,6 @@ public enum LinkFlags {
     public static let running: UInt32 = 1 << 6
     /// `IFF_LOWER_UP`: carrier.
     public static let lowerUp: UInt32 = 1 << 16
+    /// `IFF_DORMANT`: waits for something besides the carrier.
+    public static let dormant: UInt32 = 1 << 17
 }

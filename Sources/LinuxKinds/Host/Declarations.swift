@@ -30,6 +30,8 @@ struct Declarations {
     private var vethEnds = Tally()
     /// Values of which no event tells, and where their proxy entry is, if they are one.
     private(set) var silent: [Key: (interface: String, namespace: NamespaceReference)?] = [:]
+    /// Settings of the MTU of IPv6.
+    private(set) var mtusV6: [Key: SysctlSetting] = [:]
     /// Namespaces that occurred for the first time, or for the last, since somebody looked.
     var changedReferences: Set<NamespaceReference> = []
 
@@ -52,6 +54,11 @@ struct Declarations {
     }
 
     mutating func leave(silent key: Key) { silent.removeValue(forKey: key) }
+
+    /// A value is the MTU of IPv6 on an interface.
+    mutating func enter(mtuV6 setting: SysctlSetting, key: Key) { mtusV6[key] = setting }
+
+    mutating func leave(mtuV6 key: Key) { mtusV6[key] = nil }
 
     // MARK: - Interfaces and allocations
 

@@ -15,6 +15,7 @@ extension LinuxWorld {
         defer { if isBulk { resumeEvents() } }
         var run = ExecutionRun(operations)
         let bystanders = saveBystanders()
+        let mtus = mtusV6InPlace()
         madeIndexes.removeAll(keepingCapacity: true)
         creators.removeAll(keepingCapacity: true)
         for (index, operation) in operations.enumerated() {
@@ -43,6 +44,7 @@ extension LinuxWorld {
             }
         }
         putBack(bystanders, &run)
+        keep(mtus, after: operations, run.results)
         progress(operations.count)
         if refusal == nil, let (index, error) = run.refusal { refusal = Refusal(operations[index], error, self) }
         if run.isAllDone {

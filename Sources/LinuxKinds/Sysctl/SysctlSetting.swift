@@ -10,7 +10,7 @@ public struct SysctlSetting: Value {
 
     let interface: String
     private let setting: InterfaceSysctl
-    private let value: String
+    let value: String
 
     /// Takes a checked setting.
     init(interface: String, _ spec: InterfaceSpec.Sysctl) {
@@ -32,6 +32,12 @@ public struct SysctlSetting: Value {
         }
     }
 
+    /// Whether the kernel changes it by itself, see ``LinuxWorld/keep(_:after:_:)``.
+    private var isMTUv6: Bool { name == "ipv6.mtu" }
+
+    /// The file, where the link has this name.
+    func path(link: String) -> String { setting.path(interface: link) }
+
     var key: Key { "linux/interface/\(interface)/sysctl/\(name)" }
 
     /// None but the interface.
@@ -43,20 +49,14 @@ public struct SysctlSetting: Value {
     public func declare(in world: LinuxWorld, key: Key) {
         world.declarations.enter(key, user: interface)
         if !hasEvents { world.declarations.enter(silent: key) }
+        if isMTUv6 { world.declarations.enter(mtuV6: self, key: key) }
     }
 
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
         world.declarations.leave(key, user: interface)
         if !hasEvents { world.declarations.leave(silent: key) }
-    }
-
-    /// What the kernel makes of the MTU of IPv6 as it changes that of the link, where that is planned; nil: it stays.
-    private func mtu(following link: LinkState, in world: LinuxWorld) -> String? {
-        guard setting.family == "ipv6", setting.name == "mtu", link.namespace.isSimulated,
-            let now = try? world.routeSocket(link.namespace).link(index: link.link.index), now.mtu != link.link.mtu
-        else { return nil }
-        return "\(link.link.mtu)"
+        if isMTUv6 { world.declarations.leave(mtuV6: key) }
     }
 
     /// Compares with the file.
@@ -64,14 +64,13 @@ public struct SysctlSetting: Value {
         guard let link = world.link(of: interface) else {
             return Assessment(.waiting(["link of \(interface) is not there"]))
         }
-        let path = setting.path(interface: link.link.name)
+        let path = path(link: link.link.name)
         let write = LinuxOperation(link.namespace, .sysctl(path: path, value: value))
         // A link that is only planned has no files yet.
         guard link.link.index > 0, link.namespace.handle != nil else { return Assessment(.create, operations: [write]) }
-        guard var have = world.readSysctl(path, in: link.namespace) else {
+        guard let have = world.readSysctl(path, in: link.namespace) else {
             return Assessment(.blocked("this kernel has no \(path)"))
         }
-        if let following = mtu(following: link, in: world) { have = following }
         if have == value { return .inPlace }
         return Assessment(.update, operations: [write], differences: [Difference(setting.name, old: have, new: value)])
     }
