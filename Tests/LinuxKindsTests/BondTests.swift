@@ -239,7 +239,8 @@ struct BondTests {
             let agent = host.agent()
             try agent.apply(yaml("ports: [p]"))
             #expect(agent.interface("bd")?.state == .failed)
-            #expect(agent.interface("bd")?.error.contains("kind bond: try modprobe bonding") == true)
+            #expect(
+                agent.interface("bd")?.error.contains("kind bond, or they are a module: try modprobe bonding") == true)
             #expect(agent.interface("p")?.state == .configured)
         }
     }
