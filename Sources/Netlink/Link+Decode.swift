@@ -20,6 +20,7 @@ extension Link {
             case IFLA_MASTER: master = value.i32
             case IFLA_LINK: link = value.i32
             case IFLA_LINK_NETNSID: linkNamespaceID = value.i32
+            case IFLA_NEW_NETNSID: newNamespaceID = value.i32
             case IFLA_GROUP: group = value.u32
             case IFLA_OPERSTATE: operationalState = value.u8
             // Wireless drivers send their events as messages with a name and nothing else of ours.

@@ -22,6 +22,8 @@ public struct Link: Hashable, Sendable {
     public var link: Int32
     /// `IFLA_LINK_NETNSID`: which namespace `link` is in, in this namespace's numbering; nil: the same.
     public var linkNamespaceID: Int32?
+    /// `IFLA_NEW_NETNSID`: which namespace a link that is gone was moved to, in this namespace's numbering.
+    public var newNamespaceID: Int32?
     /// `IFLA_GROUP`.
     public var group: UInt32
     /// `IFLA_OPERSTATE`: RFC 2863 state, `IF_OPER_*`.

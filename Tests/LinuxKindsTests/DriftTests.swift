@@ -80,6 +80,30 @@ struct DriftTests {
         }
     }
 
+    @Test("what somebody moves to another namespace is made again, and does not stay there", arguments: [false, true])
+    func moved(isKnown: Bool) throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("away", "unrelated")
+            let agent = host.agent()
+            agent.world.looksEverywhere = isKnown
+            let yaml = linux(
+                "name: t, type: TAP, enabled: true, ipAddresses: [10.1.0.1/24]",
+                veth("v", "w", "ipAddresses: [10.2.0.1/24]"), veth("w", "v"))
+            try agent.apply(yaml)
+            try agent.watch()
+            for name in ["t", "w", "v"] {
+                try host.ip("link set dev \(name) netns \(host.file("away"))")
+                #expect(try agent.settle { try host.links(in: "away").map(\.name) == ["lo"] && agent.problems == [] })
+                #expect(try host.links(in: "away").map(\.name) == ["lo"], "\(name)")
+                #expect(Set(try host.links().map(\.name)) == ["lo", "t", "v", "w"])
+            }
+            #expect(try host.addresses("t") == ["10.1.0.1/24"])
+            #expect(try host.addresses("v") == ["10.2.0.1/24"])
+            try agent.quiesce()
+            try host.expectInPlace(yaml, agent)
+        }
+    }
+
     @Test("what others do causes no work")
     func noise() throws {
         try Sandbox.run { host in

@@ -15,6 +15,9 @@ public struct WorldChanges: Sendable {
     /// Links that went down or lost ports, by number of the namespace: perhaps the first sign that they go altogether.
     var downs: [Int: Set<Int32>] = [:]
 
+    /// Links of ours that somebody moved away: the number of the namespace, and which one they went to in its numbering.
+    var moves: [(from: Int, to: Int32)] = []
+
     /// Nothing happened.
     public init() {}
 
@@ -36,7 +39,11 @@ extension LinuxWorld {
     func apply(_ report: Report, in state: NamespaceState) {
         switch report {
         case .link(let link): LinkClass.put(link, in: state, self)
-        case .linkRemoved(let link): LinkClass.remove([link.index], in: state, self)
+        case .linkRemoved(let link):
+            if let target = link.newNamespaceID, cause == .told, ownership.owns(alias: link.alias) {
+                told.moves.append((state.id, target))
+            }
+            LinkClass.remove([link.index], in: state, self)
         case .address(let address): AddressClass.put(address, in: state, self)
         case .addressRemoved(let address): AddressClass.remove(address, in: state, self)
         case .route(let route): RouteClass.put(route, in: state, self)

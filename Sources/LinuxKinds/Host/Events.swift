@@ -102,6 +102,7 @@ extension LinuxWorld {
             }
         }
         settleDowns()
+        followMoves()
         if hasMissedEvents {
             hasMissedEvents = false
             told.needsFullPass = true
@@ -127,6 +128,27 @@ extension LinuxWorld {
                 return (try? socket.link(index: index)) == .some(nil)
             }
             if isGone { drain(state) }
+        }
+    }
+
+    /// A link that somebody moved to a namespace of which we know nothing would stay there under our mark for ever.
+    private func followMoves() {
+        let moves = told.moves
+        told.moves.removeAll()
+        for (id, number) in moves {
+            guard let state = states[id], namespace(numbered: number, seenFrom: state) == nil,
+                let socket = try? routeSocket(state),
+                let names = try? NetworkNamespace.list(directory: namespaceDirectory)
+            else { continue }
+            for name in names where byReference[.named(name)] == nil {
+                guard let handle = handle(at: "\(namespaceDirectory)/\(name)", as: .named(name)),
+                    (try? socket.namespaceID(of: handle.descriptor)) == number
+                else { continue }
+                watch(adopt(handle, as: .named(name)))
+                try? refresh()
+                told.needsFullPass = true
+                break
+            }
         }
     }
 

@@ -37,11 +37,20 @@ enum LinkClass: KernelClass {
             }
             state.insert(new, ownership: world.ownership)
             world.concern(link.name, in: state)
+            // No value is here that would look at it: somebody has moved it.
+            if world.cause == .told, isAstray(link, in: state, world) { world.told.needsFullPass = true }
             return
         }
         // The only sign of changed offloads is that the kernel reports the link once more.
         if link.group == world.ownership.tunedGroup { world.concern(link.name, in: state) }
         if known.link != link { change(known, to: link, world) }
+    }
+
+    /// Whether a link has our alias where no interface of that alias is declared.
+    private static func isAstray(_ link: Link, in state: NamespaceState, _ world: LinuxWorld) -> Bool {
+        guard let alias = link.alias, world.ownership.owns(alias: alias) else { return false }
+        guard let interface = world.declarations.interface(alias: alias) else { return true }
+        return world.byReference[interface.namespace] !== state
     }
 
     private static func change(_ known: LinkState, to told: Link, _ world: LinuxWorld) {
