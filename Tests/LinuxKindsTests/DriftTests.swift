@@ -80,6 +80,23 @@ struct DriftTests {
         }
     }
 
+    @Test("a neighbour that lost its mark gets it back: no event tells, so one looks from time to time")
+    func unmarkedNeighbour() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(Self.yaml)
+            try agent.watch()
+            let before = try host.neighbours("a", in: "x")
+            try host.ip(
+                "neigh replace 10.0.0.9 lladdr 02:00:00:00:00:09 dev a nud permanent protocol static", in: "x")
+            agent.reconciler.reconcile(reason: "drift", scope: .keys(agent.world.audit().keys))
+            #expect(agent.problems == [])
+            #expect(try host.neighbours("a", in: "x") == before)
+            try host.expectInPlace(Self.yaml, agent)
+            try agent.apply("")
+            #expect(host.namespaces == [])
+        }
+    }
+
     @Test("what somebody moves to another namespace is made again, and does not stay there", arguments: [false, true])
     func moved(isKnown: Bool) throws {
         try Sandbox.run { host in

@@ -6,7 +6,7 @@ extension LinuxWorld {
 
     /// Takes a fresh look at what the kernel changes without a word, in the namespaces where such values are declared.
     ///
-    /// Settings and offloads are read when they are compared; proxy entries are part of the picture and are read here.
+    /// Settings and offloads are read when they are compared; neighbours are part of the picture and are read here.
     /// - Returns: the values to compare.
     public func audit() -> WorldChanges {
         cause = .told
@@ -20,19 +20,21 @@ extension LinuxWorld {
                 looked.insert(state.id).inserted
             else { continue }
             // What can't be read now is read the next time.
-            try? readProxies(of: state)
+            try? readNeighbours(of: state)
         }
         told.keys.formUnion(declarations.silent.keys)
         return told
     }
 
-    private func readProxies(of state: NamespaceState) throws(KernelError) {
+    private func readNeighbours(of state: NamespaceState) throws(KernelError) {
         var present: [Neighbour] = []
-        for case .neighbour(let entry) in try routeSocket(state).dump(.neighbours(proxy: true)) {
-            present.append(entry)
+        for isProxy in [false, true] {
+            for case .neighbour(let entry) in try routeSocket(state).dump(.neighbours(proxy: isProxy)) {
+                present.append(entry)
+            }
         }
         let known = state.links.values.flatMap { $0.neighbours.map(\.neighbour) }
-        for old in known where old.flags & Neighbour.proxy != 0 {
+        for old in known {
             let isThere = present.contains { $0.linkIndex == old.linkIndex && $0.isSameEntry(as: old) }
             if !isThere { NeighbourClass.remove(old, in: state, self) }
         }

@@ -28,7 +28,7 @@ struct Declarations {
     private var settings = Tally()
     /// How many ends of veth pairs are declared to be in a namespace.
     private var vethEnds = Tally()
-    /// Values of which no event tells, and where their proxy entry is, if they are one.
+    /// Values of which no event tells, and where their neighbour is, if they are one.
     private(set) var silent: [Key: (interface: String, namespace: NamespaceReference)?] = [:]
     /// Settings of the MTU of IPv6.
     private(set) var mtusV6: [Key: SysctlSetting] = [:]
@@ -49,7 +49,7 @@ struct Declarations {
     // MARK: - What no event tells of
 
     /// A value is one that is looked at from time to time.
-    mutating func enter(silent key: Key, proxyOn place: (interface: String, namespace: NamespaceReference)? = nil) {
+    mutating func enter(silent key: Key, neighbourOn place: (interface: String, namespace: NamespaceReference)? = nil) {
         silent.updateValue(place, forKey: key)
     }
 

@@ -69,13 +69,14 @@ public struct PermanentNeighbour: Value {
     /// Reports about the interface concern it.
     public func declare(in world: LinuxWorld, key: Key) {
         world.declarations.enter(key, user: interface, in: namespace)
-        if isProxy { world.declarations.enter(silent: key, proxyOn: (interface, namespace)) }
+        // No event tells of proxy entries, nor of a neighbour that somebody replaced by the same one without our mark.
+        world.declarations.enter(silent: key, neighbourOn: (interface, namespace))
     }
 
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
         world.declarations.leave(key, user: interface, in: namespace)
-        if isProxy { world.declarations.leave(silent: key) }
+        world.declarations.leave(silent: key)
     }
 
     /// The kernel's entry is ours.
@@ -101,6 +102,12 @@ public struct PermanentNeighbour: Value {
         }
         let have = link.neighbours[index].neighbour
         let isPermanent = isProxy || have.state & Neighbour.permanent != 0
+        if have.mac == mac, isPermanent, have.proto != entry.proto {
+            // Without our mark nobody would know later that it is ours to take away.
+            let difference = Difference(
+                "proto", old: Names.routeProtocol(have.proto), new: Names.routeProtocol(entry.proto))
+            return Assessment(.update, operations: operations + [add], differences: [difference])
+        }
         if have.mac == mac, isPermanent {
             return operations.isEmpty ? .inPlace : Assessment(.update, operations: operations)
         }
