@@ -101,7 +101,19 @@ public final class Journal {
         LinkPart(
             link: link.link, isOurs: world.ownership.owns(alias: link.link.alias),
             addresses: link.addresses.map(\.address), neighbours: link.neighbours.map(\.neighbour),
-            peer: world.peer(of: link).map { ($0.namespace.id, $0.link.index) }, below: below(link))
+            peer: peer(link), below: below(link))
+    }
+
+    /// As the kernel says it, which holds whatever is declared by now, and when the other end has left the picture.
+    private func peer(_ link: LinkState) -> (namespace: Int, index: Int32)? {
+        guard link.link.kind == .veth else { return nil }
+        if link.link.index > 0, link.link.link > 0 {
+            guard let number = link.link.linkNamespaceID else { return (link.namespace.id, link.link.link) }
+            if let namespace = world.namespace(numbered: number, seenFrom: link.namespace) {
+                return (namespace.id, link.link.link)
+            }
+        }
+        return world.peer(of: link).map { ($0.namespace.id, $0.link.index) }
     }
 
     private func below(_ link: LinkState) -> (namespace: Int, index: Int32)? {
@@ -248,6 +260,15 @@ struct Restoration {
 
     /// Whether a link is made again.
     func isRemade(_ index: Int32, in state: NamespaceState) -> Bool { remade[state.id]?[index] != nil }
+
+    /// Whether a link of ours is gone and not made again yet.
+    func isLost(_ link: Journal.LinkPart, _ index: Int32, in state: NamespaceState) -> Bool {
+        link.isOurs && state.links[index] == nil && !isRemade(index, in: state)
+            && link.link.flags & LinkFlags.loopback == 0
+    }
+
+    /// What was in a namespace, wherever that is now.
+    func part(of state: NamespaceState) -> Journal.Part? { parts.first { $0.state === state }?.part }
 
     /// The index that a link has now.
     func current(_ index: Int32, in state: NamespaceState) -> Int32 { remade[state.id]?[index] ?? index }

@@ -8,7 +8,7 @@ extension LinkClass {
         case .prepare: removeNew(&restoration)
         case .make: makeLost(&restoration)
         case .mend: mend(&restoration)
-        case .finish: break
+        case .finish: choose(&restoration)
         }
     }
 
@@ -25,11 +25,8 @@ extension LinkClass {
 
     private static func makeLost(_ restoration: inout Restoration) {
         for (state, part) in restoration.parts {
-            // What others are built on has the lower index.
             for case (let index, let lost?) in part.links.sorted(by: { $0.key < $1.key })
-            where lost.isOurs && state.links[index] == nil && !restoration.isRemade(index, in: state)
-                && lost.link.flags & LinkFlags.loopback == 0
-            {
+            where restoration.isLost(lost, index, in: state) {
                 make(lost, in: state, &restoration)
             }
         }
@@ -37,6 +34,9 @@ extension LinkClass {
 
     private static func make(_ lost: Journal.LinkPart, in state: NamespaceState, _ restoration: inout Restoration) {
         let world = restoration.world
+        let source = lost.below.flatMap { restoration.place($0.namespace) } ?? state
+        let below = lost.below?.index ?? (lost.link.lower > 0 ? lost.link.lower : nil)
+        if let below { makeFirst(below, in: source, &restoration) }
         let planned = world.plannedIndex()
         restoration.remake(lost.link.index, in: state, as: planned)
         if let attributes = lost.link.kind[TUNAttributes.self] {
@@ -46,14 +46,13 @@ extension LinkClass {
             return
         }
         var attributes = LinkAttributes(name: lost.link.name)
-        attributes.mtu = lost.link.mtu
+        // What is built on others has at most their MTU, which they get back later.
+        let setsMTU = below == nil && !InterfaceKinds.kind(of: lost.link.kind).followsPorts
+        if setsMTU { attributes.mtu = lost.link.mtu }
         attributes.mac = lost.link.mac
         attributes.group = world.ownership.linkGroup
-        var kind = lost.link.kind
-        let source = lost.below.flatMap { restoration.place($0.namespace) } ?? state
-        if let below = lost.below?.index ?? (lost.link.lower > 0 ? lost.link.lower : nil) {
-            attributes.link = restoration.current(below, in: source)
-        }
+        var kind = InterfaceKinds.kind(of: lost.link.kind).request(for: lost.link.kind)
+        if let below { attributes.link = restoration.current(below, in: source) }
         if var vxlan = kind[VXLANAttributes.self], vxlan.link > 0 {
             vxlan.link = restoration.current(vxlan.link, in: source)
             kind = .vxlan(vxlan)
@@ -71,6 +70,29 @@ extension LinkClass {
             creation.peer = .init(target: far.id, index: plannedPeer)
         }
         restoration.add(.createLink(creation), in: source.id)
+    }
+
+    /// What a link is built on is made before it.
+    private static func makeFirst(_ below: Int32, in source: NamespaceState, _ restoration: inout Restoration) {
+        guard let other = restoration.part(of: source)?.links[below] ?? nil,
+            restoration.isLost(other, below, in: source)
+        else { return }
+        make(other, in: source, &restoration)
+    }
+
+    /// A bridge that is made again has the MTU of its ports, unless another one is chosen.
+    private static func choose(_ restoration: inout Restoration) {
+        for (state, part) in restoration.parts {
+            for case (let index, let old?) in part.links.sorted(by: { $0.key < $1.key })
+            where InterfaceKinds.kind(of: old.link.kind).followsPorts && restoration.isRemade(index, in: state) {
+                let planned = restoration.current(index, in: state)
+                let ports = state.uppers(of: planned).filter { $0.link.master == planned }
+                if ports.map(\.link.mtu).min() ?? old.link.kind.kernelMTU == old.link.mtu { continue }
+                var attributes = LinkAttributes(index: planned)
+                attributes.mtu = old.link.mtu
+                restoration.add(.request(.setLink(attributes)), in: state.id)
+            }
+        }
     }
 
     private static func mend(_ restoration: inout Restoration) {
@@ -92,10 +114,20 @@ extension LinkClass {
         let blank = LinkAttributes(index: link.link.index)
         var attributes = blank
         if link.link.alias != old.alias { attributes.alias = old.alias ?? "" }
-        if link.link.mtu != old.mtu { attributes.mtu = old.mtu }
-        if let mac = old.mac, link.link.mac != mac, link.link.index > 0 { attributes.mac = mac }
+        // What the kernel gives a new link depends on what it is built on.
+        let isNew = link.link.index < 0
+        let (kind, followsPorts) = (old.kind, InterfaceKinds.kind(of: old.kind).followsPorts)
+        if isNew
+            ? !followsPorts && (link.link.mtu != old.mtu || old.lower > 0 || old.linkNamespaceID != nil)
+            : link.link.mtu != old.mtu
+        {
+            attributes.mtu = old.mtu
+        }
+        if let mac = old.mac, link.link.mac != mac, !isNew || kind.isOf(TUNAttributes.self) { attributes.mac = mac }
         if link.link.group != old.group { attributes.group = old.group }
-        if link.link.kind != old.kind { attributes.kind = InterfaceKinds.kind(of: old.kind).wayBack(to: old.kind) }
+        if link.link.kind != old.kind {
+            attributes.kind = InterfaceKinds.kind(of: kind).wayBack(from: link.link.kind, to: kind)
+        }
         let master = restoration.current(old.master, in: state)
         if link.link.master != master {
             for operation in link.operations(toJoin: state.links[master], up: old.isUp) {

@@ -152,6 +152,8 @@ enum LinkClass: KernelClass {
             // The other end of a pair goes with it, though its namespace may tell so only later; what hears of it first must
             // not build on it.
             let pair = [link, world.peer(of: link)].compactMap { $0 }
+            // While each still knows the other.
+            for end in pair { world.journals.remember(link: end.link.index, in: end.namespace) }
             for end in pair where end.namespace.links[end.link.index] === end {
                 detach(end, world)
                 gone[end.namespace.id, default: Gone(state: end.namespace)].links[end.link.index] = end.link

@@ -92,7 +92,7 @@ struct BondKind: InterfaceKind {
         return change == BondAttributes() ? nil : .bond(change)
     }
 
-    static func wayBack(to old: LinkKind) -> LinkKind? {
+    static func wayBack(from now: LinkKind, to old: LinkKind) -> LinkKind? {
         guard var bond = old[BondAttributes.self] else { return nil }
         if bond.mode.flatMap(modes.word)?.usesPrimary == true { bond.primary = bond.primary ?? 0 }
         // With these it was made.

@@ -22,13 +22,10 @@ struct BridgeKind: InterfaceKind {
     var word: String { "bridge" }
 
     func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
-        var bridge = self.attributes
-        // A kernel without VLAN filtering refuses to switch it off, too.
-        if bridge.vlanFiltering == false { bridge.vlanFiltering = nil }
         // What it has already counts as chosen only when it has had another one.
         var attributes = attributes
         attributes.mtu = interface.mtu == BridgeAttributes.kernelMTU ? BridgeAttributes.kernelMTU - 1 : nil
-        plan.create(attributes, .bridge(bridge))
+        plan.create(attributes, Self.request(for: .bridge(self.attributes)))
     }
 
     /// Only an MTU that is set later counts as chosen; otherwise the bridge follows its ports.
@@ -53,7 +50,24 @@ struct BridgeKind: InterfaceKind {
         return change == BridgeAttributes() ? nil : .bridge(change)
     }
 
-    static func wayBack(to old: LinkKind) -> LinkKind? { old }
+    /// Only what differs.
+    static func wayBack(from now: LinkKind, to old: LinkKind) -> LinkKind? {
+        guard let now = now[BridgeAttributes.self], let old = old[BridgeAttributes.self] else { return nil }
+        var change = BridgeAttributes()
+        if now.stpState != old.stpState { change.stpState = old.stpState }
+        if now.ageingTime != old.ageingTime { change.ageingTime = old.ageingTime }
+        if now.forwardDelay != old.forwardDelay { change.forwardDelay = old.forwardDelay }
+        let wasFiltering = old.vlanFiltering ?? false
+        if now.vlanFiltering ?? false != wasFiltering { change.vlanFiltering = wasFiltering }
+        return change == BridgeAttributes() ? nil : .bridge(change)
+    }
+
+    /// A kernel without VLAN filtering refuses to switch it off, too.
+    static func request(for old: LinkKind) -> LinkKind {
+        guard var bridge = old[BridgeAttributes.self] else { return old }
+        if bridge.vlanFiltering == false { bridge.vlanFiltering = nil }
+        return .bridge(bridge)
+    }
 
     static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
         guard let bridge = link.link.kind[BridgeAttributes.self] else { return }

@@ -30,7 +30,7 @@ struct IPVLANKind: InterfaceKind {
         return .ipvlan(mode: mode)
     }
 
-    static func wayBack(to old: LinkKind) -> LinkKind? { old }
+    static func wayBack(from now: LinkKind, to old: LinkKind) -> LinkKind? { old }
 
     static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
         message.type = .ipvlan

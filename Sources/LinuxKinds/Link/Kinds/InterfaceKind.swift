@@ -57,7 +57,10 @@ protocol InterfaceKind: Hashable, Sendable {
     func change(from have: LinkKind, _ differences: inout [Difference]) -> LinkKind?
 
     /// What of an earlier state is set in place to go back to it; nil: nothing.
-    static func wayBack(to old: LinkKind) -> LinkKind?
+    static func wayBack(from now: LinkKind, to old: LinkKind) -> LinkKind?
+
+    /// What a link is asked for that is made again, as it is for one that is made.
+    static func request(for old: LinkKind) -> LinkKind
 
     /// What makes a port the one that it prefers, by the port's index; nil: it prefers none.
     static func preferring(_ port: Int32) -> LinkKind?
@@ -86,7 +89,8 @@ extension InterfaceKind {
     func finish(_ attributes: inout LinkAttributes, of interface: Interface) {}
     func mismatch(with have: LinkKind) -> Difference? { nil }
     func change(from have: LinkKind, _ differences: inout [Difference]) -> LinkKind? { nil }
-    static func wayBack(to old: LinkKind) -> LinkKind? { nil }
+    static func wayBack(from now: LinkKind, to old: LinkKind) -> LinkKind? { nil }
+    static func request(for old: LinkKind) -> LinkKind { old }
     static func preferring(_ port: Int32) -> LinkKind? { nil }
     static func preferred(in kind: LinkKind) -> Int32 { 0 }
 

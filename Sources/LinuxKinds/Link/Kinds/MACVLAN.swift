@@ -39,7 +39,7 @@ struct MACVLANKind: InterfaceKind {
         return .macvlan(mode: mode)
     }
 
-    static func wayBack(to old: LinkKind) -> LinkKind? { old }
+    static func wayBack(from now: LinkKind, to old: LinkKind) -> LinkKind? { old }
 
     static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
         message.type = .macvlan
