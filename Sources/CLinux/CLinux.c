@@ -42,6 +42,7 @@ const int CL_CAP_NET_ADMIN = CAP_NET_ADMIN, CL_CAP_SYS_ADMIN = CAP_SYS_ADMIN;
 const uint32_t CL_IN_NAMESPACE_DIRECTORY = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
 const uint32_t CL_IN_CONFIG_DIRECTORY =
 	IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF;
+const uint32_t CL_IN_ITSELF = IN_DELETE_SELF | IN_MOVE_SELF;
 
 static int result(long value) { return value < 0 ? -errno : (int)value; }
 
@@ -78,6 +79,12 @@ int cl_epoll_create(void) { return result(epoll_create1(EPOLL_CLOEXEC)); }
 int cl_epoll_add(int epoll, int fd, uint64_t token)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.u64 = token};
+	return result(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e));
+}
+
+int cl_epoll_add_priority(int epoll, int fd, uint64_t token)
+{
+	struct epoll_event e = {.events = EPOLLPRI, .data.u64 = token};
 	return result(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e));
 }
 

@@ -59,6 +59,16 @@ public final class EventLoop {
         guard result == 0 else { throw KernelError(errno: result) }
     }
 
+    /// Watches a descriptor for priority data only, which is how files of /proc tell that they changed.
+    ///
+    /// - Parameter token: as with ``add(_:token:)``.
+    /// - Throws: `EEXIST` when it is watched already; `EINVAL` for the reserved token.
+    public func addPriority(_ descriptor: Int32, token: UInt64) throws(KernelError) {
+        guard token != Self.reservedToken else { throw KernelError(code: EINVAL, message: "this token is reserved") }
+        let result = cl_epoll_add_priority(epoll.rawValue, descriptor, token)
+        guard result == 0 else { throw KernelError(errno: result) }
+    }
+
     /// Stops watching a descriptor. Call it before the descriptor is closed.
     ///
     /// - Throws: `ENOENT` when it is not watched.

@@ -177,7 +177,8 @@ private final class Number: Sendable {
         var files = ConfigFiles(paths: [folder.path], label: "default", names: .none)
         _ = files.refresh()
         for step in 0..<60 {
-            var wanted: Set<String> = []
+            // The file that the link leads to is written in each step.
+            var wanted: Set = ["l.yaml"]
             for _ in 0...random.below(3) {
                 let place = ["", "a/", "a.yaml.d/"][random.below(3)]
                 let name = place + ["a.yaml", "b.yaml", "a.json", "z.yml", ".hidden.yaml", "x.txt"][random.below(6)]

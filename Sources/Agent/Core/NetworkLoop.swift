@@ -31,6 +31,8 @@ final class NetworkLoop {
     enum Moment: Int, CaseIterable {
         /// Changed files have been quiet for a while.
         case files
+        /// What can't be watched of the files is to be looked at.
+        case poll
         /// The service manager wants a sign of life.
         case watchdog
         /// Time is over.
@@ -86,6 +88,12 @@ final class NetworkLoop {
         try loop.add(descriptor, token: token)
     }
 
+    /// Watches a descriptor of the user for priority data.
+    func addPriority(_ descriptor: Int32, token: UInt64) throws(KernelError) {
+        precondition(token < Self.firstKernelToken)
+        try loop.addPriority(descriptor, token: token)
+    }
+
     /// Stops watching a descriptor of the user.
     func remove(_ descriptor: Int32) { try? loop.remove(descriptor) }
 
@@ -136,7 +144,7 @@ final class NetworkLoop {
             guard let due = moments[moment.rawValue], due <= now else { continue }
             moments[moment.rawValue] = nil
             switch moment {
-            case .files, .watchdog, .deadline, .progress: found.append(.due(moment))
+            case .files, .poll, .watchdog, .deadline, .progress: found.append(.due(moment))
             case .read: found += readAndReconcile(reason: "retry")
             case .audit: found += repair(network.world.audit())
             }

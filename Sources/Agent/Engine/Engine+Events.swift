@@ -2,6 +2,7 @@ internal import Concurrency
 internal import LinuxKinds
 internal import Logging
 internal import Netlink
+internal import Northbound
 internal import Reconciler
 
 extension Engine {
@@ -13,8 +14,10 @@ extension Engine {
     func take(_ occurrences: [NetworkLoop.Occurrence]) {
         for occurrence in occurrences {
             switch occurrence {
-            case .readable: noteFileChange()
+            case .readable(Token.mounts): note(directory.takeMounts())
+            case .readable: note(directory.takeEvents())
             case .due(.files): requestReload(.files)
+            case .due(.poll): requestReload(.poll)
             case .due(.watchdog): giveSignOfLife()
             case .due(.deadline), .due(.progress), .due(.read), .due(.audit): break
             case .done(let transaction):
@@ -31,8 +34,7 @@ extension Engine {
         }
     }
 
-    private func noteFileChange() {
-        let changes = directory.takeEvents()
+    private func note(_ changes: FileChanges) {
         if changes == .none { return }
         changedFiles.add(changes)
         let now = SteadyClock.monotonic

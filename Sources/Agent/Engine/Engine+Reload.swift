@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Concurrency
 internal import LinuxKinds
 internal import Logging
 internal import Model
@@ -33,7 +34,7 @@ extension Engine {
     private nonisolated func read(_ changes: FileChanges, _ reason: ReloadReason) -> ConfigDifference {
         configuration.withLock { files in
             switch reason {
-            case .start, .files: break
+            case .start, .files, .poll: break
             case .signal, .request:
                 HostNames.reload()
                 files.forgetNames()
@@ -46,27 +47,50 @@ extension Engine {
     ///
     /// A program that is told by its environment which services it needs may have no files at all.
     private func beginReload(_ reason: ReloadReason) -> FileChanges? {
-        if reason != .start { manager.reloading() }
+        switch reason {
+        case .start, .poll: break
+        case .files, .signal, .request: manager.reloading()
+        }
         let changes = reason == .files ? changedFiles : .all
         changedFiles = .none
         // The watch stands as long as no directory changes.
         if case .files = changes { return changes }
         // Watched first: what changes while it is read leads to another read.
-        if directory.watch() { return .all }
+        let isThere = directory.watch()
+        loop.set(.poll, at: directory.obstacle.map { _ in SteadyClock.monotonic + Self.pollInterval })
+        if isThere { return .all }
         if !loop.isInForce && !options.services.clients.isEmpty { return FileChanges.none }
         let consequence =
             loop.isInForce ? "the last configuration stays in force" : "nothing is touched until it appears"
-        files.warnings = ["\(options.configPath) does not exist; \(consequence)"]
+        let warnings = ["\(options.configPath) does not exist; \(consequence)"] + watchWarnings
+        if reason == .poll, warnings == files.warnings { return nil }
+        files.warnings = warnings
         logger.warning("no configuration", metadata: ["path": "\(options.configPath)", "effect": "\(consequence)"])
         manager.ready("\(options.configPath) does not exist")
         return nil
     }
 
+    /// How often files are looked at that can't be watched, nanoseconds.
+    private static var pollInterval: Int64 { 5_000_000_000 }
+
+    private var watchWarnings: [String] {
+        directory.obstacle.map { ["\($0); until then the files are looked at every 5 s"] } ?? []
+    }
+
     private func adopt(_ difference: ConfigDifference, _ reason: ReloadReason) -> [String] {
-        defer { manager.ready(statusLine()) }
         let findings = difference.findings
-        files.warnings = Self.texts(findings.warnings, findings.omittedWarnings, "warnings")
-        files.mistakes = Self.texts(findings.mistakes, findings.omittedMistakes, "mistakes")
+        let warnings = Self.texts(findings.warnings, findings.omittedWarnings, "warnings") + watchWarnings
+        let mistakes = Self.texts(findings.mistakes, findings.omittedMistakes, "mistakes")
+        // Who looks often tells only what is new.
+        let isSame = difference.changed.isEmpty && difference.removed.isEmpty && mistakes == files.mistakes
+        if reason == .poll, isSame,
+            warnings == files.warnings || !loop.isInForce && warnings == files.warnings.dropLast()
+        {
+            return mistakes
+        }
+        defer { manager.ready(statusLine()) }
+        files.warnings = warnings
+        files.mistakes = mistakes
         for warning in files.warnings { logger.warning("configuration", metadata: ["at": "\(warning)"]) }
         if difference.isValid, findings.isSilent, !loop.isInForce, options.services.clients.isEmpty {
             waitForWords()
@@ -108,7 +132,7 @@ extension Engine {
             "files": "\(files.names.count)", "values": "\(network.declaredCount)", "changed": "\(changes)",
         ]
         switch reason {
-        case .start, .files:
+        case .start, .files, .poll:
             if changes == 0, !isFirst {
                 logger.info("configuration read again; nothing changed", metadata: counts)
                 return
@@ -120,7 +144,7 @@ extension Engine {
         logger.info("configuration read", metadata: counts)
         // Changed files change what is wanted, not what is there. Who asks wants the kernel looked at as well.
         switch reason {
-        case .files: take(loop.readAndReconcile(reason: "files", isAudit: isFirst))
+        case .files, .poll: take(loop.readAndReconcile(reason: "files", isAudit: isFirst))
         case .start: take(loop.readAndReconcile(reason: "files"))
         case .signal: take(loop.readAndReconcile(reason: "signal"))
         case .request: take(loop.readAndReconcile(reason: "request"))

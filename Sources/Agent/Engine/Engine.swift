@@ -51,6 +51,7 @@ public actor Engine {
 
     enum Token {
         static let files: UInt64 = 1
+        static let mounts: UInt64 = 2
     }
 
     nonisolated let thread: ThreadExecutor
@@ -171,6 +172,7 @@ public actor Engine {
     private func listen() throws(AgentError) {
         do {
             try loop.add(directory.descriptor, token: Token.files)
+            if directory.mounts >= 0 { try loop.addPriority(directory.mounts, token: Token.mounts) }
             try loop.watch()
         } catch {
             throw AgentError("the kernel's events can't be had: \(error)")
@@ -202,6 +204,8 @@ public enum ReloadReason: String, Sendable {
     case start
     /// The files changed.
     case files
+    /// They can't be watched, and it is time to look at them.
+    case poll
     /// `SIGHUP`.
     case signal
     /// Somebody asked for it by the control service.

@@ -40,6 +40,7 @@ int cl_is_namespace_file(const char *path);
 /* epoll, eventfd, inotify, pidfd */
 int cl_epoll_create(void);
 int cl_epoll_add(int epoll, int fd, uint64_t token);
+int cl_epoll_add_priority(int epoll, int fd, uint64_t token); /* only for EPOLLPRI */
 int cl_epoll_remove(int epoll, int fd);
 struct cl_event { uint64_t token; uint32_t events; };
 /* Waits for at most `timeout_ms` (-1: for ever); number of events, 0 on a time-out. */
@@ -60,6 +61,7 @@ int cl_pidfd_open(pid_t pid);
 int cl_memfd(const char *name); /* a file in memory, closed on exec */
 extern const uint32_t CL_IN_NAMESPACE_DIRECTORY; /* create, delete, move in a directory */
 extern const uint32_t CL_IN_CONFIG_DIRECTORY;    /* the same, and files written */
+extern const uint32_t CL_IN_ITSELF;              /* only the directory deleted or moved */
 
 /* netlink socket options that libmnl does not name */
 int cl_set_receive_buffer(int fd, int bytes);
