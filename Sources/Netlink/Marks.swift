@@ -12,6 +12,8 @@ public enum Marks {
     public enum Group: UInt32, CaseIterable, Sendable {
         /// Loopback interfaces in namespaces that were declared to an agent.
         case namespaces = 0x4e4e_0000
+        /// Loopback interfaces in namespaces that an agent made because its values are in them.
+        case impliedNamespaces = 0x4e4f_0000
         /// Links of an agent.
         case agent = 0x4e53_0000
         /// Links of an agent whose offloads are not the kernel's default, which no dump tells.

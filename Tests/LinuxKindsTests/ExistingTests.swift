@@ -148,6 +148,7 @@ struct ExistingTests {
     @Test("loopback of any namespace, with one owner")
     func loopback() throws {
         try Sandbox.run { host in
+            try host.addNamespaces("x")
             let yaml = linux(
                 "name: l, type: LOOPBACK, enabled: true, ipAddresses: [10.255.0.1/32, 'fd00:ffff::1/128']" + place("x"),
                 "name: own, type: LOOPBACK, enabled: true")

@@ -123,9 +123,11 @@ private struct Life {
         }.sorted()
     }
 
-    /// The links that are there. A namespace that was made for a reference stays.
+    /// The links that are there.
     private static func links(_ host: Sandbox) throws -> [String] {
-        try ([nil, "x"] as [String?]).flatMap { try host.links(in: $0).map { "\($0.name) \($0.kind) \($0.isUp)" } }
+        try ([nil] + host.namespaces.filter { $0 == "x" }).flatMap {
+            try host.links(in: $0).map { "\($0.name) \($0.kind) \($0.isUp)" }
+        }
             + host.namespaces.filter { $0 != "y" }.sorted()
     }
 }

@@ -20,14 +20,36 @@ struct NamespaceTests {
         }
     }
 
-    @Test("a namespace that is only referred to is made, and stays")
+    @Test("a namespace that is only referred to is made with the first value in it, and goes with the last")
     func implicit() throws {
         try Sandbox.run { host in
-            try host.apply(linux(veth("a", "b", in: "blue"), veth("b", "a")))
+            let pair = linux(veth("a", "b", in: "blue"), veth("b", "a"))
+            #expect(try host.agent().plan(pair).contains { $0.hasSuffix("namespace none → blue") })
+            let agent = try host.apply(
+                linux(
+                    veth("a", "b", in: "blue"), veth("b", "a"),
+                    rules: ["name: r, priority: 10, table: 5" + place("red")]))
+            #expect(host.namespaces == ["blue", "red"])
+            try agent.apply(pair)
             #expect(host.namespaces == ["blue"])
+            #expect(try host.agent().plan("").contains("- namespace blue"))
             try host.agent().apply("")
-            #expect(host.namespaces == ["blue"])
+            #expect(host.namespaces == [])
             #expect(try host.links().map(\.name) == ["lo"])
+        }
+    }
+
+    @Test("a namespace that was made for a value stays when others use it, and that is told once")
+    func implicitAndShared() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(linux(veth("a", "b", in: "blue"), veth("b", "a")))
+            try host.ip("link add theirs type bridge", in: "blue")
+            let steps = try host.agent().plan("")
+            #expect(steps.contains("- mark of namespace blue, which stays as theirs in it is not ours"))
+            try agent.apply("")
+            #expect(agent.problems == [])
+            #expect(try host.links(in: "blue").map(\.name) == ["lo", "theirs"])
+            #expect(try host.agent().plan("") == [])
         }
     }
 

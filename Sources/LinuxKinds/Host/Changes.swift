@@ -72,8 +72,8 @@ extension LinuxWorld {
         case .rename(let index, _, let name, let up): LinkClass.rename(index, to: name, wasUp: up, in: state, self)
         case .deleteLinks(let indexes, _): LinkClass.remove(indexes, in: state, self)
         case .createNamespace(let name): NamespaceClass.plan(name, self)
-        case .markNamespace(let name):
-            byReference[.named(name)]?.linksByName["lo"]?.link.group = ownership.namespaceGroup
+        case .markNamespace(let name, let isImplied):
+            byReference[.named(name)]?.linksByName["lo"]?.link.group = namespaceGroup(isImplied: isImplied)
         case .removeNamespace(let name): NamespaceClass.doom(name, self)
         case .load(let load):
             switch load.effect {

@@ -104,17 +104,27 @@ extension LinuxWorld {
         for _ in 0..<20 where access(path, F_OK) == 0 && cl_is_namespace_file(path) != 1 { usleep(5000) }
     }
 
-    /// The loopback interface's group says that the namespace was declared.
-    func markNamespace(_ name: String) throws {
+    /// What marks the loopback interface in namespaces that were declared, or made because values are in them.
+    func namespaceGroup(isImplied: Bool) -> UInt32 {
+        isImplied ? ownership.impliedNamespaceGroup : ownership.namespaceGroup
+    }
+
+    /// The loopback interface's group says why the namespace was made.
+    func markNamespace(_ name: String, isImplied: Bool) throws {
         guard let state = byReference[.named(name)] else { throw KernelError(code: ENOENT) }
         var attributes = LinkAttributes(index: 1)
-        attributes.group = ownership.namespaceGroup
+        attributes.group = namespaceGroup(isImplied: isImplied)
         try routeSocket(state).perform(.setLink(attributes))
     }
 
     func removeNamespace(_ name: String) throws {
         guard let state = byReference[.named(name)] else { return }
-        try NetworkNamespace.remove(named: name, directory: namespaceDirectory)
+        do throws(KernelError) {
+            try NetworkNamespace.remove(named: name, directory: namespaceDirectory)
+        } catch {
+            // What is gone already needs no removing.
+            if error.code != ENOENT { throw error }
+        }
         drop(state)
     }
 }

@@ -23,7 +23,7 @@ struct Leftovers {
     }
 
     /// Whether all of a namespace goes anyway.
-    func goes(_ state: NamespaceState) -> Bool { state.isDoomed || NamespaceClass.isLeftOver(state, world) }
+    func goes(_ state: NamespaceState) -> Bool { state.isDoomed || NamespaceClass.goes(state, world) }
 }
 
 extension LinuxWorld {

@@ -212,7 +212,7 @@ final class NamespaceState {
     /// Whether something in it carries our mark.
     func hasOurs(_ ownership: Ownership) -> Bool {
         !contents.ownedLinks.isEmpty || !contents.routes.isEmpty || !contents.rules.isEmpty
-            || linksByName["lo"]?.link.group == ownership.namespaceGroup
+            || [ownership.namespaceGroup, ownership.impliedNamespaceGroup].contains(linksByName["lo"]?.link.group)
             || contents.ruleTables.values.contains { $0.isMarked }
             || contents.tables.values.contains { ownership.tableName(comment: $0.table.comment) != nil }
             || links.values.contains { link in

@@ -16,7 +16,7 @@ extension LinuxWorld {
         case .deleteLinks(let indexes, _):
             return "RTM_DELLINK \(indexes.map { device($0, state) }.joined(separator: ", "))\(place)"
         case .createNamespace(let name): return "create namespace \(name)"
-        case .markNamespace(let name): return "mark namespace \(name)"
+        case .markNamespace(let name, _): return "mark namespace \(name)"
         case .removeNamespace(let name): return "remove namespace \(name)"
         case .sysctl(let path, let value): return "write \(value) to \(path)\(place)"
         case .desirable(let settings, _):

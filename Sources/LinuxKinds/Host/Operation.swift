@@ -18,8 +18,8 @@ public struct LinuxOperation: Sendable {
         case deleteLinks([Int32], wholeGroup: Bool = false)
         /// A named namespace.
         case createNamespace(String)
-        /// Marks a named namespace as declared.
-        case markNamespace(String)
+        /// Marks a named namespace as declared, or as made because values are in it.
+        case markNamespace(String, isImplied: Bool = false)
         /// The removal of a named namespace.
         case removeNamespace(String)
         /// Writes a file below /proc/sys/net.

@@ -8,7 +8,8 @@ internal import NetworkTypes
 ///   marks it from its first moment.
 /// - Addresses, routes, neighbours and rules carry a protocol number (`IFA_PROTO`, `rtm_protocol`, `NDA_PROTOCOL`,
 ///   `FRA_PROTOCOL`).
-/// - A named namespace that was declared is marked by the link group of its loopback interface.
+/// - A named namespace that was declared, or made because values are in it, is marked by the link group of its loopback
+///   interface.
 /// - A namespace in which neighbours of ours are has a `throw` route in a table that nothing looks into. The kernel
 ///   walks the neighbours of all namespaces for each dump of them, so dumps are made only where this mark is.
 public struct Ownership: Sendable, Hashable {
@@ -24,6 +25,10 @@ public struct Ownership: Sendable, Hashable {
     public var tunedGroup: UInt32 { givenGroup == nil ? Marks.Group.tuned.of(number) : Self.noGroup }
     /// `IFLA_GROUP` of the loopback interface in namespaces that were declared.
     public var namespaceGroup: UInt32 { givenGroup == nil ? Marks.Group.namespaces.of(number) : Self.noGroup }
+    /// `IFLA_GROUP` of the loopback interface in namespaces that were made because values are in them.
+    public var impliedNamespaceGroup: UInt32 {
+        givenGroup == nil ? Marks.Group.impliedNamespaces.of(number) : Self.noGroup
+    }
     /// The group of the links of an owner who has no label.
     private let givenGroup: UInt32?
     /// No link has this group.

@@ -14,7 +14,7 @@ extension LinuxWorld {
                 try createTUN(name, attributes, alias: alias, planned: index, in: state)
             case .rename(let index, _, let name, let up): try rename(index, to: name, wasUp: up, in: state)
             case .createNamespace(let name): try createNamespace(name)
-            case .markNamespace(let name): try markNamespace(name)
+            case .markNamespace(let name, let isImplied): try markNamespace(name, isImplied: isImplied)
             case .removeNamespace(let name): try removeNamespace(name)
             case .desirable(let settings, _): try writeIfPossible(settings, in: state)
             case .sysctl(let path, let value): try writeSysctl(path, value, in: state)

@@ -33,7 +33,8 @@ extension Interface {
         let loopback = Link(index: 1, name: "lo", flags: LinkFlags.loopback, mtu: 65536)
         let (attributes, differences) = wanted(of: loopback, in: world)
         plan.add(.request(.setLink(attributes)))
-        return Assessment(.create, operations: plan.operations, differences: differences)
+        return Assessment(
+            .create, operations: plan.operations, differences: plan.operations.newNamespaces + differences)
     }
 
     func operation(_ link: LinkState, _ action: LinuxOperation.Action) -> LinuxOperation {

@@ -10,7 +10,8 @@ enum Creation {
 
     var assessment: Assessment<LinuxOperation> {
         switch self {
-        case .create(let operations): Assessment(.create, operations: operations)
+        case .create(let operations):
+            Assessment(.create, operations: operations, differences: operations.newNamespaces)
         case .waiting(let reason): Assessment(.waiting([reason]))
         case .blocked(let reason): Assessment(.blocked(reason))
         }
@@ -58,6 +59,8 @@ struct LinkPlan {
         let id = world.states.nextID + planned.count
         planned[reference] = id
         add(.createNamespace(name), in: own.id)
+        // Who looks at links alone takes no namespace away.
+        if world.ownership.extent == .namespaces { add(.markNamespace(name, isImplied: true), in: own.id) }
         return id
     }
 
@@ -183,5 +186,15 @@ extension Interface {
             plan.add(.request(.setLink(mark)), in: place)
         }
         return .create(plan.operations)
+    }
+}
+
+extension [LinuxOperation] {
+    /// The namespaces that are made along with what a value asks for, for people.
+    var newNamespaces: [Difference] {
+        compactMap { operation in
+            guard case .createNamespace(let name) = operation.action else { return nil }
+            return Difference("namespace", old: "none", new: name)
+        }
     }
 }

@@ -50,6 +50,8 @@ public struct NamedNamespace: Value {
         let group = state.linksByName["lo"]?.link.group ?? 0
         if group == world.ownership.namespaceGroup { return .inPlace }
         // A namespace that was there before stays when its declaration goes: it is not marked.
-        return group == 0 && state.handle == nil ? Assessment(.create, operations: [mark]) : .inPlace
+        let isPlanned = group == 0 && state.handle == nil
+        return isPlanned || group == world.ownership.impliedNamespaceGroup
+            ? Assessment(.create, operations: [mark]) : .inPlace
     }
 }

@@ -43,6 +43,18 @@ enum NamespaceClass: KernelClass {
         guard turn == .last, let own = list.world.byReference[.own] else { return }
         for state in states where !state.isDoomed && isLeftOver(state, list.world) {
             guard case .named(let name) = state.reference else { continue }
+            let loopback = state.linksByName["lo"]?.link
+            if loopback?.group == list.world.ownership.impliedNamespaceGroup,
+                let stranger = strangers(in: state, list.world).first
+            {
+                var attributes = LinkAttributes(index: loopback?.index ?? 1)
+                attributes.group = 0
+                list.add(
+                    Place(state, .namespace), key: NamespaceKeys.key(name),
+                    "mark of namespace \(name), which stays as \(stranger) in it is not ours", .setLink(attributes),
+                    in: state)
+                continue
+            }
             list.add(
                 Place(state, .namespace), key: NamespaceKeys.key(name), "namespace \(name)",
                 [LinuxOperation(own, .removeNamespace(name))])
@@ -57,10 +69,30 @@ enum NamespaceClass: KernelClass {
         appendLeftovers(turn, in: states, to: &list)
     }
 
-    /// Whether the namespace carries the mark of a declared one, and neither a declared value nor another agent is in it.
-    static func isLeftOver(_ state: NamespaceState, _ world: LinuxWorld) -> Bool {
+    /// Whether the namespace goes, with all that is in it.
+    static func goes(_ state: NamespaceState, _ world: LinuxWorld) -> Bool {
+        guard isLeftOver(state, world) else { return false }
+        return state.linksByName["lo"]?.link.group == world.ownership.namespaceGroup
+            || strangers(in: state, world).isEmpty
+    }
+
+    /// Links that others made. The kernel itself makes some in every namespace, for tunnels.
+    private static func strangers(in state: NamespaceState, _ world: LinuxWorld) -> [String] {
+        state.links.values.lazy.map(\.link).filter { link in
+            link.flags & LinkFlags.loopback == 0 && !world.ownership.owns(alias: link.alias)
+                && link.group != world.ownership.linkGroup && !kernelLinks.contains(link.name)
+        }.map(\.name).sorted()
+    }
+
+    private static let kernelLinks: Set<String> = [
+        "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0",
+    ]
+
+    /// Whether the namespace carries our mark, and neither a declared value nor another agent is in it.
+    private static func isLeftOver(_ state: NamespaceState, _ world: LinuxWorld) -> Bool {
         guard state.handle != nil, !world.isClaimed(state.claim), case .named = state.reference,
-            state.linksByName["lo"]?.link.group == world.ownership.namespaceGroup
+            let group = state.linksByName["lo"]?.link.group,
+            group == world.ownership.namespaceGroup || group == world.ownership.impliedNamespaceGroup
         else { return false }
         if state.references.contains(where: world.declarations.isReferenced) { return false }
         return !state.links.values.contains { world.ownership.belongsToAnother(alias: $0.link.alias) }
@@ -79,7 +111,8 @@ enum NamespaceClass: KernelClass {
                     world.byReference[.named(name)] == nil
                 else { continue }
                 restoration.add(.createNamespace(name), in: own.id)
-                restoration.add(.markNamespace(name), in: own.id)
+                let isImplied = part.links[1].flatMap { $0 }?.link.group == world.ownership.impliedNamespaceGroup
+                restoration.add(.markNamespace(name, isImplied: isImplied), in: own.id)
                 if let state = world.byReference[.named(name)] { restoration.move(id, to: state) }
             }
         case .finish:

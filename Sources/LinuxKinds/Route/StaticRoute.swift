@@ -288,7 +288,7 @@ extension StaticRoute {
         }
         route.proto = world.ownership.proto
         plan.add(.request(.addRoute(route, replace: false)))
-        return Assessment(.create, operations: plan.operations)
+        return Assessment(.create, operations: plan.operations, differences: plan.operations.newNamespaces)
     }
 
     /// A route that is not there.

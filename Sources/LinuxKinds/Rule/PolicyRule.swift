@@ -89,6 +89,6 @@ public struct PolicyRule: Value {
             return Assessment(.waiting([world.unmetCondition(namespace) ?? "namespace-available"]))
         }
         plan.add(.request(.addRule(rule)))
-        return Assessment(.create, operations: plan.operations)
+        return Assessment(.create, operations: plan.operations, differences: plan.operations.newNamespaces)
     }
 }
