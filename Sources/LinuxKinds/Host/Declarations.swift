@@ -30,6 +30,8 @@ struct Declarations {
     private var vethEnds = Tally()
     /// Values of which no event tells, and where their neighbour is, if they are one.
     private(set) var silent: [Key: (interface: String, namespace: NamespaceReference)?] = [:]
+    /// Logical names of the interfaces that have an MTU of their own, and that of their ports otherwise.
+    private(set) var chosenMTUs: Set<String> = []
     /// Settings of the MTU of IPv6.
     private(set) var mtusV6: [Key: SysctlSetting] = [:]
     /// Namespaces that occurred for the first time, or for the last, since somebody looked.
@@ -69,6 +71,7 @@ struct Declarations {
             interface.name)
         refer(to: interface.namespace, by: 1)
         if !interface.sysctls.isEmpty { settings.add(interface.namespace, by: 1) }
+        if type(of: interface.kind).followsPorts, interface.mtu != nil { chosenMTUs.insert(interface.name) }
         if interface.kind.peer != nil { vethEnds.add(interface.namespace, by: 1) }
         enter(key, user: interface.name)
     }
@@ -79,6 +82,7 @@ struct Declarations {
         hostNames.remove(interface.name, interface.namespace, interface.hostName)
         refer(to: interface.namespace, by: -1)
         if !interface.sysctls.isEmpty { settings.add(interface.namespace, by: -1) }
+        chosenMTUs.remove(interface.name)
         if interface.kind.peer != nil { vethEnds.add(interface.namespace, by: -1) }
         leave(key, user: interface.name)
     }

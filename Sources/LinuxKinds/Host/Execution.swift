@@ -44,6 +44,8 @@ extension LinuxWorld {
             }
         }
         putBack(bystanders, &run)
+        tryAgain(operations, besides: bystanders.isEmpty, &run)
+        if run.isAllDone { keepChosenMTUs() }
         keep(mtus, after: operations, run.results)
         progress(operations.count)
         if refusal == nil, let (index, error) = run.refusal { refusal = Refusal(operations[index], error, self) }
@@ -53,6 +55,20 @@ extension LinuxWorld {
         }
         forgetPlanned()
         return run.results
+    }
+
+    /// Routes may lead by addresses that others had and that were put back only now.
+    private func tryAgain(_ operations: [LinuxOperation], besides isNothingPutBack: Bool, _ run: inout ExecutionRun) {
+        let restores = operations.contains { if case .request(.restore) = $0.action { true } else { false } }
+        if run.isAllDone || isNothingPutBack && !restores { return }
+        for (index, operation) in operations.enumerated() {
+            guard case .failed = run.results[index], case .request(let request) = operation.action,
+                request.addsRoute, let state = states[operation.namespace], state.handle != nil
+            else { continue }
+            run.startAfresh(index)
+            enqueue(request, of: index, in: state, &run)
+        }
+        flushAll(&run)
     }
 
     /// Whether it costs less to read the namespaces anew than to hear of every change, for each of which the kernel looks
@@ -306,6 +322,13 @@ struct ExecutionRun {
 
     /// Whether nothing failed and nothing was skipped.
     private(set) var isAllDone = true
+
+    /// An operation that failed is tried again.
+    mutating func startAfresh(_ operation: Int) {
+        results[operation] = .done
+        if refusal?.operation == operation { refusal = nil }
+        isAllDone = results.allSatisfy { if case .done = $0 { true } else { false } }
+    }
 
     /// The first operation that the kernel refused, and its answer.
     private(set) var refusal: (operation: Int, error: KernelError)?

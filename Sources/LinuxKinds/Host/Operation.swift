@@ -98,6 +98,16 @@ extension Request {
         }
     }
 
+    /// Whether it makes a route.
+    var addsRoute: Bool {
+        switch self {
+        case .addRoute, .appendRoute: true
+        case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .deleteRoute,
+            .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .restore:
+            false
+        }
+    }
+
     /// The request with every negative link index replaced by the one the kernel gave; nil when a link was never made.
     func resolved(_ index: (Int32) -> Int32?) -> Request? {
         func link(_ number: Int32) -> Int32? { number >= 0 ? number : index(number) }

@@ -49,7 +49,8 @@ extension LinkClass {
         // What is built on others has at most their MTU, which they get back later.
         let setsMTU = below == nil && !InterfaceKinds.kind(of: lost.link.kind).followsPorts
         if setsMTU { attributes.mtu = lost.link.mtu }
-        attributes.mac = lost.link.mac
+        // A bridge that has lost its ports has none.
+        attributes.mac = lost.link.mac.flatMap { $0.isZero ? nil : $0 }
         attributes.group = world.ownership.linkGroup
         var kind = InterfaceKinds.kind(of: lost.link.kind).request(for: lost.link.kind)
         if let below { attributes.link = restoration.current(below, in: source) }

@@ -97,6 +97,23 @@ extension LinuxWorld {
     }
 }
 
+extension LinuxWorld {
+    /// Sets the declared MTU of bridges that had it from their ports until now, and lost it with them.
+    func keepChosenMTUs() {
+        for name in declarations.chosenMTUs {
+            guard let mtu = declarations.interfaces[name]?.value.mtu, let link = link(of: name), link.link.mtu == mtu,
+                link.namespace.isSimulated, let socket = try? routeSocket(link.namespace),
+                let now = try? socket.link(name: link.link.name), now.alias == link.link.alias, now.mtu != mtu
+            else { continue }
+            var attributes = LinkAttributes(index: now.index)
+            attributes.mtu = mtu
+            modifyingRequests += 1
+            // What is refused is found by the next comparison.
+            try? socket.perform(.setLink(attributes))
+        }
+    }
+}
+
 extension LinkState {
     /// Whether it is a port of a bond, which has the bond's MAC address and MTU.
     var isRuledByMaster: Bool { link.master != 0 && namespace.links[link.master]?.link.kind.rulesPorts == true }
