@@ -10,7 +10,7 @@ enum Main {
         // Each namespace takes some descriptors, and so does each connection.
         _ = cl_raise_file_limit()
         do {
-            var command = try NSMAgent.parseAsRoot()
+            var command = try NSMAgent.parseAsRoot(Apply.plain(CommandLine.arguments.dropFirst()))
             if let waiting = command as? any WaitingCommand {
                 try Descriptors.require(waiting.descriptors)
                 cl_use_own_workers()

@@ -17,6 +17,8 @@ public final class Application {
         public var waiting = Duration.zero
         /// Whether everything is undone when one value fails.
         public var revertsOnFailure = false
+        /// Whether a value that is still pending when time is over counts as one that failed.
+        public var countsPendingAsFailure = false
         /// How somebody is to say that the changes stay; nil: they stay.
         public var confirmation: ConfirmationOptions?
         /// Whether to go on beside another agent with the same label.
@@ -160,7 +162,10 @@ public final class Application {
         if options.showsProgress { progress = { [tell] in tell(.applying(done: $0, total: $1)) } }
         network.reconciler.reconcile(
             reason: "apply", scope: .all, revertOnFailure: options.revertsOnFailure, progress: progress)
-        let undoing = try options.waiting > .zero && mayImprove ? wait() : nil
+        var undoing = try options.waiting > .zero && mayImprove ? wait() : nil
+        if undoing == nil, options.revertsOnFailure, options.countsPendingAsFailure, !isReverted, isPending {
+            undoing = "a value is pending"
+        }
         tell(.settled)
         // What earlier passes did goes, too.
         if let undoing {
@@ -189,6 +194,8 @@ public final class Application {
     private var hasFailed: Bool {
         network.reconciler.stateCounts().contains { $1 > 0 && ($0 == .failed || $0 == .retrying) }
     }
+
+    private var isPending: Bool { network.reconciler.stateCounts()[.pending] ?? 0 > 0 }
 
     /// Whether time or an event may still make values as they are wanted.
     private var mayImprove: Bool {

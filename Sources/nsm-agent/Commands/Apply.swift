@@ -21,8 +21,15 @@ struct Apply: ParsableCommand {
     var yes = false
     @Option(help: ArgumentHelp("How long to wait for values that are pending.", valueName: "time"))
     var timeout = Span(milliseconds: 10_000)
-    @Flag(help: "Undo everything when one value fails.")
+    @Flag(
+        help: """
+            Undo everything when one value fails; with --revert-on-failure=pending also when one is still pending when \
+            --timeout is over.
+            """)
     var revertOnFailure = false
+    /// What `--revert-on-failure=pending` is read as: the parser has no flags with a value that may be left out.
+    @Flag(name: .customLong(Self.revertOnPending), help: .private)
+    var revertsOnPending = false
     @Option(
         help: ArgumentHelp(
             "Undo everything unless it is confirmed within this time, by Enter or 'nsm-agent confirm'.",
@@ -36,6 +43,13 @@ struct Apply: ParsableCommand {
     @OptionGroup var owner: OwnerOptions
     @OptionGroup var output: OutputOptions
 
+    private static let revertOnPending = "revert-on-failure-or-pending"
+
+    /// Arguments as the parser takes them.
+    static func plain(_ arguments: some Sequence<String>) -> [String] {
+        arguments.map { $0 == "--revert-on-failure=pending" ? "--\(revertOnPending)" : $0 }
+    }
+
     mutating func validate() throws {
         if let confirm, confirm.milliseconds == 0 { throw ValidationError("--confirm needs a time above 0") }
     }
@@ -46,7 +60,8 @@ struct Apply: ParsableCommand {
         var options = Application.Options(settings: owner.settings)
         options.waiting = timeout.duration
         options.isForced = force
-        options.revertsOnFailure = revertOnFailure
+        options.revertsOnFailure = revertOnFailure || revertsOnPending
+        options.countsPendingAsFailure = revertsOnPending
         if let confirm {
             try Descriptors.require(Descriptors.confirmation)
             options.confirmation = ConfirmationOptions(socket: socket, time: confirm.duration)
