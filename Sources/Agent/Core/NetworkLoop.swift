@@ -57,7 +57,7 @@ final class NetworkLoop {
     private static let settlingTime: Int64 = 10_000_000_000
     /// How long after an event, or after a look at the declarations, values are compared of which no event tells,
     /// nanoseconds: who changes one thing often changes another.
-    private static let auditRest: Int64 = 1_000_000_000
+    private static let auditRest: Int64 = 500_000_000
 
     let network: HostNetwork
     /// Ends a wait from any thread.
@@ -116,7 +116,7 @@ final class NetworkLoop {
         }
         if !reports.isEmpty {
             let changes = network.world.takeEvents(tokens: reports)
-            if !changes.isEmpty { audit(within: Self.auditRest) }
+            if !changes.isEmpty { auditSoon() }
             found += repair(changes)
         }
         return found + takeDue()
@@ -163,6 +163,9 @@ final class NetworkLoop {
         return network.reconciler.repairsDrift ? found : found + [.drift(changes.keys)]
     }
 
+    /// Has values compared of which no event tells, as after an event.
+    func auditSoon() { audit(within: Self.auditRest) }
+
     /// Has values compared of which no event tells, in a while at the latest. Without such values nobody wakes up for it.
     private func audit(within time: Int64) {
         guard let auditInterval, isInForce, network.world.hasSilentValues else { return set(.audit, at: nil) }
@@ -185,7 +188,7 @@ final class NetworkLoop {
         let told = takeWaitingEvents()
         do {
             if isAudit { try network.read() } else { try network.readNew() }
-            if !isAudit { audit(within: Self.auditRest) }
+            if !isAudit { auditSoon() }
         } catch let collision as LabelCollision {
             isInForce = false
             return [.collision(collision)]

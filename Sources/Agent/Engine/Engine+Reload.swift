@@ -135,6 +135,8 @@ extension Engine {
         case .start, .files, .poll:
             if changes == 0, !isFirst {
                 logger.info("configuration read again; nothing changed", metadata: counts)
+                // Who writes the same again may want it to be so again.
+                loop.auditSoon()
                 return
             }
         case .signal, .request:
