@@ -116,13 +116,41 @@ extension RouteSocket {
     }
 
     private func link(_ fill: (MessageWriter) -> Void) throws(KernelError) -> Link? {
+        try object(RTM_GETLINK, unless: ENODEV, fill: fill) { Link(payload: $0) }
+    }
+
+    /// The neighbour entry, or the proxy entry, for an address on the link with an index. A dump would walk through the
+    /// entries of all namespaces. Source: `neigh_get`, net/core/neighbour.c.
+    ///
+    /// - Returns: nil when there is none.
+    /// - Throws: what the kernel answers; before Linux 5.0 it knows no such request.
+    public func neighbour(
+        _ destination: IPAddress, on index: Int32, isProxy: Bool = false
+    ) throws(KernelError) -> Neighbour? {
+        try object(RTM_GETNEIGH, unless: ENOENT) { writer in
+            writer.putStruct(ndmsg.self) { header in
+                header.ndm_family = destination.family.rawValue
+                header.ndm_ifindex = index
+                header.ndm_flags = isProxy ? Neighbour.proxy : 0
+            }
+            writer.put(NDA_DST, destination)
+        } decode: {
+            Neighbour(payload: $0)
+        }
+    }
+
+    /// Asks for one object; nil: the kernel has none, as an error with that code says.
+    private func object<T>(
+        _ type: some BinaryInteger, unless absent: Int32, fill: (MessageWriter) -> Void,
+        decode: (UnsafeRawBufferPointer) -> T?
+    ) throws(KernelError) -> T? {
         try withRequest { start throws(KernelError) in
-            var result: Link?
-            let writer = MessageWriter(at: start, type: RTM_GETLINK)
+            var result: T?
+            let writer = MessageWriter(at: start, type: type)
             fill(writer)
             try exchange(writer) { message throws(KernelError) in
-                if let error = message.error, message.isStatus, error.code != ENODEV { throw error }
-                if !message.isStatus { result = Link(payload: message.payload) }
+                if let error = message.error, message.isStatus, error.code != absent { throw error }
+                if !message.isStatus { result = decode(message.payload) }
                 return true
             }
             return result

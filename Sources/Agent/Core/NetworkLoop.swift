@@ -43,6 +43,8 @@ final class NetworkLoop {
         case read
         /// Values of which no event tells are to be compared. The loop's own.
         case audit
+        /// The same, where something changed since. The loop's own.
+        case suspicion
     }
 
     /// Tokens below are for the user's descriptors.
@@ -56,7 +58,7 @@ final class NetworkLoop {
     /// set the same.
     private static let settlingTime: Int64 = 10_000_000_000
     /// How long after an event, or after a look at the declarations, values are compared of which no event tells,
-    /// nanoseconds: who changes one thing often changes another.
+    /// nanoseconds.
     private static let auditRest: Int64 = 500_000_000
 
     let network: HostNetwork
@@ -116,14 +118,14 @@ final class NetworkLoop {
         }
         if !reports.isEmpty {
             let changes = network.world.takeEvents(tokens: reports)
-            if !changes.isEmpty { auditSoon() }
+            if !changes.isEmpty { schedule(.suspicion, within: Self.auditRest) }
             found += repair(changes)
         }
         return found + takeDue()
     }
 
     private func timeout() -> Int32 {
-        if let auditInterval { audit(within: auditInterval) }
+        if let auditInterval { schedule(.audit, within: auditInterval) }
         var due: Int64?
         for case let moment? in moments { due = min(due ?? moment, moment) }
         if isInForce, let next = network.reconciler.nextTry {
@@ -146,7 +148,8 @@ final class NetworkLoop {
             switch moment {
             case .files, .poll, .watchdog, .deadline, .progress: found.append(.due(moment))
             case .read: found += readAndReconcile(reason: "retry")
-            case .audit: found += repair(network.world.audit())
+            case .audit: found += repair(network.world.audit(suspectsOnly: false))
+            case .suspicion: found += repair(network.world.audit(suspectsOnly: true))
             }
         }
         if retryFloor <= now, let due = network.reconciler.nextTry, due <= network.clock.now {
@@ -163,14 +166,14 @@ final class NetworkLoop {
         return network.reconciler.repairsDrift ? found : found + [.drift(changes.keys)]
     }
 
-    /// Has values compared of which no event tells, as after an event.
-    func auditSoon() { audit(within: Self.auditRest) }
+    /// Has all values compared soon of which no event tells.
+    func auditSoon() { schedule(.audit, within: Self.auditRest) }
 
     /// Has values compared of which no event tells, in a while at the latest. Without such values nobody wakes up for it.
-    private func audit(within time: Int64) {
-        guard let auditInterval, isInForce, network.world.hasSilentValues else { return set(.audit, at: nil) }
+    private func schedule(_ look: Moment, within time: Int64) {
+        guard let auditInterval, isInForce, network.world.hasSilentValues else { return set(look, at: nil) }
         let latest = SteadyClock.monotonic + min(time, auditInterval)
-        set(.audit, at: min(self.time(of: .audit) ?? latest, latest))
+        set(look, at: min(self.time(of: look) ?? latest, latest))
     }
 
     // MARK: - What is wanted
@@ -188,7 +191,7 @@ final class NetworkLoop {
         let told = takeWaitingEvents()
         do {
             if isAudit { try network.read() } else { try network.readNew() }
-            if !isAudit { auditSoon() }
+            if !isAudit { schedule(.suspicion, within: Self.auditRest) }
         } catch let collision as LabelCollision {
             isInForce = false
             return [.collision(collision)]
@@ -204,7 +207,7 @@ final class NetworkLoop {
 
     private func reconcile(reason: String, scope: Reconciler<LinuxWorld>.Scope) -> [Occurrence] {
         guard let transaction = network.reconciler.reconcile(reason: reason, scope: scope) else { return [] }
-        audit(within: Self.settlingTime)
+        schedule(.suspicion, within: Self.settlingTime)
         return [.done(transaction)]
     }
 

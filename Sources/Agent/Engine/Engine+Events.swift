@@ -19,7 +19,7 @@ extension Engine {
             case .due(.files): requestReload(.files)
             case .due(.poll): requestReload(.poll)
             case .due(.watchdog): giveSignOfLife()
-            case .due(.deadline), .due(.progress), .due(.read), .due(.audit): break
+            case .due(.deadline), .due(.progress), .due(.read), .due(.audit), .due(.suspicion): break
             case .done(let transaction):
                 tell(transaction)
                 tellFollowers(transaction)

@@ -1,43 +1,43 @@
 internal import Netlink
 
+/// A value that the kernel lets others change without telling.
+protocol SilentValue: Sendable {
+    /// The link that it is on; nil: that is not there.
+    func home(in world: LinuxWorld) -> LinkState?
+
+    /// Takes a fresh look at what of it is in the picture. What can't be read now is read the next time.
+    func lookAgain(in world: LinuxWorld)
+}
+
 extension LinuxWorld {
     /// Whether values are declared of which no event tells: only for these the kernel is looked at from time to time.
     public var hasSilentValues: Bool { !declarations.silent.isEmpty }
 
-    /// Takes a fresh look at what the kernel changes without a word, in the namespaces where such values are declared.
+    /// Somebody changes things in a namespace, so a look at its silent values may be worth it: who changes one thing often
+    /// changes another.
+    func suspect(_ state: NamespaceState) {
+        if hasSilentValues { suspects.insert(state.id) }
+    }
+
+    /// Takes a fresh look at what the kernel changes without a word.
     ///
-    /// Settings and offloads are read when they are compared; neighbours are part of the picture and are read here.
+    /// - Parameter suspectsOnly: Only in the namespaces in which something changed since the last look.
     /// - Returns: the values to compare.
-    public func audit() -> WorldChanges {
+    public func audit(suspectsOnly: Bool) -> WorldChanges {
         cause = .told
         defer {
             cause = .planned
             told = WorldChanges()
+            suspects.removeAll()
         }
-        var looked: Set<Int> = []
-        for (interface, namespace) in declarations.silent.values.compactMap(\.self) {
-            guard let state = link(named: interface, in: namespace)?.namespace, state.handle != nil,
-                looked.insert(state.id).inserted
-            else { continue }
-            // What can't be read now is read the next time.
-            try? readNeighbours(of: state)
-        }
-        told.keys.formUnion(declarations.silent.keys)
-        return told
-    }
-
-    private func readNeighbours(of state: NamespaceState) throws(KernelError) {
-        var present: [Neighbour] = []
-        for isProxy in [false, true] {
-            for case .neighbour(let entry) in try routeSocket(state).dump(.neighbours(proxy: isProxy)) {
-                present.append(entry)
+        if suspectsOnly && suspects.isEmpty { return told }
+        for (key, value) in declarations.silent {
+            if suspectsOnly {
+                guard let home = value.home(in: self), suspects.contains(home.namespace.id) else { continue }
             }
+            value.lookAgain(in: self)
+            told.keys.insert(key)
         }
-        let known = state.links.values.flatMap { $0.neighbours.map(\.neighbour) }
-        for old in known {
-            let isThere = present.contains { $0.linkIndex == old.linkIndex && $0.isSameEntry(as: old) }
-            if !isThere { NeighbourClass.remove(old, in: state, self) }
-        }
-        for entry in present { NeighbourClass.put(entry, in: state, self) }
+        return told
     }
 }

@@ -28,8 +28,8 @@ struct Declarations {
     private var settings = Tally()
     /// How many ends of veth pairs are declared to be in a namespace.
     private var vethEnds = Tally()
-    /// Values of which no event tells, and where their neighbour is, if they are one.
-    private(set) var silent: [Key: (interface: String, namespace: NamespaceReference)?] = [:]
+    /// Values of which no event tells.
+    private(set) var silent: [Key: any SilentValue] = [:]
     /// Logical names of the interfaces that have an MTU of their own, and that of their ports otherwise.
     private(set) var chosenMTUs: Set<String> = []
     /// Settings of the MTU of IPv6.
@@ -51,9 +51,7 @@ struct Declarations {
     // MARK: - What no event tells of
 
     /// A value is one that is looked at from time to time.
-    mutating func enter(silent key: Key, neighbourOn place: (interface: String, namespace: NamespaceReference)? = nil) {
-        silent.updateValue(place, forKey: key)
-    }
+    mutating func enter(silent value: any SilentValue, key: Key) { silent[key] = value }
 
     mutating func leave(silent key: Key) { silent.removeValue(forKey: key) }
 

@@ -15,7 +15,7 @@ extension LinuxWorld {
         defer { if isBulk { resumeEvents() } }
         var run = ExecutionRun(operations)
         let bystanders = saveBystanders()
-        let mtus = mtusV6InPlace()
+        let mtus = mtusV6InPlace(before: operations)
         madeIndexes.removeAll(keepingCapacity: true)
         creators.removeAll(keepingCapacity: true)
         for (index, operation) in operations.enumerated() {
@@ -24,6 +24,7 @@ extension LinuxWorld {
                 run.set(index, .skipped)
                 continue
             }
+            suspect(state)
             switch operation.action {
             case .request(let request):
                 enqueue(request, of: index, in: state, &run)
@@ -45,7 +46,7 @@ extension LinuxWorld {
         }
         putBack(bystanders, &run)
         tryAgain(operations, besides: bystanders.isEmpty, &run)
-        if run.isAllDone { keepChosenMTUs() }
+        if run.isAllDone { keepChosenMTUs(after: operations) }
         keep(mtus, after: operations, run.results)
         progress(operations.count)
         if refusal == nil, let (index, error) = run.refusal { refusal = Refusal(operations[index], error, self) }
@@ -320,14 +321,15 @@ struct ExecutionRun {
     /// The operation with a number; nil: it is nobody's.
     func operation(_ number: Int) -> LinuxOperation? { number == Self.nobody ? nil : operations[number] }
 
+    /// How many failed or were skipped.
+    private var undone = 0
     /// Whether nothing failed and nothing was skipped.
-    private(set) var isAllDone = true
+    var isAllDone: Bool { undone == 0 }
 
     /// An operation that failed is tried again.
     mutating func startAfresh(_ operation: Int) {
-        results[operation] = .done
+        set(operation, .done)
         if refusal?.operation == operation { refusal = nil }
-        isAllDone = results.allSatisfy { if case .done = $0 { true } else { false } }
     }
 
     /// The first operation that the kernel refused, and its answer.
@@ -336,9 +338,10 @@ struct ExecutionRun {
     /// - Parameter answer: what the kernel answered, when it was asked.
     mutating func set(_ operation: Int, _ result: OperationResult, _ answer: KernelError? = nil) {
         if operation == Self.nobody { return }
+        if case .done = results[operation] {} else { undone -= 1 }
         results[operation] = result
         if case .done = result { return }
-        isAllDone = false
+        undone += 1
         if let answer, refusal == nil { refusal = (operation, answer) }
     }
 

@@ -84,6 +84,8 @@ public final class LinuxWorld: World {
     public internal(set) var modifyingRequests = 0
     /// What the last export left out, as the model has no words for it, one line each.
     public internal(set) var omissions: [String] = []
+    /// Namespaces in which something changed since silent values were looked at, by number.
+    var suspects: Set<Int> = []
     /// Whether something may have happened of which no event tells.
     var hasMissedEvents = false
     /// Our links by alias, as they were when a link that is not declared was last looked for.

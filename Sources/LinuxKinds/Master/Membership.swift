@@ -99,10 +99,13 @@ extension LinuxWorld {
 
 extension LinuxWorld {
     /// Sets the declared MTU of bridges that had it from their ports until now, and lost it with them.
-    func keepChosenMTUs() {
+    func keepChosenMTUs(after operations: [LinuxOperation]) {
+        if declarations.chosenMTUs.isEmpty { return }
+        let namespaces = operations.namespacesOfLinks
+        if namespaces.isEmpty { return }
         for name in declarations.chosenMTUs {
             guard let mtu = declarations.interfaces[name]?.value.mtu, let link = link(of: name), link.link.mtu == mtu,
-                link.namespace.isSimulated, let socket = try? routeSocket(link.namespace),
+                namespaces.contains(link.namespace.id), let socket = try? routeSocket(link.namespace),
                 let now = try? socket.link(name: link.link.name), now.alias == link.link.alias, now.mtu != mtu
             else { continue }
             var attributes = LinkAttributes(index: now.index)

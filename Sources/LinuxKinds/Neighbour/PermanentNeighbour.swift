@@ -70,7 +70,7 @@ public struct PermanentNeighbour: Value {
     public func declare(in world: LinuxWorld, key: Key) {
         world.declarations.enter(key, user: interface, in: namespace)
         // No event tells of proxy entries, nor of a neighbour that somebody replaced by the same one without our mark.
-        world.declarations.enter(silent: key, neighbourOn: (interface, namespace))
+        world.declarations.enter(silent: self, key: key)
     }
 
     /// They do so no more.
@@ -114,5 +114,22 @@ public struct PermanentNeighbour: Value {
         let difference = Difference(
             "lladdr", old: have.mac.map(\.description) ?? "none", new: mac.map(\.description) ?? "none")
         return Assessment(.update, operations: operations + [add], differences: [difference])
+    }
+}
+
+extension PermanentNeighbour: SilentValue {
+    func home(in world: LinuxWorld) -> LinkState? { world.link(named: interface, in: namespace) }
+
+    /// Asks for the one entry: a dump walks through those of all namespaces.
+    func lookAgain(in world: LinuxWorld) {
+        guard let (link, entry) = wanted(in: world), link.link.index > 0, link.namespace.handle != nil else { return }
+        do {
+            let socket = try world.routeSocket(link.namespace)
+            if let found = try socket.neighbour(entry.destination, on: link.link.index, isProxy: isProxy) {
+                NeighbourClass.put(found, in: link.namespace, world)
+            } else {
+                NeighbourClass.remove(entry, in: link.namespace, world)
+            }
+        } catch {}
     }
 }

@@ -25,7 +25,7 @@ public struct Offload: Value {
     /// Reports about the interface concern it.
     public func declare(in world: LinuxWorld, key: Key) {
         world.declarations.enter(key, user: interface)
-        world.declarations.enter(silent: key)
+        world.declarations.enter(silent: self, key: key)
     }
 
     /// They do so no more.
@@ -62,4 +62,10 @@ public struct Offload: Value {
         }
         return differences.isEmpty ? .inPlace : Assessment(.update, operations: set, differences: differences)
     }
+}
+
+extension Offload: SilentValue {
+    func home(in world: LinuxWorld) -> LinkState? { world.link(of: interface) }
+    /// The driver is asked when it is compared.
+    func lookAgain(in world: LinuxWorld) {}
 }

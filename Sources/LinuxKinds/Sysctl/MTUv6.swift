@@ -5,10 +5,20 @@ internal import Reconciler
 /// The MTU of IPv6, which the kernel makes that of the link whenever the link gets another one or comes up: with its first
 /// carrier, some time after the request that took it up. Source: `addrconf_notify`, net/ipv6/addrconf.c.
 extension LinuxWorld {
-    /// The declared ones that are as declared.
-    func mtusV6InPlace() -> Set<Key> {
+    /// The declared ones that are as declared, on links that operations may change.
+    func mtusV6InPlace(before operations: [LinuxOperation]) -> Set<Key> {
         if declarations.mtusV6.isEmpty { return [] }
-        return Set(declarations.mtusV6.lazy.filter { self.isInPlace($0.value) }.map(\.key))
+        let namespaces = operations.namespacesOfLinks
+        if namespaces.isEmpty { return [] }
+        return Set(
+            declarations.mtusV6.lazy.filter { self.isOn($0.value, namespaces) && self.isInPlace($0.value) }.map(\.key))
+    }
+
+    /// Whether its link, or the other end of that, is in one of the namespaces.
+    private func isOn(_ setting: SysctlSetting, _ namespaces: Set<Int>) -> Bool {
+        guard let link = link(of: setting.interface) else { return false }
+        return namespaces.contains(link.namespace.id)
+            || peer(of: link).map { namespaces.contains($0.namespace.id) } ?? false
     }
 
     private func isInPlace(_ setting: SysctlSetting) -> Bool {
@@ -20,15 +30,17 @@ extension LinuxWorld {
     func keep(_ before: Set<Key>, after operations: [LinuxOperation], _ results: [OperationResult]) {
         if declarations.mtusV6.isEmpty { return }
         var written: Set<String> = []
+        var patience = Self.carrierPatience
         for (operation, result) in zip(operations, results) {
             guard case .sysctl(let path, _) = operation.action, case .done = result else { continue }
             written.insert("\(operation.namespace) \(path)")
         }
+        if before.isEmpty && written.isEmpty { return }
         for (key, setting) in declarations.mtusV6 {
             guard let link = link(of: setting.interface), link.namespace.handle != nil else { continue }
             let path = setting.path(link: link.link.name)
             guard before.contains(key) || written.contains("\(link.namespace.id) \(path)") else { continue }
-            awaitCarrier(link)
+            awaitCarrier(link, &patience)
             guard let have = readSysctl(path, in: link.namespace), have != setting.value else { continue }
             modifyingRequests += 1
             // What is refused is found by the next comparison.
@@ -36,14 +48,47 @@ extension LinuxWorld {
         }
     }
 
-    /// Waits until the kernel has told itself that a link has a carrier, for at most a second.
-    private func awaitCarrier(_ link: LinkState) {
+    /// How long a transaction waits for carriers, milliseconds.
+    private static var carrierPatience: Int { 1000 }
+
+    /// Waits until the kernel has told itself that a link has a carrier.
+    private func awaitCarrier(_ link: LinkState, _ patience: inout Int) {
         let (up, operational) = (LinkFlags.up | LinkFlags.lowerUp, LinkFlags.running | LinkFlags.dormant)
-        for _ in 0..<1000 {
+        while patience > 0 {
             guard let now = try? routeSocket(link.namespace).link(name: link.link.name), now.flags & up == up,
                 now.flags & operational == 0
             else { return }
             usleep(1000)
+            patience -= 1
+        }
+    }
+}
+
+extension [LinuxOperation] {
+    /// Numbers of the namespaces in which links are made, changed or removed.
+    var namespacesOfLinks: Set<Int> {
+        var result: Set<Int> = []
+        for operation in self {
+            switch operation.action {
+            case .createLink(let creation):
+                result.insert(creation.target)
+                if let peer = creation.peer { result.insert(peer.target) }
+            case .createTUN, .rename, .deleteLinks: result.insert(operation.namespace)
+            case .request(let request): if request.changesLinks { result.insert(operation.namespace) }
+            case .createNamespace, .markNamespace, .removeNamespace, .sysctl, .desirable, .offload, .load: break
+            }
+        }
+        return result
+    }
+}
+
+extension Request {
+    fileprivate var changesLinks: Bool {
+        switch self {
+        case .createLink, .setLink, .deleteLink, .deleteLinkGroup: true
+        case .addAddress, .deleteAddress, .addRoute, .appendRoute, .deleteRoute, .addNeighbour, .deleteNeighbour,
+            .addRule, .deleteRule, .restore:
+            false
         }
     }
 }

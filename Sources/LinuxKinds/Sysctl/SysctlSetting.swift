@@ -48,7 +48,7 @@ public struct SysctlSetting: Value {
     /// Reports about the interface concern it.
     public func declare(in world: LinuxWorld, key: Key) {
         world.declarations.enter(key, user: interface)
-        if !hasEvents { world.declarations.enter(silent: key) }
+        if !hasEvents { world.declarations.enter(silent: self, key: key) }
         if isMTUv6 { world.declarations.enter(mtuV6: self, key: key) }
     }
 
@@ -74,4 +74,10 @@ public struct SysctlSetting: Value {
         if have == value { return .inPlace }
         return Assessment(.update, operations: [write], differences: [Difference(setting.name, old: have, new: value)])
     }
+}
+
+extension SysctlSetting: SilentValue {
+    func home(in world: LinuxWorld) -> LinkState? { world.link(of: interface) }
+    /// Files are read when they are compared.
+    func lookAgain(in world: LinuxWorld) {}
 }
