@@ -144,8 +144,9 @@ def sources(target):
     names = {i["item"]["id"]["name"] for i in agent.call(MANAGER + "GetConfig")[0].get("items", [])}
     expect("of mine", "br-1" in names and "br-2" not in names, names)
     agent.call(MANAGER + "SetConfig", {"overwrite_all": True}, [("datasrc", "mine")])
-    code = agent.refusal(MANAGER + "SetConfig", {"overwrite_all": True}, [("datasrc", "files")])[0]
-    expect("files are no client's", code == "INVALID_ARGUMENT", code)
+    for taken in ("files", "a b", "x" * 101):
+        code = agent.refusal(MANAGER + "SetConfig", {"overwrite_all": True}, [("datasrc", taken)])[0]
+        expect(f"datasrc {taken[:5]}", code == "INVALID_ARGUMENT", code)
 
 
 def overlay(target, name, address):
@@ -164,7 +165,8 @@ def look(target):
     agent = Agent(target)
     agent.call(MANAGER + "GetConfig")
     for method, content in ((MANAGER + "SetConfig", {"updates": [bridge("br-x")]}),
-                            (CONFIGURATOR + "Update", {"full_resync": True}), (CONFIGURATOR + "Delete", {})):
+                            (CONFIGURATOR + "Update", {"full_resync": True}), (CONFIGURATOR + "Delete", {}),
+                            (CONFIGURATOR + "Dump", {})):
         refused = agent.refusal(method, content)
         expect(method, refused and refused[0] == "PERMISSION_DENIED", refused)
 

@@ -34,9 +34,12 @@ enum Caller {
         guard let name = metadata[stringValues: "datasrc"].first(where: { _ in true }), !name.isEmpty else {
             return "grpc"
         }
-        guard name != "files", name != "mesh", name.utf8.count <= 100 else {
+        // It stands in logs, in status and in the history.
+        let isPlain = name.utf8.allSatisfy { (0x21...0x7e).contains($0) }
+        guard name != "files", name != "mesh", name.utf8.count <= 100, isPlain else {
             throw RPCError(
-                code: .invalidArgument, message: "datasrc '\(name.prefix(100))' can't be used; choose another name")
+                code: .invalidArgument,
+                message: "this datasrc can't be used; choose another one of at most 100 letters, digits and marks")
         }
         return name
     }

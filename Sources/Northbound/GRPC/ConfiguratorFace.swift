@@ -19,6 +19,8 @@ struct ConfiguratorFace: Ligato_Configurator_ConfiguratorService.SimpleServicePr
     func dump(
         request: Ligato_Configurator_DumpRequest, context: ServerContext
     ) async throws -> Ligato_Configurator_DumpResponse {
+        // Reads the kernel anew and repairs what differs: no strain for strangers to put on it.
+        try Caller.requireRight()
         var response = Ligato_Configurator_DumpResponse()
         response.dump = Ligato_Configurator_Config(try await backend.valuesInPlace())
         // What is there has a name, also where it is the one that goes without saying.
