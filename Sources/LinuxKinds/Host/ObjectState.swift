@@ -1,0 +1,87 @@
+internal import Netlink
+internal import NetworkTypes
+
+/// What we believe one link looks like, with everything that goes when it goes.
+final class LinkState {
+    var link: Link
+    unowned let namespace: NamespaceState
+    var addresses: [AddressState] = []
+    /// Neighbours with our protocol number.
+    var neighbours: [NeighbourState] = []
+    /// Our routes that leave by this link.
+    var routes: Set<RouteID> = []
+    /// Networks of its addresses whose routes are gone though the addresses are there.
+    var lostNetworks: Set<IPPrefix> = []
+    /// What routes of others say is on the link; nil as long as nobody asked.
+    var onLink: Set<IPPrefix>?
+    /// Which interface it is.
+    var claim = Claim()
+    /// Which value says what it is a port or member of.
+    var masterClaim = Claim()
+
+    init(_ link: Link, in namespace: NamespaceState) {
+        self.link = link
+        self.namespace = namespace
+    }
+
+    /// The place of the link.
+    var place: Place { Place(namespace, .link(.init(alias: link.alias ?? "", name: link.name))) }
+
+    /// Where the address with this local part and peer is in the list.
+    func position(of local: IPPrefix, peer: IPAddress?) -> Int? {
+        addresses.firstIndex { $0.address.local == local && $0.address.peer == peer }
+    }
+
+    /// Where the entry for a destination is in the list.
+    func position(ofNeighbour destination: IPAddress, isProxy: Bool) -> Int? {
+        neighbours.firstIndex {
+            $0.neighbour.destination == destination && ($0.neighbour.flags & Neighbour.proxy != 0) == isProxy
+        }
+    }
+}
+
+/// An address with its claim.
+struct AddressState {
+    var address: Address
+    var claim = Claim()
+    /// Whether it was ours until somebody set it without our mark.
+    var wasOurs = false
+}
+
+/// A neighbour with its claim.
+struct NeighbourState {
+    var neighbour: Neighbour
+    var claim = Claim()
+}
+
+/// A route with its claim.
+final class RouteState {
+    var route: Route
+    var claim = Claim()
+
+    init(_ route: Route) { self.route = route }
+}
+
+/// What tells two routes of a namespace apart in the kernel.
+struct RouteID: Hashable {
+    var destination: IPPrefix
+    var table: UInt32
+    var metric: UInt32
+    /// Type of service, and beyond its bits whether it is for packets from some network only.
+    private var selection: UInt16
+
+    init(_ route: Route) {
+        selection = UInt16(route.tos) | (route.isForSomeSources ? 0x100 : 0)
+        destination = route.destination
+        table = route.table
+        metric = route.metric
+    }
+}
+
+/// A link that an operation makes, before the kernel has given it an index.
+struct PendingLink {
+    var state: LinkState
+    var peer: LinkState?
+    /// The MTU that a later operation gives it; nil: what the kernel chooses.
+    var mtu: UInt32?
+}
