@@ -34,6 +34,9 @@ enum { LANDLOCK_EXECUTE = 1, LANDLOCK_READ_FILE = 4, LANDLOCK_READ_DIRECTORY = 8
 struct landlock_ruleset { uint64_t files, ports, scopes; };
 struct landlock_path { uint64_t allowed; int32_t parent; } __attribute__((packed));
 
+/* A short text can be a long list of rules. */
+#define MOST_MEMORY (1ULL << 30)
+
 static int result(long value) { return value < 0 ? -errno : (int)value; }
 
 int cl_files_allowed(const struct cl_path *paths, size_t count)
@@ -73,7 +76,6 @@ int cl_files_allowed(const struct cl_path *paths, size_t count)
 /* What the child tells of its way to exec. */
 struct start {
 	const struct cl_program *program;
-	const sigset_t *signals;
 	volatile int error;
 	volatile int step;
 };
@@ -199,7 +201,8 @@ static int child(void *argument)
 			fail(start, CL_PROGRAM_STREAMS);
 	if (program->files < 0 && leave_files(program) < 0)
 		fail(start, CL_PROGRAM_FILES);
-	if (limit(RLIMIT_FSIZE, program->most_output) < 0 || limit(RLIMIT_CORE, 0) < 0 || limit(RLIMIT_CPU, 60) < 0)
+	if (limit(RLIMIT_FSIZE, program->most_output) < 0 || limit(RLIMIT_CORE, 0) < 0 || limit(RLIMIT_CPU, 60) < 0 ||
+	    limit(RLIMIT_AS, MOST_MEMORY) < 0)
 		fail(start, CL_PROGRAM_LIMITS);
 	if (chdir("/") < 0)
 		fail(start, CL_PROGRAM_FILES);
@@ -270,6 +273,14 @@ int cl_program_wait(pid_t pid, int timeout_ms, int *status)
 			left = end - now.tv_sec * 1000LL - now.tv_nsec / 1000000;
 		} while (error < 0 && errno == EINTR && left > 0);
 		close(fd);
+	} else {
+		/* Before Linux 5.3, or without descriptors: its end is asked for now and then. */
+		pid_t ended = 0;
+		for (int waited = 0; (ended = waitpid(pid, status, WNOHANG)) == 0 && waited < timeout_ms; waited += 5)
+			usleep(5000);
+		if (ended == pid)
+			return 1;
+		error = ended == 0 ? 0 : 1;
 	}
 	if (error <= 0)
 		kill(pid, SIGKILL);

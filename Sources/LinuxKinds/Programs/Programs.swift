@@ -3,18 +3,11 @@ internal import Netlink
 
 /// The programs that a world runs, and an empty namespace to learn from them what a text means to the kernel.
 final class Programs {
-    /// Programs that were found, and are kept from files.
-    private var confined: [Program: Box] = [:]
     private var scratch: Scratch?
     /// How many were started, for the promise that what is unchanged costs none.
     private(set) var runs = 0
     /// The number of the last one, which is the port number of its netlink socket, too.
     private(set) var lastProcess: pid_t = 0
-
-    private final class Box {
-        let program: ConfinedProgram
-        init(_ program: Program) throws(ProgramError) { self.program = try ConfinedProgram(program) }
-    }
 
     /// Runs a program and waits for it: what it wrote.
     ///
@@ -24,20 +17,14 @@ final class Programs {
     func run(
         _ program: Program, _ arguments: [String], input: String = "", in namespace: NetworkNamespace?
     ) throws(ProgramError) -> String {
-        let box = try box(program)
+        // Each time anew: what it may read is known by inode, and an upgrade puts other files in their places.
+        let confined = try ConfinedProgram(program)
         runs += 1
-        let result = try box.program.run(arguments, input: input, in: namespace) { lastProcess = $0 }
+        let result = try confined.run(arguments, input: input, in: namespace) { lastProcess = $0 }
         guard result.status == 0 else {
             throw .refused(program, words: result.words.trimmingSpace)
         }
         return result.output
-    }
-
-    private func box(_ program: Program) throws(ProgramError) -> Box {
-        if let box = confined[program] { return box }
-        let box = try Box(program)
-        confined[program] = box
-        return box
     }
 
     // MARK: - Learning
