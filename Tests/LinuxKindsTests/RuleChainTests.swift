@@ -105,6 +105,34 @@ struct RuleChainTests {
         }
     }
 
+    @Test("a table with rules that iptables can't show is left as it is")
+    func incompatible() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("x")
+            try host.command("iptables-nft -A INPUT -s 10.9.9.9 -j DROP", in: "x")
+            _ = try host.nft("add rule ip filter INPUT fib daddr type local accept", in: "x")
+            let before = try host.nft("list ruleset", in: "x")
+            let agent = host.agent()
+            let text = Self.chains("name: in, chainType: INPUT, rules: ['-p tcp -j ACCEPT']")
+            for _ in 0..<2 {
+                try agent.apply(text)
+                #expect(agent.problems.contains { $0.contains("holds what iptables can't show") }, "\(agent.problems)")
+                #expect(try host.nft("list ruleset", in: "x") == before)
+            }
+        }
+    }
+
+    @Test("a rule that says nothing is no rule", arguments: ["-p all", "-s 0.0.0.0/0"])
+    func emptyRule(rule: String) throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("x")
+            let agent = host.agent()
+            try agent.apply(Self.chains("name: in, chainType: INPUT, defaultPolicy: DROP, rules: ['\(rule)']"))
+            #expect(agent.problems.contains { $0.contains("neither a match nor a target") }, "\(agent.problems)")
+            #expect(try !host.iptables(in: "x").contains(":INPUT DROP"))
+        }
+    }
+
     @Test("a flush is repaired, as often as it comes, and the way back is not forgotten")
     func flush() throws {
         try Sandbox.run { host in

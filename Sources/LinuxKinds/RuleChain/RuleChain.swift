@@ -129,7 +129,8 @@ public struct RuleChain<Order: ChainOrder>: Value {
         var others = Set(now.chains.filter { $0.policy == nil }.map(\.name))
         others.formUnion(world.declaredChains.marks(id, namespace).keys)
         // Those that no rule can lead to make no difference.
-        others = others.filter { name in rules.contains { $0.contains(name) } }
+        let words = Set(rules.flatMap { RuleText.words(of: $0)?.map(\.text) ?? [] })
+        others.formIntersection(words)
         if isCustom { others.insert(chain) }
         return try world.ruleForms.rules(
             for: RuleForms.Question(table: id, chain: chain, rules: rules.map(mark.marked), others: others),

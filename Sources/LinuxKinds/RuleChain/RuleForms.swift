@@ -34,7 +34,7 @@ final class RuleForms {
             known.removeAll()
             size = 0
         }
-        size += question.rules.reduce(0) { $0 + 2 * $1.utf8.count }
+        size += question.rules.reduce(0) { $0 + 2 * $1.utf8.count } + rules.reduce(0) { $0 + $1.utf8.count }
         known[question] = rules
         return rules
     }
@@ -65,6 +65,10 @@ final class RuleForms {
         let text = try programs.run(save, ["-t", question.table.name], in: scratch)
         guard let chain = SavedTable(text, of: table)?[question.chain] else {
             throw .refused(save, words: "the rules are not in the table after they were loaded")
+        }
+        // Such as `-p all`. It would be taken for a note of ours.
+        if chain.rules.contains(where: { RuleText.words(of: $0)?.count == 4 }) {
+            throw .refused(restore, words: "a rule has neither a match nor a target; give it one of them")
         }
         return chain.rules
     }

@@ -109,7 +109,7 @@ extension SavedTable {
                 isKept = isKept || note.wasThere
             }
             guard isTouched else { continue }
-            for mark in marks { chain.replace(mark, by: [], prefix: prefix) }
+            chain.rules.removeAll { RuleMark.read($0, prefix: prefix).map { marks.contains($0.mark) } ?? false }
             if chain.policy == nil, chain.rules.isEmpty, !isKept { emptied.insert(chain.name) }
             chains[position] = chain
         }

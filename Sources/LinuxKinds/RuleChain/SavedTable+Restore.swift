@@ -7,28 +7,33 @@ extension SavedTable {
         var (made, deleted, added, policies, emptied, gone):
             ([String], [String], [String], [String], [String], [String]) =
                 ([], [], [], [], [], [])
+        let former = Dictionary(chains.map { ($0.name, $0) }) { first, _ in first }
         for chain in new.chains {
-            let old = self[chain.name]
+            let old = former[chain.name]
             if old == nil { made.append(":\(chain.name) - [0:0]") }
             if let policy = chain.policy, old?.policy != policy { policies.append("-P \(chain.name) \(policy)") }
-            let former = old?.rules ?? []
-            if former == chain.rules { continue }
+            let rules = old?.rules ?? []
+            if rules == chain.rules { continue }
             // A chain without rules of others is written anew as a whole.
             if chain.policy == nil, old != nil,
-                (former + chain.rules).allSatisfy({ RuleMark.read($0, prefix: prefix) != nil })
+                (rules + chain.rules).allSatisfy({
+                    RuleMark.read($0, prefix: prefix).map { $0.note?.wasThere != true } ?? false
+                })
             {
                 made.append(":\(chain.name) - [0:0]")
                 added += chain.rules.map { "-A \(chain.name) \($0)" }
                 continue
             }
-            let steps = Self.steps(from: former, to: chain.rules, prefix: prefix)
+            let steps = Self.steps(from: rules, to: chain.rules, prefix: prefix)
             deleted += steps.deleted.map { "-D \(chain.name) \($0)" }
             added += steps.inserted.map { step in
                 step.isLast ? "-A \(chain.name) \(step.rule)" : "-I \(chain.name) \(step.position + 1) \(step.rule)"
             }
         }
-        for chain in chains where chain.policy == nil && new[chain.name] == nil {
-            if !chain.rules.isEmpty { emptied.append("-F \(chain.name)") }
+        let wanted = Set(new.chains.map(\.name))
+        for chain in chains where chain.policy == nil && !wanted.contains(chain.name) {
+            // Rule by rule: a chain in which somebody else put one meanwhile does not go.
+            emptied += chain.rules.map { "-D \(chain.name) \($0)" }
             gone.append("-X \(chain.name)")
         }
         let lines = made + deleted + emptied + added + policies + gone

@@ -23,15 +23,16 @@ struct SavedTable: Hashable, Sendable {
 
     /// Reads what `iptables-save -t TABLE` wrote; nil: it is not that.
     ///
-    /// What of the built-in chains is not there has no rules and accepts.
+    /// What of the built-in chains is not there has no rules and accepts. Of a table with rules of nft's that iptables has no
+    /// words for it writes a remark and nothing else.
     init?(_ text: String, of table: RuleChainSpec.Table) {
         self.init(empty: table)
         var index: [Substring: Int] = [:]
         for (position, chain) in chains.enumerated() { index[Substring(chain.name)] = position }
-        var isInside = false
+        var (isInside, wasSeen) = (false, false)
         for line in text.split(separator: "\n") where !line.hasPrefix("#") {
             if line == "*\(name)" {
-                isInside = true
+                (isInside, wasSeen) = (true, true)
             } else if line == "COMMIT" {
                 isInside = false
             } else if !isInside {
@@ -54,7 +55,7 @@ struct SavedTable: Hashable, Sendable {
                 chains[known].rules.append(String(rest[end...].dropFirst()))
             }
         }
-        if isInside { return nil }
+        if isInside || !wasSeen { return nil }
     }
 
     /// Where a chain is in the list.
