@@ -355,7 +355,7 @@ struct FilterTableTests {
             let agent = try host.apply(
                 tables(
                     table("a", ruleset: Self.filter),
-                    table("b", in: "p1", "table: nat\nfamily: ip\nmasquerade: [{out: eth0}]")))
+                    table("b", in: "p1", "table: nat4\nfamily: ip\nmasquerade: [{out: eth0}]")))
             let values = try agent.world.export(namespace: nil, all: false)
             #expect(values.map(\.key).filter { $0.contains("nftables") }.count == 2)
             let fresh = host.agent()

@@ -120,18 +120,29 @@ struct FilterTableTests {
         #expect(check { ($0.table, $0.ruleset) = ("a{", "chain c { }") }.contains("table 'a{' is no name of a table"))
     }
 
+    @Test("tables of iptables and its kin are left to them")
+    func othersNames() {
+        func mistakes(_ family: Nsmagent_Linux_FilterTable.Family, _ table: String) -> String {
+            Self.mistakes(Self.message("chain c { }") { ($0.family, $0.table) = (family, table) }).joined()
+        }
+        #expect(mistakes(.ip, "nat").contains("is a table of iptables"))
+        #expect(mistakes(.bridge, "broute").contains("is a table of ebtables"))
+        #expect(mistakes(.inet, "nat") == "")
+        #expect(mistakes(.ip, "nat4") == "")
+    }
+
     @Test("files say families and protocols in the words of nft")
     func words() throws {
         let yaml = """
             linuxConfig:
               nftables:
-                - name: nat
+                - name: nat66
                   family: ip6
                   forward: [{port: 53, protocol: udp, to: "[fd00::2]:5353"}]
             """
         let config = ConfigLoader.load(bytes: Array(yaml.utf8), name: "a.yaml")
         #expect(config.mistakes.map(\.description) == [])
-        #expect(config.items.map(\.key) == ["config/nsmagent/linux/v1/nftables/nat"])
+        #expect(config.items.map(\.key) == ["config/nsmagent/linux/v1/nftables/nat66"])
     }
 
     @Test("whatever is written, braces stay balanced and nothing but objects of the table starts outside of them")

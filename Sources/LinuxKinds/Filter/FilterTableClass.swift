@@ -127,6 +127,7 @@ enum FilterTableClass: KernelClass {
                 let now = state.tables[id]
                 if old?.text == now?.text, old?.table.comment == now?.table.comment { continue }
                 // What is not ours was not changed by us; and what nobody read can't be put back.
+                if let now, restoration.world.ownership.tableName(comment: now.table.comment) == nil { continue }
                 if let old, old.text == nil { continue }
                 if now == nil, old == nil { continue }
                 let action = load(id, from: now?.table, to: old?.text, comment: old?.table.comment)

@@ -62,6 +62,11 @@ public struct FilterTableValue: Value {
         if let table = state?.tables[id]?.table, world.ownership.tableName(comment: table.comment) == nil {
             return Assessment(.blocked(taken(by: table)))
         }
+        if let entry = state?.tables[id], let name = world.ownership.tableName(comment: entry.table.comment),
+            entry.table.comment != comment, world.isClaimed(entry.claim)
+        {
+            return Assessment(.blocked("\(name) is the same \(id)\(namespace.suffix); declare it once"))
+        }
         let missing = devices.filter { state?.linksByName[$0] == nil }
         if let name = missing.min() {
             return Assessment(.waiting(["host-interface-exists: \(name)\(namespace.suffix) is not there"]))

@@ -12,6 +12,9 @@ struct TableText: Hashable, Sendable {
     /// The same lines with all elements.
     private let content: [String]
 
+    /// Bytes of its lines, at most.
+    var byteCount: Int { 2 * content.reduce(0) { $0 + $1.utf8.count } }
+
     static func == (left: Self, right: Self) -> Bool { left.lines == right.lines }
     func hash(into hasher: inout Hasher) { hasher.combine(lines) }
 

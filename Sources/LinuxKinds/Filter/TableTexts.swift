@@ -26,15 +26,15 @@ final class TableTexts {
         do throws(ProgramError) {
             result = .success(try learn(source, devices, programs))
         } catch {
-            // Only what nft says of the text is true the next time, too.
-            guard case .refused = error else { throw error }
+            // Only what nft says of the text is true the next time, too; what the kernel says may be another thing then.
+            guard case .refused(_, let words) = error, !words.contains("Could not process rule") else { throw error }
             result = .failure(error)
         }
         if size > Self.mostBytes {
             known.removeAll()
             size = 0
         }
-        size += 2 * inside.utf8.count
+        size += 2 * inside.utf8.count + ((try? result.get().byteCount) ?? 0)
         known[source] = result
         return try result.get()
     }

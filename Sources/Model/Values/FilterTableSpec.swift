@@ -16,6 +16,16 @@ public struct FilterTableSpec: Hashable, Sendable {
         case bridge
         /// What comes by a device.
         case netdev
+
+        /// Names of the tables that iptables-nft, arptables-nft and ebtables-nft take for their own.
+        fileprivate var namesOfOthers: Set<String> {
+            switch self {
+            case .ip, .ip6: ["filter", "nat", "mangle", "raw", "security"]
+            case .arp: ["filter"]
+            case .bridge: ["filter", "nat", "broute"]
+            case .inet, .netdev: []
+            }
+        }
     }
 
     /// The name.
@@ -39,6 +49,12 @@ public struct FilterTableSpec: Hashable, Sendable {
         if !message.table.isEmpty { findings.check(tableName: table, "table") }
         guard let family = findings.family(message.family) else { return nil }
         self.family = family
+        if family.namesOfOthers.contains(table) {
+            findings.mistake(
+                [.field(message.table.isEmpty ? "name" : "table")], value: table,
+                "is a table of \(family == .arp ? "arptables" : family == .bridge ? "ebtables" : "iptables") in family "
+                    + "\(family), whose rules would go; choose another name")
+        }
         let ruleset = RulesetText(message.ruleset)
         for mistake in ruleset.mistakes {
             findings.mistake(["ruleset"], "line \(mistake.line), column \(mistake.column): \(mistake.text)")
