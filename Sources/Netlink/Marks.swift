@@ -36,6 +36,11 @@ public enum Marks {
     /// Before version 1 routes and neighbours had that of an administrator (`RTPROT_STATIC`), and addresses had none.
     public static let meshProtocol: UInt8 = 79
 
+    /// Whether a protocol number is that of an agent or of a mesh. Two of them may want the same entry.
+    public static func isOwner(proto: UInt8) -> Bool {
+        proto == defaultAgentProtocol || proto == meshProtocol || agentProtocols.contains(proto)
+    }
+
     /// The table of the route that marks a namespace with neighbours of an agent; no rule leads to it. It is the agent's link
     /// group, so that it is its own.
     public static func neighbourTable(ofGroup group: UInt32) -> UInt32 { group }

@@ -39,6 +39,20 @@ public final class NetworkNamespace: Sendable {
         return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     }
 
+    /// The files of the namespaces in which processes are, as far as they can be seen from here.
+    public static var pathsOfProcesses: [String] {
+        guard let processes = opendir("/proc") else { return [] }
+        defer { closedir(processes) }
+        var paths: [String] = []
+        while let entry = readdir(processes) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if let first = name.utf8.first, (0x30...0x39).contains(first) { paths.append("/proc/\(name)/ns/net") }
+        }
+        return paths
+    }
+
     /// The namespace the calling thread is in.
     public static func current() throws(KernelError) -> NetworkNamespace {
         try NetworkNamespace(path: "/proc/thread-self/ns/net")

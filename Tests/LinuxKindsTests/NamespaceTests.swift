@@ -53,6 +53,45 @@ struct NamespaceTests {
         }
     }
 
+    @Test(
+        "whatever others have in a namespace that was made for a value keeps it",
+        arguments: [
+            ("addr add 192.0.2.1/32 dev lo", "192.0.2.1/32"), ("rule add priority 5 table 7", "a policy rule"),
+            ("route add blackhole 192.0.2.0/24 table 9", "the route 192.0.2.0/24"),
+        ])
+    func keptByOthers(command: String, words: String) throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(linux(veth("a", "b", in: "blue"), veth("b", "a")))
+            try host.ip(command, in: "blue")
+            #expect(
+                try host.agent().plan("").contains {
+                    $0 == "- mark of namespace blue, which stays as \(words) in it is not ours"
+                })
+            try agent.apply("")
+            #expect(agent.problems == [])
+            #expect(host.namespaces == ["blue"])
+            #expect(try host.agent().plan("") == [])
+        }
+    }
+
+    @Test("a process keeps it, too, and who has its name by now")
+    func keptByProcess() throws {
+        try Sandbox.run { host in
+            let config = linux(veth("a", "b", in: "blue"), veth("b", "a"))
+            var agent = try host.apply(config)
+            _ = try host.startProcess(in: "blue")
+            try agent.apply("")
+            #expect(host.namespaces == ["blue"])
+            try host.removeNamespace("blue")
+            agent = try host.apply(config)
+            try host.removeNamespace("blue")
+            try host.addNamespaces("blue")
+            try host.ip("link add theirs type bridge", in: "blue")
+            try agent.apply("")
+            #expect(try host.links(in: "blue").map(\.name) == ["lo", "theirs"])
+        }
+    }
+
     @Test("a plan makes no namespace, nor anything else")
     func plan() throws {
         try Sandbox.run { host in

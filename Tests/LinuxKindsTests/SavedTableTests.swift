@@ -48,10 +48,10 @@ import Testing
         #expect(table["web"]?.rules == [""])
         #expect(table.isReferred(to: "web"))
         #expect(!table.isReferred(to: "x"))
-        #expect(SavedTable("", of: .nat)?.chains.count == 4)
-        #expect(
-            SavedTable("# Table `filter' is incompatible, use 'nft' tool.\n", of: .filter) == SavedTable(empty: .filter)
-        )
+        #expect(SavedTable("*nat\nCOMMIT\n", of: .nat) == SavedTable(empty: .nat))
+        // A table that iptables can't show is no empty one.
+        #expect(SavedTable("", of: .nat) == nil)
+        #expect(SavedTable("# Table `filter' is incompatible, use 'nft' tool.\n", of: .filter) == nil)
         #expect(SavedTable("*filter\n-A nowhere -j x\nCOMMIT\n", of: .filter) == nil)
         #expect(SavedTable("*filter\n", of: .filter) == nil)
         #expect(SavedTable("*nat\nCOMMIT\n", of: .filter) == nil)
@@ -156,7 +156,10 @@ import Testing
         var gone = new
         gone.remove([mark("a"), mark("b"), mark("c")], prefix: prefix)
         #expect(gone == empty)
-        #expect(lines(new, gone) == ["-D INPUT \"c\" -j one", "-F one", "-F two", "-X one", "-X two"])
+        #expect(
+            lines(new, gone) == [
+                "-D INPUT \"c\" -j one", "-D one \"a\" -j two", "-D two \"b\"", "-X one", "-X two",
+            ])
         var used = new
         used.remove([mark("b")], prefix: prefix)
         #expect(used["two"]?.rules == [])

@@ -80,6 +80,7 @@ enum AddressClass: KernelClass {
         // It drops routes with the last address without a word.
         if !link.addresses.contains(where: { $0.address.local.family == .v4 }) {
             world.endanger([.routes, .neighboursV4], on: link)
+            link.onLink = nil
             for id in link.routes where id.destination.family == .v4 { RouteClass.lose(id, in: state, world) }
             NeighbourClass.lose(of: link, world) { $0.destination.family == .v4 }
         }

@@ -13,15 +13,15 @@ extension LinuxWorld {
     /// Whether values are declared of which no event tells: only for these the kernel is looked at from time to time.
     public var hasSilentValues: Bool { !declarations.silent.isEmpty }
 
-    /// Somebody changes things in a namespace, so a look at its silent values may be worth it: who changes one thing often
-    /// changes another.
-    func suspect(_ state: NamespaceState) {
-        if hasSilentValues { suspects.insert(state.id) }
+    /// Somebody changes things on a link, so a look at its silent values may be worth it: who changes one thing often changes
+    /// another.
+    func suspect(_ link: String, in state: NamespaceState) {
+        if hasSilentValues { suspects[state.id, default: []].insert(link) }
     }
 
     /// Takes a fresh look at what the kernel changes without a word.
     ///
-    /// - Parameter suspectsOnly: Only in the namespaces in which something changed since the last look.
+    /// - Parameter suspectsOnly: Only on links on which something changed since the last look.
     /// - Returns: the values to compare.
     public func audit(suspectsOnly: Bool) -> WorldChanges {
         cause = .told
@@ -33,7 +33,9 @@ extension LinuxWorld {
         if suspectsOnly && suspects.isEmpty { return told }
         for (key, value) in declarations.silent {
             if suspectsOnly {
-                guard let home = value.home(in: self), suspects.contains(home.namespace.id) else { continue }
+                guard let home = value.home(in: self),
+                    suspects[home.namespace.id]?.contains(home.link.name) == true
+                else { continue }
             }
             value.lookAgain(in: self)
             told.keys.insert(key)

@@ -136,6 +136,7 @@ extension LinuxWorld {
     /// Notes that values which have to do with a link are to be looked at, when the kernel told of it; the empty name stands
     /// for the namespace itself.
     func concern(_ name: String, in state: NamespaceState) {
+        suspect(name, in: state)
         guard cause == .told, told.noted[state.id, default: []].insert(name).inserted else { return }
         declarations.addKeys(of: name, in: state.reference, to: &told.keys)
         for reference in state.otherReferences { declarations.addKeys(of: name, in: reference, to: &told.keys) }

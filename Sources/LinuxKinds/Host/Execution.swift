@@ -24,7 +24,6 @@ extension LinuxWorld {
                 run.set(index, .skipped)
                 continue
             }
-            suspect(state)
             switch operation.action {
             case .request(let request):
                 enqueue(request, of: index, in: state, &run)

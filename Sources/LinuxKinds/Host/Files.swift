@@ -119,6 +119,12 @@ extension LinuxWorld {
 
     func removeNamespace(_ name: String) throws {
         guard let state = byReference[.named(name)] else { return }
+        let path = "\(namespaceDirectory)/\(name)"
+        if let handle = state.handle, let identity = NetworkNamespace.identity(path: path), identity != handle.identity
+        {
+            // Somebody gave the name to another namespace meanwhile.
+            return drop(state)
+        }
         do throws(KernelError) {
             try NetworkNamespace.remove(named: name, directory: namespaceDirectory)
         } catch {

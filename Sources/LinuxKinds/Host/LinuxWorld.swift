@@ -84,8 +84,10 @@ public final class LinuxWorld: World {
     public internal(set) var modifyingRequests = 0
     /// What the last export left out, as the model has no words for it, one line each.
     public internal(set) var omissions: [String] = []
-    /// Namespaces in which something changed since silent values were looked at, by number.
-    var suspects: Set<Int> = []
+    /// Namespaces in which processes are, as seen in a pass.
+    var occupied: (pass: Int32, namespaces: Set<NetworkNamespace.Identity>)?
+    /// Links on which something changed since silent values were looked at, by number of the namespace and name.
+    var suspects: [Int: Set<String>] = [:]
     /// Whether something may have happened of which no event tells.
     var hasMissedEvents = false
     /// Our links by alias, as they were when a link that is not declared was last looked for.

@@ -122,6 +122,8 @@ final class NamespaceState {
     var isSimulated = false
     /// Which declared namespace it is.
     var claim = Claim()
+    /// What others have in it, as seen in a pass, when it was about to go.
+    var strangers: (pass: Int32, words: [String])?
     /// Indexes of links that are known to be gone, though events from before their end may still come.
     var gone: Set<Int32> = []
     /// Links of others that we changed.
@@ -238,7 +240,7 @@ final class NamespaceState {
         version.number += 1
         contents.links[state.link.index] = state
         contents.linksByName[state.link.name] = state
-        if let alias = state.link.alias, ownership.owns(alias: alias) { contents.ownedLinks[alias] = state }
+        if let alias = state.link.alias, ownership.owns(alias: alias) { own(state, as: alias) }
         enterUpper(state.link)
     }
 
@@ -247,9 +249,21 @@ final class NamespaceState {
         if state.link.index > 0 { gone.insert(state.link.index) }
         contents.links[state.link.index] = nil
         if linksByName[state.link.name] === state { contents.linksByName[state.link.name] = nil }
-        if let alias = state.link.alias, ownedLinks[alias] === state { contents.ownedLinks[alias] = nil }
+        disown(state)
         leaveUpper(state.link)
         for id in state.routes { removeRoute(id) }
+    }
+
+    /// A link is ours by an alias.
+    func own(_ state: LinkState, as alias: String) {
+        disown(state)
+        contents.ownedLinks[alias] = state
+        state.ownedAs = alias
+    }
+
+    private func disown(_ state: LinkState) {
+        if let alias = state.ownedAs, ownedLinks[alias] === state { contents.ownedLinks[alias] = nil }
+        state.ownedAs = nil
     }
 
     /// The kernel has told of the end of a link; its index may be used again.
@@ -267,8 +281,8 @@ final class NamespaceState {
             contents.linksByName[link.name] = state
         }
         if old.alias != link.alias {
-            if let alias = old.alias, ownedLinks[alias] === state { contents.ownedLinks[alias] = nil }
-            if let alias = link.alias, ownership.owns(alias: alias) { contents.ownedLinks[alias] = state }
+            disown(state)
+            if let alias = link.alias, ownership.owns(alias: alias) { own(state, as: alias) }
         }
         if old.index != link.index {
             contents.links[old.index] = nil

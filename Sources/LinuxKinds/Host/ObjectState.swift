@@ -4,6 +4,8 @@ internal import NetworkTypes
 /// What we believe one link looks like, with everything that goes when it goes.
 final class LinkState {
     var link: Link
+    /// The alias under which it is known as ours. It outlives the link's own, which somebody may take away.
+    var ownedAs: String?
     unowned let namespace: NamespaceState
     var addresses: [AddressState] = []
     /// Neighbours with our protocol number.

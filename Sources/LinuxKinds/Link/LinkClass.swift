@@ -82,7 +82,7 @@ enum LinkClass: KernelClass {
         if world.cause == .told, let alias = old.alias, new.alias != alias,
             world.declarations.interface(alias: alias) != nil
         {
-            state.ownedLinks[alias] = known
+            state.own(known, as: alias)
         }
         if new.mtu < 1280, old.mtu >= 1280 { flushV6(known, world) }
         if world.cause == .planned, old.isUp != new.isUp { takeAlong(known, world) }

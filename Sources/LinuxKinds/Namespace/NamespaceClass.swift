@@ -1,3 +1,4 @@
+internal import Model
 internal import Netlink
 internal import Reconciler
 
@@ -76,12 +77,42 @@ enum NamespaceClass: KernelClass {
             || strangers(in: state, world).isEmpty
     }
 
-    /// Links that others made. The kernel itself makes some in every namespace, for tunnels.
+    /// What others have in it, in words. It is looked for once in a pass.
     private static func strangers(in state: NamespaceState, _ world: LinuxWorld) -> [String] {
+        if let known = state.strangers, known.pass == world.pass { return known.words }
+        var words = links(of: state, world)
+        if words.isEmpty { words = otherObjects(in: state, world) }
+        if words.isEmpty, let identity = state.handle?.identity, world.isOccupied(identity) { words = ["a process"] }
+        state.strangers = (world.pass, words)
+        return words
+    }
+
+    /// Links that others made. The kernel itself makes some in every namespace, for tunnels.
+    private static func links(of state: NamespaceState, _ world: LinuxWorld) -> [String] {
         state.links.values.lazy.map(\.link).filter { link in
             link.flags & LinkFlags.loopback == 0 && !world.ownership.owns(alias: link.alias)
                 && link.group != world.ownership.linkGroup && !kernelLinks.contains(link.name)
         }.map(\.name).sorted()
+    }
+
+    /// What others have beside links: on the loopback interface, in no link's care, or as rules and tables.
+    private static func otherObjects(in state: NamespaceState, _ world: LinuxWorld) -> [String] {
+        let own = world.ownership.proto
+        let addresses = state.linksByName["lo"]?.addresses.map(\.address) ?? []
+        for address in addresses where address.proto != own && !address.local.address.isLoopback {
+            return ["\(address.local)"]
+        }
+        if !state.foreignRules.isEmpty { return ["a policy rule"] }
+        for (id, table) in state.tables
+        where world.ownership.tableName(comment: table.table.comment) == nil && RuleChainSpec.Table(id) == nil {
+            return ["\(id)"]
+        }
+        guard let reports = try? world.routeSocket(state).dump(.routes(ignoringKernel: true)) else { return [] }
+        for case .route(let route) in reports
+        where route.proto != own && route.nextHops.allSatisfy({ $0.linkIndex == 1 || $0.linkIndex == 0 }) {
+            return ["the route \(route.destination)"]
+        }
+        return []
     }
 
     private static let kernelLinks: Set<String> = [
@@ -118,7 +149,9 @@ enum NamespaceClass: KernelClass {
         case .finish:
             for (_, part) in restoration.journal.parts.sorted(by: { $0.key < $1.key })
             where part.isNew && part.state.isMadeByUs && part.state.handle != nil {
-                if case .named(let name) = part.state.reference {
+                // What came into it meanwhile stays, and it with that.
+                part.state.strangers = nil
+                if case .named(let name) = part.state.reference, strangers(in: part.state, world).isEmpty {
                     restoration.add(.removeNamespace(name), in: own.id)
                 }
             }
@@ -133,5 +166,15 @@ enum NamespaceClass: KernelClass {
             state.linksByName["lo"]?.link.group == export.ownership.namespaceGroup
         else { return }
         export.add(namespace: name)
+    }
+}
+
+extension LinuxWorld {
+    /// Whether a process is in a namespace, as far as can be seen from here. All are looked for once in a pass.
+    fileprivate func isOccupied(_ namespace: NetworkNamespace.Identity) -> Bool {
+        if let known = occupied, known.pass == pass { return known.namespaces.contains(namespace) }
+        let namespaces = Set(NetworkNamespace.pathsOfProcesses.compactMap { NetworkNamespace.identity(path: $0) })
+        occupied = (pass, namespaces)
+        return namespaces.contains(namespace)
     }
 }

@@ -108,7 +108,9 @@ enum NeighbourClass: KernelClass {
 
     /// Returns whether the entry is left over.
     private static func append(_ entry: NeighbourState, of link: LinkState, to list: inout Leftovers) -> Bool {
-        if list.world.isClaimed(entry.claim) { return false }
+        guard !list.world.isClaimed(entry.claim), entry.neighbour.proto == list.world.ownership.proto else {
+            return false
+        }
         let (state, neighbour) = (link.namespace, entry.neighbour)
         let (name, place) = (link.link.name, state.reference.suffix)
         list.add(

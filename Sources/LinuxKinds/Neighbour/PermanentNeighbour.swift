@@ -102,7 +102,7 @@ public struct PermanentNeighbour: Value {
         }
         let have = link.neighbours[index].neighbour
         let isPermanent = isProxy || have.state & Neighbour.permanent != 0
-        if have.mac == mac, isPermanent, have.proto != entry.proto {
+        if have.mac == mac, isPermanent, have.proto != entry.proto, !Marks.isOwner(proto: have.proto) {
             // Without our mark nobody would know later that it is ours to take away.
             let difference = Difference(
                 "proto", old: Names.routeProtocol(have.proto), new: Names.routeProtocol(entry.proto))

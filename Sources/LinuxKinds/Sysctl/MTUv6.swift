@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Glibc
 internal import Netlink
 internal import Reconciler
@@ -30,7 +31,7 @@ extension LinuxWorld {
     func keep(_ before: Set<Key>, after operations: [LinuxOperation], _ results: [OperationResult]) {
         if declarations.mtusV6.isEmpty { return }
         var written: Set<String> = []
-        var patience = Self.carrierPatience
+        let deadline = SteadyClock.monotonic + Self.carrierPatience
         for (operation, result) in zip(operations, results) {
             guard case .sysctl(let path, _) = operation.action, case .done = result else { continue }
             written.insert("\(operation.namespace) \(path)")
@@ -40,7 +41,7 @@ extension LinuxWorld {
             guard let link = link(of: setting.interface), link.namespace.handle != nil else { continue }
             let path = setting.path(link: link.link.name)
             guard before.contains(key) || written.contains("\(link.namespace.id) \(path)") else { continue }
-            awaitCarrier(link, &patience)
+            awaitCarrier(link, until: deadline)
             guard let have = readSysctl(path, in: link.namespace), have != setting.value else { continue }
             modifyingRequests += 1
             // What is refused is found by the next comparison.
@@ -48,18 +49,17 @@ extension LinuxWorld {
         }
     }
 
-    /// How long a transaction waits for carriers, milliseconds.
-    private static var carrierPatience: Int { 1000 }
+    /// How long a transaction waits for carriers, nanoseconds.
+    private static var carrierPatience: Int64 { 1_000_000_000 }
 
     /// Waits until the kernel has told itself that a link has a carrier.
-    private func awaitCarrier(_ link: LinkState, _ patience: inout Int) {
+    private func awaitCarrier(_ link: LinkState, until deadline: Int64) {
         let (up, operational) = (LinkFlags.up | LinkFlags.lowerUp, LinkFlags.running | LinkFlags.dormant)
-        while patience > 0 {
+        while SteadyClock.monotonic < deadline {
             guard let now = try? routeSocket(link.namespace).link(name: link.link.name), now.flags & up == up,
                 now.flags & operational == 0
             else { return }
             usleep(1000)
-            patience -= 1
         }
     }
 }

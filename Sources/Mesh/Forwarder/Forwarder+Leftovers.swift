@@ -31,7 +31,7 @@ extension Forwarder {
             }
             if sight.links.isEmpty { continue }
             sight.hasRules = true
-            guard let outcome = try? reconcile([], [sight]), outcome.failure == nil else { continue }
+            guard let outcome = try? discard(sight), outcome.failure == nil else { continue }
             removed.formUnion(sight.links.compactMap { Self.connectionID(ofAlias: $0.alias) })
         }
         return removed
@@ -40,22 +40,13 @@ extension Forwarder {
     /// Each namespace that has a name in the usual place or a process, once.
     private static func namespacesOfHost() -> [NetworkNamespace] {
         let directory = NetworkNamespace.standardDirectory
-        var paths = ((try? NetworkNamespace.list()) ?? []).map { "\(directory)/\($0)" }
-        if let processes = opendir("/proc") {
-            defer { closedir(processes) }
-            while let entry = readdir(processes) {
-                let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                    String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-                }
-                if let first = name.utf8.first, (0x30...0x39).contains(first) { paths.append("/proc/\(name)/ns/net") }
-            }
-        }
+        let named = ((try? NetworkNamespace.list()) ?? []).map { "\(directory)/\($0)" }
         // Most processes share a namespace: it is opened only once.
-        var seen: Set<[UInt64]> = []
-        return paths.compactMap { path in
-            var status = stat()
-            guard stat(path, &status) == 0 else { return nil }
-            guard seen.insert([UInt64(status.st_dev), UInt64(status.st_ino)]).inserted else { return nil }
+        var seen: Set<NetworkNamespace.Identity> = []
+        return (named + NetworkNamespace.pathsOfProcesses).compactMap { path in
+            guard let identity = NetworkNamespace.identity(path: path), seen.insert(identity).inserted else {
+                return nil
+            }
             return try? NetworkNamespace(path: path)
         }
     }

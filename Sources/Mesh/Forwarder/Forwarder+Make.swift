@@ -49,7 +49,18 @@ extension Forwarder {
         sight.links = [link]
         sight.nobodys = [link.index]
         sight.hasRules = known.hasRules
-        if let failure = try reconcile([], [sight]).failure { throw failure }
+        if let failure = try discard(sight).failure { throw failure }
+    }
+
+    /// Removes links of nobody with what is on them. Rules that can't be read, as there are too many, hold no link up: whoever
+    /// is in the namespace could keep it for ever.
+    ///
+    /// - Throws: ``ForwarderError`` when the links can't be read.
+    func discard(_ sight: Sight) throws(ForwarderError) -> Outcome {
+        if sight.hasRules, let outcome = try? reconcile([], [sight]) { return outcome }
+        var links = sight
+        links.hasRules = false
+        return try reconcile([], [links])
     }
 
     private func remember(_ wanted: Attachment, _ indexes: [Segment: Int32], _ macs: [Segment: MACAddress]) {

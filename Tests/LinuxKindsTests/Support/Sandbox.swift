@@ -88,13 +88,14 @@ final class Sandbox {
 
     var namespaces: [String] { (try? NetworkNamespace.list(directory: directory)) ?? [] }
 
-    /// Starts a process in a network namespace of its own, that lives until it is stopped.
-    func startProcess() throws -> pid_t {
-        let process = try Command.start(["unshare", "--net", "sleep", "1000"])
+    /// Starts a process in a network namespace of its own, or in a named one, that lives until it is stopped.
+    func startProcess(in namespace: String? = nil) throws -> pid_t {
+        let enter = namespace.map { ["nsenter", "--net=\(file($0))"] } ?? ["unshare", "--net"]
+        let process = try Command.start(enter + ["sleep", "1000"])
         processes.append(process)
         let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/net")
         let mine = try FileManager.default.destinationOfSymbolicLink(atPath: path)
-        // unshare(1) has done its work once it is sleep(1).
+        // unshare(1) or nsenter(1) has done its work once it is sleep(1).
         for _ in 0..<1000 {
             let name = (try? String(contentsOfFile: "/proc/\(process)/comm", encoding: .utf8)) ?? ""
             let space = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(process)/ns/net")
