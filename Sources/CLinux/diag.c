@@ -10,6 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* TCP_ESTABLISHED of netinet/tcp.h. */
+enum { ESTABLISHED = 1 };
+
 /* An address as the request wants it. One that stands for IPv4 becomes IPv4, as the other end's socket may be one. */
 static int put(const struct sockaddr_storage *storage, uint8_t *family, uint16_t *port, uint32_t address[4]) {
     memset(address, 0, 16);
@@ -47,7 +50,7 @@ int cl_peer_user(int fd, uint32_t *user) {
     request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
     request.header.nlmsg_flags = NLM_F_REQUEST;
     request.body.sdiag_protocol = IPPROTO_TCP;
-    request.body.idiag_states = ~0u;
+    request.body.idiag_states = 1 << ESTABLISHED;
     request.body.id.idiag_cookie[0] = request.body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
     /* The other end, as it sees itself. */
     uint8_t family;
@@ -77,8 +80,9 @@ int cl_peer_user(int fd, uint32_t *user) {
     if (length >= (ssize_t)(NLMSG_HDRLEN + sizeof(struct inet_diag_msg)) &&
         answer.header.nlmsg_type == SOCK_DIAG_BY_FAMILY) {
         const struct inet_diag_msg *found = NLMSG_DATA(&answer.header);
-        /* A socket that listens is found as well, and is not the one. */
-        if (found->id.idiag_sport == request.body.id.idiag_sport && found->id.idiag_dport == port) {
+        /* A socket that listens is found as well, and is not the one; nor is what is left of a closed one, which has no user
+         * any more and is said to be root's. */
+        if (found->idiag_state == ESTABLISHED && found->idiag_inode != 0 && found->id.idiag_sport == request.body.id.idiag_sport && found->id.idiag_dport == port) {
             *user = found->idiag_uid;
             result = 0;
         }
