@@ -69,6 +69,8 @@ final class NetworkLoop {
     /// How often values are compared of which no event tells, nanoseconds; nil: never.
     var auditInterval: Int64?
     private let loop: EventLoop
+    /// The user's descriptors that became readable in the middle of something. Some tell it only once.
+    private var kept: [UInt64] = []
     /// Moments of CLOCK_MONOTONIC, nanoseconds.
     private var moments = [Int64?](repeating: nil, count: Moment.allCases.count)
     /// Before this no retry is made, whatever the reconciler thinks.
@@ -110,7 +112,8 @@ final class NetworkLoop {
     /// Waits for what happens next and handles it: first all that the kernel reports, with one repair of everything it
     /// concerns, then what is due.
     func turn() throws(KernelError) -> [Occurrence] {
-        let tokens = try loop.wait(timeoutMilliseconds: timeout())
+        let tokens = try loop.wait(timeoutMilliseconds: kept.isEmpty ? timeout() : 0) + kept
+        kept.removeAll()
         var found: [Occurrence] = []
         var reports: [UInt64] = []
         for token in tokens {
@@ -212,12 +215,13 @@ final class NetworkLoop {
     }
 
     /// Takes in what the kernel has already reported, so that it is not taken for newer than what is read next. What else
-    /// is readable stays so until the next turn.
+    /// is readable is told in the next turn.
     private func takeWaitingEvents() -> WorldChanges {
         var told = WorldChanges()
         for _ in 0..<1000 {
             guard let tokens = try? loop.wait(timeoutMilliseconds: 0) else { return told }
             let events = tokens.filter { $0 >= Self.firstKernelToken }
+            for token in tokens where token < Self.firstKernelToken && !kept.contains(token) { kept.append(token) }
             if events.isEmpty { return told }
             let changes = network.world.takeEvents(tokens: events)
             told.keys.formUnion(changes.keys)

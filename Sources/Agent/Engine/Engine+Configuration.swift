@@ -10,7 +10,10 @@ extension Engine: ConfigurationBackend {
     /// - Throws: ``ConfigurationRefusal`` when the files are not in force yet.
     public nonisolated func change(_ request: ConfigurationRequest) async throws -> ConfigurationAnswer {
         let answer = try await enforce(request)
-        if await hasServiceChanges() { try await reloading.run { await declareServices() } }
+        if await hasServiceChanges() {
+            // What is declared by now is told also when the client has gone.
+            try await Task { try await reloading.run { await self.declareServices() } }.value
+        }
         return answer
     }
 
@@ -56,6 +59,9 @@ extension Engine: ConfigurationBackend {
     // MARK: - Changing
 
     private func enforce(_ request: ConfigurationRequest) throws(ConfigurationRefusal) -> ConfigurationAnswer {
+        // Who asks for nothing does not mean that everything is to go.
+        let asksForNothing = request.values.isEmpty && !request.replacesAll
+        if asksForNothing, !loop.isInForce { return answer(request.removed, network.reconciler.lastSequence, []) }
         let isFirst = try !takeForce()
         let keys = request.values.map(\.key) + request.removed
         network.declare(
@@ -64,10 +70,25 @@ extension Engine: ConfigurationBackend {
                 replacesAll: request.replacesAll))
         network.reconciler.forgetFailures(of: keys)
         let before = network.reconciler.lastSequence
-        take(loop.readAndReconcile(reason: request.source, isAudit: isFirst))
+        let occurrences = loop.readAndReconcile(reason: request.source, isAudit: isFirst)
+        take(occurrences)
+        try Self.refuseUnread(occurrences)
+        tellFollowers(nil)
         let sequence = network.reconciler.lastSequence
         let entries = sequence > before ? network.reconciler.transactions.last?.entries ?? [] : []
         return answer(keys, sequence, entries)
+    }
+
+    /// - Throws: when the kernel was not looked at, so nothing is done yet.
+    private static func refuseUnread(_ occurrences: [NetworkLoop.Occurrence]) throws(ConfigurationRefusal) {
+        for occurrence in occurrences {
+            switch occurrence {
+            case .unreadable(let error):
+                throw ConfigurationRefusal("it is declared, but the kernel can't be read; trying again: \(error)")
+            case .collision(let collision): throw ConfigurationRefusal("\(collision)")
+            case .readable, .due, .done, .reported, .drift: break
+            }
+        }
     }
 
     /// Makes sure that something is in force, so that what nobody declares is known to be unwanted. Returns whether it was

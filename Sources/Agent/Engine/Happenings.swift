@@ -5,6 +5,8 @@ internal import Northbound
 struct Happenings {
     /// Events of interfaces that are remembered.
     static let limit = 10_000
+    /// Those who may follow one thing at a time.
+    private static let mostFollowers = 32
     /// Events that wait for a slow reader before its stream ends.
     private static let backlog = Broadcast<[DeclaredValue], Never, Void>.Backlog.all(limit: 1000)
 
@@ -20,12 +22,17 @@ struct Happenings {
     /// Whether somebody wants to know of states.
     var hasStateFollowers: Bool { mutating get { states.count > 0 } }
 
-    mutating func followStates() -> AsyncStream<[DeclaredValue]> { states.follow(backlog: Self.backlog) }
+    /// A stream that ends at once when there are too many followers.
+    mutating func followStates() -> AsyncStream<[DeclaredValue]> {
+        if states.count >= Self.mostFollowers { return AsyncStream { $0.finish() } }
+        return states.follow(backlog: Self.backlog)
+    }
 
     mutating func followTurns() -> AsyncStream<Void> { turns.follow(backlog: .newest) }
 
-    /// Events from a number on, or from the oldest there is.
+    /// Events from a number on, or from the oldest there is. A stream that ends at once when there are too many followers.
     mutating func followInterfaces(from number: UInt64) -> AsyncStream<InterfaceEvent> {
+        if interfaces.count >= Self.mostFollowers { return AsyncStream { $0.finish() } }
         let oldest = next - UInt64(remembered.count)
         let past = (max(number, oldest)..<max(next, number, oldest)).map { remembered[Int($0) % Self.limit] }
         return interfaces.follow(backlog: .all(limit: Self.limit), from: past)

@@ -11,7 +11,7 @@ enum Caller {
         case look(String)
     }
 
-    @TaskLocal static var right = Right.change
+    @TaskLocal static var right = Right.look("it is not known who calls")
 
     /// - Throws: PERMISSION_DENIED when the caller may only look.
     static func requireRight() throws(RPCError) {

@@ -96,7 +96,9 @@ struct ConfiguratorFace: Ligato_Configurator_ConfiguratorService.SimpleServicePr
             try await response.write(message)
         }
         try Task.checkCancellation()
-        throw RPCError(code: .resourceExhausted, message: "the reader was too slow; ask again from the last next_idx")
+        throw RPCError(
+            code: .resourceExhausted,
+            message: "the reader was too slow, or too many follow; ask again from the last next_idx")
     }
 }
 

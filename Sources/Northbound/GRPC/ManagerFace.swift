@@ -112,7 +112,8 @@ struct ManagerFace: Ligato_Generic_ManagerService.SimpleServiceProtocol {
         }
         try Task.checkCancellation()
         throw RPCError(
-            code: .resourceExhausted, message: "the reader was too slow; subscribe and read everything again")
+            code: .resourceExhausted,
+            message: "the reader was too slow, or too many follow; subscribe and read everything again")
     }
 }
 
