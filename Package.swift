@@ -122,7 +122,7 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Logging", package: "swift-log"),
             ],
-            exclude: ["Control/Protos", "GRPC/Protos"], swiftSettings: strict),
+            exclude: ["Control/Protos", "GRPC/Protos", "Journal/Protos"], swiftSettings: strict),
         .target(
             name: "NSMKinds", dependencies: ["Concurrency", "Model", "Reconciler", "NSM", "NetworkTypes"],
             swiftSettings: strict),

@@ -21,7 +21,9 @@ struct NSMAgent: ParsableCommand {
             CommandGroup(
                 name: "Daemon:",
                 subcommands: [
-                    Run.self, MeshCommand.self, Status.self, History.self, Graph.self, Reload.self, Confirm.self,
+                    Run.self, MeshCommand.self, Status.self, Get.self, SetCommand.self, Del.self, History.self,
+                    Graph.self,
+                    Reload.self, Confirm.self,
                 ]),
             CommandGroup(name: "Documentation:", subcommands: [ExplainCommand.self, SchemaCommand.self]),
         ])

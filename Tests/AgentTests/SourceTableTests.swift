@@ -113,6 +113,27 @@ struct SourceTableTests {
         #expect(network.declare(SourceChange(source: "grpc", removed: ["config/nothing"])) == [])
     }
 
+    @Test("all that clients declare can be told in few changes", arguments: 0..<100)
+    func told(seed: Int) {
+        var random = SeededGenerator(seed: UInt64(seed))
+        let (first, second) = (network(), network())
+        for _ in 0..<40 {
+            let values = (0..<random.below(4)).map { _ in
+                bridge("b\(random.below(5))", mtu: UInt32(1300 + random.below(50)))
+            }
+            first.declare(
+                SourceChange(
+                    source: random.pick(["grpc", "set", "etcd"]), origin: random.pick(["", "one"]), values: values,
+                    removed: [bridge("b\(random.below(5))", mtu: 1300).key], replacesAll: random.chance(10)))
+        }
+        for change in first.declaredChanges(besides: ["etcd"]) { second.declare(change) }
+        first.declare(SourceChange(source: "etcd", replacesAll: true))
+        #expect(first.declaredValues.map(\.value) == second.declaredValues.map(\.value), "seed \(seed)")
+        for (key, _) in first.declaredValues {
+            #expect(first.provenance(key) == second.provenance(key), "seed \(seed), \(key)")
+        }
+    }
+
     @Test("what a client writes wrongly is invalid under its key, and the file's counts again afterwards")
     func invalid() {
         let network = network()

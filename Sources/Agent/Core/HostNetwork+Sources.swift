@@ -69,6 +69,32 @@ extension HostNetwork {
         return effective.map(\.key).sorted()
     }
 
+    /// What all sources but some declare, as changes that lead to the same one after the other.
+    func declaredChanges(besides others: Set<String>) -> [SourceChange] {
+        var changes: [SourceChange] = []
+        var (round, isLast) = (0, false)
+        // A key's claims in their order: the first of each, then the second of each.
+        while !isLast {
+            isLast = true
+            var bySource: [String: [String: [ModelValue]]] = [:]
+            for claims in table.all where claims.count > round {
+                isLast = false
+                let claim = claims[round]
+                if !others.contains(claim.source) {
+                    bySource[claim.source, default: [:]][claim.origin, default: []].append(claim.value)
+                }
+            }
+            for (source, origins) in bySource.sorted(by: { $0.key < $1.key }) {
+                for (origin, values) in origins.sorted(by: { $0.key < $1.key }) {
+                    changes.append(
+                        SourceChange(source: source, origin: origin, values: values.sorted { $0.key < $1.key }))
+                }
+            }
+            round += 1
+        }
+        return changes
+    }
+
     /// Takes from a difference of files what other sources say otherwise.
     func overlay(_ changed: inout [LoadedConfig.Item], _ removed: inout [Key]) {
         if table.isEmpty { return }

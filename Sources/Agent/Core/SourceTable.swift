@@ -23,6 +23,9 @@ struct SourceTable<Value> {
     /// Who declares a key, the one that is heard last; empty: nobody, or files alone.
     func claims(_ key: String) -> [Claim] { claims[key] ?? [] }
 
+    /// The claims of every key that is kept, the one that is heard last.
+    var all: some Sequence<[Claim]> { claims.values }
+
     /// Keys under which a source declares something.
     func keys(of source: String) -> Set<String> { keys[source] ?? [] }
 

@@ -9,11 +9,12 @@ extension Engine: ConfigurationBackend {
     ///
     /// - Throws: ``ConfigurationRefusal`` when the files are not in force yet.
     public nonisolated func change(_ request: ConfigurationRequest) async throws -> ConfigurationAnswer {
-        let answer = try await enforce(request)
+        let (answer, ticket) = try await enforce(request)
         if await hasServiceChanges() {
             // What is declared by now is told also when the client has gone.
             try await Task { try await reloading.run { await self.declareServices() } }.value
         }
+        try await keep(ticket)
         return answer
     }
 
@@ -46,7 +47,7 @@ extension Engine: ConfigurationBackend {
         happenings.withLock { $0.followInterfaces(from: number) }
     }
 
-    private func hasServiceChanges() -> Bool { network.hasServiceChanges }
+    func hasServiceChanges() -> Bool { network.hasServiceChanges }
 
     private func declaredValue(_ key: Key, _ value: ModelValue) -> DeclaredValue {
         DeclaredValue(key: key, value: value, status: network.reconciler.status(of: key))
@@ -58,16 +59,18 @@ extension Engine: ConfigurationBackend {
 
     // MARK: - Changing
 
-    private func enforce(_ request: ConfigurationRequest) throws(ConfigurationRefusal) -> ConfigurationAnswer {
+    private func enforce(
+        _ request: ConfigurationRequest
+    ) throws(ConfigurationRefusal) -> (ConfigurationAnswer, ClientJournal.Ticket?) {
         // Who asks for nothing does not mean that everything is to go.
         let asksForNothing = request.values.isEmpty && !request.replacesAll
-        if asksForNothing, !loop.isInForce { return answer(request.removed, network.reconciler.lastSequence, []) }
+        if asksForNothing, !loop.isInForce {
+            return (answer(request.removed, network.reconciler.lastSequence, []), nil)
+        }
         let isFirst = try !takeForce()
         let keys = request.values.map(\.key) + request.removed
-        network.declare(
-            SourceChange(
-                source: request.source, origin: request.origin, values: request.values, removed: request.removed,
-                replacesAll: request.replacesAll))
+        let ticket = try note(request)
+        network.declare(SourceChange(request))
         network.reconciler.forgetFailures(of: keys)
         let before = network.reconciler.lastSequence
         let occurrences = loop.readAndReconcile(reason: request.source, isAudit: isFirst)
@@ -76,7 +79,7 @@ extension Engine: ConfigurationBackend {
         tellFollowers(nil)
         let sequence = network.reconciler.lastSequence
         let entries = sequence > before ? network.reconciler.transactions.last?.entries ?? [] : []
-        return answer(keys, sequence, entries)
+        return (answer(keys, sequence, entries), ticket)
     }
 
     /// - Throws: when the kernel was not looked at, so nothing is done yet.
@@ -102,6 +105,7 @@ extension Engine: ConfigurationBackend {
         guard hasReadFiles else {
             throw ConfigurationRefusal("the agent is starting; try again in a moment")
         }
+        declareRestored()
         loop.isInForce = true
         return false
     }

@@ -10,6 +10,7 @@ extension Engine: ControlBackend {
         var values: [ValueStatus]
         var provenances: [Key: Provenance]
         var files: Files
+        var warnings: [String]
         var now: Timestamp
         var start: Timestamp
     }
@@ -27,7 +28,7 @@ extension Engine: ControlBackend {
         response.pid = getpid()
         response.uptime = Double(report.now.nanoseconds - report.start.nanoseconds) / 1e9
         response.mistakes = report.files.mistakes
-        response.warnings = report.files.warnings
+        response.warnings = report.files.warnings + report.warnings
         response.files = report.files.names
         response.repairs = options.repairsDrift
         let values = report.values.lazy.map { status in
@@ -76,7 +77,11 @@ extension Engine: ControlBackend {
         let values = network.reconciler.status(prefix: prefix)
         var provenances: [Key: Provenance] = [:]
         for value in values { provenances[value.key] = network.provenance(value.key) }
-        return Report(values: values, provenances: provenances, files: files, now: network.clock.now, start: start)
+        return Report(
+            values: values, provenances: provenances, files: files,
+            warnings: memory.warnings + (loop.isInForce ? [] : files.silence.map { [$0] } ?? []),
+            now: network.clock.now,
+            start: start)
     }
 
     private func transactions() -> [Transaction] { network.reconciler.transactions }

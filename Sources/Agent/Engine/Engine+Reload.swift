@@ -83,11 +83,7 @@ extension Engine {
         let mistakes = Self.texts(findings.mistakes, findings.omittedMistakes, "mistakes")
         // Who looks often tells only what is new.
         let isSame = difference.changed.isEmpty && difference.removed.isEmpty && mistakes == files.mistakes
-        if reason == .poll, isSame,
-            warnings == files.warnings || !loop.isInForce && warnings == files.warnings.dropLast()
-        {
-            return mistakes
-        }
+        if reason == .poll, isSame, warnings == files.warnings { return mistakes }
         defer { manager.ready(statusLine()) }
         files.warnings = warnings
         files.mistakes = mistakes
@@ -105,7 +101,7 @@ extension Engine {
     /// Files that say nothing yet do not say that nothing is wanted: what an earlier life of the agent made stays.
     private func waitForWords() {
         let effect = "nothing is touched until something does, if only with 'linuxConfig: {}'"
-        files.warnings.append("\(options.configPath) declares nothing; \(effect)")
+        files.silence = "\(options.configPath) declares nothing; \(effect)"
         logger.warning("no configuration", metadata: ["path": "\(options.configPath)", "effect": "\(effect)"])
     }
 
@@ -127,6 +123,7 @@ extension Engine {
         files.names = difference.findings.files
         let changes = network.declare(difference)
         let isFirst = !loop.isInForce
+        if isFirst { declareRestored() }
         loop.isInForce = true
         let counts: Logger.Metadata = [
             "files": "\(files.names.count)", "values": "\(network.declaredCount)", "changed": "\(changes)",

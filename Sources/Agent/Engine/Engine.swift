@@ -25,14 +25,17 @@ public actor Engine {
         public var services: ServiceSettings
         /// How often values are compared of which no event tells, nanoseconds; nil: never.
         public var auditInterval: Int64?
+        /// The file that keeps what clients declare; nil: the next start knows nothing of it.
+        public var journal: String?
         /// Where the gRPC face listens; nil: nowhere.
         public var grpc: GRPCSettings?
 
         /// Makes options.
         public init(
             settings: AgentSettings, configPath: String, repairsDrift: Bool = true, services: ServiceSettings,
-            auditInterval: Int64? = 60_000_000_000, grpc: GRPCSettings? = nil
+            auditInterval: Int64? = 60_000_000_000, journal: String? = nil, grpc: GRPCSettings? = nil
         ) {
+            self.journal = journal
             self.auditInterval = auditInterval
             self.settings = settings
             self.configPath = configPath
@@ -47,6 +50,8 @@ public actor Engine {
         var names: [String] = []
         var mistakes: [String] = []
         var warnings: [String] = []
+        /// What follows from files that say nothing, as long as nothing is in force.
+        var silence: String?
     }
 
     enum Token {
@@ -80,6 +85,8 @@ public actor Engine {
     var files = Files()
     /// Whether the files were read, or looked for in vain.
     var hasReadFiles = false
+    /// What clients declared, and declare.
+    var memory: ClientMemory
     /// Declared interfaces as they were last told of.
     var interfaceFacts: [String: InterfaceFacts] = [:]
     /// Which files changed since they were read.
@@ -117,6 +124,8 @@ public actor Engine {
         } catch {
             throw AgentError("the label '\(options.settings.label)' can't be taken hold of: \(error)")
         }
+        memory = try ClientMemory(options.journal)
+        for warning in memory.warnings { logger.warning("values of clients", metadata: ["problem": "\(warning)"]) }
         do {
             loop = try NetworkLoop(network)
         } catch {
@@ -148,6 +157,7 @@ public actor Engine {
         try await listen()
         await reload(.start)
         await noteFilesRead()
+        if await hasServiceChanges() { try await reloading.run { await self.declareServices() } }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.services.run() }
             group.addTask { await self.followServices() }
@@ -158,7 +168,10 @@ public actor Engine {
         if let obstacle = await obstacle { throw obstacle }
     }
 
-    private func noteFilesRead() { hasReadFiles = true }
+    private func noteFilesRead() {
+        hasReadFiles = true
+        enforceRestored()
+    }
 
     /// Asks for the configuration to be read again.
     public nonisolated func requestReload(_ reason: ReloadReason) { reloadRequests.yield(reason) }

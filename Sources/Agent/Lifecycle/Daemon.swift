@@ -21,7 +21,7 @@ public struct Daemon: Sendable {
         self.others = others
         manager = ServiceManager()
         engine = try Engine(options, manager: manager, logger: logger)
-        control = try ControlServer(path: socket, backend: engine, logger: logger)
+        control = try ControlServer(path: socket, backend: engine, configuration: engine, logger: logger)
         grpc = try options.grpc.map { [engine] settings in try GRPCFace(settings, backend: engine, logger: logger) }
         let settings = options.settings
         logger.info(

@@ -2,6 +2,18 @@ internal import MeshTransport
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
 internal import Logging
+public import Model
+public import Reconciler
+
+/// Where a value stands, as the agent says it.
+public struct NamedValueState: Sendable {
+    /// Its key.
+    public var key: Key
+    /// Such as `CONFIGURED`.
+    public var state: String
+    /// What failed, or what it waits for.
+    public var text: String
+}
 
 /// Asks a running agent.
 public struct ControlClient: Sendable {
@@ -19,6 +31,8 @@ public struct ControlClient: Sendable {
     public struct Failure: Error, Sendable, CustomStringConvertible {
         /// What happened and what to do.
         public let description: String
+        /// Whether the agent said so itself.
+        public var isAnswer = false
     }
 
     /// The agent and the values under a key prefix.
@@ -64,6 +78,51 @@ public struct ControlClient: Sendable {
         }
     }
 
+    /// Declares values, and withdraws others.
+    ///
+    /// - Returns: where each of them stands, once the kernel has it.
+    public func change(_ values: [ModelValue], removed: [Key]) async throws -> [NamedValueState] {
+        var request = Ligato_Generic_SetConfigRequest()
+        request.updates = try values.map { value in
+            var update = Ligato_Generic_UpdateItem()
+            update.item = try ItemCoding.item(value.key, value)
+            return update
+        }
+        for key in removed {
+            guard let model = ModelRegistry.all.first(where: { key.hasPrefix($0.keyPrefix) }) else {
+                throw Failure(
+                    description: "no model has keys such as '\(key)'; 'nsm-agent get' lists those that are declared",
+                    isAnswer: true)
+            }
+            var update = Ligato_Generic_UpdateItem()
+            update.item.id.model = model.name
+            update.item.id.name = String(key.dropFirst(model.keyPrefix.count))
+            request.updates.append(update)
+        }
+        let response = try await callManager { [request] client in
+            try await client.setConfig(request, metadata: ["datasrc": "set"])
+        }
+        return response.results.filter { $0.key != "seqnum" }.map { result in
+            NamedValueState(key: result.key, state: result.status.status, text: result.status.message)
+        }
+    }
+
+    /// All declared values, sorted by key.
+    public func declaredValues() async throws -> [(value: ModelValue, state: NamedValueState)] {
+        let response = try await callManager { client in
+            var options = CallOptions.defaults
+            options.maxResponseMessageBytes = ControlSocket.messageLimit
+            return try await client.getConfig(Ligato_Generic_GetConfigRequest(), options: options)
+        }
+        return try response.items.map { item in
+            let value = try ItemCoding.value(item.item.data.any)
+            return (
+                value,
+                NamedValueState(key: value.key, state: item.status.status, text: item.status.message)
+            )
+        }
+    }
+
     /// Keeps changes that wait for confirmation.
     public func confirm() async throws -> Nsmagent_Control_ConfirmResponse {
         try await call { try await $0.confirm(Nsmagent_Control_ConfirmRequest()) }
@@ -82,6 +141,27 @@ public struct ControlClient: Sendable {
     private func call<Answer: Sendable>(
         _ body: @escaping @Sendable (Client) async throws -> Answer
     ) async throws -> Answer {
+        try await connected { try await body(Client(wrapping: $0)) }
+    }
+
+    private typealias Manager = Ligato_Generic_ManagerService.Client<HTTP2ClientTransport.WrappedChannel>
+
+    /// What the agent refuses is told in its words.
+    private func callManager<Answer: Sendable>(
+        _ body: @escaping @Sendable (Manager) async throws -> Answer
+    ) async throws -> Answer {
+        try await connected { client in
+            do {
+                return try await body(Manager(wrapping: client))
+            } catch let error as RPCError where [.failedPrecondition, .invalidArgument].contains(error.code) {
+                throw Failure(description: error.message, isAnswer: true)
+            }
+        }
+    }
+
+    private func connected<Answer: Sendable>(
+        _ body: @escaping @Sendable (GRPCClient<HTTP2ClientTransport.WrappedChannel>) async throws -> Answer
+    ) async throws -> Answer {
         do {
             let connection = try await ClientConnection.connect(
                 to: .unix(path), security: .insecure, timeout: Self.patience, takesDescriptors: false,
@@ -89,7 +169,7 @@ public struct ControlClient: Sendable {
             return try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { await connection.run() }
                 defer { connection.closeNow() }
-                return try await connection.whileOpen { try await body(Client(wrapping: connection.client)) }
+                return try await connection.whileOpen { try await body(connection.client) }
             }
         } catch let error as RPCError {
             throw Failure(description: "the agent on \(path) gave no answer: \(error.message); see its log")

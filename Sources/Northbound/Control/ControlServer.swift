@@ -31,15 +31,26 @@ public struct ControlServer: Sendable {
 
     /// Listens; ``run()`` answers.
     ///
+    /// - Parameter configuration: Takes and tells single values; nil: nobody does.
     /// - Throws: when the socket can't be had, in words for the operator.
     public init(
-        path: String, backend: some ControlBackend,
+        path: String, backend: some ControlBackend, configuration: (any ConfigurationBackend)? = nil,
         logger: Logger = Logger(label: "control") { _ in SwiftLogNoOpLogHandler() }
     ) throws(ControlSocket.Failure) {
         listener = try ControlSocket.listen(on: path)
+        var services: [any RegistrableRPCService] = [ControlService(backend: backend)]
+        var limits = TransportLimits()
+        var messageLimit = 1 << 16
+        if let configuration {
+            services.append(ManagerFace(backend: configuration, labels: LabelTable()))
+            messageLimit = ControlSocket.messageLimit
+            limits.connectionBytes = max(limits.connectionBytes, 2 * messageLimit)
+            limits.peerBytes = max(limits.peerBytes, 2 * messageLimit)
+        }
+        let right = RightInterceptor(address: .unix(path), isInsecure: false)
         server = RPCServer(
-            listener, security: .insecure, services: [ControlService(backend: backend)], takesDescriptors: false,
-            admission: { ControlSocket.refusal($0) }, messageLimit: 1 << 16, logger: logger)
+            listener, security: .insecure, services: services, interceptors: [right], takesDescriptors: false,
+            admission: { ControlSocket.refusal($0) }, limits: limits, messageLimit: messageLimit, logger: logger)
     }
 
     /// Answers until ``stop()`` or until the task is cancelled; then the socket's file goes.

@@ -38,6 +38,9 @@ public enum ControlSocket {
         }
     }
 
+    /// The longest message, bytes: values of one `set`, or all that are declared.
+    static let messageLimit = 64 << 20
+
     /// Makes a socket that only the owner can open, and listens on it. Its directory is made if need be, for everybody to
     /// look into, as other sockets are in it; a socket that nobody listens on any more is replaced.
     static func listen(on path: String) throws(Failure) -> ServerListener {

@@ -27,6 +27,9 @@ enum Caller {
         return connection.address ?? connection.credentials.map { "user \($0.uid)" } ?? ""
     }
 
+    /// Sources that are no clients.
+    private static let taken: Set<String> = ["files", "mesh", "etcd", "kubernetes"]
+
     /// The data source that the caller speaks for.
     ///
     /// - Throws: INVALID_ARGUMENT for a name that is taken.
@@ -36,7 +39,7 @@ enum Caller {
         }
         // It stands in logs, in status and in the history.
         let isPlain = name.utf8.allSatisfy { (0x21...0x7e).contains($0) }
-        guard name != "files", name != "mesh", name.utf8.count <= 100, isPlain else {
+        guard !taken.contains(name), name.utf8.count <= 100, isPlain else {
             throw RPCError(
                 code: .invalidArgument,
                 message: "this datasrc can't be used; choose another one of at most 100 letters, digits and marks")

@@ -15,6 +15,17 @@ public struct ConfigurationRequest: Sendable {
     /// Whether these values are all that the source declares.
     public var replacesAll: Bool
 
+    /// Makes a request.
+    public init(
+        source: String, origin: String = "", values: [ModelValue] = [], removed: [Key] = [], replacesAll: Bool = false
+    ) {
+        self.source = source
+        self.origin = origin
+        self.values = values
+        self.removed = removed
+        self.replacesAll = replacesAll
+    }
+
     /// Keys that are named.
     var keys: [Key] { values.map(\.key) + removed }
 }

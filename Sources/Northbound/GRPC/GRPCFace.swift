@@ -89,7 +89,7 @@ public struct GRPCFace: Sendable {
 }
 
 /// Says what a call may do, by where it came from.
-private struct RightInterceptor: ServerInterceptor {
+struct RightInterceptor: ServerInterceptor {
     let address: SocketAddress
     let isInsecure: Bool
 

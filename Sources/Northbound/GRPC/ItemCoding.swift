@@ -39,7 +39,8 @@ enum ItemCoding {
         return .set(try value(any))
     }
 
-    private static func value(_ any: Google_Protobuf_Any) throws(RPCError) -> ModelValue {
+    /// - Throws: INVALID_ARGUMENT when it is of no model, or can't be decoded.
+    static func value(_ any: Google_Protobuf_Any) throws(RPCError) -> ModelValue {
         let name = any.typeURL.split(separator: "/", omittingEmptySubsequences: false).last.map(String.init) ?? ""
         guard let model = ModelRegistry.all.first(where: { $0.protoMessage == name }) else {
             throw invalid("no model registered for message \(name.isEmpty ? "without a type_url" : name)")

@@ -36,6 +36,7 @@ struct Run: WaitingCommand {
     @OptionGroup var log: LogOptions
     @OptionGroup var owner: OwnerOptions
     @OptionGroup(title: "Network services") var services: ServiceOptions
+    @OptionGroup(title: "Clients") var clients: ClientOptions
     @OptionGroup(title: "gRPC API") var grpc: GRPCOptions
 
     var descriptors: Int { Descriptors.daemon }
@@ -63,7 +64,8 @@ struct Run: WaitingCommand {
         }
         let options = Engine.Options(
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services,
-            auditInterval: auditInterval.nanoseconds, grpc: try grpc.settings())
+            auditInterval: auditInterval.nanoseconds, journal: clients.journal(label: owner.resolvedLabel),
+            grpc: try grpc.settings())
         if let grpc = options.grpc, grpc.isInsecure {
             logger.warning(
                 "everybody who reaches the gRPC API can change the network",
@@ -125,7 +127,8 @@ extension ControlClient {
         do {
             return try await ask(self)
         } catch let error as ControlClient.Failure {
-            throw nsm_agent.Failure(error.description, status: ExitStatus.unavailable)
+            throw nsm_agent.Failure(
+                error.description, status: error.isAnswer ? ExitStatus.failure : ExitStatus.unavailable)
         }
     }
 }

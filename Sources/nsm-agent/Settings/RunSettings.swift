@@ -35,12 +35,20 @@ struct RunSettings {
                 guard setting.name != "settings" else {
                     throw Self.wrong(setting, "settings can't name another file of settings")
                 }
+                let setting = Self.switchedOff(setting)
                 try Self.check(setting, as: Run.self)
                 words += setting.words
             }
         }
         run = try Run.parse(words + arguments)
         mesh = run.mesh ? try MeshOptions.parse(meshWords) : nil
+    }
+
+    /// `persist: false` is `--no-persist`.
+    private static func switchedOff(_ setting: SettingsFile.Setting) -> SettingsFile.Setting {
+        guard let words = setting.opposite, (try? Run.parse(words)) != nil else { return setting }
+        return SettingsFile.Setting(
+            place: setting.place, name: setting.name, words: words, values: [], nested: nil)
     }
 
     /// `grpc: {listen: …}` is `--grpc-listen=…`.

@@ -17,6 +17,8 @@ struct SettingsFile {
         let words: [String]
         /// Its values as they are written; none for a switch.
         let values: [String]
+        /// The words of a switch that is off, where there are some; nil: it is none.
+        var opposite: [String]?
         /// Settings of its own; nil: it has a plain value.
         let nested: [Setting]?
     }
@@ -94,8 +96,12 @@ struct SettingsFile {
                 words = try self.words(option, value, tree, path)
             }
             let values = words.filter { $0.hasPrefix(option + "=") }.map { String($0.dropFirst(option.count + 1)) }
-            settings.append(
-                Setting(place: place(key, tree, path), name: name, words: words, values: values, nested: nested))
+            var setting = Setting(
+                place: place(key, tree, path), name: name, words: words, values: values, nested: nested)
+            if tree.kind(of: value) == .plain, case .bool(false) = YAMLScalar(plain: tree.string(of: value)) {
+                setting.opposite = ["--no-" + optionName(of: name)]
+            }
+            settings.append(setting)
         }
         return settings
     }

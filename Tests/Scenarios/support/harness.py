@@ -202,7 +202,8 @@ class Daemon:
     def start(self):
         with open(os.path.join(self.folder, "log"), "a") as log:
             self.process = subprocess.Popen(
-                [*self.program, "run", "--config", self.config, "--socket", self.socket, *self.options],
+                [*self.program, "run", "--config", self.config, "--socket", self.socket]
+                + ["--state-dir", os.path.join(self.folder, "state"), *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,113 @@
+internal import Concurrency
+internal import Glibc
+
+/// Calls on a journal's file.
+enum JournalFile {
+    /// Makes the directory that a file is in, for the owner alone, and those it is in.
+    static func makeDirectory(of path: String) throws(JournalFailure) {
+        var place = path.hasPrefix("/") ? "" : "."
+        for part in path.split(separator: "/").dropLast() {
+            place += "/" + part
+            if mkdir(place, 0o755) != 0, errno != EEXIST { throw JournalFailure("mkdir", place, errno) }
+        }
+    }
+
+    /// A thread for a journal.
+    static func thread() throws(JournalFailure) -> ThreadExecutor {
+        do { return try ThreadExecutor.started() } catch { throw JournalFailure("\(error)") }
+    }
+
+    /// Opens a file and takes hold of it.
+    ///
+    /// - Parameter patience: How many times another program that holds it is waited for, 50 ms each.
+    static func open(_ path: String, patience: Int) throws(JournalFailure) -> Int32 {
+        for _ in 0...patience {
+            let file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+            if file < 0 { throw JournalFailure("open", path, errno) }
+            if flock(file, LOCK_EX | LOCK_NB) == 0, isAt(path, file) { return file }
+            close(file)
+            usleep(50_000)
+        }
+        throw JournalFailure("\(path) is in use by another agent; give another --label or --state-dir")
+    }
+
+    /// Whether a path is still that of an open file.
+    private static func isAt(_ path: String, _ file: Int32) -> Bool {
+        var (named, opened) = (stat(), stat())
+        guard lstat(path, &named) == 0, fstat(file, &opened) == 0 else { return false }
+        return named.st_dev == opened.st_dev && named.st_ino == opened.st_ino
+    }
+
+    /// Reads all of a file.
+    static func read(_ file: Int32, _ path: String, limit: Int) throws(JournalFailure) -> [UInt8] {
+        var status = stat()
+        guard fstat(file, &status) == 0 else { throw JournalFailure("fstat", path, errno) }
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= limit else {
+            throw JournalFailure("\(path) is no file, or is larger than \(limit >> 20) MiB; move it away")
+        }
+        var bytes = [UInt8](repeating: 0, count: status.st_size)
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeMutableBytes { buffer in
+                pread(file, buffer.baseAddress.map { $0 + done }, buffer.count - done, off_t(done))
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw JournalFailure("read", path, count < 0 ? errno : EIO) }
+            done += count
+        }
+        return bytes
+    }
+
+    /// Writes bytes at a place; they are on the disk when it returns.
+    static func replace(_ file: Int32, at place: Int, with bytes: [UInt8], _ path: String) throws(JournalFailure) {
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeBytes { buffer in
+                pwrite(file, buffer.baseAddress.map { $0 + done }, buffer.count - done, off_t(place + done))
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw JournalFailure("write", path, count < 0 ? errno : EIO) }
+            done += count
+        }
+        guard fdatasync(file) == 0 else { throw JournalFailure("fdatasync", path, errno) }
+    }
+
+    static func truncate(_ file: Int32, to length: Int, _ path: String) throws(JournalFailure) {
+        guard ftruncate(file, off_t(length)) == 0 else { throw JournalFailure("ftruncate", path, errno) }
+    }
+
+    /// Writes a file in one step: whoever looks finds the old content or the new.
+    ///
+    /// - Returns: the new file, open, and held if that is asked for.
+    @discardableResult
+    static func write(_ bytes: [UInt8], to path: String, isLocked: Bool) throws(JournalFailure) -> Int32 {
+        let new = path + ".new"
+        unlink(new)
+        let file = Glibc.open(new, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        if file < 0 { throw JournalFailure("open", new, errno) }
+        do throws(JournalFailure) {
+            if isLocked, flock(file, LOCK_EX | LOCK_NB) != 0 { throw JournalFailure("flock", new, errno) }
+            try replace(file, at: 0, with: bytes, new)
+            guard rename(new, path) == 0 else { throw JournalFailure("rename", path, errno) }
+            try syncDirectory(of: path)
+            return file
+        } catch {
+            close(file)
+            unlink(new)
+            throw error
+        }
+    }
+
+    /// Writes a file in one step.
+    static func write(_ bytes: [UInt8], to path: String) throws(JournalFailure) {
+        close(try write(bytes, to: path, isLocked: false))
+    }
+
+    private static func syncDirectory(of path: String) throws(JournalFailure) {
+        let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        let directory = Glibc.open(parent.isEmpty ? "/" : parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard directory >= 0 else { throw JournalFailure("open", parent, errno) }
+        defer { close(directory) }
+        guard fsync(directory) == 0 else { throw JournalFailure("fsync", parent, errno) }
+    }
+}

@@ -1,0 +1,89 @@
+internal import ArgumentParser
+internal import Model
+internal import Northbound
+
+struct Get: WaitingCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Write what is declared, whoever declares it, as a configuration file.",
+        discussion: "With --output table: keys and where they stand.")
+
+    @Argument(help: "Only values whose key starts with this.")
+    var keyPrefix = ""
+    @OptionGroup var socket: SocketOptions
+    @Option(name: .shortAndLong, help: "yaml, json or table.")
+    var output = OutputFormat.yaml
+
+    func run() async throws {
+        let all = try await socket.client().answer { try await $0.declaredValues() }
+        let found = all.filter { $0.value.key.hasPrefix(keyPrefix) }
+        if found.isEmpty, !keyPrefix.isEmpty {
+            throw Failure(
+                "no declared value has a key that starts with '\(keyPrefix)'; 'nsm-agent get -o table' lists all")
+        }
+        Show.tree(ConfigDocument.tree(of: found.map(\.value)), as: output) { terminal in
+            ValueStates.text(found.map(\.state), terminal)
+        }
+    }
+}
+
+struct SetCommand: WaitingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "set",
+        abstract: "Declare values beside what the files of the daemon say.",
+        discussion: """
+            Each value of the files given here replaces what was declared under its key before, until 'nsm-agent del' \
+            withdraws it or another source writes it. Other values stay as they are. It is done when the command ends, and \
+            is declared again after a restart.
+            """)
+
+    @Argument(help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"))
+    var paths: [String]
+    @Option(
+        help:
+            "Owner that the agent works for; resources take items for others. (default: $MICROSERVICE_LABEL or 'default')"
+    )
+    var label: String?
+    @OptionGroup var socket: SocketOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let client = try socket.client()
+        let config = try OneShot.load(paths, label: label ?? environment("MICROSERVICE_LABEL") ?? "default")
+        let values = config.items.map(\.value)
+        let states = try await client.answer { try await $0.change(values, removed: []) }
+        try ValueStates.tell(states, output.output)
+    }
+}
+
+struct Del: WaitingCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Withdraw values that were declared by 'nsm-agent set'.",
+        discussion: "What another source declares under the same key counts again then.")
+
+    @Argument(help: ArgumentHelp("Keys, as 'nsm-agent status' shows them.", valueName: "key"))
+    var keys: [String]
+    @OptionGroup var socket: SocketOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let states = try await socket.client().answer { [keys] in try await $0.change([], removed: keys) }
+        try ValueStates.tell(states, output.output)
+    }
+}
+
+/// Keys and where they stand.
+private enum ValueStates {
+    static func tell(_ states: [NamedValueState], _ format: OutputFormat) throws {
+        let trees = states.map { state -> Tree in
+            ["key": .string(state.key), "state": .string(state.state), "text": .string(state.text)]
+        }
+        Show.tree(["values": .sequence(trees)], as: format) { text(states, $0) }
+    }
+
+    static func text(_ states: [NamedValueState], _ terminal: Terminal) -> String {
+        if states.isEmpty { return "Nothing is declared.\n" }
+        var table = Table("KEY", "STATE", "DETAIL")
+        for state in states { table.add(.init(state.key), .init(state.state), .init(state.text)) }
+        return table.text(terminal)
+    }
+}
