@@ -75,6 +75,22 @@ struct ConfinedProgramTests {
         #expect(try Self.run("nft", ["list", "tables"], in: NetworkNamespace.scratch()).output == "")
     }
 
+    @Test("one that took too long is not run again for a while, and others are")
+    func pause() throws {
+        let programs = Programs()
+        let (sleep, limits) = (Program(name: "sleep", package: "sleep"), ConfinedProgram.Limits(milliseconds: 50))
+        for _ in 0..<3 {
+            #expect(throws: ProgramError.tookTooLong(sleep, seconds: 0)) {
+                try programs.run(sleep, ["1000"], in: nil, limits: limits)
+            }
+        }
+        #expect(programs.runs == 1)
+        try programs.run(sleep, ["0"], in: nil)
+        #expect(programs.runs == 2)
+        let lengths = ["", String(repeating: "x", count: 1 << 20), String(repeating: "x", count: 9 << 20)]
+        #expect(lengths.map { ConfinedProgram.Limits(for: $0).milliseconds } == [5_000, 15_485, 20_000])
+    }
+
     @Test("one that takes too long, writes too much or is not there is an error")
     func limits() throws {
         let limits = ConfinedProgram.Limits(milliseconds: 50, bytes: 100_000)

@@ -11,6 +11,14 @@ struct ConfinedProgram: ~Copyable {
     struct Limits: Sendable {
         var milliseconds: Int32 = 20_000
         var bytes: UInt64 = 32 << 20
+
+        /// For a program that reads a text: 5 s, and 10 ms for each KiB.
+        init(for input: String) { milliseconds = Int32(min(5_000 + input.utf8.count / 100, 20_000)) }
+
+        init(milliseconds: Int32 = 20_000, bytes: UInt64 = 32 << 20) {
+            self.milliseconds = milliseconds
+            self.bytes = bytes
+        }
     }
 
     /// What it may read: the loader and libraries, and names of numbers. What is not there is passed over.

@@ -6,25 +6,73 @@ final class Programs {
     private var scratch: Scratch?
     /// How many were started, for the promise that what is unchanged costs none.
     private(set) var runs = 0
+    /// Runs that took too long, and until when they are not tried again.
+    private var slow: [Run: Pause] = [:]
     /// The number of the last one, which is the port number of its netlink socket, too.
     private(set) var lastProcess: pid_t = 0
 
     /// Runs a program and waits for it: what it wrote.
     ///
     /// - Parameter namespace: where; nil: where we are.
-    /// - Throws: also when the program says no, with its words.
+    /// - Throws: also when the program says no, with its words; and without running it when the same run took too long a short
+    ///   while ago.
     @discardableResult
     func run(
-        _ program: Program, _ arguments: [String], input: String = "", in namespace: NetworkNamespace?
+        _ program: Program, _ arguments: [String], input: String = "", in namespace: NetworkNamespace?,
+        limits: ConfinedProgram.Limits? = nil
     ) throws(ProgramError) -> String {
         // Each time anew: what it may read is known by inode, and an upgrade puts other files in their places.
         let confined = try ConfinedProgram(program)
+        let run = Run(program: program, arguments: arguments, input: input.hashValue, namespace: namespace?.identity)
+        let now = Self.seconds()
+        if let pause = slow[run], now < pause.end { throw .tookTooLong(program, seconds: pause.seconds) }
         runs += 1
-        let result = try confined.run(arguments, input: input, in: namespace) { lastProcess = $0 }
+        let result: ProgramResult
+        do throws(ProgramError) {
+            result = try confined.run(
+                arguments, input: input, in: namespace, limits: limits ?? .init(for: input)
+            ) { lastProcess = $0 }
+        } catch {
+            if case .tookTooLong(_, let seconds) = error { pause(run, seconds, from: now) }
+            throw error
+        }
+        if !slow.isEmpty { slow[run] = nil }
         guard result.status == 0 else {
             throw .refused(program, words: result.words.trimmingSpace)
         }
         return result.output
+    }
+
+    // MARK: - Backing off
+
+    /// All that says what a program does.
+    private struct Run: Hashable {
+        var program: Program
+        var arguments: [String]
+        var input: Int
+        var namespace: NetworkNamespace.Identity?
+    }
+
+    private struct Pause {
+        var end: Int
+        var length: Int
+        /// How long the program was waited for.
+        var seconds: Int32
+    }
+
+    /// While a program runs nothing else is done. So one that takes too long may take no more than a tenth of the time.
+    private func pause(_ run: Run, _ seconds: Int32, from now: Int) {
+        slow = slow.filter { $0.value.end + $0.value.length > now }
+        let length = min(max(10 * Int(seconds), 2 * (slow[run]?.length ?? 0), 1), Self.longestPause)
+        slow[run] = Pause(end: Self.seconds() + length, length: length, seconds: seconds)
+    }
+
+    private static let longestPause = 600
+
+    private static func seconds() -> Int {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return time.tv_sec
     }
 
     // MARK: - Learning
