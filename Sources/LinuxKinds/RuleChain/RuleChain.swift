@@ -193,29 +193,3 @@ extension RuleChainSpec {
     /// Whether it is no chain that the kernel has.
     fileprivate var isCustom: Bool { if case .custom = chain { true } else { false } }
 }
-
-extension RuleChainSpec.Chain {
-    /// Its name in iptables.
-    fileprivate var word: String {
-        switch self {
-        case .custom(let name): name
-        case .input: "INPUT"
-        case .output: "OUTPUT"
-        case .forward: "FORWARD"
-        case .prerouting: "PREROUTING"
-        case .postrouting: "POSTROUTING"
-        }
-    }
-}
-
-extension RuleChainSpec.Policy {
-    /// Its name in iptables.
-    fileprivate var word: String {
-        switch self {
-        case .accept: "ACCEPT"
-        case .drop: "DROP"
-        case .queue: "QUEUE"
-        case .return: "RETURN"
-        }
-    }
-}

@@ -7,6 +7,7 @@ extension ConfigSet {
         let (interfaces, clients) = concerned()
         for ref in interfaces { checkInterface(ref) }
         for ref in clients { checkClient(ref) }
+        for place in relations.changedPolicies { checkPolicies(place) }
         relations.forgetChanges()
     }
 
@@ -93,6 +94,26 @@ extension ConfigSet {
                         + "choose another one"))
         }
         relations.problems[ref] = problems.list.isEmpty ? nil : problems
+    }
+
+    /// A chain of the kernel's has one policy: the first that is declared counts.
+    private mutating func checkPolicies(_ place: Relations.PolicyPlace) {
+        let refs = sorted(relations.policies[place])
+        guard let first = refs.first, case .ruleChain(let winner)? = item(first).specification else { return }
+        relations.problems[first] = nil
+        for ref in refs.dropFirst() {
+            guard case .ruleChain(let chain)? = item(ref).specification else { continue }
+            var problems = Relations.Problems()
+            if let policy = chain.policy, let other = winner.policy, policy != other {
+                let problem = Relations.Problem(
+                    path: ["default_policy"], value: policy.word,
+                    text:
+                        "contradicts rule chain \(winner.name.inQuotes), which wants \(other.word) for \(chain.chain.word) "
+                        + "(\(self.place(first))); a chain of the kernel's has one policy")
+                problems.add(problem)
+            }
+            relations.problems[ref] = problems.list.isEmpty ? nil : problems
+        }
     }
 
     /// What the agent makes itself under a name in its own namespace.

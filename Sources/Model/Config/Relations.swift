@@ -11,6 +11,13 @@ struct Relations: Sendable {
         var name: String
     }
 
+    /// A chain of the kernel's whose policy can be set.
+    struct PolicyPlace: Hashable, Sendable {
+        var namespace: NetNamespace
+        var family: IPAddress.Family
+        var chain: RuleChainSpec.Chain
+    }
+
     /// Something wrong with a value, because of another one.
     struct Problem: Sendable {
         var path: [PathPart]
@@ -43,6 +50,8 @@ struct Relations: Sendable {
     private(set) var ports: [String: Refs] = [:]
     /// Clients by interface.
     private(set) var clients: [String: Refs] = [:]
+    /// Rule chains with a policy, by the chain it is for.
+    private(set) var policies: [PolicyPlace: Refs] = [:]
     /// What the names of endpoints' interfaces begin with, and how many say so.
     private(set) var prefixes: [String: Int] = [:]
     /// Interfaces that are declared, but wrongly, and how often.
@@ -60,6 +69,7 @@ struct Relations: Sendable {
     private(set) var changedShares: Set<ParentShare> = []
     private(set) var changedPorts: Set<String> = []
     private(set) var changedClients: Set<String> = []
+    private(set) var changedPolicies: Set<PolicyPlace> = []
     private(set) var changedValues: Set<Ref> = []
 
     mutating func forgetChanges() {
@@ -68,6 +78,7 @@ struct Relations: Sendable {
         changedShares = []
         changedPorts = []
         changedClients = []
+        changedPolicies = []
         changedValues = []
     }
 
@@ -109,7 +120,11 @@ struct Relations: Sendable {
             update(&clients, client.interfaceName)
             changedClients.insert(client.interfaceName)
         case .endpoint(let endpoint): count(&prefixes, endpoint.interfaceNamePrefix, isThere ? 1 : -1)
-        case .neighbour, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, nil: break
+        case .ruleChain(let chain):
+            guard let place = PolicyPlace(chain) else { return }
+            update(&policies, place)
+            changedPolicies.insert(place)
+        case .neighbour, .route, .allocation, .namespace, .rule, .filterTable, nil: break
         }
     }
 
@@ -139,6 +154,14 @@ struct Relations: Sendable {
 extension Relations.HostName {
     init(_ interface: InterfaceSpec) {
         self.init(namespace: interface.namespace.identity, name: interface.hostName)
+    }
+}
+
+extension Relations.PolicyPlace {
+    /// nil: the chain wants no policy.
+    init?(_ chain: RuleChainSpec) {
+        if chain.policy == nil { return nil }
+        self.init(namespace: chain.namespace.identity, family: chain.family, chain: chain.chain)
     }
 }
 

@@ -172,3 +172,29 @@ extension FieldFindings {
         return policy
     }
 }
+
+extension RuleChainSpec.Chain {
+    /// Its name in iptables.
+    public var word: String {
+        switch self {
+        case .custom(let name): name
+        case .input: "INPUT"
+        case .output: "OUTPUT"
+        case .forward: "FORWARD"
+        case .prerouting: "PREROUTING"
+        case .postrouting: "POSTROUTING"
+        }
+    }
+}
+
+extension RuleChainSpec.Policy {
+    /// Its name in iptables.
+    public var word: String {
+        switch self {
+        case .accept: "ACCEPT"
+        case .drop: "DROP"
+        case .queue: "QUEUE"
+        case .return: "RETURN"
+        }
+    }
+}
