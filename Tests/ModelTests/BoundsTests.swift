@@ -76,6 +76,10 @@ struct BoundsTests {
         let mistakes = load(most.replacing("TEXT", with: text(65537))).mistakes
         #expect(mistakes.count == 1)
         #expect(mistakes.first?.text.hasSuffix("is 65537 bytes long; at most 65536") == true)
+        let table = "linuxConfig: {nftables: [{name: t, ruleset: 'set s { type ipv4_addr; } # TEXT'}]}"
+        #expect(load(table.replacing("TEXT", with: text(1_000_000))).isValid)
+        let tooLong = load(table.replacing("TEXT", with: text(1 << 20))).mistakes
+        #expect(tooLong.first?.text.hasSuffix("bytes long; at most 1048576") == true, "\(tooLong)")
         let setting = load(interfaces("{name: x, type: DUMMY, sysctls: {forwarding: '\(text(70000))'}}"))
         #expect(setting.mistakes.first?.text.contains("is 70000 bytes long") == true)
     }

@@ -137,4 +137,22 @@ import Testing
                 first.first.map { !["-F", "-A", "-t", "-vF", "--tab"].contains($0) } ?? false, "seed \(seed): \(text)")
         }
     }
+
+    @Test("a rule for many pairs of addresses counts as so many rules")
+    func addressLists() {
+        func list(_ count: Int) -> String { (1...count).map { "\($0 % 10)" }.joined(separator: ",") }
+        for rule in [
+            "-s \(list(101)) -d \(list(101)) -j DROP", "--source=\(list(200)) --dst \(list(60)) -j DROP",
+            "-ns\(list(500)) --destin \(list(30)) -j DROP",
+        ] {
+            let found = mistakes("-j ACCEPT", rule)
+            #expect(found.count == 1 && found[0].hasPrefix("rules[1] "), "\(found)")
+            #expect(found.first?.contains("more than 10000; nftables has sets for that") == true, "\(found)")
+        }
+        let many = "-s \(list(100)) -d \(list(60)) -j DROP"
+        #expect(mistakes(many) == [])
+        #expect(mistakes(many, many).count == 1)
+        let ports = "-p tcp -m multiport --dports \(list(15)) -m comment --comment -s,\(list(400)) -s 1,2 -j DROP"
+        #expect(mistakes(ports, ports, ports) == [])
+    }
 }

@@ -20,6 +20,8 @@ struct MessageDecoder {
 
     /// No text of a value is longer, in bytes.
     static let maximumTextLength = 64 << 10
+    /// Those that may be: a table of filter rules with its sets is one text.
+    private static let longTexts = ["ruleset": RulesetText.mostBytes]
 
     let schema = Schema.plain
     /// The text that is being read.
@@ -230,10 +232,14 @@ extension MessageDecoder {
             report(node, "must be a text, not a \(source.tree.kind(of: node) == .mapping ? "mapping" : "list")")
             return false
         }
-        guard source.tree.count(of: node) <= Self.maximumTextLength else {
-            report(
-                node, value: node, "is \(source.tree.count(of: node)) bytes long; at most \(Self.maximumTextLength)")
-            return false
+        let count = source.tree.count(of: node)
+        if count > Self.maximumTextLength {
+            var most = Self.maximumTextLength
+            if case .field(let field)? = path.last { most = Self.longTexts[schema.names[field].original] ?? most }
+            if count > most {
+                report(node, value: node, "is \(count) bytes long; at most \(most)")
+                return false
+            }
         }
         switch scalar(node) {
         case .text: return true

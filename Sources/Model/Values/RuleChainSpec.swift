@@ -101,10 +101,21 @@ extension FieldFindings {
             mistake(["rules"], "are \(rules.count); a chain takes \(RuleText.mostRules)")
             return
         }
+        var total = 0
         for (index, rule) in rules.enumerated() {
-            guard let mistake = RuleText.mistake(in: rule) else { continue }
-            let start = rule.utf8.count <= 200 ? rule : "\(rule.prefix(60))…"
-            self.mistake(["rules", .element(index)], value: start, mistake)
+            func shown() -> String { rule.utf8.count <= 200 ? rule : "\(rule.prefix(60))…" }
+            if let mistake = RuleText.mistake(in: rule) {
+                self.mistake(["rules", .element(index)], value: shown(), mistake)
+                continue
+            }
+            let count = RuleText.count(of: rule)
+            if total <= RuleText.mostRules, total + count > RuleText.mostRules {
+                self.mistake(
+                    ["rules", .element(index)], value: shown(),
+                    "is \(count) rules, one for each pair of its addresses: the chain would have more than "
+                        + "\(RuleText.mostRules); nftables has sets for that")
+            }
+            total += count
         }
     }
 

@@ -100,6 +100,16 @@ public enum RuleText {
     }
 }
 
+extension RuleText {
+    /// How many rules iptables makes of a rule: one for each pair of a source and a destination.
+    static func count(of rule: String) -> Int {
+        guard rule.utf8.contains(UInt8(ascii: ",")), let words = words(of: rule) else { return 1 }
+        return RuleOptions.addressLists(in: words.map(\.text)).reduce(1) { product, list in
+            product * (1 + list.utf8.count { $0 == UInt8(ascii: ",") })
+        }
+    }
+}
+
 /// Options of iptables(8) that are no part of a rule.
 private enum RuleOptions {
     /// Options whose argument is any text. All of them need one, so what follows is never an option.
@@ -131,6 +141,30 @@ private enum RuleOptions {
             isText = !isText && texts.contains(word)
         }
         return nil
+    }
+
+    /// What stands behind the options for the source and the destination.
+    static func addressLists(in words: [String]) -> [Substring] {
+        var lists: [Substring] = []
+        var isText = false
+        var isAddress = false
+        for word in words {
+            if isAddress { lists.append(word[...]) }
+            isAddress = false
+            if !isText, word.hasPrefix("--") {
+                let parts = word.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                let isOne = ["source", "src", "destination", "dst"].contains { $0.hasPrefix(parts[0]) }
+                if isOne, parts.count == 2 { lists.append(parts[1]) } else { isAddress = isOne }
+            } else if !isText, word.hasPrefix("-"),
+                let index = word.dropFirst().firstIndex(where: { !shortAlone.contains($0) }),
+                word[index] == "s" || word[index] == "d"
+            {
+                let rest = word[word.index(after: index)...]
+                if rest.isEmpty { isAddress = true } else { lists.append(rest) }
+            }
+            isText = !isText && texts.contains(word)
+        }
+        return lists
     }
 
     /// The forbidden option that a word is, or that is among its letters.
