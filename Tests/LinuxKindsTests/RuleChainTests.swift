@@ -201,7 +201,8 @@ struct RuleChainTests {
                 Self.chains("name: c, chainType: INPUT, rules: ['-j ACCEPT', '-p tcp --dport 80000 -j DROP']"))
             let error = agent.status(key("c"))?.error ?? ""
             #expect(
-                error.hasSuffix("rules[1]: iptables-nft-restore says: invalid port/service `80000' specified"),
+                error.hasSuffix(
+                    "test.yaml:5:56: rules[1]: iptables-nft-restore says: invalid port/service `80000' specified"),
                 "\(error)")
             try agent.apply(Self.chains("name: c, chainType: INPUT, rules: ['-j nowhere']"))
             #expect(agent.status(key("c"))?.error.contains("'nowhere' does not exist") == true)

@@ -86,6 +86,21 @@ func interfaces(_ lines: String...) -> String {
         #expect(files.refresh().removed.count == 1)
     }
 
+    @Test("texts that programs read are handed out anew when they move, as errors name their lines")
+    func movedTexts() throws {
+        let folder = try TemporaryFolder()
+        defer { folder.remove() }
+        var files = ConfigFiles(paths: [folder.path], label: "default", names: .none)
+        let text =
+            "linuxConfig:\n  interfaces: [{name: x, type: DUMMY}]\n  nftables:\n  - name: t\n    ruleset: |\n      chain c { }\n"
+        try folder.write("a.yaml", text)
+        #expect(files.refresh().changed.count == 2)
+        try folder.write("a.yaml", text + "# the end\n")
+        #expect(files.refresh().changed.isEmpty)
+        try folder.write("a.yaml", "# the start\n" + text)
+        #expect(files.refresh().changed.map(\.value.name) == ["t"])
+    }
+
     @Test("mistakes of all files and documents are listed in order")
     func allMistakes() throws {
         let folder = try TemporaryFolder()

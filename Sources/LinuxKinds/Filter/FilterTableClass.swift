@@ -76,7 +76,7 @@ enum FilterTableClass: KernelClass {
     /// transaction fail.
     static func load(
         _ id: FilterTable.ID, from former: FilterTable?, to text: TableText?, comment: String? = nil,
-        source: String? = nil, leadingLines: Int = 0
+        source: String? = nil, leadingLines: Int = 0, places: SourcePlaces? = nil
     ) -> LinuxOperation.Action {
         // The block of a `create` brings the comment, and nothing else.
         var input = "create \(id)" + (comment.map { " { comment \"\($0)\" ; }\n" } ?? "\n")
@@ -85,7 +85,7 @@ enum FilterTableClass: KernelClass {
         }
         if let text { input += source ?? text.source(id, comment: comment) }
         let load = TextLoad(
-            program: .nft, arguments: ["-f", "-"], text: input, leadingLines: leadingLines + 1,
+            program: .nft, arguments: ["-f", "-"], text: input, leadingLines: leadingLines + 1, places: places,
             summary: "nft: \(text == nil ? "delete" : former == nil ? "create" : "replace") \(id)",
             effect: .table(id, text, comment: comment))
         return .load(load)

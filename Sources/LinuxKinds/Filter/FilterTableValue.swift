@@ -16,6 +16,8 @@ public struct FilterTableValue: Value {
     /// What is between the braces.
     private let text: String
     private let devices: Set<String>
+    /// Where the text stands in a file, for what nft says of it.
+    private let places: SourcePlaces?
 
     /// Takes a checked table.
     init(_ spec: FilterTableSpec, ownership: Ownership) {
@@ -24,6 +26,7 @@ public struct FilterTableValue: Value {
         comment = ownership.comment(table: spec.name)
         text = spec.text
         devices = spec.devices
+        places = spec.places
     }
 
     /// None: links are looked for by their names in the kernel.
@@ -77,7 +80,7 @@ public struct FilterTableValue: Value {
             wanted = try world.tableTexts.text(of: text, family: id.family, devices: devices, world.programs)
             have = try state.flatMap { state throws(ProgramError) in try world.text(of: id, in: state) }
         } catch {
-            return Assessment(.blocked("\(error)"))
+            return Assessment(.blocked(error.text(places)))
         }
         let mark = state?.tables[id]?.table.comment
         if have == wanted, mark == comment { return .inPlace }
@@ -88,7 +91,7 @@ public struct FilterTableValue: Value {
         plan.add(
             FilterTableClass.load(
                 id, from: state?.tables[id]?.table, to: wanted, comment: comment, source: source,
-                leadingLines: Self.leadingLines))
+                leadingLines: Self.leadingLines, places: places))
         guard let have else { return Assessment(.create, operations: plan.operations) }
         var differences = have.differences(to: wanted)
         if let mark, mark != comment { differences.append(Difference("comment", old: mark, new: comment)) }

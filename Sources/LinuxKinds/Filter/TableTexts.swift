@@ -27,7 +27,7 @@ final class TableTexts {
             result = .success(try learn(source, devices, programs))
         } catch {
             // Only what nft says of the text is true the next time, too; what the kernel says may be another thing then.
-            guard case .refused(_, let words) = error, !words.contains("Could not process rule") else { throw error }
+            guard error.isAboutText else { throw error }
             result = .failure(error)
         }
         if size > Self.mostBytes {

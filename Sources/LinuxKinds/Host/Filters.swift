@@ -109,21 +109,25 @@ extension LinuxWorld {
 }
 
 extension ProgramError {
-    /// The same error, with the places of its words counted from the user's first line: `/dev/stdin:7:3-8: Error: …` becomes
-    /// `line 3, column 3: …`.
+    /// The same error, with the places of its words counted from the user's first line: `/dev/stdin:7:3-8: Error: …` is about
+    /// line 3, column 3.
     func placed(behind leadingLines: Int) -> ProgramError {
         guard case .refused(let program, let words) = self else { return self }
-        let lines = words.split(separator: "\n", omittingEmptySubsequences: true).map { line -> String in
+        // Where in the line it is has been said; a line of marks would not be below it.
+        let lines = words.split(separator: "\n", omittingEmptySubsequences: true).filter { line in
+            !line.allSatisfy { $0 == "^" || $0 == "~" || $0.isWhitespace }
+        }
+        if lines.isEmpty { return self }
+        let remarks = lines.map { line -> Remark in
             let parts = line.split(separator: ":", maxSplits: 3)
             guard parts.count == 4, parts[0].hasSuffix("stdin"), let number = Int(parts[1]),
-                let column = parts[2].split(separator: "-").first
-            else { return String(line) }
+                let column = parts[2].split(separator: "-").first.flatMap({ Int($0) })
+            else { return Remark(words: String(line).trimmingSpace) }
             let text = String(parts[3]).trimmingSpace
-            let place = number > leadingLines ? "line \(number - leadingLines), column \(column): " : ""
-            return place + (text.hasPrefix("Error: ") ? String(text.dropFirst(7)) : text)
+            return Remark(
+                place: number > leadingLines ? (number - leadingLines, column) : nil,
+                words: text.hasPrefix("Error: ") ? String(text.dropFirst(7)) : text)
         }
-        // Where in the line it is has been said; a line of marks would not be below it.
-        let told = lines.filter { line in !line.allSatisfy { $0 == "^" || $0 == "~" || $0.isWhitespace } }
-        return .refused(program, words: told.map(\.trimmingSpace).joined(separator: "; "))
+        return .refusedText(program, remarks)
     }
 }

@@ -27,6 +27,9 @@ extension LinuxWorld {
         } catch let error as KernelError {
             markStale(state)
             return .failed(text(for: error), retriable: true)
+        } catch let error as ProgramError {
+            guard case .load(let load) = action else { return .failed("\(error)", retriable: true) }
+            return .failed(error.text(load.places), retriable: true)
         } catch {
             return .failed("\(error)", retriable: true)
         }

@@ -1,3 +1,4 @@
+internal import Model
 internal import Netlink
 
 /// A text that a program is to load into a namespace, in one transaction.
@@ -17,6 +18,8 @@ struct TextLoad: Sendable {
     var text: String
     /// How many lines of the text are ours, before the first one of the user's.
     var leadingLines = 0
+    /// Where the user's text stands in a file.
+    var places: SourcePlaces?
     /// What happens, for people.
     var summary: String
     var effect: Effect

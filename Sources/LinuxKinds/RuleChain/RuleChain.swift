@@ -39,6 +39,8 @@ public struct RuleChain<Order: ChainOrder>: Value {
     /// As the user wrote them.
     private let rules: [String]
     private let interfaces: [String]
+    /// Where the rules stand in a file, for what iptables says of them.
+    private let places: SourcePlaces?
 
     /// Takes a checked chain.
     init(_ spec: RuleChainSpec, ownership: Ownership) {
@@ -51,6 +53,7 @@ public struct RuleChain<Order: ChainOrder>: Value {
         policy = spec.policy?.word
         rules = spec.rules
         interfaces = spec.interfaces
+        places = spec.places
     }
 
     /// The interfaces.
@@ -102,7 +105,7 @@ public struct RuleChain<Order: ChainOrder>: Value {
                 ?? SavedTable(empty: table)
             wanted = try normalRules(beside: now, world)
         } catch {
-            return Assessment(.blocked("\(error)"))
+            return Assessment(.blocked(error.text(places)))
         }
         if let other = state.flatMap({ otherPolicy(now, $0, world) }) { return Assessment(.blocked(other)) }
         var new = now

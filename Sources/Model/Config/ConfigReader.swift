@@ -89,7 +89,7 @@ struct ConfigReader {
         }
         text.items.append(
             ConfigText.Item(
-                key: key, value: value, specification: checked.specification,
+                key: key, value: value, specification: checked.specification?.with(places(of: value, node)),
                 position: decoder.source.position(of: node),
                 place: ConfigText.Place(source: Int32(text.sources.count - 1), node: Int32(node))))
     }
@@ -107,10 +107,12 @@ struct ConfigReader {
     }
 
     private mutating func note(_ finding: Finding, of value: ModelValue, _ key: String, _ node: Int) {
-        func mistake() -> Mistake {
-            Mistake(
-                value.sentence(finding), at: decoder.source.position(of: finding.path, in: value.kind, node))
+        var inner: SourcePosition?
+        if case .place(let line, let column)? = finding.path.last {
+            inner = places(of: value, node)?.position(line: line, column: column)
         }
+        let position = decoder.source.position(of: finding.path, in: value.kind, node)
+        func mistake() -> Mistake { Mistake(value.sentence(finding), at: inner ?? position) }
         switch finding.weight {
         case .mistake: if !text.mistakes.omitsNext() { text.mistakes.add(mistake()) }
         case .warning: if !text.warnings.omitsNext() { text.warnings.add(mistake()) }
@@ -312,6 +314,34 @@ extension ConfigReader {
             return .scalar(line: line, column: column)
         }
         return .block(lines: line, columns: indentation(of: node, below: line))
+    }
+
+    /// Where that stands of a value what a program reads later.
+    private mutating func places(of value: ModelValue, _ node: Int) -> SourcePlaces? {
+        let source = decoder.source
+        switch value {
+        case .filterTable:
+            let (node, isWritten) = source.node(of: ["ruleset"], in: value.kind, node)
+            if !isWritten { return nil }
+            let place = source.position(of: node)
+            if case .scalar = source.origin { return .scalar(place) }
+            guard tree.kind(of: node) == .literal else { return .scalar(place) }
+            let count = tree.withBytes(of: node) { bytes in
+                bytes.reduce(1) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
+            }
+            return .block(
+                file: place.file, first: place.line + 1, columns: indentation(of: node, below: place.line), count: count
+            )
+        case .ruleChain:
+            let (node, isWritten) = source.node(of: ["rules"], in: value.kind, node)
+            guard isWritten, source.tree.kind(of: node) == .sequence else { return nil }
+            let points = source.tree.elements(of: node).map { element in
+                let place = source.position(of: element)
+                return SourcePlaces.Point(line: UInt32(place.line), column: UInt32(place.column))
+            }
+            return .list(file: source.file, points)
+        case .interface, .arp, .route, .allocation, .client, .endpoint, .namespace, .rule: return nil
+        }
     }
 
     /// How much of the indentation in the file is not part of a block's text.

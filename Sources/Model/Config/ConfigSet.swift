@@ -69,6 +69,8 @@ public struct ConfigSet: Sendable {
     private struct Entry {
         var key: String
         var value: ModelValue
+        /// Errors that come later name them.
+        var places: SourcePlaces?
     }
 
     /// An empty one.
@@ -246,7 +248,10 @@ extension ConfigSet {
     }
 
     private func entries(_ key: String) -> [Entry] {
-        sorted(keys[key]).map { Entry(key: otherKeys[$0] ?? key, value: item($0).value) }
+        sorted(keys[key]).map { ref in
+            let item = item(ref)
+            return Entry(key: otherKeys[ref] ?? key, value: item.value, places: item.specification?.places)
+        }
     }
 }
 
@@ -342,11 +347,12 @@ extension ConfigSet {
         }
         var changed: [Ref] = []
         for (key, old) in pending {
-            var gone: [String: ModelValue] = [:]
-            for entry in old { gone[entry.key] = entry.value }
+            var gone: [String: Entry] = [:]
+            for entry in old { gone[entry.key] = entry }
             for ref in sorted(keys[key]) {
                 let item = item(ref)
-                if gone.removeValue(forKey: otherKeys[ref] ?? item.key) != item.value { changed.append(ref) }
+                let entry = gone.removeValue(forKey: otherKeys[ref] ?? item.key)
+                if entry?.value != item.value || entry?.places != item.specification?.places { changed.append(ref) }
             }
             difference.removed += gone.keys
         }

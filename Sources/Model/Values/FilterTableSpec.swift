@@ -40,6 +40,8 @@ public struct FilterTableSpec: Hashable, Sendable {
     public let text: String
     /// Names in the kernel of links that must be there before it is.
     public let devices: Set<String>
+    /// Where the user's text stands in a file.
+    public internal(set) var places: SourcePlaces?
 
     init?(_ message: Nsmagent_Linux_FilterTable, _ findings: inout FieldFindings) {
         name = message.name
@@ -57,7 +59,9 @@ public struct FilterTableSpec: Hashable, Sendable {
         }
         let ruleset = RulesetText(message.ruleset)
         for mistake in ruleset.mistakes {
-            findings.mistake(["ruleset"], "line \(mistake.line), column \(mistake.column): \(mistake.text)")
+            findings.mistake(
+                ["ruleset", .place(line: mistake.line, column: mistake.column)],
+                "line \(mistake.line), column \(mistake.column): \(mistake.text)")
         }
         devices = ruleset.devices
         if message.ruleset.isEmpty, message.masquerade.isEmpty, message.forward.isEmpty {

@@ -6,6 +6,8 @@ public enum PathPart: Hashable, Sendable, ExpressibleByStringLiteral, Expressibl
     case element(Int)
     /// A key of a map.
     case key(String)
+    /// A place within a text, both counted from 1. Its finding names it in words.
+    case place(line: Int, column: Int)
 
     /// A field.
     public init(stringLiteral value: String) { self = .field(value) }
@@ -59,6 +61,7 @@ public struct Finding: Hashable, Sendable, CustomStringConvertible {
             case .field(let name): text += text.isEmpty ? name : ".\(name)"
             case .element(let index): text += "[\(index)]"
             case .key(let key): text += "[\(key.inQuotes)]"
+            case .place: break
             }
         }
         return text

@@ -60,6 +60,8 @@ public struct RuleChainSpec: Hashable, Sendable {
     public let policy: Policy?
     /// The rules, in the words of iptables(8).
     public let rules: [String]
+    /// Where they stand in a file.
+    public internal(set) var places: SourcePlaces?
 
     init?(_ message: Ligato_Linux_Iptables_RuleChain, _ findings: inout FieldFindings) {
         name = message.name

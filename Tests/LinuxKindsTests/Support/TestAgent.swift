@@ -40,7 +40,15 @@ final class TestAgent {
         if !tolerant, !config.isValid {
             throw Mistaken(description: config.mistakes.map(\.description).joined(separator: "\n"))
         }
-        declare(config.items.map { ($0.key, $0.value) })
+        let ownership = world.ownership
+        reconciler.replace(
+            source: "files",
+            with: config.items.map { item in
+                let desired =
+                    item.specification.map { LinuxRegistry.desired($0, ownership: ownership) }
+                    ?? LinuxRegistry.desired(item.value, ownership: ownership)
+                return (key: item.key, desired: desired)
+            })
     }
 
     func declare(_ items: [(key: Key, value: ModelValue)]) {
