@@ -288,10 +288,10 @@ extension Sandbox {
     }
 
     /// Has iptables-restore load a text, as somebody else would.
-    func restore(_ text: String, in namespace: String) throws {
+    func restore(_ text: String, in namespace: String, options: String = "") throws {
         let path = "/tmp/\(label).rules"
         try (text + "\n").write(toFile: path, atomically: true, encoding: .utf8)
         defer { unlink(path) }
-        try command("iptables-nft-restore \(path)", in: namespace)
+        try command("iptables-nft-restore \(options) \(path)", in: namespace)
     }
 }

@@ -9,20 +9,23 @@ import Testing
     private func mark(_ name: String) -> RuleMark { RuleMark(ownership, name: name) }
 
     private func table(_ lines: String...) throws -> SavedTable {
-        try #require(SavedTable("*filter\n" + lines.map { "\($0)\n" }.joined() + "COMMIT\n", of: .filter))
+        try #require(
+            SavedTable("*filter\n" + lines.map { "\($0)\n" }.joined() + "COMMIT\n", of: .filter, prefix: prefix))
     }
+
+    private func rule(_ text: String) -> SavedTable.Rule { SavedTable.Rule(text, prefix: prefix) }
 
     private func part(
         _ name: String, _ chain: String, _ rules: String..., policy: String? = nil
     ) -> SavedTable.Part {
         SavedTable.Part(
             mark: mark(name), chain: chain, isCustom: chain.first?.isLowercase == true, policy: policy,
-            rules: rules.map(mark(name).marked))
+            rules: rules.map { rule(mark(name).marked($0)) })
     }
 
     /// The lines between `*filter` and `COMMIT`.
     private func lines(_ old: SavedTable, _ new: SavedTable) -> [String] {
-        (old.text(to: new, prefix: prefix) ?? "").split(separator: "\n").map(String.init).dropFirst().dropLast().map {
+        (old.text(to: new) ?? "").split(separator: "\n").map(String.init).dropFirst().dropLast().map {
             $0.replacing("-m comment --comment \"/vnf-agent/l/", with: "\"")
         }
     }
@@ -41,20 +44,20 @@ import Testing
             COMMIT
             # Completed
             """
-        let table = try #require(SavedTable(text, of: .filter))
+        let table = try #require(SavedTable(text, of: .filter, prefix: prefix))
         #expect(table.chains.map(\.name) == ["INPUT", "FORWARD", "OUTPUT", "web"])
         #expect(table.chains.map(\.policy) == ["DROP", "ACCEPT", "ACCEPT", nil])
-        #expect(table["INPUT"]?.rules == ["-m comment --comment \"a \\\"b\\\" -j x\" -j web"])
-        #expect(table["web"]?.rules == [""])
+        #expect(table["INPUT"]?.rules.map(\.text) == ["-m comment --comment \"a \\\"b\\\" -j x\" -j web"])
+        #expect(table["web"]?.rules.map(\.text) == [""])
         #expect(table.isReferred(to: "web"))
         #expect(!table.isReferred(to: "x"))
-        #expect(SavedTable("*nat\nCOMMIT\n", of: .nat) == SavedTable(empty: .nat))
+        #expect(SavedTable("*nat\nCOMMIT\n", of: .nat, prefix: prefix) == SavedTable(empty: .nat))
         // A table that iptables can't show is no empty one.
-        #expect(SavedTable("", of: .nat) == nil)
-        #expect(SavedTable("# Table `filter' is incompatible, use 'nft' tool.\n", of: .filter) == nil)
-        #expect(SavedTable("*filter\n-A nowhere -j x\nCOMMIT\n", of: .filter) == nil)
-        #expect(SavedTable("*filter\n", of: .filter) == nil)
-        #expect(SavedTable("*nat\nCOMMIT\n", of: .filter) == nil)
+        #expect(SavedTable("", of: .nat, prefix: prefix) == nil)
+        #expect(SavedTable("# Table `filter' is incompatible, use 'nft' tool.\n", of: .filter, prefix: prefix) == nil)
+        #expect(SavedTable("*filter\n-A nowhere -j x\nCOMMIT\n", of: .filter, prefix: prefix) == nil)
+        #expect(SavedTable("*filter\n", of: .filter, prefix: prefix) == nil)
+        #expect(SavedTable("*nat\nCOMMIT\n", of: .filter, prefix: prefix) == nil)
     }
 
     @Test("marks say whose a rule is, in 255 bytes")
@@ -83,30 +86,30 @@ import Testing
     func builtIn() throws {
         let empty = try table("-A INPUT -j FOREIGN1")
         var one = empty
-        one.put(part("a", "INPUT", "-j R1", "-j R2"), prefix: prefix)
+        one.put(part("a", "INPUT", "-j R1", "-j R2"))
         #expect(lines(empty, one) == ["-A INPUT \"a\" -j R1", "-A INPUT \"a\" -j R2"])
         #expect(lines(one, one) == [])
         var again = one
-        again.put(part("a", "INPUT", "-j R1", "-j R2"), prefix: prefix)
+        again.put(part("a", "INPUT", "-j R1", "-j R2"))
         #expect(again == one)
-        one.chains[0].rules.append("-j FOREIGN2")
+        one.chains[0].rules.append(rule("-j FOREIGN2"))
         var two = one
-        two.put(part("a", "INPUT", "-j R1", "-j R3", "-j R2"), prefix: prefix)
+        two.put(part("a", "INPUT", "-j R1", "-j R3", "-j R2"))
         #expect(lines(one, two) == ["-I INPUT 3 \"a\" -j R3"])
         var three = two
-        three.put(part("a", "INPUT", "-j R2"), prefix: prefix)
+        three.put(part("a", "INPUT", "-j R2"))
         #expect(lines(two, three) == ["-D INPUT \"a\" -j R1", "-D INPUT \"a\" -j R3"])
-        three.remove([mark("a")], prefix: prefix)
-        #expect(three["INPUT"]?.rules == ["-j FOREIGN1", "-j FOREIGN2"])
+        three.remove([mark("a")])
+        #expect(three["INPUT"]?.rules.map(\.text) == ["-j FOREIGN1", "-j FOREIGN2"])
     }
 
     @Test("a rule that is there twice goes with its twin and comes back")
     func twins() throws {
         let empty = try table()
         var old = empty
-        old.put(part("a", "INPUT", "-j X", "-j Y", "-j X"), prefix: prefix)
+        old.put(part("a", "INPUT", "-j X", "-j Y", "-j X"))
         var new = old
-        new.put(part("a", "INPUT", "-j X", "-j Y"), prefix: prefix)
+        new.put(part("a", "INPUT", "-j X", "-j Y"))
         #expect(lines(old, new) == ["-D INPUT \"a\" -j X", "-D INPUT \"a\" -j X", "-I INPUT 1 \"a\" -j X"])
     }
 
@@ -114,31 +117,31 @@ import Testing
     func policy() throws {
         let empty = try table()
         var drop = empty
-        drop.put(part("a", "INPUT", "-j X", policy: "DROP"), prefix: prefix)
+        drop.put(part("a", "INPUT", "-j X", policy: "DROP"))
         #expect(drop["INPUT"]?.policy == "DROP")
         #expect(
             lines(empty, drop) == [
                 "-A INPUT \"a policy DROP was ACCEPT\"", "-A INPUT \"a\" -j X", "-P INPUT DROP",
             ])
         var gone = drop
-        gone.remove([mark("a")], prefix: prefix)
+        gone.remove([mark("a")])
         #expect(gone == empty)
         var other = drop
-        other.put(part("a", "INPUT", "-j X"), prefix: prefix)
+        other.put(part("a", "INPUT", "-j X"))
         #expect(other["INPUT"]?.policy == "ACCEPT")
         // Flushed: the note is only remembered.
         var flushed = drop
         flushed.chains[0].rules = []
         flushed.put(
-            part("a", "INPUT", "-j X", policy: "DROP"), prefix: prefix,
+            part("a", "INPUT", "-j X", policy: "DROP"),
             memory: RuleMark.Note(policy: ("DROP", "ACCEPT")))
         #expect(flushed == drop)
         // Another name for the same: what it was is known from the first.
         var renamed = drop
-        renamed.put(part("b", "INPUT", "-j X", policy: "DROP"), prefix: prefix)
-        renamed.remove([mark("a")], prefix: prefix)
+        renamed.put(part("b", "INPUT", "-j X", policy: "DROP"))
+        renamed.remove([mark("a")])
         #expect(renamed["INPUT"]?.policy == "DROP")
-        renamed.remove([mark("b")], prefix: prefix)
+        renamed.remove([mark("b")])
         #expect(renamed == empty)
     }
 
@@ -146,35 +149,35 @@ import Testing
     func custom() throws {
         let empty = try table()
         var new = empty
-        new.put(part("a", "one", "-j two"), prefix: prefix)
-        new.put(part("b", "two"), prefix: prefix)
-        new.put(part("c", "INPUT", "-j one"), prefix: prefix)
+        new.put(part("a", "one", "-j two"))
+        new.put(part("b", "two"))
+        new.put(part("c", "INPUT", "-j one"))
         #expect(
             lines(empty, new) == [
                 ":one - [0:0]", ":two - [0:0]", "-A INPUT \"c\" -j one", "-A one \"a\" -j two", "-A two \"b\"",
             ])
         var gone = new
-        gone.remove([mark("a"), mark("b"), mark("c")], prefix: prefix)
+        gone.remove([mark("a"), mark("b"), mark("c")])
         #expect(gone == empty)
         #expect(
             lines(new, gone) == [
                 "-D INPUT \"c\" -j one", "-D one \"a\" -j two", "-D two \"b\"", "-X one", "-X two",
             ])
         var used = new
-        used.remove([mark("b")], prefix: prefix)
+        used.remove([mark("b")])
         #expect(used["two"]?.rules == [])
         let foreign = try table(":two - [0:0]", "-A two -j ACCEPT")
         var adopted = foreign
-        adopted.put(part("b", "two", "-j DROP"), prefix: prefix)
+        adopted.put(part("b", "two", "-j DROP"))
         #expect(adopted["two"]?.rules.count == 3)
-        adopted.remove([mark("b")], prefix: prefix)
+        adopted.remove([mark("b")])
         #expect(adopted == foreign)
         var moved = new
-        moved.put(part("c", "FORWARD", "-j one"), prefix: prefix)
+        moved.put(part("c", "FORWARD", "-j one"))
         #expect(lines(new, moved) == ["-D INPUT \"c\" -j one", "-A FORWARD \"c\" -j one"])
         var changed = new
-        changed.put(part("a", "one", "-j DROP"), prefix: prefix)
-        #expect(lines(new, changed) == [":one - [0:0]", "-A one \"a\" -j DROP"])
+        changed.put(part("a", "one", "-j DROP"))
+        #expect(lines(new, changed) == ["-D one \"a\" -j two", "-A one \"a\" -j DROP"])
     }
 
     /// Does what `iptables-restore --noflush` would do.
@@ -193,15 +196,15 @@ import Testing
             }
             let place = try #require(table.position(of: words[1]))
             switch words[0] {
-            case "-A": table.chains[place].rules.append(words[2])
+            case "-A": table.chains[place].rules.append(rule(words[2]))
             case "-D":
-                let rule = try #require(table.chains[place].rules.firstIndex(of: words[2]))
-                table.chains[place].rules.remove(at: rule)
+                let number = try #require(table.chains[place].rules.firstIndex(of: rule(words[2])))
+                table.chains[place].rules.remove(at: number)
             case "-I":
                 let parts = words[2].split(separator: " ", maxSplits: 1)
                 let number = try #require(Int(parts[0]))
                 try #require((1...table.chains[place].rules.count + 1).contains(number))
-                table.chains[place].rules.insert(String(parts[1]), at: number - 1)
+                table.chains[place].rules.insert(rule(String(parts[1])), at: number - 1)
             case "-P": table.chains[place].policy = words[2]
             case "-F": table.chains[place].rules = []
             case "-X":
@@ -217,8 +220,8 @@ import Testing
     func random(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let chains = ["INPUT", "FORWARD", "one", "two", "three"]
-        func others(_ table: SavedTable) -> [[String]] {
-            table.chains.map { $0.rules.filter { RuleMark.read($0, prefix: prefix) == nil } }.filter { !$0.isEmpty }
+        func others(_ table: SavedTable) -> [[SavedTable.Rule]] {
+            table.chains.map { $0.rules.filter { $0.mark == nil } }.filter { !$0.isEmpty }
         }
         for round in 0..<400 {
             var table = try table(
@@ -229,10 +232,10 @@ import Testing
                 var new = table
                 let name = generator.pick(["a", "b", "c"])
                 if generator.chance(30) {
-                    new.remove([mark(name)], prefix: prefix)
+                    new.remove([mark(name)])
                 } else {
                     let rules = (0..<generator.below(5)).map { _ in
-                        mark(name).marked("-j " + generator.pick(["X", "Y", "Z", "two"]))
+                        rule(mark(name).marked("-j " + generator.pick(["X", "Y", "Z", "two"])))
                     }
                     let chain = generator.pick(chains)
                     let isCustom = chain.first?.isLowercase == true
@@ -240,9 +243,9 @@ import Testing
                         SavedTable.Part(
                             mark: mark(name), chain: chain, isCustom: isCustom,
                             policy: !isCustom && generator.chance(40) ? generator.pick(["DROP", "ACCEPT"]) : nil,
-                            rules: rules), prefix: prefix)
+                            rules: rules))
                 }
-                let text = table.text(to: new, prefix: prefix)
+                let text = table.text(to: new)
                 let done = try text.map { try run($0, on: table) } ?? table
                 #expect(Set(done.chains) == Set(new.chains), "seed \(seed), round \(round)")
                 #expect(others(new) == foreign, "seed \(seed), round \(round)")
@@ -250,11 +253,11 @@ import Testing
                 table = new
                 if generator.chance(20), let place = table.position(of: "INPUT") {
                     table.chains[place].rules.shuffle(using: &generator)
-                    table.chains[place].rules.sort { left, right in left == "-j F1" && right == "-j F3" }
+                    table.chains[place].rules.sort { left, right in left.text == "-j F1" && right.text == "-j F3" }
                     if others(table) != foreign { table = new }
                 }
             }
-            table.remove([mark("a"), mark("b"), mark("c")], prefix: prefix)
+            table.remove([mark("a"), mark("b"), mark("c")])
             #expect(Set(table.chains.filter { $0.policy == nil }) == Set(first.chains.filter { $0.policy == nil }))
         }
     }

@@ -79,7 +79,7 @@ extension LinuxWorld {
             switch load.effect {
             case .table(let id, let text, let comment):
                 FilterTableClass.put(id, text, comment: comment, in: state, self)
-            case .rules(let id, let table): RuleChainClass.put(id, table, in: state, self)
+            case .rules(let id, _, let table): RuleChainClass.put(id, table, in: state, self)
             }
         case .sysctl, .desirable, .offload: break
         }

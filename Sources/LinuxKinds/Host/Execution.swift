@@ -18,8 +18,10 @@ extension LinuxWorld {
         let mtus = mtusV6InPlace(before: operations)
         madeIndexes.removeAll(keepingCapacity: true)
         creators.removeAll(keepingCapacity: true)
+        let loads = RuleLoads(operations)
         for (index, operation) in operations.enumerated() {
             if index % 64 == 63 { progress(index) }
+            if loads.isLater(index) { continue }
             guard let state = states[operation.namespace] else {
                 run.set(index, .skipped)
                 continue
@@ -38,6 +40,9 @@ extension LinuxWorld {
                 // The link has to be there, and nothing else that waits.
                 let isThere = link > 0 || resolve(link, &run) != nil
                 run.set(index, isThere ? perform(operation.action, in: state) : .skipped)
+            case .load where loads.group(endingWith: index) != nil:
+                flush(state, &run)
+                perform(loads.group(endingWith: index) ?? [], of: operations, in: state, &run)
             case .createTUN, .rename, .createNamespace, .markNamespace, .sysctl, .offload, .load:
                 flush(state, &run)
                 run.set(index, perform(operation.action, in: state))

@@ -7,8 +7,8 @@ struct TextLoad: Sendable {
     enum Effect: Sendable {
         /// A table of nf_tables is there, like this; nil: it is gone.
         case table(FilterTable.ID, TableText?, comment: String?)
-        /// A table of iptables is like this.
-        case rules(FilterTable.ID, SavedTable)
+        /// A table of iptables becomes from one into another.
+        case rules(FilterTable.ID, from: SavedTable, to: SavedTable)
     }
 
     /// The program that reads the text, and how it is called.

@@ -98,7 +98,7 @@ public struct RuleChain<Order: ChainOrder>: Value {
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
         let state = world.byReference[namespace]
         let now: SavedTable
-        let wanted: [String]
+        let wanted: [SavedTable.Rule]
         do throws(ProgramError) {
             now =
                 try state.map { state throws(ProgramError) in try world.rules(of: id, table, in: state) }
@@ -111,9 +111,9 @@ public struct RuleChain<Order: ChainOrder>: Value {
         var new = now
         new.put(
             SavedTable.Part(mark: mark, chain: chain, isCustom: isCustom, policy: policy, rules: wanted),
-            prefix: world.rulePrefix, memory: state?.ruleTables[id]?.memory[mark])
+            memory: state?.ruleTables[id]?.memory[mark])
         addTargets(of: wanted, to: &new, world)
-        guard let action = RuleChainClass.load(id, from: now, to: new, what: "load \(chain)", world) else {
+        guard let action = RuleChainClass.load(id, from: now, to: new, what: "load \(chain)", places: places) else {
             return .inPlace
         }
         var plan = LinkPlan(world)
@@ -128,7 +128,7 @@ public struct RuleChain<Order: ChainOrder>: Value {
     }
 
     /// The rules as iptables writes them, with the mark.
-    private func normalRules(beside now: SavedTable, _ world: LinuxWorld) throws(ProgramError) -> [String] {
+    private func normalRules(beside now: SavedTable, _ world: LinuxWorld) throws(ProgramError) -> [SavedTable.Rule] {
         var others = Set(now.chains.filter { $0.policy == nil }.map(\.name))
         others.formUnion(world.declaredChains.marks(id, namespace).keys)
         // Those that no rule can lead to make no difference.
@@ -137,17 +137,17 @@ public struct RuleChain<Order: ChainOrder>: Value {
         if isCustom { others.insert(chain) }
         return try world.ruleForms.rules(
             for: RuleForms.Question(table: id, chain: chain, rules: rules.map(mark.marked), others: others),
-            in: table, world.programs)
+            in: table, prefix: world.rulePrefix, world.programs)
     }
 
     /// Declared chains to which rules lead are there with them, empty at first, whichever value comes first.
-    private func addTargets(of rules: [String], to table: inout SavedTable, _ world: LinuxWorld) {
+    private func addTargets(of rules: [SavedTable.Rule], to table: inout SavedTable, _ world: LinuxWorld) {
         let declared = world.declaredChains.marks(id, namespace)
         if declared.isEmpty { return }
-        for target in Set(rules.compactMap(SavedTable.target)).sorted() where table[target] == nil {
+        for target in Set(rules.compactMap(\.target)).sorted() where table[target] == nil {
             guard let other = declared[target] else { continue }
             let part = SavedTable.Part(mark: other, chain: target, isCustom: true, policy: nil, rules: [])
-            table.put(part, prefix: world.rulePrefix)
+            table.put(part)
         }
     }
 
@@ -155,8 +155,8 @@ public struct RuleChain<Order: ChainOrder>: Value {
     private func otherPolicy(_ now: SavedTable, _ state: NamespaceState, _ world: LinuxWorld) -> String? {
         guard let policy, let rules = now[chain]?.rules, let known = state.ruleTables[id] else { return nil }
         for rule in rules {
-            guard let (other, note) = RuleMark.read(rule, prefix: world.rulePrefix), other != mark,
-                let ours = note?.policy?.ours, ours != policy, let claim = known.claims[other], world.isClaimed(claim)
+            guard let other = rule.mark, other != mark, let ours = rule.note?.policy?.ours, ours != policy,
+                let claim = known.claims[other], world.isClaimed(claim)
             else { continue }
             return "rule chain \(other.name(world.ownership)) wants policy \(ours) for \(chain), this one \(policy)"
         }
@@ -168,14 +168,14 @@ public struct RuleChain<Order: ChainOrder>: Value {
         if let old = now[chain]?.policy, let policy = new[chain]?.policy, old != policy {
             result.append(Difference("policy", old: old, new: policy))
         }
-        let old = now[chain]?.rules(of: mark, prefix: world.rulePrefix) ?? []
-        let wanted = new[chain]?.rules(of: mark, prefix: world.rulePrefix) ?? []
+        let old = now[chain]?.rules(of: mark) ?? []
+        let wanted = new[chain]?.rules(of: mark) ?? []
         let difference = wanted.difference(from: old)
         for case .remove(_, let rule, _) in difference.removals {
-            result.append(Difference("rules", old: mark.unmarked(rule), new: ""))
+            result.append(Difference("rules", old: mark.unmarked(rule.text), new: ""))
         }
         for case .insert(_, let rule, _) in difference.insertions {
-            result.append(Difference("rules", old: "", new: mark.unmarked(rule)))
+            result.append(Difference("rules", old: "", new: mark.unmarked(rule.text)))
         }
         return result
     }

@@ -9,7 +9,7 @@ extension RuleChainClass {
             guard known.isMarked || !known.marks.isEmpty, let word = RuleChainSpec.Table(id),
                 let table = try? world.rules(of: id, word, in: state)
             else { continue }
-            for (part, _) in table.parts(prefix: world.rulePrefix) {
+            for (part, _) in table.parts {
                 var message = Ligato_Linux_Iptables_RuleChain()
                 message.name = part.mark.name(world.ownership)
                 if let reference = export.reference(to: state) { message.namespace = reference }
@@ -22,7 +22,7 @@ extension RuleChainClass {
                 case "DROP": message.defaultPolicy = .drop
                 default: break
                 }
-                message.rules = part.rules.map(part.mark.unmarked)
+                message.rules = part.rules.map { part.mark.unmarked($0.text) }
                 export.others.append(.ruleChain(message))
             }
         }

@@ -51,7 +51,7 @@ enum RuleChainClass: KernelClass {
         world.journals.remember(rules: id, in: state)
         if state.tables[id] == nil { state.tables[id] = TableState(table: FilterTable(id: id, handle: 0)) }
         let former = state.ruleTables[id]?.marks ?? []
-        state.ruleTables[id, default: RuleTableState()].put(table, prefix: world.rulePrefix)
+        state.ruleTables[id, default: RuleTableState()].put(table)
         for mark in state.ruleTables[id]?.marks ?? [] where !former.contains(mark) {
             state.ruleTables[id]?.claims[mark] = world.plannedClaim
         }
@@ -64,14 +64,14 @@ enum RuleChainClass: KernelClass {
 
     /// What leads from a table to another one, in one transaction; nil: nothing.
     static func load(
-        _ id: FilterTable.ID, from former: SavedTable, to new: SavedTable, what: String, _ world: LinuxWorld
+        _ id: FilterTable.ID, from former: SavedTable, to new: SavedTable, what: String, places: SourcePlaces? = nil
     ) -> LinuxOperation.Action? {
-        guard let text = former.text(to: new, prefix: world.rulePrefix) else { return nil }
+        guard let text = former.text(to: new) else { return nil }
         let program = Program.iptablesRestore(id.family)
         return .load(
             TextLoad(
-                program: program, arguments: ["--noflush", "-w"], text: text, leadingLines: 0,
-                summary: "\(program.name): \(what) in table \(id.name)", effect: .rules(id, new)))
+                program: program, arguments: ["--noflush", "-w"], text: text, places: places,
+                summary: "\(program.name): \(what) in table \(id.name)", effect: .rules(id, from: former, to: new)))
     }
 
     // MARK: - Leftovers
@@ -110,18 +110,15 @@ enum RuleChainClass: KernelClass {
             let word = RuleChainSpec.Table(id), var table = try? world.rules(of: id, word, in: state)
         else { return }
         let claims = state.ruleTables[id]?.claims ?? [:]
-        let marks = table.marks(prefix: world.rulePrefix).keys.filter { mark in
+        let marks = table.marks.keys.filter { mark in
             which(mark) && !(claims[mark].map(world.isClaimed) ?? false)
         }
-        let start = table
-        var gone: Set<RuleMark> = []
+        // A chain of one before may be free with the next.
+        var used: Set<String> = []
         for mark in marks.sorted(by: { $0.text < $1.text }) {
-            gone.insert(mark)
             let former = table
-            // Those before are taken away once more: a chain of theirs may be free now.
-            table = start
-            table.remove(gone, prefix: world.rulePrefix)
-            guard let action = load(id, from: former, to: table, what: "remove rules", world) else { continue }
+            table.remove([mark], used: &used)
+            guard let action = load(id, from: former, to: table, what: "remove rules") else { continue }
             let name = mark.name(world.ownership)
             list.add(
                 Place(state, .rules(id, mark)), key: RuleChainKeys.key(name),
@@ -140,8 +137,8 @@ enum RuleChainClass: KernelClass {
                     continue
                 }
                 var table = now
-                table.restore(former, prefix: world.rulePrefix)
-                if let action = load(id, from: now, to: table, what: "put rules back", world) {
+                table.restore(former)
+                if let action = load(id, from: now, to: table, what: "put rules back") {
                     restoration.add(action, in: state.id)
                 }
             }

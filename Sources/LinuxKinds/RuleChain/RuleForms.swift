@@ -17,7 +17,7 @@ final class RuleForms {
         var others: Set<String>
     }
 
-    private var known: [Question: [String]] = [:]
+    private var known: [Question: [SavedTable.Rule]] = [:]
     /// Bytes of the rules that are remembered, and the most of them.
     private var size = 0
     private static let mostBytes = 64 << 20
@@ -25,23 +25,23 @@ final class RuleForms {
     /// The rules as iptables writes them.
     /// - Throws: what iptables says of them, with the rule that it means.
     func rules(
-        for question: Question, in table: RuleChainSpec.Table, _ programs: Programs
-    ) throws(ProgramError) -> [String] {
+        for question: Question, in table: RuleChainSpec.Table, prefix: String, _ programs: Programs
+    ) throws(ProgramError) -> [SavedTable.Rule] {
         if question.rules.isEmpty { return [] }
         if let rules = known[question] { return rules }
-        let rules = try learn(question, table, programs)
+        let rules = try learn(question, table, prefix, programs)
         if size > Self.mostBytes {
             known.removeAll()
             size = 0
         }
-        size += question.rules.reduce(0) { $0 + 2 * $1.utf8.count } + rules.reduce(0) { $0 + $1.utf8.count }
+        size += question.rules.reduce(0) { $0 + 2 * $1.utf8.count } + rules.reduce(0) { $0 + $1.text.utf8.count }
         known[question] = rules
         return rules
     }
 
     private func learn(
-        _ question: Question, _ table: RuleChainSpec.Table, _ programs: Programs
-    ) throws(ProgramError) -> [String] {
+        _ question: Question, _ table: RuleChainSpec.Table, _ prefix: String, _ programs: Programs
+    ) throws(ProgramError) -> [SavedTable.Rule] {
         let restore = Program.iptablesRestore(question.table.family)
         let save = Program.iptablesSave(question.table.family)
         let scratch: NetworkNamespace
@@ -63,11 +63,11 @@ final class RuleForms {
             throw error.placed(behind: head.count, rules: question.rules.count)
         }
         let text = try programs.run(save, ["-t", question.table.name], in: scratch)
-        guard let chain = SavedTable(text, of: table)?[question.chain] else {
+        guard let chain = SavedTable(text, of: table, prefix: prefix)?[question.chain] else {
             throw .refused(save, words: "the rules are not in the table after they were loaded")
         }
         // Such as `-p all`. It would be taken for a note of ours.
-        if chain.rules.contains(where: { RuleText.words(of: $0)?.count == 4 }) {
+        if chain.rules.contains(where: { RuleText.words(of: $0.text)?.count == 4 }) {
             throw .refused(restore, words: "a rule has neither a match nor a target; give it one of them")
         }
         return chain.rules

@@ -24,19 +24,19 @@ struct RuleTableState {
     }
 
     /// It is like this, as somebody has seen.
-    mutating func take(_ table: SavedTable, prefix: String) {
+    mutating func take(_ table: SavedTable) {
         content = table
         isPlanned = false
-        let found = table.marks(prefix: prefix)
+        let found = table.marks
         marks = Set(found.keys)
         isMarked = !marks.isEmpty
         for (mark, note) in found { memory[mark] = note }
     }
 
     /// It becomes like this, by our doing: what is not in it any more need not be remembered.
-    mutating func put(_ table: SavedTable, prefix: String) {
+    mutating func put(_ table: SavedTable) {
         for mark in marks { memory[mark] = nil }
-        take(table, prefix: prefix)
+        take(table)
         isPlanned = true
     }
 }
@@ -92,7 +92,7 @@ extension LinuxWorld {
     {
         if let content = state.ruleTables[id]?.content { return content }
         let content = try readRules(id, table, in: state)
-        state.ruleTables[id, default: RuleTableState()].take(content, prefix: rulePrefix)
+        state.ruleTables[id, default: RuleTableState()].take(content)
         return content
     }
 
@@ -102,7 +102,7 @@ extension LinuxWorld {
         guard state.tables[id] != nil, state.handle != nil else { return SavedTable(empty: table) }
         let save = Program.iptablesSave(id.family)
         let text = try programs.run(save, ["-t", id.name], in: place(of: state))
-        guard let content = SavedTable(text, of: table) else {
+        guard let content = SavedTable(text, of: table, prefix: rulePrefix) else {
             let words = text.split(separator: "\n").first.map(String.init) ?? ""
             throw .refused(save, words: "\(words)\(words.isEmpty ? "" : "; ")\(id) holds what iptables can't show")
         }

@@ -9,33 +9,37 @@ extension SavedTable {
         /// nil: that is left as it is.
         var policy: String?
         /// Rules as iptables writes them, with the mark.
-        var rules: [String]
+        var rules: [Rule]
     }
 
     /// The marks that are in the table, and what is noted with them.
-    func marks(prefix: String) -> [RuleMark: RuleMark.Note] {
+    var marks: [RuleMark: RuleMark.Note] {
         var result: [RuleMark: RuleMark.Note] = [:]
         for chain in chains {
             for rule in chain.rules {
-                guard let (mark, note) = RuleMark.read(rule, prefix: prefix) else { continue }
-                if let note { result[mark] = note } else if result[mark] == nil { result[mark] = RuleMark.Note() }
+                guard let mark = rule.mark else { continue }
+                if let note = rule.note {
+                    result[mark] = note
+                } else if result[mark] == nil {
+                    result[mark] = RuleMark.Note()
+                }
             }
         }
         return result
     }
 
     /// What is in the table with our marks, with what is noted.
-    func parts(prefix: String) -> [(part: Part, note: RuleMark.Note)] {
+    var parts: [(part: Part, note: RuleMark.Note)] {
         var result: [(Part, RuleMark.Note)] = []
         for chain in chains {
             var order: [RuleMark] = []
-            var rules: [RuleMark: [String]] = [:]
+            var rules: [RuleMark: [Rule]] = [:]
             var notes: [RuleMark: RuleMark.Note] = [:]
             for rule in chain.rules {
-                guard let (mark, note) = RuleMark.read(rule, prefix: prefix) else { continue }
+                guard let mark = rule.mark else { continue }
                 if rules[mark] == nil { order.append(mark) }
-                rules[mark, default: []] += note == nil ? [rule] : []
-                if let note { notes[mark] = note }
+                rules[mark, default: []] += rule.note == nil ? [rule] : []
+                if let note = rule.note { notes[mark] = note }
             }
             for mark in order {
                 let note = notes[mark] ?? RuleMark.Note()
@@ -49,129 +53,127 @@ extension SavedTable {
     }
 
     /// Makes what is ours as it was in a former table.
-    mutating func restore(_ former: SavedTable, prefix: String) {
-        let parts = former.parts(prefix: prefix)
-        remove(Set(marks(prefix: prefix).keys).subtracting(parts.map(\.part.mark)), prefix: prefix)
-        for (part, note) in parts { put(part, prefix: prefix, memory: note) }
+    mutating func restore(_ former: SavedTable) {
+        let parts = former.parts
+        remove(Set(marks.keys).subtracting(parts.map(\.part.mark)))
+        for (part, note) in parts { put(part, memory: note) }
     }
 
     /// Makes the table so that the part is in it, and nothing else of its mark.
     ///
     /// - Parameter memory: what was noted before somebody took the rules away.
-    mutating func put(_ part: Part, prefix: String, memory: RuleMark.Note? = nil) {
+    mutating func put(_ part: Part, memory: RuleMark.Note? = nil) {
         let isInPlace = chains.contains { chain in
-            chain.name == part.chain && chain.rules.contains { RuleMark.read($0, prefix: prefix)?.mark == part.mark }
+            chain.name == part.chain && chain.rules.contains { $0.mark == part.mark }
         }
-        remove([part.mark], butIn: part.chain, prefix: prefix)
+        remove([part.mark], butIn: part.chain)
         let position: Int
         var note = memory ?? RuleMark.Note()
         if let known = self.position(of: part.chain) {
             position = known
-            if part.isCustom, !isInPlace, memory == nil { note.wasThere = isForeign(chains[known], prefix: prefix) }
+            if part.isCustom, !isInPlace, memory == nil { note.wasThere = isForeign(chains[known]) }
         } else {
             position = chains.count
             chains.append(Chain(name: part.chain))
         }
         var chain = chains[position]
         for rule in chain.rules {
-            if let (mark, found) = RuleMark.read(rule, prefix: prefix), mark == part.mark, let found { note = found }
+            if rule.mark == part.mark, let found = rule.note { note = found }
         }
         if let policy = part.policy {
             if chain.policy != policy {
                 note.policy = (policy, note.policy?.former ?? chain.policy ?? "ACCEPT")
                 chain.policy = policy
-            } else if let former = note.policy?.former ?? otherPolicy(chain, than: [part.mark], prefix: prefix)?.former
-            {
+            } else if let former = note.policy?.former ?? otherPolicy(chain, than: [part.mark])?.former {
                 note.policy = (policy, former)
             }
         } else {
-            giveBack(note, &chain, but: [part.mark], prefix: prefix)
+            giveBack(note, &chain, but: [part.mark])
             note.policy = nil
         }
         var wanted = part.rules
-        if !note.isEmpty || (part.isCustom && wanted.isEmpty) { wanted.insert(part.mark.rule(for: note), at: 0) }
-        chain.replace(part.mark, by: wanted, prefix: prefix)
+        if !note.isEmpty || (part.isCustom && wanted.isEmpty) { wanted.insert(Rule(part.mark, note), at: 0) }
+        chain.replace(part.mark, by: wanted)
         chains[position] = chain
     }
 
     /// Takes away all that has one of the marks, but in one chain.
-    mutating func remove(_ marks: Set<RuleMark>, butIn spared: String? = nil, prefix: String) {
-        var emptied: Set<String> = []
+    ///
+    /// - Parameter used: empty chains of ours that were left as rules lead to them. They go when none does any more.
+    mutating func remove(_ marks: Set<RuleMark>, butIn spared: String? = nil, used: inout Set<String>) {
         for position in chains.indices where chains[position].name != spared {
+            guard chains[position].rules.contains(where: { $0.mark.map(marks.contains) ?? false }) else { continue }
             var chain = chains[position]
-            var isTouched = false
             var isKept = false
             for rule in chain.rules {
-                guard let (mark, note) = RuleMark.read(rule, prefix: prefix), marks.contains(mark) else { continue }
-                isTouched = true
-                guard let note else { continue }
-                giveBack(note, &chain, but: marks, prefix: prefix)
+                guard let mark = rule.mark, marks.contains(mark), let note = rule.note else { continue }
+                giveBack(note, &chain, but: marks)
                 isKept = isKept || note.wasThere
             }
-            guard isTouched else { continue }
-            chain.rules.removeAll { RuleMark.read($0, prefix: prefix).map { marks.contains($0.mark) } ?? false }
-            if chain.policy == nil, chain.rules.isEmpty, !isKept { emptied.insert(chain.name) }
+            chain.rules.removeAll { $0.mark.map(marks.contains) ?? false }
+            if chain.policy == nil, chain.rules.isEmpty, !isKept { used.insert(chain.name) }
             chains[position] = chain
         }
-        removeUnused(&emptied)
+        removeUnused(&used)
     }
 
-    /// Empty chains that were ours go, but those to which rules still lead: one after the other, as they lead to each other.
+    /// Takes away all that has one of the marks, but in one chain.
+    mutating func remove(_ marks: Set<RuleMark>, butIn spared: String? = nil) {
+        var used: Set<String> = []
+        remove(marks, butIn: spared, used: &used)
+    }
+
+    /// Empty chains go, but those to which rules still lead; being empty, they lead to no others.
     private mutating func removeUnused(_ names: inout Set<String>) {
-        while let name = names.sorted().first(where: { !isReferred(to: $0) }) {
-            chains.removeAll { $0.name == name }
-            names.remove(name)
+        if names.isEmpty { return }
+        var used: Set<String> = []
+        for rule in chains.lazy.flatMap(\.rules) {
+            if let target = rule.target, names.contains(target) { used.insert(target) }
         }
+        if used.count < names.count { chains.removeAll { names.contains($0.name) && !used.contains($0.name) } }
+        names = used
     }
 
     /// A policy that is still ours becomes what it was, if no other mark wants it.
-    private func giveBack(_ note: RuleMark.Note, _ chain: inout Chain, but marks: Set<RuleMark>, prefix: String) {
+    private func giveBack(_ note: RuleMark.Note, _ chain: inout Chain, but marks: Set<RuleMark>) {
         guard let policy = note.policy, chain.policy == policy.ours,
-            otherPolicy(chain, than: marks, prefix: prefix)?.ours != policy.ours
+            otherPolicy(chain, than: marks)?.ours != policy.ours
         else { return }
         chain.policy = policy.former
     }
 
     /// What is noted of the policy with other marks than these.
-    private func otherPolicy(
-        _ chain: Chain, than marks: Set<RuleMark>, prefix: String
-    ) -> (ours: String, former: String)? {
+    private func otherPolicy(_ chain: Chain, than marks: Set<RuleMark>) -> (ours: String, former: String)? {
         for rule in chain.rules {
-            if let (mark, note) = RuleMark.read(rule, prefix: prefix), !marks.contains(mark), let policy = note?.policy
-            {
-                return policy
-            }
+            if let mark = rule.mark, let policy = rule.note?.policy, !marks.contains(mark) { return policy }
         }
         return nil
     }
 
     /// Whether a chain is someone else's: rules of others are in it or lead to it, or one of ours says so. An empty one that
     /// nobody uses is what is left of ours after a flush.
-    private func isForeign(_ chain: Chain, prefix: String) -> Bool {
+    private func isForeign(_ chain: Chain) -> Bool {
         let isUsed = chains.contains { other in
             other.rules.contains { rule in
-                (other.name == chain.name || SavedTable.target(of: rule) == chain.name)
-                    && RuleMark.read(rule, prefix: prefix) == nil
+                (other.name == chain.name || rule.target == chain.name) && rule.mark == nil
             }
         }
-        return isUsed || chain.rules.contains { RuleMark.read($0, prefix: prefix)?.note?.wasThere == true }
+        return isUsed || chain.rules.contains { $0.note?.wasThere == true }
     }
 }
 
 extension SavedTable.Chain {
     /// Our rules of one mark, in order.
-    func rules(of mark: RuleMark, prefix: String) -> [String] {
-        rules.filter { RuleMark.read($0, prefix: prefix)?.mark == mark }
-    }
+    func rules(of mark: RuleMark) -> [SavedTable.Rule] { rules.filter { $0.mark == mark } }
 
     /// Puts rules in the place of those with a mark: where the first of them is, or at the end. If they are there already,
     /// in this order, everything stays, whatever is between them.
-    fileprivate mutating func replace(_ mark: RuleMark, by wanted: [String], prefix: String) {
-        if rules(of: mark, prefix: prefix) == wanted { return }
+    fileprivate mutating func replace(_ mark: RuleMark, by wanted: [SavedTable.Rule]) {
+        if rules(of: mark) == wanted { return }
         var place = rules.count
-        var rest: [String] = []
+        var rest: [SavedTable.Rule] = []
         for rule in rules {
-            if RuleMark.read(rule, prefix: prefix)?.mark == mark {
+            if rule.mark == mark {
                 place = min(place, rest.count)
             } else {
                 rest.append(rule)

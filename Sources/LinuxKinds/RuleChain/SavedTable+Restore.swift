@@ -2,8 +2,9 @@ extension SavedTable {
     /// What `iptables-restore --noflush` has to read to turn this table into another one; nil: nothing.
     ///
     /// The two differ only in what is ours: rules of others are in both, in the same order. A rule is deleted by what it
-    /// says and not by its number, so that one that somebody else put there meanwhile is never hit: the whole text fails.
-    func text(to new: SavedTable, prefix: String) -> String? {
+    /// says and not by its number, so that one that somebody else put there meanwhile is never hit: the whole text fails. Nor is
+    /// a chain emptied to be written anew: such a rule would go, and nobody would know.
+    func text(to new: SavedTable) -> String? {
         var (made, deleted, added, policies, emptied, gone):
             ([String], [String], [String], [String], [String], [String]) =
                 ([], [], [], [], [], [])
@@ -14,26 +15,17 @@ extension SavedTable {
             if let policy = chain.policy, old?.policy != policy { policies.append("-P \(chain.name) \(policy)") }
             let rules = old?.rules ?? []
             if rules == chain.rules { continue }
-            // A chain without rules of others is written anew as a whole.
-            if chain.policy == nil, old != nil,
-                (rules + chain.rules).allSatisfy({
-                    RuleMark.read($0, prefix: prefix).map { $0.note?.wasThere != true } ?? false
-                })
-            {
-                made.append(":\(chain.name) - [0:0]")
-                added += chain.rules.map { "-A \(chain.name) \($0)" }
-                continue
-            }
-            let steps = Self.steps(from: rules, to: chain.rules, prefix: prefix)
-            deleted += steps.deleted.map { "-D \(chain.name) \($0)" }
+            let steps = Self.steps(from: rules, to: chain.rules)
+            deleted += steps.deleted.map { "-D \(chain.name) \($0.text)" }
             added += steps.inserted.map { step in
-                step.isLast ? "-A \(chain.name) \(step.rule)" : "-I \(chain.name) \(step.position + 1) \(step.rule)"
+                step.isLast
+                    ? "-A \(chain.name) \(step.rule.text)" : "-I \(chain.name) \(step.position + 1) \(step.rule.text)"
             }
         }
         let wanted = Set(new.chains.map(\.name))
         for chain in chains where chain.policy == nil && !wanted.contains(chain.name) {
             // Rule by rule: a chain in which somebody else put one meanwhile does not go.
-            emptied += chain.rules.map { "-D \(chain.name) \($0)" }
+            emptied += chain.rules.map { "-D \(chain.name) \($0.text)" }
             gone.append("-X \(chain.name)")
         }
         let lines = made + deleted + emptied + added + policies + gone
@@ -43,7 +35,7 @@ extension SavedTable {
 
     /// A rule that is put at a position; by then everything before it is there.
     struct Insertion: Hashable {
-        var rule: String
+        var rule: Rule
         var position: Int
         /// Whether everything behind it is put there later.
         var isLast: Bool
@@ -51,13 +43,13 @@ extension SavedTable {
 
     /// The rules that go, and those that come in the order of their positions.
     static func steps(
-        from old: [String], to new: [String], prefix: String
-    ) -> (deleted: [String], inserted: [Insertion]) {
+        from old: [Rule], to new: [Rule]
+    ) -> (deleted: [Rule], inserted: [Insertion]) {
         // A rule that is there twice can't be told from its twin: both go if one does.
-        var twins: Set<String> = []
+        var twins: Set<Rule> = []
         while true {
-            let (removals, insertions) = difference(old, new, twins, prefix: prefix)
-            var counts: [String: Int] = [:]
+            let (removals, insertions) = difference(old, new, twins)
+            var counts: [Rule: Int] = [:]
             for rule in old { counts[rule, default: 0] += 1 }
             let more = Set(removals.map { old[$0] }).filter { counts[$0, default: 0] > 1 && !twins.contains($0) }
             if !more.isEmpty {
@@ -76,14 +68,19 @@ extension SavedTable {
 
     /// Positions that go, and positions that come. Rules of others stay: what is between two of them is compared by itself.
     private static func difference(
-        _ old: [String], _ new: [String], _ twins: Set<String>, prefix: String
+        _ old: [Rule], _ new: [Rule], _ twins: Set<Rule>
     ) -> (removals: [Int], insertions: [Int]) {
-        let formerParts = parts(old, prefix: prefix)
-        let newParts = parts(new, prefix: prefix)
         var (removals, insertions): ([Int], [Int]) = ([], [])
-        for (former, new) in zip(formerParts, newParts) {
-            func unlike(_ rules: ArraySlice<String>, _ suffix: String) -> [String] {
-                rules.map { twins.contains($0) ? "\($0)\0\(suffix)" : $0 }
+        for (former, new) in zip(parts(old), parts(new)) {
+            let (former, new) = withoutCommonEnds(former, new, twins)
+            // What is best takes time that grows with the product. All of them take less.
+            if former.count * new.count > mostCompared {
+                removals += former.indices
+                insertions += new.indices
+                continue
+            }
+            func unlike(_ rules: ArraySlice<Rule>, _ suffix: String) -> [String] {
+                rules.map { twins.contains($0) ? "\($0.text)\0\(suffix)" : $0.text }
             }
             let difference = unlike(new, "new").difference(from: unlike(former, "old"))
             for change in difference.removals {
@@ -96,8 +93,26 @@ extension SavedTable {
         return (removals, insertions)
     }
 
+    private static let mostCompared = 1 << 20
+
+    /// The rules between those with which both begin and end.
+    private static func withoutCommonEnds(
+        _ former: ArraySlice<Rule>, _ new: ArraySlice<Rule>, _ twins: Set<Rule>
+    ) -> (former: ArraySlice<Rule>, new: ArraySlice<Rule>) {
+        var (former, new) = (former, new)
+        while let first = former.first, first == new.first, !twins.contains(first) {
+            former.removeFirst()
+            new.removeFirst()
+        }
+        while let last = former.last, last == new.last, !twins.contains(last) {
+            former.removeLast()
+            new.removeLast()
+        }
+        return (former, new)
+    }
+
     /// What is before, between and behind the rules of others.
-    private static func parts(_ rules: [String], prefix: String) -> [ArraySlice<String>] {
-        rules.split(omittingEmptySubsequences: false) { RuleMark.read($0, prefix: prefix) == nil }
+    private static func parts(_ rules: [Rule]) -> [ArraySlice<Rule>] {
+        rules.split(omittingEmptySubsequences: false) { $0.mark == nil }
     }
 }

@@ -2,12 +2,38 @@ internal import Model
 
 /// A table of iptables as `iptables-save` writes it, without counters.
 struct SavedTable: Hashable, Sendable {
-    /// A chain with its rules, each as what follows `-A CHAIN `.
+    /// A rule, as what follows `-A CHAIN `. Whose it is is read once, as a table may hold thousands.
+    struct Rule: Hashable, Sendable {
+        let text: String
+        /// Whose it is; nil: somebody else's.
+        let mark: RuleMark?
+        /// What it notes; nil: it is a rule for packets.
+        let note: RuleMark.Note?
+        /// Where it leads: the word behind `-j` or `-g`.
+        let target: String?
+
+        init(_ text: String, prefix: String) {
+            self.text = text
+            (mark, note) = RuleMark.read(text, prefix: prefix).map { ($0.mark, $0.note) } ?? (nil, nil)
+            target = SavedTable.target(of: text)
+        }
+
+        /// The rule that notes something.
+        init(_ mark: RuleMark, _ note: RuleMark.Note) {
+            text = mark.rule(for: note)
+            (self.mark, self.note, target) = (mark, note, nil)
+        }
+
+        static func == (left: Self, right: Self) -> Bool { left.text == right.text }
+        func hash(into hasher: inout Hasher) { hasher.combine(text) }
+    }
+
+    /// A chain with its rules.
     struct Chain: Hashable, Sendable {
         var name: String
         /// `ACCEPT` or `DROP`; nil: it is no built-in chain.
         var policy: String?
-        var rules: [String] = []
+        var rules: [Rule] = []
     }
 
     /// `filter`, `nat` …
@@ -25,7 +51,9 @@ struct SavedTable: Hashable, Sendable {
     ///
     /// What of the built-in chains is not there has no rules and accepts. Of a table with rules of nft's that iptables has no
     /// words for it writes a remark and nothing else.
-    init?(_ text: String, of table: RuleChainSpec.Table) {
+    ///
+    /// - Parameter prefix: what our marks start with.
+    init?(_ text: String, of table: RuleChainSpec.Table, prefix: String) {
         self.init(empty: table)
         var index: [Substring: Int] = [:]
         for (position, chain) in chains.enumerated() { index[Substring(chain.name)] = position }
@@ -52,7 +80,7 @@ struct SavedTable: Hashable, Sendable {
                 let rest = line.dropFirst(3)
                 let end = rest.firstIndex(of: " ") ?? rest.endIndex
                 guard let known = index[rest[..<end]] else { return nil }
-                chains[known].rules.append(String(rest[end...].dropFirst()))
+                chains[known].rules.append(Rule(String(rest[end...].dropFirst()), prefix: prefix))
             }
         }
         if isInside || !wasSeen { return nil }
@@ -66,7 +94,7 @@ struct SavedTable: Hashable, Sendable {
     /// Whether a rule of another chain leads to a chain.
     func isReferred(to chain: String) -> Bool {
         chains.contains { other in
-            other.name != chain && other.rules.contains { SavedTable.target(of: $0) == chain }
+            other.name != chain && other.rules.contains { $0.target == chain }
         }
     }
 
