@@ -100,7 +100,7 @@ public final class FilterSocket {
     ///
     /// - Throws: `EPROTONOSUPPORT` when the kernel has no nfnetlink; see ``RouteSocket/init(in:)``.
     public init(in namespace: NetworkNamespace?) throws(KernelError) {
-        channel = try NetlinkChannel(in: namespace, bus: NETLINK_NETFILTER, groups: 0, receiveBuffer: 256 << 10)
+        channel = try NetlinkChannel(asking: NETLINK_NETFILTER, in: namespace)
     }
 
     /// All tables, without what is in them.

@@ -21,6 +21,12 @@ final class NetlinkChannel {
         guard mnl_socket_bind(socket, groups, MNL_SOCKET_AUTOPID) == 0 else { throw KernelError(errno: errno) }
     }
 
+    /// Opens a socket for a few questions: the kernel gives it a number with the first of them, and its buffers suffice for
+    /// answers that are taken one after the other.
+    init(asking bus: Int32, in namespace: NetworkNamespace?) throws(KernelError) {
+        socket = try Self.open(in: namespace, bus)
+    }
+
     deinit { mnl_socket_close(socket) }
 
     private static func open(in namespace: NetworkNamespace?, _ bus: Int32) throws(KernelError) -> OpaquePointer {

@@ -18,8 +18,7 @@ enum FilterTableClass: KernelClass {
     ) throws(KernelError) {
         guard world.hasFilters || state.references.contains(where: world.declarations.hasTables) else { return }
         do throws(KernelError) {
-            // Where we are already no move is needed, which would take CAP_SYS_ADMIN.
-            let socket = try FilterSocket(in: state.reference == .own ? nil : state.handle)
+            let socket = try state.socketForTables()
             dump.tables = try socket.tables()
             if !dump.tables.isEmpty { dump.tableGeneration = try socket.generation() }
         } catch {

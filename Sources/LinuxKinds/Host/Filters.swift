@@ -4,14 +4,13 @@ internal import Netlink
 
 extension LinuxWorld {
     /// Whether the kernel has nf_tables already. To ask it would bring the module in, where nobody uses it.
-    var hasFilters: Bool {
-        if access("/sys/module/nf_tables", F_OK) == 0 { return true }
-        // A part of the kernel proper has no folder there. Where nfnetlink is one, nf_tables is one, too, or costs nothing.
-        return access("/sys/module/nfnetlink", F_OK) != 0 && hasNetfilterSockets
-    }
+    var hasFilters: Bool { Self.isNetfilterBuiltIn || access("/sys/module/nf_tables", F_OK) == 0 }
 
-    /// Whether netlink sockets of netfilter can be had without a module.
-    private var hasNetfilterSockets: Bool {
+    /// Whether nfnetlink is a part of the kernel proper, which has no folder among the modules: there nf_tables is one, too, or
+    /// costs nothing. This is so for as long as the kernel runs, and asked once: for the answer the kernel walks through all
+    /// netlink sockets of the machine.
+    private static let isNetfilterBuiltIn: Bool = {
+        if access("/sys/module/nfnetlink", F_OK) == 0 { return false }
         guard let file = fopen("/proc/net/netlink", "re") else { return false }
         defer { fclose(file) }
         var line = [CChar](repeating: 0, count: 256)
@@ -21,7 +20,7 @@ extension LinuxWorld {
             if words.count > 1, words[1] == "\(NETLINK_NETFILTER)" { return true }
         }
         return false
-    }
+    }()
 
     /// What is in a table that is there; nil: it is gone meanwhile.
     func text(of id: FilterTable.ID, in state: NamespaceState) throws(ProgramError) -> TableText? {
@@ -105,6 +104,15 @@ extension LinuxWorld {
                 told.needsFullPass = true
             }
         }
+    }
+}
+
+extension NamespaceState {
+    /// A socket to ask for tables.
+    func socketForTables() throws(KernelError) -> FilterSocket {
+        if let filterSocket { return filterSocket }
+        // Where we are already no move is needed, which would take CAP_SYS_ADMIN.
+        return try FilterSocket(in: reference == .own ? nil : handle)
     }
 }
 

@@ -224,6 +224,7 @@ public final class LinuxWorld: World {
         state.events = nil
         state.filterEvents = nil
         state.socket = nil
+        state.filterSocket = nil
         state.handle = nil
         state.hold = .none
         state.isLost = true

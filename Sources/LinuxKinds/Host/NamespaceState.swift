@@ -15,6 +15,8 @@ final class NamespaceState {
     var handle: NetworkNamespace?
     /// Requests and dumps.
     var socket: RouteSocket?
+    /// Opened along with the other for the first read, which is about to follow.
+    var filterSocket: FilterSocket?
     /// Reads what is to be known of the namespace; nil: all of it is.
     var reading: LinuxWorld.Reading?
     /// Multicast events, when the world is watched.

@@ -171,19 +171,21 @@ extension LinuxWorld {
         if let socket = state.socket { return socket }
         guard let handle = state.handle else { throw KernelError(code: ENOENT, message: "the namespace is gone") }
         let socket: RouteSocket
-        if isLockWanted(state) {
-            // Both in one visit.
+        // Where we are already no move is needed, which would take CAP_SYS_ADMIN.
+        if state.reference == .own {
+            socket = try RouteSocket(in: nil)
+        } else {
+            // All that it takes to be there for, in one visit.
+            let isFirstRead = !state.wasRead && state.reading == nil
             do {
                 socket = try handle.run {
-                    takeLock(of: state)
+                    if isLockWanted(state) { takeLock(of: state) }
+                    if isFirstRead, hasFilters { state.filterSocket = try? FilterSocket(in: nil) }
                     return try RouteSocket(in: nil)
                 }
             } catch {
                 throw error as? KernelError ?? KernelError(code: EINVAL, message: "\(error)")
             }
-        } else {
-            // Where we are already no move is needed, which would take CAP_SYS_ADMIN.
-            socket = try RouteSocket(in: state.reference == .own ? nil : handle)
         }
         state.socket = socket
         return socket
@@ -197,6 +199,7 @@ extension LinuxWorld {
     /// Reads what every class of objects wants to know of a namespace.
     private func read(_ state: NamespaceState) throws(KernelError) {
         let socket = try routeSocket(state)
+        defer { state.filterSocket = nil }
         // All of it first: a dump that fails leaves what was known.
         var dump = NamespaceDump()
         if let reading = state.reading {

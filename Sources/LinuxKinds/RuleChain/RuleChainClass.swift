@@ -12,7 +12,7 @@ enum RuleChainClass: KernelClass {
         let isUnchanged = state.tableGeneration == dump.tableGeneration
         // To see that nothing is ours takes less than to read what is there.
         do throws(KernelError) {
-            let socket = try FilterSocket(in: state.reference == .own ? nil : state.handle)
+            let socket = try state.socketForTables()
             for id in tables {
                 if isUnchanged, let known = state.ruleTables[id], !known.isPlanned {
                     if known.isMarked { dump.markedTables.insert(id) }
