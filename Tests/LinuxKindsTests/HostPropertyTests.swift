@@ -58,6 +58,7 @@ private struct Life {
             log.append(isThere ? take : make)
             if isThere { others.remove(number) } else { others.insert(number) }
         }
+        if random.chance(40) { try undo() }
         let before = try foreign()
         let next = config()
         text = next
@@ -67,6 +68,31 @@ private struct Life {
         expect(failures == [], "failed: \(failures)")
         expect(transaction?.losses ?? [] == [], "losses: \(transaction?.losses ?? [])")
         try check("after a change", before)
+    }
+
+    /// A change that fails and is undone: everything is as before it.
+    private mutating func undo() throws {
+        // Addresses of ours go with those of others in whose network they are: what was to be there is there first.
+        try agent.apply(text)
+        let next = config()
+        // A name that the kernel refuses.
+        let bad = "    - {name: default, type: BRIDGE, enabled: true}"
+        let refused =
+            next.contains("  interfaces:\n")
+            ? next.replacing("  interfaces:\n", with: "  interfaces:\n\(bad)\n")
+            : linux(String(bad.dropFirst(7).dropLast()))
+        log.append("undone:\n" + refused)
+        let (before, linksBefore) = (try foreign(), try Self.links(host).sorted())
+        let transaction = try agent.apply(refused, tolerant: true, revertOnFailure: true)
+        expect(transaction?.reverted == true, "not undone")
+        expect(transaction?.revertErrors ?? [] == [], "undo failed: \(transaction?.revertErrors ?? [])")
+        let linksAfter = try Self.links(host).sorted()
+        expect(linksAfter == linksBefore, "links after an undo: \(linksAfter) not \(linksBefore)")
+        let lines = try host.agent().plan(text)
+        expect(lines == [], "after an undo, a new agent: \(lines)")
+        let after = try foreign()
+        expect(after == before, "after an undo, of others: \(Set(before).symmetricDifference(after).sorted())")
+        try agent.apply(text)
     }
 
     mutating func end() throws {
