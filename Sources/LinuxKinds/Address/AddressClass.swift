@@ -90,14 +90,17 @@ enum AddressClass: KernelClass {
     static func lose(of link: LinkState, _ world: LinuxWorld, _ isGone: (Address) -> Bool) {
         if !link.addresses.contains(where: { isGone($0.address) }) { return }
         world.journals.remember(link: link.link.index, in: link.namespace)
+        var gone: [IPAddress] = []
         link.addresses.removeAll { entry in
             guard isGone(entry.address) else { return false }
+            gone.append(entry.address.local.address)
             if entry.address.proto != world.ownership.proto {
                 world.endanger(.addresses, on: link, source: entry.address.local.address)
             }
             world.lose(entry.claim)
             return true
         }
+        for source in gone { RouteClass.lose(from: source, of: link, world) }
     }
 
     // MARK: - Leftovers

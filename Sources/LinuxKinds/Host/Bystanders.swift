@@ -158,11 +158,20 @@ extension LinuxWorld {
             for object in objects {
                 let known = state.bystanders
                 guard let moved = object.relocated(by: { resolve(known.successor(of: $0), &run) }) else { continue }
+                // Gateways are reached by it again. One that is refused has the namespace read anew.
+                if case .address(let address) = moved.report { learn(address, in: state) }
                 state.restorations[state.batch.count] = moved
                 state.batch.append(.restore(moved))
                 state.batched.append(ExecutionRun.nobody)
                 run.dirty(state)
             }
+        }
+    }
+
+    private func learn(_ address: Address, in state: NamespaceState) {
+        guard let link = state.links[address.linkIndex] else { return }
+        if !link.addresses.contains(where: { $0.address.isSameAddress(as: address) }) {
+            AddressClass.put(address, in: state, self)
         }
     }
 
