@@ -81,7 +81,10 @@ extension LinuxWorld {
                 FilterTableClass.put(id, text, comment: comment, in: state, self)
             case .rules(let id, _, let table): RuleChainClass.put(id, table, in: state, self)
             }
-        case .sysctl, .desirable, .offload: break
+        case .sysctl(let path, let value): SettingClass.put(path, value, in: state, self)
+        case .desirable(let settings, _):
+            for setting in settings { SettingClass.put(setting.path, setting.value, in: state, self) }
+        case .offload(let index, _, _): SettingClass.put(offloadsOf: index, in: state, self)
         }
     }
 

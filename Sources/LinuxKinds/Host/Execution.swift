@@ -295,7 +295,9 @@ extension LinuxWorld {
             case .addAddress(let address, _) = request, let link = state.links[address.linkIndex]
         else { return nil }
         for name in Set(["lo", link.link.name]) {
-            _ = try? writeSysctl("/proc/sys/net/ipv6/conf/\(name)/disable_ipv6", "0", in: state)
+            let path = "/proc/sys/net/ipv6/conf/\(name)/disable_ipv6"
+            SettingClass.remember(SettingFile(path: path, in: state), in: state, self)
+            _ = try? writeSysctl(path, "0", in: state)
         }
         do {
             modifyingRequests += 1

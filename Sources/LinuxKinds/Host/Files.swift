@@ -30,15 +30,7 @@ extension LinuxWorld {
 
     /// The content of a file below /proc/sys in a namespace, without the line end; nil when there is no such file.
     func readSysctl(_ path: String, in state: NamespaceState) -> String? {
-        try? inside(state) { () throws -> String? in
-            let file = open(path, O_RDONLY | O_CLOEXEC)
-            guard file >= 0 else { return nil }
-            defer { close(file) }
-            var text = [UInt8](repeating: 0, count: 256)
-            let count = read(file, &text, text.count)
-            guard count > 0 else { return nil }
-            return String(decoding: text[..<count], as: UTF8.self).split(separator: "\n").first.map(String.init) ?? ""
-        }
+        try? inside(state) { SysctlFile.read(path) }
     }
 
     func inside<Result>(_ state: NamespaceState, _ body: () throws -> Result) throws -> Result {
@@ -132,5 +124,19 @@ extension LinuxWorld {
             if error.code != ENOENT { throw error }
         }
         drop(state)
+    }
+}
+
+/// Files below /proc/sys, of the namespace that the thread is in.
+enum SysctlFile {
+    /// The content without the line end; nil when there is no such file.
+    static func read(_ path: String) -> String? {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var text = [UInt8](repeating: 0, count: 256)
+        let count = Glibc.read(file, &text, text.count)
+        guard count > 0 else { return nil }
+        return String(decoding: text[..<count], as: UTF8.self).split(separator: "\n").first.map(String.init) ?? ""
     }
 }

@@ -20,6 +20,12 @@ public final class Journal {
         var below: (namespace: Int, index: Int32)?
     }
 
+    /// Whether checksums were left to the device; nil: its driver does not say.
+    struct Offloads {
+        var receive: Bool?
+        var transmit: Bool?
+    }
+
     /// What is remembered of a namespace; nil in a place: nothing was there.
     struct Part {
         let state: NamespaceState
@@ -30,6 +36,9 @@ public final class Journal {
         var rules: [Rule: Bool] = [:]
         var tables: [FilterTable.ID: TableState?] = [:]
         var ruleTables: [FilterTable.ID: SavedTable] = [:]
+        /// What was in files below /proc/sys.
+        var settings: [SettingFile: String] = [:]
+        var offloads: [Int32: Offloads] = [:]
         /// What others had on links, and on which it is known.
         var saved: [SavedObject] = []
         var savedLinks: Set<Int32> = []
@@ -50,10 +59,13 @@ public final class Journal {
     }
 
     fileprivate func remember(link index: Int32, in state: NamespaceState) {
+        var isNew = false
         change(state) { part in
             if part.links.keys.contains(index) { return }
             part.links.updateValue(state.links[index].map(self.part), forKey: index)
+            isNew = true
         }
+        if isNew, let link = state.links[index] { SettingClass.rememberMTU(of: link, world) }
     }
 
     fileprivate func remember(madeLink name: String, in state: NamespaceState) {
@@ -85,6 +97,14 @@ public final class Journal {
             guard part.ruleTables[id] == nil, let table = RuleChainSpec.Table(id) else { return }
             part.ruleTables[id] = state.ruleTables[id]?.content ?? SavedTable(empty: table)
         }
+    }
+
+    fileprivate func remember(setting file: SettingFile, _ value: String, in state: NamespaceState) {
+        change(state) { part in if part.settings[file] == nil { part.settings[file] = value } }
+    }
+
+    fileprivate func remember(offloads: Offloads, of link: Int32, in state: NamespaceState) {
+        change(state) { part in if part.offloads[link] == nil { part.offloads[link] = offloads } }
     }
 
     fileprivate func remember(saved: [SavedObject], on links: Set<Int32>, in state: NamespaceState) {
@@ -160,6 +180,14 @@ struct Journals {
 
     func remember(rules id: FilterTable.ID, in state: NamespaceState) {
         for reference in references { reference.journal?.remember(rules: id, in: state) }
+    }
+
+    func remember(setting file: SettingFile, _ value: String, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(setting: file, value, in: state) }
+    }
+
+    func remember(offloads: Journal.Offloads, of link: Int32, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(offloads: offloads, of: link, in: state) }
     }
 
     func remember(saved: [SavedObject], on links: Set<Int32>, in state: NamespaceState) {

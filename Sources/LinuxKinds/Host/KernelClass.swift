@@ -32,8 +32,8 @@ protocol KernelClass: Sendable {
 /// All classes of kernel objects. What others are on comes first; leftovers go in the reverse order.
 enum KernelClasses {
     static let all: [any KernelClass.Type] = [
-        NamespaceClass.self, LinkClass.self, AddressClass.self, RouteClass.self, RuleClass.self, NeighbourClass.self,
-        FilterTableClass.self, RuleChainClass.self,
+        NamespaceClass.self, LinkClass.self, SettingClass.self, AddressClass.self, RouteClass.self, RuleClass.self,
+        NeighbourClass.self, FilterTableClass.self, RuleChainClass.self,
     ]
 }
 

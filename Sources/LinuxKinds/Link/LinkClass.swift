@@ -130,7 +130,7 @@ enum LinkClass: KernelClass {
     }
 
     /// Without IPv6 on the link everything of it goes.
-    private static func flushV6(_ link: LinkState, _ world: LinuxWorld) {
+    static func flushV6(_ link: LinkState, _ world: LinuxWorld) {
         world.endanger([.routes, .neighboursV6], on: link)
         AddressClass.lose(of: link, world) { $0.local.family == .v6 }
         NeighbourClass.lose(of: link, world) { $0.destination.family == .v6 }
@@ -208,6 +208,7 @@ enum LinkClass: KernelClass {
             state.bystanders.lose(link.link)
             // What can be undone must be known.
             if world.journals.isAnyKept { world.endanger(.all, on: link) }
+            SettingClass.rememberAll(of: link, world)
             loseClaims(of: link, world)
         }
         world.concern(link.link.name, in: state)

@@ -29,23 +29,33 @@ extension LinuxWorld {
 
     /// Writes again what the kernel changed by itself: of those that were in place before, and those that were just written.
     func keep(_ before: Set<Key>, after operations: [LinuxOperation], _ results: [OperationResult]) {
-        if declarations.mtusV6.isEmpty { return }
-        var written: Set<String> = []
-        let deadline = SteadyClock.monotonic + Self.carrierPatience
-        for (operation, result) in zip(operations, results) {
-            guard case .sysctl(let path, _) = operation.action, case .done = result else { continue }
-            written.insert("\(operation.namespace) \(path)")
+        var wanted: [Int: [String: String]] = [:]
+        for key in before {
+            guard let setting = declarations.mtusV6[key], let link = link(of: setting.interface) else { continue }
+            wanted[link.namespace.id, default: [:]][link.link.name] = setting.value
         }
-        if before.isEmpty && written.isEmpty { return }
-        for (key, setting) in declarations.mtusV6 {
-            guard let link = link(of: setting.interface), link.namespace.handle != nil else { continue }
-            let path = setting.path(link: link.link.name)
-            guard before.contains(key) || written.contains("\(link.namespace.id) \(path)") else { continue }
-            awaitCarrier(link, until: deadline)
-            guard let have = readSysctl(path, in: link.namespace), have != setting.value else { continue }
-            modifyingRequests += 1
-            // What is refused is found by the next comparison.
-            try? writeSysctl(path, setting.value, in: link.namespace)
+        // What is written now counts more than what is declared: an undo writes what was there before.
+        for (operation, result) in zip(operations, results) {
+            guard case .sysctl(let path, let value) = operation.action, case .done = result,
+                let state = states[operation.namespace], path.hasSuffix("/mtu")
+            else { continue }
+            let file = SettingFile(path: path, in: state)
+            if file.isMTUv6, let link = state.links[file.link] {
+                wanted[state.id, default: [:]][link.link.name] = value
+            }
+        }
+        let deadline = SteadyClock.monotonic + Self.carrierPatience
+        for (id, values) in wanted {
+            guard let state = states[id], state.handle != nil else { continue }
+            for (name, value) in values {
+                guard let link = state.linksByName[name] else { continue }
+                let path = "/proc/sys/net/ipv6/conf/\(name)/mtu"
+                awaitCarrier(link, until: deadline)
+                guard let have = readSysctl(path, in: state), have != value else { continue }
+                modifyingRequests += 1
+                // What is refused is found by the next comparison.
+                try? writeSysctl(path, value, in: state)
+            }
         }
     }
 

@@ -22,6 +22,12 @@ public struct InterfaceSysctl: Hashable, Sendable {
     /// The file for an interface.
     public func path(interface: String) -> String { "/proc/sys/net/\(family)/\(folder)/\(interface)/\(name)" }
 
+    /// Each of them once, without those that show in another unit what is in another one.
+    public static let all: [InterfaceSysctl] = Set(known.values).filter { !aliases.contains($0.name) }
+        .sorted { ($0.family, $0.folder, $0.name) < ($1.family, $1.folder, $1.name) }
+
+    private static let aliases: Set<String> = ["base_reachable_time", "retrans_time", "unres_qlen"]
+
     /// Whether both families have a setting of this name.
     static func isAmbiguous(_ name: String) -> Bool { known["ipv4.\(name)"] != nil && known["ipv6.\(name)"] != nil }
 

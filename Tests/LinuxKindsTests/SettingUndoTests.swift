@@ -1,0 +1,91 @@
+import Glibc
+import LinuxKinds
+import Reconciler
+import TestSupport
+import Testing
+
+/// What the kernel tells nobody of comes back as well.
+@Suite("an undo of settings", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
+struct SettingUndoTests {
+    /// Something that the kernel refuses.
+    private let bad = "name: all, type: TAP, enabled: true"
+
+    private let files = [
+        "ipv4/conf/eth0/rp_filter", "ipv4/conf/eth0/promote_secondaries", "ipv4/conf/eth0/forwarding",
+        "ipv4/neigh/eth0/base_reachable_time_ms", "ipv6/conf/eth0/mtu", "ipv6/conf/eth0/forwarding",
+        "ipv6/conf/eth0/disable_ipv6", "ipv6/conf/eth0/accept_ra",
+    ]
+
+    private func settings(_ host: Sandbox, in namespace: String? = nil) throws -> [String] {
+        try files.map { try "\($0) \(host.sysctl("net/\($0)", in: namespace))" }
+    }
+
+    private func expectUndone(_ agent: TestAgent, _ yaml: String) throws {
+        let transaction = try agent.apply(yaml, revertOnFailure: true)
+        #expect(transaction?.reverted == true)
+        #expect(transaction?.revertErrors == [])
+    }
+
+    @Test("an existing interface has the settings that it had, whoever made them")
+    func existing() throws {
+        try Sandbox.run { host in
+            try host.ip("link add eth0 type veth peer name eth1")
+            for name in ["eth1", "eth0"] { try host.ip("link set \(name) up") }
+            // With the carrier the kernel sets the MTU of IPv6.
+            while !(try host.ip("link show eth0").contains("state UP")) { usleep(5000) }
+            try host.command("sysctl -qw net.ipv4.conf.eth0.rp_filter=2 net.ipv6.conf.eth0.mtu=1400")
+            try host.ip("addr add fd00::100/64 dev eth0 nodad")
+            try host.ip("route add fd01::/64 via fd00::9 dev eth0 proto static")
+            let before = (try settings(host), try host.ip("-6 addr show dev eth0 scope global"))
+            let agent = try host.apply(linux("name: eth0, type: EXISTING, enabled: true"))
+            let changed =
+                "name: eth0, type: EXISTING, enabled: true, mtu: 1450, sysctls: {rp_filter: '1', ipv4.forwarding: '1', ipv6.forwarding: '1', promote_secondaries: '1', ipv4.base_reachable_time_ms: '40000', ipv6.mtu: '1300'}"
+            try expectUndone(agent, linux(changed, bad))
+            let first = try settings(host)
+            #expect(first == before.0)
+            let disabled = "name: eth0, type: EXISTING, enabled: true, sysctls: {disable_ipv6: '1', accept_ra: '0'}"
+            let lost = try agent.apply(linux(disabled, bad), revertOnFailure: true)
+            #expect(lost?.reverted == true && lost?.revertErrors == [])
+            let second = try settings(host)
+            #expect(second == before.0)
+            #expect(try host.ip("-6 addr show dev eth0 scope global") == before.1)
+            #expect(try host.ip("-6 route show fd01::/64").contains("via fd00::9"))
+        }
+    }
+
+    @Test("what an address loses with IPv6 is told")
+    func disabling() throws {
+        try Sandbox.run { host in
+            try host.ip("link add eth0 type veth peer name eth1")
+            for name in ["eth1", "eth0"] { try host.ip("link set \(name) up") }
+            try host.ip("addr add fd00::100/64 dev eth0 nodad")
+            let agent = host.agent()
+            let transaction = try agent.apply(
+                linux("name: eth0, type: EXISTING, enabled: true, sysctls: {disable_ipv6: '1'}"))
+            #expect(transaction?.losses == ["eth0 loses fd00::100/64"])
+            #expect(agent.problems == [])
+        }
+    }
+
+    @Test("a link that is made again has its settings and offloads", arguments: [nil, "x"] as [String?])
+    func removal(_ namespace: String?) throws {
+        try Sandbox.run { host in
+            let ends = [
+                veth(
+                    "a", "b", in: namespace, host: "eth0",
+                    "mtu: 9000, ipAddresses: [10.0.0.1/24], sysctls: {rp_filter: '2', ipv6.mtu: '1300', ipv4.base_reachable_time_ms: '40000'}"
+                ).replacing("peerIfName: b", with: "peerIfName: b, txChecksumOffloading: CHKSM_OFFLOAD_DISABLED"),
+                veth("b", "a"),
+            ]
+            let yaml = Config(interfaces: ends).text
+            let agent = try host.apply(yaml)
+            // Set by somebody else.
+            try host.command("sysctl -qw net.ipv4.conf.eth0.promote_secondaries=1", in: namespace)
+            let before = try settings(host, in: namespace)
+            try expectUndone(agent, linux(bad))
+            let after = try settings(host, in: namespace)
+            #expect(after == before)
+            #expect(try host.agent().plan(yaml) == [])
+        }
+    }
+}
