@@ -28,6 +28,7 @@ let package = Package(
         .executable(name: "nsm-agent", targets: ["nsm-agent"]),
         // What it is made of carries no flags that a package which depends on it would be refused for.
         .library(name: "NSM", targets: ["NSM", "SPIFFE"]),
+        .library(name: "EtcdClient", targets: ["EtcdClient"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
@@ -113,9 +114,13 @@ let package = Package(
             dependencies: ["CLinux", "Concurrency", "Netlink", "Model", "Reconciler", "NetworkTypes"],
             swiftSettings: strict),
         .target(
+            name: "EtcdClient",
+            dependencies: grpc + ["Concurrency", .product(name: "Logging", package: "swift-log")],
+            exclude: ["Protos"], swiftSettings: plain),
+        .target(
             name: "Northbound",
             dependencies: [
-                "Model", "Reconciler", "CLinux", "Concurrency", "MeshTransport",
+                "Model", "Reconciler", "CLinux", "Concurrency", "MeshTransport", "EtcdClient", "YAML",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
@@ -146,7 +151,7 @@ let package = Package(
             name: "nsm-agent",
             dependencies: [
                 "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux", "Mesh", "NSM",
-                "NSMServices", "MeshTransport", "NetworkTypes", "Concurrency",
+                "NSMServices", "MeshTransport", "NetworkTypes", "Concurrency", "EtcdClient",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
