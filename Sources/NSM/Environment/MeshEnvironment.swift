@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Glibc
 
 /// What the variables say that programs of Network Service Mesh know: where the mesh is, and who this program is in it.
