@@ -43,6 +43,13 @@ public final class HostNetwork {
         didSet { isSilenceChanged = true }
     }
     private var isSilenceChanged = false
+    /// Sources that have not said yet what they declare. What nobody declares may be theirs, so it stays.
+    var awaitedSources: Set<String> = [] {
+        didSet {
+            isSilenceChanged = true
+            tellSilence()
+        }
+    }
 
     /// Makes a network of which nothing is declared or known yet.
     ///
@@ -273,6 +280,7 @@ public final class HostNetwork {
     }
 
     func isSpared(_ place: Place) -> Bool {
+        if !awaitedSources.isEmpty { return true }
         if silent.isEmpty { return false }
         if let name = world.linkName(at: place), isSpared(link: name) { return true }
         guard let table = world.table(at: place) else { return false }

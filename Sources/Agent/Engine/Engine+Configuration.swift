@@ -70,7 +70,10 @@ extension Engine: ConfigurationBackend {
         let isFirst = try !takeForce()
         let keys = request.values.map(\.key) + request.removed
         let ticket = try note(request)
+        // Who says at the start what was declared before does not write it now: clients may have written later.
+        let later = request.replacesAll && noteDelivery(of: request.source) ? clientChanges : []
         network.declare(SourceChange(request))
+        for change in later { network.declare(SourceChange(change)) }
         network.reconciler.forgetFailures(of: keys)
         let before = network.reconciler.lastSequence
         let occurrences = loop.readAndReconcile(reason: request.source, isAudit: isFirst)

@@ -11,6 +11,7 @@ extension Engine: ControlBackend {
         var provenances: [Key: Provenance]
         var files: Files
         var warnings: [String]
+        var sourceWarnings: [String]
         var now: Timestamp
         var start: Timestamp
     }
@@ -28,7 +29,7 @@ extension Engine: ControlBackend {
         response.pid = getpid()
         response.uptime = Double(report.now.nanoseconds - report.start.nanoseconds) / 1e9
         response.mistakes = report.files.mistakes
-        response.warnings = report.files.warnings + report.warnings
+        response.warnings = report.files.warnings + report.warnings + report.sourceWarnings
         response.files = report.files.names
         response.repairs = options.repairsDrift
         let values = report.values.lazy.map { status in
@@ -80,7 +81,7 @@ extension Engine: ControlBackend {
         return Report(
             values: values, provenances: provenances, files: files,
             warnings: memory.warnings + (loop.isInForce ? [] : files.silence.map { [$0] } ?? []),
-            now: network.clock.now,
+            sourceWarnings: sourceWarnings.values.sorted(), now: network.clock.now,
             start: start)
     }
 

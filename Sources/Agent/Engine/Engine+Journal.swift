@@ -56,7 +56,7 @@ extension Engine {
 
     /// Makes what clients declared before in force, where no files are.
     func enforceRestored() {
-        if memory.restored.isEmpty || loop.isInForce || !files.mistakes.isEmpty { return }
+        if memory.restored.isEmpty || loop.isInForce || hasWaitingFiles || !files.mistakes.isEmpty { return }
         declareRestored()
         loop.isInForce = true
         take(loop.readAndReconcile(reason: "start"))
@@ -96,7 +96,7 @@ extension Engine {
     }
 
     /// All that clients declare, in an order that leads to the same.
-    private var clientChanges: [ConfigurationRequest] {
+    var clientChanges: [ConfigurationRequest] {
         network.declaredChanges(besides: Self.lasting).map { change in
             ConfigurationRequest(
                 source: change.source, origin: change.origin, values: change.values, removed: change.removed,

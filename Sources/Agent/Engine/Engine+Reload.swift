@@ -123,6 +123,8 @@ extension Engine {
         files.names = difference.findings.files
         let changes = network.declare(difference)
         let isFirst = !loop.isInForce
+        hasWaitingFiles = isFirst && waitsForSources
+        if hasWaitingFiles { return }
         if isFirst { declareRestored() }
         loop.isInForce = true
         let counts: Logger.Metadata = [

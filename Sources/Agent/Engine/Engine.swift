@@ -29,11 +29,14 @@ public actor Engine {
         public var journal: String?
         /// Where the gRPC face listens; nil: nowhere.
         public var grpc: GRPCSettings?
+        /// Where in etcd values are declared; nil: nowhere.
+        public var etcd: EtcdSettings?
 
         /// Makes options.
         public init(
             settings: AgentSettings, configPath: String, repairsDrift: Bool = true, services: ServiceSettings,
-            auditInterval: Int64? = 60_000_000_000, journal: String? = nil, grpc: GRPCSettings? = nil
+            auditInterval: Int64? = 60_000_000_000, journal: String? = nil, grpc: GRPCSettings? = nil,
+            etcd: EtcdSettings? = nil
         ) {
             self.journal = journal
             self.auditInterval = auditInterval
@@ -42,6 +45,7 @@ public actor Engine {
             self.repairsDrift = repairsDrift
             self.services = services
             self.grpc = grpc
+            self.etcd = etcd
         }
     }
 
@@ -89,6 +93,12 @@ public actor Engine {
     var memory: ClientMemory
     /// Declared interfaces as they were last told of.
     var interfaceFacts: [String: InterfaceFacts] = [:]
+    /// Whether files were read that wait for other sources.
+    var hasWaitingFiles = false
+    /// Whether they have waited long enough.
+    var isPatienceOver = false
+    /// What is to be said of sources that are not files.
+    var sourceWarnings: [String: String] = [:]
     /// Which files changed since they were read.
     var changedFiles = FileChanges.none
 
@@ -112,6 +122,7 @@ public actor Engine {
         self.logger = logger
         let network = HostNetwork(options.settings, clients: options.services.clients)
         network.reconciler.repairsDrift = options.repairsDrift
+        if options.etcd != nil { network.awaitedSources = [EtcdSource.name] }
         clock = network.clock
         start = clock.now
         do {
@@ -161,6 +172,7 @@ public actor Engine {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.services.run() }
             group.addTask { await self.followServices() }
+            group.addTask { await self.endPatience() }
             for await reason in reloads { await reload(reason) }
             group.cancelAll()
         }

@@ -8,6 +8,7 @@ public struct Daemon: Sendable {
     private let engine: Engine
     private let control: ControlServer
     private let grpc: GRPCFace?
+    private let etcd: EtcdSource?
     private let manager: ServiceManager
     private let others: [any Service]
     private let logger: Logger
@@ -23,6 +24,7 @@ public struct Daemon: Sendable {
         engine = try Engine(options, manager: manager, logger: logger)
         control = try ControlServer(path: socket, backend: engine, configuration: engine, logger: logger)
         grpc = try options.grpc.map { [engine] settings in try GRPCFace(settings, backend: engine, logger: logger) }
+        etcd = options.etcd.map { [engine] settings in EtcdSource(settings, backend: engine, logger: logger) }
         let settings = options.settings
         logger.info(
             "starting",
@@ -36,10 +38,11 @@ public struct Daemon: Sendable {
     public func run() async throws {
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: others + (grpc.map { [GRPCService(face: $0)] } ?? []) + [
-                    ControlFace(server: control), EngineService(engine: engine, manager: manager),
-                    Reloader(engine: engine),
-                ],
+                services: others + (grpc.map { [GRPCService(face: $0)] } ?? [])
+                    + (etcd.map { [EtcdService(source: $0)] } ?? []) + [
+                        ControlFace(server: control), EngineService(engine: engine, manager: manager),
+                        Reloader(engine: engine),
+                    ],
                 gracefulShutdownSignals: [.sigterm, .sigint],
                 logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
         try await group.run()
@@ -79,6 +82,11 @@ private struct GRPCService: Service {
             face.stop()
         }
     }
+}
+
+private struct EtcdService: Service {
+    let source: EtcdSource
+    func run() async throws { await cancelWhenGracefulShutdown { await source.run() } }
 }
 
 /// `SIGHUP` reads the configuration again.

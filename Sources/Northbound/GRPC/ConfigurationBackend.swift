@@ -176,4 +176,11 @@ public protocol ConfigurationBackend: Sendable {
     func stateChanges() -> AsyncStream<[DeclaredValue]>
     /// Interfaces that change, beginning with those that are remembered from a number on.
     func interfaceEvents(from number: UInt64) -> AsyncStream<InterfaceEvent>
+    /// What is to be said of a source in the status; nil: nothing any more.
+    func note(_ source: String, _ warning: String?) async
+}
+
+extension ConfigurationBackend {
+    /// Says nothing.
+    public func note(_ source: String, _ warning: String?) async {}
 }

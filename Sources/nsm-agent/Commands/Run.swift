@@ -38,6 +38,7 @@ struct Run: WaitingCommand {
     @OptionGroup(title: "Network services") var services: ServiceOptions
     @OptionGroup(title: "Clients") var clients: ClientOptions
     @OptionGroup(title: "gRPC API") var grpc: GRPCOptions
+    @OptionGroup(title: "etcd") var etcd: EtcdOptions
 
     var descriptors: Int { Descriptors.daemon }
 
@@ -65,7 +66,7 @@ struct Run: WaitingCommand {
         let options = Engine.Options(
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services,
             auditInterval: auditInterval.nanoseconds, journal: clients.journal(label: owner.resolvedLabel),
-            grpc: try grpc.settings())
+            grpc: try grpc.settings(), etcd: try etcd.settings(label: owner.resolvedLabel))
         if let grpc = options.grpc, grpc.isInsecure {
             logger.warning(
                 "everybody who reaches the gRPC API can change the network",

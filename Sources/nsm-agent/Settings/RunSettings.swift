@@ -21,6 +21,12 @@ struct RunSettings {
                     try Self.check(inner, as: GRPCOptions.self)
                     words += inner.words
                 }
+            } else if let nested = setting.nested, setting.name == "etcd" {
+                for inner in nested {
+                    let inner = Self.prefixed(inner, "etcd")
+                    try Self.check(inner, as: EtcdOptions.self)
+                    words += inner.words
+                }
             } else if let nested = setting.nested {
                 guard setting.name == "mesh" else {
                     throw Self.wrong(setting, "a plain value is needed here")

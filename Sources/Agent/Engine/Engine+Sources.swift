@@ -1,0 +1,43 @@
+internal import Logging
+internal import Northbound
+internal import Reconciler
+
+extension Engine {
+    /// How long files wait at the start for what other sources declare, so that both are made at once.
+    private static var patience: Duration { .seconds(3) }
+
+    /// Whether files that were read are to wait for what other sources declare.
+    var waitsForSources: Bool { !isPatienceOver && !network.awaitedSources.isEmpty }
+
+    /// Takes in that a source has said all that it declares. Returns whether it was the first time.
+    func noteDelivery(of source: String) -> Bool {
+        guard network.awaitedSources.remove(source) != nil else { return false }
+        sourceWarnings[source] = nil
+        return true
+    }
+
+    /// Goes on without the sources that do not say what they declare. Nothing is removed that may be theirs.
+    nonisolated func endPatience() async {
+        try? await Task.sleep(for: Self.patience)
+        await goOnWithoutSources()
+    }
+
+    private func goOnWithoutSources() {
+        isPatienceOver = true
+        let missing = network.awaitedSources.sorted()
+        for source in missing where sourceWarnings[source] == nil {
+            sourceWarnings[source] = "\(source) has not answered yet; what it may have declared before stays"
+        }
+        guard hasWaitingFiles, !loop.isInForce else { return }
+        hasWaitingFiles = false
+        logger.warning(
+            "the files go first", metadata: ["missing": "\(missing.joined(separator: ", "))"])
+        declareRestored()
+        loop.isInForce = true
+        take(loop.readAndReconcile(reason: "files"))
+        manager.ready(statusLine())
+    }
+
+    /// What is to be said of a source in the status; nil: nothing any more.
+    public func note(_ source: String, _ warning: String?) { sourceWarnings[source] = warning }
+}

@@ -1,0 +1,106 @@
+internal import Concurrency
+internal import EtcdClient
+internal import Logging
+internal import Model
+internal import Synchronization
+
+/// Declares what is in etcd, one change after the other.
+actor EtcdIntake {
+    /// How long it must be quiet until what was written to an etcd that lost its mind is taken for all that is wanted.
+    private static let rest = Duration.seconds(1)
+    /// Problems and failures that are told one by one.
+    private static let mostTold = 20
+
+    private var mirror: EtcdMirror
+    private let backend: any ConfigurationBackend
+    private let logger: Logger
+    private nonisolated let gate = Gate(1)
+    private let hasStopped = Mutex(false)
+    /// Counts what was taken in.
+    private var generation: UInt64 = 0
+
+    init(_ mirror: EtcdMirror, backend: any ConfigurationBackend, logger: Logger) {
+        self.mirror = mirror
+        self.backend = backend
+        self.logger = logger
+    }
+
+    /// Takes in what etcd tells, and returns when it is declared. What was taken in is declared even when the task is cancelled.
+    nonisolated func take(_ update: EtcdUpdate, from endpoint: EtcdEndpoint) async {
+        await Task {
+            try? await gate.run { await self.settle(update, endpoint) }
+        }.value
+    }
+
+    /// Gives up what could not be declared yet.
+    nonisolated func stop() { hasStopped.withLock { $0 = true } }
+
+    private func settle(_ update: EtcdUpdate, _ endpoint: EtcdEndpoint) async {
+        generation += 1
+        switch update {
+        case .state(let snapshot):
+            switch mirror.take(snapshot) {
+            case .change(let change):
+                logger.info(
+                    "read from etcd",
+                    metadata: [
+                        "endpoint": "\(endpoint)", "keys": "\(snapshot.entries.count)",
+                        "revision": "\(snapshot.revision)",
+                    ])
+                await declare(change, endpoint)
+            case .keep(let reason):
+                logger.warning(
+                    "etcd seems to have lost its data; the last state is kept until a key is written",
+                    metadata: ["endpoint": "\(endpoint)", "why": "\(reason)"])
+            }
+        case .events(let events, let revision): await declare(mirror.take(events, revision: revision), endpoint)
+        }
+        if mirror.wasWrittenInDoubt { settleDoubtWhenQuiet(generation, endpoint) }
+    }
+
+    /// Whoever fills an empty etcd again writes more than one key.
+    private nonisolated func settleDoubtWhenQuiet(_ number: UInt64, _ endpoint: EtcdEndpoint) {
+        Task {
+            try? await Task.sleep(for: Self.rest)
+            try? await gate.run { await self.settleDoubt(number, endpoint) }
+        }
+    }
+
+    private func settleDoubt(_ number: UInt64, _ endpoint: EtcdEndpoint) async {
+        guard number == generation, mirror.wasWrittenInDoubt else { return }
+        logger.info("keys were written; what is in etcd counts again", metadata: ["endpoint": "\(endpoint)"])
+        await declare(mirror.settleDoubt(), endpoint)
+    }
+
+    private func declare(_ change: EtcdMirror.Change, _ endpoint: EtcdEndpoint) async {
+        tell(change.problems.map { ($0.key, $0.text) }, "an entry of etcd is not used")
+        if change.isEmpty { return }
+        let request = ConfigurationRequest(
+            source: EtcdSource.name, origin: "\(endpoint) revision \(mirror.position?.revision ?? 0)",
+            values: change.values, removed: change.removed, replacesAll: change.replacesAll)
+        var backoff = Backoff(first: .milliseconds(50), limit: .seconds(2))
+        var told = ""
+        while !hasStopped.withLock({ $0 }) {
+            do {
+                let answer = try await backend.change(request)
+                tell(answer.failures.map { ($0.key, $0.text) }, "a value from etcd is not in force")
+                return
+            } catch {
+                if "\(error)" != told {
+                    told = "\(error)"
+                    logger.warning("what is in etcd can't be declared yet", metadata: ["error": "\(error)"])
+                }
+                try? await Task.sleep(for: backoff.wait())
+            }
+        }
+    }
+
+    private func tell(_ problems: [(key: String, text: String)], _ message: Logger.Message) {
+        for (key, text) in problems.prefix(Self.mostTold) {
+            logger.warning(message, metadata: ["key": "\(key)", "error": "\(text)"])
+        }
+        if problems.count > Self.mostTold {
+            logger.warning(message, metadata: ["more": "\(problems.count - Self.mostTold)"])
+        }
+    }
+}

@@ -1,0 +1,36 @@
+public import EtcdClient
+
+/// Where in etcd the configuration of an agent is.
+public struct EtcdSettings: Sendable {
+    /// How to talk to etcd.
+    public var client: EtcdConfiguration
+    /// The name of the agent there.
+    public var label: String
+    /// What all keys of all agents begin with.
+    public var root: String
+    /// How long what is bound to the agent's life outlives it, seconds.
+    public var sessionSeconds: Int64
+    /// Whether `$NAME` in values stands for a variable of the environment.
+    public var expandsVariables: Bool
+    /// Whether the state of each value is written under `config-status/`.
+    public var publishesStates: Bool
+    /// How much of the past etcd is to keep; nil: that is for others to say.
+    public var history: Duration?
+
+    /// Makes settings.
+    public init(
+        client: EtcdConfiguration, label: String, root: String = "/vnf-agent/", sessionSeconds: Int64 = 5,
+        expandsVariables: Bool = false, publishesStates: Bool = false, history: Duration? = nil
+    ) {
+        self.client = client
+        self.label = label
+        self.root = root
+        self.sessionSeconds = sessionSeconds
+        self.expandsVariables = expandsVariables
+        self.publishesStates = publishesStates
+        self.history = history
+    }
+
+    /// What all keys of the agent begin with.
+    var prefix: String { "\(root)\(label)/" }
+}
