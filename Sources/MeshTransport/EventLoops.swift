@@ -1,17 +1,17 @@
 internal import CLinux
 internal import Glibc
 internal import NIOCore
-internal import NIOPosix
+package import NIOPosix
 internal import Synchronization
 
 /// The threads on which the transport runs.
-enum EventLoops {
+package enum EventLoops {
     private static let isMade = Mutex(false)
 
     /// The process's event loops.
     ///
     /// - Throws: ``TransportError`` when the process has no descriptors or threads left for them: making them would end it.
-    static func shared() throws(TransportError) -> MultiThreadedEventLoopGroup {
+    package static func shared() throws(TransportError) -> MultiThreadedEventLoopGroup {
         try isMade.withLock { isMade throws(TransportError) in
             if !isMade { try checkRoom(loops: NIOSingletons.groupLoopCountSuggestion) }
             isMade = true

@@ -86,7 +86,7 @@ extension Engine: ConfigurationBackend {
     }
 
     /// - Throws: when the kernel was not looked at, so nothing is done yet.
-    private static func refuseUnread(_ occurrences: [NetworkLoop.Occurrence]) throws(ConfigurationRefusal) {
+    static func refuseUnread(_ occurrences: [NetworkLoop.Occurrence]) throws(ConfigurationRefusal) {
         for occurrence in occurrences {
             switch occurrence {
             case .unreadable(let error):

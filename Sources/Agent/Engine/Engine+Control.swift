@@ -91,7 +91,7 @@ extension Engine: ControlBackend {
         (network.reconciler.status(prefix: prefix), network.reconciler.edges(prefix: prefix))
     }
 
-    private nonisolated func onWallClock(_ status: ValueStatus) -> ValueStatus {
+    nonisolated func onWallClock(_ status: ValueStatus) -> ValueStatus {
         var status = status
         status.since = clock.wallTime(of: status.since)
         status.nextTry = status.nextTry.map { clock.wallTime(of: $0) }

@@ -31,12 +31,14 @@ public actor Engine {
         public var grpc: GRPCSettings?
         /// Where in etcd values are declared; nil: nowhere.
         public var etcd: EtcdSettings?
+        /// Where the REST face listens; nil: nowhere.
+        public var rest: RESTSettings?
 
         /// Makes options.
         public init(
             settings: AgentSettings, configPath: String, repairsDrift: Bool = true, services: ServiceSettings,
             auditInterval: Int64? = 60_000_000_000, journal: String? = nil, grpc: GRPCSettings? = nil,
-            etcd: EtcdSettings? = nil
+            etcd: EtcdSettings? = nil, rest: RESTSettings? = nil
         ) {
             self.journal = journal
             self.auditInterval = auditInterval
@@ -46,6 +48,7 @@ public actor Engine {
             self.services = services
             self.grpc = grpc
             self.etcd = etcd
+            self.rest = rest
         }
     }
 

@@ -9,6 +9,7 @@ public struct Daemon: Sendable {
     private let control: ControlServer
     private let grpc: GRPCFace?
     private let etcd: EtcdSource?
+    private let rest: RESTFace?
     private let manager: ServiceManager
     private let others: [any Service]
     private let logger: Logger
@@ -25,6 +26,7 @@ public struct Daemon: Sendable {
         control = try ControlServer(path: socket, backend: engine, configuration: engine, logger: logger)
         grpc = try options.grpc.map { [engine] settings in try GRPCFace(settings, backend: engine, logger: logger) }
         etcd = options.etcd.map { [engine] settings in EtcdSource(settings, backend: engine, logger: logger) }
+        rest = try options.rest.map { [engine] settings in try RESTFace(settings, backend: engine, logger: logger) }
         let settings = options.settings
         logger.info(
             "starting",
@@ -36,13 +38,16 @@ public struct Daemon: Sendable {
 
     /// Runs until `SIGTERM` or `SIGINT`, and leaves the network as it is.
     public func run() async throws {
+        var faces: [any Service] = []
+        if let grpc { faces.append(GRPCService(face: grpc)) }
+        if let etcd { faces.append(EtcdService(source: etcd)) }
+        if let rest { faces.append(RESTService(face: rest)) }
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: others + (grpc.map { [GRPCService(face: $0)] } ?? [])
-                    + (etcd.map { [EtcdService(source: $0)] } ?? []) + [
-                        ControlFace(server: control), EngineService(engine: engine, manager: manager),
-                        Reloader(engine: engine),
-                    ],
+                services: others + faces + [
+                    ControlFace(server: control), EngineService(engine: engine, manager: manager),
+                    Reloader(engine: engine),
+                ],
                 gracefulShutdownSignals: [.sigterm, .sigint],
                 logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
         try await group.run()
@@ -87,6 +92,17 @@ private struct GRPCService: Service {
 private struct EtcdService: Service {
     let source: EtcdSource
     func run() async throws { await cancelWhenGracefulShutdown { await source.run() } }
+}
+
+private struct RESTService: Service {
+    let face: RESTFace
+    func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await face.run()
+        } onGracefulShutdown: {
+            face.stop()
+        }
+    }
 }
 
 /// `SIGHUP` reads the configuration again.

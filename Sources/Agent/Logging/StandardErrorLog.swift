@@ -2,6 +2,7 @@ internal import Concurrency
 internal import Glibc
 public import Logging
 internal import Model
+internal import Synchronization
 
 /// Writes log lines to standard error: one line for each event, as text or JSON.
 public struct StandardErrorLog: LogHandler {
@@ -13,18 +14,37 @@ public struct StandardErrorLog: LogHandler {
         case json
     }
 
-    /// Lines below this level are not written.
-    public var logLevel: Logger.Level
+    /// Lines below this level are not written. All copies of a logger have it together, so that it can be changed for a process
+    /// that runs.
+    public var logLevel: Logger.Level {
+        get { threshold.level }
+        nonmutating set { threshold.level = newValue }
+    }
     /// What is added to each line.
     public var metadata: Logger.Metadata = [:]
     private let format: Format
     private let label: String
+    private let threshold: Threshold
+
+    /// The level that copies share.
+    private final class Threshold: Sendable {
+        private let number: Atomic<Int>
+
+        init(_ level: Logger.Level) { number = Atomic(Self.levels.firstIndex(of: level) ?? 0) }
+
+        private static let levels = Logger.Level.allCases
+
+        var level: Logger.Level {
+            get { Self.levels[number.load(ordering: .relaxed)] }
+            set { number.store(Self.levels.firstIndex(of: newValue) ?? 0, ordering: .relaxed) }
+        }
+    }
 
     /// Makes a log.
     public init(label: String, format: Format, level: Logger.Level) {
         self.label = label
         self.format = format
-        logLevel = level
+        threshold = Threshold(level)
     }
 
     /// One part of what is added to each line.

@@ -39,6 +39,7 @@ struct Run: WaitingCommand {
     @OptionGroup(title: "Clients") var clients: ClientOptions
     @OptionGroup(title: "gRPC API") var grpc: GRPCOptions
     @OptionGroup(title: "etcd") var etcd: EtcdOptions
+    @OptionGroup(title: "REST API") var http: HTTPOptions
 
     var descriptors: Int { Descriptors.daemon }
 
@@ -66,11 +67,17 @@ struct Run: WaitingCommand {
         let options = Engine.Options(
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services,
             auditInterval: auditInterval.nanoseconds, journal: clients.journal(label: owner.resolvedLabel),
-            grpc: try grpc.settings(), etcd: try etcd.settings(label: owner.resolvedLabel))
+            grpc: try grpc.settings(), etcd: try etcd.settings(label: owner.resolvedLabel),
+            rest: try http.settings())
         if let grpc = options.grpc, grpc.isInsecure {
             logger.warning(
                 "everybody who reaches the gRPC API can change the network",
                 metadata: ["at": "\(grpc.addresses.map(\.url).joined(separator: ", "))"])
+        }
+        if let rest = options.rest, rest.isInsecure, !rest.isReadOnly {
+            logger.warning(
+                "everybody who reaches the REST API can change the network",
+                metadata: ["at": "\(rest.addresses.map(\.url).joined(separator: ", "))"])
         }
         do {
             let hosted = try mesh.map { MeshService(mesh: try HostMesh($0.hostOptions(), logger: logger)) }

@@ -51,13 +51,3 @@ struct GRPCOptions: ParsableArguments, Sendable {
             streamLimit: grpcMaxStreams)
     }
 }
-
-extension SocketAddress {
-    /// Whether only programs of this host reach it.
-    fileprivate var isLocal: Bool {
-        switch self {
-        case .unix: true
-        case .tcp(let host, _): host == "::1" || host.hasPrefix("127.")
-        }
-    }
-}

@@ -7,6 +7,11 @@ struct RunSettings {
     /// How the mesh is hosted; nil: it is not.
     let mesh: MeshOptions?
 
+    /// Settings that have settings of their own, and the options that those are.
+    private static let groups: [String: any ParsableArguments.Type] = [
+        "grpc": GRPCOptions.self, "etcd": EtcdOptions.self, "http": HTTPOptions.self,
+    ]
+
     /// Puts both together. Each setting is checked by itself, so that a mistake is told with its place.
     ///
     /// - Parameter arguments: The words behind `run` on the command line.
@@ -15,16 +20,10 @@ struct RunSettings {
         var meshWords: [String] = []
         var words: [String] = []
         for setting in file.settings {
-            if let nested = setting.nested, setting.name == "grpc" {
+            if let nested = setting.nested, let options = Self.groups[setting.name] {
                 for inner in nested {
-                    let inner = Self.prefixed(inner, "grpc")
-                    try Self.check(inner, as: GRPCOptions.self)
-                    words += inner.words
-                }
-            } else if let nested = setting.nested, setting.name == "etcd" {
-                for inner in nested {
-                    let inner = Self.prefixed(inner, "etcd")
-                    try Self.check(inner, as: EtcdOptions.self)
+                    let inner = Self.prefixed(inner, setting.name)
+                    try Self.check(inner, as: options)
                     words += inner.words
                 }
             } else if let nested = setting.nested {
@@ -78,8 +77,8 @@ struct RunSettings {
             place: setting.place, name: setting.name, words: words, values: [], nested: nil)
     }
 
-    private static func check<Options: ParsableArguments>(
-        _ setting: SettingsFile.Setting, as options: Options.Type
+    private static func check(
+        _ setting: SettingsFile.Setting, as options: any ParsableArguments.Type
     ) throws(Failure) {
         if setting.nested != nil { throw wrong(setting, "a plain value is needed here") }
         do {

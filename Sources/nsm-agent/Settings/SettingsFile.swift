@@ -54,7 +54,7 @@ struct SettingsFile {
         settings = try Self.settings(of: root, in: tree, path)
     }
 
-    private static func read(_ path: String) throws(Failure) -> String {
+    static func read(_ path: String) throws(Failure) -> String {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else {
             throw Failure("the settings \(path): \(String(cString: strerror(errno)))", status: ExitStatus.invalid)

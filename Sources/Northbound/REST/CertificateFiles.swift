@@ -1,0 +1,90 @@
+internal import Glibc
+internal import Logging
+internal import MeshTransport
+internal import NIOSSL
+internal import Synchronization
+
+/// Certificates in files, which are read again when the files change.
+final class CertificateFiles: Sendable {
+    /// What a file looked like.
+    private struct Stamp: Hashable {
+        var seconds = 0
+        var nanoseconds = 0
+        var size = 0
+        var inode: UInt64 = 0
+    }
+    private struct Known {
+        var stamps: [Stamp]
+        var context: NIOSSLContext
+    }
+
+    /// Whether clients need certificates.
+    let asksClients: Bool
+    private let files: RESTSettings.TLS
+    private let logger: Logger
+    private let known: Mutex<Known>
+
+    /// - Throws: ``TransportError`` with the file that can't be used.
+    init(_ files: RESTSettings.TLS, logger: Logger) throws(TransportError) {
+        self.files = files
+        self.logger = logger
+        asksClients = !files.clientFiles.isEmpty
+        known = Mutex(Known(stamps: Self.stamps(files), context: try Self.read(files)))
+    }
+
+    /// For the next connection. When the files have changed to something that can't be used, that of before stays.
+    func context() throws -> NIOSSLContext {
+        let stamps = Self.stamps(files)
+        return known.withLock { known in
+            if known.stamps == stamps { return known.context }
+            known.stamps = stamps
+            do throws(TransportError) {
+                known.context = try Self.read(files)
+                logger.info("certificates read again", metadata: ["file": "\(files.certificateFile)"])
+            } catch {
+                logger.error(
+                    "changed certificates can't be used; those of before stay", metadata: ["error": "\(error)"])
+            }
+            return known.context
+        }
+    }
+
+    private static func stamps(_ files: RESTSettings.TLS) -> [Stamp] {
+        ([files.certificateFile, files.keyFile] + files.clientFiles).map { path in
+            var status = stat()
+            guard stat(path, &status) == 0 else { return Stamp() }
+            return Stamp(
+                seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec, size: Int(status.st_size),
+                inode: UInt64(status.st_ino))
+        }
+    }
+
+    private static func read(_ files: RESTSettings.TLS) throws(TransportError) -> NIOSSLContext {
+        let chain = try reading(files.certificateFile) { try NIOSSLCertificate.fromPEMFile(files.certificateFile) }
+        let key = try reading(files.keyFile) { try NIOSSLPrivateKey(file: files.keyFile, format: .pem) }
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+        configuration.minimumTLSVersion = .tlsv12
+        configuration.applicationProtocols = ["http/1.1"]
+        if !files.clientFiles.isEmpty {
+            var authorities: [NIOSSLCertificate] = []
+            for file in files.clientFiles {
+                authorities += try reading(file) { try NIOSSLCertificate.fromPEMFile(file) }
+            }
+            configuration.trustRoots = .certificates(authorities)
+            configuration.certificateVerification = .noHostnameVerification
+        }
+        let settings = configuration
+        return try reading(files.certificateFile) { try NIOSSLContext(configuration: settings) }
+    }
+
+    private static func reading<Content>(
+        _ path: String, _ body: () throws -> Content
+    ) throws(TransportError) -> Content {
+        do {
+            return try body()
+        } catch {
+            throw TransportError("\(path): can't be used for TLS (\(error)); PEM with what it says is needed")
+        }
+    }
+}

@@ -1,0 +1,190 @@
+internal import Glibc
+internal import HTTPTypes
+internal import HummingbirdCore
+internal import Logging
+internal import MeshTransport
+internal import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+internal import Synchronization
+
+/// Who is at the other end of a connection.
+struct HTTPPeer: Sendable {
+    /// Whether it is a Unix socket, which only root can open.
+    let isUnix: Bool
+    /// Its user, as the kernel tells; nil: from another host or namespace.
+    let user: UInt32?
+    /// Its address; nil on Unix sockets.
+    let address: String?
+    /// Whether it showed a certificate that the operator's authorities have signed.
+    let hasCertificate: Bool
+    /// Whether what is said is encrypted.
+    let isEncrypted: Bool
+
+    /// For people.
+    var name: String { address ?? user.map { "user \($0)" } ?? "" }
+}
+
+/// Serves HTTP on a listener.
+final class HTTPServer: Sendable {
+    typealias Respond = @Sendable (Request, HTTPPeer) async -> Response
+
+    private struct State {
+        var channels: [UInt64: any Channel] = [:]
+        var peers: [String: Int] = [:]
+        var next: UInt64 = 0
+        var hasStopped = false
+    }
+
+    private let listener: ServerListener
+    private let source: ConnectionSource
+    private let tls: CertificateFiles?
+    private let limits: RESTSettings.Limits
+    private let respond: Respond
+    private let logger: Logger
+    private let state = Mutex(State())
+    private let arrivals: AsyncStream<Arrival>
+    private let arrived: AsyncStream<Arrival>.Continuation
+
+    private struct Arrival: Sendable {
+        let id: UInt64
+        let connection: ConnectionSource.Connection
+    }
+
+    init(
+        _ listener: ServerListener, tls: CertificateFiles?, limits: RESTSettings.Limits, logger: Logger,
+        respond: @escaping Respond
+    ) {
+        self.listener = listener
+        self.tls = tls
+        self.limits = limits
+        self.logger = logger
+        self.respond = respond
+        source = ConnectionSource(listener)
+        (arrivals, arrived) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
+    }
+
+    /// Serves until ``stop(within:)`` is called or the task is cancelled.
+    ///
+    /// - Throws: ``TransportError`` when it can't.
+    func run() async throws {
+        let group = try EventLoops.shared()
+        try source.start { self.take($0) }
+        if state.withLock({ $0.hasStopped }) { source.stop() }
+        await withTaskCancellationHandler {
+            await withDiscardingTaskGroup { tasks in
+                for await arrival in arrivals {
+                    tasks.addTask { await self.serve(arrival, on: group) }
+                }
+            }
+        } onCancel: {
+            stop(within: .zero)
+        }
+    }
+
+    /// Takes no more connections, lets answers be finished for some time, and drops the rest.
+    func stop(within grace: Duration) {
+        let channels = state.withLock { state in
+            state.hasStopped = true
+            return Array(state.channels.values)
+        }
+        source.stop()
+        arrived.finish()
+        for channel in channels { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+        Task {
+            try? await Task.sleep(for: grace)
+            for channel in state.withLock({ Array($0.channels.values) }) { channel.close(promise: nil) }
+        }
+    }
+
+    // MARK: - Connections
+
+    /// On the thread of all listeners: nothing here may wait.
+    private func take(_ connection: ConnectionSource.Connection) {
+        if case .unix = listener.address, let refusal = ControlSocket.refusal(connection.credentials) {
+            logger.debug("refused", metadata: ["reason": "\(refusal)"])
+            close(connection.socket)
+            return
+        }
+        let place = connection.address ?? ""
+        let id = state.withLock { state -> UInt64? in
+            let count = state.peers.values.reduce(0, +)
+            guard !state.hasStopped, count < limits.connections,
+                state.peers[place, default: 0] < limits.peerConnections
+            else { return nil }
+            state.peers[place, default: 0] += 1
+            state.next += 1
+            return state.next
+        }
+        guard let id else {
+            close(connection.socket)
+            return
+        }
+        let result = arrived.yield(Arrival(id: id, connection: connection))
+        if case .terminated = result {
+            close(connection.socket)
+            end(id, place)
+        }
+    }
+
+    private func end(_ id: UInt64, _ place: String) {
+        state.withLock { state in
+            state.channels[id] = nil
+            let rest = state.peers[place, default: 0] - 1
+            state.peers[place] = rest > 0 ? rest : nil
+        }
+    }
+
+    private func serve(_ arrival: Arrival, on group: MultiThreadedEventLoopGroup) async {
+        let connection = arrival.connection
+        defer { end(arrival.id, connection.address ?? "") }
+        let context: NIOSSLContext?
+        do {
+            context = try tls?.context()
+        } catch {
+            logger.error("TLS can't be had", metadata: ["error": "\(error)"])
+            close(connection.socket)
+            return
+        }
+        let isUnix = connection.credentials != nil
+        let peer = HTTPPeer(
+            isUnix: isUnix, user: connection.credentials?.uid ?? connection.user, address: connection.address,
+            hasCertificate: tls?.asksClients ?? false, isEncrypted: tls != nil)
+        let http = HTTP1Channel(
+            responder: { [respond] request, writer, _ in
+                let response = await respond(request, peer)
+                try await writer.write(response: response.head, body: response.body)
+            },
+            configuration: .init(
+                additionalChannelHandlers: [HTTPClock(self.limits)],
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: limits.header, maxHeaderListSize: limits.header, maxHeaderFieldCount: 100)))
+        do {
+            let value = try await ClientBootstrap(group: group).channelOption(.allowRemoteHalfClosure, value: true)
+                .withConnectedSocket(connection.socket) { [logger] channel in
+                    Self.setUp(channel, context, http, logger)
+                }
+            let hasStopped = state.withLock { state in
+                state.channels[arrival.id] = value.channel
+                return state.hasStopped
+            }
+            if hasStopped { value.channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+            await http.handle(value: value, logger: logger)
+        } catch {
+            logger.debug("connection ended", metadata: ["at": "\(listener.address.url)", "error": "\(error)"])
+        }
+    }
+
+    private static func setUp(
+        _ channel: any Channel, _ context: NIOSSLContext?, _ http: HTTP1Channel, _ logger: Logger
+    ) -> EventLoopFuture<HTTP1Channel.Value> {
+        if let context {
+            do {
+                try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+            } catch {
+                return channel.eventLoop.makeFailedFuture(error)
+            }
+        }
+        return http.setup(channel: channel, logger: logger)
+    }
+}

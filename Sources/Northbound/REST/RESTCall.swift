@@ -1,0 +1,148 @@
+internal import HTTPTypes
+internal import Hummingbird
+internal import NIOCore
+
+/// A request that is being answered.
+struct RESTCall: Sendable {
+    let request: Request
+    let parameters: Parameters
+    let peer: HTTPPeer
+    /// Nil: it may change things; else why not.
+    let obstacle: String?
+    let query: QueryArguments
+}
+
+/// The arguments behind the path of a request.
+struct QueryArguments: Sendable {
+    private let pairs: [(name: String, value: String)]
+
+    init(_ text: String?) {
+        pairs = (text ?? "").split(separator: "&").map { part in
+            let words = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            return (Self.decoded(words[0]), words.count > 1 ? Self.decoded(words[1]) : "")
+        }
+    }
+
+    /// All values of an argument, empty ones left out.
+    func all(_ name: String) -> [String] { pairs.filter { $0.name == name && !$0.value.isEmpty }.map(\.value) }
+
+    /// The first value of an argument; nil: it is absent or empty.
+    subscript(_ name: String) -> String? { all(name).first }
+
+    /// The only value of an argument.
+    ///
+    /// - Throws: ``RESTError`` when it is there more than once.
+    func single(_ name: String) throws(RESTError) -> String? {
+        let values = all(name)
+        if values.count > 1 { throw RESTError("\(name) argument listed more than once") }
+        return values.first
+    }
+
+    /// Whether an argument is there, with any value or none.
+    func has(_ name: String) -> Bool { pairs.contains { $0.name == name } }
+
+    /// Whether an argument says yes.
+    func isSet(_ name: String) -> Bool { ["true", "1"].contains(self[name] ?? "") }
+
+    /// A number.
+    ///
+    /// - Throws: ``RESTError`` when the argument is none.
+    func number<Number: FixedWidthInteger>(_ name: String, _ call: String, as type: Number.Type) throws(RESTError)
+        -> Number?
+    {
+        guard let text = self[name] else { return nil }
+        guard let number = Number(text) else {
+            throw RESTError("strconv.\(call): parsing \"\(text.prefix(100))\": invalid syntax")
+        }
+        return number
+    }
+
+    private static func decoded(_ text: Substring) -> String {
+        guard text.utf8.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else {
+            return String(text)
+        }
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "%"), rest.count >= 2,
+                let code = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+            {
+                bytes.append(code)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+/// Why a request is not answered as it asks.
+struct RESTError: Error {
+    let status: HTTPResponse.Status
+    let body: Body
+
+    enum Body {
+        /// `{"Error": "…"}`
+        case object(String)
+        /// A JSON string.
+        case string(String)
+        /// Plain text.
+        case plain(String)
+        case json(JSON)
+    }
+
+    init(_ text: String, _ status: HTTPResponse.Status = .internalServerError) {
+        self.init(.object(text), status)
+    }
+
+    init(_ body: Body, _ status: HTTPResponse.Status = .internalServerError) {
+        self.status = status
+        self.body = body
+    }
+
+    var response: Response {
+        switch body {
+        case .object(let text): .json(.object([("Error", .string(text))]), status)
+        case .string(let text): .json(.string(text), status)
+        case .plain(let text): .text(text, status: status)
+        case .json(let json): .json(json, status)
+        }
+    }
+}
+
+extension Response {
+    static func json(_ value: JSON, _ status: HTTPResponse.Status = .ok) -> Response {
+        text(value.text, type: "application/json; charset=UTF-8", status: status)
+    }
+
+    static func text(
+        _ text: String, type: String = "text/plain; charset=utf-8", status: HTTPResponse.Status = .ok
+    ) -> Response {
+        Response(
+            status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+
+    /// A JSON array that is made while it is sent, so that a long one takes no more room than a short one.
+    static func array<Elements: Sequence & Sendable>(
+        _ elements: Elements, _ encode: @escaping @Sendable (Elements.Element) throws -> JSON?
+    ) -> Response {
+        let body = ResponseBody { writer in
+            var part: [UInt8] = Array("[".utf8)
+            var isFirst = true
+            for element in elements {
+                guard let json = try encode(element) else { continue }
+                part += (isFirst ? "\n  " : ",\n  ").utf8
+                isFirst = false
+                part += json.bytes(depth: 1)
+                guard part.count >= 64 << 10 else { continue }
+                try await writer.write(ByteBuffer(bytes: part))
+                part.removeAll(keepingCapacity: true)
+            }
+            part += (isFirst ? "]\n" : "\n]\n").utf8
+            try await writer.write(ByteBuffer(bytes: part))
+            try await writer.finish(nil)
+        }
+        return Response(status: .ok, headers: [.contentType: "application/json; charset=UTF-8"], body: body)
+    }
+}

@@ -1,0 +1,149 @@
+internal import HTTPTypes
+internal import Hummingbird
+public import Logging
+public import MeshTransport
+
+/// Serves the northbound API by HTTP.
+public struct RESTFace: Sendable {
+    private let listeners: [ServerListener]
+    private let servers: [HTTPServer]
+    /// How long answers may take to be finished.
+    private static let grace = Duration.seconds(1)
+
+    /// Listens; ``run()`` answers.
+    ///
+    /// - Throws: ``TransportError`` when an address or a file can't be had.
+    public init(
+        _ settings: RESTSettings, backend: some RESTBackend, logger: Logger
+    ) throws(TransportError) {
+        let responder = RESTResponder(settings, backend: backend, logger: logger)
+        var listeners: [ServerListener] = []
+        var servers: [HTTPServer] = []
+        var certificates: CertificateFiles?
+        if let files = settings.tls { certificates = try CertificateFiles(files, logger: logger) }
+        for address in settings.addresses {
+            let listener = try ServerListener(address, mode: 0o600)
+            listeners.append(listener)
+            // What goes through a Unix socket stays on this host.
+            let tls = if case .unix = address { nil as CertificateFiles? } else { certificates }
+            servers.append(
+                HTTPServer(listener, tls: tls, limits: settings.limits, logger: logger) { request, peer in
+                    await responder.respond(to: request, from: peer)
+                })
+        }
+        self.listeners = listeners
+        self.servers = servers
+    }
+
+    /// Where it listens, with real ports.
+    public var addresses: [SocketAddress] { listeners.map(\.address) }
+
+    /// Answers until ``stop()`` or until the task is cancelled; then the sockets' files go.
+    public func run() async throws {
+        defer { for listener in listeners { listener.removeFile() } }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for server in servers { group.addTask { try await server.run() } }
+            try await group.waitForAll()
+        }
+    }
+
+    /// Finishes the answers under way and takes no other requests.
+    public func stop() { for server in servers { server.stop(within: Self.grace) } }
+}
+
+/// What the router tells the handlers of a request.
+private struct RESTContext: RequestContext {
+    /// Where it is made from.
+    struct Source: RequestContextSource {
+        let logger: Logger
+        let peer: HTTPPeer
+        let right: RequestGate.Right
+    }
+
+    var coreContext: CoreRequestContextStorage
+    let peer: HTTPPeer
+    let right: RequestGate.Right
+
+    init(source: Source) {
+        coreContext = CoreRequestContextStorage(source: source)
+        peer = source.peer
+        right = source.right
+    }
+}
+
+/// Answers requests.
+struct RESTResponder: Sendable {
+    private let gate: RequestGate
+    private let router: RouterResponder<RESTContext>
+    private let logger: Logger
+
+    init(_ settings: RESTSettings, backend: any RESTBackend, logger: Logger) {
+        gate = RequestGate(settings)
+        self.logger = logger
+        let routes = Routes(backend, settings).all
+        let router = Router(context: RESTContext.self, options: [.autoGenerateHeadEndpoints])
+        var methods: [String: Set<HTTPRequest.Method>] = [:]
+        for route in routes {
+            let path = route.path.replacing("{", with: ":").replacing("}", with: "")
+            methods[path, default: []].insert(route.method)
+            router.on(RouterPath(path), method: route.method) { request, context in
+                try await Self.answer(route, request, context)
+            }
+        }
+        for (path, known) in methods {
+            let taken = known.contains(.get) ? known.union([.head]) : known
+            for method in [HTTPRequest.Method.get, .put, .post, .delete, .patch, .head] where !taken.contains(method) {
+                router.on(RouterPath(path), method: method) { _, context in
+                    if case .nothing = context.right { return Self.unauthorized }
+                    let allowed = taken.map(\.rawValue).sorted().joined(separator: ", ")
+                    return Response(status: .methodNotAllowed, headers: [.allow: allowed])
+                }
+            }
+        }
+        self.router = router.buildResponder()
+    }
+
+    func respond(to request: Request, from peer: HTTPPeer) async -> Response {
+        let right = gate.right(request, peer)
+        if case .foreign(let reason) = right { return RESTError(reason, .forbidden).response }
+        let context = RESTContext(source: .init(logger: logger, peer: peer, right: right))
+        do {
+            let response = try await router.respond(to: request, context: context)
+            if response.status == .notFound, response.body.contentLength == 0 {
+                if case .nothing = right { return Self.unauthorized }
+                return .text("404 page not found\n", status: .notFound)
+            }
+            return response
+        } catch let error as RESTError {
+            return error.response
+        } catch is CancellationError {
+            return RESTError("the agent is stopping", .serviceUnavailable).response
+        } catch {
+            logger.error("a request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
+            return RESTError("\(error)").response
+        }
+    }
+
+    private static func answer(_ route: Route, _ request: Request, _ context: RESTContext) async throws -> Response {
+        let obstacle: String?
+        switch context.right {
+        case .change: obstacle = nil
+        case .look(let reason): obstacle = reason
+        case .nothing:
+            if route.access != .probe { return unauthorized }
+            obstacle = "it is not known who asks"
+        case .foreign(let reason): throw RESTError(reason, .forbidden)
+        }
+        if route.access == .change, let obstacle { throw RESTError(obstacle, .forbidden) }
+        let call = RESTCall(
+            request: request, parameters: context.parameters, peer: context.peer, obstacle: obstacle,
+            query: QueryArguments(request.uri.query))
+        return try await route.answer(call)
+    }
+
+    private static var unauthorized: Response {
+        var response = RESTError("say who you are: a user of http.conf is needed", .unauthorized).response
+        response.headers[.wwwAuthenticate] = "Basic realm=\"nsm-agent\""
+        return response
+    }
+}

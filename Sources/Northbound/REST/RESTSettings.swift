@@ -1,0 +1,79 @@
+public import MeshTransport
+
+/// Where and for whom the REST face is open.
+public struct RESTSettings: Sendable {
+    /// Files for TLS.
+    public struct TLS: Sendable, Hashable {
+        /// The server's certificates, PEM, its own first.
+        public var certificateFile: String
+        /// The key of the first of them, PEM.
+        public var keyFile: String
+        /// Files with the authorities of clients' certificates, PEM; empty: clients need none.
+        public var clientFiles: [String]
+
+        /// Makes them.
+        public init(certificateFile: String, keyFile: String, clientFiles: [String] = []) {
+            self.certificateFile = certificateFile
+            self.keyFile = keyFile
+            self.clientFiles = clientFiles
+        }
+    }
+
+    /// Somebody who may change things.
+    public struct User: Sendable, Hashable {
+        /// The name.
+        public var name: String
+        /// The password.
+        public var password: String
+
+        /// Makes one of `name:password`; nil when the text is none.
+        public init?(_ text: String) {
+            guard let colon = text.firstIndex(of: ":"), colon != text.startIndex else { return nil }
+            name = String(text[..<colon])
+            password = String(text[text.index(after: colon)...])
+        }
+    }
+
+    /// What clients may use.
+    public struct Limits: Sendable, Hashable {
+        /// The longest body, bytes.
+        public var body = 16 << 20
+        /// All headers of a request, bytes.
+        public var header = 32 << 10
+        /// How long the header of the first request of a connection may take.
+        public var headerTime: Duration = .seconds(10)
+        /// How long a body may take.
+        public var bodyTime: Duration = .seconds(60)
+        /// How long an answer may wait for a client that does not read.
+        public var writeTime: Duration = .seconds(30)
+        /// How long a connection may stay without a request.
+        public var idleTime: Duration = .seconds(75)
+        /// Connections at once, from all clients.
+        public var connections = 512
+        /// Connections at once from one address.
+        public var peerConnections = 128
+
+        /// The limits that hold unless others are given.
+        public init() {}
+    }
+
+    /// Where it listens.
+    public var addresses: [SocketAddress]
+    /// Whether nothing can be changed.
+    public var isReadOnly = false
+    /// Whether whoever reaches it may change things.
+    public var isInsecure = false
+    /// Whether values are told as JSON text in a string, as old clients want them.
+    public var dataIsText = false
+    /// Who may change things, and beyond root is served at all, if there are any.
+    public var users: [User] = []
+    /// Names under which it may be asked, beside numeric addresses, `localhost` and the host's own.
+    public var names: [String] = []
+    /// Files for TLS; nil: none.
+    public var tls: TLS?
+    /// What clients may use.
+    public var limits = Limits()
+
+    /// Makes settings.
+    public init(addresses: [SocketAddress]) { self.addresses = addresses }
+}

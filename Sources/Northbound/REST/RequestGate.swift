@@ -1,0 +1,132 @@
+internal import Glibc
+internal import HTTPTypes
+internal import HummingbirdCore
+internal import MeshTransport
+
+/// Says who may ask for what.
+struct RequestGate: Sendable {
+    /// What a request may do.
+    enum Right: Sendable {
+        case change
+        /// Only look, for a reason to tell.
+        case look(String)
+        /// Not even that, before it says who it is.
+        case nothing
+        /// It comes from a page of somebody else, or under a name that is not ours.
+        case foreign(String)
+    }
+
+    let settings: RESTSettings
+    private let hostNames: Set<String>
+
+    init(_ settings: RESTSettings) {
+        self.settings = settings
+        var names: Set<String> = ["localhost"]
+        names.formUnion(settings.names.map { $0.lowercased() })
+        var own = [CChar](repeating: 0, count: 256)
+        if gethostname(&own, own.count - 1) == 0 {
+            names.insert(
+                String(decoding: own.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).lowercased())
+        }
+        hostNames = names
+    }
+
+    func right(_ request: Request, _ peer: HTTPPeer) -> Right {
+        if peer.isUnix { return settings.isReadOnly ? .look(Self.readOnly) : .change }
+        if let foreign = foreignness(request) { return .foreign(foreign) }
+        let isKnown: Bool
+        switch credentials(request) {
+        case .right: isKnown = true
+        case .wrong: return .nothing
+        case .none: isKnown = false
+        }
+        let isRoot = peer.user.map { $0 == 0 || $0 == geteuid() } ?? false
+        let isTrusted = isKnown || isRoot || peer.hasCertificate
+        if settings.isReadOnly { return isTrusted || settings.users.isEmpty ? .look(Self.readOnly) : .nothing }
+        if isTrusted || settings.isInsecure { return .change }
+        if !settings.users.isEmpty { return .nothing }
+        return .look(
+            "only root of this host may change things here; use the Unix socket, or give users in http.conf, or the setting http: {insecure: true}"
+        )
+    }
+
+    private static let readOnly =
+        "nothing can be changed here: the setting http: {readOnly: true} says so"
+
+    // MARK: - Names
+
+    /// Why a request is not meant for us, or not made by who it seems to be.
+    private func foreignness(_ request: Request) -> String? {
+        let host = request.head.authority ?? ""
+        // Programs without a browser may leave it out.
+        if !host.isEmpty, !isOurs(Self.name(ofHost: host)) {
+            return "the name '\(host.prefix(100))' is not ours; the setting http: {names: [...]} makes it so"
+        }
+        guard let origin = request.headers[.origin] else { return nil }
+        let rest = origin.hasPrefix("https://") ? origin.dropFirst(8) : origin.dropFirst(7)
+        let isPage = origin.hasPrefix("http://") || origin.hasPrefix("https://")
+        if isPage, !host.isEmpty, rest.lowercased() == host.lowercased() { return nil }
+        return "pages of '\(origin.prefix(100))' may not ask here"
+    }
+
+    private func isOurs(_ name: String) -> Bool {
+        if hostNames.contains(name) { return true }
+        // A page that was loaded under a name can't pretend to come from a numeric address.
+        var bytes = in6_addr()
+        return inet_pton(AF_INET, name, &bytes) == 1 || inet_pton(AF_INET6, name, &bytes) == 1
+    }
+
+    private static func name(ofHost host: String) -> String {
+        if host.hasPrefix("["), let end = host.firstIndex(of: "]") {
+            return String(host[host.index(after: host.startIndex)..<end])
+        }
+        return String(host.prefix { $0 != ":" }).lowercased()
+    }
+
+    // MARK: - Credentials
+
+    private enum Credentials {
+        case none
+        case right
+        case wrong
+    }
+
+    private func credentials(_ request: Request) -> Credentials {
+        guard let header = request.headers[.authorization] else { return .none }
+        guard header.lowercased().hasPrefix("basic "), let bytes = Base64.decode(text: header.dropFirst(6)) else {
+            return .wrong
+        }
+        var isRight = false
+        for user in settings.users {
+            // As long for a wrong one as for the right one.
+            if Self.isSame(bytes, Array("\(user.name):\(user.password)".utf8)) { isRight = true }
+        }
+        return isRight ? .right : .wrong
+    }
+
+    private static func isSame(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+        var difference = left.count ^ right.count
+        for index in 0..<right.count {
+            difference |= Int(right[index] ^ (index < left.count ? left[index] : ~right[index]))
+        }
+        return difference == 0
+    }
+}
+
+extension Base64 {
+    /// Decodes what a client says; nil when it is no Base64.
+    static func decode(text: some StringProtocol) -> [UInt8]? {
+        var result: [UInt8] = []
+        var (bits, count) = (UInt32(0), 0)
+        for byte in text.utf8.reversed().drop(while: { $0 == UInt8(ascii: "=") }).reversed() {
+            guard let value = value(byte) else { return nil }
+            bits = bits << 6 | value
+            count += 6
+            if count >= 8 {
+                count -= 8
+                result.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,225 @@
+internal import Concurrency
+internal import HTTPTypes
+internal import Hummingbird
+internal import Model
+internal import Reconciler
+
+/// `/scheduler/…`: values, where they stand, and what was done.
+struct SchedulerRoutes: Sendable {
+    let backend: any RESTBackend
+    let json: ValueJSON
+    let kernel: KernelView
+
+    // MARK: - Status
+
+    func status(_ call: RESTCall) async throws -> Response {
+        let tellsSources = call.query.isSet("sources")
+        if let key = try call.query.single("key") {
+            guard let value = await backend.status(key: key) else {
+                return .json(.object([("value", .object([("key", .string(key))]))]))
+            }
+            let derived = await backend.statuses(prefix: "").map(\.status).filter { $0.baseKey == key }
+            return .json(ValueJSON.base(value, derived, tellsSources: tellsSources))
+        }
+        var prefix = ""
+        if let name = try call.query.single("descriptor") {
+            guard let entry = DescriptorName.all.first(where: { $0.name == name }), !entry.prefix.isEmpty else {
+                return .json(.null)
+            }
+            prefix = entry.prefix
+        } else if let wanted = try call.query.single("key-prefix") {
+            guard DescriptorName.all.contains(where: { $0.prefix == wanted }) else {
+                throw RESTError("unknown key prefix")
+            }
+            prefix = wanted
+        }
+        let all = await backend.statuses(prefix: "")
+        var derived: [Key: [ValueStatus]] = [:]
+        for value in all { if let base = value.status.baseKey { derived[base, default: []].append(value.status) } }
+        let bases = all.filter { $0.status.baseKey == nil && $0.status.key.hasPrefix(prefix) }
+        if bases.isEmpty { return .json(.null) }
+        return .array(bases) { [derived] value in
+            ValueJSON.base(value, derived[value.status.key] ?? [], tellsSources: tellsSources)
+        }
+    }
+
+    // MARK: - Dump
+
+    func dump(_ call: RESTCall) async throws -> Response {
+        let name = try call.query.single("descriptor")
+        let prefix = try call.query.single("key-prefix")
+        let view = try call.query.single("view") ?? "SB"
+        if name == nil, prefix == nil { return .json(Self.dumpIndex) }
+        guard ["SB", "NB", "cached"].contains(view) else { throw RESTError("unrecognized system view") }
+        let entry: DescriptorName.Entry
+        if let name {
+            guard let found = DescriptorName.all.first(where: { $0.name == name }) else {
+                throw RESTError("descriptor is not registered")
+            }
+            entry = found
+        } else {
+            guard let found = DescriptorName.all.first(where: { $0.kind != nil && $0.prefix == prefix }) else {
+                throw RESTError("no descriptor found matching the key prefix", .notFound)
+            }
+            entry = found
+        }
+        guard let kind = entry.kind else { return try await dumpDerived(entry, view) }
+        switch view {
+        case "SB":
+            guard kind.isRetrievable else {
+                throw RESTError(
+                    "descriptor does not support Retrieve operation", name == nil ? .notFound : .internalServerError)
+            }
+            let values = try await kernel.values(isFresh: call.obstacle == nil).filter { $0.kind == kind }
+            return await dump(values.map { ($0.key, $0) }, kind, origin: kind == .interface ? 1 : 0)
+        default:
+            let declared = await backend.declaredValues().filter { $0.value.kind == kind }
+            let wanted = view == "NB" ? declared : declared.filter { $0.status.map(Self.isThere) ?? false }
+            return await dump(wanted.map { ($0.key, $0.value) }, kind, origin: 1)
+        }
+    }
+
+    private static let dumpIndex = JSON.object([
+        ("Descriptors", .array(DescriptorName.all.map { .string($0.name) })),
+        ("KeyPrefixes", .array(DescriptorName.all.map { .string($0.prefix) })),
+        ("Views", .array(["SB", "NB", "cached"])),
+    ])
+
+    private static func isThere(_ status: ValueStatus) -> Bool {
+        switch status.state {
+        case .configured, .obtained, .discovered: true
+        case .nonexistent, .missing, .unimplemented, .removed, .pending, .invalid, .failed, .retrying: false
+        }
+    }
+
+    private func dump(
+        _ values: [(key: Key, value: ModelValue)], _ kind: ModelDescription.Kind, origin: Int64
+    ) async -> Response {
+        if values.isEmpty { return .json(.null) }
+        var devices: [String: InterfaceDevice] = [:]
+        if kind == .interface {
+            for device in await backend.devices(withTraffic: false) { devices[device.message.name] = device }
+        }
+        return .array(values.map { KeyedValue(key: $0.key, value: $0.value) }) { [json, devices] entry in
+            .object([
+                ("Key", .string(entry.key)), ("Value", try json.value(entry.value)), ("Origin", .int(origin)),
+                ("Metadata", ValueMetadata.json(entry.value, devices)),
+            ])
+        }
+    }
+
+    private func dumpDerived(_ entry: DescriptorName.Entry, _ view: String) async throws -> Response {
+        if view == "SB", entry.name != "linux-interface-watcher" {
+            throw RESTError("descriptor does not support Retrieve operation")
+        }
+        if view == "NB" { return .json(.null) }
+        let found = await backend.statuses(prefix: "").map(\.status).filter {
+            Self.isThere($0) && DescriptorName.name(ofKey: $0.key) == entry.name
+        }
+        if found.isEmpty { return .json(.null) }
+        return .array(found) { [json] status in
+            .object([
+                ("Key", .string(status.key)), ("Value", json.empty), ("Origin", status.state == .configured ? 1 : 2),
+                ("Metadata", .null),
+            ])
+        }
+    }
+
+    // MARK: - Resync
+
+    func resynchronise(_ call: RESTCall) async throws -> Response {
+        do {
+            let transaction = try await backend.resynchronise(retries: call.query.isSet("retry"))
+            guard let transaction else {
+                // Nothing was to be done, which clients want to see as a transaction as well.
+                let now = Timestamp.now
+                let number = await backend.pastTransactions().last?.sequence ?? 0
+                return .json(
+                    .object([
+                        ("Start", ValueJSON.time(now)), ("Stop", ValueJSON.time(now)), ("SeqNum", .uint(number)),
+                        ("TxnType", "NBTransaction"), ("ResyncType", "DownstreamResync"),
+                    ]))
+            }
+            let failures = transaction.entries.filter { !$0.error.isEmpty }
+            if !failures.isEmpty {
+                let listed = failures.prefix(100).map { "\($0.key) (\($0.verb.operation)): \($0.error)" }
+                throw RESTError("KeyErrors: [\(listed.joined(separator: ", "))]")
+            }
+            return .json(TransactionJSON.transaction(transaction))
+        } catch let refusal as ConfigurationRefusal {
+            throw RESTError(refusal.description)
+        }
+    }
+
+    // MARK: - Statistics
+
+    func statistics(_ call: RESTCall) async throws -> Response {
+        let transactions = await backend.pastTransactions()
+        let counts = await backend.agentReport().counts
+        var operations: [String: UInt64] = [:]
+        var errors: UInt64 = 0
+        for entry in transactions.lazy.flatMap(\.entries) {
+            operations[entry.verb.operation, default: 0] += 1
+            if !entry.error.isEmpty { errors += 1 }
+        }
+        let states = ValueState.allCases.compactMap { state in
+            counts[state].map { (state.name, JSON.int(Int64($0))) }
+        }
+        return .json(
+            .object([
+                (
+                    "TxnStats",
+                    .object([
+                        ("TotalProcessed", .uint(transactions.last?.sequence ?? 0)),
+                        (
+                            "OperationCount",
+                            .object(operations.sorted { $0.key < $1.key }.map { ($0.key, .uint($0.value)) })
+                        ),
+                        ("ValueStateCount", .object(states)), ("ErrorCount", .uint(errors)),
+                        ("Methods", .array([TransactionJSON.times(transactions)])),
+                    ])
+                ), ("GraphMethods", .array([])), ("AllDescriptors", .array([])), ("Descriptors", .object([])),
+            ]))
+    }
+}
+
+/// A value under its key.
+private struct KeyedValue: Sendable {
+    let key: Key
+    let value: ModelValue
+}
+
+extension ModelDescription.Kind {
+    /// Whether the kernel has it.
+    fileprivate var isRetrievable: Bool {
+        switch self {
+        case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable: true
+        case .client, .endpoint: false
+        }
+    }
+}
+
+/// What the kernel has of ours, read at most once a second for those who may only look.
+actor KernelView {
+    private let backend: any RESTBackend
+    private var last: (time: ContinuousClock.Instant, values: [ModelValue])?
+    private let reading = Gate(1)
+
+    init(_ backend: any RESTBackend) { self.backend = backend }
+
+    nonisolated func values(isFresh: Bool) async throws -> [ModelValue] {
+        if isFresh { return try await backend.valuesInPlace() }
+        return try await reading.run {
+            if let last = await self.known() { return last }
+            let values = try await self.backend.valuesInPlace()
+            await self.note(values)
+            return values
+        }
+    }
+
+    private func known() -> [ModelValue]? {
+        last.flatMap { ContinuousClock.now - $0.time < .seconds(1) ? $0.values : nil }
+    }
+
+    private func note(_ values: [ModelValue]) { last = (.now, values) }
+}

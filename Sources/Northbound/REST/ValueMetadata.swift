@@ -1,0 +1,68 @@
+internal import Model
+internal import NetworkTypes
+
+/// What the ancestor of this agent tells of a value beside it.
+enum ValueMetadata {
+    static func json(_ value: ModelValue, _ devices: [String: InterfaceDevice]) -> JSON {
+        switch value {
+        case .interface(let message):
+            guard let device = devices[message.name] else { return .null }
+            return .object([
+                ("LinuxIfIndex", .int(Int64(device.index))), ("VPPTapName", .string(message.tap.vppTapIfName)),
+                ("Namespace", namespace(message)), ("HostIfName", .string(device.hostName)),
+                ("VrfMasterIf", .string(message.vrfMasterInterface)),
+                ("VrfDevRT", .uint(UInt64(message.vrfDev.routingTable))),
+            ])
+        case .allocation(let message):
+            return .fields([
+                ("IfaceAddr", network(message.address)), ("GwAddr", message.gw.isEmpty ? .null : gateway(message)),
+            ])
+        case .arp, .route, .ruleChain, .client, .endpoint, .namespace, .rule, .filterTable: return .null
+        }
+    }
+
+    private static func namespace(_ message: Ligato_Linux_Interfaces_Interface) -> JSON {
+        guard message.hasNamespace else { return .null }
+        return .fields([
+            ("type", message.namespace.type.rawValue == 0 ? nil : .int(Int64(message.namespace.type.rawValue))),
+            ("reference", message.namespace.reference.isEmpty ? nil : .string(message.namespace.reference)),
+        ])
+    }
+
+    private static func gateway(_ message: Ligato_Netalloc_IPAllocation) -> JSON {
+        if message.gw.contains("/") { return network(message.gw) }
+        let length = message.address.split(separator: "/").last.map(String.init) ?? ""
+        return network("\(message.gw)/\(length)")
+    }
+
+    /// An address and its mask as Go writes them.
+    private static func network(_ text: String) -> JSON {
+        let words = text.split(separator: "/")
+        guard let address = words.first else { return .null }
+        let size = address.contains(":") ? 128 : 32
+        let length = min(words.count > 1 ? Int(words[1]) ?? size : size, size)
+        let mask = (0..<(size / 8)).map { index -> UInt8 in
+            let bits = min(max(length - 8 * index, 0), 8)
+            return UInt8(truncatingIfNeeded: 0xff00 >> bits)
+        }
+        return .object([("IP", .string(String(address))), ("Mask", .string(Base64.encode(mask)))])
+    }
+}
+
+extension Base64 {
+    private static let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+
+    static func encode(_ bytes: [UInt8]) -> String {
+        var out: [UInt8] = []
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            let part = bytes[start..<min(start + 3, bytes.count)]
+            var bits = part.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            bits <<= UInt32(8 * (3 - part.count))
+            for index in 0..<4 {
+                let isPadding = index > part.count
+                out.append(isPadding ? UInt8(ascii: "=") : letters[Int(bits >> UInt32(18 - 6 * index) & 63)])
+            }
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+}

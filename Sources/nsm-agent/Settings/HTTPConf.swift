@@ -1,0 +1,61 @@
+internal import Glibc
+internal import MeshTransport
+internal import Northbound
+internal import YAML
+
+/// An `http.conf` of the agents before this one. Keys are those that were in force there, in any case of letters.
+struct HTTPConf {
+    private(set) var isDisabled = false
+    private(set) var address = SocketAddress.tcp(host: "0.0.0.0", port: 9191)
+    private(set) var users: [RESTSettings.User] = []
+    private(set) var tls: RESTSettings.TLS?
+    /// Keys that mean nothing here.
+    private(set) var ignored: [String] = []
+
+    /// - Throws: `Failure` with the place of the mistake.
+    init(path: String) throws(Failure) {
+        let tree = YAMLTree(parsing: try SettingsFile.read(path))
+        if let mistake = tree.mistakes.first {
+            throw Failure("\(path):\(mistake.line):\(mistake.column): \(mistake.text)", status: ExitStatus.invalid)
+        }
+        guard let root = tree.documents.first, !tree.isNull(root) else { return }
+        guard tree.kind(of: root) == .mapping else {
+            throw Failure(
+                "\(path): keys and values are needed, such as 'endpoint: 0.0.0.0:9191'", status: ExitStatus.invalid)
+        }
+        var (certificate, key) = ("", "")
+        var clients: [String] = []
+        for (name, value) in tree.pairs(of: root) {
+            let place = "\(path):\(tree[value].line):\(tree[value].column)"
+            switch tree.string(of: name).lowercased() {
+            case "disabled": isDisabled = tree.string(of: value) == "true"
+            case "endpoint":
+                guard let found = Self.address(tree.string(of: value)) else {
+                    throw Failure(
+                        "\(place): an address and a port are needed, such as 0.0.0.0:9191", status: ExitStatus.invalid)
+                }
+                address = found
+            case "server-cert-file": certificate = tree.string(of: value)
+            case "server-key-file": key = tree.string(of: value)
+            case "client-cert-files": clients = tree.elements(of: value).map { tree.string(of: $0) }
+            case "client-basic-auth":
+                users = try tree.elements(of: value).map { element throws(Failure) in
+                    // What it says may be a password, so it is not told.
+                    guard let user = RESTSettings.User(tree.string(of: element)) else {
+                        throw Failure("\(place): entries are user:password", status: ExitStatus.invalid)
+                    }
+                    return user
+                }
+            default: ignored.append(tree.string(of: name))
+            }
+        }
+        if !certificate.isEmpty, !key.isEmpty {
+            tls = .init(certificateFile: certificate, keyFile: key, clientFiles: clients)
+        }
+    }
+
+    /// As Go has it, an address without a host is all of them.
+    private static func address(_ text: String) -> SocketAddress? {
+        SocketAddress(url: text.hasPrefix(":") ? "0.0.0.0\(text)" : text)
+    }
+}

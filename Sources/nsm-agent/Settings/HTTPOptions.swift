@@ -1,0 +1,113 @@
+internal import ArgumentParser
+internal import MeshTransport
+internal import Northbound
+
+/// How programs talk to the agent by HTTP.
+struct HTTPOptions: ParsableArguments, Sendable {
+    @Option(
+        name: .customLong("http-listen"), parsing: .singleValue,
+        help: ArgumentHelp(
+            "Where the REST API is: unix:///path for root alone, or tcp://127.0.0.1:9191, where only root's programs may change things. Can be given more than once. (default: nowhere)",
+            valueName: "url"))
+    var httpListen: [String] = []
+    @Flag(help: "Only look: nothing can be changed by the REST API.")
+    var httpReadOnly = false
+    @Flag(help: "Let everybody who reaches the REST API change things.")
+    var httpInsecure = false
+    @Option(
+        help: ArgumentHelp(
+            "An http.conf as the agents before this one have it: endpoint, server-cert-file, server-key-file, client-cert-files, client-basic-auth.",
+            valueName: "file"))
+    var httpConf: String?
+    @Option(help: ArgumentHelp("The server's certificates for TLS, PEM.", valueName: "file"))
+    var httpCert: String?
+    @Option(help: ArgumentHelp("The key of --http-cert, PEM.", valueName: "file"))
+    var httpKey: String?
+    @Option(
+        name: .customLong("http-client-ca"), parsing: .singleValue,
+        help: ArgumentHelp(
+            "Authorities of clients' certificates, PEM; without such a certificate nobody is served. Can be given more than once.",
+            valueName: "file"))
+    var httpClientCA: [String] = []
+    @Option(
+        name: .customLong("http-name"), parsing: .singleValue,
+        help: ArgumentHelp(
+            "A name of this host that the REST API may be asked under. Can be given more than once.", valueName: "name")
+    )
+    var httpNames: [String] = []
+    @Flag(help: "Tell values as JSON text in a string, as clients before release 3.5 want them.")
+    var httpValueText = false
+    @Option(help: ArgumentHelp("The longest body that the REST API takes.", valueName: "bytes"))
+    var httpMaxBody = 16 << 20
+    @Option(help: ArgumentHelp("Connections to the REST API at once.", valueName: "count"))
+    var httpMaxConnections = 512
+
+    /// Each option by itself: that is how a file of settings is checked.
+    mutating func validate() throws {
+        _ = try addresses()
+        guard (1024...(64 << 20)).contains(httpMaxBody) else {
+            throw ValidationError("--http-max-body \(httpMaxBody): 1024 to \(64 << 20) are needed")
+        }
+        guard (1...65536).contains(httpMaxConnections) else {
+            throw ValidationError("--http-max-connections \(httpMaxConnections): 1 to 65536 are needed")
+        }
+    }
+
+    private func addresses() throws -> [SocketAddress] {
+        try httpListen.map { text in
+            guard let address = SocketAddress(url: text) else {
+                throw ValidationError("--http-listen '\(text)': unix:///path or tcp://address:port is needed")
+            }
+            return address
+        }
+    }
+
+    /// Nil: there is no REST API. What the command line and the settings say counts more than an http.conf.
+    func settings() throws -> RESTSettings? {
+        let conf = try httpConf.map { try HTTPConf(path: $0) }
+        if conf?.isDisabled == true, httpListen.isEmpty { return nil }
+        var settings = RESTSettings(addresses: try addresses())
+        if settings.addresses.isEmpty, let conf { settings.addresses = [conf.address] }
+        if settings.addresses.isEmpty { return nil }
+        settings.isReadOnly = httpReadOnly
+        settings.isInsecure = httpInsecure
+        settings.dataIsText = httpValueText
+        settings.users = conf?.users ?? []
+        settings.names = httpNames
+        settings.tls = try files() ?? conf?.tls
+        settings.limits.body = httpMaxBody
+        settings.limits.connections = httpMaxConnections
+        settings.limits.peerConnections = min(settings.limits.peerConnections, max(httpMaxConnections / 2, 1))
+        if !settings.isGuarded, let open = settings.addresses.first(where: { !$0.isLocal }) {
+            throw Failure(
+                "the REST API at \(open.url): beyond this host everybody could change things; give --http-client-ca with --http-cert and --http-key, or users in --http-conf, or say --http-read-only, or --http-insecure if that is meant",
+                status: ExitStatus.invalid)
+        }
+        return settings
+    }
+
+    private func files() throws -> RESTSettings.TLS? {
+        switch (httpCert, httpKey) {
+        case (let cert?, let key?): return .init(certificateFile: cert, keyFile: key, clientFiles: httpClientCA)
+        case (nil, nil) where httpClientCA.isEmpty: return nil
+        case (nil, _), (_, nil): throw ValidationError("TLS needs both --http-cert and --http-key")
+        }
+    }
+}
+
+extension RESTSettings {
+    /// Whether not everybody who reaches it can change things, or that is meant.
+    fileprivate var isGuarded: Bool {
+        isReadOnly || isInsecure || !users.isEmpty || !(tls?.clientFiles.isEmpty ?? true)
+    }
+}
+
+extension SocketAddress {
+    /// Whether only programs of this host reach it.
+    var isLocal: Bool {
+        switch self {
+        case .unix: true
+        case .tcp(let host, _): host == "::1" || host.hasPrefix("127.")
+        }
+    }
+}
