@@ -140,7 +140,7 @@ extension RouteSocket {
     }
 
     /// Asks for one object; nil: the kernel has none, as an error with that code says.
-    private func object<T>(
+    func object<T>(
         _ type: some BinaryInteger, unless absent: Int32, fill: (MessageWriter) -> Void,
         decode: (UnsafeRawBufferPointer) -> T?
     ) throws(KernelError) -> T? {

@@ -21,6 +21,7 @@ extension Engine {
             case .due(.watchdog): giveSignOfLife()
             case .due(.deadline), .due(.progress), .due(.read), .due(.audit), .due(.suspicion): break
             case .done(let transaction):
+                measures.note(transaction)
                 tell(transaction)
                 tellFollowers(transaction)
             case .reported(let keys):

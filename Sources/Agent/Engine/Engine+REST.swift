@@ -9,10 +9,18 @@ public import Reconciler
 extension Engine: RESTBackend {
     /// The agent itself.
     public func agentReport() -> AgentReport {
-        AgentReport(
+        let tally = network.world.tally
+        var services: [String: Int] = [:]
+        for key in network.services.keys {
+            if let state = network.reconciler.status(of: key)?.state { services[state.name, default: 0] += 1 }
+        }
+        return AgentReport(
             version: Version.text, label: options.settings.label, start: clock.wallTime(of: start),
             isReady: hasReadFiles, mistakes: files.mistakes, warnings: files.warnings,
-            counts: network.reconciler.stateCounts())
+            counts: network.reconciler.stateCounts(), services: services,
+            kernel: .init(
+                batches: tally.batches, batchSeconds: Double(tally.nanoseconds) / 1e9, operations: tally.operations,
+                events: tally.events, overruns: tally.overruns))
     }
 
     /// Values under a key prefix, sorted by key.
@@ -51,7 +59,9 @@ extension Engine: RESTBackend {
             return InterfaceDevice(
                 message: message, hostName: link.name, index: link.index, parent: link.link, master: link.master,
                 operationalState: link.operationalState, flags: link.flags,
-                hardwareAddress: link.mac.map { "\($0)" } ?? "", mtu: link.mtu, traffic: nil)
+                hardwareAddress: link.mac.map { "\($0)" } ?? "", mtu: link.mtu,
+                traffic: withTraffic
+                    ? network.world.declaredTraffic(message.name).map(InterfaceDevice.Traffic.init) : nil)
         }
     }
 
@@ -100,5 +110,19 @@ extension Engine: RESTBackend {
         var copy = logger
         copy.logLevel = level
         return true
+    }
+}
+
+extension InterfaceDevice.Traffic {
+    fileprivate init(_ traffic: LinkTraffic) {
+        self.init()
+        receivedPackets = traffic.receivedPackets
+        sentPackets = traffic.sentPackets
+        receivedBytes = traffic.receivedBytes
+        sentBytes = traffic.sentBytes
+        receiveErrors = traffic.receiveErrors
+        sendErrors = traffic.sendErrors
+        receiveDrops = traffic.receiveDrops
+        sendDrops = traffic.sendDrops
     }
 }

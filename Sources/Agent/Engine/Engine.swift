@@ -89,6 +89,7 @@ public actor Engine {
     let loop: NetworkLoop
     let directory: ConfigDirectory
     let start: Timestamp
+    let measures = TransactionMeasures()
     var files = Files()
     /// Whether the files were read, or looked for in vain.
     var hasReadFiles = false

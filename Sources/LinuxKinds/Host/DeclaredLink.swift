@@ -7,3 +7,13 @@ extension LinuxWorld {
         return link
     }
 }
+
+extension LinuxWorld {
+    /// What the link of a declared interface carried, by its logical name; nil: it is not there, or can't be asked.
+    public func declaredTraffic(_ name: String) -> LinkTraffic? {
+        guard let link = link(of: name), link.link.index > 0,
+            let socket = try? routeSocket(link.namespace)
+        else { return nil }
+        return (try? socket.traffic(index: link.link.index)) ?? nil
+    }
+}

@@ -220,6 +220,7 @@ extension LinuxWorld {
         var isAny = false
         let drained = events.drain { report in
             isAny = true
+            tally.events += 1
             apply(report, in: state)
         }
         if isAny, state.wasReadAgain {
@@ -229,6 +230,7 @@ extension LinuxWorld {
         }
         if drained == .complete { return }
         // Events were lost: what is known of the namespace is read anew.
+        tally.overruns += 1
         markStale(state)
         try? refresh()
         told.needsFullPass = true

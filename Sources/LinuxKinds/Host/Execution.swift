@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Glibc
 internal import Netlink
 internal import NetworkTypes
@@ -10,6 +11,12 @@ extension LinuxWorld {
 
     /// As ``execute(_:)``; `progress` is told now and then how many operations were handed to the kernel.
     public func execute(_ operations: [LinuxOperation], progress: (Int) -> Void) -> [OperationResult] {
+        let start = SteadyClock.monotonic
+        defer {
+            tally.batches += 1
+            tally.operations += UInt64(operations.count)
+            tally.nanoseconds += SteadyClock.monotonic - start
+        }
         let isBulk = watcher != nil && isBulk(operations.count)
         if isBulk { pauseEvents() }
         defer { if isBulk { resumeEvents() } }

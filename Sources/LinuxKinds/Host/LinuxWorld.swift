@@ -19,6 +19,8 @@ public final class LinuxWorld: World {
 
     /// What tells the mark of a namespace with neighbours of ours.
     private(set) var neighbourMarkID: RouteID
+    /// What was done so far.
+    public internal(set) var tally = WorldTally()
     var states = NamespaceTable()
     var byReference: [NamespaceReference: NamespaceState] = [:] {
         didSet { states.version.number += 1 }

@@ -39,23 +39,13 @@ struct ConfigurationRoutes: Sendable {
 
     func validate(_ call: RESTCall) async throws -> Response {
         let config = await backend.read(configuration: try await body(call))
-        guard config.isValid else { throw RESTError(.string(Self.text(config))) }
-        if config.invalidValues.isEmpty { return .json(.object([])) }
-        let values = Dictionary(config.items.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
-        throw RESTError(.json(.array(config.invalidValues.flatMap { Self.mistakes($0, values[$0.key]) })), .badRequest)
-    }
-
-    private static func mistakes(_ invalid: LoadedConfig.InvalidValue, _ value: ModelValue?) -> [JSON] {
-        let fields = invalid.fields.isEmpty ? [""] : invalid.fields
-        return fields.map { field in
-            let model = value?.model
-            let list = model.map { "\($0.group).\($0.list)*" } ?? invalid.key
-            return .fields([
-                ("path", .string(field.isEmpty ? list : "\(list).\(field)")), ("error", .string(invalid.text)),
-                ("error_config_part", value.map { .string(YAMLWriter.write(ConfigDocument.tree(of: $0))) }),
-                ("at", .string("\(invalid.position)")),
-            ])
+        let mistakes = config.mistakes.map { ValueMistake($0) }
+        guard !mistakes.contains(where: { $0 == nil }), config.omittedMistakes == 0 else {
+            throw RESTError(.string(Self.text(config)))
         }
+        let found = mistakes.compactMap(\.self) + config.invalidValues.map { ValueMistake($0) }
+        if found.isEmpty { return .json(.object([])) }
+        throw RESTError(.json(.array(found.map(\.json))), .badRequest)
     }
 
     private static func text(_ config: LoadedConfig) -> String {
@@ -70,6 +60,56 @@ struct ConfigurationRoutes: Sendable {
             return Array(buffer: try await call.request.body.collect(upTo: limit))
         } catch is NIOTooManyBytesError {
             throw tooLong
+        } catch {
+            throw RESTError("the body ended early: \(error)", .badRequest)
         }
+    }
+}
+
+/// What is wrong with a value that could be read.
+private struct ValueMistake {
+    private let model: ModelDescription?
+    private let field: String
+    private let text: String
+    private let position: SourcePosition
+
+    /// Nil: it is of the text as a whole, or of something that is no value.
+    init?(_ mistake: Mistake) {
+        // As sentences of values begin: linux.l3.route '10.0.0.0/8': dst_network …
+        guard let space = mistake.text.firstIndex(of: " "),
+            let model = ModelRegistry.model(named: String(mistake.text[..<space])),
+            let colon = mistake.text.firstRange(of: "': ")
+        else { return nil }
+        self.model = model
+        let rest = mistake.text[colon.upperBound...]
+        let first = rest.prefix { $0 != " " }
+        let isField = !first.isEmpty && first.utf8.allSatisfy(Self.isOfField)
+        field = isField ? String(first) : ""
+        text = String(rest)
+        position = mistake.position
+    }
+
+    init(_ invalid: LoadedConfig.InvalidValue) {
+        model = ModelRegistry.model(forKey: invalid.key)
+        field = invalid.fields.first ?? ""
+        text = invalid.text
+        position = invalid.position
+    }
+
+    private static func isOfField(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"),
+            UInt8(ascii: "."), UInt8(ascii: "["), UInt8(ascii: "]"):
+            true
+        default: false
+        }
+    }
+
+    var json: JSON {
+        let list = model.map { "\($0.group).\($0.list)*" } ?? ""
+        return .object([
+            ("path", .string(field.isEmpty ? list : "\(list).\(field)")), ("error", .string(text)),
+            ("at", .string("\(position)")),
+        ])
     }
 }

@@ -48,8 +48,11 @@ struct InfoRoutes: Sendable {
             ]))
     }
 
+    /// It is long, and always the same.
+    private static let schemaText = JSONWriter.write(Schema.jsonSchema())
+
     func schema(_ call: RESTCall) async throws -> Response {
-        .text(JSONWriter.write(Schema.jsonSchema()), type: "application/json; charset=UTF-8")
+        .text(Self.schemaText, type: "application/json; charset=UTF-8")
     }
 
     // MARK: - Log

@@ -18,11 +18,38 @@ public struct AgentReport: Sendable {
     public var warnings: [String]
     /// How many values are in each state.
     public var counts: [ValueState: Int]
+    /// How many declared connections to network services, and services that are offered, are in each state.
+    public var services: [String: Int]
+    /// What was asked of the kernel, and what it told.
+    public var kernel: Kernel
+
+    /// Numbers since the start.
+    public struct Kernel: Sendable, Hashable {
+        /// Lists of operations that were handed to it.
+        public var batches: UInt64
+        /// How long they took together.
+        public var batchSeconds: Double
+        /// Operations in them.
+        public var operations: UInt64
+        /// Events that it told of.
+        public var events: UInt64
+        /// How often it could not tell of all of them.
+        public var overruns: UInt64
+
+        /// Makes them.
+        public init(batches: UInt64, batchSeconds: Double, operations: UInt64, events: UInt64, overruns: UInt64) {
+            self.batches = batches
+            self.batchSeconds = batchSeconds
+            self.operations = operations
+            self.events = events
+            self.overruns = overruns
+        }
+    }
 
     /// Makes a report.
     public init(
         version: String, label: String, start: Timestamp, isReady: Bool, mistakes: [String], warnings: [String],
-        counts: [ValueState: Int]
+        counts: [ValueState: Int], services: [String: Int], kernel: Kernel
     ) {
         self.version = version
         self.label = label
@@ -31,6 +58,8 @@ public struct AgentReport: Sendable {
         self.mistakes = mistakes
         self.warnings = warnings
         self.counts = counts
+        self.services = services
+        self.kernel = kernel
     }
 }
 

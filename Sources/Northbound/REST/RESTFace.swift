@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import HTTPTypes
 internal import Hummingbird
 public import Logging
@@ -76,18 +77,21 @@ struct RESTResponder: Sendable {
     private let gate: RequestGate
     private let router: RouterResponder<RESTContext>
     private let logger: Logger
+    /// Who may only look shares what it costs with others like him.
+    private let lookers = Gate(4)
 
     init(_ settings: RESTSettings, backend: any RESTBackend, logger: Logger) {
         gate = RequestGate(settings)
         self.logger = logger
         let routes = Routes(backend, settings).all
+        let lookers = lookers
         let router = Router(context: RESTContext.self, options: [.autoGenerateHeadEndpoints])
         var methods: [String: Set<HTTPRequest.Method>] = [:]
         for route in routes {
             let path = route.path.replacing("{", with: ":").replacing("}", with: "")
             methods[path, default: []].insert(route.method)
             router.on(RouterPath(path), method: route.method) { request, context in
-                try await Self.answer(route, request, context)
+                try await Self.answer(route, request, context, lookers)
             }
         }
         for (path, known) in methods {
@@ -124,7 +128,9 @@ struct RESTResponder: Sendable {
         }
     }
 
-    private static func answer(_ route: Route, _ request: Request, _ context: RESTContext) async throws -> Response {
+    private static func answer(
+        _ route: Route, _ request: Request, _ context: RESTContext, _ lookers: Gate
+    ) async throws -> Response {
         let obstacle: String?
         switch context.right {
         case .change: obstacle = nil
@@ -138,7 +144,8 @@ struct RESTResponder: Sendable {
         let call = RESTCall(
             request: request, parameters: context.parameters, peer: context.peer, obstacle: obstacle,
             query: QueryArguments(request.uri.query))
-        return try await route.answer(call)
+        if obstacle == nil || route.access == .probe { return try await route.answer(call) }
+        return try await lookers.run { try await route.answer(call) }
     }
 
     private static var unauthorized: Response {

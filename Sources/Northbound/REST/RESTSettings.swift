@@ -71,6 +71,8 @@ public struct RESTSettings: Sendable {
     public var names: [String] = []
     /// Files for TLS; nil: none.
     public var tls: TLS?
+    /// Where the process counts; nil: nowhere.
+    public var registry: PrometheusRegistry?
     /// What clients may use.
     public var limits = Limits()
 

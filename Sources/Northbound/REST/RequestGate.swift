@@ -60,7 +60,7 @@ struct RequestGate: Sendable {
         let host = request.head.authority ?? ""
         // Programs without a browser may leave it out.
         if !host.isEmpty, !isOurs(Self.name(ofHost: host)) {
-            return "the name '\(host.prefix(100))' is not ours; the setting http: {names: [...]} makes it so"
+            return "the name '\(host.prefix(100))' is not ours; the setting http: {name: [...]} makes it so"
         }
         guard let origin = request.headers[.origin] else { return nil }
         let rest = origin.hasPrefix("https://") ? origin.dropFirst(8) : origin.dropFirst(7)

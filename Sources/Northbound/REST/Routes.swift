@@ -50,10 +50,14 @@ struct Routes: Sendable {
         let info = InfoRoutes(backend: backend)
         let routes =
             Self.scheduler(scheduler, history) + Self.linux(linux) + Self.configuration(configuration)
-            + Self.info(info)
+            + Self.info(info) + Self.metrics(MetricsRoutes(backend: backend, registry: settings.registry))
+        let index = Route(.get, "/", "All paths.") { _ in Self.index(routes) }
+        let described = routes + [index]
         all =
-            routes + [
-                Route(.get, "/", "All paths.") { _ in Self.index(routes) }
+            described + [
+                Route(.get, "/openapi.json", "The description of all paths, for programs.") { _ in
+                    .json(OpenAPI.document(described, version: await backend.agentReport().version))
+                }
             ]
     }
 
@@ -116,6 +120,13 @@ struct Routes: Sendable {
             Route(.get, "/info/configuration/jsonschema", "What a configuration may say.", info.schema),
             Route(.get, "/log/list", "Loggers and their levels.", info.loggers),
             Route(.put, "/log/{logger}/{level}", "Sets the level of the log.", access: .change, info.setLevel),
+        ]
+    }
+
+    private static func metrics(_ metrics: MetricsRoutes) -> [Route] {
+        [
+            Route(.get, "/metrics", "The agent in numbers, for Prometheus.", metrics.metrics),
+            Route(.get, "/metrics/{model}", "Metrics of a model; there is none here.", metrics.model),
         ]
     }
 

@@ -70,13 +70,33 @@ struct SchedulerRoutes: Sendable {
                 throw RESTError(
                     "descriptor does not support Retrieve operation", name == nil ? .notFound : .internalServerError)
             }
-            let values = try await kernel.values(isFresh: call.obstacle == nil).filter { $0.kind == kind }
-            return await dump(values.map { ($0.key, $0) }, kind, origin: kind == .interface ? 1 : 0)
+            let values = try await inKernel(kind, isFresh: call.obstacle == nil)
+            return await dump(
+                values.map { ($0.key, $0) }, kind, origin: [.interface, .allocation].contains(kind) ? 1 : 0)
         default:
             let declared = await backend.declaredValues().filter { $0.value.kind == kind }
             let wanted = view == "NB" ? declared : declared.filter { $0.status.map(Self.isThere) ?? false }
             return await dump(wanted.map { ($0.key, $0.value) }, kind, origin: 1)
         }
+    }
+
+    /// What the kernel has. An allocation is nothing in the kernel: it is there as it is declared.
+    private func inKernel(_ kind: ModelDescription.Kind, isFresh: Bool) async throws -> [ModelValue] {
+        if kind == .allocation { return await backend.declaredValues().map(\.value).filter { $0.kind == kind } }
+        let values = try await kernel.values(isFresh: isFresh).filter { $0.kind == kind }
+        guard kind == .interface else { return values }
+        var messages: [String: Ligato_Linux_Interfaces_Interface] = [:]
+        for case .interface(let message) in values { messages[message.name] = message }
+        for device in await backend.devices(withTraffic: false) {
+            // Others made it, and it is in use.
+            let known = messages[device.message.name] ?? (device.message.type == .existing ? device.message : nil)
+            guard var message = known else { continue }
+            message.hostIfName = device.hostName
+            message.physAddress = device.hardwareAddress
+            message.mtu = device.mtu
+            messages[message.name] = message
+        }
+        return messages.sorted { $0.key < $1.key }.map { .interface($0.value) }
     }
 
     private static let dumpIndex = JSON.object([
@@ -112,7 +132,10 @@ struct SchedulerRoutes: Sendable {
         if view == "SB", entry.name != "linux-interface-watcher" {
             throw RESTError("descriptor does not support Retrieve operation")
         }
-        if view == "NB" { return .json(.null) }
+        // Addresses and the like are told with the interfaces that they are derived from.
+        if view == "NB" || entry.name.hasPrefix("linux-interface-") && entry.name != "linux-interface-watcher" {
+            return .json(.null)
+        }
         let found = await backend.statuses(prefix: "").map(\.status).filter {
             Self.isThere($0) && DescriptorName.name(ofKey: $0.key) == entry.name
         }

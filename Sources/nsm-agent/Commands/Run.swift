@@ -4,6 +4,7 @@ internal import CLinux
 internal import Glibc
 internal import Logging
 internal import Mesh
+internal import Metrics
 internal import NSMServices
 internal import Northbound
 
@@ -64,11 +65,22 @@ struct Run: WaitingCommand {
                 "the mesh is used without TLS and tokens: whoever can open its socket can answer",
                 metadata: ["manager": "\(services.manager.url)"])
         }
+        var rest = try http.settings()
+        let ignored = try http.ignoredKeys()
+        if !ignored.isEmpty {
+            logger.warning(
+                "keys of http.conf that mean nothing here", metadata: ["keys": "\(ignored.joined(separator: ", "))"])
+        }
+        if rest != nil {
+            let registry = PrometheusRegistry()
+            MetricsSystem.bootstrap(registry)
+            rest?.registry = registry
+        }
         let options = Engine.Options(
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services,
             auditInterval: auditInterval.nanoseconds, journal: clients.journal(label: owner.resolvedLabel),
             grpc: try grpc.settings(), etcd: try etcd.settings(label: owner.resolvedLabel),
-            rest: try http.settings())
+            rest: rest)
         if let grpc = options.grpc, grpc.isInsecure {
             logger.warning(
                 "everybody who reaches the gRPC API can change the network",

@@ -86,6 +86,9 @@ struct HTTPOptions: ParsableArguments, Sendable {
         return settings
     }
 
+    /// What an http.conf says that means nothing here.
+    func ignoredKeys() throws -> [String] { try httpConf.map { try HTTPConf(path: $0).ignored } ?? [] }
+
     private func files() throws -> RESTSettings.TLS? {
         switch (httpCert, httpKey) {
         case (let cert?, let key?): return .init(certificateFile: cert, keyFile: key, clientFiles: httpClientCA)

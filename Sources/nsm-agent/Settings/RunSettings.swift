@@ -22,7 +22,7 @@ struct RunSettings {
         for setting in file.settings {
             if let nested = setting.nested, let options = Self.groups[setting.name] {
                 for inner in nested {
-                    let inner = Self.prefixed(inner, setting.name)
+                    let inner = setting.name == "http" ? Self.http(inner) : Self.prefixed(inner, setting.name)
                     try Self.check(inner, as: options)
                     words += inner.words
                 }
@@ -61,6 +61,16 @@ struct RunSettings {
         SettingsFile.Setting(
             place: setting.place, name: setting.name, words: setting.words.map { "--\(prefix)-\($0.dropFirst(2))" },
             values: setting.values, nested: setting.nested)
+    }
+
+    /// `http: {endpoint: …}` is the same as `http: {listen: …}`, as agents before this one call it.
+    private static func http(_ setting: SettingsFile.Setting) -> SettingsFile.Setting {
+        let option = "--http-endpoint="
+        var setting = prefixed(setting, "http")
+        setting.words = setting.words.map { word in
+            word.hasPrefix(option) ? "--http-listen=\(word.dropFirst(option.count))" : word
+        }
+        return setting
     }
 
     /// `offers: {db: [uid:1000, root]}` is `--offer db=uid:1000 --offer db=root`.

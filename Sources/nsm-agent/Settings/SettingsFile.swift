@@ -14,7 +14,7 @@ struct SettingsFile {
         /// As it is written.
         let name: String
         /// The words that it stands for.
-        let words: [String]
+        var words: [String]
         /// Its values as they are written; none for a switch.
         let values: [String]
         /// The words of a switch that is off, where there are some; nil: it is none.
