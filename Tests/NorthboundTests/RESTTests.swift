@@ -1,0 +1,218 @@
+import Concurrency
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import MeshTransport
+import Model
+@testable import Reconciler
+import TestSupport
+import Testing
+
+@testable import Northbound
+
+@Suite("The REST face")
+struct RESTTests {
+    // MARK: - Answers
+
+    @Test("JSON looks as Go writes it, whatever of it is JSON already")
+    func json() {
+        let value = JSON.object([
+            ("a", .array([1, "x\n\"", .null])), ("empty", .object([])), ("none", .array([])),
+            ("raw", .raw(#"{"name":"a:b,{}","list":[1,{"x":"\""}],"nothing":{}}"#)),
+        ])
+        #expect(
+            value.text == """
+                {
+                  "a": [
+                    1,
+                    "x\\n\\"",
+                    null
+                  ],
+                  "empty": {},
+                  "none": [],
+                  "raw": {
+                    "name": "a:b,{}",
+                    "list": [
+                      1,
+                      {
+                        "x": "\\""
+                      }
+                    ],
+                    "nothing": {}
+                  }
+                }
+
+                """)
+        #expect(JSON.object([("a", .array([1, 2]))]).compact == #"{"a":[1,2]}"#)
+    }
+
+    @Test("values are raw objects, or text for old clients")
+    func valueText() throws {
+        var message = Ligato_Linux_L3_ARPEntry()
+        message.interface = "br"
+        let value = ModelValue.arp(message)
+        #expect(
+            try ValueJSON(dataIsText: false).value(value).compact
+                == #"{"ProtoMsgName":"ligato.linux.l3.ARPEntry","ProtoMsgData":{"interface":"br"}}"#)
+        #expect(
+            try ValueJSON(dataIsText: true).value(value).compact
+                == #"{"ProtoMsgName":"ligato.linux.l3.ARPEntry","ProtoMsgData":"{\"interface\":\"br\"}"}"#)
+    }
+
+    @Test("masks are told as Go tells them")
+    func masks() {
+        var allocation = Ligato_Netalloc_IPAllocation()
+        allocation.address = "10.5.0.1/20"
+        allocation.gw = "10.5.0.254"
+        #expect(
+            ValueMetadata.json(.allocation(allocation), [:]).compact
+                == #"{"IfaceAddr":{"IP":"10.5.0.1","Mask":"///wAA=="},"GwAddr":{"IP":"10.5.0.254","Mask":"///wAA=="}}"#)
+    }
+
+    @Test("arguments of a query")
+    func arguments() throws {
+        let query = QueryArguments("key=a%2Fb+c&prefix=1&prefix=2&empty=&replace&bad=%zz")
+        #expect(query["key"] == "a/b c")
+        #expect(query.all("prefix") == ["1", "2"])
+        #expect(query["empty"] == nil)
+        #expect(query.has("replace") && !query.has("nope"))
+        #expect(query["bad"] == "%zz")
+        #expect(throws: RESTError.self) { try query.single("prefix") }
+        #expect(throws: RESTError.self) { try query.number("key", "ParseInt", as: Int64.self) }
+        #expect(try query.number("prefix", "ParseInt", as: Int64.self) == 1)
+    }
+
+    // MARK: - Trust
+
+    private func ask(
+        _ settings: RESTSettings, host: String? = "localhost", origin: String? = nil, user: UInt32? = 1000,
+        isUnix: Bool = false, hasCertificate: Bool = false, authorization: String? = nil
+    ) -> String {
+        var fields = HTTPFields()
+        fields[.origin] = origin
+        fields[.authorization] = authorization
+        let head = HTTPRequest(method: .get, scheme: "http", authority: host, path: "/", headerFields: fields)
+        let request = Request(head: head, body: RequestBody(buffer: .init()))
+        let peer = HTTPPeer(
+            isUnix: isUnix, user: user, address: isUnix ? nil : "127.0.0.1", hasCertificate: hasCertificate,
+            isEncrypted: false)
+        switch RequestGate(settings).right(request, peer) {
+        case .change: return "change"
+        case .look: return "look"
+        case .nothing: return "nothing"
+        case .foreign: return "foreign"
+        }
+    }
+
+    @Test("root may change things, others look unless they are users or it is meant")
+    func rights() {
+        var settings = RESTSettings(addresses: [])
+        #expect(ask(settings) == "look")
+        #expect(ask(settings, user: 0) == "change")
+        #expect(ask(settings, user: nil) == "look")
+        #expect(ask(settings, user: nil, hasCertificate: true) == "change")
+        #expect(ask(settings, user: 0, isUnix: true) == "change")
+        settings.isInsecure = true
+        #expect(ask(settings) == "change")
+        settings.isReadOnly = true
+        #expect(ask(settings) == "look")
+        #expect(ask(settings, user: 0) == "look")
+        #expect(ask(settings, user: 0, isUnix: true) == "look")
+    }
+
+    @Test("users say who they are, in the way of basic authentication")
+    func users() throws {
+        var settings = RESTSettings(addresses: [])
+        settings.users = [try #require(.init("a:b:c")), try #require(.init("x:y"))]
+        #expect(RESTSettings.User("none") == nil)
+        #expect(ask(settings) == "nothing")
+        #expect(ask(settings, user: 0) == "change")
+        #expect(ask(settings, authorization: "Basic " + Base64.encode(Array("a:b:c".utf8))) == "change")
+        #expect(ask(settings, authorization: "basic " + Base64.encode(Array("x:y".utf8))) == "change")
+        for wrong in ["a:b", "a:b:cc", "", "x:", ":y"] {
+            #expect(ask(settings, authorization: "Basic " + Base64.encode(Array(wrong.utf8))) == "nothing")
+        }
+        #expect(ask(settings, user: 0, authorization: "Basic ?!") == "nothing")
+        settings.isReadOnly = true
+        #expect(ask(settings, authorization: "Basic " + Base64.encode(Array("x:y".utf8))) == "look")
+    }
+
+    @Test("pages of others and names that are not ours are foreign", arguments: [true, false])
+    func foreign(isNamed: Bool) {
+        var settings = RESTSettings(addresses: [])
+        settings.names = isNamed ? ["Agent.Example"] : []
+        #expect(ask(settings, host: "agent.example:9191", user: 0) == (isNamed ? "change" : "foreign"))
+        for ours in ["127.0.0.1:9191", "[::1]:9191", "10.0.0.1", "LocalHost:1", nil] {
+            #expect(ask(settings, host: ours, user: 0) == "change")
+        }
+        for other in ["evil.com", "127.0.0.1.evil.com", "[::1].evil.com:80", "localhost.evil.com", "0x7f.1"] {
+            let isNumber = other.hasPrefix("[::1]")
+            #expect(ask(settings, host: other, user: 0) == (isNumber ? "change" : "foreign"))
+        }
+        #expect(ask(settings, origin: "http://localhost", user: 0) == "change")
+        for page in ["http://evil.com", "null", "", "file://", "http://localhost:8080"] {
+            #expect(ask(settings, origin: page, user: 0) == "foreign")
+        }
+    }
+
+    // MARK: - History
+
+    private func time(_ seconds: Int64) -> Timestamp { Timestamp(nanoseconds: seconds * 1_000_000_000) }
+
+    private func transaction(
+        _ number: UInt64, at seconds: Int64, _ entries: [(key: String, after: ValueState)]
+    ) -> Transaction {
+        Transaction(
+            sequence: number, reason: "files", start: time(seconds), duration: .seconds(1),
+            entries: entries.map {
+                .init(verb: .create, key: $0.key, summary: "", before: .nonexistent, after: $0.after, error: "")
+            })
+    }
+
+    @Test("values have a history, as far as transactions are remembered")
+    func timeline() throws {
+        let status = ValueStatus(
+            key: "c", baseKey: nil, kind: "", summary: "", state: .pending, error: "", lastOperation: .undefined,
+            details: [], since: time(5))
+        let timeline = Timeline(
+            [
+                transaction(1, at: 10, [("a", .configured), ("b", .failed)]),
+                transaction(2, at: 20, [("a", .removed), ("b", .configured)]),
+            ],
+            [
+                ValueStatus(
+                    key: "b", baseKey: nil, kind: "", summary: "", state: .configured, error: "",
+                    lastOperation: .create, details: [], since: time(21)), status,
+            ])
+        let first = try #require(timeline.records["a"]?.first)
+        #expect(first.since == time(11) && first.until == time(21))
+        #expect(timeline.records["b"]?.map(\.state) == [.failed, .configured])
+        #expect(timeline.records["b"]?.last?.until == nil)
+        #expect(timeline.snapshot(at: time(15)).map(\.key) == ["a", "b", "c"])
+        #expect(timeline.snapshot(at: time(30)).map(\.key) == ["b", "c"])
+        #expect(timeline.snapshot(at: time(1)).isEmpty)
+        #expect(timeline.records["c"]?.first?.flags.map(\.name) == ["value-state", "unavailable"])
+    }
+
+    // MARK: - Metrics
+
+    @Test("what is counted is told as Prometheus reads it")
+    func metrics() {
+        let registry = PrometheusRegistry()
+        registry.makeCounter(label: "b_total", dimensions: [("x", "1\"\\\n")]).increment(by: 2)
+        registry.makeCounter(label: "b_total", dimensions: [("x", "1\"\\\n")]).increment(by: 1)
+        registry.makeTimer(label: "a_seconds", dimensions: []).recordNanoseconds(1_500_000_000)
+        registry.makeRecorder(label: "g", dimensions: [], aggregate: false).record(Int64(7))
+        let timer = registry.makeTimer(
+            label: "ligato_kvscheduler_txn_duration_seconds", dimensions: [("txn_type", "NBTransaction")])
+        timer.recordNanoseconds(20_000_000)
+        let lines = registry.text.split(separator: "\n").map(String.init)
+        #expect(lines.contains(#"b_total{x="1\"\\\n"} 3"#))
+        #expect(lines.contains("a_seconds_sum 1.5") && lines.contains("a_seconds_count 1"))
+        #expect(lines.contains("g 7"))
+        let name = "ligato_kvscheduler_txn_duration_seconds_bucket{txn_type=\"NBTransaction\","
+        #expect(lines.contains(name + "le=\"0.01\"} 0") && lines.contains(name + "le=\"0.025\"} 1"))
+        #expect(lines.contains(name + "le=\"+Inf\"} 1"))
+        #expect(lines.contains("# TYPE ligato_kvscheduler_txn_duration_seconds histogram"))
+    }
+}
