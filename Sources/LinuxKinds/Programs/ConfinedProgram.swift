@@ -5,7 +5,8 @@ internal import Netlink
 /// A program that reads a user's text with root's rights, and is kept from doing harm: it runs in one network namespace, with
 /// `CAP_NET_ADMIN` alone, with nothing to read but its libraries and settings and nothing to write but its answer.
 ///
-/// Landlock keeps files from it; where the kernel has none, a mount namespace of its own does.
+/// Landlock keeps files from it; where there is none, or a container's filter of system calls does not know it, a mount
+/// namespace of its own does.
 struct ConfinedProgram: ~Copyable {
     /// How long it may take, and how much it may write.
     struct Limits: Sendable {
@@ -40,7 +41,7 @@ struct ConfinedProgram: ~Copyable {
     init(_ program: Program, usesLandlock: Bool = true) throws(ProgramError) {
         guard let path = program.path else { throw .missing(program) }
         let answer = usesLandlock ? Self.withPaths(of: path) { cl_files_allowed($0.baseAddress, $0.count) } : -ENOSYS
-        guard answer >= 0 || answer == -ENOSYS || answer == -EOPNOTSUPP else {
+        guard answer >= 0 || [ENOSYS, EOPNOTSUPP, EPERM].contains(-answer) else {
             throw .notStarted(program, what: "its files can't be limited", "\(KernelError(errno: answer))")
         }
         self.program = program
