@@ -82,6 +82,36 @@ struct RuleLoadTests {
         }
     }
 
+    @Test("what others change while ours is made is no reason to forget what is made next")
+    func interrupted() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("x")
+            func config(_ names: String, verdict: String = "accept") -> String {
+                let items = names.map { table("\($0)", in: "x", ruleset: "chain c { \(verdict); }") }
+                let chains = names.map {
+                    "    - {name: c\($0), chainType: CUSTOM, chainName: c\($0), table: \($0 == "b" ? "NAT" : "FILTER"), "
+                        + "rules: ['-p tcp -j \(verdict.uppercased())']\(place("x"))}\n"
+                }
+                return tables(items[0])
+                    + items.dropFirst().map { "    - " + $0.replacing("\n", with: "\n      ") + "\n" }
+                    .joined() + "  RuleChain:\n" + chains.joined()
+            }
+            let agent = host.agent()
+            try agent.change(to: config("a"))
+            try agent.watch()
+            // Nobody hears of this before the next tables are being made.
+            _ = try host.nft("add table ip others", in: "x")
+            try agent.change(to: config("abd"))
+            #expect(agent.problems == [])
+            try agent.change(to: config("abd", verdict: "return"))
+            #expect(agent.problems == [])
+            try agent.quiesce()
+            let rules = try host.iptables(in: "x").filter { $0.hasPrefix("-A") }.map(host.unmarked)
+            #expect(rules.sorted() == ["a", "b", "d"].map { "-A c\($0) -p tcp -j RETURN" })
+            for name in ["a", "b", "d"] { #expect(try host.nft("list table inet \(name)", in: "x").contains("return")) }
+        }
+    }
+
     @Test("operations of one table are done with the last of them, unless something of its namespace comes between")
     func groups() throws {
         let empty = SavedTable(empty: .filter)

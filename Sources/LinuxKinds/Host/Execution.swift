@@ -59,6 +59,7 @@ extension LinuxWorld {
         tryAgain(operations, besides: bystanders.isEmpty, &run)
         if run.isAllDone { keepChosenMTUs(after: operations) }
         keep(mtus, after: operations, run.results)
+        takeTouchedTables(of: operations)
         progress(operations.count)
         if refusal == nil, let (index, error) = run.refusal { refusal = Refusal(operations[index], error, self) }
         if run.isAllDone {

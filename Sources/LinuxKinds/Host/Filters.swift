@@ -69,12 +69,30 @@ extension LinuxWorld {
         }
         if drained == .overrun { touched.formUnion([FilterTable.ID](state.tables.keys) + state.ruleTables.keys) }
         if touched.isEmpty { return }
+        if process != nil {
+            // In the midst of our own work the picture is ahead of the kernel: what is planned is not there yet.
+            state.touchedTables.formUnion(touched)
+        } else {
+            takeTouched(touched, in: state)
+        }
+    }
+
+    private func takeTouched(_ touched: Set<FilterTable.ID>, in state: NamespaceState) {
         RuleChainClass.forget(touched, in: state)
         noteTouched(tables: touched, in: state)
-        guard process != nil else { return }
-        // In the midst of our own work nobody takes what was told.
-        hasMissedEvents = true
-        watcher?.scheduleRecheck(after: 1)
+    }
+
+    /// Takes in what others changed while operations were done, now that all of these are.
+    func takeTouchedTables(of operations: [LinuxOperation]) {
+        for operation in operations {
+            guard case .load = operation.action, let state = states[operation.namespace], !state.touchedTables.isEmpty
+            else { continue }
+            takeTouched(state.touchedTables, in: state)
+            state.touchedTables = []
+            // Nobody takes what is told now.
+            hasMissedEvents = true
+            watcher?.scheduleRecheck(after: 1)
+        }
     }
 
     private func noteTouched(tables touched: Set<FilterTable.ID>, in state: NamespaceState) {

@@ -25,6 +25,8 @@ final class NamespaceState {
     var eventGroups: EventSocket.Groups = []
     /// Changes of tables of nf_tables, where some are declared and the world is watched.
     var filterEvents: FilterEvents?
+    /// Tables that others changed while operations were done, not yet read again.
+    var touchedTables: Set<FilterTable.ID> = []
     /// Requests waiting to be sent together.
     let batch = Batch()
     /// Which operation each request of the batch belongs to.

@@ -82,6 +82,8 @@ extension ProgramError {
         var kept: [String] = []
         for line in words.split(separator: "\n", omittingEmptySubsequences: true) {
             var text = String(line).trimmingSpace
+            // Its name and version, with the words in the next line.
+            if text.hasPrefix(program.name), text.hasSuffix("):") { continue }
             if let start = text.firstRange(of: "): "), text.hasPrefix(program.name) {
                 text = String(text[start.upperBound...])
             } else if text.hasPrefix("\(program.name): ") {
