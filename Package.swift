@@ -196,9 +196,13 @@ let package = Package(
             name: "ModelTests", dependencies: ["Model", "NetworkTypes", "TestSupport"], exclude: ["Corpus"],
             swiftSettings: strict),
         .testTarget(
+            name: "EtcdClientTests",
+            dependencies: ["EtcdClient", "TestSupport", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
+        .testTarget(
             name: "NorthboundTests",
             dependencies: [
-                "Northbound", "Model", "Reconciler", "Concurrency", "MeshTransport", "TestSupport",
+                "Northbound", "Model", "Reconciler", "Concurrency", "MeshTransport", "TestSupport", "EtcdClient",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
