@@ -1,3 +1,4 @@
+import Concurrency
 import Model
 import NSM
 import TestSupport

@@ -82,6 +82,7 @@ extension Engine: ConfigurationBackend {
         tellFollowers(nil)
         let sequence = network.reconciler.lastSequence
         let entries = sequence > before ? network.reconciler.transactions.last?.entries ?? [] : []
+        tellUntouched(keys, entries)
         return (answer(keys, sequence, entries), ticket)
     }
 
@@ -153,7 +154,7 @@ extension Engine: ConfigurationBackend {
     /// Tells those who follow what a look at the kernel led to.
     func tellFollowers(_ transaction: Transaction?) {
         // Nobody can ask.
-        if options.grpc == nil { return }
+        if options.grpc == nil, options.etcd == nil { return }
         let interfaces = transaction.map { $0.entries.compactMap { Self.interfaceName(of: $0.key) } } ?? []
         noteInterfaces(Set(interfaces))
         let wantsStates = happenings.withLock { happenings in
@@ -162,13 +163,29 @@ extension Engine: ConfigurationBackend {
         }
         guard wantsStates, let transaction else { return }
         var changes: [DeclaredValue] = []
+        var isAnyGone = false
         var seen: Set<Key> = []
         for entry in transaction.entries where seen.insert(entry.key).inserted {
             let base = network.reconciler.status(of: entry.key)?.baseKey ?? entry.key
             if base != entry.key, !seen.insert(base).inserted { continue }
-            if let value = network.declaredValue(base) { changes.append(declaredValue(base, value)) }
+            if let value = network.declaredValue(base) {
+                changes.append(declaredValue(base, value))
+            } else if ModelRegistry.model(forKey: base) != nil {
+                isAnyGone = true
+            }
         }
         if !changes.isEmpty { happenings.withLock { $0.tell(changes) } }
+        if isAnyGone { happenings.withLock { $0.tell([]) } }
+    }
+
+    /// Tells those who follow of values for which nothing was done, such as wrong ones.
+    private func tellUntouched(_ keys: [Key], _ entries: [Transaction.Entry]) {
+        guard happenings.withLock({ $0.hasStateFollowers }) else { return }
+        let touched = Set(entries.map(\.key))
+        let values = keys.compactMap { key in
+            touched.contains(key) ? nil : network.declaredValue(key).map { declaredValue(key, $0) }
+        }
+        if !values.isEmpty { happenings.withLock { $0.tell(values) } }
     }
 
     /// Takes up how declared interfaces are now of which the kernel or a transaction told.

@@ -18,6 +18,8 @@ actor EtcdIntake {
     private let hasStopped = Mutex(false)
     /// Counts what was taken in.
     private var generation: UInt64 = 0
+    /// Why etcd could not be had the last time.
+    private var lastLoss = ""
 
     init(_ mirror: EtcdMirror, backend: any ConfigurationBackend, logger: Logger) {
         self.mirror = mirror
@@ -30,6 +32,22 @@ actor EtcdIntake {
         await Task {
             try? await gate.run { await self.settle(update, endpoint) }
         }.value
+    }
+
+    /// Tells that etcd was reached.
+    func noteConnection(_ connection: EtcdConnection) {
+        lastLoss = ""
+        logger.info(
+            "connected to etcd",
+            metadata: ["endpoint": "\(connection.endpoint)", "version": "\(connection.status.version)"])
+    }
+
+    /// Tells that there is no etcd, once for each reason, and has the status say so.
+    func noteLoss(_ error: EtcdError) async {
+        if lastLoss == error.description { return }
+        lastLoss = error.description
+        logger.warning("no etcd; what is in force stays", metadata: ["error": "\(error)"])
+        await backend.note(EtcdSource.name, "no etcd, what is in force stays: \(error)")
     }
 
     /// Gives up what could not be declared yet.
@@ -48,7 +66,10 @@ actor EtcdIntake {
                         "revision": "\(snapshot.revision)",
                     ])
                 await declare(change, endpoint)
+                await backend.note(EtcdSource.name, nil)
             case .keep(let reason):
+                await backend.note(
+                    EtcdSource.name, "etcd is not believed, and the last state kept, until a key is written: \(reason)")
                 logger.warning(
                     "etcd seems to have lost its data; the last state is kept until a key is written",
                     metadata: ["endpoint": "\(endpoint)", "why": "\(reason)"])
@@ -70,6 +91,7 @@ actor EtcdIntake {
         guard number == generation, mirror.wasWrittenInDoubt else { return }
         logger.info("keys were written; what is in etcd counts again", metadata: ["endpoint": "\(endpoint)"])
         await declare(mirror.settleDoubt(), endpoint)
+        await backend.note(EtcdSource.name, nil)
     }
 
     private func declare(_ change: EtcdMirror.Change, _ endpoint: EtcdEndpoint) async {

@@ -33,7 +33,6 @@ struct EtcdMirror {
 
     /// An entry that was seen.
     private struct Known {
-        var revision: Int64
         /// Equal for equal contents, within this process.
         var content: Int
         /// Under which it is declared; nil: it is not, as it can't be used.
@@ -183,17 +182,14 @@ struct EtcdMirror {
 
     private mutating func put(_ name: String, _ entry: EtcdEntry, _ change: inout Change) {
         let content = Self.hash(entry.value)
-        if let old = known[name], old.content == content {
-            known[name]?.revision = entry.modRevision
-            return
-        }
+        if known[name]?.content == content { return }
         do {
             let value = try decode(name, entry)
-            known[name] = Known(revision: entry.modRevision, content: content, key: value.key)
+            known[name] = Known(content: content, key: value.key)
             change.values.append(value)
         } catch {
             // What was good before stays.
-            known[name] = Known(revision: entry.modRevision, content: content, key: known[name]?.key)
+            known[name] = Known(content: content, key: known[name]?.key)
             change.problems.append(Problem(key: prefix + name, text: error.text))
         }
     }

@@ -16,6 +16,8 @@ public struct EtcdSettings: Sendable {
     public var publishesStates: Bool
     /// How much of the past etcd is to keep; nil: that is for others to say.
     public var history: Duration?
+    /// The version of the agent, which stands in its status.
+    public var version = ""
 
     /// Makes settings.
     public init(

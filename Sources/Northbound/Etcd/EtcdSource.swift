@@ -1,7 +1,7 @@
 internal import Concurrency
 internal import EtcdClient
+internal import Glibc
 public import Logging
-internal import Synchronization
 
 /// Declares what etcd holds for this agent, and follows it.
 ///
@@ -14,9 +14,13 @@ public struct EtcdSource: Sendable {
     /// What it is asked for; nobody writes it.
     private static let probeKey = "/probe-etcd-connection"
 
+    /// How long until the status is written again after that failed.
+    private static let publishRest = Duration.seconds(10)
+
     private let settings: EtcdSettings
     private let client: EtcdClient
     private let intake: EtcdIntake
+    private let publisher: EtcdPublisher
     private let logger: Logger
 
     /// Makes a source that has not dialled yet.
@@ -24,27 +28,22 @@ public struct EtcdSource: Sendable {
         self.settings = settings
         self.logger = logger
         client = EtcdClient(settings.client, logger: logger)
-        intake = EtcdIntake(EtcdMirror(prefix: settings.prefix), backend: backend, logger: logger)
+        let mirror = EtcdMirror(
+            prefix: settings.prefix,
+            expand: settings.expandsVariables
+                ? { VariableText.expand($0) { name in getenv(name).map { String(cString: $0) } } } : nil)
+        intake = EtcdIntake(mirror, backend: backend, logger: logger)
+        publisher = EtcdPublisher(settings: settings, backend: backend, start: .now)
     }
 
     /// Follows etcd until the task is cancelled.
     public func run() async {
         defer { intake.stop() }
-        let last = Mutex("")
         await client.keepConnected { connection in
-            logger.info(
-                "connected to etcd",
-                metadata: ["endpoint": "\(connection.endpoint)", "version": "\(connection.status.version)"])
-            last.withLock { $0 = "" }
+            await intake.noteConnection(connection)
             try await serve(connection)
         } failed: { error, _ in
-            let text = error.description
-            let isNew = last.withLock { last in
-                defer { last = text }
-                return last != text
-            }
-            if !isNew { return }
-            logger.warning("no etcd; what is in force stays", metadata: ["error": "\(text)"])
+            await intake.noteLoss(error)
         }
     }
 
@@ -54,14 +53,44 @@ public struct EtcdSource: Sendable {
             group.addTask {
                 try await connection.follow(range) { update in await intake.take(update, from: connection.endpoint) }
             }
-            group.addTask {
-                while true {
-                    try await Task.sleep(for: Self.probeInterval)
-                    _ = try await connection.get(Self.probeKey)
-                }
-            }
+            group.addTask { try await probe(connection) }
+            group.addTask { try await publish(connection) }
+            if let history = settings.history { group.addTask { try await compact(connection, history) } }
             defer { group.cancelAll() }
             try await group.next()
+        }
+    }
+
+    private func probe(_ connection: EtcdConnection) async throws {
+        while true {
+            try await Task.sleep(for: Self.probeInterval)
+            _ = try await connection.get(Self.probeKey)
+        }
+    }
+
+    /// Who may read the configuration may perhaps not write.
+    private func publish(_ connection: EtcdConnection) async throws {
+        while true {
+            do {
+                try await publisher.run(connection)
+            } catch let error as EtcdError where !error.isOfConnection {
+                logger.warning("the agent's status can't be written to etcd", metadata: ["error": "\(error)"])
+            }
+            try await Task.sleep(for: Self.publishRest)
+        }
+    }
+
+    /// Removes from etcd what is older than it is to be.
+    private func compact(_ connection: EtcdConnection, _ history: Duration) async throws {
+        while !Task.isCancelled {
+            let revision = try await connection.range(.key(Self.probeKey)).revision
+            try await Task.sleep(for: history)
+            do {
+                try await connection.compact(before: revision)
+            } catch {
+                if error.isOfConnection { throw error }
+                logger.debug("etcd is not compacted", metadata: ["error": "\(error)"])
+            }
         }
     }
 }

@@ -172,7 +172,8 @@ public protocol ConfigurationBackend: Sendable {
     ///
     /// - Throws: when it can't be read.
     func valuesInPlace() async throws -> [ModelValue]
-    /// Values that come into another state, as they do. The stream ends when nobody reads it fast enough.
+    /// Values that come into another state, as they do; an empty list when others went. The stream ends when nobody reads it
+    /// fast enough.
     func stateChanges() -> AsyncStream<[DeclaredValue]>
     /// Interfaces that change, beginning with those that are remembered from a number on.
     func interfaceEvents(from number: UInt64) -> AsyncStream<InterfaceEvent>

@@ -79,7 +79,7 @@ struct Run: WaitingCommand {
         let options = Engine.Options(
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services,
             auditInterval: auditInterval.nanoseconds, journal: clients.journal(label: owner.resolvedLabel),
-            grpc: try grpc.settings(), etcd: try etcd.settings(label: owner.resolvedLabel),
+            grpc: try grpc.settings(), etcd: try etcd.settings(label: owner.resolvedLabel, logger: logger),
             rest: rest)
         if let grpc = options.grpc, grpc.isInsecure {
             logger.warning(

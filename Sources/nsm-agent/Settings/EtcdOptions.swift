@@ -1,6 +1,8 @@
 internal import ArgumentParser
 internal import Concurrency
 internal import EtcdClient
+internal import Glibc
+internal import Logging
 internal import Northbound
 
 /// Where in etcd values are declared.
@@ -13,6 +15,11 @@ struct EtcdOptions: ParsableArguments, Sendable {
     var etcdEndpoints: [String] = []
     @Option(
         help: ArgumentHelp(
+            "An etcd.conf as ligato's agents have it; other options count more. (default: $ETCD_CONFIG)",
+            valueName: "file"))
+    var etcdConfig: String?
+    @Option(
+        help: ArgumentHelp(
             "What all keys of all agents begin with; the label of this one and 'config/' follow.", valueName: "text"))
     var etcdPrefix = "/vnf-agent/"
     @Option(help: ArgumentHelp("Who may sign etcd's certificates, PEM.", valueName: "file"))
@@ -21,6 +28,15 @@ struct EtcdOptions: ParsableArguments, Sendable {
     var etcdCertFile: String?
     @Option(help: ArgumentHelp("The key of that certificate, PEM.", valueName: "file"))
     var etcdKeyFile: String?
+    @Option(help: ArgumentHelp("The user that the agent is to etcd.", valueName: "name"))
+    var etcdUser: String?
+    @Option(help: ArgumentHelp("A file with that user's password in its first line.", valueName: "file"))
+    var etcdPasswordFile: String?
+    @Flag(
+        help:
+            "Write the state of each value to etcd, under config-status/. (default: if $ENABLE_STATUS_PUBLISHING is set)"
+    )
+    var etcdPublishStates = false
 
     /// Each option by itself: that is how a file of settings is checked.
     mutating func validate() throws {
@@ -41,13 +57,55 @@ struct EtcdOptions: ParsableArguments, Sendable {
     }
 
     /// Nil: there is no etcd.
-    func settings(label: String) throws -> EtcdSettings? {
+    func settings(label: String, logger: Logger) throws -> EtcdSettings? {
         let endpoints = try endpoints()
-        if endpoints.isEmpty { return nil }
-        var client = EtcdConfiguration(endpoints: endpoints)
-        if etcdCaFile != nil || etcdCertFile != nil || etcdKeyFile != nil {
-            client.tls = .init(authorities: etcdCaFile, certificate: etcdCertFile, key: etcdKeyFile)
+        let file = try file(logger)
+        guard file != nil || !endpoints.isEmpty else { return nil }
+        var client = file?.client ?? EtcdConfiguration()
+        if !endpoints.isEmpty { client.endpoints = endpoints }
+        if etcdCaFile != nil || etcdCertFile != nil {
+            client.tls = .init(
+                authorities: etcdCaFile ?? client.tls?.authorities,
+                certificate: etcdCertFile ?? client.tls?.certificate,
+                key: etcdKeyFile ?? client.tls?.key)
         }
-        return EtcdSettings(client: client, label: label, root: etcdPrefix)
+        client.credentials = try credentials()
+        var settings = EtcdSettings(client: client, label: label, root: etcdPrefix)
+        settings.publishesStates = etcdPublishStates || environment("ENABLE_STATUS_PUBLISHING") != nil
+        if let file {
+            settings.sessionSeconds = file.sessionSeconds
+            settings.expandsVariables = file.expandsVariables
+            settings.history = file.history
+        }
+        return settings
+    }
+
+    /// Nil: there is none, which is right for one that only the environment names.
+    private func file(_ logger: Logger) throws -> EtcdFile? {
+        guard let path = etcdConfig ?? environment("ETCD_CONFIG") else { return nil }
+        if etcdConfig == nil, access(path, F_OK) != 0 {
+            logger.warning("no etcd: its file is not there", metadata: ["ETCD_CONFIG": "\(path)"])
+            return nil
+        }
+        do {
+            let file = try EtcdFile(SettingsFile.read(path, called: ""), path: path, environment: environment)
+            for warning in file.warnings { logger.warning("etcd", metadata: ["at": "\(warning)"]) }
+            return file
+        } catch let mistake as EtcdFile.Mistake {
+            throw Failure(mistake.description, status: ExitStatus.invalid)
+        }
+    }
+
+    private func credentials() throws -> EtcdConfiguration.Credentials? {
+        guard let etcdUser else {
+            if etcdPasswordFile == nil { return nil }
+            throw Failure("--etcd-password-file needs --etcd-user", status: ExitStatus.invalid)
+        }
+        guard let etcdPasswordFile else {
+            throw Failure("--etcd-user needs --etcd-password-file", status: ExitStatus.invalid)
+        }
+        let lines = try SettingsFile.read(etcdPasswordFile, called: "the password ").split(
+            separator: "\n", omittingEmptySubsequences: false)
+        return .init(user: etcdUser, password: lines.first.map(String.init) ?? "")
     }
 }

@@ -54,10 +54,11 @@ struct SettingsFile {
         settings = try Self.settings(of: root, in: tree, path)
     }
 
-    static func read(_ path: String) throws(Failure) -> String {
+    /// The text of a file.
+    static func read(_ path: String, called what: String = "the settings ") throws(Failure) -> String {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else {
-            throw Failure("the settings \(path): \(String(cString: strerror(errno)))", status: ExitStatus.invalid)
+            throw Failure("\(what)\(path): \(String(cString: strerror(errno)))", status: ExitStatus.invalid)
         }
         defer { close(file) }
         var content: [UInt8] = []
@@ -66,12 +67,12 @@ struct SettingsFile {
             let count = Glibc.read(file, &part, part.count)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else {
-                throw Failure("the settings \(path): \(String(cString: strerror(errno)))", status: ExitStatus.invalid)
+                throw Failure("\(what)\(path): \(String(cString: strerror(errno)))", status: ExitStatus.invalid)
             }
             if count == 0 { return String(decoding: content, as: UTF8.self) }
             content += part[..<count]
         }
-        throw Failure("the settings \(path) are larger than 1 MiB", status: ExitStatus.invalid)
+        throw Failure("\(what)\(path) are larger than 1 MiB", status: ExitStatus.invalid)
     }
 
     private static func settings(

@@ -1,0 +1,166 @@
+import EtcdClient
+import Model
+import Testing
+
+@testable import Northbound
+
+@Suite struct EtcdMirrorTests {
+    private static let prefix = "/vnf-agent/here/"
+    private static let interfaces = prefix + "config/linux/interfaces/v2/interface/"
+
+    private static func entry(_ name: String, _ value: String, _ revision: Int64 = 1) -> EtcdEntry {
+        EtcdEntry(key: Array((interfaces + name).utf8), value: Array(value.utf8), modRevision: revision)
+    }
+
+    private static func bridge(_ name: String, _ revision: Int64 = 1, mtu: Int = 1500) -> EtcdEntry {
+        entry(name, #"{"name": "\#(name)", "type": "BRIDGE", "mtu": \#(mtu)}"#, revision)
+    }
+
+    private static func delete(_ name: String, _ revision: Int64) -> EtcdEvent {
+        .delete(key: Array((interfaces + name).utf8), revision: revision)
+    }
+
+    private static func snapshot(_ entries: [EtcdEntry], _ revision: Int64 = 1, cluster: UInt64 = 1) -> EtcdSnapshot {
+        EtcdSnapshot(entries: entries, revision: revision, cluster: cluster)
+    }
+
+    /// One that has read these.
+    private static func mirror(_ entries: [EtcdEntry], _ revision: Int64 = 10) -> EtcdMirror {
+        var mirror = EtcdMirror(prefix: prefix)
+        _ = mirror.take(snapshot(entries, revision))
+        return mirror
+    }
+
+    private static func names(_ change: EtcdMirror.Change) -> [String] { change.values.map(\.name) }
+
+    private static func change(_ outcome: EtcdMirror.Outcome) throws -> EtcdMirror.Change {
+        guard case .change(let change) = outcome else {
+            Issue.record("\(outcome)")
+            return .init()
+        }
+        return change
+    }
+
+    private static func isKept(_ outcome: EtcdMirror.Outcome) -> Bool {
+        if case .keep = outcome { return true }
+        return false
+    }
+
+    @Test func theFirstLookIsAllThereIs() throws {
+        var mirror = EtcdMirror(prefix: Self.prefix)
+        let change = try Self.change(mirror.take(Self.snapshot([Self.bridge("a"), Self.bridge("b")])))
+        #expect(change.replacesAll && Self.names(change) == ["a", "b"] && change.problems.isEmpty)
+        var empty = EtcdMirror(prefix: Self.prefix)
+        #expect(try Self.change(empty.take(Self.snapshot([]))).replacesAll)
+    }
+
+    @Test func eventsChangeWhatTheyName() {
+        var mirror = Self.mirror([Self.bridge("a"), Self.bridge("b")])
+        let events: [EtcdEvent] = [
+            .put(Self.bridge("c", 11)), Self.delete("a", 12), .put(Self.bridge("c", 13, mtu: 9000)),
+            Self.delete("x", 13),
+        ]
+        let change = mirror.take(events, revision: 13)
+        #expect(Self.names(change) == ["c"] && change.removed == ["config/linux/interfaces/v2/interface/a"])
+        #expect(!change.replacesAll && mirror.position?.revision == 13)
+        guard case .interface(let interface) = change.values[0] else { return }
+        #expect(interface.mtu == 9000)
+    }
+
+    @Test func theSameValueAgainIsNoChange() {
+        var mirror = Self.mirror([Self.bridge("a")])
+        #expect(mirror.take([.put(Self.bridge("a", 11))], revision: 11).isEmpty)
+    }
+
+    @Test func whatChangedWhileAwayIsFound() throws {
+        var mirror = Self.mirror([Self.bridge("a"), Self.bridge("b"), Self.bridge("c")])
+        let change = try Self.change(
+            mirror.take(Self.snapshot([Self.bridge("a"), Self.bridge("b", 11, mtu: 9000), Self.bridge("d")], 12)))
+        #expect(Self.names(change) == ["b", "d"] && !change.replacesAll)
+        #expect(change.removed == ["config/linux/interfaces/v2/interface/c"])
+    }
+
+    @Test(arguments: [
+        (entry("a", "{"), "value:"), (entry("a", #"{"name": "b"}"#), "belongs under /vnf-agent/here/config"),
+        (entry("a", #"{"name": "a", "tpye": 1}"#), "'tpye'"), (entry("a", ""), "must hold one"),
+        (EtcdEntry(key: Array("/vnf-agent/here/config/x/y".utf8), value: [], modRevision: 1), "no model"),
+        (EtcdEntry(key: Array("/vnf-agent/here/config/vpp/v2/x".utf8), value: [], modRevision: 1), "no VPP"),
+        (EtcdEntry(key: Array((interfaces + "a").utf8), value: [0xff, 0xfe], modRevision: 1), ""),
+    ])
+    func whatCannotBeUsedIsToldAndSkipped(_ entry: EtcdEntry, _ text: String) throws {
+        var mirror = EtcdMirror(prefix: Self.prefix)
+        let change = try Self.change(mirror.take(Self.snapshot([entry, Self.bridge("good")])))
+        #expect(Self.names(change) == ["good"])
+        #expect(change.problems.count == 1 && change.problems.first?.key == entry.keyText)
+        #expect(change.problems.first?.text.contains(text) == true || text.isEmpty, "\(change.problems)")
+    }
+
+    @Test func whatWasGoodStaysUntilItIsDeleted() {
+        var mirror = Self.mirror([Self.bridge("a")])
+        let broken = mirror.take([.put(Self.entry("a", "{", 11))], revision: 11)
+        #expect(broken.isEmpty && broken.problems.count == 1)
+        let gone = mirror.take([Self.delete("a", 12)], revision: 12)
+        #expect(gone.removed == ["config/linux/interfaces/v2/interface/a"])
+    }
+
+    @Test(arguments: [
+        snapshot([], 20), snapshot([bridge("a")], 20, cluster: 2), snapshot([bridge("a")], 9),
+        snapshot([bridge("a", mtu: 9000), bridge("b")], 9),
+    ])
+    func anEtcdThatLostItsMindIsNotBelieved(_ snapshot: EtcdSnapshot) {
+        var mirror = Self.mirror([Self.bridge("a"), Self.bridge("b")])
+        #expect(Self.isKept(mirror.take(snapshot)))
+        #expect(mirror.isInDoubt && !mirror.wasWrittenInDoubt)
+        // Again, after another reconnect.
+        #expect(Self.isKept(mirror.take(snapshot)))
+        #expect(!mirror.wasWrittenInDoubt)
+    }
+
+    @Test func anotherClusterWithTheSameIsBelieved() throws {
+        var mirror = Self.mirror([Self.bridge("a")])
+        let change = try Self.change(mirror.take(Self.snapshot([Self.bridge("a"), Self.bridge("b")], 3, cluster: 2)))
+        #expect(Self.names(change) == ["b"] && change.removed.isEmpty)
+        #expect(mirror.position?.cluster == 2 && mirror.position?.revision == 3)
+    }
+
+    @Test func onceAKeyIsWrittenItCounts() {
+        var mirror = Self.mirror([Self.bridge("a"), Self.bridge("b")])
+        #expect(Self.isKept(mirror.take(Self.snapshot([], 2, cluster: 2))))
+        #expect(mirror.take([.put(Self.bridge("b", 3))], revision: 3).isEmpty)
+        #expect(mirror.wasWrittenInDoubt)
+        #expect(mirror.take([.put(Self.bridge("c", 4))], revision: 4).isEmpty)
+        let change = mirror.settleDoubt()
+        #expect(Self.names(change) == ["c"] && change.removed == ["config/linux/interfaces/v2/interface/a"])
+        #expect(!mirror.isInDoubt && mirror.settleDoubt().isEmpty)
+    }
+
+    @Test func aKeyWrittenWhileAwayCountsToo() {
+        var mirror = Self.mirror([Self.bridge("a")])
+        #expect(Self.isKept(mirror.take(Self.snapshot([], 2, cluster: 2))))
+        #expect(Self.isKept(mirror.take(Self.snapshot([Self.bridge("b", 3)], 3, cluster: 2))))
+        #expect(mirror.wasWrittenInDoubt)
+    }
+
+    @Test func theOldOneComesBack() throws {
+        var mirror = Self.mirror([Self.bridge("a")])
+        #expect(Self.isKept(mirror.take(Self.snapshot([], 2, cluster: 2))))
+        let change = try Self.change(mirror.take(Self.snapshot([Self.bridge("a")], 11)))
+        #expect(change.isEmpty && !mirror.isInDoubt)
+    }
+
+    @Test func variablesAreExpandedOnDemand() throws {
+        var mirror = EtcdMirror(prefix: Self.prefix) { text in VariableText.expand(text) { $0 == "MTU" ? "9000" : nil }
+        }
+        let entry = Self.entry("a", #"{"name": "a", "type": "BRIDGE", "mtu": ${MTU}}"#)
+        let change = try Self.change(mirror.take(Self.snapshot([entry])))
+        guard case .interface(let interface)? = change.values.first else { return #expect(Bool(false)) }
+        #expect(interface.mtu == 9000)
+    }
+
+    @Test(arguments: [
+        ("$A-${A}", "x-x"), ("$B|${B}|$", "||$"), ("$$A $1 ${A", "$x $1 ${A"), ("$A_ $Ab", " "), ("plain", "plain"),
+    ])
+    func variables(_ text: String, _ expected: String) {
+        #expect(VariableText.expand(text) { $0 == "A" ? "x" : nil } == expected)
+    }
+}
