@@ -50,8 +50,20 @@ import Testing
         var mirror = EtcdMirror(prefix: Self.prefix)
         let change = try Self.change(mirror.take(Self.snapshot([Self.bridge("a"), Self.bridge("b")])))
         #expect(change.replacesAll && Self.names(change) == ["a", "b"] && change.problems.isEmpty)
-        var empty = EtcdMirror(prefix: Self.prefix)
-        #expect(try Self.change(empty.take(Self.snapshot([]))).replacesAll)
+    }
+
+    @Test func nothingAtFirstIsNotBelieved() throws {
+        var mirror = EtcdMirror(prefix: Self.prefix)
+        #expect(Self.isKept(mirror.take(Self.snapshot([]))))
+        #expect(mirror.take([.put(Self.bridge("a", 2))], revision: 2).isEmpty && mirror.wasWrittenInDoubt)
+        let change = mirror.settleDoubt()
+        #expect(change.replacesAll && Self.names(change) == ["a"])
+        var other = EtcdMirror(prefix: Self.prefix)
+        #expect(Self.isKept(other.take(Self.snapshot([]))))
+        #expect(try Self.change(other.take(Self.snapshot([Self.bridge("a")], 2))).replacesAll)
+        var accepted = EtcdMirror(prefix: Self.prefix)
+        #expect(Self.isKept(accepted.take(Self.snapshot([]))))
+        #expect(accepted.settleDoubt().replacesAll && !accepted.isInDoubt)
     }
 
     @Test func eventsChangeWhatTheyName() {

@@ -38,6 +38,9 @@ extension Engine {
         manager.ready(statusLine())
     }
 
+    /// Somebody wants what sources say to be taken as it is.
+    public nonisolated func acceptances() -> AsyncStream<Void> { acceptance.stream }
+
     /// What is to be said of a source in the status; nil: nothing any more.
     public func note(_ source: String, _ warning: String?) { sourceWarnings[source] = warning }
 }

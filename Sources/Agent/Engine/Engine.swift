@@ -83,6 +83,9 @@ public actor Engine {
     /// The files as last read. A read holds the lock, away from the engine's thread.
     nonisolated let configuration: Mutex<ConfigFiles>
 
+    /// Somebody wants what sources say to be taken as it is.
+    nonisolated let acceptance = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+
     /// What clients follow.
     nonisolated let happenings = Mutex(Happenings())
 

@@ -68,11 +68,12 @@ actor EtcdIntake {
                 await declare(change, endpoint)
                 await backend.note(EtcdSource.name, nil)
             case .keep(let reason):
-                await backend.note(
-                    EtcdSource.name, "etcd is not believed, and the last state kept, until a key is written: \(reason)")
+                let effect =
+                    "what is in force stays until a key is written, or 'nsm-agent reload' says that this is meant"
+                await backend.note(EtcdSource.name, "etcd \(endpoint): \(reason); \(effect)")
                 logger.warning(
-                    "etcd seems to have lost its data; the last state is kept until a key is written",
-                    metadata: ["endpoint": "\(endpoint)", "why": "\(reason)"])
+                    "etcd is not believed",
+                    metadata: ["endpoint": "\(endpoint)", "why": "\(reason)", "effect": "\(effect)"])
             }
         case .events(let events, let revision): await declare(mirror.take(events, revision: revision), endpoint)
         }
@@ -87,6 +88,16 @@ actor EtcdIntake {
         }
     }
 
+    /// Takes what is in etcd for what is wanted, even if it seems to have lost something.
+    nonisolated func accept() async { try? await gate.run { await self.settleDoubt() } }
+
+    private func settleDoubt() async {
+        guard mirror.isInDoubt else { return }
+        logger.info("what is in etcd counts again, as it was asked for")
+        await declare(mirror.settleDoubt(), nil)
+        await backend.note(EtcdSource.name, nil)
+    }
+
     private func settleDoubt(_ number: UInt64, _ endpoint: EtcdEndpoint) async {
         guard number == generation, mirror.wasWrittenInDoubt else { return }
         logger.info("keys were written; what is in etcd counts again", metadata: ["endpoint": "\(endpoint)"])
@@ -94,11 +105,12 @@ actor EtcdIntake {
         await backend.note(EtcdSource.name, nil)
     }
 
-    private func declare(_ change: EtcdMirror.Change, _ endpoint: EtcdEndpoint) async {
+    private func declare(_ change: EtcdMirror.Change, _ endpoint: EtcdEndpoint?) async {
         tell(change.problems.map { ($0.key, $0.text) }, "an entry of etcd is not used")
         if change.isEmpty { return }
         let request = ConfigurationRequest(
-            source: EtcdSource.name, origin: "\(endpoint) revision \(mirror.position?.revision ?? 0)",
+            source: EtcdSource.name,
+            origin: "\(endpoint.map { "\($0) " } ?? "")revision \(mirror.position?.revision ?? 0)",
             values: change.values, removed: change.removed, replacesAll: change.replacesAll)
         var backoff = Backoff(first: .milliseconds(50), limit: .seconds(2))
         var told = ""

@@ -75,6 +75,11 @@ struct EtcdMirror {
     /// Takes in all that etcd holds.
     mutating func take(_ snapshot: EtcdSnapshot) -> Outcome {
         guard let position else {
+            doubt = nil
+            if snapshot.entries.isEmpty {
+                doubt = Doubt(cluster: snapshot.cluster, revision: snapshot.revision, entries: [:])
+                return .keep("nothing is under \(prefix)config/")
+            }
             self.position = (snapshot.cluster, snapshot.revision)
             var change = adopt(snapshot.entries)
             change.replacesAll = true
@@ -118,9 +123,12 @@ struct EtcdMirror {
     /// Takes what etcd holds for what is wanted, whatever was there before.
     mutating func settleDoubt() -> Change {
         guard let doubt else { return Change() }
+        let isFirst = position == nil
         position = (doubt.cluster, doubt.revision)
         self.doubt = nil
-        return replace(with: doubt.entries)
+        var change = replace(with: doubt.entries)
+        change.replacesAll = isFirst
+        return change
     }
 
     private func name(_ key: [UInt8]) -> String { String(decoding: key.dropFirst(prefix.utf8.count), as: UTF8.self) }

@@ -21,6 +21,7 @@ public struct EtcdSource: Sendable {
     private let client: EtcdClient
     private let intake: EtcdIntake
     private let publisher: EtcdPublisher
+    private let wishes: AsyncStream<Void>
     private let logger: Logger
 
     /// Makes a source that has not dialled yet.
@@ -33,18 +34,24 @@ public struct EtcdSource: Sendable {
             expand: settings.expandsVariables
                 ? { VariableText.expand($0) { name in getenv(name).map { String(cString: $0) } } } : nil)
         intake = EtcdIntake(mirror, backend: backend, logger: logger)
+        wishes = backend.acceptances()
         publisher = EtcdPublisher(settings: settings, backend: backend, start: .now)
     }
 
     /// Follows etcd until the task is cancelled.
     public func run() async {
         defer { intake.stop() }
+        let wishes = wishes
+        async let accepted: Void = {
+            for await _ in wishes { await intake.accept() }
+        }()
         await client.keepConnected { connection in
             await intake.noteConnection(connection)
             try await serve(connection)
         } failed: { error, _ in
             await intake.noteLoss(error)
         }
+        await accepted
     }
 
     private func serve(_ connection: EtcdConnection) async throws {

@@ -179,9 +179,13 @@ public protocol ConfigurationBackend: Sendable {
     func interfaceEvents(from number: UInt64) -> AsyncStream<InterfaceEvent>
     /// What is to be said of a source in the status; nil: nothing any more.
     func note(_ source: String, _ warning: String?) async
+    /// Somebody wants what sources say to be taken as it is, even if they seem to have lost their minds. For one follower.
+    func acceptances() -> AsyncStream<Void>
 }
 
 extension ConfigurationBackend {
     /// Says nothing.
     public func note(_ source: String, _ warning: String?) async {}
+    /// Nobody ever does.
+    public func acceptances() -> AsyncStream<Void> { AsyncStream { $0.finish() } }
 }
