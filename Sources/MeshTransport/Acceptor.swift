@@ -14,6 +14,8 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
 
     let listener: ServerListener
     let security: Security
+    /// Certificates of the operator, in place of identities.
+    let certificates: CertificateFiles?
     let peers: PeerTable
     let takesDescriptors: Bool
     let admission: Admission
@@ -43,12 +45,14 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
 
     /// - Throws: ``TransportError`` when the process has no descriptors or threads left.
     init(
-        listener: ServerListener, security: Security, peers: PeerTable, takesDescriptors: Bool,
+        listener: ServerListener, security: Security, certificates: CertificateFiles? = nil, peers: PeerTable,
+        takesDescriptors: Bool,
         admission: @escaping Admission, handshakeTimeout: Duration, logger: Logger,
         observer: (@Sendable (any Channel) -> Void)? = nil
     ) throws(TransportError) {
         self.listener = listener
         self.security = security
+        self.certificates = certificates
         self.peers = peers
         self.takesDescriptors = takesDescriptors
         self.admission = admission
@@ -268,7 +272,8 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
                     try addHandlers(channel, load, identity, handshake, done)
                 }.flatMap {
                     configurator.configure(
-                        channel: channel, tls: identity == nil ? .none : .configured(requireALPN: true))
+                        channel: channel,
+                        tls: identity == nil && certificates == nil ? .none : .configured(requireALPN: true))
                 }.map { Configured(value: $0, channel: channel) }
             }
             return (configured, done.futureResult)
@@ -292,6 +297,9 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             let context = try TLSContexts.context(identity, isServer: true)
             try sync.addHandler(
                 NIOSSLServerHandler(context: context, customVerificationCallback: { handshake.verify($0, $1) }))
+            try sync.addHandler(HandshakeWatch(done))
+        } else if let certificates {
+            try sync.addHandler(NIOSSLServerHandler(context: certificates.context()))
             try sync.addHandler(HandshakeWatch(done))
         } else {
             done.succeed()

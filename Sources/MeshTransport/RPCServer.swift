@@ -26,19 +26,21 @@ package final class RPCServer: Sendable {
     /// Makes a server that takes connections once it runs.
     ///
     /// - Parameters:
+    ///   - certificates: Certificates of the operator, where identities are none.
     ///   - takesDescriptors: Whether a service asks for descriptors that callers send. Otherwise the kernel drops them.
     ///   - admission: Who may connect to a Unix socket; everybody who can open its file unless given.
     ///   - handshakeTimeout: How long a peer may take for its handshake, and after it for the first word of HTTP/2.
     ///   - limits: What a peer may use.
     ///   - messageLimit: The longest message that a caller may send, in bytes.
     package convenience init(
-        _ listener: ServerListener, security: Security, services: [any RegistrableRPCService],
+        _ listener: ServerListener, security: Security, certificates: CertificateFiles? = nil,
+        services: [any RegistrableRPCService],
         interceptors: [any ServerInterceptor] = [], takesDescriptors: Bool = true,
         admission: @escaping Admission = { _ in nil }, handshakeTimeout: Duration = .seconds(10),
         limits: TransportLimits = TransportLimits(), messageLimit: Int = 1 << 20, logger: Logger
     ) {
         self.init(
-            listener, security: security, services: services, interceptors: interceptors,
+            listener, security: security, certificates: certificates, services: services, interceptors: interceptors,
             takesDescriptors: takesDescriptors, admission: admission, handshakeTimeout: handshakeTimeout,
             limits: limits, capacity: .ofProcess, messageLimit: messageLimit, logger: logger)
     }
@@ -47,7 +49,8 @@ package final class RPCServer: Sendable {
     ///   - capacity: What all servers have together.
     ///   - observer: Told of each connection.
     init(
-        _ listener: ServerListener, security: Security, services: [any RegistrableRPCService],
+        _ listener: ServerListener, security: Security, certificates: CertificateFiles? = nil,
+        services: [any RegistrableRPCService],
         interceptors: [any ServerInterceptor] = [], takesDescriptors: Bool = true,
         admission: @escaping Admission = { _ in nil }, handshakeTimeout: Duration = .seconds(10),
         limits: TransportLimits, capacity: Capacity, messageLimit: Int = 1 << 20, logger: Logger,
@@ -61,7 +64,8 @@ package final class RPCServer: Sendable {
         self.table = table
         makeAcceptor = { () throws(TransportError) in
             try Acceptor(
-                listener: listener, security: security, peers: peers, takesDescriptors: takesDescriptors,
+                listener: listener, security: security, certificates: certificates, peers: peers,
+                takesDescriptors: takesDescriptors,
                 admission: admission, handshakeTimeout: handshakeTimeout, logger: logger, observer: observer)
         }
         var config = HTTP2ServerTransport.Custom<Acceptor>.Config.defaults

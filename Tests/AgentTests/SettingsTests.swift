@@ -62,6 +62,8 @@ struct SettingsTests {
             ("label: {a: b}", ":1:1: label: a plain value is needed here"), ("- mesh", ":1:1: settings are needed"),
             ("grpc:\n  listen: [nowhere]", ":2:3: listen: --grpc-listen 'nowhere': unix:///path or tcp://"),
             ("grpc: {maxStreams: 0}", ":1:8: maxStreams: --grpc-max-streams 0: 1 to 65536"),
+            ("http: {endpoint: nowhere}", ":1:8: endpoint: --http-listen 'nowhere': unix:///path or tcp://"),
+            ("http: {maxBody: 1}", ":1:8: maxBody: --http-max-body 1: 1024 to"),
             ("a: [", ":2:1: "), ("settings: x", ":1:1: settings: settings can't name"),
         ])
     func mistakes(text: String, expected: String) throws {
@@ -83,6 +85,37 @@ struct SettingsTests {
         // Nothing runs, as the folder for the control socket can't be made.
         let taken = try host.start(["run", "--settings", file, "--socket", "/dev/null/x"]).finish()
         #expect(taken.errors.contains("everybody who reaches the gRPC API"), "\(taken.errors)")
+    }
+
+    @Test(
+        "where the REST API is open to all must be meant, and nobody may change things there without being known",
+        arguments: [
+            ("", false), ("  readOnly: true\n", true), ("  insecure: true\n", true), ("  cert: none.pem\n", false),
+        ])
+    func openREST(more: String, isFine: Bool) throws {
+        let host = try Host()
+        let file = try host.write("s.yaml", "http:\n  endpoint: 0.0.0.0:0\n" + more)
+        // Nothing runs, as the folder for the control socket can't be made.
+        let result = try host.start(["run", "--settings", file, "--socket", "/dev/null/x"]).finish()
+        #expect(result.errors.contains("/dev/null/x") == isFine, "\(result.errors)")
+        #expect(result.errors.contains("everybody who reaches the REST API") == more.contains("insecure"))
+        if more.isEmpty { #expect(result.errors.contains("tcp://0.0.0.0:0: beyond this host"), "\(result.errors)") }
+    }
+
+    @Test("an http.conf says where and for whom, and what it says wrong has its place without a password")
+    func httpConf() throws {
+        let host = try Host()
+        for (text, expected) in [
+            ("endpoint: nowhere", ":1:11: an address and a port"),
+            ("client-basic-auth: [geheim]", ":1:20: entries are"),
+            ("a: [", ":2:1: "), ("client-basic-auth: {}", ":1:20: a list is needed"),
+        ] {
+            let conf = try host.write("http.conf", text)
+            let result = try host.start(["run", "--settings", "/dev/null", "--http-conf", conf]).finish()
+            #expect(result.status == 65, "\(text): \(result.errors)")
+            #expect(result.errors.contains("\(conf)\(expected)"), "\(text): \(result.errors)")
+            #expect(!result.errors.contains("geheim"))
+        }
     }
 
     @Test("a file that is named must be there, and one that is not named need not")

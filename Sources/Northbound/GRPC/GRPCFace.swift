@@ -9,6 +9,8 @@ public struct GRPCSettings: Sendable {
     public var addresses: [SocketAddress]
     /// Whether whoever reaches an address over TCP may change things.
     public var isInsecure: Bool
+    /// Files for TLS over TCP; nil: none.
+    public var tls: TLSFiles?
     /// The longest message that a client may send, bytes.
     public var messageLimit: Int
     /// Calls at once on one connection.
@@ -16,10 +18,12 @@ public struct GRPCSettings: Sendable {
 
     /// Makes settings.
     public init(
-        addresses: [SocketAddress], isInsecure: Bool = false, messageLimit: Int = 4 << 20, streamLimit: Int = 1024
+        addresses: [SocketAddress], isInsecure: Bool = false, tls: TLSFiles? = nil, messageLimit: Int = 4 << 20,
+        streamLimit: Int = 1024
     ) {
         self.addresses = addresses
         self.isInsecure = isInsecure
+        self.tls = tls
         self.messageLimit = messageLimit
         self.streamLimit = streamLimit
     }
@@ -58,13 +62,20 @@ public struct GRPCFace: Sendable {
         limits.peerBytes = max(limits.peerBytes, 2 * settings.messageLimit)
         var listeners: [ServerListener] = []
         var servers: [RPCServer] = []
+        var files: CertificateFiles?
+        if let tls = settings.tls { files = try CertificateFiles(tls, protocols: ["h2"], logger: logger) }
         for address in settings.addresses {
             let listener = try ServerListener(address, mode: 0o600)
             listeners.append(listener)
-            let right = RightInterceptor(address: address, isInsecure: settings.isInsecure)
+            // What goes through a Unix socket stays on this host.
+            let certificates = if case .unix = address { nil as CertificateFiles? } else { files }
+            let right = RightInterceptor(
+                address: address, isInsecure: settings.isInsecure,
+                showsCertificates: certificates?.asksClients ?? false)
             servers.append(
                 RPCServer(
-                    listener, security: .insecure, services: faces, interceptors: [right], takesDescriptors: false,
+                    listener, security: .insecure, certificates: certificates, services: faces, interceptors: [right],
+                    takesDescriptors: false,
                     admission: { ControlSocket.refusal($0) }, limits: limits, messageLimit: settings.messageLimit,
                     logger: logger))
         }
@@ -92,6 +103,8 @@ public struct GRPCFace: Sendable {
 struct RightInterceptor: ServerInterceptor {
     let address: SocketAddress
     let isInsecure: Bool
+    /// Whether nobody gets here without a certificate that the operator's authorities have signed.
+    let showsCertificates: Bool
 
     func intercept<Input: Sendable, Output: Sendable>(
         request: StreamingServerRequest<Input>, context: ServerContext,
@@ -101,7 +114,7 @@ struct RightInterceptor: ServerInterceptor {
     }
 
     private var right: Caller.Right {
-        if isInsecure { return .change }
+        if isInsecure || showsCertificates { return .change }
         switch address {
         case .unix: return .change
         case .tcp:

@@ -138,14 +138,7 @@ final class HTTPServer: Sendable {
     private func serve(_ arrival: Arrival, on group: MultiThreadedEventLoopGroup) async {
         let connection = arrival.connection
         defer { end(arrival.id, connection.address ?? "") }
-        let context: NIOSSLContext?
-        do {
-            context = try tls?.context()
-        } catch {
-            logger.error("TLS can't be had", metadata: ["error": "\(error)"])
-            close(connection.socket)
-            return
-        }
+        let context = tls?.context()
         let isUnix = connection.credentials != nil
         let peer = HTTPPeer(
             isUnix: isUnix, user: connection.credentials?.uid ?? connection.user, address: connection.address,

@@ -21,7 +21,9 @@ public struct RESTFace: Sendable {
         var listeners: [ServerListener] = []
         var servers: [HTTPServer] = []
         var certificates: CertificateFiles?
-        if let files = settings.tls { certificates = try CertificateFiles(files, logger: logger) }
+        if let files = settings.tls {
+            certificates = try CertificateFiles(files, protocols: ["http/1.1"], logger: logger)
+        }
         for address in settings.addresses {
             let listener = try ServerListener(address, mode: 0o600)
             listeners.append(listener)

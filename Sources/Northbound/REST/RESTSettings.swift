@@ -2,23 +2,6 @@ public import MeshTransport
 
 /// Where and for whom the REST face is open.
 public struct RESTSettings: Sendable {
-    /// Files for TLS.
-    public struct TLS: Sendable, Hashable {
-        /// The server's certificates, PEM, its own first.
-        public var certificateFile: String
-        /// The key of the first of them, PEM.
-        public var keyFile: String
-        /// Files with the authorities of clients' certificates, PEM; empty: clients need none.
-        public var clientFiles: [String]
-
-        /// Makes them.
-        public init(certificateFile: String, keyFile: String, clientFiles: [String] = []) {
-            self.certificateFile = certificateFile
-            self.keyFile = keyFile
-            self.clientFiles = clientFiles
-        }
-    }
-
     /// Somebody who may change things.
     public struct User: Sendable, Hashable {
         /// The name.
@@ -70,7 +53,7 @@ public struct RESTSettings: Sendable {
     /// Names under which it may be asked, beside numeric addresses, `localhost` and the host's own.
     public var names: [String] = []
     /// Files for TLS; nil: none.
-    public var tls: TLS?
+    public var tls: TLSFiles?
     /// Where the process counts; nil: nowhere.
     public var registry: PrometheusRegistry?
     /// What clients may use.

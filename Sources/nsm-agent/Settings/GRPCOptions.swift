@@ -12,6 +12,16 @@ struct GRPCOptions: ParsableArguments, Sendable {
     var grpcListen: [String] = []
     @Flag(help: "Let everybody who reaches the gRPC API change things.")
     var grpcInsecure = false
+    @Option(help: ArgumentHelp("The server's certificates for TLS, PEM.", valueName: "file"))
+    var grpcCert: String?
+    @Option(help: ArgumentHelp("The key of --grpc-cert, PEM.", valueName: "file"))
+    var grpcKey: String?
+    @Option(
+        name: .customLong("grpc-client-ca"), parsing: .singleValue,
+        help: ArgumentHelp(
+            "Authorities of clients' certificates, PEM; without such a certificate nobody is served over TCP. Can be given more than once.",
+            valueName: "file"))
+    var grpcClientCA: [String] = []
     @Option(help: ArgumentHelp("The longest message that the gRPC API takes.", valueName: "bytes"))
     var grpcMaxMessageSize = 4 << 20
     @Option(help: ArgumentHelp("Calls at once on one connection to the gRPC API.", valueName: "count"))
@@ -41,13 +51,14 @@ struct GRPCOptions: ParsableArguments, Sendable {
     func settings() throws -> GRPCSettings? {
         let addresses = try addresses()
         if addresses.isEmpty { return nil }
-        if !grpcInsecure, let open = addresses.first(where: { !$0.isLocal }) {
+        let tls = try TLSFiles(options: "grpc", grpcCert, grpcKey, grpcClientCA)
+        if !grpcInsecure, tls?.clientFiles.isEmpty ?? true, let open = addresses.first(where: { !$0.isLocal }) {
             throw Failure(
-                "--grpc-listen \(open.url): beyond this host everybody could change things; say --grpc-insecure if that is meant, or listen on 127.0.0.1 or a Unix socket",
+                "--grpc-listen \(open.url): beyond this host everybody could change things; give --grpc-client-ca with --grpc-cert and --grpc-key, or say --grpc-insecure if that is meant, or listen on 127.0.0.1 or a Unix socket",
                 status: ExitStatus.invalid)
         }
         return GRPCSettings(
-            addresses: addresses, isInsecure: grpcInsecure, messageLimit: grpcMaxMessageSize,
+            addresses: addresses, isInsecure: grpcInsecure, tls: tls, messageLimit: grpcMaxMessageSize,
             streamLimit: grpcMaxStreams)
     }
 }

@@ -8,7 +8,7 @@ struct HTTPConf {
     private(set) var isDisabled = false
     private(set) var address = SocketAddress.tcp(host: "0.0.0.0", port: 9191)
     private(set) var users: [RESTSettings.User] = []
-    private(set) var tls: RESTSettings.TLS?
+    private(set) var tls: TLSFiles?
     /// Keys that mean nothing here.
     private(set) var ignored: [String] = []
 
@@ -37,11 +37,11 @@ struct HTTPConf {
                 address = found
             case "server-cert-file": certificate = tree.string(of: value)
             case "server-key-file": key = tree.string(of: value)
-            case "client-cert-files": clients = tree.elements(of: value).map { tree.string(of: $0) }
+            case "client-cert-files": clients = try Self.list(value, tree, place)
             case "client-basic-auth":
-                users = try tree.elements(of: value).map { element throws(Failure) in
+                users = try Self.list(value, tree, place).map { text throws(Failure) in
                     // What it says may be a password, so it is not told.
-                    guard let user = RESTSettings.User(tree.string(of: element)) else {
+                    guard let user = RESTSettings.User(text) else {
                         throw Failure("\(place): entries are user:password", status: ExitStatus.invalid)
                     }
                     return user
@@ -52,6 +52,15 @@ struct HTTPConf {
         if !certificate.isEmpty, !key.isEmpty {
             tls = .init(certificateFile: certificate, keyFile: key, clientFiles: clients)
         }
+    }
+
+    private static func list(
+        _ value: YAMLTree.Index, _ tree: YAMLTree, _ place: String
+    ) throws(Failure) -> [String] {
+        guard tree.kind(of: value) == .sequence else {
+            throw Failure("\(place): a list is needed", status: ExitStatus.invalid)
+        }
+        return tree.elements(of: value).map { tree.string(of: $0) }
     }
 
     /// As Go has it, an address without a host is all of them.

@@ -74,7 +74,7 @@ struct HTTPOptions: ParsableArguments, Sendable {
         settings.dataIsText = httpValueText
         settings.users = conf?.users ?? []
         settings.names = httpNames
-        settings.tls = try files() ?? conf?.tls
+        settings.tls = try TLSFiles(options: "http", httpCert, httpKey, httpClientCA) ?? conf?.tls
         settings.limits.body = httpMaxBody
         settings.limits.connections = httpMaxConnections
         settings.limits.peerConnections = min(settings.limits.peerConnections, max(httpMaxConnections / 2, 1))
@@ -88,14 +88,6 @@ struct HTTPOptions: ParsableArguments, Sendable {
 
     /// What an http.conf says that means nothing here.
     func ignoredKeys() throws -> [String] { try httpConf.map { try HTTPConf(path: $0).ignored } ?? [] }
-
-    private func files() throws -> RESTSettings.TLS? {
-        switch (httpCert, httpKey) {
-        case (let cert?, let key?): return .init(certificateFile: cert, keyFile: key, clientFiles: httpClientCA)
-        case (nil, nil) where httpClientCA.isEmpty: return nil
-        case (nil, _), (_, nil): throw ValidationError("TLS needs both --http-cert and --http-key")
-        }
-    }
 }
 
 extension RESTSettings {
@@ -112,5 +104,16 @@ extension SocketAddress {
         case .unix: true
         case .tcp(let host, _): host == "::1" || host.hasPrefix("127.")
         }
+    }
+}
+
+extension TLSFiles {
+    /// The files of three options; nil: none is given.
+    init?(options: String, _ certificate: String?, _ key: String?, _ clients: [String]) throws {
+        guard let certificate, let key else {
+            if certificate == nil, key == nil, clients.isEmpty { return nil }
+            throw ValidationError("TLS needs both --\(options)-cert and --\(options)-key")
+        }
+        self.init(certificateFile: certificate, keyFile: key, clientFiles: clients)
     }
 }

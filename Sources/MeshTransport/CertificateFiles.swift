@@ -1,11 +1,27 @@
 internal import Glibc
-internal import Logging
-internal import MeshTransport
-internal import NIOSSL
+package import Logging
+package import NIOSSL
 internal import Synchronization
 
+/// Files for TLS with certificates of the operator.
+public struct TLSFiles: Sendable, Hashable {
+    /// The server's certificates, PEM, its own first.
+    public var certificateFile: String
+    /// The key of the first of them, PEM.
+    public var keyFile: String
+    /// Files with the authorities of clients' certificates, PEM; empty: clients need none.
+    public var clientFiles: [String]
+
+    /// Names the files.
+    public init(certificateFile: String, keyFile: String, clientFiles: [String] = []) {
+        self.certificateFile = certificateFile
+        self.keyFile = keyFile
+        self.clientFiles = clientFiles
+    }
+}
+
 /// Certificates in files, which are read again when the files change.
-final class CertificateFiles: Sendable {
+package final class CertificateFiles: Sendable {
     /// What a file looked like.
     private struct Stamp: Hashable {
         var seconds = 0
@@ -19,27 +35,30 @@ final class CertificateFiles: Sendable {
     }
 
     /// Whether clients need certificates.
-    let asksClients: Bool
-    private let files: RESTSettings.TLS
+    package let asksClients: Bool
+    private let files: TLSFiles
+    private let protocols: [String]
     private let logger: Logger
     private let known: Mutex<Known>
 
+    /// - Parameter protocols: What is spoken, by the names of ALPN.
     /// - Throws: ``TransportError`` with the file that can't be used.
-    init(_ files: RESTSettings.TLS, logger: Logger) throws(TransportError) {
+    package init(_ files: TLSFiles, protocols: [String], logger: Logger) throws(TransportError) {
         self.files = files
+        self.protocols = protocols
         self.logger = logger
         asksClients = !files.clientFiles.isEmpty
-        known = Mutex(Known(stamps: Self.stamps(files), context: try Self.read(files)))
+        known = Mutex(Known(stamps: Self.stamps(files), context: try Self.read(files, protocols)))
     }
 
     /// For the next connection. When the files have changed to something that can't be used, that of before stays.
-    func context() throws -> NIOSSLContext {
+    package func context() -> NIOSSLContext {
         let stamps = Self.stamps(files)
         return known.withLock { known in
             if known.stamps == stamps { return known.context }
             known.stamps = stamps
             do throws(TransportError) {
-                known.context = try Self.read(files)
+                known.context = try Self.read(files, protocols)
                 logger.info("certificates read again", metadata: ["file": "\(files.certificateFile)"])
             } catch {
                 logger.error(
@@ -49,7 +68,7 @@ final class CertificateFiles: Sendable {
         }
     }
 
-    private static func stamps(_ files: RESTSettings.TLS) -> [Stamp] {
+    private static func stamps(_ files: TLSFiles) -> [Stamp] {
         ([files.certificateFile, files.keyFile] + files.clientFiles).map { path in
             var status = stat()
             guard stat(path, &status) == 0 else { return Stamp() }
@@ -59,13 +78,13 @@ final class CertificateFiles: Sendable {
         }
     }
 
-    private static func read(_ files: RESTSettings.TLS) throws(TransportError) -> NIOSSLContext {
+    private static func read(_ files: TLSFiles, _ protocols: [String]) throws(TransportError) -> NIOSSLContext {
         let chain = try reading(files.certificateFile) { try NIOSSLCertificate.fromPEMFile(files.certificateFile) }
         let key = try reading(files.keyFile) { try NIOSSLPrivateKey(file: files.keyFile, format: .pem) }
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = .tlsv12
-        configuration.applicationProtocols = ["http/1.1"]
+        configuration.applicationProtocols = protocols
         if !files.clientFiles.isEmpty {
             var authorities: [NIOSSLCertificate] = []
             for file in files.clientFiles {
