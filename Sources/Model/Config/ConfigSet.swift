@@ -131,9 +131,11 @@ extension ConfigSet {
     /// Takes in a text, in place of one of the same name. A new one comes last until ``arrange(_:)``.
     public mutating func set(_ text: ConfigText) {
         if let number = numbers[text.name] {
-            forget(number)
+            var text = text
+            let kept = keep(number, in: &text)
+            forget(number, except: kept)
             members[number]?.text = text
-            take(number)
+            take(number, except: kept)
             return
         }
         let number = nextNumber
@@ -207,12 +209,25 @@ extension ConfigSet {
         }
     }
 
-    private mutating func take(_ number: Int32) {
+    /// Finds what stays as it is, where it is, in a newer text in place of one: nothing that others say of it changes. Its
+    /// values are those of before, so that they are not kept twice.
+    private func keep(_ number: Int32, in text: inout ConfigText) -> [Bool] {
+        guard let items = members[number]?.text.items else { return [] }
+        var kept = [Bool](repeating: false, count: min(items.count, text.items.count))
+        for index in kept.indices where items[index].isSame(as: text.items[index]) {
+            kept[index] = true
+            text.items[index].value = items[index].value
+            text.items[index].specification = items[index].specification
+        }
+        return kept
+    }
+
+    private mutating func take(_ number: Int32, except kept: [Bool] = []) {
         guard let text = members[number]?.text else { return }
         let isFlawed = !text.mistakes.isEmpty || !text.warnings.isEmpty || !text.invalidValues.isEmpty
         facts[number] = Facts(name: text.name, isRead: text.isRead, isFlawed: isFlawed)
         if !text.sources.isEmpty { withPlaces.insert(number) }
-        for index in text.items.indices {
+        for index in text.items.indices where !(index < kept.count && kept[index]) {
             let ref = Ref(text: number, item: Int32(index))
             let item = text.items[index]
             capture(item.key)
@@ -222,11 +237,11 @@ extension ConfigSet {
         relations.addBroken(text)
     }
 
-    private mutating func forget(_ number: Int32) {
+    private mutating func forget(_ number: Int32, except kept: [Bool] = []) {
         guard let text = members[number]?.text else { return }
         facts[number] = nil
         withPlaces.remove(number)
-        for index in text.items.indices {
+        for index in text.items.indices where !(index < kept.count && kept[index]) {
             let ref = Ref(text: number, item: Int32(index))
             let item = text.items[index]
             capture(item.key)

@@ -14,6 +14,12 @@ public struct ConfigText: Sendable {
         var position: SourcePosition
         /// Where its fields can be looked up.
         var place: Place
+
+        /// Whether it says the same in the same place, wherever its fields can be looked up. What a value means follows from it.
+        func isSame(as other: Item) -> Bool {
+            key == other.key && position == other.position && (specification == nil) == (other.specification == nil)
+                && value == other.value
+        }
     }
 
     /// A node of one of the text's trees.
