@@ -6,6 +6,9 @@
  *                                    call for each pod
  *   netlink_limit dump N             reads everything back: links, addresses, routes and neighbours of each namespace
  *   netlink_limit readdress N A B    in each pod the address fd00:…::A/64 goes and fd00:…::B/64 comes, in one call
+ *   netlink_limit readdress N A B heard
+ *                                    the same beside a socket in each pod that hears of it, as a daemon has: for every
+ *                                    notification the kernel looks at all sockets of the machine that hear of anything
  *   netlink_limit pair REPS          one more pair with an address at each end, between host0 and p0, and its end: REPS times
  *   netlink_limit delete N           all pairs, by their link group
  *
@@ -95,6 +98,26 @@ static int socket_in(int ns)
 	if (setns(self_ns, CLONE_NEWNET) < 0)
 		die("setns back");
 	return fd;
+}
+
+/* A socket in each of n pods that hears of links, addresses, routes, neighbours and rules. */
+static void listen_all(int n)
+{
+	int big = 1 << 20;
+	struct sockaddr_nl a = {
+		.nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV4_RULE |
+			     RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | 1 << (RTNLGRP_IPV6_RULE - 1)};
+	for (int i = 0; i < n; i++) {
+		if (setns(pod_ns[i], CLONE_NEWNET) < 0)
+			die("setns");
+		int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+		if (fd < 0 || bind(fd, (void *)&a, sizeof a) < 0)
+			die("listening socket");
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof big);
+	}
+	if (setns(self_ns, CLONE_NEWNET) < 0)
+		die("setns back");
 }
 
 /* A socket in host0 and in each of n pods; microseconds. */
@@ -416,7 +439,8 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_NOFILE, &files);
 	self_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	const char *what = argc > 2 ? argv[1] : "";
-	int n = argc > 2 ? atoi(argv[2]) : 0, readdresses = !strcmp(what, "readdress") && argc == 5, objects = 0;
+	int n = argc > 2 ? atoi(argv[2]) : 0, objects = 0;
+	int heard = argc == 6 && !strcmp(argv[5], "heard"), readdresses = !strcmp(what, "readdress") && (argc == 5 || heard);
 	if (n < 1 || !(readdresses || (argc == 3 && strchr("adp", what[0])))) {
 		fprintf(stderr, "usage: see the comment at the top of the source\n");
 		return 64;
@@ -428,6 +452,8 @@ int main(int argc, char **argv)
 	}
 	if (readdresses)
 		find_pods(n);
+	if (heard)
+		listen_all(n);
 	double start = now_us(), used = cpu_us();
 	if (readdresses)
 		readdress(n, atoi(argv[3]), atoi(argv[4]));
