@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
@@ -359,3 +360,21 @@ const char *cl_error_text(int code) { return strerrordesc_np(code); }
 void cl_share_heap(void) { mallopt(M_ARENA_MAX, 1); }
 
 void cl_trim_heap(void) { malloc_trim(0); }
+
+/* The program itself comes first; what it never writes has no pages of its own. */
+static int release_program(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	(void)size;
+	(void)unused;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+		uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+		uintptr_t start = (info->dlpi_addr + part->p_vaddr + page - 1) & ~(page - 1);
+		uintptr_t end = (info->dlpi_addr + part->p_vaddr + part->p_filesz) & ~(page - 1);
+		if (part->p_type == PT_LOAD && !(part->p_flags & PF_W) && end > start)
+			madvise((void *)start, end - start, MADV_DONTNEED);
+	}
+	return 1;
+}
+
+void cl_release_program(void) { dl_iterate_phdr(release_program, NULL); }

@@ -22,8 +22,13 @@ extension Engine {
             guard let changes = await beginReload(reason) else { return await files.mistakes }
             let difference = changes == .none ? ConfigDifference() : read(changes, reason)
             let isLarge = difference.changed.count + difference.removed.count > Self.largeReload
+            // What the start and the reading took of the program is not needed beside what comes now.
+            if isLarge || reason == .start { cl_release_program() }
             let mistakes = await adopt(difference, reason)
-            if isLarge { cl_trim_heap() }
+            if isLarge {
+                cl_trim_heap()
+                cl_release_program()
+            }
             await declareServices()
             return mistakes
         }

@@ -247,6 +247,9 @@ int cl_new_network_namespace(void);
 void cl_share_heap(void);
 /* Gives memory back to the kernel that nobody uses. */
 void cl_trim_heap(void);
+/* Lets go of the parts of the program that are in memory. What is needed again comes from the page cache; what only a start or
+ * other rare work needed does not. */
+void cl_release_program(void);
 
 /* Runs Swift tasks that prefer no executor on threads of our own from now on. To be called before the first such task. */
 void cl_use_own_workers(void);
