@@ -12,6 +12,7 @@ import sys
 import time
 
 import curves
+import filters
 import mesh
 import workload
 from daemon import LIMIT, PROBE, TOOLS, WORK, Daemon, Failed, alternating, run, write
@@ -203,7 +204,7 @@ def options_of_the_command_line():
     parser.add_argument("--n", default="10,100,1000", help="numbers of pods")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--breaks", type=int, default=200, help="deletions for (e)")
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,m,n,o,p,q,r,large")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,m,n,o,p,q,r,s,large")
     parser.add_argument("--values", default="100,500,2000,10000", help="numbers of values, for (h) and (i)")
     parser.add_argument("--connections", type=int, default=500, help="connections of the mesh, for (n), (o) and (q)")
     parser.add_argument("--in-turn", type=int, default=1000, help="connections of the mesh, for (r)")
@@ -244,6 +245,11 @@ def measure(options, results):
     if tasks & set("hi"):
         results["curves"] = {}
         curves.measure(versions, tasks, options, rounds, results["curves"])
+    if "s" in tasks:
+        if shutil.which("nft") and shutil.which("iptables-nft-restore"):
+            filters.measure(versions, [n for n in sizes if n >= 100 or n == max(sizes)], options, results["filters"])
+        else:
+            progress("(s) is left out: nft or iptables is missing")
     if "large" in tasks:
         results["compare"][5000] = compare(5000, 1, set("abd"), {tool: tools[tool] for tool in tools if tool != "ip"})
     for part in mesh.PARTS:
@@ -261,6 +267,7 @@ def main():
         "reps": options.reps,
         "compare": {},
         "daemon": {},
+        "filters": {},
         "mesh": {},
     }
     try:

@@ -1,5 +1,6 @@
 """What scripts/bench prints."""
 
+import filters
 import mesh
 from show import ratio, table, verdict
 
@@ -141,6 +142,7 @@ def report(results):
     drift(results["daemon"])
     figures(results)
     curves(results.get("curves", {}))
+    filters.report(results["filters"], ratio, table)
     for version, found in results["mesh"].items():
         if len(results["mesh"]) > 1:
             print(f"The mesh of {version}:\n")
