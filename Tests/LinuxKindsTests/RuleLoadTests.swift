@@ -112,6 +112,27 @@ struct RuleLoadTests {
         }
     }
 
+    @Test("what iptables makes of rules is learned once, whosever they are")
+    func learnedOnce() throws {
+        try Sandbox.run { host in
+            let names = (1...10).map { "p\($0)" }
+            let rules =
+                "'-s 10.0.0.1 -p tcp -m comment --comment \"/\" --dport http -j DROP', '-m comment --comment / -j ACCEPT'"
+            let chains = names.map { "    - {name: 'in \($0)', chainType: INPUT, rules: [\(rules)]\(place($0))}\n" }
+            let agent = try host.apply(
+                "linuxConfig:\n  namespaces: [\(names.map { "{name: \($0)}" }.joined(separator: ", "))]\n  RuleChain:\n"
+                    + chains.joined())
+            // Two to learn, and one to load each.
+            #expect(agent.world.programs.runs <= 12 + names.count)
+            #expect(
+                try host.iptables(in: "p7").filter { $0.hasPrefix("-A") } == [
+                    "-A INPUT -s 10.0.0.1/32 -p tcp -m comment --comment \"/vnf-agent/\(host.label)/in%20p7\" -m comment "
+                        + "--comment \"/\" -m tcp --dport 80 -j DROP",
+                    "-A INPUT -m comment --comment \"/vnf-agent/\(host.label)/in%20p7\" -m comment --comment \"/\" -j ACCEPT",
+                ])
+        }
+    }
+
     @Test("operations of one table are done with the last of them, unless something of its namespace comes between")
     func groups() throws {
         let empty = SavedTable(empty: .filter)

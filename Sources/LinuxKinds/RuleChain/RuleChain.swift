@@ -136,8 +136,8 @@ public struct RuleChain<Order: ChainOrder>: Value {
         others.formIntersection(words)
         if isCustom { others.insert(chain) }
         return try world.ruleForms.rules(
-            for: RuleForms.Question(table: id, chain: chain, rules: rules.map(mark.marked), others: others),
-            in: table, prefix: world.rulePrefix, world.programs)
+            for: RuleForms.Question(table: id, chain: chain, rules: rules, others: others),
+            in: table, mark: mark, prefix: world.rulePrefix, world.programs)
     }
 
     /// Declared chains to which rules lead are there with them, empty at first, whichever value comes first.

@@ -11,37 +11,49 @@ final class RuleForms {
         var table: FilterTable.ID
         /// The chain of the rules, which says what targets are possible there.
         var chain: String
-        /// With the mark.
+        /// As the user wrote them.
         var rules: [String]
         /// Chains of the table that are no built-in ones.
         var others: Set<String>
     }
 
-    private var known: [Question: [SavedTable.Rule]] = [:]
+    /// With the mark of nobody: whose rules are makes no other difference.
+    private var known: [Question: [String]] = [:]
     /// Bytes of the rules that are remembered, and the most of them.
     private var size = 0
     private static let mostBytes = 64 << 20
 
-    /// The rules as iptables writes them.
+    private static let nobody = RuleMark(text: "/")
+
+    /// The rules as iptables writes them, with a mark.
     /// - Throws: what iptables says of them, with the rule that it means.
     func rules(
-        for question: Question, in table: RuleChainSpec.Table, prefix: String, _ programs: Programs
+        for question: Question, in table: RuleChainSpec.Table, mark: RuleMark, prefix: String, _ programs: Programs
     ) throws(ProgramError) -> [SavedTable.Rule] {
         if question.rules.isEmpty { return [] }
+        return try texts(for: question, in: table, programs).map { text in
+            // It stands before all that a user wrote but addresses and links.
+            SavedTable.Rule(text.replacing(Self.nobody.match, with: mark.match, maxReplacements: 1), prefix: prefix)
+        }
+    }
+
+    private func texts(
+        for question: Question, in table: RuleChainSpec.Table, _ programs: Programs
+    ) throws(ProgramError) -> [String] {
         if let rules = known[question] { return rules }
-        let rules = try learn(question, table, prefix, programs)
+        let rules = try learn(question, table, programs)
         if size > Self.mostBytes {
             known.removeAll()
             size = 0
         }
-        size += question.rules.reduce(0) { $0 + 2 * $1.utf8.count } + rules.reduce(0) { $0 + $1.text.utf8.count }
+        size += question.rules.reduce(0) { $0 + 2 * $1.utf8.count } + rules.reduce(0) { $0 + $1.utf8.count }
         known[question] = rules
         return rules
     }
 
     private func learn(
-        _ question: Question, _ table: RuleChainSpec.Table, _ prefix: String, _ programs: Programs
-    ) throws(ProgramError) -> [SavedTable.Rule] {
+        _ question: Question, _ table: RuleChainSpec.Table, _ programs: Programs
+    ) throws(ProgramError) -> [String] {
         let restore = Program.iptablesRestore(question.table.family)
         let save = Program.iptablesSave(question.table.family)
         let scratch: NetworkNamespace
@@ -54,7 +66,7 @@ final class RuleForms {
         }
         // Without `--noflush` the whole table is what is loaded.
         let chains = question.others.sorted().map { ":\($0) - [0:0]" }
-        let rules = question.rules.map { "-A \(question.chain) \($0)" }
+        let rules = question.rules.map { "-A \(question.chain) \(Self.nobody.marked($0))" }
         let head = ["*\(question.table.name)"] + chains
         do throws(ProgramError) {
             try programs.run(
@@ -63,14 +75,14 @@ final class RuleForms {
             throw error.placed(behind: head.count, rules: question.rules.count)
         }
         let text = try programs.run(save, ["-t", question.table.name], in: scratch)
-        guard let chain = SavedTable(text, of: table, prefix: prefix)?[question.chain] else {
+        guard let chain = SavedTable(text, of: table, prefix: Self.nobody.text)?[question.chain] else {
             throw .refused(save, words: "the rules are not in the table after they were loaded")
         }
         // Such as `-p all`. It would be taken for a note of ours.
         if chain.rules.contains(where: { RuleText.words(of: $0.text)?.count == 4 }) {
             throw .refused(restore, words: "a rule has neither a match nor a target; give it one of them")
         }
-        return chain.rules
+        return chain.rules.map(\.text)
     }
 }
 
