@@ -11,20 +11,25 @@ extension NetworkNamespace {
     /// not allowed the name exists in this one only. A file that is not a namespace, left by a reboot or a kill
     /// between two steps, is replaced. The device `lo` stays down. The calling thread does not move.
     ///
+    /// - Parameter prepare: is done in the namespace before it has its name, and so before anybody can see it.
     /// - Throws: `EEXIST` when the name is taken; `EINVAL` when it is no file name; `EPERM` without `CAP_SYS_ADMIN`.
     public static func create(
-        named name: String, directory: String = standardDirectory
+        named name: String, directory: String = standardDirectory,
+        prepare: (NetworkNamespace) throws(KernelError) -> Void = { _ in }
     ) throws(KernelError) -> NetworkNamespace {
         let path = try path(of: name, in: directory)
+        if cl_is_namespace_file(path) == 1 { throw KernelError(code: EEXIST) }
+        let namespace = try scratch()
+        try prepare(namespace)
         if mkdir(directory, 0o755) != 0, errno != EEXIST { throw KernelError(errno: errno) }
         _ = cl_share_mount_point(directory)
         try createMountPoint(path)
-        let result = cl_create_network_namespace(path)
+        let result = cl_bind_mount("/proc/self/fd/\(namespace.descriptor)", path)
         guard result >= 0 else {
             unlink(path)
             throw KernelError(errno: result)
         }
-        return try NetworkNamespace(takingOver: result)
+        return namespace
     }
 
     /// Takes a name away, as `ip netns delete` does. The namespace itself goes with its last user.

@@ -104,10 +104,10 @@ int cl_is_network_namespace(int fd);
 /* Makes `path` a shared mount point without touching the mounts below it, so that the cost does not grow with them. */
 int cl_share_mount_point(const char *path);
 /*
- * Makes a network namespace on a thread that lives only for it, bind-mounts it on the file `path` and returns a
- * descriptor of it. The caller's thread never moves.
+ * A new descriptor of a network namespace that does not hold the mount by which `fd` was opened. The calling thread moves
+ * there and back, which takes CAP_SYS_ADMIN.
  */
-int cl_create_network_namespace(const char *path);
+int cl_reopen_network_namespace(int fd);
 /*
  * One datagram of the kernel from a netlink socket; those of other processes are dropped. -EMSGSIZE when it was longer
  * than the buffer.

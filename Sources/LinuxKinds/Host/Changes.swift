@@ -71,7 +71,7 @@ extension LinuxWorld {
             apply(.link(link), in: state)
         case .rename(let index, _, let name, let up): LinkClass.rename(index, to: name, wasUp: up, in: state, self)
         case .deleteLinks(let indexes, _): LinkClass.remove(indexes, in: state, self)
-        case .createNamespace(let name): NamespaceClass.plan(name, self)
+        case .createNamespace(let name, let isImplied): NamespaceClass.plan(name, isImplied: isImplied, self)
         case .markNamespace(let name, let isImplied):
             byReference[.named(name)]?.linksByName["lo"]?.link.group = namespaceGroup(isImplied: isImplied)
         case .removeNamespace(let name): NamespaceClass.doom(name, self)

@@ -74,13 +74,20 @@ extension LinuxWorld {
 
     // MARK: - Named namespaces
 
-    func createNamespace(_ name: String) throws {
-        let state = NamespaceClass.plan(name, self)
+    func createNamespace(_ name: String, isImplied: Bool?) throws {
+        let state = NamespaceClass.plan(name, isImplied: isImplied, self)
         guard state.handle == nil else { return }
         waitForRemoval(of: name)
         // Before it is made: one that can't be kept open could not be worked in.
         try checkRoom()
-        let handle = try NetworkNamespace.create(named: name, directory: namespaceDirectory)
+        let mark = isImplied.map(namespaceGroup)
+        let handle = try NetworkNamespace.create(named: name, directory: namespaceDirectory) {
+            handle throws(KernelError) in
+            guard let mark else { return }
+            var loopback = LinkAttributes(index: 1)
+            loopback.group = mark
+            try RouteSocket(in: handle).perform(.setLink(loopback))
+        }
         state.handle = handle
         state.wasRead = true
         state.isMadeByUs = true

@@ -15,7 +15,7 @@ extension LinuxWorld {
         case .rename(_, let old, let new, _): return "RTM_SETLINK \(old) name \(new)\(place)"
         case .deleteLinks(let indexes, _):
             return "RTM_DELLINK \(indexes.map { device($0, state) }.joined(separator: ", "))\(place)"
-        case .createNamespace(let name): return "create namespace \(name)"
+        case .createNamespace(let name, _): return "create namespace \(name)"
         case .markNamespace(let name, _): return "mark namespace \(name)"
         case .removeNamespace(let name): return "remove namespace \(name)"
         case .sysctl(let path, let value): return "write \(value) to \(path)\(place)"

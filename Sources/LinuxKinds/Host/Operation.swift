@@ -16,8 +16,8 @@ public struct LinuxOperation: Sendable {
         /// Several links at once: they get a group of their own, which is then deleted; with `wholeGroup` they are
         /// all there is of our group.
         case deleteLinks([Int32], wholeGroup: Bool = false)
-        /// A named namespace.
-        case createNamespace(String)
+        /// A named namespace that is marked before it can be seen; `isImplied` as in `markNamespace`, nil: it gets no mark.
+        case createNamespace(String, isImplied: Bool?)
         /// Marks a named namespace as declared, or as made because values are in it.
         case markNamespace(String, isImplied: Bool = false)
         /// The removal of a named namespace.

@@ -29,6 +29,8 @@ public struct Ownership: Sendable, Hashable {
     public var impliedNamespaceGroup: UInt32 {
         givenGroup == nil ? Marks.Group.impliedNamespaces.of(number) : Self.noGroup
     }
+    /// `IFLA_GROUP` of our links that are about to go together, or the next one that is free.
+    var throwAwayGroup: UInt32 { linkGroup ^ 0x2000_0000 }
     /// The group of the links of an owner who has no label.
     private let givenGroup: UInt32?
     /// No link has this group.

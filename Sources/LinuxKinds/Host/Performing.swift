@@ -13,7 +13,7 @@ extension LinuxWorld {
             case .createTUN(let name, let attributes, let alias, let index):
                 try createTUN(name, attributes, alias: alias, planned: index, in: state)
             case .rename(let index, _, let name, let up): try rename(index, to: name, wasUp: up, in: state)
-            case .createNamespace(let name): try createNamespace(name)
+            case .createNamespace(let name, let isImplied): try createNamespace(name, isImplied: isImplied)
             case .markNamespace(let name, let isImplied): try markNamespace(name, isImplied: isImplied)
             case .removeNamespace(let name): try removeNamespace(name)
             case .desirable(let settings, _): try writeIfPossible(settings, in: state)
@@ -75,7 +75,7 @@ extension LinuxWorld {
     /// A link group that no link of the namespace is in.
     private func throwAwayGroup(in state: NamespaceState) -> UInt32 {
         let used = Set(state.links.values.map(\.link.group))
-        var group = ownership.linkGroup ^ 0x2000_0000
+        var group = ownership.throwAwayGroup
         while used.contains(group) || group == 0 { group &+= 1 }
         return group
     }

@@ -58,9 +58,8 @@ struct LinkPlan {
         guard case .named(let name) = reference, let own = world.byReference[.own] else { return nil }
         let id = world.states.nextID + planned.count
         planned[reference] = id
-        add(.createNamespace(name), in: own.id)
         // Who looks at links alone takes no namespace away.
-        if world.ownership.extent == .namespaces { add(.markNamespace(name, isImplied: true), in: own.id) }
+        add(.createNamespace(name, isImplied: world.ownership.extent == .namespaces ? true : nil), in: own.id)
         return id
     }
 
@@ -193,7 +192,7 @@ extension [LinuxOperation] {
     /// The namespaces that are made along with what a value asks for, for people.
     var newNamespaces: [Difference] {
         compactMap { operation in
-            guard case .createNamespace(let name) = operation.action else { return nil }
+            guard case .createNamespace(let name, _) = operation.action else { return nil }
             return Difference("namespace", old: "none", new: name)
         }
     }

@@ -39,11 +39,13 @@ extension LinkClass {
     }
 
     /// Whether no value claims the link and the mark says that we made it: our alias, or our group on a link that got no
-    /// alias any more.
+    /// alias any more, or that of links which were about to go.
     private static func isLeftOver(_ state: LinkState, _ world: LinuxWorld) -> Bool {
         if world.isClaimed(state.claim) { return false }
         if world.ownership.owns(alias: state.link.alias) { return true }
-        return state.link.group == world.ownership.linkGroup && (state.link.alias ?? "").isEmpty
+        let group = state.link.group
+        return (group == world.ownership.linkGroup || group == world.ownership.throwAwayGroup)
+            && (state.link.alias ?? "").isEmpty
     }
 
     /// Where most are, they go at once, and take the other ends of their pairs with them.

@@ -267,7 +267,7 @@ extension Link {
     /// Whether a change to `new` makes no difference for anybody here: counters of the carrier and the like.
     fileprivate func concerns(as new: Link) -> Bool {
         isUp == new.isUp && name == new.name && mtu == new.mtu && mac == new.mac && alias == new.alias
-            && master == new.master && kind == new.kind && link == new.link
+            && master == new.master && kind == new.kind && link == new.link && group == new.group
     }
 }
 

@@ -42,16 +42,14 @@ public struct NamedNamespace: Value {
     /// Compares with the names there are.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
         guard let own = world.byReference[.own] else { return Assessment(.waiting(["the agent's own namespace"])) }
-        let mark = LinuxOperation(own, .markNamespace(name))
         guard let state = world.byReference[.named(name)], !state.isDoomed else {
-            let create = LinuxOperation(own, .createNamespace(name))
-            return Assessment(.create, operations: [create, mark])
+            return Assessment(.create, operations: [LinuxOperation(own, .createNamespace(name, isImplied: false))])
         }
         let group = state.linksByName["lo"]?.link.group ?? 0
         if group == world.ownership.namespaceGroup { return .inPlace }
         // A namespace that was there before stays when its declaration goes: it is not marked.
         let isPlanned = group == 0 && state.handle == nil
         return isPlanned || group == world.ownership.impliedNamespaceGroup
-            ? Assessment(.create, operations: [mark]) : .inPlace
+            ? Assessment(.create, operations: [LinuxOperation(own, .markNamespace(name))]) : .inPlace
     }
 }

@@ -18,14 +18,15 @@ enum NamespaceClass: KernelClass {
 
     /// A named namespace that is to be made.
     @discardableResult
-    static func plan(_ name: String, _ world: LinuxWorld) -> NamespaceState {
+    static func plan(_ name: String, isImplied: Bool?, _ world: LinuxWorld) -> NamespaceState {
         if let state = world.byReference[.named(name)] { return state }
         let state = world.states.add(.named(name), nil)
         world.byReference[.named(name)] = state
         world.journals.remember(newNamespace: state)
         world.noteSimulated(state)
         state.claim = world.plannedClaim
-        let loopback = Link(index: 1, name: "lo", flags: LinkFlags.loopback, mtu: 65536)
+        var loopback = Link(index: 1, name: "lo", flags: LinkFlags.loopback, mtu: 65536)
+        loopback.group = isImplied.map(world.namespaceGroup) ?? 0
         state.insert(LinkState(loopback, in: state), ownership: world.ownership)
         return state
     }
@@ -141,9 +142,8 @@ enum NamespaceClass: KernelClass {
                 guard !part.isNew, case .named(let name) = part.state.reference,
                     world.byReference[.named(name)] == nil
                 else { continue }
-                restoration.add(.createNamespace(name), in: own.id)
                 let isImplied = part.links[1].flatMap { $0 }?.link.group == world.ownership.impliedNamespaceGroup
-                restoration.add(.markNamespace(name, isImplied: isImplied), in: own.id)
+                restoration.add(.createNamespace(name, isImplied: isImplied), in: own.id)
                 if let state = world.byReference[.named(name)] { restoration.move(id, to: state) }
             }
         case .finish:

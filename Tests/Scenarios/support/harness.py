@@ -130,6 +130,7 @@ def snapshot(marks=True):
                 "up": "UP" in x["flags"],
                 "master": x.get("master"),
                 "alias": x.get("ifalias") if marks else None,
+                "group": x.get("group") if marks else None,
             }
         for x in ip_json("address", namespace=namespace):
             for a in x.get("addr_info", []):
