@@ -22,9 +22,14 @@ public final class NetworkNamespace: Sendable {
 
     /// Opens the namespace behind a file such as `/run/netns/NAME` or `/proc/PID/ns/net`.
     ///
+    /// A name is a mount, which whoever made it may unmount at any time: it is not held, unless `CAP_SYS_ADMIN` is missing.
+    ///
     /// - Throws: `ENOENT` and others of open(2); `EINVAL` when the file is not a network namespace.
     public convenience init(path: String) throws(KernelError) {
-        try self.init(Descriptor(path: path), description: path)
+        let file = try Descriptor(path: path)
+        let isMount = !path.hasPrefix("/proc/") && cl_is_network_namespace(file.rawValue) == 1
+        let reopened = isMount ? cl_reopen_network_namespace(file.rawValue) : -EPERM
+        try self.init(reopened >= 0 ? Descriptor(reopened) : file, description: path)
     }
 
     /// Takes over an open descriptor, for instance one received over a socket. Closed even when this throws.

@@ -1,9 +1,25 @@
+import Netlink
 import Testing
 
 @testable import LinuxKinds
 
 @Suite("namespaces", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
 struct NamespaceTests {
+    @Test("a namespace with values that is watched can be unmounted")
+    func unmount() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("x")
+            let yaml = linux(veth("a", "b", in: "x"), veth("b", "a"))
+            let agent = try host.apply(yaml)
+            try agent.watch()
+            let before = NetworkNamespace.identity(path: host.file("x"))
+            try host.command("umount \(host.file("x"))")
+            // Values are in it, so that it is made again.
+            #expect(try agent.settle { host.namespaces == ["x"] && (try? host.link("a", in: "x")) != nil })
+            #expect(NetworkNamespace.identity(path: host.file("x")) != before)
+        }
+    }
+
     @Test("a declared namespace comes and goes")
     func declared() throws {
         try Sandbox.run { host in
