@@ -8,6 +8,7 @@ extension ConfigSet {
         for ref in interfaces { checkInterface(ref) }
         for ref in clients { checkClient(ref) }
         for place in relations.changedPolicies { checkPolicies(place) }
+        checkRoutes()
         relations.forgetChanges()
     }
 
@@ -16,7 +17,10 @@ extension ConfigSet {
         for name in relations.changedNames { addReferrers(of: name, to: &interfaces) }
         for host in relations.changedHosts { addGroup(relations.hosts[host], to: &interfaces) }
         for share in relations.changedShares { addGroup(relations.shares[share], to: &interfaces) }
-        for port in relations.changedPorts { addGroup(relations.ports[port], to: &interfaces) }
+        for port in relations.changedPorts {
+            addGroup(relations.ports[port], to: &interfaces)
+            addGroup(relations.referrers[port], to: &interfaces)
+        }
         var clients: Set<Ref> = []
         for name in relations.changedClients { clients.formUnion(relations.clients[name]?.all ?? []) }
         if !relations.clients.isEmpty {

@@ -111,6 +111,17 @@ struct InterfaceCheck {
         return (set.item(earlier).value.name.inQuotes, set.place(earlier))
     }
 
+    /// Looks at the interface below one that takes its packets before anybody else does: only one can (`rx_handler`).
+    mutating func checkIsNoPort(_ name: String, _ block: String) {
+        guard let taker = set.first(set.relations.ports[name]), taker != ref, let master = set.interface(taker) else {
+            return
+        }
+        report(
+            [.field(block), "parent"], name,
+            "is a port of \(master.word.lowercased()) \(master.name.inQuotes) (\(set.place(taker))), and the kernel gives "
+                + "the packets of an interface to one of them only")
+    }
+
     /// Looks at the interface below.
     mutating func checkParent(_ name: String, _ block: String, inNamespace: Bool) {
         let path: [PathPart] = [.field(block), "parent"]

@@ -52,6 +52,10 @@ struct Relations: Sendable {
     private(set) var clients: [String: Refs] = [:]
     /// Rule chains with a policy, by the chain it is for.
     private(set) var policies: [PolicyPlace: Refs] = [:]
+    /// Routes by the interfaces they leave by, and by their places in the kernel.
+    private(set) var routeUsers: [String: Refs] = [:]
+    private(set) var routes: [RoutePlace: Refs] = [:]
+    private var routePlaces: [Ref: RoutePlace] = [:]
     /// What the names of endpoints' interfaces begin with, and how many say so.
     private(set) var prefixes: [String: Int] = [:]
     /// Interfaces that are declared, but wrongly, and how often.
@@ -71,6 +75,9 @@ struct Relations: Sendable {
     private(set) var changedClients: Set<String> = []
     private(set) var changedPolicies: Set<PolicyPlace> = []
     private(set) var changedValues: Set<Ref> = []
+    private(set) var changedRoutes: Set<Ref> = []
+    /// Places that a route left.
+    private(set) var leftPlaces: Set<RoutePlace> = []
 
     mutating func forgetChanges() {
         changedNames = []
@@ -80,6 +87,8 @@ struct Relations: Sendable {
         changedClients = []
         changedPolicies = []
         changedValues = []
+        changedRoutes = []
+        leftPlaces = []
     }
 
     mutating func add(_ ref: Ref, _ item: ConfigText.Item) {
@@ -91,7 +100,25 @@ struct Relations: Sendable {
         unresolved.remove(ref)
         note(ref, item, isThere: false) { refs in refs.remove(ref) }
         changedValues.remove(ref)
+        changedRoutes.remove(ref)
+        if let place = setPlace(of: ref, to: nil) { leftPlaces.insert(place) }
     }
+
+    /// Notes where a route is. Returns where it was, if that changed.
+    mutating func setPlace(of ref: Ref, to place: RoutePlace?) -> RoutePlace? {
+        let former = routePlaces[ref]
+        if former == place { return nil }
+        if let former {
+            routes[former]?.remove(ref)
+            if routes[former]?.isEmpty == true { routes[former] = nil }
+        }
+        routePlaces[ref] = place
+        if let place { routes[place, default: Refs()].add(ref) }
+        return former
+    }
+
+    /// Where a route is, as far as that is known.
+    func place(of route: Ref) -> RoutePlace? { routePlaces[route] }
 
     private mutating func note(_ ref: Ref, _ item: ConfigText.Item, isThere: Bool, _ change: (inout Refs) -> Void) {
         func update<Key: Hashable>(_ table: inout [Key: Refs], _ key: Key) {
@@ -124,7 +151,10 @@ struct Relations: Sendable {
             guard let place = PolicyPlace(chain) else { return }
             update(&policies, place)
             changedPolicies.insert(place)
-        case .neighbour, .route, .allocation, .namespace, .rule, .filterTable, nil: break
+        case .route(let route):
+            for name in Set(route.hops.map(\.interface)) { update(&routeUsers, name) }
+            if isThere { changedRoutes.insert(ref) }
+        case .neighbour, .allocation, .namespace, .rule, .filterTable, nil: break
         }
     }
 

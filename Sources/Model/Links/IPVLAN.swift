@@ -26,7 +26,10 @@ public struct IPVLANSpec: CheckedLinkSpec {
     var noMAC: String? { "an IPVLAN has the MAC address of its parent" }
     var parent: String? { below }
 
-    func check(_ check: inout InterfaceCheck) { check.checkParent(below, "ipvlan", inNamespace: false) }
+    func check(_ check: inout InterfaceCheck) {
+        check.checkParent(below, "ipvlan", inNamespace: false)
+        check.checkIsNoPort(below, "ipvlan")
+    }
 }
 
 /// Up to which layer an IPVLAN interface works by itself.

@@ -26,7 +26,10 @@ public struct MACVLANSpec: CheckedLinkSpec {
 
     var parent: String? { below }
 
-    func check(_ check: inout InterfaceCheck) { check.checkParent(below, "macvlan", inNamespace: false) }
+    func check(_ check: inout InterfaceCheck) {
+        check.checkParent(below, "macvlan", inNamespace: false)
+        check.checkIsNoPort(below, "macvlan")
+    }
 }
 
 /// How a MACVLAN interface and its siblings see each other.

@@ -1,0 +1,72 @@
+internal import NetworkTypes
+
+/// Where the kernel has a route: it takes one of each.
+struct RoutePlace: Hashable, Sendable {
+    var namespace: NetNamespace
+    var destination: IPPrefix
+    var table: UInt32
+    var metric: UInt32
+}
+
+extension ConfigSet {
+    /// Finds routes that want the same place.
+    mutating func checkRoutes() {
+        let routes = concernedRoutes()
+        var places = relations.leftPlaces
+        for ref in routes {
+            let place = routePlace(ref)
+            if let former = relations.setPlace(of: ref, to: place) { places.insert(former) }
+            if let place { places.insert(place) } else { relations.problems[ref] = nil }
+        }
+        for place in places {
+            guard let group = relations.routes[place] else { continue }
+            if let only = group.only {
+                if !relations.problems.isEmpty { relations.problems[only] = nil }
+                continue
+            }
+            let refs = sorted(group)
+            relations.problems[refs[0]] = nil
+            for ref in refs.dropFirst() { relations.problems[ref] = conflict(ref, with: refs[0]) }
+        }
+    }
+
+    /// Routes that changed, and those that leave by interfaces that did, or whose VRF did.
+    private func concernedRoutes() -> Set<Ref> {
+        var routes = relations.changedRoutes
+        if relations.routeUsers.isEmpty { return routes }
+        for name in relations.changedNames {
+            routes.formUnion(relations.routeUsers[name]?.all ?? [])
+            for ref in relations.referrers[name]?.all ?? [] {
+                guard let member = interface(ref), member.vrf == name else { continue }
+                routes.formUnion(relations.routeUsers[member.name]?.all ?? [])
+            }
+        }
+        return routes
+    }
+
+    /// nil: it is known only when the route is made.
+    private func routePlace(_ ref: Ref) -> RoutePlace? {
+        guard case .route(let route)? = item(ref).specification, case .literal(let destination) = route.destination
+        else { return nil }
+        let outgoing = route.hops.first.flatMap { first(relations.interfaces[$0.interface]) }.flatMap { interface($0) }
+        let vrf = outgoing?.vrf.flatMap { first(relations.interfaces[$0]) }.flatMap { interface($0) }
+        let isDefault = route.metric == 0
+        return RoutePlace(
+            namespace: (outgoing?.namespace ?? route.namespace).identity, destination: destination.network,
+            table: route.table ?? (vrf?.link as? VRFSpec)?.table ?? 254,
+            metric: isDefault ? RouteSpec.defaultMetric(of: destination.family) : route.metric)
+    }
+
+    private func conflict(_ ref: Ref, with earlier: Ref) -> Relations.Problems? {
+        // One route declared twice is reported as such.
+        guard item(earlier).key != item(ref).key, case .route(let route)? = item(ref).specification else { return nil }
+        var problems = Relations.Problems()
+        problems.add(
+            Relations.Problem(
+                path: ["dst_network"], value: route.destinationText,
+                text:
+                    "has the same table and metric as route \(item(earlier).value.name.inQuotes) (\(place(earlier))): "
+                    + "give one of them another metric, or make them next hops of one"))
+        return problems
+    }
+}
