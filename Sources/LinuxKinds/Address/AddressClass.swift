@@ -54,6 +54,7 @@ enum AddressClass: KernelClass {
                 if (old.flags ^ address.flags) & concerning == 0, old.proto == address.proto { return }
             } else {
                 link.addresses.append(AddressState(address: address))
+                world.declarations.addKeys(from: address.local.address, to: &world.told.keys)
             }
             world.concern(link.link.name, in: state)
         }
@@ -66,6 +67,7 @@ enum AddressClass: KernelClass {
         else { return }
         world.journals.remember(link: address.linkIndex, in: state)
         world.concern(link.link.name, in: state)
+        if world.cause == .told { world.declarations.addKeys(from: address.local.address, to: &world.told.keys) }
         let gone = link.addresses.remove(at: index).address
         let isOurs = gone.proto == world.ownership.proto
         world.endanger(isOurs ? .routes : [.addresses, .routes], on: link, source: gone.local.address)

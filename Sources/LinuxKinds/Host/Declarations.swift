@@ -1,4 +1,5 @@
 internal import Netlink
+internal import NetworkTypes
 internal import Reconciler
 
 /// What declared values are found by: each other by name, and by the kernel's reports.
@@ -22,6 +23,8 @@ struct Declarations {
     private var ruleUsers: [NamespaceReference: [Rule: Set<Key>]] = [:]
     /// Keys of values that are tables of nf_tables, or parts of them.
     private var tableUsers: [NamespaceReference: [FilterTable.ID: Set<Key>]] = [:]
+    /// Keys of routes that prefer an address.
+    private var sourceUsers: [IPAddress: Set<Key>] = [:]
     /// In how many values a namespace occurs.
     private var references = Tally()
     /// In how many values settings of a namespace are declared.
@@ -119,6 +122,19 @@ struct Declarations {
     mutating func leave(_ key: Key, link: String = "", in namespace: NamespaceReference) {
         linkUsers.remove(key, namespace, link)
         refer(to: namespace, by: -1)
+    }
+
+    /// A value is a route that prefers an address, on whatever link that is.
+    mutating func enter(_ key: Key, from source: IPAddress) { sourceUsers[source, default: []].insert(key) }
+
+    mutating func leave(_ key: Key, from source: IPAddress) {
+        sourceUsers[source]?.remove(key)
+        if sourceUsers[source]?.isEmpty == true { sourceUsers[source] = nil }
+    }
+
+    /// The values that a report about an address concerns, beside those of its link.
+    func addKeys(from source: IPAddress, to keys: inout Set<Key>) {
+        if let users = sourceUsers[source] { keys.formUnion(users) }
     }
 
     /// A value is a policy rule.

@@ -82,6 +82,22 @@ extension LinuxWorld {
         return isReached || onLinkNetworks(of: link).contains { $0.contains(gateway) }
     }
 
+    /// Whether the kernel takes an address for one of its own in a namespace.
+    func isLocal(_ address: IPAddress, in state: NamespaceState, mostlyOn usual: LinkState) -> Bool {
+        // Who sees a part of a namespace does not see all addresses.
+        if address.isLoopback || state.reading != nil { return true }
+        let isThere =
+            usual.has(address) || state.linksByName["lo"]?.has(address) == true
+            || state.links.values.contains { $0.has(address) }
+        if isThere || state.handle == nil { return isThere }
+        // By a local route that somebody made a whole network can be.
+        guard let reports = try? routeSocket(state).dump(.routes(table: 255)) else { return false }
+        return reports.contains { report in
+            guard case .route(let route) = report else { return false }
+            return route.type == 2 && route.proto != Route.kernel && route.destination.contains(address)
+        }
+    }
+
     /// What routes of others say is on a link. The kernel is asked when it matters, and again after a change.
     private func onLinkNetworks(of link: LinkState) -> Set<IPPrefix> {
         if let known = link.onLink { return known }
@@ -105,6 +121,8 @@ extension LinuxWorld {
 }
 
 extension LinkState {
+    fileprivate func has(_ address: IPAddress) -> Bool { addresses.contains { $0.address.local.address == address } }
+
     /// The table in which the kernel looks for what leaves by the link.
     var mainTable: UInt32 { vrfTable ?? 254 }
 }

@@ -156,6 +156,14 @@ public struct StaticRoute: Value {
         return reasons
     }
 
+    /// Why packets can't be sent with the preferred address. What is planned before counts.
+    private func missingSource(in world: LinuxWorld) -> String? {
+        guard let source, let hop = hops.first, let link = world.link(named: hop.interface, in: namespace),
+            !world.isLocal(source, in: link.namespace, mostlyOn: link)
+        else { return nil }
+        return "src_addr-available: no interface\(link.namespace.reference.suffix) has the address \(source)"
+    }
+
     // MARK: - In the kernel
 
     /// The namespace and the kernel's form of the route; nil when something it names is not there.
@@ -226,12 +234,14 @@ public struct StaticRoute: Value {
     public func declare(in world: LinuxWorld, key: Key) {
         for name in outgoing { world.declarations.enter(key, user: name, in: namespace) }
         if hops.isEmpty { world.declarations.enter(key, in: namespace) }
+        if let source { world.declarations.enter(key, from: source) }
     }
 
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
         for name in outgoing { world.declarations.leave(key, user: name, in: namespace) }
         if hops.isEmpty { world.declarations.leave(key, in: namespace) }
+        if let source { world.declarations.leave(key, from: source) }
     }
 
     /// The kernel's route is ours, unless another value has it that leaves by another interface.
@@ -258,6 +268,7 @@ public struct StaticRoute: Value {
                         "a route that is not ours (proto \(foreign.proto)) has its place\(state.reference.suffix): "
                             + "\(text); remove it, or give one of them another metric"))
             }
+            if let reason = missingSource(in: world) { return Assessment(.waiting([reason])) }
             return creation(of: route, in: state, world)
         }
         let differences = route.differences(from: known.route)
@@ -269,6 +280,7 @@ public struct StaticRoute: Value {
                     "the declared route to \(route.destination) by \(holder) has the same table and metric"
                         + "\(state.reference.suffix): give one of them another metric, or make them next hops of one"))
         }
+        if let reason = missingSource(in: world) { return Assessment(.waiting([reason])) }
         var requests: [Request] = [.addRoute(route, replace: true)]
         if !world.advertisedRoutes(RouteID(route), in: state).isEmpty {
             // The kernel might replace the router's.

@@ -93,8 +93,8 @@ struct RandomHost {
                 "outgoingInterface: up, dstNetwork: 0.0.0.0/0, gwAddr: 192.0.2.254, metric: 50",
                 "outgoingInterface: up, dstNetwork: '2001:db8:1::/48', gwAddr: '2001:db8::fe'",
             ], 40)
-        // The kernel wants the address that a route prefers.
-        if addresses.contains("192.0.2.1/24"), chance(40) {
+        // Without the address that it prefers it waits.
+        if chance(addresses.contains("192.0.2.1/24") ? 40 : 15) {
             config.routes.append(
                 "outgoingInterface: up, dstNetwork: 198.18.0.0/15, gwAddr: 192.0.2.253, srcAddr: 192.0.2.1")
         }
