@@ -15,8 +15,9 @@ public struct WorldChanges: Sendable {
     /// Links that went down or lost ports, by number of the namespace: perhaps the first sign that they go altogether.
     var downs: [Int: Set<Int32>] = [:]
 
-    /// Links of ours that somebody moved away: the number of the namespace, and which one they went to in its numbering.
-    var moves: [(from: Int, to: Int32)] = []
+    /// Links of ours that somebody moved away: the number of the namespace, which one they went to in its numbering, and their
+    /// aliases.
+    var moves: [(from: Int, to: Int32, alias: String)] = []
 
     /// Nothing happened.
     public init() {}
@@ -40,8 +41,8 @@ extension LinuxWorld {
         switch report {
         case .link(let link): LinkClass.put(link, in: state, self)
         case .linkRemoved(let link):
-            if let target = link.newNamespaceID, cause == .told, ownership.owns(alias: link.alias) {
-                told.moves.append((state.id, target))
+            if let target = link.newNamespaceID, cause == .told, let alias = link.alias, ownership.owns(alias: alias) {
+                told.moves.append((state.id, target, alias))
             }
             LinkClass.remove([link.index], in: state, self)
         case .address(let address): AddressClass.put(address, in: state, self)

@@ -24,7 +24,7 @@ extension LinuxWorld {
 
     func watchAll() {
         guard let watcher else { return }
-        for state in states where state.handle != nil { watch(state) }
+        for state in states where state.handle != nil && state.visitors == nil { watch(state) }
         watchPlaces(watcher)
     }
 
@@ -102,7 +102,9 @@ extension LinuxWorld {
             }
         }
         settleDowns()
-        followMoves()
+        let moves = told.moves
+        told.moves.removeAll()
+        follow(moves)
         if hasMissedEvents {
             hasMissedEvents = false
             told.needsFullPass = true
@@ -128,27 +130,6 @@ extension LinuxWorld {
                 return (try? socket.link(index: index)) == .some(nil)
             }
             if isGone { drain(state) }
-        }
-    }
-
-    /// A link that somebody moved to a namespace of which we know nothing would stay there under our mark for ever.
-    private func followMoves() {
-        let moves = told.moves
-        told.moves.removeAll()
-        for (id, number) in moves {
-            guard let state = states[id], namespace(numbered: number, seenFrom: state) == nil,
-                let socket = try? routeSocket(state),
-                let names = try? NetworkNamespace.list(directory: namespaceDirectory)
-            else { continue }
-            for name in names where byReference[.named(name)] == nil {
-                guard let handle = handle(at: "\(namespaceDirectory)/\(name)", as: .named(name)),
-                    (try? socket.namespaceID(of: handle.descriptor)) == number
-                else { continue }
-                watch(adopt(handle, as: .named(name)))
-                try? refresh()
-                told.needsFullPass = true
-                break
-            }
         }
     }
 

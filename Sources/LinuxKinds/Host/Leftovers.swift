@@ -30,6 +30,7 @@ extension LinuxWorld {
     /// Everything that carries our mark and that no value claims.
     public func leftovers(_ turn: Turn) -> [Removal<LinuxWorld>] {
         aliasIndex = nil
+        if turn == .first { tellOfOthersBesideVisitors() }
         var list = Leftovers(self)
         let states = states.filter { $0.handle != nil && !isHeldByAnother($0) }
         // What is on others goes before them.

@@ -19,6 +19,10 @@ final class NamespaceState {
     var filterSocket: FilterSocket?
     /// Reads what is to be known of the namespace; nil: all of it is.
     var reading: LinuxWorld.Reading?
+    /// Aliases of our links that were moved into it, if these are all that is ours to touch there; nil: what has our mark is.
+    var visitors: Set<String>?
+    /// Names of links with our mark that are there besides, as long as nobody was told.
+    var besideVisitors: [String] = []
     /// Multicast events, when the world is watched.
     var events: EventSocket?
     /// What the event socket listens to.

@@ -7,6 +7,9 @@ extension LinuxWorld {
     /// - Throws: the kernel's error when our own namespace can't be read.
     public func readAll() throws(KernelError) {
         try openNamespaces()
+        for state in states where looksElsewhere || state.references.contains(where: declarations.isReferenced) {
+            widen(state)
+        }
         watchAll()
         for state in states where state.handle != nil { markStale(state) }
         try refresh()
@@ -30,6 +33,7 @@ extension LinuxWorld {
                 if byReference[reference] == nil { openNamespace(reference) }
             }
             guard let state = byReference[reference] else { continue }
+            if declarations.isReferenced(reference) { widen(state) }
             if isHeldByAnother(state) {
                 leaveToHolder(state)
             } else {
@@ -204,6 +208,8 @@ extension LinuxWorld {
         var dump = NamespaceDump()
         if let reading = state.reading {
             dump = try reading(socket)
+        } else if let visitors = state.visitors {
+            dump = try read(visitors: visitors, of: state, socket)
         } else {
             for kernelClass in KernelClasses.all { try kernelClass.dump(state, socket, self, into: &dump) }
         }

@@ -1,0 +1,65 @@
+internal import Netlink
+
+/// Links of ours that somebody moved to namespaces of which nothing is known.
+extension LinuxWorld {
+    /// They would stay there under our mark for ever.
+    func follow(_ moves: [(from: Int, to: Int32, alias: String)]) {
+        for (id, number, alias) in moves {
+            guard let state = states[id], let socket = try? routeSocket(state) else { continue }
+            if let known = namespace(numbered: number, seenFrom: state) {
+                if known.visitors != nil { visit(known, alias) }
+                continue
+            }
+            guard let names = try? NetworkNamespace.list(directory: namespaceDirectory) else { continue }
+            for name in names where byReference[.named(name)] == nil {
+                guard let handle = handle(at: "\(namespaceDirectory)/\(name)", as: .named(name)),
+                    (try? socket.namespaceID(of: handle.descriptor)) == number
+                else { continue }
+                let target = adopt(handle, as: .named(name))
+                // Who does not look into others sees there what came from here, and nothing else.
+                if looksElsewhere { watch(target) } else { target.visitors = [] }
+                visit(target, alias)
+                break
+            }
+        }
+    }
+
+    private func visit(_ state: NamespaceState, _ alias: String) {
+        state.visitors?.insert(alias)
+        markStale(state)
+        try? refresh()
+        told.needsFullPass = true
+    }
+
+    /// What is to be known of a namespace in which only some links are ours to touch.
+    func read(visitors: Set<String>, of state: NamespaceState, _ socket: RouteSocket) throws(KernelError)
+        -> NamespaceDump
+    {
+        var dump = NamespaceDump()
+        var others: [String] = []
+        for case .link(let link) in try socket.dump(.links) {
+            guard let alias = link.alias, ownership.owns(alias: alias) else { continue }
+            if visitors.contains(alias) { dump.links.append(link) } else { others.append(link.name) }
+        }
+        state.besideVisitors = others.sorted()
+        return dump
+    }
+
+    /// Tells of what has our mark and stays.
+    func tellOfOthersBesideVisitors() {
+        for state in states where !state.besideVisitors.isEmpty {
+            losses.append(
+                "\(state.besideVisitors.joined(separator: ", "))\(state.reference.suffix) stays: it has the mark of this label, "
+                    + "but no value is in that namespace, and another agent may have made it")
+            state.besideVisitors = []
+        }
+    }
+
+    /// A namespace that values name, or that is looked at like all others, is known as a whole.
+    func widen(_ state: NamespaceState) {
+        if state.visitors == nil { return }
+        state.visitors = nil
+        markStale(state)
+        watch(state)
+    }
+}
