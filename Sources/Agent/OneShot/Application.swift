@@ -105,20 +105,29 @@ public final class Application {
             throw AgentError("the event loop can't be made: \(error)")
         }
         network.declare(config)
-        if !options.isForced { try lock() }
+        let inUse = options.isForced ? nil : try lock()
         try read()
+        if let inUse { try requireNothingToDo(beside: inUse) }
         past = mayUndo ? network.world.snapshot() : nil
     }
 
-    /// Nobody else may have the label where we work.
-    private func lock() throws {
+    /// Nobody else may have the label where we work. Returns who has.
+    private func lock() throws -> LabelInUse? {
         do {
             try network.world.lock(patience: .seconds(1))
+            return nil
         } catch let inUse as LabelInUse {
-            throw AgentError("\(inUse); \(Self.ways)")
+            network.world.goOnWithoutLocks()
+            return inUse
         } catch {
             throw AgentError("the label '\(options.settings.label)' can't be taken hold of: \(error)")
         }
+    }
+
+    /// Who finds all as it is wanted is in nobody's way.
+    private func requireNothingToDo(beside inUse: LabelInUse) throws {
+        let plan = plan()
+        if !plan.steps.isEmpty || !plan.losses.isEmpty { throw AgentError("\(inUse); \(Self.ways)") }
     }
 
     private static let ways = "stop it, give another --label, or go on beside it with --force"

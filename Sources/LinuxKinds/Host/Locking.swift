@@ -48,6 +48,9 @@ extension LinuxWorld {
         }
     }
 
+    /// Looks at namespaces whoever has them, after ``lock(patience:waiting:)`` failed.
+    public func goOnWithoutLocks() { locksNamespaces = false }
+
     private func inUse(_ holder: NamespaceLock.Holder) -> LabelInUse {
         LabelInUse(
             description: "another agent with the label '\(ownership.label)' is at work in this network namespace"
