@@ -120,12 +120,12 @@ struct OrderAndFailureTests {
                 Config(
                     interfaces: interfaces,
                     routes: [
-                        "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2, srcAddr: 192.0.2.77",
+                        "outgoingInterface: a, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.255",
                         "outgoingInterface: a, dstNetwork: 10.2.0.0/16, gwAddr: 10.0.0.2",
                     ]
                 ).text)
             #expect(agent.problems.allSatisfy { $0.contains("FAILED") && $0.contains("EINVAL") }, "\(agent.problems)")
-            #expect(agent.problems.contains { $0.contains("Invalid prefsrc address") })
+            #expect(agent.problems.contains { $0.contains("Nexthop has invalid gateway") })
             #expect(try host.routes(in: "x") == ["10.2.0.0/16 via 10.0.0.2 dev a"])
         }
     }
@@ -160,7 +160,7 @@ struct OrderAndFailureTests {
                 .replacing(
                     "dstNetwork: 10.79.0.0/16, type: PROHIBIT", with: "dstNetwork: 10.81.0.0/16, type: BLACKHOLE"
                 )
-                .replacing("srcAddr: 10.0.0.2", with: "srcAddr: 192.0.2.1")
+                .replacing("gwAddr: 10.0.0.9, srcAddr: 10.0.0.2", with: "gwAddr: 10.0.0.255")
             let transaction = try agent.apply(bad, tolerant: true, revertOnFailure: true)
             #expect(transaction?.reverted == true)
             #expect(transaction?.revertErrors ?? [] == [])
