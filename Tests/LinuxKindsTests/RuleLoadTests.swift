@@ -112,6 +112,42 @@ struct RuleLoadTests {
         }
     }
 
+    @Test("a mistake in a text opens nothing: what was in force stays until the text is right, or gone")
+    func refused() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("x")
+            func config(_ port: String) -> String {
+                tables(
+                    table(
+                        "t", in: "x", ruleset: "chain c { type filter hook input priority 0; tcp dport \(port) drop; }")
+                )
+                    + "  RuleChain:\n    - {name: c, chainType: INPUT, defaultPolicy: DROP, "
+                    + "rules: ['-p tcp --dport \(port) -j ACCEPT']\(place("x"))}\n"
+            }
+            let agent = try host.apply(config("22"))
+            let wanted = try host.ruleset(in: "x")
+            for agent in [agent, host.agent()] {
+                try agent.apply(config("nonsense"))
+                #expect(agent.problems.count == 2)
+                #expect(try host.ruleset(in: "x") == wanted)
+                // Another try by itself.
+                agent.reconciler.forgetFailures()
+                try agent.world.readAll()
+                agent.reconciler.reconcile(reason: "again")
+                #expect(try host.ruleset(in: "x") == wanted)
+            }
+            try agent.watch()
+            try agent.change(to: config("nonsense"))
+            try agent.change(to: config("23"))
+            #expect(agent.problems == [])
+            #expect(try host.ruleset(in: "x").contains("dport 23 drop"))
+            try agent.change(to: config("nonsense"))
+            #expect(try host.ruleset(in: "x").contains("dport 23 drop"))
+            try agent.change(to: "linuxConfig: {}")
+            #expect(try agent.settle { try !host.ruleset(in: "x").contains("dport") })
+        }
+    }
+
     @Test("what iptables makes of rules is learned once, whosever they are")
     func learnedOnce() throws {
         try Sandbox.run { host in

@@ -110,7 +110,8 @@ enum FilterTableClass: KernelClass {
 
     private static func append(_ id: FilterTable.ID, in state: NamespaceState, to list: inout Leftovers) {
         guard let table = state.tables[id], !list.world.isClaimed(table.claim),
-            let name = list.world.ownership.tableName(comment: table.table.comment)
+            let comment = table.table.comment, let name = list.world.ownership.tableName(comment: comment),
+            !list.world.refusedTexts.keep(comment, in: id, state)
         else { return }
         list.add(
             Place(state, .table(id)), key: TableKeys.key(name), "\(id)\(state.reference.suffix)",

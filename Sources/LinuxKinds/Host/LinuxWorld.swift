@@ -78,6 +78,8 @@ public final class LinuxWorld: World {
     let programs = Programs()
     /// The kernel's form of declared tables.
     let tableTexts = TableTexts()
+    /// Declared tables and rules that can't be loaded.
+    var refusedTexts = RefusedTexts()
     /// Custom chains of iptables that are declared.
     var declaredChains = DeclaredChains()
     /// What iptables makes of declared rules.

@@ -82,6 +82,7 @@ public struct RuleChain<Order: ChainOrder>: Value {
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
         world.declarations.leave(key, table: id, in: namespace)
+        world.forgetRefusal(mark.text, in: id, namespace)
         if isCustom { world.declaredChains.leave(mark, chain, id, namespace) }
     }
 
@@ -105,8 +106,10 @@ public struct RuleChain<Order: ChainOrder>: Value {
                 ?? SavedTable(empty: table)
             wanted = try normalRules(beside: now, world)
         } catch {
+            world.refusedTexts.note(mark.text, in: id, state, isRefused: true)
             return Assessment(.blocked(error.text(places)))
         }
+        world.refusedTexts.note(mark.text, in: id, state, isRefused: false)
         if let other = state.flatMap({ otherPolicy(now, $0, world) }) { return Assessment(.blocked(other)) }
         var new = now
         new.put(
