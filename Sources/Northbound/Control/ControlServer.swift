@@ -47,7 +47,7 @@ public struct ControlServer: Sendable {
             limits.connectionBytes = max(limits.connectionBytes, 2 * messageLimit)
             limits.peerBytes = max(limits.peerBytes, 2 * messageLimit)
         }
-        let right = RightInterceptor(address: .unix(path), isInsecure: false)
+        let right = RightInterceptor(address: .unix(path), isInsecure: false, showsCertificates: false)
         server = RPCServer(
             listener, security: .insecure, services: services, interceptors: [right], takesDescriptors: false,
             admission: { ControlSocket.refusal($0) }, limits: limits, messageLimit: messageLimit, logger: logger)
