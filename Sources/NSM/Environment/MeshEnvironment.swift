@@ -88,16 +88,22 @@ public struct MeshEnvironment: Sendable {
 
     /// - Parameter process: Whose namespace it is.
     package static func uniqueName(host: String, process: String) -> String {
+        var space = stat()
+        guard !isOfHost(process: process), stat("/proc/\(process)/ns/net", &space) == 0 else { return host }
+        return "\(host)-\(space.st_ino)"
+    }
+
+    /// Whether this process is in the host's own network namespace, as far as can be told.
+    package static var isOfHost: Bool { isOfHost(process: "self") }
+
+    private static func isOfHost(process: String) -> Bool {
         // These files are one namespace's, and everybody may look; the links in ns/ are for who may trace the process.
         func file(_ process: String) -> UInt64? {
             var status = stat()
             return stat("/proc/\(process)/net/dev", &status) == 0 ? UInt64(status.st_ino) : nil
         }
-        var space = stat()
-        guard let own = file(process), let first = file("1"), own != first,
-            stat("/proc/\(process)/ns/net", &space) == 0
-        else { return host }
-        return "\(host)-\(space.st_ino)"
+        guard let own = file(process), let first = file("1") else { return true }
+        return own == first
     }
 
     private static func duration(_ name: String, _ variable: (String) -> String?) throws(NSMError) -> Duration? {

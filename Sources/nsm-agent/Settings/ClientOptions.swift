@@ -1,4 +1,7 @@
 internal import ArgumentParser
+internal import CLinux
+internal import Glibc
+internal import NSM
 
 /// What becomes of the values that programs declare, and people with `set`.
 struct ClientOptions: ParsableArguments, Sendable {
@@ -8,14 +11,25 @@ struct ClientOptions: ParsableArguments, Sendable {
     var persist = true
     @Option(
         help: ArgumentHelp(
-            "Where that is kept, in one file for each label. The directory is made when it is needed.",
+            "Where that is kept, in one file for each label. The directory is made when it is needed. (default: /var/lib/nsm-agent; in a network namespace other than the host's own /run/nsm-agent/NUMBER, as its values end with it)",
             valueName: "directory"))
-    var stateDir = "/var/lib/nsm-agent"
+    var stateDir: String?
 
     mutating func validate() throws {
-        if stateDir.isEmpty { throw ValidationError("--state-dir: a directory is needed") }
+        if stateDir?.isEmpty == true { throw ValidationError("--state-dir: a directory is needed") }
     }
 
     /// The file that keeps it; nil: it is not kept.
-    func journal(label: String) -> String? { persist ? "\(stateDir)/\(label).journal" : nil }
+    func journal(label: String) -> String? { persist ? "\(stateDir ?? Self.directory)/\(label).journal" : nil }
+
+    /// Values of one network namespace are never those of another one, and names of namespaces are used again.
+    private static var directory: String {
+        if MeshEnvironment.isOfHost { return "/var/lib/nsm-agent" }
+        let ours = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        defer { if ours >= 0 { close(ours) } }
+        var cookie: UInt64 = 0
+        // A kernel that tells no number, before 5.14, keeps apart only what the operator keeps apart.
+        guard ours >= 0, cl_socket_namespace_cookie(ours, &cookie) == 0 else { return "/run/nsm-agent" }
+        return "/run/nsm-agent/\(cookie)"
+    }
 }
