@@ -40,7 +40,8 @@ enum ValueMetadata {
         let words = text.split(separator: "/")
         guard let address = words.first else { return .null }
         let size = address.contains(":") ? 128 : 32
-        let length = min(words.count > 1 ? Int(words[1]) ?? size : size, size)
+        // What is declared may be nonsense, and is shown nevertheless.
+        let length = min(max(words.count > 1 ? Int(words[1]) ?? size : size, 0), size)
         let mask = (0..<(size / 8)).map { index -> UInt8 in
             let bits = min(max(length - 8 * index, 0), 8)
             return UInt8(truncatingIfNeeded: 0xff00 >> bits)

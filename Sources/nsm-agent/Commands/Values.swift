@@ -50,7 +50,14 @@ struct SetCommand: WaitingCommand {
         let client = try socket.client()
         let config = try OneShot.load(paths, label: label ?? environment("MICROSERVICE_LABEL") ?? "default")
         let values = config.items.map(\.value)
-        let states = try await client.answer { try await $0.change(values, removed: []) }
+        let states = try await client.answer { client in
+            do {
+                return try await client.change(values, removed: [])
+            } catch let error as ControlClient.Failure where error.description.hasPrefix("KeyErrors") {
+                throw nsm_agent.Failure(
+                    "\(error.description); all stay declared and are tried again, until 'nsm-agent del' withdraws them")
+            }
+        }
         try ValueStates.tell(states, output.output)
     }
 }
@@ -66,8 +73,28 @@ struct Del: WaitingCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let states = try await socket.client().answer { [keys] in try await $0.change([], removed: keys) }
+        let states = try await socket.client().answer { [keys] client in
+            for key in keys { try Self.check(key, try await Self.sources(of: key, client)) }
+            return try await client.change([], removed: keys)
+        }
         try ValueStates.tell(states, output.output)
+    }
+
+    /// Who declares a value: the one that is heard, then the others.
+    private static func sources(of key: String, _ client: ControlClient) async throws -> [String] {
+        var request = Nsmagent_Control_StatusRequest()
+        request.keyPrefix = key
+        let values = try await client.status(request).values.filter { $0.status.key == key }
+        return values.flatMap { [$0.source] + $0.otherSources }
+    }
+
+    private static func check(_ key: String, _ sources: [String]) throws(Failure) {
+        if sources.contains(where: { $0 == "set" || $0.hasPrefix("set ") }) { return }
+        guard let first = sources.first(where: { !$0.isEmpty }) else {
+            throw Failure(
+                "nothing is declared under '\(key)'; 'nsm-agent get -o table' lists keys. Nothing was changed")
+        }
+        throw Failure("'\(key)' comes from \(first), not from 'nsm-agent set'; withdraw it there. Nothing was changed")
     }
 }
 
