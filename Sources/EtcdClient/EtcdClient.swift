@@ -59,14 +59,14 @@ public final class EtcdClient: Sendable {
         _ body: @escaping @Sendable (EtcdConnection) async throws -> Void,
         failed: @Sendable (EtcdError, Duration) async -> Void
     ) async {
-        let wasConnected = Mutex(false)
+        let connected = Mutex<ContinuousClock.Instant?>(nil)
         var backoff = Backoff(
             first: min(.milliseconds(100), configuration.longestWait), limit: configuration.longestWait)
         while !Task.isCancelled {
             let failure: EtcdError
             do {
                 try await withConnection { connection in
-                    wasConnected.withLock { $0 = true }
+                    connected.withLock { $0 = .now }
                     try await body(connection)
                 }
                 failure = EtcdError(.unreachable, "the connection is done", nil)
@@ -76,11 +76,12 @@ public final class EtcdClient: Sendable {
                 failure = EtcdError(.refused, "\(error)", nil)
             }
             if Task.isCancelled { return }
-            if wasConnected.withLock({ was in
-                defer { was = false }; return was
-            }) {
-                backoff.reset()
+            // A connection that does not last is no better than none.
+            let since = connected.withLock { connected in
+                defer { connected = nil }
+                return connected
             }
+            if let since, .now - since > configuration.longestWait { backoff.reset() }
             let wait = backoff.wait()
             await failed(failure, wait)
             try? await Task.sleep(for: wait)

@@ -45,7 +45,7 @@ extension EtcdConnection {
             } onResponse: { response in
                 for try await answer in response.messages {
                     guard answer.ttl > 0 else { throw EtcdError(.leaseExpired, "the lease has ended", endpoint) }
-                    next.yield(.milliseconds(answer.ttl * 1000 / 3))
+                    next.yield(.milliseconds(min(answer.ttl, 86_400) * 1000 / 3))
                 }
             }
         }

@@ -133,10 +133,12 @@ struct WatchParts {
 final class EventBuffer: Sendable {
     private struct State {
         var events: [EtcdEvent] = []
+        var bytes = 0
         var revision: Int64?
+
+        /// Whether the watch has to wait, and with it etcd.
+        var isFull: Bool { events.count >= 50_000 || bytes >= 64 << 20 }
     }
-    /// With so many the watch waits, and with it etcd.
-    private static let limit = 50_000
     private let state = Mutex(State())
     /// Told once something is there.
     let filled: AsyncStream<Void>
@@ -153,12 +155,13 @@ final class EventBuffer: Sendable {
     func add(_ events: [EtcdEvent], _ revision: Int64) async throws {
         let isFull = state.withLock { state in
             state.events += events
+            state.bytes += events.reduce(0) { $0 + $1.byteCount }
             state.revision = revision
-            return state.events.count >= Self.limit
+            return state.isFull
         }
         fill.yield()
         if !isFull { return }
-        for await _ in emptied where state.withLock({ $0.events.count < Self.limit }) { return }
+        for await _ in emptied where state.withLock({ !$0.isFull }) { return }
         try Task.checkCancellation()
     }
 

@@ -126,6 +126,9 @@ public struct EtcdConnection: Sendable {
 
     // MARK: - Keys
 
+    /// The most bytes of keys and values that a range may have.
+    private static let mostBytes = 256 << 20
+
     /// Everything in a range, at one moment, read in pages.
     ///
     /// - Throws: ``EtcdError``.
@@ -135,6 +138,7 @@ public struct EtcdConnection: Sendable {
         request.rangeEnd = Data(range.end)
         request.limit = Int64(configuration.pageSize)
         var snapshot = EtcdSnapshot(entries: [], revision: 0, cluster: status.cluster)
+        var size = 0
         while true {
             let answer: Etcdserverpb_RangeResponse
             do throws(EtcdError) {
@@ -145,6 +149,10 @@ public struct EtcdConnection: Sendable {
             }
             if snapshot.revision == 0 { snapshot.revision = answer.header.revision }
             snapshot.entries += answer.kvs.map(EtcdEntry.init)
+            size += answer.kvs.reduce(0) { $0 + $1.key.count + $1.value.count }
+            guard size <= Self.mostBytes else {
+                throw EtcdError(.tooLarge, "more than \(Self.mostBytes >> 20) MiB in the range", endpoint)
+            }
             guard answer.more, let last = answer.kvs.last else { return snapshot }
             request.revision = snapshot.revision
             request.key = last.key + [0]
@@ -155,6 +163,9 @@ public struct EtcdConnection: Sendable {
         let kv = Etcdserverpb_KV.Client(wrapping: client)
         let answer = try await call { try await kv.range(request, metadata: $0, options: $1) }
         try requireCluster(answer.header)
+        guard (1..<Int64.max).contains(answer.header.revision) else {
+            throw EtcdError(.unreachable, "the member tells an impossible revision", endpoint)
+        }
         return answer
     }
 

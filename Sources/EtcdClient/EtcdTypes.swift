@@ -94,6 +94,14 @@ public enum EtcdEvent: Sendable, Hashable {
         }
     }
 
+    /// Bytes of the key and the value.
+    var byteCount: Int {
+        switch self {
+        case .put(let entry): entry.key.count + entry.value.count
+        case .delete(let key, _): key.count
+        }
+    }
+
     init(_ message: Etcdserverpb_Event) {
         switch message.type {
         case .put, .UNRECOGNIZED: self = .put(EtcdEntry(message.kv))

@@ -123,7 +123,7 @@ struct JournalTests {
         do {
             let journal = try ClientJournal.open(path).journal
             var count = 0
-            while !journal.wantsSnapshot {
+            while !journal.isLong {
                 count += 1
                 let change = ConfigurationRequest(
                     source: "grpc", values: (0..<500).map { bridge("bridge-\($0)", mtu: UInt32(1000 + count)) })
@@ -133,7 +133,7 @@ struct JournalTests {
             #expect(count > 10)
             let all = try #require(last)
             try journal.note(all: [all])
-            #expect(!journal.wantsSnapshot)
+            #expect(!journal.isLong)
             try await journal.keep(try journal.note(ConfigurationRequest(source: "set", values: [bridge("z")])))
         }
         let opened = try ClientJournal.open(path)

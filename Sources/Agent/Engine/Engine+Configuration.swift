@@ -63,13 +63,24 @@ extension Engine: ConfigurationBackend {
         _ request: ConfigurationRequest
     ) throws(ConfigurationRefusal) -> (ConfigurationAnswer, ClientJournal.Ticket?) {
         // Who asks for nothing does not mean that everything is to go.
-        let asksForNothing = request.values.isEmpty && !request.replacesAll
+        let asksForNothing =
+            request.values.isEmpty && !request.replacesAll && (request.removed.isEmpty || memory.restored.isEmpty)
         if asksForNothing, !loop.isInForce {
             return (answer(request.removed, network.reconciler.lastSequence, []), nil)
         }
-        let isFirst = try !takeForce()
+        let isFirst = !loop.isInForce
+        if isFirst { try requireFiles() }
         let keys = request.values.map(\.key) + request.removed
-        let ticket = try note(request)
+        declareRestored()
+        let ticket: ClientJournal.Ticket?
+        do {
+            ticket = try note(request)
+        } catch {
+            // Nothing is in force yet: the files still come before these.
+            if isFirst { memory.restored = clientChanges }
+            throw error
+        }
+        loop.isInForce = true
         // Who says at the start what was declared before does not write it now: clients may have written later.
         let later = request.replacesAll && noteDelivery(of: request.source) ? clientChanges : []
         network.declare(SourceChange(request))
@@ -91,17 +102,16 @@ extension Engine: ConfigurationBackend {
         for occurrence in occurrences {
             switch occurrence {
             case .unreadable(let error):
-                throw ConfigurationRefusal("it is declared, but the kernel can't be read; trying again: \(error)")
+                throw ConfigurationRefusal(
+                    "it is declared, but the kernel can't be read; trying again: \(error)", isDeclared: true)
             case .collision(let collision): throw ConfigurationRefusal("\(collision)")
             case .readable, .due, .done, .reported, .drift: break
             }
         }
     }
 
-    /// Makes sure that something is in force, so that what nobody declares is known to be unwanted. Returns whether it was
-    /// before.
-    private func takeForce() throws(ConfigurationRefusal) -> Bool {
-        if loop.isInForce { return true }
+    /// Makes sure that the files were read, so that what nobody declares is known to be unwanted.
+    private func requireFiles() throws(ConfigurationRefusal) {
         guard files.mistakes.isEmpty else {
             throw ConfigurationRefusal(
                 "nothing is touched until the files in \(options.configPath) are right: \(files.mistakes[0])")
@@ -109,9 +119,6 @@ extension Engine: ConfigurationBackend {
         guard hasReadFiles else {
             throw ConfigurationRefusal("the agent is starting; try again in a moment")
         }
-        declareRestored()
-        loop.isInForce = true
-        return false
     }
 
     private func answer(
@@ -153,8 +160,6 @@ extension Engine: ConfigurationBackend {
 
     /// Tells those who follow what a look at the kernel led to.
     func tellFollowers(_ transaction: Transaction?) {
-        // Nobody can ask.
-        if options.grpc == nil, options.etcd == nil { return }
         let interfaces = transaction.map { $0.entries.compactMap { Self.interfaceName(of: $0.key) } } ?? []
         noteInterfaces(Set(interfaces))
         let wantsStates = happenings.withLock { happenings in

@@ -58,6 +58,8 @@ extension Engine {
     func enforceRestored() {
         if memory.restored.isEmpty || loop.isInForce || hasWaitingFiles || !files.mistakes.isEmpty { return }
         declareRestored()
+        // What was declared may have been withdrawn again: then nobody says that nothing is wanted.
+        if network.declaredCount == 0 { return }
         loop.isInForce = true
         take(loop.readAndReconcile(reason: "start"))
     }
@@ -67,7 +69,12 @@ extension Engine {
         if Self.lasting.contains(request.source) { return nil }
         do throws(JournalFailure) {
             guard let journal = try memory.opened() else { return nil }
-            if journal.wantsSnapshot { try journal.note(all: clientChanges) }
+            if journal.isIncomplete {
+                try journal.note(all: clientChanges)
+            } else if journal.isLong {
+                // More than is kept may still become less.
+                try? journal.note(all: clientChanges)
+            }
             let ticket: ClientJournal.Ticket
             do {
                 ticket = try journal.note(request)

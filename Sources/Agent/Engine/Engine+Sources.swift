@@ -18,7 +18,8 @@ extension Engine {
 
     /// Goes on without the sources that do not say what they declare. Nothing is removed that may be theirs.
     nonisolated func endPatience() async {
-        try? await Task.sleep(for: Self.patience)
+        // Who stops changes nothing any more.
+        do { try await Task.sleep(for: Self.patience) } catch { return }
         await goOnWithoutSources()
     }
 

@@ -36,7 +36,6 @@ actor EtcdIntake {
 
     /// Tells that etcd was reached.
     func noteConnection(_ connection: EtcdConnection) {
-        lastLoss = ""
         logger.info(
             "connected to etcd",
             metadata: ["endpoint": "\(connection.endpoint)", "version": "\(connection.status.version)"])
@@ -57,6 +56,7 @@ actor EtcdIntake {
         generation += 1
         switch update {
         case .state(let snapshot):
+            lastLoss = ""
             switch mirror.take(snapshot) {
             case .change(let change):
                 logger.info(
@@ -120,6 +120,8 @@ actor EtcdIntake {
                 tell(answer.failures.map { ($0.key, $0.text) }, "a value from etcd is not in force")
                 return
             } catch {
+                // The agent makes it so by itself; to say it again would overrule what others wrote meanwhile.
+                if let refusal = error as? ConfigurationRefusal, refusal.isDeclared { return }
                 if "\(error)" != told {
                     told = "\(error)"
                     logger.warning("what is in etcd can't be declared yet", metadata: ["error": "\(error)"])

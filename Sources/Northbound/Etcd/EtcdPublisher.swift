@@ -144,26 +144,19 @@ struct EtcdPublisher: Sendable {
     private func services(
         _ values: [DeclaredValue], _ areAll: Bool, _ published: inout Published, _ lease: Int64
     ) -> [EtcdOperation] {
-        var operations: [EtcdOperation] = []
+        // Several endpoints may offer one service.
+        let before = Set(published.services.values.joined())
         var seen: Set<Key> = []
         for value in values {
             guard case .endpoint(let endpoint) = value.value else { continue }
             seen.insert(value.key)
             let keys = value.status?.state == .configured ? serviceKeys(endpoint) : []
-            let old = published.services[value.key] ?? []
-            if keys == old { continue }
-            for key in old.subtracting(keys).sorted() { operations.append(.delete(.key(key))) }
-            for key in keys.subtracting(old).sorted() {
-                operations.append(.put(key: key, value: Array("{}".utf8), lease: lease))
-            }
             published.services[value.key] = keys.isEmpty ? nil : keys
         }
-        if !areAll { return operations }
-        for (key, keys) in published.services where !seen.contains(key) {
-            for key in keys.sorted() { operations.append(.delete(.key(key))) }
-            published.services[key] = nil
-        }
-        return operations
+        if areAll { published.services = published.services.filter { seen.contains($0.key) } }
+        let after = Set(published.services.values.joined())
+        return before.subtracting(after).sorted().map { .delete(.key($0)) }
+            + after.subtracting(before).sorted().map { .put(key: $0, value: Array("{}".utf8), lease: lease) }
     }
 
     private func serviceKeys(_ endpoint: Upnp_NetworkServiceEndpoint) -> Set<String> {

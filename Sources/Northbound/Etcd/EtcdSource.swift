@@ -40,7 +40,15 @@ public struct EtcdSource: Sendable {
 
     /// Follows etcd until the task is cancelled.
     public func run() async {
-        defer { intake.stop() }
+        // What can't be declared must not keep the connection's work from ending.
+        await withTaskCancellationHandler {
+            await follow()
+        } onCancel: {
+            intake.stop()
+        }
+    }
+
+    private func follow() async {
         let wishes = wishes
         async let accepted: Void = {
             for await _ in wishes { await intake.accept() }

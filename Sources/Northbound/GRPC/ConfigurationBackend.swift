@@ -83,8 +83,14 @@ public struct ConfigurationRefusal: Error, Sendable, CustomStringConvertible {
     /// Why, and what to do.
     public let description: String
 
+    /// Whether it is declared all the same, and made as soon as it can be.
+    public let isDeclared: Bool
+
     /// Makes a refusal.
-    public init(_ description: String) { self.description = description }
+    public init(_ description: String, isDeclared: Bool = false) {
+        self.description = description
+        self.isDeclared = isDeclared
+    }
 }
 
 /// A declared value and where it stands.

@@ -105,10 +105,12 @@ public actor ClientJournal {
 
     // MARK: - What is to be kept
 
-    /// Whether a change has to be written with everything else, as the file is long or incomplete.
-    public nonisolated var wantsSnapshot: Bool {
-        if isBroken.withLock({ $0 }) { return true }
-        return queue.withLock { $0.size > max(Self.leastSize, 2 * $0.shortest) }
+    /// Whether records are missing, so that the next change has to be written with everything else.
+    public nonisolated var isIncomplete: Bool { isBroken.withLock { $0 } }
+
+    /// Whether the file is worth being replaced by a shorter one.
+    public nonisolated var isLong: Bool {
+        queue.withLock { $0.size > max(Self.leastSize, 2 * $0.shortest) }
     }
 
     /// Takes in a change. The order of the calls is that of the records.
