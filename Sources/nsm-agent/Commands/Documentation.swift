@@ -2,17 +2,26 @@ internal import ArgumentParser
 internal import LinuxKinds
 internal import Model
 
-struct ExplainCommand: ParsableCommand {
+struct ExplainCommand: WaitingCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain",
-        abstract: "Explain models and fields of the configuration.",
-        discussion:
-            "For example 'explain linux.l3.route' or 'explain linux.l3.route.metric'. Alone it lists all models.")
+        abstract: "Explain models and fields of the configuration, or one value of a running daemon.",
+        discussion: """
+            For example 'explain linux.l3.route' or 'explain linux.l3.route.metric'. Alone it lists all models. With a key, as \
+            'status' shows it: who wants the value, where it stands, what it waits for and what was done with it last.
+            """)
 
-    @Argument(help: ArgumentHelp("A model, with or without a field.", valueName: "model[.field…]"))
+    @Argument(help: ArgumentHelp("A model, with or without a field, or a key.", valueName: "model[.field…]|key"))
     var path: String?
+    @OptionGroup var socket: SocketOptions
 
-    func run() throws {
+    func run() async throws {
+        if let path, path.contains("/") {
+            let client = try socket.client()
+            let story = try await client.answer { try await ValueStory(path, client: $0) }
+            Show.text(story.text(Terminal.output))
+            return
+        }
         let text: String
         do {
             text = try Explain.text(for: path, names: HostNames.resolver)

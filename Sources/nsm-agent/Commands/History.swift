@@ -14,8 +14,14 @@ struct History: WaitingCommand {
     var sequence: UInt64?
     @Option(help: ArgumentHelp("At most this many, the newest.", valueName: "number"))
     var limit: UInt32?
+    @Flag(name: .shortAndLong, help: "Go on with what is done from now on, until Ctrl-C.")
+    var follow = false
     @OptionGroup var socket: SocketOptions
     @OptionGroup var output: OutputOptions
+
+    mutating func validate() throws {
+        if follow, sequence != nil { throw ValidationError("--follow shows what comes; leave the number out") }
+    }
 
     func run() async throws {
         var request = Nsmagent_Control_HistoryRequest()
@@ -28,6 +34,22 @@ struct History: WaitingCommand {
         Show.tree(Self.tree(transactions), as: output.output) { terminal in
             sequence == nil
                 ? Self.table(transactions, terminal) : transactions.map { Self.details($0, terminal) }.joined()
+        }
+        if follow { try await follow(from: transactions.last?.sequence ?? 0) }
+    }
+
+    /// Shows what is done from now on, each transaction as it is done.
+    private func follow(from number: UInt64) async throws {
+        var last = number
+        while true {
+            try await Task.sleep(for: .milliseconds(500))
+            let all = try await socket.client().answer { try await $0.history(Nsmagent_Control_HistoryRequest()) }
+            // Numbers begin again with the daemon.
+            if let newest = all.last?.sequence, newest < last { last = 0 }
+            for transaction in all where transaction.sequence > last {
+                Show.tree(Self.tree([transaction]), as: output.output) { "\n" + Self.details(transaction, $0) }
+                last = transaction.sequence
+            }
         }
     }
 

@@ -12,15 +12,24 @@ struct Status: WaitingCommand {
 
     @Argument(help: "Only values whose key starts with this.")
     var keyPrefix = ""
+    @Flag(name: .shortAndLong, help: "Show it again whenever it changes, until Ctrl-C.")
+    var watch = false
     @OptionGroup var socket: SocketOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
         var request = Nsmagent_Control_StatusRequest()
         request.keyPrefix = keyPrefix
-        let response = try await socket.client().answer { [request] in try await $0.status(request) }
-        let report = StatusReport(response)
+        var report = StatusReport(try await socket.client().answer { [request] in try await $0.status(request) })
         Show.tree(report.tree, as: output.output) { report.text($0) }
+        while watch {
+            try await Task.sleep(for: .milliseconds(500))
+            let next = StatusReport(try await socket.client().answer { [request] in try await $0.status(request) })
+            if next.isSame(as: report) { continue }
+            report = next
+            if output.output == .table { Show.text(Terminal.output.width != nil ? "\u{1b}[H\u{1b}[2J" : "\n") }
+            Show.tree(report.tree, as: output.output) { report.text($0) }
+        }
         if !report.isGood { throw Failure.said(status: ExitStatus.failure) }
     }
 }
@@ -35,6 +44,15 @@ private struct StatusReport {
     /// Whether all is as the files say.
     var isGood: Bool {
         response.mistakes.isEmpty && response.values.allSatisfy { HostNetwork.isGood(ValueState($0.status.state)) }
+    }
+
+    /// Whether the same is to be told, but for the time that passed.
+    func isSame(as other: StatusReport) -> Bool {
+        var (ours, others) = (response, other.response)
+        for index in ours.values.indices { ours.values[index].retryIn = 0 }
+        for index in others.values.indices { others.values[index].retryIn = 0 }
+        (ours.uptime, others.uptime) = (0, 0)
+        return ours == others
     }
 
     func text(_ terminal: Terminal) -> String {
