@@ -8,21 +8,17 @@ final class HTTPClock: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
-    private enum Phase {
-        /// For the header of a request.
-        case header
-        /// For its body.
-        case body
-        /// The answer is being made.
-        case answer
-        /// The answer is on its way.
-        case writing
-    }
-
     private let limits: RESTSettings.Limits
-    private var phase = Phase.header
     private var alarm: Scheduled<Void>?
-    /// Whether the answer has ended before the request has.
+    /// Requests of which the header has come. A client may send the next ones before it is answered.
+    private var begun = 0
+    /// Requests that have come completely.
+    private var ended = 0
+    /// Requests whose answers have been made.
+    private var answered = 0
+    /// Parts of answers that are on their way.
+    private var unwritten = 0
+    /// Whether an answer was made before its request had ended.
     private var isEarly = false
 
     init(_ limits: RESTSettings.Limits) { self.limits = limits }
@@ -39,27 +35,26 @@ final class HTTPClock: ChannelDuplexHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head:
-            phase = .body
-            wait(context, limits.bodyTime)
+            begun += 1
+            if begun == answered + 1 { expect(context) }
         case .body: break
         case .end:
-            if phase == .body {
-                phase = .answer
-                alarm?.cancel()
-            }
+            ended += 1
+            if ended == answered + 1 { expect(context) }
         }
         context.fireChannelRead(data)
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        let part = unwrapOutboundIn(data)
-        if phase == .body { isEarly = true }
-        if !isEarly { phase = .writing }
+        if begun > answered, ended <= answered { isEarly = true }
+        let isEnd = if case .end = unwrapOutboundIn(data) { true } else { false }
+        if isEnd { answered += 1 }
+        // Only what is written is progress, not what is to be written.
+        if unwritten == 0 { wait(context, limits.writeTime) }
+        unwritten += 1
         let written = promise ?? context.eventLoop.makePromise()
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        wait(context, limits.writeTime)
-        let isEnd = if case .end = part { true } else { false }
-        written.futureResult.whenSuccess {
+        written.futureResult.whenComplete { _ in
             let (clock, context) = bound.value
             clock.wrote(context, isEnd: isEnd)
         }
@@ -67,18 +62,26 @@ final class HTTPClock: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private func wrote(_ context: ChannelHandlerContext, isEnd: Bool) {
+        unwritten -= 1
         guard context.channel.isActive else { return }
-        guard isEnd else { return wait(context, limits.writeTime) }
-        if isEarly {
+        if isEarly, isEnd {
             // What is left of the request is nobody's any more. The client gets time to read the answer.
-            phase = .header
             context.close(mode: .output, promise: nil)
             return wait(context, .seconds(1))
         }
-        // The next request may have come meanwhile.
-        if phase == .writing {
-            phase = .header
+        if unwritten > 0 { wait(context, limits.writeTime) } else { expect(context) }
+    }
+
+    /// Gives the client time for what is missing of its next request. Until it has read what was written, that counts.
+    private func expect(_ context: ChannelHandlerContext) {
+        guard unwritten == 0, !isEarly else { return }
+        if begun <= answered {
             wait(context, limits.idleTime)
+        } else if ended <= answered {
+            wait(context, limits.bodyTime)
+        } else {
+            // It is our turn.
+            alarm?.cancel()
         }
     }
 
