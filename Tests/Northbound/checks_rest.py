@@ -151,6 +151,19 @@ def look(address):
         expect(target, b" 200 " in ask(address, request("GET", target)))
 
 
+def stalled(address):
+    """Who may only look does not keep others from it by bodies that do not come, nor by long ones."""
+    held = [connect(address) for _ in range(8)]
+    for connection in held:
+        connection.sendall(request("POST", "/configuration/validate", "Content-Length: 10") + b"abc")
+    expect("looks", b" 200 " in ask(address, request("GET", "/configuration")))
+    expect("validates", b" 200 " in ask(address, request("POST", "/configuration/validate", body=b"linuxConfig: {}")))
+    answer = ask(address, request("POST", "/configuration/validate", f"Content-Length: {2 << 20}"))
+    expect("long", b" 413 " in answer, answer)
+    for connection in held:
+        connection.close()
+
+
 def users(address, name):
     """Who is no user sees nothing but the probes; `name` is one, with its password."""
     import base64

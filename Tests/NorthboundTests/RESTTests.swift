@@ -4,7 +4,9 @@ import Hummingbird
 import HummingbirdCore
 import MeshTransport
 import Model
+import NIOCore
 @testable import Reconciler
+import Synchronization
 import TestSupport
 import Testing
 
@@ -67,6 +69,39 @@ struct RESTTests {
         #expect(
             ValueMetadata.json(.allocation(allocation), [:]).compact
                 == #"{"IfaceAddr":{"IP":"10.5.0.1","Mask":"///wAA=="},"GwAddr":{"IP":"10.5.0.254","Mask":"///wAA=="}}"#)
+    }
+
+    private final class Written: Sendable {
+        let parts = Mutex<[(bytes: [UInt8], isGateFull: Bool)]>([])
+        var bytes: [UInt8] { parts.withLock { $0.flatMap(\.bytes) } }
+    }
+
+    private struct Writer: ResponseBodyWriter {
+        let written: Written
+        let gate: Gate
+        mutating func write(_ buffer: ByteBuffer) async throws {
+            written.parts.withLock { $0.append((Array(buffer: buffer), gate.isFull)) }
+        }
+        consuming func finish(_ trailingHeaders: HTTPFields?) async throws {}
+    }
+
+    @Test("a long list is made within the gate and written outside of it", arguments: [0, 1, 20_000])
+    func list(count: Int64) async throws {
+        let gate = Gate(1)
+        let written = Written()
+        let request = Request(
+            head: .init(method: .get, scheme: "http", authority: nil, path: "/"), body: RequestBody(buffer: .init()))
+        let peer = HTTPPeer(isUnix: true, user: 0, address: nil, hasCertificate: false, isEncrypted: false)
+        let call = RESTCall(
+            request: request, parameters: .init(), peer: peer, obstacle: "", query: .init(nil), body: [], gate: gate)
+        let response = call.array(0..<count) { number in
+            #expect(gate.isFull)
+            return .int(number)
+        }
+        try await response.body.write(Writer(written: written, gate: gate))
+        #expect(written.parts.withLock { $0.allSatisfy { !$0.isGateFull && $0.bytes.count < 66_000 } })
+        let lines = (0..<count).map { "\n  \($0)" }.joined(separator: ",")
+        #expect(String(decoding: written.bytes, as: UTF8.self) == "[\(lines)\(count > 0 ? "\n" : "")]\n")
     }
 
     @Test("arguments of a query")

@@ -1,13 +1,11 @@
 internal import Hummingbird
 internal import HTTPTypes
 internal import Model
-internal import NIOCore
 internal import Reconciler
 
 /// `/configuration` and `/configuration/validate`: all that is declared, as one file.
 struct ConfigurationRoutes: Sendable {
     let backend: any RESTBackend
-    let limit: Int
 
     func configuration(_ call: RESTCall) async throws -> Response {
         let values = await backend.declaredValues()
@@ -18,7 +16,7 @@ struct ConfigurationRoutes: Sendable {
 
     /// As the ancestor of this agent has it, these values are those of the source `grpc`.
     func change(_ call: RESTCall) async throws -> Response {
-        let config = await backend.read(configuration: try await body(call))
+        let config = await backend.read(configuration: call.body)
         guard config.isValid else { throw RESTError(.string(Self.text(config))) }
         guard !config.items.isEmpty || call.query.has("replace") else {
             throw RESTError(.string("the body declares nothing; ?replace with 'linuxConfig: {}' withdraws everything"))
@@ -38,7 +36,7 @@ struct ConfigurationRoutes: Sendable {
     }
 
     func validate(_ call: RESTCall) async throws -> Response {
-        let config = await backend.read(configuration: try await body(call))
+        let config = await backend.read(configuration: call.body)
         let mistakes = config.mistakes.map { ValueMistake($0) }
         guard !mistakes.contains(where: { $0 == nil }), config.omittedMistakes == 0 else {
             throw RESTError(.string(Self.text(config)))
@@ -51,18 +49,6 @@ struct ConfigurationRoutes: Sendable {
     private static func text(_ config: LoadedConfig) -> String {
         let more = config.omittedMistakes > 0 ? ["and \(config.omittedMistakes) more mistakes"] : []
         return (config.mistakes.map(\.description) + more).joined(separator: "\n") + "\n"
-    }
-
-    private func body(_ call: RESTCall) async throws -> [UInt8] {
-        let tooLong = RESTError("the body is longer than \(limit) bytes", .contentTooLarge)
-        if let text = call.request.headers[.contentLength], let length = Int(text), length > limit { throw tooLong }
-        do {
-            return Array(buffer: try await call.request.body.collect(upTo: limit))
-        } catch is NIOTooManyBytesError {
-            throw tooLong
-        } catch {
-            throw RESTError("the body ended early: \(error)", .badRequest)
-        }
     }
 }
 

@@ -33,7 +33,7 @@ struct HistoryRoutes: Sendable {
                 wanted.map { "Transaction #\($0.sequence):\n" + TransactionJSON.text($0, indent: 4) }
                     .joined(separator: "\n"))
         }
-        return .array(wanted) { TransactionJSON.transaction($0) }
+        return call.array(wanted) { TransactionJSON.transaction($0) }
     }
 
     private static let unknown = RESTError("transaction with such sequence number is not recorded", .notFound)
@@ -65,7 +65,7 @@ struct HistoryRoutes: Sendable {
         let records = await timeline().snapshot(at: time.map { Timestamp(nanoseconds: $0) } ?? .now)
         if records.isEmpty { return .json(.null) }
         let writer = await writer()
-        return .array(records) { try writer.record($0) }
+        return call.array(records) { try writer.record($0) }
     }
 
     func flagStatistics(_ call: RESTCall) async throws -> Response {

@@ -22,7 +22,7 @@ struct LinuxRoutes: Sendable {
         }
         let found = devices.filter { $0.message.type != .existing }
         if found.isEmpty { return .json(.null) }
-        return .array(found) { [inPlace] device in
+        return call.array(found) { [inPlace] device in
             .object([
                 ("interface", Self.interface(inPlace[device.message.name] ?? device.message, device)),
                 (
@@ -72,7 +72,7 @@ struct LinuxRoutes: Sendable {
         let devices = await indices()
         let values = try await kernel.values(isFresh: call.obstacle == nil).filter { $0.kind == .route }
         if values.isEmpty { return .json(.null) }
-        return .array(values) { value in
+        return call.array(values) { value in
             guard case .route(let route) = value else { return nil }
             // Source: RT_SCOPE_*, rtnetlink(7).
             let scopes: [Ligato_Linux_L3_Route.Scope: Int64] = [.site: 200, .link: 253, .host: 254]
@@ -94,7 +94,7 @@ struct LinuxRoutes: Sendable {
         let devices = await indices()
         let values = try await kernel.values(isFresh: call.obstacle == nil).filter { $0.kind == .arp }
         if values.isEmpty { return .json(.null) }
-        return .array(values) { value in
+        return call.array(values) { value in
             guard case .arp(let entry) = value else { return nil }
             return .object([
                 ("linux_arp", .raw(try entry.jsonString(options: Self.formats))),
@@ -119,7 +119,7 @@ struct LinuxRoutes: Sendable {
     func interfaceStatistics(_ call: RESTCall) async throws -> Response {
         let devices = await backend.devices(withTraffic: true).filter { $0.message.type != .existing }
         if devices.isEmpty { return .json(.null) }
-        return .array(devices) { device in
+        return call.array(devices) { device in
             let traffic = device.traffic ?? .init()
             return .object([
                 ("interface_name", .string(device.message.name)),

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import HTTPTypes
 internal import Hummingbird
 internal import NIOCore
@@ -10,6 +11,27 @@ struct RESTCall: Sendable {
     /// Nil: it may change things; else why not.
     let obstacle: String?
     let query: QueryArguments
+    /// Empty when the route takes none.
+    let body: [UInt8]
+    /// What work for the answer has to wait at; nil: nothing.
+    let gate: Gate?
+}
+
+extension Request {
+    /// All of the body.
+    ///
+    /// - Throws: ``RESTError`` when it is too long or ends early.
+    func bytes(upTo limit: Int) async throws -> [UInt8] {
+        let tooLong = RESTError("the body is longer than \(limit) bytes", .contentTooLarge)
+        if let text = headers[.contentLength], let length = Int(text), length > limit { throw tooLong }
+        do {
+            return Array(buffer: try await body.collect(upTo: limit))
+        } catch is NIOTooManyBytesError {
+            throw tooLong
+        } catch {
+            throw RESTError("the body ended early: \(error)", .badRequest)
+        }
+    }
 }
 
 /// The arguments behind the path of a request.
@@ -123,26 +145,57 @@ extension Response {
             status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 
+    /// How much of a long body is made and written at once, bytes.
+    fileprivate static let part = 64 << 10
+}
+
+extension RESTCall {
     /// A JSON array that is made while it is sent, so that a long one takes no more room than a short one.
-    static func array<Elements: Sequence & Sendable>(
+    func array<Elements: Sequence & Sendable>(
         _ elements: Elements, _ encode: @escaping @Sendable (Elements.Element) throws -> JSON?
     ) -> Response {
-        let body = ResponseBody { writer in
-            var part: [UInt8] = Array("[".utf8)
-            var isFirst = true
-            for element in elements {
-                guard let json = try encode(element) else { continue }
-                part += (isFirst ? "\n  " : ",\n  ").utf8
-                isFirst = false
-                part += json.bytes(depth: 1)
-                guard part.count >= 64 << 10 else { continue }
+        let body = ResponseBody { [gate] writer in
+            var parts = ArrayParts(elements: elements.makeIterator(), encode: encode)
+            while true {
+                // Others have their turn while the client reads.
+                let part =
+                    if let gate { try await gate.run { try parts.next() } } else { try parts.next() }
+                guard let part else { break }
                 try await writer.write(ByteBuffer(bytes: part))
-                part.removeAll(keepingCapacity: true)
             }
-            part += (isFirst ? "]\n" : "\n]\n").utf8
-            try await writer.write(ByteBuffer(bytes: part))
             try await writer.finish(nil)
         }
         return Response(status: .ok, headers: [.contentType: "application/json; charset=UTF-8"], body: body)
+    }
+}
+
+/// A JSON array in parts.
+private struct ArrayParts<Elements: IteratorProtocol> {
+    var elements: Elements
+    let encode: (Elements.Element) throws -> JSON?
+    private var isFirst = true
+    private var hasEnded = false
+
+    init(elements: Elements, encode: @escaping (Elements.Element) throws -> JSON?) {
+        self.elements = elements
+        self.encode = encode
+    }
+
+    /// Nil: that was all.
+    mutating func next() throws -> [UInt8]? {
+        if hasEnded { return nil }
+        var part: [UInt8] = isFirst ? Array("[".utf8) : []
+        while part.count < Response.part {
+            guard let element = elements.next() else {
+                hasEnded = true
+                part += (isFirst ? "]\n" : "\n]\n").utf8
+                break
+            }
+            guard let json = try encode(element) else { continue }
+            part += (isFirst ? "\n  " : ",\n  ").utf8
+            isFirst = false
+            part += json.bytes(depth: 1)
+        }
+        return part
     }
 }

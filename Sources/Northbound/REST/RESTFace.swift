@@ -79,21 +79,30 @@ struct RESTResponder: Sendable {
     private let gate: RequestGate
     private let router: RouterResponder<RESTContext>
     private let logger: Logger
+    private let lookers = Lookers()
+
     /// Who may only look shares what it costs with others like him.
-    private let lookers = Gate(4)
+    private struct Lookers: Sendable {
+        let answers = Gate(4)
+        /// Reading a body costs most.
+        let bodies = Gate(1)
+        /// The longest body, bytes. It is kept while it waits for its turn.
+        static let body = 1 << 20
+    }
 
     init(_ settings: RESTSettings, backend: any RESTBackend, logger: Logger) {
         gate = RequestGate(settings)
         self.logger = logger
         let routes = Routes(backend, settings).all
         let lookers = lookers
+        let limit = settings.limits.body
         let router = Router(context: RESTContext.self, options: [.autoGenerateHeadEndpoints])
         var methods: [String: Set<HTTPRequest.Method>] = [:]
         for route in routes {
             let path = route.path.replacing("{", with: ":").replacing("}", with: "")
             methods[path, default: []].insert(route.method)
             router.on(RouterPath(path), method: route.method) { request, context in
-                try await Self.answer(route, request, context, lookers)
+                try await Self.answer(route, request, context, lookers, limit)
             }
         }
         for (path, known) in methods {
@@ -131,7 +140,7 @@ struct RESTResponder: Sendable {
     }
 
     private static func answer(
-        _ route: Route, _ request: Request, _ context: RESTContext, _ lookers: Gate
+        _ route: Route, _ request: Request, _ context: RESTContext, _ lookers: Lookers, _ limit: Int
     ) async throws -> Response {
         let obstacle: String?
         switch context.right {
@@ -143,11 +152,16 @@ struct RESTResponder: Sendable {
         case .foreign(let reason): throw RESTError(reason, .forbidden)
         }
         if route.access == .change, let obstacle { throw RESTError(obstacle, .forbidden) }
+        var gate: Gate?
+        if obstacle != nil, route.access != .probe { gate = route.takesBody ? lookers.bodies : lookers.answers }
+        // Nobody waits for somebody else's body.
+        let longest = gate == nil ? limit : min(limit, Lookers.body)
+        let body = route.takesBody ? try await request.bytes(upTo: longest) : []
         let call = RESTCall(
             request: request, parameters: context.parameters, peer: context.peer, obstacle: obstacle,
-            query: QueryArguments(request.uri.query))
-        if obstacle == nil || route.access == .probe { return try await route.answer(call) }
-        return try await lookers.run { try await route.answer(call) }
+            query: QueryArguments(request.uri.query), body: body, gate: gate)
+        guard let gate else { return try await route.answer(call) }
+        return try await gate.run { try await route.answer(call) }
     }
 
     private static var unauthorized: Response {

@@ -21,17 +21,20 @@ struct Route: Sendable {
     let summary: String
     /// Names of arguments.
     let query: [String]
+    /// Whether it looks at the body.
+    let takesBody: Bool
     let answer: @Sendable (RESTCall) async throws -> Response
 
     init(
         _ method: HTTPRequest.Method, _ path: String, _ summary: String, access: Access = .look,
-        query: [String] = [], _ answer: @escaping @Sendable (RESTCall) async throws -> Response
+        query: [String] = [], takesBody: Bool = false, _ answer: @escaping @Sendable (RESTCall) async throws -> Response
     ) {
         self.method = method
         self.path = path
         self.access = access
         self.summary = summary
         self.query = query
+        self.takesBody = takesBody
         self.answer = answer
     }
 }
@@ -46,7 +49,7 @@ struct Routes: Sendable {
         let scheduler = SchedulerRoutes(backend: backend, json: json, kernel: kernel)
         let history = HistoryRoutes(backend: backend, json: json)
         let linux = LinuxRoutes(backend: backend, kernel: kernel)
-        let configuration = ConfigurationRoutes(backend: backend, limit: settings.limits.body)
+        let configuration = ConfigurationRoutes(backend: backend)
         let info = InfoRoutes(backend: backend)
         let routes =
             Self.scheduler(scheduler, history) + Self.linux(linux) + Self.configuration(configuration)
@@ -104,11 +107,10 @@ struct Routes: Sendable {
             Route(.get, "/configuration", "All that is declared, as YAML.", configuration.configuration),
             Route(
                 .put, "/configuration", "Declares the values of a YAML or JSON body.", access: .change,
-                query: ["replace"],
-                configuration.change),
+                query: ["replace"], takesBody: true, configuration.change),
             Route(
                 .post, "/configuration/validate", "Says what is wrong with a YAML or JSON body.",
-                configuration.validate),
+                takesBody: true, configuration.validate),
         ]
     }
 

@@ -38,7 +38,7 @@ struct SchedulerRoutes: Sendable {
         for value in all { if let base = value.status.baseKey { derived[base, default: []].append(value.status) } }
         let bases = all.filter { $0.status.baseKey == nil && $0.status.key.hasPrefix(prefix) }
         if bases.isEmpty { return .json(.null) }
-        return .array(bases) { [derived] value in
+        return call.array(bases) { [derived] value in
             ValueJSON.base(value, derived[value.status.key] ?? [], tellsSources: tellsSources)
         }
     }
@@ -63,7 +63,7 @@ struct SchedulerRoutes: Sendable {
             }
             entry = found
         }
-        guard let kind = entry.kind else { return try await dumpDerived(entry, view) }
+        guard let kind = entry.kind else { return try await dumpDerived(call, entry, view) }
         switch view {
         case "SB":
             guard kind.isRetrievable else {
@@ -72,11 +72,11 @@ struct SchedulerRoutes: Sendable {
             }
             let values = try await inKernel(kind, isFresh: call.obstacle == nil)
             return await dump(
-                values.map { ($0.key, $0) }, kind, origin: [.interface, .allocation].contains(kind) ? 1 : 0)
+                call, values.map { ($0.key, $0) }, kind, origin: [.interface, .allocation].contains(kind) ? 1 : 0)
         default:
             let declared = await backend.declaredValues().filter { $0.value.kind == kind }
             let wanted = view == "NB" ? declared : declared.filter { $0.status.map(Self.isThere) ?? false }
-            return await dump(wanted.map { ($0.key, $0.value) }, kind, origin: 1)
+            return await dump(call, wanted.map { ($0.key, $0.value) }, kind, origin: 1)
         }
     }
 
@@ -113,14 +113,14 @@ struct SchedulerRoutes: Sendable {
     }
 
     private func dump(
-        _ values: [(key: Key, value: ModelValue)], _ kind: ModelDescription.Kind, origin: Int64
+        _ call: RESTCall, _ values: [(key: Key, value: ModelValue)], _ kind: ModelDescription.Kind, origin: Int64
     ) async -> Response {
         if values.isEmpty { return .json(.null) }
         var devices: [String: InterfaceDevice] = [:]
         if kind == .interface {
             for device in await backend.devices(withTraffic: false) { devices[device.message.name] = device }
         }
-        return .array(values.map { KeyedValue(key: $0.key, value: $0.value) }) { [json, devices] entry in
+        return call.array(values.map { KeyedValue(key: $0.key, value: $0.value) }) { [json, devices] entry in
             .object([
                 ("Key", .string(entry.key)), ("Value", try json.value(entry.value)), ("Origin", .int(origin)),
                 ("Metadata", ValueMetadata.json(entry.value, devices)),
@@ -128,7 +128,7 @@ struct SchedulerRoutes: Sendable {
         }
     }
 
-    private func dumpDerived(_ entry: DescriptorName.Entry, _ view: String) async throws -> Response {
+    private func dumpDerived(_ call: RESTCall, _ entry: DescriptorName.Entry, _ view: String) async throws -> Response {
         if view == "SB", entry.name != "linux-interface-watcher" {
             throw RESTError("descriptor does not support Retrieve operation")
         }
@@ -140,7 +140,7 @@ struct SchedulerRoutes: Sendable {
             Self.isThere($0) && DescriptorName.name(ofKey: $0.key) == entry.name
         }
         if found.isEmpty { return .json(.null) }
-        return .array(found) { [json] status in
+        return call.array(found) { [json] status in
             .object([
                 ("Key", .string(status.key)), ("Value", json.empty), ("Origin", status.state == .configured ? 1 : 2),
                 ("Metadata", .null),
