@@ -85,6 +85,17 @@ struct RESTTests {
         consuming func finish(_ trailingHeaders: HTTPFields?) async throws {}
     }
 
+    @Test("a long text is written in parts, so that a slow reader is told from one that does not read")
+    func longText() async throws {
+        let written = Written()
+        let text = String(repeating: "x", count: 200_000)
+        let response = Response.text(text)
+        #expect(response.body.contentLength == 200_000)
+        try await response.body.write(Writer(written: written, gate: Gate(1)))
+        #expect(written.parts.withLock { $0.map(\.bytes.count) } == [65536, 65536, 65536, 3392])
+        #expect(written.bytes == Array(text.utf8))
+    }
+
     @Test("a long list is made within the gate and written outside of it", arguments: [0, 1, 20_000])
     func list(count: Int64) async throws {
         let gate = Gate(1)

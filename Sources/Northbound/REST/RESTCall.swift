@@ -141,8 +141,19 @@ extension Response {
     static func text(
         _ text: String, type: String = "text/plain; charset=utf-8", status: HTTPResponse.Status = .ok
     ) -> Response {
-        Response(
-            status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+        let whole = ByteBuffer(string: text)
+        var body = ResponseBody(byteBuffer: whole)
+        if whole.readableBytes > part {
+            // How much of it the client has read is seen by what is written.
+            body = ResponseBody(contentLength: whole.readableBytes) { writer in
+                var rest = whole
+                while let next = rest.readSlice(length: min(part, rest.readableBytes)), next.readableBytes > 0 {
+                    try await writer.write(next)
+                }
+                try await writer.finish(nil)
+            }
+        }
+        return Response(status: status, headers: [.contentType: type], body: body)
     }
 
     /// How much of a long body is made and written at once, bytes.
