@@ -31,7 +31,9 @@ final class HTTPServer: Sendable {
 
     private struct State {
         var channels: [UInt64: any Channel] = [:]
-        var peers: [String: Int] = [:]
+        var count: ConnectionCount
+        /// When it was last told that there are too many.
+        var complaint: ContinuousClock.Instant?
         var next: UInt64 = 0
         var hasStopped = false
     }
@@ -42,13 +44,14 @@ final class HTTPServer: Sendable {
     private let limits: RESTSettings.Limits
     private let respond: Respond
     private let logger: Logger
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let arrivals: AsyncStream<Arrival>
     private let arrived: AsyncStream<Arrival>.Continuation
 
     private struct Arrival: Sendable {
         let id: UInt64
         let connection: ConnectionSource.Connection
+        let group: ConnectionCount.Group
     }
 
     init(
@@ -60,6 +63,7 @@ final class HTTPServer: Sendable {
         self.limits = limits
         self.logger = logger
         self.respond = respond
+        state = Mutex(State(count: ConnectionCount(limits)))
         source = ConnectionSource(listener)
         (arrivals, arrived) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
     }
@@ -106,38 +110,54 @@ final class HTTPServer: Sendable {
             close(connection.socket)
             return
         }
-        let place = connection.address ?? ""
+        let group = ConnectionCount.Group(
+            user: connection.credentials?.uid ?? connection.user, address: connection.address)
         let id = state.withLock { state -> UInt64? in
-            let count = state.peers.values.reduce(0, +)
-            guard !state.hasStopped, count < limits.connections,
-                state.peers[place, default: 0] < limits.peerConnections
-            else { return nil }
-            state.peers[place, default: 0] += 1
+            guard !state.hasStopped, state.count.begin(group) else { return nil }
             state.next += 1
             return state.next
         }
         guard let id else {
             close(connection.socket)
+            complain(connection)
             return
         }
-        let result = arrived.yield(Arrival(id: id, connection: connection))
+        let result = arrived.yield(Arrival(id: id, connection: connection, group: group))
         if case .terminated = result {
             close(connection.socket)
-            end(id, place)
+            end(id, group)
         }
     }
 
-    private func end(_ id: UInt64, _ place: String) {
+    /// Tells of a connection that was refused, once a minute.
+    private func complain(_ connection: ConnectionSource.Connection) {
+        let isDue = state.withLock { state in
+            let now = ContinuousClock.now
+            if state.hasStopped { return false }
+            if let last = state.complaint, now - last < .seconds(60) { return false }
+            state.complaint = now
+            return true
+        }
+        guard isDue else { return }
+        let user = connection.credentials?.uid ?? connection.user
+        logger.warning(
+            "too many connections: more are refused",
+            metadata: [
+                "at": "\(listener.address.url)", "peer": "\(connection.address ?? "")",
+                "user": "\(user.map(String.init) ?? "")",
+            ])
+    }
+
+    private func end(_ id: UInt64, _ group: ConnectionCount.Group) {
         state.withLock { state in
             state.channels[id] = nil
-            let rest = state.peers[place, default: 0] - 1
-            state.peers[place] = rest > 0 ? rest : nil
+            state.count.end(group)
         }
     }
 
     private func serve(_ arrival: Arrival, on group: MultiThreadedEventLoopGroup) async {
         let connection = arrival.connection
-        defer { end(arrival.id, connection.address ?? "") }
+        defer { end(arrival.id, arrival.group) }
         let context = tls?.context()
         let isUnix = connection.credentials != nil
         let peer = HTTPPeer(
