@@ -172,10 +172,12 @@ final class HTTPServer: Sendable {
                 additionalChannelHandlers: [HTTPClock(self.limits)],
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: limits.header, maxHeaderListSize: limits.header, maxHeaderFieldCount: 100)))
+        let hasChannel = Atomic(false)
         do {
             let value = try await ClientBootstrap(group: group).channelOption(.allowRemoteHalfClosure, value: true)
                 .withConnectedSocket(connection.socket) { [logger] channel in
-                    Self.setUp(channel, context, http, logger)
+                    hasChannel.store(true, ordering: .relaxed)
+                    return Self.setUp(channel, context, http, logger)
                 }
             let hasStopped = state.withLock { state in
                 state.channels[arrival.id] = value.channel
@@ -184,6 +186,8 @@ final class HTTPServer: Sendable {
             if hasStopped { value.channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
             await http.handle(value: value, logger: logger)
         } catch {
+            // Without a channel the socket is nobody's.
+            if !hasChannel.load(ordering: .relaxed) { close(connection.socket) }
             logger.debug("connection ended", metadata: ["at": "\(listener.address.url)", "error": "\(error)"])
         }
     }
