@@ -32,6 +32,8 @@ package final class CertificateFiles: Sendable {
     private struct Known {
         var stamps: [Stamp]
         var context: NIOSSLContext
+        /// What could not be used, and when it is tried again: it may have been for want of descriptors.
+        var failure: (stamps: [Stamp], retry: ContinuousClock.Instant)?
     }
 
     /// Whether clients need certificates.
@@ -56,13 +58,20 @@ package final class CertificateFiles: Sendable {
         let stamps = Self.stamps(files)
         return known.withLock { known in
             if known.stamps == stamps { return known.context }
-            known.stamps = stamps
+            let now = ContinuousClock.now
+            let isKnown = known.failure?.stamps == stamps
+            if isKnown, let failure = known.failure, now < failure.retry { return known.context }
             do throws(TransportError) {
                 known.context = try Self.read(files, protocols)
+                known.stamps = stamps
+                known.failure = nil
                 logger.info("certificates read again", metadata: ["file": "\(files.certificateFile)"])
             } catch {
-                logger.error(
-                    "changed certificates can't be used; those of before stay", metadata: ["error": "\(error)"])
+                known.failure = (stamps, now + .seconds(5))
+                if !isKnown {
+                    logger.error(
+                        "changed certificates can't be used; those of before stay", metadata: ["error": "\(error)"])
+                }
             }
             return known.context
         }
