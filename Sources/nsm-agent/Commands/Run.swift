@@ -71,6 +71,11 @@ struct Run: WaitingCommand {
             logger.warning(
                 "keys of http.conf that mean nothing here", metadata: ["keys": "\(ignored.joined(separator: ", "))"])
         }
+        if let place = rest?.placeOfPlainPasswords {
+            logger.warning(
+                "passwords of users of the REST API can be read on their way; give server-cert-file and server-key-file in http.conf",
+                metadata: ["at": "\(place.url)"])
+        }
         if rest != nil {
             let registry = PrometheusRegistry()
             MetricsSystem.bootstrap(registry)

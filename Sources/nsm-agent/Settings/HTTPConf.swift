@@ -25,6 +25,7 @@ struct HTTPConf {
         }
         var (certificate, key) = ("", "")
         var clients: [String] = []
+        var tlsPlace: String?
         for (name, value) in tree.pairs(of: root) {
             let place = "\(path):\(tree[value].line):\(tree[value].column)"
             switch tree.string(of: name).lowercased() {
@@ -35,9 +36,15 @@ struct HTTPConf {
                         "\(place): an address and a port are needed, such as 0.0.0.0:9191", status: ExitStatus.invalid)
                 }
                 address = found
-            case "server-cert-file": certificate = tree.string(of: value)
-            case "server-key-file": key = tree.string(of: value)
-            case "client-cert-files": clients = try Self.list(value, tree, place)
+            case "server-cert-file":
+                certificate = tree.string(of: value)
+                tlsPlace = tlsPlace ?? place
+            case "server-key-file":
+                key = tree.string(of: value)
+                tlsPlace = tlsPlace ?? place
+            case "client-cert-files":
+                clients = try Self.list(value, tree, place)
+                tlsPlace = tlsPlace ?? place
             case "client-basic-auth":
                 users = try Self.list(value, tree, place).map { text throws(Failure) in
                     // What it says may be a password, so it is not told.
@@ -49,7 +56,12 @@ struct HTTPConf {
             default: ignored.append(tree.string(of: name))
             }
         }
-        if !certificate.isEmpty, !key.isEmpty {
+        if let tlsPlace, !certificate.isEmpty || !key.isEmpty || !clients.isEmpty {
+            // Who names one of them counts on TLS.
+            guard !certificate.isEmpty, !key.isEmpty else {
+                throw Failure(
+                    "\(tlsPlace): TLS needs both server-cert-file and server-key-file", status: ExitStatus.invalid)
+            }
             tls = .init(certificateFile: certificate, keyFile: key, clientFiles: clients)
         }
     }

@@ -75,6 +75,7 @@ struct HTTPOptions: ParsableArguments, Sendable {
         settings.users = conf?.users ?? []
         settings.names = httpNames
         settings.tls = try TLSFiles(options: "http", httpCert, httpKey, httpClientCA) ?? conf?.tls
+        if httpClientCA.isEmpty, let clients = conf?.tls?.clientFiles { settings.tls?.clientFiles = clients }
         settings.limits.body = httpMaxBody
         settings.limits.connections = httpMaxConnections
         settings.limits.peerConnections = min(settings.limits.peerConnections, max(httpMaxConnections / 2, 1))
@@ -91,6 +92,11 @@ struct HTTPOptions: ParsableArguments, Sendable {
 }
 
 extension RESTSettings {
+    /// Where passwords can be read on their way; nil: nowhere.
+    var placeOfPlainPasswords: SocketAddress? {
+        users.isEmpty || tls != nil ? nil : addresses.first { !$0.isLocal }
+    }
+
     /// Whether not everybody who reaches it can change things, or that is meant.
     fileprivate var isGuarded: Bool {
         isReadOnly || isInsecure || !users.isEmpty || !(tls?.clientFiles.isEmpty ?? true)
