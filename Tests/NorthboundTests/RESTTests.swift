@@ -71,6 +71,16 @@ struct RESTTests {
                 == #"{"IfaceAddr":{"IP":"10.5.0.1","Mask":"///wAA=="},"GwAddr":{"IP":"10.5.0.254","Mask":"///wAA=="}}"#)
     }
 
+    @Test("what takes long is read once for all who ask within some time", arguments: [true, false])
+    func recent(isKept: Bool) async {
+        let count = Mutex(0)
+        let recent = Recent(for: isKept ? .seconds(3600) : .zero) { count.withLock { $0 += 1 } }
+        await withDiscardingTaskGroup { group in
+            for _ in 0..<20 { group.addTask { await recent.value() } }
+        }
+        #expect(count.withLock { $0 } == (isKept ? 1 : 20))
+    }
+
     private final class Written: Sendable {
         let parts = Mutex<[(bytes: [UInt8], isGateFull: Bool)]>([])
         var bytes: [UInt8] { parts.withLock { $0.flatMap(\.bytes) } }

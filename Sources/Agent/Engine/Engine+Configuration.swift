@@ -32,7 +32,7 @@ extension Engine: ConfigurationBackend {
     ///
     /// - Throws: when it can't be read.
     public func valuesInPlace() throws -> [ModelValue] {
-        let values = try network.world.export(namespace: nil, all: false)
+        let values = try observedValues()
         if loop.isInForce { take(loop.compareAll(reason: "dump")) }
         return values
     }

@@ -23,6 +23,11 @@ extension Engine: RESTBackend {
                 events: tally.events, overruns: tally.overruns))
     }
 
+    /// What the kernel has of ours; what differs stays as it is.
+    ///
+    /// - Throws: when it can't be read.
+    public func observedValues() throws -> [ModelValue] { try network.world.export(namespace: nil, all: false) }
+
     /// Values under a key prefix, sorted by key.
     public func statuses(prefix: String) -> [ProvidedStatus] {
         network.reconciler.status(prefix: prefix).map(provided)

@@ -5,7 +5,6 @@ internal import SwiftProtobuf
 /// `/dump/linux/…` and `/stats/…`: what the kernel has.
 struct LinuxRoutes: Sendable {
     let backend: any RESTBackend
-    let kernel: KernelView
 
     private static let formats: JSONEncodingOptions = {
         var options = JSONEncodingOptions()
@@ -17,7 +16,7 @@ struct LinuxRoutes: Sendable {
     func interfaces(_ call: RESTCall) async throws -> Response {
         let devices = await backend.devices(withTraffic: false)
         var inPlace: [String: Ligato_Linux_Interfaces_Interface] = [:]
-        for value in try await kernel.values(isFresh: call.obstacle == nil) {
+        for value in try await backend.valuesInPlace() {
             if case .interface(let message) = value { inPlace[message.name] = message }
         }
         let found = devices.filter { $0.message.type != .existing }
@@ -70,7 +69,7 @@ struct LinuxRoutes: Sendable {
 
     func routes(_ call: RESTCall) async throws -> Response {
         let devices = await indices()
-        let values = try await kernel.values(isFresh: call.obstacle == nil).filter { $0.kind == .route }
+        let values = try await backend.valuesInPlace().filter { $0.kind == .route }
         if values.isEmpty { return .json(.null) }
         return call.array(values) { value in
             guard case .route(let route) = value else { return nil }
@@ -92,7 +91,7 @@ struct LinuxRoutes: Sendable {
 
     func neighbours(_ call: RESTCall) async throws -> Response {
         let devices = await indices()
-        let values = try await kernel.values(isFresh: call.obstacle == nil).filter { $0.kind == .arp }
+        let values = try await backend.valuesInPlace().filter { $0.kind == .arp }
         if values.isEmpty { return .json(.null) }
         return call.array(values) { value in
             guard case .arp(let entry) = value else { return nil }

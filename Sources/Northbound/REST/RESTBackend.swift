@@ -148,6 +148,10 @@ public struct InterfaceDevice: Sendable {
 public protocol RESTBackend: ConfigurationBackend {
     /// The agent itself.
     func agentReport() async -> AgentReport
+    /// What the kernel has of ours; what differs stays as it is.
+    ///
+    /// - Throws: when it can't be read.
+    func observedValues() async throws -> [ModelValue]
     /// Values under a key prefix, sorted by key.
     func statuses(prefix: String) async -> [ProvidedStatus]
     /// The value with a key; nil: there is none.

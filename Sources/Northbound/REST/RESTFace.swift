@@ -94,15 +94,16 @@ struct RESTResponder: Sendable {
         gate = RequestGate(settings)
         self.logger = logger
         let routes = Routes(backend, settings).all
+        let answersForLookers = Routes(LookerBackend(backend), settings).all.map(\.answer)
         let lookers = lookers
         let limit = settings.limits.body
         let router = Router(context: RESTContext.self, options: [.autoGenerateHeadEndpoints])
         var methods: [String: Set<HTTPRequest.Method>] = [:]
-        for route in routes {
+        for (route, answerForLookers) in zip(routes, answersForLookers) {
             let path = route.path.replacing("{", with: ":").replacing("}", with: "")
             methods[path, default: []].insert(route.method)
             router.on(RouterPath(path), method: route.method) { request, context in
-                try await Self.answer(route, request, context, lookers, limit)
+                try await Self.answer(route, answerForLookers, request, context, lookers, limit)
             }
         }
         for (path, known) in methods {
@@ -140,7 +141,8 @@ struct RESTResponder: Sendable {
     }
 
     private static func answer(
-        _ route: Route, _ request: Request, _ context: RESTContext, _ lookers: Lookers, _ limit: Int
+        _ route: Route, _ answerForLookers: Route.Answer, _ request: Request, _ context: RESTContext,
+        _ lookers: Lookers, _ limit: Int
     ) async throws -> Response {
         let obstacle: String?
         switch context.right {
@@ -161,7 +163,7 @@ struct RESTResponder: Sendable {
             request: request, parameters: context.parameters, peer: context.peer, obstacle: obstacle,
             query: QueryArguments(request.uri.query), body: body, gate: gate)
         guard let gate else { return try await route.answer(call) }
-        return try await gate.run { try await route.answer(call) }
+        return try await gate.run { try await answerForLookers(call) }
     }
 
     private static var unauthorized: Response {

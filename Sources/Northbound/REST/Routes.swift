@@ -13,6 +13,8 @@ struct Route: Sendable {
         case change
     }
 
+    typealias Answer = @Sendable (RESTCall) async throws -> Response
+
     let method: HTTPRequest.Method
     /// With `{names}` for what may differ.
     let path: String
@@ -23,11 +25,11 @@ struct Route: Sendable {
     let query: [String]
     /// Whether it looks at the body.
     let takesBody: Bool
-    let answer: @Sendable (RESTCall) async throws -> Response
+    let answer: Answer
 
     init(
         _ method: HTTPRequest.Method, _ path: String, _ summary: String, access: Access = .look,
-        query: [String] = [], takesBody: Bool = false, _ answer: @escaping @Sendable (RESTCall) async throws -> Response
+        query: [String] = [], takesBody: Bool = false, _ answer: @escaping Answer
     ) {
         self.method = method
         self.path = path
@@ -45,10 +47,9 @@ struct Routes: Sendable {
 
     init(_ backend: any RESTBackend, _ settings: RESTSettings) {
         let json = ValueJSON(dataIsText: settings.dataIsText)
-        let kernel = KernelView(backend)
-        let scheduler = SchedulerRoutes(backend: backend, json: json, kernel: kernel)
+        let scheduler = SchedulerRoutes(backend: backend, json: json)
         let history = HistoryRoutes(backend: backend, json: json)
-        let linux = LinuxRoutes(backend: backend, kernel: kernel)
+        let linux = LinuxRoutes(backend: backend)
         let configuration = ConfigurationRoutes(backend: backend)
         let info = InfoRoutes(backend: backend)
         let routes =

@@ -8,7 +8,6 @@ internal import Reconciler
 struct SchedulerRoutes: Sendable {
     let backend: any RESTBackend
     let json: ValueJSON
-    let kernel: KernelView
 
     // MARK: - Status
 
@@ -70,7 +69,7 @@ struct SchedulerRoutes: Sendable {
                 throw RESTError(
                     "descriptor does not support Retrieve operation", name == nil ? .notFound : .internalServerError)
             }
-            let values = try await inKernel(kind, isFresh: call.obstacle == nil)
+            let values = try await inKernel(kind)
             return await dump(
                 call, values.map { ($0.key, $0) }, kind, origin: [.interface, .allocation].contains(kind) ? 1 : 0)
         default:
@@ -81,9 +80,9 @@ struct SchedulerRoutes: Sendable {
     }
 
     /// What the kernel has. An allocation is nothing in the kernel: it is there as it is declared.
-    private func inKernel(_ kind: ModelDescription.Kind, isFresh: Bool) async throws -> [ModelValue] {
+    private func inKernel(_ kind: ModelDescription.Kind) async throws -> [ModelValue] {
         if kind == .allocation { return await backend.declaredValues().map(\.value).filter { $0.kind == kind } }
-        let values = try await kernel.values(isFresh: isFresh).filter { $0.kind == kind }
+        let values = try await backend.valuesInPlace().filter { $0.kind == kind }
         guard kind == .interface else { return values }
         var messages: [String: Ligato_Linux_Interfaces_Interface] = [:]
         for case .interface(let message) in values { messages[message.name] = message }
@@ -220,29 +219,4 @@ extension ModelDescription.Kind {
         case .client, .endpoint: false
         }
     }
-}
-
-/// What the kernel has of ours, read at most once a second for those who may only look.
-actor KernelView {
-    private let backend: any RESTBackend
-    private var last: (time: ContinuousClock.Instant, values: [ModelValue])?
-    private let reading = Gate(1)
-
-    init(_ backend: any RESTBackend) { self.backend = backend }
-
-    nonisolated func values(isFresh: Bool) async throws -> [ModelValue] {
-        if isFresh { return try await backend.valuesInPlace() }
-        return try await reading.run {
-            if let last = await self.known() { return last }
-            let values = try await self.backend.valuesInPlace()
-            await self.note(values)
-            return values
-        }
-    }
-
-    private func known() -> [ModelValue]? {
-        last.flatMap { ContinuousClock.now - $0.time < .seconds(1) ? $0.values : nil }
-    }
-
-    private func note(_ values: [ModelValue]) { last = (.now, values) }
 }
