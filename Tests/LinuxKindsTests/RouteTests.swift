@@ -11,38 +11,6 @@ struct RouteTests {
 
     func config(_ routes: String...) -> String { Config(interfaces: Self.pair, routes: routes).text }
 
-    @Test("a route waits for the address that it prefers, whoever has it and on whatever link")
-    func source() throws {
-        try Sandbox.run { host in
-            try host.ip("link add eth0 type veth peer name eth1")
-            for name in ["eth0", "eth1"] { try host.ip("link set \(name) up") }
-            let uplink = "name: up, type: EXISTING, hostIfName: eth0, enabled: true, ipAddresses: [10.0.0.1/24]"
-            let routes = [
-                "outgoingInterface: up, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2, srcAddr: 10.7.0.1",
-                "outgoingInterface: up, dstNetwork: 10.2.0.0/16, gwAddr: 10.0.0.2, srcAddr: 10.8.0.1",
-            ]
-            let agent = host.agent()
-            try agent.watch()
-            try agent.apply(linux(uplink, routes: routes))
-            let waiting = "src_addr-available: no interface has the address"
-            #expect(
-                agent.problems.count == 2
-                    && agent.problems.allSatisfy { $0.contains("PENDING") && $0.contains(waiting) })
-            try host.ip("addr add 10.7.0.1/32 dev eth1")
-            #expect(try agent.settle { try host.routes().contains { $0.contains("src 10.7.0.1") } })
-            try host.ip("route add local 10.8.0.0/24 dev lo table local")
-            try agent.apply(linux(uplink, routes: routes))
-            #expect(agent.problems == [])
-            try host.ip("addr del 10.7.0.1/32 dev eth1")
-            #expect(try agent.settle { agent.problems.count == 1 && agent.problems[0].contains("10.7.0.1") })
-            // One that is made with the route.
-            let more = uplink.replacing("10.0.0.1/24", with: "10.0.0.1/24, 10.7.0.1/32")
-            try agent.apply(linux(more, routes: routes))
-            try host.expectInPlace(linux(more, routes: routes), agent)
-            #expect(agent.problems == [])
-        }
-    }
-
     @Test("every field")
     func fields() throws {
         try Sandbox.run { host in

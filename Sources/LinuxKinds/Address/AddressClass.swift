@@ -49,6 +49,8 @@ enum AddressClass: KernelClass {
                 link.addresses[position].address = address
                 let proto = world.ownership.proto
                 if old.proto == proto, address.proto != proto { link.addresses[position].wasOurs = true }
+                // Ours was planned before; routes that wait for it hear of it now.
+                if old.proto == proto { world.declarations.addKeys(from: address.local.address, to: &world.told.keys) }
                 // What the kernel makes of an address by itself concerns nobody here.
                 let concerning = Address.dadFailed | Address.deprecated | Address.permanent | Address.noPrefixRoute
                 if (old.flags ^ address.flags) & concerning == 0, old.proto == address.proto { return }

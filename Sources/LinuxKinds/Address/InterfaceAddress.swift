@@ -97,10 +97,21 @@ public struct InterfaceAddress: Value {
     }
 
     /// Reports about the interface concern it.
-    public func declare(in world: LinuxWorld, key: Key) { world.declarations.enter(key, user: interface) }
+    public func declare(in world: LinuxWorld, key: Key) {
+        world.declarations.enter(key, user: interface)
+        concernRoutes(world)
+    }
 
     /// They do so no more.
-    public func withdraw(in world: LinuxWorld, key: Key) { world.declarations.leave(key, user: interface) }
+    public func withdraw(in world: LinuxWorld, key: Key) {
+        world.declarations.leave(key, user: interface)
+        concernRoutes(world)
+    }
+
+    /// Routes that prefer the address may wait for it.
+    private func concernRoutes(_ world: LinuxWorld) {
+        if let address = prefix(in: world)?.address { world.declarations.addKeys(from: address, to: &world.concerned) }
+    }
 
     /// The kernel's address is ours.
     public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {

@@ -130,6 +130,12 @@ extension LinuxWorld {
         return disturbed
     }
 
+    /// Keys of routes whose preferred address was declared or withdrawn since the last call.
+    public func takeConcerned() -> Set<Key> {
+        defer { concerned.removeAll() }
+        return concerned
+    }
+
     /// Notes that values of a policy rule are to be looked at, when the kernel told of it.
     func concern(_ rule: Rule, in state: NamespaceState) {
         guard cause == .told else { return }

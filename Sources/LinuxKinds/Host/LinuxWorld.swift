@@ -54,6 +54,8 @@ public final class LinuxWorld: World {
     var cause = ChangeCause.planned
     /// What the kernel told, as far as nobody took it.
     var told = WorldChanges()
+    /// Keys of values that others which were declared or withdrawn concern.
+    var concerned: Set<String> = []
     /// Whose objects were taken along by what was planned.
     var disturbed: [Claimant] = []
     /// Namespaces that must be read again before they are trusted.

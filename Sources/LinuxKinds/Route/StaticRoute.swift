@@ -280,9 +280,9 @@ public struct StaticRoute: Value {
                     "the declared route to \(route.destination) by \(holder) has the same table and metric"
                         + "\(state.reference.suffix): give one of them another metric, or make them next hops of one"))
         }
-        if let reason = missingSource(in: world) { return Assessment(.waiting([reason])) }
+        // Without its preferred address the kernel refuses the change, and leaves what works.
         var requests: [Request] = [.addRoute(route, replace: true)]
-        if !world.advertisedRoutes(RouteID(route), in: state).isEmpty {
+        if !world.advertisedRoutes(RouteID(route), in: state).isEmpty, missingSource(in: world) == nil {
             // The kernel might replace the router's.
             requests = [.deleteRoute(known.route), .appendRoute(route)]
         }
