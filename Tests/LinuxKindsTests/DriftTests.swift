@@ -1,6 +1,8 @@
 import Netlink
 import Testing
 
+@testable import LinuxKinds
+
 @Suite("drift", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
 struct DriftTests {
     static let yaml = linux(
@@ -129,6 +131,28 @@ struct DriftTests {
                 try host.ip("link del z", in: "away")
             }
             try host.expectInPlace(yaml, agent)
+        }
+    }
+
+    @Test("many links that somebody moved go from there by themselves")
+    func manyMoved() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("away")
+            let agent = host.agent()
+            agent.world.looksEverywhere = false
+            func addTheirs() throws {
+                try host.ip("link add z type bridge", in: "away")
+                try host.ip(
+                    "link set z group \(agent.world.ownership.linkGroup) alias /vnf-agent/\(host.label)/z", in: "away")
+            }
+            try addTheirs()
+            let names = (1...6).map { "t\($0)" }
+            let config = Config(interfaces: names.map { "name: \($0), type: TAP, enabled: true" })
+            try agent.apply(config.text)
+            try agent.watch()
+            for name in names { try host.ip("link set dev \(name) netns \(host.file("away"))") }
+            #expect(try agent.settle { try host.links(in: "away").count == 2 && agent.problems == [] })
+            #expect(try host.links(in: "away").map(\.name) == ["lo", "z"])
         }
     }
 

@@ -46,6 +46,11 @@ extension LinuxWorld {
                 try socket.perform(.deleteLink(index: indexes[0]))
                 return .done
             }
+            if state.visitors != nil {
+                // Which groups the links have that are not known is not known either.
+                try deleteLinks(oneByOne: indexes, socket)
+                return .done
+            }
             var group = ownership.linkGroup
             let batch = Batch()
             if !wholeGroup {
@@ -69,6 +74,18 @@ extension LinuxWorld {
             if error.code == ENODEV { return .done }
             markStale(state)
             return .failed(text(for: error), retriable: true)
+        }
+    }
+
+    private func deleteLinks(oneByOne indexes: [Int32], _ socket: RouteSocket) throws(KernelError) {
+        for index in indexes {
+            modifyingRequests += 1
+            do throws(KernelError) {
+                try socket.perform(.deleteLink(index: index))
+            } catch  where error.code == ENODEV {
+                // The other end of its pair took it along.
+                continue
+            }
         }
     }
 

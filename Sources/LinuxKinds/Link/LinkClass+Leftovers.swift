@@ -100,6 +100,8 @@ extension LinkClass {
         _ doomed: [LinkState], in state: NamespaceState, _ vanishing: Set<ObjectIdentifier>, _ world: LinuxWorld
     ) -> Bool {
         let group = world.ownership.linkGroup
+        // Of a namespace that is looked at for some links alone, others of the group are not known.
+        if state.visitors != nil { return false }
         return world.ownership.extent == .namespaces && doomed.count > 4 && doomed.allSatisfy { $0.link.group == group }
             && state.links.values.allSatisfy { $0.link.group != group || vanishing.contains(ObjectIdentifier($0)) }
     }
