@@ -134,7 +134,7 @@ struct DriftTests {
         }
     }
 
-    @Test("many links that somebody moved go from there by themselves")
+    @Test("many links that somebody moved go from there by themselves, and only while they are there")
     func manyMoved() throws {
         try Sandbox.run { host in
             try host.addNamespaces("away")
@@ -152,6 +152,14 @@ struct DriftTests {
             try agent.watch()
             for name in names { try host.ip("link set dev \(name) netns \(host.file("away"))") }
             #expect(try agent.settle { try host.links(in: "away").count == 2 && agent.problems == [] })
+            #expect(try host.links(in: "away").map(\.name) == ["lo", "z"])
+            try agent.quiesce()
+            // Another namespace of that name is nobody's concern, nor is a link with the same alias.
+            try host.removeNamespace("away")
+            try host.addNamespaces("away")
+            try addTheirs()
+            try agent.quiesce()
+            try agent.apply(config.text)
             #expect(try host.links(in: "away").map(\.name) == ["lo", "z"])
         }
     }

@@ -176,17 +176,22 @@ extension LinuxWorld {
     }
 
     private func rescan(_ reference: NamespaceReference, path: String, _ found: inout Set<NamespaceReference>) {
+        let isWanted = looksElsewhere || declarations.isReferenced(reference)
         if let known = byReference[reference] {
             if let identity = NetworkNamespace.identity(path: path), known.handle?.identity == identity {
                 found.insert(reference)
                 return
             }
+            let wasVisited = known.visitors != nil
             lose(reference)
+            // No link of ours went to the new one.
+            if wasVisited, !isWanted { return }
         }
         guard let handle = handle(at: path, as: reference) else { return }
         found.insert(reference)
         let state = adopt(handle, as: reference)
-        watch(state)
+        if isWanted { widen(state) }
+        if state.visitors == nil { watch(state) }
         if state.isStale { try? refresh() }
         if state.isLost { return }
         declarations.addKeys(in: reference, to: &told.keys)
