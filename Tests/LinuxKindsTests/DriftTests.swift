@@ -164,6 +164,26 @@ struct DriftTests {
         }
     }
 
+    @Test("a link with the alias of one that was moved and went is nobody's concern")
+    func visitEnds() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("away")
+            let agent = host.agent()
+            agent.world.looksEverywhere = false
+            let yaml = linux("name: t, type: TAP, enabled: true")
+            try agent.apply(yaml)
+            try agent.watch()
+            try host.ip("link set dev t netns \(host.file("away"))")
+            #expect(try agent.settle { try host.links(in: "away").count == 1 && agent.problems == [] })
+            try agent.apply(yaml)
+            try host.ip("link add z type bridge", in: "away")
+            try host.ip("link set z alias /vnf-agent/\(host.label)/t", in: "away")
+            try agent.apply(yaml)
+            try agent.apply(yaml)
+            #expect(try host.links(in: "away").map(\.name) == ["lo", "z"])
+        }
+    }
+
     @Test("what others do causes no work")
     func noise() throws {
         try Sandbox.run { host in

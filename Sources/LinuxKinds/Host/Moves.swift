@@ -41,8 +41,15 @@ extension LinuxWorld {
             guard let alias = link.alias, ownership.owns(alias: alias) else { continue }
             if visitors.contains(alias) { dump.links.append(link) } else { others.append(link.name) }
         }
+        // What left is no visitor any more: another link may get its alias.
+        state.visitors = Set(dump.links.compactMap(\.alias))
         state.besideVisitors = others.sorted()
         return dump
+    }
+
+    /// Lets namespaces go that links of ours went to and that hold none any more.
+    func forgetLeftVisits() {
+        for state in states where state.visitors?.isEmpty == true && state.handle != nil { drop(state) }
     }
 
     /// Tells of what has our mark and stays.

@@ -13,6 +13,7 @@ extension LinuxWorld {
         watchAll()
         for state in states where state.handle != nil { markStale(state) }
         try refresh()
+        forgetLeftVisits()
     }
 
     /// Opens the namespaces that are newly referred to, and reads those of which nothing is known yet: the others are
