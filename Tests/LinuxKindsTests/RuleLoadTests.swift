@@ -148,6 +148,32 @@ struct RuleLoadTests {
         }
     }
 
+    @Test("nor does one in an edit that also moves the value to another namespace")
+    func refusedAndMoved() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("x", "y")
+            func config(_ port: String, _ namespace: String) -> String {
+                tables(
+                    table(
+                        "t", in: namespace,
+                        ruleset: "chain c { type filter hook input priority 0; tcp dport \(port) drop; }"))
+                    + "  RuleChain:\n    - {name: c, chainType: INPUT, "
+                    + "rules: ['-p tcp --dport \(port) -j ACCEPT']\(place(namespace))}\n"
+            }
+            let agent = try host.apply(config("22", "x"))
+            let wanted = try host.ruleset(in: "x")
+            for agent in [agent, host.agent()] {
+                try agent.apply(config("nonsense", "y"))
+                #expect(agent.problems.count == 2)
+                #expect(try host.ruleset(in: "x") == wanted)
+            }
+            try agent.apply(config("23", "y"))
+            #expect(agent.problems == [])
+            #expect(try !host.ruleset(in: "x").contains("dport"))
+            #expect(try host.ruleset(in: "y").contains("dport 23 drop"))
+        }
+    }
+
     @Test("what iptables makes of rules is learned once, whosever they are")
     func learnedOnce() throws {
         try Sandbox.run { host in

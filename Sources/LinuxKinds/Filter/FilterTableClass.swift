@@ -111,7 +111,7 @@ enum FilterTableClass: KernelClass {
     private static func append(_ id: FilterTable.ID, in state: NamespaceState, to list: inout Leftovers) {
         guard let table = state.tables[id], !list.world.isClaimed(table.claim),
             let comment = table.table.comment, let name = list.world.ownership.tableName(comment: comment),
-            !list.world.refusedTexts.keep(comment, in: id, state)
+            !list.world.refusedTexts.keep(.table(comment))
         else { return }
         list.add(
             Place(state, .table(id)), key: TableKeys.key(name), "\(id)\(state.reference.suffix)",

@@ -49,7 +49,7 @@ public struct FilterTableValue: Value {
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
         world.declarations.leave(key, table: id, in: namespace)
-        world.forgetRefusal(comment, in: id, namespace)
+        world.forgetRefusal(.table(comment))
         for device in devices.sorted() { world.declarations.leave(key, link: device, in: namespace) }
     }
 
@@ -81,10 +81,10 @@ public struct FilterTableValue: Value {
             wanted = try world.tableTexts.text(of: text, family: id.family, devices: devices, world.programs)
             have = try state.flatMap { state throws(ProgramError) in try world.text(of: id, in: state) }
         } catch {
-            world.refusedTexts.note(comment, in: id, state, isRefused: true)
+            world.refusedTexts.note(.table(comment), isRefused: true)
             return Assessment(.blocked(error.text(places)))
         }
-        world.refusedTexts.note(comment, in: id, state, isRefused: false)
+        world.refusedTexts.note(.table(comment), isRefused: false)
         let mark = state?.tables[id]?.table.comment
         if have == wanted, mark == comment { return .inPlace }
         var plan = LinkPlan(world)

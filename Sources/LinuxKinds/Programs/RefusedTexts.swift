@@ -1,37 +1,33 @@
-internal import Netlink
-
-/// Values whose texts were refused: what is in force of them stays until they are right, or gone.
+/// Values whose texts were refused: what is in force of them stays until they are right, or gone. It stays wherever it is,
+/// as the same edit may have moved the value to another table or namespace.
 ///
 /// A mistake in a rule must not open what the rules before it closed.
 struct RefusedTexts {
-    /// A table of a namespace, and the mark of the value there.
-    private struct Place: Hashable {
-        var namespace: Int
-        var table: FilterTable.ID
-        var mark: String
+    /// What the value's objects carry.
+    enum Mark: Hashable {
+        /// The comment of a table of nf_tables.
+        case table(String)
+        /// The comment of rules of iptables.
+        case rules(RuleMark)
     }
 
-    private var places: Set<Place> = []
+    private var marks: Set<Mark> = []
 
     /// Notes whether the text of a value was refused.
-    mutating func note(_ mark: String, in table: FilterTable.ID, _ state: NamespaceState?, isRefused: Bool) {
-        guard let state, isRefused || !places.isEmpty else { return }
-        let place = Place(namespace: state.id, table: table, mark: mark)
-        if isRefused { places.insert(place) } else { places.remove(place) }
+    mutating func note(_ mark: Mark, isRefused: Bool) {
+        if isRefused { marks.insert(mark) } else if !marks.isEmpty { marks.remove(mark) }
     }
 
-    /// Whether what carries a mark in a table stays.
-    func keep(_ mark: String, in table: FilterTable.ID, _ state: NamespaceState) -> Bool {
-        !places.isEmpty && places.contains(Place(namespace: state.id, table: table, mark: mark))
-    }
+    /// Whether what carries a mark stays.
+    func keep(_ mark: Mark) -> Bool { !marks.isEmpty && marks.contains(mark) }
 }
 
 extension LinuxWorld {
     /// A value whose text was refused is declared no more, or in another way. What was kept of it has no claim that could be
     /// given up, so only a look at all finds it.
-    func forgetRefusal(_ mark: String, in table: FilterTable.ID, _ namespace: NamespaceReference) {
-        guard let state = byReference[namespace], refusedTexts.keep(mark, in: table, state) else { return }
-        refusedTexts.note(mark, in: table, state, isRefused: false)
+    func forgetRefusal(_ mark: RefusedTexts.Mark) {
+        guard refusedTexts.keep(mark) else { return }
+        refusedTexts.note(mark, isRefused: false)
         told.needsFullPass = true
         hasMissedEvents = true
         watcher?.scheduleRecheck(after: 1)

@@ -82,7 +82,7 @@ public struct RuleChain<Order: ChainOrder>: Value {
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
         world.declarations.leave(key, table: id, in: namespace)
-        world.forgetRefusal(mark.text, in: id, namespace)
+        world.forgetRefusal(.rules(mark))
         if isCustom { world.declaredChains.leave(mark, chain, id, namespace) }
     }
 
@@ -106,11 +106,12 @@ public struct RuleChain<Order: ChainOrder>: Value {
                 ?? SavedTable(empty: table)
             wanted = try normalRules(beside: now, world)
         } catch {
-            world.refusedTexts.note(mark.text, in: id, state, isRefused: true)
+            world.refusedTexts.note(.rules(mark), isRefused: true)
             return Assessment(.blocked(error.text(places)))
         }
-        world.refusedTexts.note(mark.text, in: id, state, isRefused: false)
-        if let other = state.flatMap({ otherPolicy(now, $0, world) }) { return Assessment(.blocked(other)) }
+        let other = state.flatMap { otherPolicy(now, $0, world) }
+        world.refusedTexts.note(.rules(mark), isRefused: other != nil)
+        if let other { return Assessment(.blocked(other)) }
         var new = now
         new.put(
             SavedTable.Part(mark: mark, chain: chain, isCustom: isCustom, policy: policy, rules: wanted),

@@ -112,7 +112,7 @@ enum RuleChainClass: KernelClass {
         let claims = state.ruleTables[id]?.claims ?? [:]
         let marks = table.marks.keys.filter { mark in
             which(mark) && !(claims[mark].map(world.isClaimed) ?? false)
-                && !world.refusedTexts.keep(mark.text, in: id, state)
+                && !world.refusedTexts.keep(.rules(mark))
         }
         // A chain of one before may be free with the next.
         var used: Set<String> = []
