@@ -99,6 +99,7 @@ final class Graph<W: World>: GraphShape {
             node.error = error
             node.details = fields
             node.lastOperation = .validate
+            world.note(invalid: key, true)
         case .unimplemented(let kind, let summary):
             let node = add(key, nil, kind: kind, summary: summary, state: .unimplemented, at: now)
             node.error = Self.unimplementedText(kind)
@@ -203,6 +204,7 @@ final class Graph<W: World>: GraphShape {
     private func detach(_ node: Node<W>, freed: inout [Key]) {
         for case let part? in node.derived.map({ self[$0] }) { detach(part, freed: &freed) }
         node.value?.withdraw(in: world, key: node.key)
+        if node.state == .invalid { world.note(invalid: node.key, false) }
         leaveGroups(node)
         unlink(node)
         withdrawLost(node)

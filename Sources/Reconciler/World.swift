@@ -47,6 +47,9 @@ public protocol World: AnyObject {
     /// the same place. Each is told once.
     func takeConcerned() -> Set<Key>
 
+    /// A value was declared in a form that can't be configured, or is so no more. What is in force under its key may stay.
+    func note(invalid key: Key, _ isInvalid: Bool)
+
     /// What of others goes with operations simulated or executed since the last call and does not come back, for people.
     func takeLosses() -> [String]
 
@@ -77,6 +80,9 @@ extension World {
         progress(operations.count)
         return results
     }
+
+    /// Nothing stays by default.
+    public func note(invalid key: Key, _ isInvalid: Bool) {}
 
     /// None by default.
     public func takeLosses() -> [String] { [] }

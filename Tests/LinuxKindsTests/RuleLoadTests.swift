@@ -1,3 +1,4 @@
+import Model
 import Netlink
 import TestSupport
 import Testing
@@ -171,6 +172,26 @@ struct RuleLoadTests {
             #expect(agent.problems == [])
             #expect(try !host.ruleset(in: "x").contains("dport"))
             #expect(try host.ruleset(in: "y").contains("dport 23 drop"))
+        }
+    }
+
+    @Test("nor does a mistake that is found without nft")
+    func invalid() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(tables(table("t", ruleset: "chain c { tcp dport 22 drop; }")))
+            let wanted = try host.ruleset()
+            var message = Nsmagent_Linux_FilterTable()
+            message.name = "t"
+            message.ruleset = "chain c {"
+            for agent in [agent, host.agent()] {
+                agent.declare([(TableKeys.key("t"), .filterTable(message))])
+                try agent.world.readAll()
+                agent.reconciler.reconcile(reason: "test")
+                #expect(agent.state(TableKeys.key("t")) == .invalid)
+                #expect(try host.ruleset() == wanted)
+            }
+            try agent.apply(tables())
+            #expect(try !host.ruleset().contains("dport"))
         }
     }
 

@@ -1,3 +1,5 @@
+public import Reconciler
+
 /// Values whose texts were refused: what is in force of them stays until they are right, or gone. It stays wherever it is,
 /// as the same edit may have moved the value to another table or namespace.
 ///
@@ -31,5 +33,18 @@ extension LinuxWorld {
         told.needsFullPass = true
         hasMissedEvents = true
         watcher?.scheduleRecheck(after: 1)
+    }
+
+    /// What is in force of a table or chain stays when it is declared with a mistake that is found before it is a value.
+    public func note(invalid key: Key, _ isInvalid: Bool) {
+        let mark: RefusedTexts.Mark
+        if key.hasPrefix(TableKeys.key("")) {
+            mark = .table(ownership.comment(table: String(key.dropFirst(TableKeys.key("").count))))
+        } else if key.hasPrefix(RuleChainKeys.key("")) {
+            mark = .rules(RuleMark(ownership, name: String(key.dropFirst(RuleChainKeys.key("").count))))
+        } else {
+            return
+        }
+        if isInvalid { refusedTexts.note(mark, isRefused: true) } else { forgetRefusal(mark) }
     }
 }
