@@ -4,7 +4,8 @@ import Testing
 /// The kernel keeps one route to a destination with a metric in a table, and one receiver of an interface's packets.
 @Suite("what the kernel has room for once") struct RoutePlaceTests {
     private static let interfaces = [
-        "{name: a, type: EXISTING}", "{name: b, type: EXISTING}", "{name: c, type: EXISTING, vrfMasterInterface: v}",
+        "{name: a, type: DUMMY}", "{name: b, type: DUMMY}", "{name: c, type: DUMMY, vrfMasterInterface: v}",
+        "{name: e, type: EXISTING}", "{name: f, type: EXISTING, vrfMasterInterface: v}",
         "{name: v, type: VRF_DEVICE, vrfDev: {routingTable: 10}}",
         "{name: x, type: TAP, namespace: {type: NSID, reference: x}}",
     ]
@@ -25,6 +26,8 @@ import Testing
             ["outgoingInterface: a, dstNetwork: 0.0.0.0/0", "outgoingInterface: b, dstNetwork: 0.0.0.0/0, table: 5"],
             ["outgoingInterface: a, dstNetwork: 0.0.0.0/0", "outgoingInterface: c, dstNetwork: 0.0.0.0/0"],
             ["outgoingInterface: a, dstNetwork: 0.0.0.0/0", "outgoingInterface: x, dstNetwork: 0.0.0.0/0"],
+            // They may be in a VRF that nobody declares.
+            ["outgoingInterface: a, dstNetwork: 0.0.0.0/0", "outgoingInterface: e, dstNetwork: 0.0.0.0/0"],
             ["outgoingInterface: a, dstNetwork: 10.0.0.0/8", "outgoingInterface: b, dstNetwork: 10.0.0.0/9"],
             ["outgoingInterface: a, dstNetwork: 0.0.0.0/0", "outgoingInterface: b, dstNetwork: '::/0'"],
         ])
@@ -50,6 +53,10 @@ import Testing
                 ], "10.0.0.0/8"
             ),
             (
+                ["outgoingInterface: c, dstNetwork: 10.0.0.0/8", "outgoingInterface: f, dstNetwork: 10.0.0.0/8"],
+                "10.0.0.0/8"
+            ),
+            (
                 ["outgoingInterface: a, dstNetwork: 10.0.0.0/8", "type: BLACKHOLE, dstNetwork: 10.0.0.0/8"],
                 "10.0.0.0/8"
             ),
@@ -59,7 +66,7 @@ import Testing
         #expect(found.count == 1)
         #expect(
             found.first?.contains("dst_network '\(destination)' has the same table and metric as route '") == true
-                && found.first?.contains("(f:9:7)") == true, "\(found)")
+                && found.first?.contains("(f:11:7)") == true, "\(found)")
     }
 
     @Test("what changes with an interface, and what goes, is noticed")

@@ -49,6 +49,10 @@ extension ConfigSet {
         guard case .route(let route)? = item(ref).specification, case .literal(let destination) = route.destination
         else { return nil }
         let outgoing = route.hops.first.flatMap { first(relations.interfaces[$0.interface]) }.flatMap { interface($0) }
+        if route.table == nil, !route.hops.isEmpty {
+            // A link that is not ours may be in a VRF that nobody declares.
+            guard let outgoing, outgoing.type != .existing || outgoing.vrf != nil else { return nil }
+        }
         let vrf = outgoing?.vrf.flatMap { first(relations.interfaces[$0]) }.flatMap { interface($0) }
         let isDefault = route.metric == 0
         return RoutePlace(
