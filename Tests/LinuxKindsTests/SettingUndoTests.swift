@@ -53,6 +53,18 @@ struct SettingUndoTests {
         }
     }
 
+    @Test("a link that gets another name at the same time has its settings again")
+    func renamed() throws {
+        try Sandbox.run { host in
+            func tap(_ name: String, _ filter: Int) -> String {
+                "name: t, type: TAP, hostIfName: \(name), enabled: true, sysctls: {rp_filter: '\(filter)'}"
+            }
+            let agent = try host.apply(linux(tap("h1", 2)))
+            try expectUndone(agent, linux(tap("h2", 1), bad))
+            #expect(try host.sysctl("net/ipv4/conf/h1/rp_filter") == "2")
+        }
+    }
+
     @Test("what an address loses with IPv6 is told")
     func disabling() throws {
         try Sandbox.run { host in

@@ -75,7 +75,7 @@ enum SettingClass: KernelClass {
     /// A file is about to be written.
     static func remember(_ file: SettingFile, in state: NamespaceState, _ world: LinuxWorld) {
         guard world.journals.isAnyKept, state.handle != nil, file.link >= 0 else { return }
-        let path = file.path(link: state.links[file.link]?.link.name ?? "")
+        let path = file.path(link: state.links[file.link].map { kernelName(of: $0, world) } ?? "")
         guard let value = world.readSysctl(path, in: state) else { return }
         world.journals.remember(setting: file, value, in: state)
     }
@@ -83,9 +83,18 @@ enum SettingClass: KernelClass {
     /// A link is about to change: the MTU of IPv6 follows that of the link, and is its own once it was set.
     static func rememberMTU(of link: LinkState, _ world: LinuxWorld) {
         guard link.link.index > 0, link.link.mtu > 1280, link.namespace.handle != nil else { return }
-        let path = "/proc/sys/net/ipv6/conf/\(link.link.name)/mtu"
+        let file = SettingFile(path: "/proc/sys/net/ipv6/conf/\(link.link.name)/mtu", in: link.namespace)
+        let path = file.path(link: kernelName(of: link, world))
         guard let value = world.readSysctl(path, in: link.namespace), value != "\(link.link.mtu)" else { return }
-        world.journals.remember(setting: SettingFile(path: path, in: link.namespace), value, in: link.namespace)
+        world.journals.remember(setting: file, value, in: link.namespace)
+    }
+
+    /// The name by which the kernel has a link at this moment: a new one may only be planned.
+    private static func kernelName(of link: LinkState, _ world: LinuxWorld) -> String {
+        guard link.link.index > 0, link.namespace.isSimulated, link.namespace.handle != nil,
+            let known = try? world.routeSocket(link.namespace).link(index: link.link.index)
+        else { return link.link.name }
+        return known.name
     }
 
     /// A link goes, and with it what its files say. What differs from the files of a new link is remembered.
