@@ -18,10 +18,14 @@ extension Engine {
 
     /// Goes on without the sources that do not say what they declare. Nothing is removed that may be theirs.
     nonisolated func endPatience() async {
+        // A task that sleeps has a timer of the system's pool wake the process each second from then on.
+        guard await isAwaitingSources() else { return }
         // Who stops changes nothing any more.
         do { try await Task.sleep(for: Self.patience) } catch { return }
         await goOnWithoutSources()
     }
+
+    private func isAwaitingSources() -> Bool { !network.awaitedSources.isEmpty }
 
     private func goOnWithoutSources() {
         isPatienceOver = true
