@@ -11,14 +11,14 @@ enum Main {
         _ = cl_raise_file_limit()
         do {
             var command = try NSMAgent.parseAsRoot(Apply.plain(CommandLine.arguments.dropFirst()))
-            if let waiting = command as? any WaitingCommand {
+            if let waiting = command as? any WaitingCommand, try !waiting.isDoneAtOnce() {
                 try Descriptors.require(waiting.descriptors)
                 cl_use_own_workers()
                 try Foreground.run {
                     var command = waiting
                     try await command.run()
                 }
-            } else {
+            } else if !(command is any WaitingCommand) {
                 // On this thread and without tasks: a one-shot command pays only for what it does.
                 try command.run()
             }
@@ -51,9 +51,13 @@ enum Main {
 protocol WaitingCommand: AsyncParsableCommand, Sendable {
     /// How many file descriptors it takes.
     var descriptors: Int { get }
+    /// Does what needs no waiting, and no descriptors; false: there is more to do.
+    func isDoneAtOnce() throws -> Bool
 }
 
 extension WaitingCommand {
     /// Most ask a running agent.
     var descriptors: Int { Descriptors.client }
+
+    func isDoneAtOnce() throws -> Bool { false }
 }

@@ -16,12 +16,15 @@ struct ExplainCommand: WaitingCommand {
     @OptionGroup var socket: SocketOptions
 
     func run() async throws {
-        if let path, path.contains("/") {
-            let client = try socket.client()
-            let story = try await client.answer { try await ValueStory(path, client: $0) }
-            Show.text(story.text(Terminal.output))
-            return
-        }
+        guard let path else { return }
+        let client = try socket.client()
+        let story = try await client.answer { try await ValueStory(path, client: $0) }
+        Show.text(story.text(Terminal.output))
+    }
+
+    /// Documentation is in the program; keys have a slash, as no model has.
+    func isDoneAtOnce() throws -> Bool {
+        if let path, path.contains("/") { return false }
         let text: String
         do {
             text = try Explain.text(for: path, names: HostNames.resolver)
@@ -29,6 +32,7 @@ struct ExplainCommand: WaitingCommand {
             throw Failure("\(error)", status: ExitStatus.usage)
         }
         Show.text(text)
+        return true
     }
 }
 
