@@ -79,6 +79,7 @@ struct JournalTests {
             close(torn)
         }
         unlink(path)
+        unlink(path + ".damaged")
     }
 
     @Test("a damaged journal is told, kept, and read up to the damage")

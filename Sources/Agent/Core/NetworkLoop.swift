@@ -214,8 +214,8 @@ final class NetworkLoop {
         return [.done(transaction)]
     }
 
-    /// Takes in what the kernel has already reported, so that it is not taken for newer than what is read next. What else
-    /// is readable is told in the next turn.
+    /// Takes in what the kernel has already reported, so that it is not taken for newer than what is read next. The
+    /// next turn reports other descriptors that are readable.
     private func takeWaitingEvents() -> WorldChanges {
         var told = WorldChanges()
         for _ in 0..<1000 {

@@ -11,7 +11,7 @@ extension Engine: ConfigurationBackend {
     public nonisolated func change(_ request: ConfigurationRequest) async throws -> ConfigurationAnswer {
         let (answer, ticket) = try await enforce(request)
         if await hasServiceChanges() {
-            // What is declared by now is told also when the client has gone.
+            // The services hear of it even if the client has gone by now.
             try await Task { try await reloading.run { await self.declareServices() } }.value
         }
         try await keep(ticket)

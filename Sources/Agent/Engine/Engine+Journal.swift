@@ -8,7 +8,7 @@ struct ClientMemory {
     private let path: String?
     /// Nil: nothing is kept yet.
     private(set) var journal: ClientJournal?
-    /// What an earlier life of the agent was told, until it is declared again.
+    /// What clients declared before the restart, until it is declared again.
     var restored: [ConfigurationRequest] = []
     /// What could not be read, for the operator.
     var warnings: [String] = []
@@ -32,7 +32,12 @@ struct ClientMemory {
         if let journal { return journal }
         guard let path else { return nil }
         do {
-            journal = try ClientJournal.open(path).journal
+            let opened = try ClientJournal.open(path, waits: false)
+            guard opened.changes.isEmpty else {
+                throw JournalFailure(
+                    "\(path) came after the start of the agent, which does not know it; restart the agent")
+            }
+            journal = opened.journal
         } catch {
             throw JournalFailure("\(error); give another --state-dir, or --no-persist")
         }

@@ -28,6 +28,9 @@ extension Engine: RESTBackend {
     /// - Throws: when it can't be read.
     public func observedValues() throws -> [ModelValue] { try network.world.export(namespace: nil, all: false) }
 
+    /// The number in `rtm_protocol` of routes that are ours, from rtnetlink(7).
+    public func routeProtocol() -> UInt8 { network.world.ownership.proto }
+
     /// Values under a key prefix, sorted by key.
     public func statuses(prefix: String) -> [ProvidedStatus] {
         network.reconciler.status(prefix: prefix).map(provided)

@@ -43,7 +43,7 @@ extension Engine {
         manager.ready(statusLine())
     }
 
-    /// Somebody wants what sources say to be taken as it is.
+    /// Yields when an operator accepts what the sources hold, even if they lost data.
     public nonisolated func acceptances() -> AsyncStream<Void> { acceptance.stream }
 
     /// What is to be said of a source in the status; nil: nothing any more.

@@ -83,7 +83,7 @@ public actor Engine {
     /// The files as last read. A read holds the lock, away from the engine's thread.
     nonisolated let configuration: Mutex<ConfigFiles>
 
-    /// Somebody wants what sources say to be taken as it is.
+    /// Yields when an operator accepts what the sources hold, even if they lost data.
     nonisolated let acceptance = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
 
     /// What clients follow.

@@ -1,7 +1,8 @@
 internal import Metrics
+internal import Northbound
 internal import Reconciler
 
-/// Counts what transactions do. Who hears of it is for ``MetricsSystem``; nobody does unless it was told.
+/// Counts transactions and their steps for ``MetricsSystem``. Without a metrics backend the counts go nowhere.
 struct TransactionMeasures {
     private let processed = Counter(label: "ligato_kvscheduler_txn_processed")
     private let repairs = Counter(label: "nsm_agent_repairs_total")
@@ -10,15 +11,9 @@ struct TransactionMeasures {
 
     func note(_ transaction: Transaction) {
         processed.increment()
-        let type =
-            switch transaction.reason {
-            case "retry": "RetryFailedOps"
-            case "drift", "event", "services": "SBNotification"
-            default: "NBTransaction"
-            }
         let nanoseconds = Int64(clamping: transaction.duration.nanoseconds)
         execution.recordNanoseconds(nanoseconds)
-        let labels = [("txn_type", type)]
+        let labels = [("txn_type", TransactionJSON.kind(transaction).type)]
         Timer(label: "ligato_kvscheduler_txn_duration_seconds", dimensions: labels).recordNanoseconds(nanoseconds)
         // Nothing waits in a queue: a transaction begins when it is asked for.
         Timer(label: "ligato_kvscheduler_queue_wait_seconds", dimensions: labels).recordNanoseconds(0)

@@ -146,8 +146,9 @@ extension ProgramError {
         if lines.isEmpty { return self }
         let remarks = lines.map { line -> Remark in
             let parts = line.split(separator: ":", maxSplits: 3)
-            guard parts.count == 4, parts[0].hasSuffix("stdin"), let number = Int(parts[1]),
-                let column = parts[2].split(separator: "-").first.flatMap({ Int($0) })
+            // The words repeat the user's line, which can look like a place.
+            guard parts.count == 4, parts[0].hasSuffix("stdin"), let number = Int32(parts[1]).map(Int.init),
+                let column = parts[2].split(separator: "-").first.flatMap({ Int32($0) }).map(Int.init)
             else { return Remark(words: String(line).trimmingSpace) }
             let text = String(parts[3]).trimmingSpace
             return Remark(

@@ -32,26 +32,26 @@ public struct ConfigSet: Sendable {
     }
 
     /// A text and its place among the others.
-    private struct Member: Sendable {
+    struct Member: Sendable {
         var text: ConfigText
         /// -1: not yet among the others. There is room between those of two texts for newcomers.
         var rank = -1
     }
 
     /// What is asked of every text at each change, beside the texts themselves, which are much to copy.
-    private struct Facts: Sendable {
+    struct Facts: Sendable {
         var name: String
         var isRead: Bool
         /// Whether anything is wrong with it alone.
         var isFlawed: Bool
     }
 
-    private var members: [Int32: Member] = [:]
-    private var facts: [Int32: Facts] = [:]
+    private(set) var members: [Int32: Member] = [:]
+    private(set) var facts: [Int32: Facts] = [:]
     /// Texts that still know the places of their values.
     private var withPlaces: Set<Int32> = []
     private var numbers: [String: Int32] = [:]
-    private var order: [Int32] = []
+    private(set) var order: [Int32] = []
     private var nextNumber: Int32 = 0
     /// Whether a text has no place yet.
     private var hasNewcomers = false
@@ -62,7 +62,7 @@ public struct ConfigSet: Sendable {
     /// Keys of values that do not have that one.
     private var otherKeys: [Ref: String] = [:]
     /// Values that have the key of an earlier one.
-    private var duplicates: [Ref: Ref] = [:]
+    private(set) var duplicates: [Ref: Ref] = [:]
     /// What was handed out under keys that have changed since; nil: nothing was handed out yet.
     private var pending: [String: [Entry]]?
 
@@ -375,59 +375,5 @@ extension ConfigSet {
         difference.changed = changed.sorted(by: isBefore).map(loaded)
         let taken = Set(difference.changed.map(\.key))
         difference.removed = difference.removed.filter { !taken.contains($0) }.sorted()
-    }
-
-    private func findings(_ reread: (String) -> ConfigText?) -> ConfigFindings {
-        var (mistakes, warnings) = (Findings(), Findings())
-        var result = ConfigFindings()
-        for number in order {
-            guard let facts = facts[number] else { continue }
-            if facts.isRead { result.files.append(facts.name) }
-            guard facts.isFlawed, let text = members[number]?.text else { continue }
-            mistakes.add(text.mistakes)
-            warnings.add(text.warnings)
-            result.invalidValues += text.invalidValues
-        }
-        addRelations(to: &mistakes, reread)
-        mistakes.finish()
-        warnings.finish()
-        (result.mistakes, result.omittedMistakes) = (mistakes.list, mistakes.omitted)
-        (result.warnings, result.omittedWarnings) = (warnings.list, warnings.omitted)
-        result.invalidValues.sort { $0.position < $1.position }
-        result.isSilent = !order.contains { members[$0]?.text.saysSomething ?? false }
-        return result
-    }
-
-    /// Puts what is wrong between values into words.
-    private func addRelations(to mistakes: inout Findings, _ reread: (String) -> ConfigText?) {
-        var own = Findings()
-        var texts: [Int32: ConfigText] = [:]
-        for ref in (Set(duplicates.keys).union(relations.problems.keys)).sorted(by: isBefore) {
-            let item = item(ref)
-            func position(_ path: [PathPart]) -> SourcePosition {
-                guard !path.isEmpty, let text = members[ref.text]?.text else { return item.position }
-                if !text.sources.isEmpty { return text.position(of: path, in: Int(ref.item)) }
-                if texts[ref.text] == nil { texts[ref.text] = reread(text.name) ?? text }
-                return texts[ref.text]?.position(of: path, in: Int(ref.item)) ?? item.position
-            }
-            func note(_ path: [PathPart], _ value: String?, _ text: String) {
-                let finding = Finding(weight: .mistake, path: path, value: value, text: text, isMalformed: false)
-                own.add(Mistake(item.value.sentence(finding), at: position(path)))
-            }
-            if let earlier = duplicates[ref], !own.omitsNext() {
-                note([], nil, "is declared twice; first at \(place(earlier))")
-            }
-            guard let problems = relations.problems[ref] else { continue }
-            for problem in problems.list where !own.omitsNext() {
-                var text = problem.text
-                if problem.isMissing, own.wantsSuggestion, let value = problem.value {
-                    let names = interfaceNames.filter { $0 != item.value.name }
-                    text += Suggestion.phrase(for: value, among: names)
-                }
-                note(problem.path, problem.value, text)
-            }
-            own.omit(problems.omitted)
-        }
-        mistakes.add(own)
     }
 }

@@ -114,7 +114,7 @@ extension FieldFindings {
             if total <= RuleText.mostRules, total + count > RuleText.mostRules {
                 self.mistake(
                     ["rules", .element(index)], value: shown(),
-                    "is \(count) rules, one for each pair of its addresses: the chain would have more than "
+                    "is \(count > RuleText.mostRules ? "more than \(RuleText.mostRules)" : "\(count)") rules, one for each pair of its addresses: the chain would have more than "
                         + "\(RuleText.mostRules); nftables has sets for that")
             }
             total += count

@@ -101,11 +101,12 @@ public enum RuleText {
 }
 
 extension RuleText {
-    /// How many rules iptables makes of a rule: one for each pair of a source and a destination.
+    /// How many rules iptables makes of a rule: one for each pair of a source and a destination. Beyond ``mostRules`` nobody
+    /// counts.
     static func count(of rule: String) -> Int {
         guard rule.utf8.contains(UInt8(ascii: ",")), let words = words(of: rule) else { return 1 }
         return RuleOptions.addressLists(in: words.map(\.text)).reduce(1) { product, list in
-            product * (1 + list.utf8.count { $0 == UInt8(ascii: ",") })
+            min(product * (1 + list.utf8.count { $0 == UInt8(ascii: ",") }), mostRules + 1)
         }
     }
 }

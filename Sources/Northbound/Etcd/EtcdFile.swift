@@ -95,6 +95,9 @@ public struct EtcdFile: Sendable {
     private mutating func takeHistory(_ setting: Setting) throws(Mistake) {
         let time = try setting.duration(allowsZero: true)
         if time == .zero { return }
+        guard time >= .seconds(60) else {
+            throw Mistake(description: "\(setting.place): '\(setting.name)' must be 0 or at least 1m")
+        }
         history = time
         if time < .seconds(3600) {
             warnings.append("\(setting.place): what is older than \(time) is removed from etcd; 60m or more is usual")
@@ -171,8 +174,9 @@ private struct Setting {
     func duration(allowsZero: Bool = false) throws(EtcdFile.Mistake) -> Duration {
         let text = plainText(node) ?? ""
         guard let time = Int64(text).map(Duration.nanoseconds) ?? GoDuration.parse(text),
-            time > .zero || (allowsZero && time == .zero)
-        else { throw wrong("a time such as 1s, or nanoseconds") }
+            (Duration.milliseconds(100)...Duration.seconds(365 * 86_400)).contains(time)
+                || (allowsZero && time == .zero)
+        else { throw wrong("a time from 100ms to 8760h, such as 1s, or nanoseconds") }
         return time
     }
 }

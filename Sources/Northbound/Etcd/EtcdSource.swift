@@ -79,17 +79,26 @@ public struct EtcdSource: Sendable {
     private func probe(_ connection: EtcdConnection) async throws {
         while true {
             try await Task.sleep(for: Self.probeInterval)
-            _ = try await connection.get(Self.probeKey)
+            do {
+                _ = try await connection.get(Self.probeKey)
+            } catch {
+                // That is an answer, too: who may read only the configuration need not read this.
+                if error.code != .forbidden { throw error }
+            }
         }
     }
 
     /// Who may read the configuration may perhaps not write.
     private func publish(_ connection: EtcdConnection) async throws {
+        var told = ""
         while true {
             do {
                 try await publisher.run(connection)
             } catch let error as EtcdError where !error.isOfConnection {
-                logger.warning("the agent's status can't be written to etcd", metadata: ["error": "\(error)"])
+                if "\(error)" != told {
+                    logger.warning("the agent's status can't be written to etcd", metadata: ["error": "\(error)"])
+                }
+                told = "\(error)"
             }
             try await Task.sleep(for: Self.publishRest)
         }
@@ -98,7 +107,7 @@ public struct EtcdSource: Sendable {
     /// Removes from etcd what is older than it is to be.
     private func compact(_ connection: EtcdConnection, _ history: Duration) async throws {
         while !Task.isCancelled {
-            let revision = try await connection.range(.key(Self.probeKey)).revision
+            let revision = try await connection.range(.key(settings.prefix)).revision
             try await Task.sleep(for: history)
             do {
                 try await connection.compact(before: revision)

@@ -28,7 +28,11 @@ enum Caller {
     }
 
     /// Sources that are no clients.
-    private static let taken: Set<String> = ["files", "mesh", "etcd", "kubernetes"]
+    private static let taken: Set<String> = [
+        "files", "mesh", EtcdSource.name, "kubernetes",
+        // Reasons of transactions.
+        "drift", "event", "services", "retry", "start", "signal", "request", "resync", "dump",
+    ]
 
     /// The data source that the caller speaks for.
     ///

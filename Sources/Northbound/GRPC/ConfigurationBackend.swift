@@ -185,7 +185,7 @@ public protocol ConfigurationBackend: Sendable {
     func interfaceEvents(from number: UInt64) -> AsyncStream<InterfaceEvent>
     /// What is to be said of a source in the status; nil: nothing any more.
     func note(_ source: String, _ warning: String?) async
-    /// Somebody wants what sources say to be taken as it is, even if they seem to have lost their minds. For one follower.
+    /// Yields when an operator accepts what the sources hold, even if they lost data. For one follower.
     func acceptances() -> AsyncStream<Void>
 }
 

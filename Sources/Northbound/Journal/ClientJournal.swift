@@ -58,10 +58,11 @@ public actor ClientJournal {
 
     /// Opens a journal, or makes an empty one with its directory.
     ///
+    /// - Parameter waits: Whether to wait for an agent that is ending, up to 10 s.
     /// - Throws: ``JournalFailure``.
-    public static func open(_ path: String) throws(JournalFailure) -> Opened {
+    public static func open(_ path: String, waits: Bool = true) throws(JournalFailure) -> Opened {
         try JournalFile.makeDirectory(of: path)
-        let file = try JournalFile.open(path, patience: patience)
+        let file = try JournalFile.open(path, patience: waits ? patience : 0)
         do throws(JournalFailure) {
             let bytes = try JournalFile.read(file, path, limit: 4 * limit)
             guard JournalRecord.magic.starts(with: bytes.prefix(JournalRecord.magic.count)) else {
@@ -80,7 +81,12 @@ public actor ClientJournal {
             }
             if content.length < JournalRecord.magic.count {
                 try JournalFile.replace(file, at: 0, with: JournalRecord.magic, path)
+                try JournalFile.syncDirectory(of: path)
             } else if content.length < bytes.count {
+                // Most likely a record that was being written. It is kept for those who know better.
+                if !content.isDamaged, bytes[content.length...].contains(where: { $0 != 0 }) {
+                    try JournalFile.write(bytes, to: path + ".damaged")
+                }
                 try JournalFile.truncate(file, to: content.length, path)
             }
             let journal = ClientJournal(

@@ -3,12 +3,16 @@ internal import Glibc
 
 /// Calls on a journal's file.
 enum JournalFile {
-    /// Makes the directory that a file is in, for the owner alone, and those it is in.
+    /// Makes the directories that lead to a file. All may look into them.
     static func makeDirectory(of path: String) throws(JournalFailure) {
         var place = path.hasPrefix("/") ? "" : "."
         for part in path.split(separator: "/").dropLast() {
             place += "/" + part
-            if mkdir(place, 0o755) != 0, errno != EEXIST { throw JournalFailure("mkdir", place, errno) }
+            if mkdir(place, 0o755) == 0 {
+                try syncDirectory(of: place)
+            } else if errno != EEXIST {
+                throw JournalFailure("mkdir", place, errno)
+            }
         }
     }
 
@@ -103,7 +107,7 @@ enum JournalFile {
         close(try write(bytes, to: path, isLocked: false))
     }
 
-    private static func syncDirectory(of path: String) throws(JournalFailure) {
+    static func syncDirectory(of path: String) throws(JournalFailure) {
         let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         let directory = Glibc.open(parent.isEmpty ? "/" : parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard directory >= 0 else { throw JournalFailure("open", parent, errno) }

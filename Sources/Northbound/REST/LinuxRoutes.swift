@@ -45,7 +45,7 @@ struct LinuxRoutes: Sendable {
         case .tap(let tap): link = .object([("Tap", .fields([("vpp_tap_if_name", filled(tap.vppTapIfName))]))])
         case .vrfDev(let vrf):
             link = .object([("VrfDev", .fields([("routing_table", .uint(UInt64(vrf.routingTable)))]))])
-        default: link = nil
+        case .tuntap, .bridge, .vlan, .vxlan, .macvlan, .ipvlan, .bond, nil: link = nil
         }
         return .fields([
             ("name", filled(message.name)),
@@ -69,6 +69,7 @@ struct LinuxRoutes: Sendable {
 
     func routes(_ call: RESTCall) async throws -> Response {
         let devices = await indices()
+        let ours = await backend.routeProtocol()
         let values = try await backend.valuesInPlace().filter { $0.kind == .route }
         if values.isEmpty { return .json(.null) }
         return call.array(values) { value in
@@ -81,8 +82,10 @@ struct LinuxRoutes: Sendable {
                     "Meta",
                     .object([
                         ("interface_index", .int(devices[route.outgoingInterface] ?? 0)),
-                        ("link_scope", .int(scopes[route.scope] ?? 0)), ("protocol", 0), ("mtu", 0),
-                        ("table", .int(254)),
+                        ("link_scope", .int(scopes[route.scope] ?? 0)),
+                        ("protocol", .uint(UInt64(ours))), ("mtu", .uint(UInt64(route.mtu))),
+                        // RT_TABLE_MAIN.
+                        ("table", .uint(route.table == 0 ? 254 : UInt64(route.table))),
                     ])
                 ),
             ])

@@ -42,6 +42,7 @@ struct LookerBackend: RESTBackend {
     // MARK: - What takes no time, or is not for lookers
 
     func agentReport() async -> AgentReport { await backend.agentReport() }
+    func routeProtocol() async -> UInt8 { await backend.routeProtocol() }
     func status(key: Key) async -> ProvidedStatus? { await backend.status(key: key) }
     func devices(withTraffic: Bool) async -> [InterfaceDevice] { await backend.devices(withTraffic: withTraffic) }
     func read(configuration bytes: [UInt8]) async -> LoadedConfig { await backend.read(configuration: bytes) }

@@ -152,6 +152,8 @@ public protocol RESTBackend: ConfigurationBackend {
     ///
     /// - Throws: when it can't be read.
     func observedValues() async throws -> [ModelValue]
+    /// The number in `rtm_protocol` of routes that are ours, from rtnetlink(7).
+    func routeProtocol() async -> UInt8
     /// Values under a key prefix, sorted by key.
     func statuses(prefix: String) async -> [ProvidedStatus]
     /// The value with a key; nil: there is none.

@@ -1,8 +1,8 @@
 internal import Concurrency
-internal import Reconciler
+package import Reconciler
 
 /// How past transactions look in answers.
-enum TransactionJSON {
+package enum TransactionJSON {
     static func transaction(_ transaction: Transaction) -> JSON {
         let (type, resync) = kind(transaction)
         return .fields([
@@ -16,7 +16,7 @@ enum TransactionJSON {
     }
 
     /// What clients know as the type of a transaction and of a resync.
-    static func kind(_ transaction: Transaction) -> (type: String, resync: String?) {
+    package static func kind(_ transaction: Transaction) -> (type: String, resync: String?) {
         switch transaction.reason {
         case "retry": ("RetryFailedOps", nil)
         case "drift", "event", "services": ("SBNotification", nil)

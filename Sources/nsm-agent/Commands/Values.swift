@@ -32,8 +32,8 @@ struct SetCommand: WaitingCommand {
         abstract: "Declare values beside what the files of the daemon say.",
         discussion: """
             Each value of the files given here replaces what was declared under its key before, until 'nsm-agent del' \
-            withdraws it or another source writes it. Other values stay as they are. It is done when the command ends, and \
-            is declared again after a restart.
+            withdraws it or another source writes it. Other values stay as they are. It is done when the command ends. After \
+            a restart of the daemon it is declared again, and counts more than files and etcd.
             """)
 
     @Argument(help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"))

@@ -56,14 +56,22 @@ struct EtcdOptions: ParsableArguments, Sendable {
         }
     }
 
+    private var namesTLS: Bool { etcdCaFile != nil || etcdCertFile != nil || etcdKeyFile != nil }
+
     /// Nil: there is no etcd.
     func settings(label: String, logger: Logger) throws -> EtcdSettings? {
         let endpoints = try endpoints()
         let file = try file(logger)
-        guard file != nil || !endpoints.isEmpty else { return nil }
+        guard file != nil || !endpoints.isEmpty else {
+            if namesTLS || etcdUser != nil || etcdPublishStates {
+                throw Failure(
+                    "the options of etcd need --etcd-endpoints or --etcd-config", status: ExitStatus.invalid)
+            }
+            return nil
+        }
         var client = file?.client ?? EtcdConfiguration()
         if !endpoints.isEmpty { client.endpoints = endpoints }
-        if etcdCaFile != nil || etcdCertFile != nil {
+        if namesTLS {
             client.tls = .init(
                 authorities: etcdCaFile ?? client.tls?.authorities,
                 certificate: etcdCertFile ?? client.tls?.certificate,

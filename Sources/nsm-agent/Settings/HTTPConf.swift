@@ -14,7 +14,7 @@ struct HTTPConf {
 
     /// - Throws: `Failure` with the place of the mistake.
     init(path: String) throws(Failure) {
-        let tree = YAMLTree(parsing: try SettingsFile.read(path))
+        let tree = YAMLTree(parsing: try SettingsFile.read(path, called: ""))
         if let mistake = tree.mistakes.first {
             throw Failure("\(path):\(mistake.line):\(mistake.column): \(mistake.text)", status: ExitStatus.invalid)
         }
@@ -29,7 +29,11 @@ struct HTTPConf {
         for (name, value) in tree.pairs(of: root) {
             let place = "\(path):\(tree[value].line):\(tree[value].column)"
             switch tree.string(of: name).lowercased() {
-            case "disabled": isDisabled = tree.string(of: value) == "true"
+            case "disabled":
+                guard case .bool(let isSet) = YAMLScalar(plain: tree.string(of: value)) else {
+                    throw Failure("\(place): true or false is needed", status: ExitStatus.invalid)
+                }
+                isDisabled = isSet
             case "endpoint":
                 guard let found = Self.address(tree.string(of: value)) else {
                     throw Failure(
