@@ -112,7 +112,7 @@ package final class CertificateFiles: Sendable {
         do {
             return try body()
         } catch {
-            throw TransportError("\(path): can't be used for TLS (\(error)); PEM with what it says is needed")
+            throw TransportError("\(path): can't be used for TLS (\(error)); give a PEM file of it")
         }
     }
 }

@@ -104,6 +104,7 @@ extension LinuxWorld {
         settleDowns()
         let moves = told.moves
         told.moves.removeAll()
+        if !moves.isEmpty { forgetLeftVisits() }
         follow(moves)
         if hasMissedEvents {
             hasMissedEvents = false

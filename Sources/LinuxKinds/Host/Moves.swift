@@ -47,9 +47,13 @@ extension LinuxWorld {
         return dump
     }
 
-    /// Lets namespaces go that links of ours went to and that hold none any more.
+    /// Lets namespaces go that links of ours went to and that hold none any more. What has gone is no visitor: another link
+    /// may get its alias.
     func forgetLeftVisits() {
-        for state in states where state.visitors?.isEmpty == true && state.handle != nil { drop(state) }
+        for state in states where state.visitors != nil && state.handle != nil && !state.isStale {
+            state.visitors = Set(state.links.values.compactMap(\.link.alias))
+            if state.visitors?.isEmpty == true { drop(state) }
+        }
     }
 
     /// Tells of what has our mark and stays.

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Glibc
 internal import Netlink
 
@@ -69,11 +70,7 @@ final class Programs {
 
     private static let longestPause = 600
 
-    private static func seconds() -> Int {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec
-    }
+    private static func seconds() -> Int { Int(SteadyClock.monotonic / 1_000_000_000) }
 
     // MARK: - Learning
 

@@ -99,10 +99,11 @@ enum SettingClass: KernelClass {
 
     /// A link goes, and with it what its files say. What differs from the files of a new link is remembered.
     static func rememberAll(of link: LinkState, _ world: LinuxWorld) {
-        let (name, state) = (link.link.name, link.namespace)
+        let state = link.namespace
         guard world.journals.isAnyKept, link.link.index > 0, state.handle != nil,
             world.ownership.owns(alias: link.link.alias)
         else { return }
+        let name = kernelName(of: link, world)
         if link.link.group == world.ownership.tunedGroup { rememberOffloads(of: link, world) }
         let differing = try? world.inside(state) {
             InterfaceSysctl.all.compactMap { setting -> (String, String)? in
@@ -123,7 +124,7 @@ enum SettingClass: KernelClass {
 
     private static func rememberOffloads(of link: LinkState, _ world: LinuxWorld) {
         guard world.journals.isAnyKept, link.link.index > 0, link.namespace.handle != nil else { return }
-        let (name, state) = (link.link.name, link.namespace)
+        let (name, state) = (kernelName(of: link, world), link.namespace)
         let offloads = Journal.Offloads(
             receive: world.offload(of: name, receive: true, in: state),
             transmit: world.offload(of: name, receive: false, in: state))

@@ -54,6 +54,8 @@ extension ConfigSet {
             guard let outgoing, outgoing.type != .existing || outgoing.vrf != nil else { return nil }
         }
         let vrf = outgoing?.vrf.flatMap { first(relations.interfaces[$0]) }.flatMap { interface($0) }
+        // One that is not ours tells nobody here which table it has.
+        if route.table == nil, outgoing?.vrf != nil, !(vrf?.link is VRFSpec) { return nil }
         let isDefault = route.metric == 0
         return RoutePlace(
             namespace: (outgoing?.namespace ?? route.namespace).identity, destination: destination.network,

@@ -117,9 +117,6 @@ struct Relations: Sendable {
         return former
     }
 
-    /// Where a route is, as far as that is known.
-    func place(of route: Ref) -> RoutePlace? { routePlaces[route] }
-
     private mutating func note(_ ref: Ref, _ item: ConfigText.Item, isThere: Bool, _ change: (inout Refs) -> Void) {
         func update<Key: Hashable>(_ table: inout [Key: Refs], _ key: Key) {
             change(&table[key, default: Refs()])

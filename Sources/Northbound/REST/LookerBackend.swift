@@ -10,6 +10,8 @@ struct LookerBackend: RESTBackend {
     private let states: Recent<[ProvidedStatus]>
     private let transactions: Recent<[Transaction]>
     private let edges: Recent<[GraphEdge]>
+    private let links: Recent<[InterfaceDevice]>
+    private let traffic: Recent<[InterfaceDevice]>
 
     init(_ backend: any RESTBackend) {
         self.backend = backend
@@ -24,6 +26,8 @@ struct LookerBackend: RESTBackend {
         states = Recent { await backend.statuses(prefix: "") }
         transactions = Recent { await backend.pastTransactions() }
         edges = Recent { await backend.dependencies(prefix: "") }
+        links = Recent { await backend.devices(withTraffic: false) }
+        traffic = Recent { await backend.devices(withTraffic: true) }
     }
 
     func declaredValues() async -> [DeclaredValue] { await declared.value() }
@@ -38,13 +42,13 @@ struct LookerBackend: RESTBackend {
     func dependencies(prefix: String) async -> [GraphEdge] {
         prefix.isEmpty ? await edges.value() : await backend.dependencies(prefix: prefix)
     }
+    func devices(withTraffic: Bool) async -> [InterfaceDevice] { await (withTraffic ? traffic : links).value() }
 
     // MARK: - What takes no time, or is not for lookers
 
     func agentReport() async -> AgentReport { await backend.agentReport() }
     func routeProtocol() async -> UInt8 { await backend.routeProtocol() }
     func status(key: Key) async -> ProvidedStatus? { await backend.status(key: key) }
-    func devices(withTraffic: Bool) async -> [InterfaceDevice] { await backend.devices(withTraffic: withTraffic) }
     func read(configuration bytes: [UInt8]) async -> LoadedConfig { await backend.read(configuration: bytes) }
     func logLevel() async -> String? { await backend.logLevel() }
     func setLogLevel(_ name: String) async -> Bool { await backend.setLogLevel(name) }

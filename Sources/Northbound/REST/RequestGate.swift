@@ -78,6 +78,8 @@ struct RequestGate: Sendable {
 
     private static func name(ofHost host: String) -> String {
         if host.hasPrefix("["), let end = host.firstIndex(of: "]") {
+            let rest = host[host.index(after: end)...]
+            guard rest.isEmpty || rest.hasPrefix(":") else { return host }
             return String(host[host.index(after: host.startIndex)..<end])
         }
         return String(host.prefix { $0 != ":" }).lowercased()

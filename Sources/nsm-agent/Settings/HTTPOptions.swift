@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import MeshTransport
+internal import NetworkTypes
 internal import Northbound
 
 /// How programs talk to the agent by HTTP.
@@ -104,11 +105,12 @@ extension RESTSettings {
 }
 
 extension SocketAddress {
-    /// Whether only programs of this host reach it.
+    /// Whether only programs of this host reach it. A name may stand for any address.
     var isLocal: Bool {
         switch self {
         case .unix: true
-        case .tcp(let host, _): host == "::1" || host.hasPrefix("127.")
+        case .tcp(let host, _):
+            IPAddress(host).map { $0 == IPAddress("::1") || $0.family == .v4 && host.hasPrefix("127.") } ?? false
         }
     }
 }
