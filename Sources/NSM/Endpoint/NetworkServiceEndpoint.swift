@@ -223,7 +223,7 @@ public final class NetworkServiceEndpoint: Sendable {
     }
 
     private func register(_ socket: Descriptor?, at address: SocketAddress) async throws -> NSMNetworkServiceEndpoint {
-        let isFirst = memory.withLock { $0.registered == nil || $0.lastError != nil }
+        let (isFirst, isAgain) = memory.withLock { ($0.registered == nil || $0.lastError != nil, $0.lastError != nil) }
         if registersServices, isFirst {
             for service in services { try await register(service) }
         }
@@ -235,6 +235,10 @@ public final class NetworkServiceEndpoint: Sendable {
         }
         message.url = address.url
         let answer = try await registry.register(message, socket: socket)
+        if registersServices, isAgain {
+            // A registry that was ending may have taken the services, and its successor the endpoint.
+            for service in services { try await register(service) }
+        }
         if isFirst {
             manager.component.logger.info(
                 "registered",
