@@ -60,7 +60,10 @@ struct SocketOptions: ParsableArguments, Sendable {
             "The agent's socket. (default: $NSM_AGENT_SOCKET or \(ControlSocket.defaultPath))", valueName: "path"))
     var socket: String?
 
-    var path: String { socket ?? environment("NSM_AGENT_SOCKET") ?? ControlSocket.defaultPath }
+    var path: String { socket ?? Self.usualPath }
+
+    /// Where an agent listens unless a command is told otherwise.
+    static var usualPath: String { environment("NSM_AGENT_SOCKET") ?? ControlSocket.defaultPath }
 
     /// A client, or a failure that says what to do.
     func client() throws -> ControlClient {

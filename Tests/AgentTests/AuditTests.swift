@@ -55,4 +55,22 @@ struct AuditTests {
         #expect(try running.host.agent("reload").status == 0)
         #expect(try isRight(running.host))
     }
+
+    @Test("are put right by the daemon when somebody applies what it has, and nobody applies anything else beside it")
+    func apply() throws {
+        let running = try DaemonTests.Running(["a.yaml": Self.config], ["--audit-interval", "off"])
+        #expect(try running.host.eventually { try isRight(running.host) })
+        try damage(running.host)
+        let others = try running.host.agent("apply", try running.host.write("others.yaml", pods))
+        #expect(others.status == 1 && others.errors.contains("--force"), "\(others.errors)")
+        #expect(try !isRight(running.host))
+        let file = try running.host.write("same.yaml", Self.config)
+        let same = try running.host.agent("apply", file)
+        #expect(same.status == 0, "\(same.errors)")
+        #expect(same.output.hasPrefix("Nothing to do"), "\(same.output)")
+        #expect(try isRight(running.host))
+        // What an event tells of may be put right before anybody asks.
+        _ = try running.host.ip("address del 10.0.0.1/24 dev a")
+        #expect(try running.host.agent("apply", file).output.hasPrefix("Nothing to do"))
+    }
 }

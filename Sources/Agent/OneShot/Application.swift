@@ -23,6 +23,8 @@ public final class Application {
         public var confirmation: ConfirmationOptions?
         /// Whether to go on beside another agent with the same label.
         public var isForced = false
+        /// Where a daemon with the same label may listen, which is asked to put right what others changed; nil: nobody is asked.
+        public var daemonSocket: String?
         /// Whether ``Event/applying(done:total:)`` and ``Event/waiting(_:rest:)`` are told.
         public var showsProgress = false
 
@@ -107,7 +109,7 @@ public final class Application {
         network.declare(config)
         let inUse = options.isForced ? nil : try lock()
         try read()
-        if let inUse { try requireNothingToDo(beside: inUse) }
+        if let inUse { try requireNothingToDo(beside: inUse, config) }
         past = mayUndo ? network.world.snapshot() : nil
     }
 
@@ -125,10 +127,59 @@ public final class Application {
     }
 
     /// Who finds all as it is wanted is in nobody's way.
-    private func requireNothingToDo(beside inUse: LabelInUse) throws {
-        let plan = plan()
-        if !plan.steps.isEmpty || !plan.losses.isEmpty { throw AgentError("\(inUse); \(Self.ways)") }
+    private func requireNothingToDo(beside inUse: LabelInUse, _ config: LoadedConfig) throws {
+        if hasNothingToDo { return }
+        var more = ""
+        if let socket = options.daemonSocket {
+            let daemon = RunningAgent(socket: socket, label: options.settings.label)
+            do {
+                switch try mend(by: daemon, config) {
+                case .mended: return
+                case .declaresOthers: break
+                case .notMended: more = ", wants the same and has not made it so; see 'nsm-agent status'"
+                }
+            } catch let error as KernelError {
+                throw AgentError("the event loop can't be made: \(error)")
+            }
+        }
+        throw AgentError("\(inUse)\(more); \(Self.ways)")
     }
+
+    private var hasNothingToDo: Bool {
+        let plan = plan()
+        return plan.steps.isEmpty && plan.losses.isEmpty
+    }
+
+    private enum Mending {
+        case mended, notMended, declaresOthers
+    }
+
+    /// Waits until a daemon has put right what others changed, if it declares what we do.
+    private func mend(by daemon: RunningAgent, _ config: LoadedConfig) throws -> Mending {
+        let loop = try NetworkLoop(network)
+        let end = min(deadline, SteadyClock.monotonic + Self.longestMending)
+        loop.set(.deadline, at: end)
+        let values = Dictionary(config.items.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+        let (answer, waker) = (Promise<Bool>(), loop.waker)
+        Task.detached {
+            answer.keep(await daemon.mends(values))
+            waker.wakeUp()
+        }
+        while true {
+            if let declaresSame = answer.present {
+                if !declaresSame { return .declaresOthers }
+                try readAgain()
+                if hasNothingToDo { return .mended }
+                // It may be trying again.
+                loop.set(.progress, at: SteadyClock.monotonic + Self.mendingRest)
+            }
+            for case .due(.deadline) in try loop.turn() { return answer.present == nil ? .declaresOthers : .notMended }
+        }
+    }
+
+    /// How long a daemon may take to put right what others changed, and how long until that is looked at again, nanoseconds.
+    private static let longestMending: Int64 = 5_000_000_000
+    private static let mendingRest: Int64 = 200_000_000
 
     private static let ways = "stop it, give another --label, or go on beside it with --force"
 
@@ -143,6 +194,13 @@ public final class Application {
         let held = network.world.heldElsewhere
         if !held.isEmpty { throw AgentError("\(held.joined(separator: "; ")): \(Self.ways)") }
         isPlanned = false
+    }
+
+    /// Forgets what was only planned.
+    private func readAgain() throws {
+        if !isPlanned { return }
+        network.world.refreshAfterFailure()
+        try read()
     }
 
     /// What ``run()`` would do.
@@ -163,10 +221,7 @@ public final class Application {
 
     /// Makes the network as declared and waits for what may still come.
     public func run() throws -> Result {
-        if isPlanned {
-            network.world.refreshAfterFailure()
-            try read()
-        }
+        try readAgain()
         var progress: ((Int, Int) -> Void)?
         if options.showsProgress { progress = { [tell] in tell(.applying(done: $0, total: $1)) } }
         network.reconciler.reconcile(

@@ -60,6 +60,7 @@ struct Apply: ParsableCommand {
         var options = Application.Options(settings: owner.settings)
         options.waiting = timeout.duration
         options.isForced = force
+        options.daemonSocket = SocketOptions.usualPath
         options.revertsOnFailure = revertOnFailure || revertsOnPending
         options.countsPendingAsFailure = revertsOnPending
         if let confirm {
