@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -21,6 +22,7 @@
 #include <linux/sockios.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -30,8 +32,10 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 
 const uint16_t CL_NLA_F_NESTED = NLA_F_NESTED, CL_NLA_TYPE_MASK = (uint16_t)NLA_TYPE_MASK;
 const int CL_NLMSG_HDRLEN = NLMSG_HDRLEN;
@@ -54,6 +58,56 @@ int cl_bind_mount(const char *source, const char *target) { return result(mount(
 int cl_make_private_recursive(const char *path) { return result(mount("", path, "none", MS_PRIVATE | MS_REC, NULL)); }
 int cl_mount_tmpfs(const char *path) { return result(mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755")); }
 int cl_unmount_detach(const char *path) { return result(umount2(path, MNT_DETACH)); }
+
+static const char mark_name[] = "trusted.nsm-agent";
+
+/* Without a right to marks, or a file system that keeps them, the file has none. */
+static void mark_file(int fd, const char *mark)
+{
+	flock(fd, LOCK_EX | LOCK_NB);
+	fsetxattr(fd, mark_name, mark, strlen(mark), 0);
+}
+
+int cl_create_marked(const char *directory, const char *path, const char *mark)
+{
+	char self[32];
+	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+	if (fd >= 0) {
+		mark_file(fd, mark);
+		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+		if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
+			return fd;
+		int error = -errno;
+		close(fd);
+		if (error == -EEXIST)
+			return error;
+	}
+	fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+	if (fd < 0)
+		return -errno;
+	mark_file(fd, mark);
+	return fd;
+}
+
+int cl_remove_marked(const char *path, const char *mark, bool dry)
+{
+	char found[256];
+	struct stat s;
+	ssize_t length = lgetxattr(path, mark_name, found, sizeof(found));
+	if (length < 0 || (size_t)length != strlen(mark) || memcmp(found, mark, (size_t)length) != 0)
+		return -ENOENT;
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), outcome = 0;
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &s) < 0 || !S_ISREG(s.st_mode) || s.st_size != 0)
+		outcome = -ENOENT;
+	else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		outcome = -EBUSY;
+	else if (!dry && unlink(path) < 0)
+		outcome = -errno;
+	close(fd);
+	return outcome;
+}
 
 /* As ip-netns(8) does: a shared mount point, so that namespaces made here show up in other mount namespaces. */
 int cl_make_shared(const char *path)

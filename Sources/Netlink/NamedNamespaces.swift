@@ -11,10 +11,12 @@ extension NetworkNamespace {
     /// not allowed the name exists in this one only. A file that is not a namespace, left by a reboot or a kill
     /// between two steps, is replaced. The device `lo` stays down. The calling thread does not move.
     ///
-    /// - Parameter prepare: is done in the namespace before it has its name, and so before anybody can see it.
+    /// - Parameters:
+    ///   - owner: who may take the file away when a kill left it without its namespace; nil: nobody does.
+    ///   - prepare: is done in the namespace before it has its name, and so before anybody can see it.
     /// - Throws: `EEXIST` when the name is taken; `EINVAL` when it is no file name; `EPERM` without `CAP_SYS_ADMIN`.
     public static func create(
-        named name: String, directory: String = standardDirectory,
+        named name: String, directory: String = standardDirectory, owner: String? = nil,
         prepare: (NetworkNamespace) throws(KernelError) -> Void = { _ in }
     ) throws(KernelError) -> NetworkNamespace {
         let path = try path(of: name, in: directory)
@@ -23,7 +25,9 @@ extension NetworkNamespace {
         try prepare(namespace)
         if mkdir(directory, 0o755) != 0, errno != EEXIST { throw KernelError(errno: errno) }
         _ = cl_share_mount_point(directory)
-        try createMountPoint(path)
+        // Nobody takes it for a left one until it is mounted on.
+        let file = try createMountPoint(path, in: directory, owner: owner)
+        defer { close(file) }
         let result = cl_bind_mount("/proc/self/fd/\(namespace.descriptor)", path)
         guard result >= 0 else {
             unlink(path)
@@ -45,6 +49,22 @@ extension NetworkNamespace {
 
     /// The names in a directory that lead to namespaces, in order. A missing directory holds none.
     public static func list(directory: String = standardDirectory) throws(KernelError) -> [String] {
+        try names(in: directory).filter { cl_is_namespace_file("\(directory)/\($0)") == 1 }
+    }
+
+    /// The names in a directory that led to namespaces of an owner, when a kill came between two steps.
+    public static func leftNames(of owner: String, in directory: String) -> [String] {
+        let names = try? names(in: directory)
+        return (names ?? []).filter { cl_remove_marked("\(directory)/\($0)", owner, true) == 0 }
+    }
+
+    /// Takes such a name away. Does nothing when it leads to a namespace again.
+    public static func removeLeftName(_ name: String, of owner: String, in directory: String) throws(KernelError) {
+        let result = cl_remove_marked("\(directory)/\(name)", owner, false)
+        guard [0, -ENOENT, -EBUSY].contains(result) else { throw KernelError(errno: result) }
+    }
+
+    private static func names(in directory: String) throws(KernelError) -> [String] {
         guard let stream = opendir(directory) else {
             if errno == ENOENT { return [] }
             throw KernelError(errno: errno)
@@ -55,7 +75,7 @@ extension NetworkNamespace {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
-            if name != ".", name != "..", cl_is_namespace_file("\(directory)/\(name)") == 1 { names.append(name) }
+            if name != ".", name != ".." { names.append(name) }
         }
         return names.sorted()
     }
@@ -69,16 +89,22 @@ extension NetworkNamespace {
         return "\(directory)/\(name)"
     }
 
-    /// Makes the empty file that the namespace is mounted on.
-    private static func createMountPoint(_ path: String) throws(KernelError) {
-        let flags = O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC
-        var file = open(path, flags, 0)
-        if file < 0, errno == EEXIST {
+    /// Makes the empty file that the namespace is mounted on, and returns its descriptor.
+    private static func createMountPoint(
+        _ path: String, in directory: String, owner: String?
+    ) throws(KernelError) -> Int32 {
+        func create() -> Int32 {
+            if let owner { return cl_create_marked(directory, path, owner) }
+            let file = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0)
+            return file < 0 ? -errno : file
+        }
+        var file = create()
+        if file == -EEXIST {
             if cl_is_namespace_file(path) == 1 { throw KernelError(code: EEXIST) }
             guard unlink(path) == 0 else { throw KernelError(errno: errno) }
-            file = open(path, flags, 0)
+            file = create()
         }
-        guard file >= 0 else { throw KernelError(errno: errno) }
-        close(file)
+        guard file >= 0 else { throw KernelError(errno: file) }
+        return file
     }
 }

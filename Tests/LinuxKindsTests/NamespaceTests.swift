@@ -1,3 +1,5 @@
+import CLinux
+import Foundation
 import Netlink
 import Testing
 
@@ -33,6 +35,30 @@ struct NamespaceTests {
             #expect(host.namespaces == ["red"])
             try host.agent().apply("")
             #expect(host.namespaces == [])
+        }
+    }
+
+    @Test("a name that a kill left without its namespace is taken away, if it is ours, or used again")
+    func leftName() throws {
+        try Sandbox.run { host in
+            func files() throws -> [String] {
+                try FileManager.default.contentsOfDirectory(atPath: host.directory).sorted()
+            }
+            let yaml = linux(namespaces: ["name: blue", "name: red"])
+            try host.apply(yaml)
+            try host.apply(linux(namespaces: ["name: green"]), label: "\(host.label)2")
+            #expect(FileManager.default.createFile(atPath: host.file("theirs"), contents: nil))
+            for name in ["blue", "red", "green"] { #expect(cl_unmount_detach(host.file(name)) == 0) }
+            #expect(try files() == ["blue", "green", "red", "theirs"] && host.namespaces == [])
+            #expect(
+                try host.agent().plan(linux(namespaces: ["name: red"])).contains {
+                    $0.contains("name of namespace blue")
+                })
+            #expect(try files() == ["blue", "green", "red", "theirs"])
+            try host.apply(linux(namespaces: ["name: red"]))
+            #expect(try files() == ["green", "red", "theirs"] && host.namespaces == ["red"])
+            try host.apply("")
+            #expect(try files() == ["green", "theirs"])
         }
     }
 

@@ -34,6 +34,16 @@ int cl_make_shared(const char *path);
 int cl_make_private_recursive(const char *path);
 int cl_mount_tmpfs(const char *path);
 int cl_unmount_detach(const char *path);
+/*
+ * Makes an empty file with mode 0400 that carries `mark` as an extended attribute before it has its name, where the file system
+ * knows such. Locked (flock(2)) as long as the descriptor is open that is returned; -EEXIST when the name is taken.
+ */
+int cl_create_marked(const char *directory, const char *path, const char *mark);
+/*
+ * Removes an empty file that carries this mark, unless it is locked: 0, or -EBUSY; -ENOENT when there is none such. `dry` only
+ * looks.
+ */
+int cl_remove_marked(const char *path, const char *mark, bool dry);
 /* Is `path` a file of the nsfs file system, so a namespace? 1 yes, 0 no. */
 int cl_is_namespace_file(const char *path);
 

@@ -81,7 +81,8 @@ extension LinuxWorld {
         // Before it is made: one that can't be kept open could not be worked in.
         try checkRoom()
         let mark = isImplied.map(namespaceGroup)
-        let handle = try NetworkNamespace.create(named: name, directory: namespaceDirectory) {
+        let owner = mark.map { _ in ownership.label }
+        let handle = try NetworkNamespace.create(named: name, directory: namespaceDirectory, owner: owner) {
             handle throws(KernelError) in
             guard let mark else { return }
             var loopback = LinkAttributes(index: 1)
@@ -117,7 +118,10 @@ extension LinuxWorld {
     }
 
     func removeNamespace(_ name: String) throws {
-        guard let state = byReference[.named(name)] else { return }
+        guard let state = byReference[.named(name)] else {
+            leftNames.removeAll { $0 == name }
+            return try NetworkNamespace.removeLeftName(name, of: ownership.label, in: namespaceDirectory)
+        }
         let path = "\(namespaceDirectory)/\(name)"
         if let handle = state.handle, let identity = NetworkNamespace.identity(path: path), identity != handle.identity
         {

@@ -42,6 +42,8 @@ public final class LinuxWorld: World {
     var ownLock: NamespaceLock?
     /// Until when other agents with our label are waited for, nanoseconds of CLOCK_MONOTONIC.
     var lockDeadline: Int64 = 0
+    /// Names that led to namespaces of ours, until a kill came between two steps of a removal.
+    var leftNames: [String] = []
     /// Whether to look for what is ours in namespaces that no value names, though no value names any but our own.
     ///
     /// Who has values in his own namespace alone does not look into others: they may be those of another agent.

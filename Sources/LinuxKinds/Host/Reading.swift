@@ -53,6 +53,7 @@ extension LinuxWorld {
         held.removeAll()
         if locksNamespaces { unlockAbandoned() }
         if byReference[.own] == nil { adopt(try NetworkNamespace.current(), as: .own) }
+        leftNames = looksElsewhere ? NetworkNamespace.leftNames(of: ownership.label, in: namespaceDirectory) : []
         for name in looksElsewhere ? try namespaceNames() : [] where byReference[.named(name)]?.handle == nil {
             openNamespace(.named(name))
         }

@@ -43,6 +43,17 @@ enum NamespaceClass: KernelClass {
 
     static func appendLeftovers(_ turn: Turn, in states: [NamespaceState], to list: inout Leftovers) {
         guard turn == .last, let own = list.world.byReference[.own] else { return }
+        for name in list.world.leftNames where list.world.byReference[.named(name)] == nil {
+            list.add(
+                Place(own, .namespace), key: NamespaceKeys.key(name), "name of namespace \(name), which is gone",
+                [LinuxOperation(own, .removeNamespace(name))])
+        }
+        appendLeftNamespaces(states, own, to: &list)
+    }
+
+    private static func appendLeftNamespaces(
+        _ states: [NamespaceState], _ own: NamespaceState, to list: inout Leftovers
+    ) {
         for state in states where !state.isDoomed && isLeftOver(state, list.world) {
             guard case .named(let name) = state.reference else { continue }
             let loopback = state.linksByName["lo"]?.link
@@ -68,7 +79,7 @@ enum NamespaceClass: KernelClass {
         if turn != .last { return }
         let world = list.world
         let states = Set(places.map(\.namespace)).sorted().compactMap { world.states[$0] }
-        appendLeftovers(turn, in: states, to: &list)
+        if let own = world.byReference[.own] { appendLeftNamespaces(states, own, to: &list) }
     }
 
     /// Whether the namespace goes, with all that is in it.
