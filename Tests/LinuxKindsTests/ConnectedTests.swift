@@ -108,6 +108,19 @@ struct ConnectedTests {
         }
     }
 
+    @Test("the kernel's route to a network whose address goes in the same change is no way to a gateway")
+    func goingReach() throws {
+        try Sandbox.run { host in
+            let routes = ["outgoingInterface: a, dstNetwork: 10.77.0.0/16, gwAddr: 10.0.0.77"]
+            let agent = try host.apply(
+                linux(veth("a", "b", in: "x", "ipAddresses: [10.8.0.1/32, 10.0.0.11/24]"), veth("b", "a")))
+            try agent.apply(
+                linux(veth("a", "b", in: "x", "ipAddresses: ['fd00::11/64']"), veth("b", "a"), routes: routes))
+            #expect(
+                agent.problems.count == 1 && agent.problems[0].contains("PENDING gw-reachable"), "\(agent.problems)")
+        }
+    }
+
     // MARK: - Routes that come with addresses
 
     private static let addressed = linux(

@@ -72,6 +72,7 @@ enum AddressClass: KernelClass {
         if world.cause == .told { world.declarations.addKeys(from: address.local.address, to: &world.told.keys) }
         let gone = link.addresses.remove(at: index).address
         let isOurs = gone.proto == world.ownership.proto
+        if world.cause == .planned, isOurs { link.goingNetworks.insert(gone.network) }
         world.endanger(isOurs ? .routes : [.addresses, .routes], on: link, source: gone.local.address)
         RouteClass.lose(from: gone.local.address, of: link, world)
         guard gone.local.family == .v4 else { return }
@@ -100,6 +101,8 @@ enum AddressClass: KernelClass {
             gone.append(entry.address.local.address)
             if entry.address.proto != world.ownership.proto {
                 world.endanger(.addresses, on: link, source: entry.address.local.address)
+            } else if world.cause == .planned {
+                link.goingNetworks.insert(entry.address.network)
             }
             world.lose(entry.claim)
             return true

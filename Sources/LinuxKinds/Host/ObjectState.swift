@@ -14,6 +14,8 @@ final class LinkState {
     var routes: Set<RouteID> = []
     /// Networks of its addresses whose routes are gone though the addresses are there.
     var lostNetworks: Set<IPPrefix> = []
+    /// Networks of addresses of ours that are planned to go, as long as the kernel has routes to them.
+    var goingNetworks: Set<IPPrefix> = []
     /// What routes of others say is on the link; nil as long as nobody asked.
     var onLink: Set<IPPrefix>?
     /// Which interface it is.

@@ -104,7 +104,8 @@ extension LinuxWorld {
         guard link.link.index > 0,
             let reports = try? routeSocket(link.namespace).dump(.routesOfLink(link.link.index))
         else { return [] }
-        let ours = Set(link.addresses.filter { $0.address.proto == ownership.proto }.map(\.address.network))
+        let ours = link.goingNetworks.union(
+            link.addresses.lazy.filter { $0.address.proto == self.ownership.proto }.map(\.address.network))
         var networks: Set<IPPrefix> = []
         for case .route(let route) in reports {
             guard route.type == 1, route.proto != ownership.proto, route.table == link.mainTable,
