@@ -91,7 +91,9 @@ final class TestAgent {
         try declare(yaml, tolerant: tolerant)
         try world.readAll()
         try world.settleMarks()
-        return reconciler.reconcile(reason: "test", revertOnFailure: revertOnFailure)
+        let transaction = reconciler.reconcile(reason: "test", revertOnFailure: revertOnFailure)
+        KindRecord.note(reconciler.status())
+        return transaction
     }
 
     /// What is not configured: key, state, and why.
