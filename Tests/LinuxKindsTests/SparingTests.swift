@@ -23,7 +23,7 @@ struct SparingTests {
 
     private func picture(_ host: Sandbox) throws -> String {
         let commands = [
-            "address show dev nsm-1", "address show dev nsm-2", "route", "route show table 7001",
+            "-o -4 address show dev nsm-1", "-o -4 address show dev nsm-2", "route", "route show table 7001",
             "route show table 7002",
             "neighbour show nud permanent", "rule",
         ]
