@@ -50,13 +50,13 @@ enum AddressClass: KernelClass {
                 let proto = world.ownership.proto
                 if old.proto == proto, address.proto != proto { link.addresses[position].wasOurs = true }
                 // Ours was planned before; routes that wait for it hear of it now.
-                if old.proto == proto { world.declarations.addKeys(from: address.local.address, to: &world.told.keys) }
+                if old.proto == proto { world.tellRoutes(from: address.local.address, in: state) }
                 // What the kernel makes of an address by itself concerns nobody here.
                 let concerning = Address.dadFailed | Address.deprecated | Address.permanent | Address.noPrefixRoute
                 if (old.flags ^ address.flags) & concerning == 0, old.proto == address.proto { return }
             } else {
                 link.addresses.append(AddressState(address: address))
-                world.declarations.addKeys(from: address.local.address, to: &world.told.keys)
+                world.tellRoutes(from: address.local.address, in: state)
             }
             world.concern(link.link.name, in: state)
         }
@@ -69,7 +69,7 @@ enum AddressClass: KernelClass {
         else { return }
         world.journals.remember(link: address.linkIndex, in: state)
         world.concern(link.link.name, in: state)
-        if world.cause == .told { world.declarations.addKeys(from: address.local.address, to: &world.told.keys) }
+        if world.cause == .told { world.tellRoutes(from: address.local.address, in: state) }
         let gone = link.addresses.remove(at: index).address
         let isOurs = gone.proto == world.ownership.proto
         if world.cause == .planned, isOurs { link.goingNetworks.insert(gone.network) }
@@ -192,5 +192,13 @@ extension Address {
     func isSameAddress(as other: Address) -> Bool {
         local.address == other.local.address && peer == other.peer
             && (local.length == other.local.length || local.family == .v6)
+    }
+}
+
+extension LinuxWorld {
+    /// What is told of an address concerns routes of the namespace that prefer it.
+    fileprivate func tellRoutes(from source: IPAddress, in state: NamespaceState) {
+        guard declarations.hasSources else { return }
+        for reference in state.references { declarations.addKeys(from: source, in: reference, state, to: &told.keys) }
     }
 }

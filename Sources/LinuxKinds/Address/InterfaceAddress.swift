@@ -11,6 +11,8 @@ public struct InterfaceAddress: Value {
     public static let rank = 4
 
     let interface: String
+    /// Where that is.
+    let namespace: NamespaceReference
     /// As written: the key holds it.
     let text: String
     /// Where the address comes from.
@@ -22,8 +24,12 @@ public struct InterfaceAddress: Value {
     let vrf: String?
 
     /// Takes a checked address.
-    init(_ spec: InterfaceSpec.Address, interface: String, isExpected: Bool, vrf: String?) {
+    init(
+        _ spec: InterfaceSpec.Address, interface: String, in namespace: NamespaceReference, isExpected: Bool,
+        vrf: String?
+    ) {
         self.interface = interface
+        self.namespace = namespace
         self.isExpected = isExpected
         self.vrf = vrf
         text = spec.text
@@ -110,7 +116,9 @@ public struct InterfaceAddress: Value {
 
     /// Routes that prefer the address may wait for it.
     private func concernRoutes(_ world: LinuxWorld) {
-        if let address = prefix(in: world)?.address { world.declarations.addKeys(from: address, to: &world.concerned) }
+        guard world.declarations.hasSources, let address = prefix(in: world)?.address else { return }
+        world.declarations.addKeys(
+            from: address, in: namespace, world.byReference[namespace], to: &world.concerned)
     }
 
     /// The kernel's address is ours.

@@ -23,8 +23,8 @@ struct Declarations {
     private var ruleUsers: [NamespaceReference: [Rule: Set<Key>]] = [:]
     /// Keys of values that are tables of nf_tables, or parts of them.
     private var tableUsers: [NamespaceReference: [FilterTable.ID: Set<Key>]] = [:]
-    /// Keys of routes that prefer an address.
-    private var sourceUsers: [IPAddress: Set<Key>] = [:]
+    /// Keys of routes that prefer an address, by the logical name of the interface that they leave by.
+    private var sourceUsers: [IPAddress: [String: SmallSet<Key>]] = [:]
     /// In how many values a namespace occurs.
     private var references = Tally()
     /// In how many values settings of a namespace are declared.
@@ -124,18 +124,34 @@ struct Declarations {
         refer(to: namespace, by: -1)
     }
 
-    /// A value is a route that prefers an address, on whatever link that is.
-    mutating func enter(_ key: Key, from source: IPAddress) { sourceUsers[source, default: []].insert(key) }
-
-    mutating func leave(_ key: Key, from source: IPAddress) {
-        sourceUsers[source]?.remove(key)
-        if sourceUsers[source]?.isEmpty == true { sourceUsers[source] = nil }
+    /// A value is a route by an interface that prefers an address, on whatever link that is; without a name, by none.
+    mutating func enter(_ key: Key, from source: IPAddress, over interface: String = "") {
+        sourceUsers[source, default: [:]][interface, default: SmallSet<Key>()].insert(key)
     }
 
-    /// The values that a report about an address concerns, beside those of its link.
-    func addKeys(from source: IPAddress, to keys: inout Set<Key>) {
-        if let users = sourceUsers[source] { keys.formUnion(users) }
+    mutating func leave(_ key: Key, from source: IPAddress, over interface: String = "") {
+        sourceUsers.remove(key, source, interface)
     }
+
+    /// The values that an address of a namespace concerns, beside those of its link. Where the same address is in many
+    /// namespaces those of others are left out.
+    func addKeys(
+        from source: IPAddress, in namespace: NamespaceReference, _ state: NamespaceState?, to keys: inout Set<Key>
+    ) {
+        guard let users = sourceUsers[source] else { return }
+        let names = hostNames[namespace] ?? [:]
+        let links = state?.links ?? [:]
+        if users.count <= names.count + links.count {
+            for some in users.values { some.add(to: &keys) }
+            return
+        }
+        users[""]?.add(to: &keys)
+        for name in names.values { name.forEach { users[$0]?.add(to: &keys) } }
+        for link in links.values { users[link.link.name]?.add(to: &keys) }
+    }
+
+    /// Whether routes prefer addresses.
+    var hasSources: Bool { !sourceUsers.isEmpty }
 
     /// A value is a policy rule.
     mutating func enter(_ key: Key, rule: Rule, in namespace: NamespaceReference) {

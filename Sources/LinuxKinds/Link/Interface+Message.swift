@@ -6,7 +6,8 @@ extension Interface {
         name = spec.name
         anyKind = InterfaceKinds.kind(of: spec)
         let kind = anyKind.base
-        namespace = NamespaceReference(spec.namespace)
+        let place = NamespaceReference(spec.namespace)
+        namespace = place
         hostName = spec.hostName
         enabled = spec.isEnabled
         linkOnly = spec.isLinkOnly
@@ -20,7 +21,8 @@ extension Interface {
             spec.isLinkOnly && !(kind is ExistingKind)
             ? []
             : spec.addresses.map {
-                InterfaceAddress($0, interface: spec.name, isExpected: spec.isLinkOnly, vrf: spec.vrf)
+                InterfaceAddress(
+                    $0, interface: spec.name, in: place, isExpected: spec.isLinkOnly, vrf: spec.vrf)
             }
         sysctls = spec.sysctls.map { SysctlSetting(interface: spec.name, $0) }
         (receiveOffload, transmitOffload) = (kind.offloads.receive, kind.offloads.transmit)

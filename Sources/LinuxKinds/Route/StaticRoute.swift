@@ -234,14 +234,18 @@ public struct StaticRoute: Value {
     public func declare(in world: LinuxWorld, key: Key) {
         for name in outgoing { world.declarations.enter(key, user: name, in: namespace) }
         if hops.isEmpty { world.declarations.enter(key, in: namespace) }
-        if let source { world.declarations.enter(key, from: source) }
+        guard let source else { return }
+        for name in outgoing { world.declarations.enter(key, from: source, over: name) }
+        if hops.isEmpty { world.declarations.enter(key, from: source) }
     }
 
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
         for name in outgoing { world.declarations.leave(key, user: name, in: namespace) }
         if hops.isEmpty { world.declarations.leave(key, in: namespace) }
-        if let source { world.declarations.leave(key, from: source) }
+        guard let source else { return }
+        for name in outgoing { world.declarations.leave(key, from: source, over: name) }
+        if hops.isEmpty { world.declarations.leave(key, from: source) }
     }
 
     /// The kernel's route is ours, unless another value has it that leaves by another interface.
