@@ -111,6 +111,8 @@ final class NamespaceState {
     }
     /// Routes of others; nil as long as nobody asked.
     private(set) var foreignRoutes: [RouteID: Route]?
+    /// Networks whose every address is local here, by routes of others; nil as long as nobody asked.
+    var localNetworks: [IPPrefix]?
     /// Routes of routers' advertisements; nil as long as nobody asked.
     private(set) var advertised: [RouteID: [Route]]?
     /// With more than this, many went of which the kernel did not tell.
@@ -163,6 +165,7 @@ final class NamespaceState {
         gone.removeAll()
         isDoomed = false
         foreignRoutes = nil
+        localNetworks = nil
         advertised = nil
         knowsLostNetworks = false
         lostRoutes.removeAll(keepingCapacity: true)

@@ -9,6 +9,7 @@ internal import NetworkTypes
 enum ConnectedRoutes {
     /// A route is there.
     static func put(_ route: Route, in state: NamespaceState, _ world: LinuxWorld) {
+        if route.makesLocal { state.localNetworks = nil }
         guard let link = link(of: route, in: state) else { return }
         if link.lostNetworks.remove(route.destination) != nil { world.concern(link.link.name, in: state) }
         if route.proto != world.ownership.proto { forgetOnLink(link, world) }
@@ -16,6 +17,7 @@ enum ConnectedRoutes {
 
     /// A route is gone.
     static func remove(_ route: Route, in state: NamespaceState, _ world: LinuxWorld) {
+        if route.makesLocal { state.localNetworks = nil }
         guard let link = link(of: route, in: state) else { return }
         if route.proto != world.ownership.proto { forgetOnLink(link, world) }
         guard route.proto == Route.kernel, route.table == link.mainTable, world.cause == .told,
@@ -91,11 +93,18 @@ extension LinuxWorld {
             || state.links.values.contains { $0.has(address) }
         if isThere || state.handle == nil { return isThere }
         // By a local route that somebody made a whole network can be.
-        guard let reports = try? routeSocket(state).dump(.routes(table: 255)) else { return false }
-        return reports.contains { report in
-            guard case .route(let route) = report else { return false }
-            return route.type == 2 && route.proto != Route.kernel && route.destination.contains(address)
+        return localNetworks(of: state).contains { $0.contains(address) }
+    }
+
+    /// What is local by routes of others. The kernel is asked when it matters, and again after a change.
+    private func localNetworks(of state: NamespaceState) -> [IPPrefix] {
+        if let known = state.localNetworks { return known }
+        guard let reports = try? routeSocket(state).dump(.routes(table: Route.localTable)) else { return [] }
+        let networks = reports.compactMap { report -> IPPrefix? in
+            if case .route(let route) = report, route.makesLocal { route.destination } else { nil }
         }
+        state.localNetworks = networks
+        return networks
     }
 
     /// What routes of others say is on a link. The kernel is asked when it matters, and again after a change.
@@ -140,4 +149,12 @@ extension Address {
         // With an IPv6 address there is a route to its own prefix even if it names another end.
         return local.family == .v6 ? local.network : network
     }
+}
+
+extension Route {
+    /// The table of what is local.
+    fileprivate static let localTable: UInt32 = 255
+
+    /// Whether it makes a network local that no address does.
+    fileprivate var makesLocal: Bool { table == Self.localTable && type == 2 && proto != Self.kernel }
 }
