@@ -30,7 +30,7 @@ enum AddressClass: KernelClass {
     /// An address is there, like this.
     static func put(_ address: Address, in state: NamespaceState, _ world: LinuxWorld) {
         guard let link = state.links[address.linkIndex] else { return }
-        world.journals.remember(link: address.linkIndex, in: state)
+        world.journals.remember(link: address.linkIndex, in: state, isItself: false)
         let position = link.addresses.firstIndex { $0.address.isSameAddress(as: address) }
         switch world.cause {
         case .planned:
@@ -67,7 +67,7 @@ enum AddressClass: KernelClass {
         guard let link = state.links[address.linkIndex],
             let index = link.addresses.firstIndex(where: { $0.address.isSameAddress(as: address) })
         else { return }
-        world.journals.remember(link: address.linkIndex, in: state)
+        world.journals.remember(link: address.linkIndex, in: state, isItself: false)
         world.concern(link.link.name, in: state)
         if world.cause == .told { world.tellRoutes(from: address.local.address, in: state) }
         let gone = link.addresses.remove(at: index).address
@@ -94,7 +94,7 @@ enum AddressClass: KernelClass {
     /// Addresses go with something else.
     static func lose(of link: LinkState, _ world: LinuxWorld, _ isGone: (Address) -> Bool) {
         if !link.addresses.contains(where: { isGone($0.address) }) { return }
-        world.journals.remember(link: link.link.index, in: link.namespace)
+        world.journals.remember(link: link.link.index, in: link.namespace, isItself: false)
         var gone: [IPAddress] = []
         link.addresses.removeAll { entry in
             guard isGone(entry.address) else { return false }

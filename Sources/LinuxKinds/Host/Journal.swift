@@ -30,6 +30,8 @@ public final class Journal {
     struct Part {
         let state: NamespaceState
         var links: [Int32: LinkPart?] = [:]
+        /// Those that changed themselves, not only what is on them.
+        var changedLinks: Set<Int32> = []
         /// Names of links that were made.
         var made: Set<String> = []
         var routes: [RouteID: Route?] = [:]
@@ -58,12 +60,13 @@ public final class Journal {
         body(&parts[state.id, default: Part(state: state)])
     }
 
-    fileprivate func remember(link index: Int32, in state: NamespaceState) {
+    fileprivate func remember(link index: Int32, in state: NamespaceState, isItself: Bool) {
         var isNew = false
         change(state) { part in
-            if part.links.keys.contains(index) { return }
-            part.links.updateValue(state.links[index].map(self.part), forKey: index)
-            isNew = true
+            if !part.links.keys.contains(index) {
+                part.links.updateValue(state.links[index].map(self.part), forKey: index)
+            }
+            isNew = isItself && part.changedLinks.insert(index).inserted
         }
         if isNew, let link = state.links[index] { SettingClass.rememberMTU(of: link, world) }
     }
@@ -158,8 +161,9 @@ struct Journals {
         references.append(Reference(journal: journal))
     }
 
-    func remember(link index: Int32, in state: NamespaceState) {
-        for reference in references { reference.journal?.remember(link: index, in: state) }
+    /// - Parameter isItself: whether the link changes, and not only what is on it.
+    func remember(link index: Int32, in state: NamespaceState, isItself: Bool = true) {
+        for reference in references { reference.journal?.remember(link: index, in: state, isItself: isItself) }
     }
 
     func remember(madeLink name: String, in state: NamespaceState) {

@@ -37,7 +37,7 @@ enum NeighbourClass: KernelClass {
         let position = link.position(of: neighbour)
         if let position, world.cause == .told, link.neighbours[position].neighbour == neighbour { return }
         if position == nil, neighbour.proto != world.ownership.proto { return }
-        world.journals.remember(link: neighbour.linkIndex, in: state)
+        world.journals.remember(link: neighbour.linkIndex, in: state, isItself: false)
         let claim = world.cause == .planned ? world.plannedClaim : position.map { link.neighbours[$0].claim } ?? Claim()
         let entry = NeighbourState(neighbour: neighbour, claim: claim)
         if let position {
@@ -52,7 +52,7 @@ enum NeighbourClass: KernelClass {
     /// An entry is gone.
     static func remove(_ neighbour: Neighbour, in state: NamespaceState, _ world: LinuxWorld) {
         guard let link = state.links[neighbour.linkIndex], let position = link.position(of: neighbour) else { return }
-        world.journals.remember(link: neighbour.linkIndex, in: state)
+        world.journals.remember(link: neighbour.linkIndex, in: state, isItself: false)
         link.neighbours.remove(at: position)
         state.neighbourCount -= 1
         world.concern(link.link.name, in: state)
@@ -61,7 +61,7 @@ enum NeighbourClass: KernelClass {
     /// Entries go with something else: the kernel drops permanent ones with the rest.
     static func lose(of link: LinkState, _ world: LinuxWorld, _ isGone: (Neighbour) -> Bool) {
         if !link.neighbours.contains(where: { isGone($0.neighbour) }) { return }
-        world.journals.remember(link: link.link.index, in: link.namespace)
+        world.journals.remember(link: link.link.index, in: link.namespace, isItself: false)
         let before = link.neighbours.count
         link.neighbours.removeAll { entry in
             guard isGone(entry.neighbour) else { return false }

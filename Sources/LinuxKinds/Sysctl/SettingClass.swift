@@ -57,6 +57,8 @@ enum SettingClass: KernelClass {
         let file = SettingFile(path: path, in: state)
         remember(file, in: state, world)
         guard file.disablesV6, value != "0", let link = state.links[file.link] else { return }
+        // When it is enabled again, its MTU is that of the link.
+        world.journals.remember(link: link.link.index, in: state)
         // Nothing can be put back as long as it is disabled.
         for entry in link.addresses where entry.address.local.family == .v6 && !entry.address.local.address.isLinkLocal
         {
