@@ -4,13 +4,16 @@ internal import Netlink
 extension LinuxWorld {
     /// They would stay there under our mark for ever.
     func follow(_ moves: [(from: Int, to: Int32, alias: String)]) {
-        for (id, number, alias) in moves {
+        // Many go to one namespace, which may have no name: it is looked for once.
+        var nameless: Set<Destination> = []
+        for (id, number, alias) in moves where !nameless.contains(Destination(from: id, number: number)) {
             guard let state = states[id], let socket = try? routeSocket(state) else { continue }
             if let known = namespace(numbered: number, seenFrom: state) {
                 if known.visitors != nil { visit(known, alias) }
                 continue
             }
             guard let names = try? NetworkNamespace.list(directory: namespaceDirectory) else { continue }
+            var isFound = false
             for name in names where byReference[.named(name)] == nil {
                 guard let handle = handle(at: "\(namespaceDirectory)/\(name)", as: .named(name)),
                     (try? socket.namespaceID(of: handle.descriptor)) == number
@@ -19,9 +22,17 @@ extension LinuxWorld {
                 // Who does not look into others sees there what came from here, and nothing else.
                 if looksElsewhere { watch(target) } else { target.visitors = [] }
                 visit(target, alias)
+                isFound = true
                 break
             }
+            if !isFound { nameless.insert(Destination(from: id, number: number)) }
         }
+    }
+
+    /// The namespace that another one calls by a number.
+    private struct Destination: Hashable {
+        let from: Int
+        let number: Int32
     }
 
     private func visit(_ state: NamespaceState, _ alias: String) {
