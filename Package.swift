@@ -269,7 +269,9 @@ let package = Package(
         .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CLinux", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "LinuxKindsTests",
-            dependencies: ["TestSupport", "Concurrency", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux"],
+            dependencies: [
+                "TestSupport", "Concurrency", "LinuxKinds", "Model", "Reconciler", "Netlink", "NetworkTypes", "CLinux",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "AgentTests",

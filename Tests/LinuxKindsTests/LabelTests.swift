@@ -1,4 +1,5 @@
 import Netlink
+import NetworkTypes
 import Testing
 
 @testable import LinuxKinds

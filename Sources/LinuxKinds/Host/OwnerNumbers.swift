@@ -1,4 +1,5 @@
 internal import Netlink
+internal import NetworkTypes
 
 /// Two labels whose objects the kernel can't keep apart.
 public struct LabelCollision: Error, Sendable, Hashable, CustomStringConvertible {

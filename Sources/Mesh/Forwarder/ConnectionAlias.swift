@@ -1,6 +1,7 @@
 internal import Concurrency
 internal import LinuxKinds
 internal import Netlink
+internal import NetworkTypes
 
 /// What a link is for a connection: the last letter of its alias.
 enum Segment: String, CaseIterable, Hashable {

@@ -1,5 +1,6 @@
 internal import Glibc
 public import Netlink
+internal import NetworkTypes
 
 extension Forwarder {
     /// The group that this forwarder's links had before version 1, when the range was that of agents. Only together with an

@@ -12,7 +12,6 @@ struct PolicyTables {
     private let usedPriorities: Set<UInt32>
     private let lastOfOurs: UInt32?
 
-    private static let span: Range<UInt32> = 10_000..<32_000
     /// Rules, or routes, of a namespace for which policy routes are made. It belongs to whoever asks for a connection, and what
     /// he has there must not hold others up.
     private static let mostObjects = 32768
@@ -22,7 +21,8 @@ struct PolicyTables {
         self.routes = Dictionary(grouping: routes, by: \.table)
         usedTables = Set(rules.map(\.table)).union(self.routes.keys).union([253, 254, 255])
         usedPriorities = Set(rules.map(\.priority))
-        lastOfOurs = rules.filter { Self.isOurs($0) && Self.span.contains($0.priority) }.map(\.priority).max()
+        lastOfOurs = rules.filter { Self.isOurs($0) && Marks.meshPriorities.contains($0.priority) }.map(\.priority)
+            .max()
     }
 
     /// Reads them. Where there are no rules of ours and none are to be made, nothing more is asked.
@@ -82,8 +82,8 @@ struct PolicyTables {
     /// A priority above those of our other rules, so that an earlier policy stays before a later one; before the main
     /// table's.
     private func freePriority(after previous: UInt32?) -> UInt32 {
-        var priority = (previous ?? lastOfOurs).map { $0 + 1 } ?? Self.span.lowerBound
-        if !Self.span.contains(priority) { priority = Self.span.lowerBound }
+        var priority = (previous ?? lastOfOurs).map { $0 + 1 } ?? Marks.meshPriorities.lowerBound
+        if !Marks.meshPriorities.contains(priority) { priority = Marks.meshPriorities.lowerBound }
         while usedPriorities.contains(priority) { priority += 1 }
         return priority
     }

@@ -165,7 +165,7 @@ extension ConnectionValues {
             let table = PolicyTables.table(of: side.owner, index)
             var rule = Nsmagent_Linux_Rule()
             rule.name = "nsm/\(side.owner)/\(index)" + (families.count > 1 ? "/\(family == .v4 ? "v4" : "v6")" : "")
-            rule.priority = PolicyTables.firstPriority + UInt32(index)
+            rule.priority = Marks.clientPriorities.lowerBound + UInt32(index)
             rule.from = from.map { $0.network.description } ?? ""
             rule.table = table
             if from == nil { rule.family = family == .v4 ? .ipv4 : .ipv6 }

@@ -2,6 +2,7 @@ public import Logging
 public import Model
 internal import NSM
 internal import NSMKinds
+internal import NetworkTypes
 public import Reconciler
 internal import SPIFFE
 
@@ -294,7 +295,7 @@ extension NetworkServices.Spec {
 
     /// Whether routes of its policies may be in a table.
     public func mayUse(table: UInt32) -> Bool {
-        guard case .client(let message) = self, PolicyTables.numbers.contains(table) else { return false }
+        guard case .client(let message) = self, Marks.clientTables.contains(table) else { return false }
         return (0..<PolicyTables.limit).contains { PolicyTables.table(of: message.name, $0) == table }
     }
 }

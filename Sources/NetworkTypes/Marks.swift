@@ -36,6 +36,14 @@ public enum Marks {
     /// Before version 1 routes and neighbours had that of an administrator (`RTPROT_STATIC`), and addresses had none.
     public static let meshProtocol: UInt8 = 79
 
+    /// Priorities of the policy rules of a mesh's connections: after what an administrator numbers from 1, before those that an
+    /// agent makes for the same connections.
+    public static let meshPriorities: Range<UInt32> = 10_000..<20_000
+    /// Priorities of the policy rules that an agent makes for its own clients, before those of the kernel (32766).
+    public static let clientPriorities: Range<UInt32> = 20_000..<32_000
+    /// The tables that these lead to: `M` in the highest byte, where nobody else makes any.
+    public static let clientTables: ClosedRange<UInt32> = 0x4d00_0000...0x4dff_ffff
+
     /// Whether a protocol number is that of an agent or of a mesh. Two of them may want the same entry.
     public static func isOwner(proto: UInt8) -> Bool {
         proto == defaultAgentProtocol || proto == meshProtocol || agentProtocols.contains(proto)

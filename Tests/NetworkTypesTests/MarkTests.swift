@@ -1,4 +1,4 @@
-import Netlink
+import NetworkTypes
 import Testing
 
 @Suite("Marks")
@@ -13,6 +13,8 @@ struct MarkTests {
         let numbers =
             [Marks.meshProtocol, Marks.defaultAgentProtocol] + Array(Marks.agentProtocols)
         #expect(Set(numbers).count == numbers.count)
+        #expect(!Marks.meshPriorities.overlaps(Marks.clientPriorities) && Marks.clientPriorities.upperBound < 32766)
+        #expect(!groups.contains { Marks.clientTables.overlaps($0.range) })
         #expect(!Marks.agentAlias.hasPrefix(Marks.meshAlias) && !Marks.meshAlias.hasPrefix(Marks.agentAlias))
     }
 }
