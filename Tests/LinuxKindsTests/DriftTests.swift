@@ -82,6 +82,22 @@ struct DriftTests {
         }
     }
 
+    @Test("links that somebody takes out of the group that marks them get it back", arguments: ["a", "b", "br", "t"])
+    func groups(link: String) throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(Self.yaml)
+            try agent.watch()
+            let place = link == "a" ? "x" : nil
+            let before = try #require(try host.link(link, in: place))
+            try host.ip("link set dev \(link) group 7", in: place)
+            #expect(try agent.settle { try host.link(link, in: place)?.group == before.group })
+            #expect(try host.link(link, in: place)?.index == before.index)
+            #expect(agent.problems == [])
+            try agent.quiesce()
+            try host.expectInPlace(Self.yaml, agent)
+        }
+    }
+
     @Test("a neighbour that lost its mark gets it back: no event tells, so one looks from time to time")
     func unmarkedNeighbour() throws {
         try Sandbox.run { host in

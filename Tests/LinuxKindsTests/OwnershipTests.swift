@@ -1,6 +1,7 @@
-import LinuxKinds
 import TestSupport
 import Testing
+
+@testable import LinuxKinds
 
 @Suite("ownership", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
 struct OwnershipTests {
@@ -162,6 +163,32 @@ struct OwnershipTests {
             try host.apply(linux("name: br, type: BRIDGE, enabled: true"))
             #expect(try host.links().map(\.name).sorted() == ["br", "lo"])
             #expect(try host.links(in: "x").map(\.name).sorted() == ["lo", "other"])
+        }
+    }
+
+    @Test("links that a kill in a removal left in the group that was about to go: wanted ones come back, others go")
+    func throwAwayGroup() throws {
+        try Sandbox.run { host in
+            func bridges(_ names: ClosedRange<Int>) -> String {
+                Config(interfaces: names.map { "name: br\($0), type: BRIDGE, enabled: true" }).text
+            }
+            let agent = try host.apply(bridges(1...6))
+            let group = agent.world.ownership.throwAwayGroup
+            let before = try host.links()
+            for number in 1...4 { try host.ip("link set br\(number) group \(group)") }
+            // Two more go beside those that stay of that group.
+            try host.apply(bridges(1...3))
+            let kept = try host.links()
+            #expect(kept.map(\.index) == before.filter { !["br4", "br5", "br6"].contains($0.name) }.map(\.index))
+            #expect(Set(kept.filter { $0.name != "lo" }.map(\.group)) == [before.first { $0.name == "br1" }?.group])
+            for number in 1...3 { try host.ip("link set br\(number) group \(group)") }
+            try host.apply("")
+            #expect(try host.links().map(\.name) == ["lo"])
+            // Before a link has its alias, the group is all that tells whose it is.
+            try host.ip("link add half type bridge")
+            try host.ip("link set half group \(group)")
+            try host.apply("")
+            #expect(try host.links().map(\.name) == ["lo"])
         }
     }
 

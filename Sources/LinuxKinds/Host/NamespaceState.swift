@@ -111,6 +111,8 @@ final class NamespaceState {
     }
     /// Routes of others; nil as long as nobody asked.
     private(set) var foreignRoutes: [RouteID: Route]?
+    /// Groups that links have until what was planned for them is done.
+    var formerGroups: Set<UInt32> = []
     /// Networks whose every address is local here, by routes of others; nil as long as nobody asked.
     var localNetworks: [IPPrefix]?
     /// Routes of routers' advertisements; nil as long as nobody asked.
@@ -164,6 +166,7 @@ final class NamespaceState {
     func forget() -> Contents {
         gone.removeAll()
         isDoomed = false
+        formerGroups = []
         foreignRoutes = nil
         localNetworks = nil
         advertised = nil
@@ -177,6 +180,7 @@ final class NamespaceState {
 
     /// Forgets what only the passes before needed.
     func beginPass() {
+        if !formerGroups.isEmpty { formerGroups = [] }
         if lostRoutes.isEmpty, formerlyLostRoutes.isEmpty { return }
         formerlyLostRoutes = lostRoutes
         lostRoutes = []

@@ -89,9 +89,9 @@ extension LinuxWorld {
         }
     }
 
-    /// A link group that no link of the namespace is in.
+    /// A link group that no link of the namespace is in, nor is to leave later.
     private func throwAwayGroup(in state: NamespaceState) -> UInt32 {
-        let used = Set(state.links.values.map(\.link.group))
+        let used = state.formerGroups.union(state.links.values.lazy.map(\.link.group))
         var group = ownership.throwAwayGroup
         while used.contains(group) || group == 0 { group &+= 1 }
         return group

@@ -56,6 +56,7 @@ enum LinkClass: KernelClass {
     private static func change(_ known: LinkState, to told: Link, _ world: LinuxWorld) {
         let (old, state) = (known.link, known.namespace)
         var new = told
+        if world.cause == .planned, old.group != new.group { state.formerGroups.insert(old.group) }
         if world.cause == .planned, old.master != new.master { new.followMaster(from: old.master, in: state) }
         world.journals.remember(link: old.index, in: state)
         if old.isUp, !new.isUp {
