@@ -33,6 +33,9 @@ extension InterfaceAddress {
             if isLost, !isOurs || address.local.family == .v4,
                 let route = connectedRoute(of: address, on: link)
             {
+                if let local = localRoute(of: route, on: link) {
+                    operations.append(LinuxOperation(link.namespace, request: .addRoute(local, replace: true)))
+                }
                 operations.append(LinuxOperation(link.namespace, request: .addRoute(route, replace: false)))
             }
         }
@@ -65,6 +68,18 @@ extension InterfaceAddress {
         return Route(
             destination: network, table: link.mainTable, proto: Route.kernel, scope: isV4 ? 253 : 0,
             metric: isV4 ? 0 : 256, source: isV4 ? source.local.address : nil,
+            nextHops: [NextHop(linkIndex: link.link.index)])
+    }
+
+    /// What makes the address local from which a route starts. In a VRF both are in one table, so who flushed one of them flushed
+    /// the other, too, and the kernel refuses a route from an address that is not local: `fib_valid_prefsrc`,
+    /// net/ipv4/fib_semantics.c.
+    private func localRoute(of route: Route, on link: LinkState) -> Route? {
+        guard link.vrfTable != nil, let source = route.source, let destination = IPPrefix(source, length: 32) else {
+            return nil
+        }
+        return Route(
+            destination: destination, table: route.table, proto: Route.kernel, scope: 254, type: 2, source: source,
             nextHops: [NextHop(linkIndex: link.link.index)])
     }
 }
