@@ -54,6 +54,13 @@ extension Transaction {
     }
 }
 
+extension Transaction.Reason {
+    fileprivate var heapBytes: Int {
+        if case .source(let name) = self { return name.heapBytes }
+        return 0
+    }
+}
+
 extension Transaction.Entry {
     /// About how many bytes it keeps. A key is counted in full, though the value shares it as long as it is declared.
     var bytes: Int {

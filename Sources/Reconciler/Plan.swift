@@ -111,7 +111,7 @@ public struct Transaction: Sendable {
     /// Its number, from 1.
     public var sequence: UInt64
     /// What started it.
-    public var reason: String
+    public var reason: Reason
     /// When it started.
     public var start: Timestamp
     /// How long it took.

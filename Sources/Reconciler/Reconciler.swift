@@ -158,7 +158,8 @@ public final class Reconciler<W: World> {
     /// - Returns: what was done; nil when there was nothing to do.
     @discardableResult
     public func reconcile(
-        reason: String, scope: Scope = .all, revertOnFailure: Bool = false, progress: ((Int, Int) -> Void)? = nil
+        reason: Transaction.Reason, scope: Scope = .all, revertOnFailure: Bool = false,
+        progress: ((Int, Int) -> Void)? = nil
     ) -> Transaction? {
         if isParked { return nil }
         let start = now()
@@ -282,7 +283,7 @@ public final class Reconciler<W: World> {
         return results
     }
 
-    private func keep(reason: String, start: Timestamp, _ log: Log) -> Transaction {
+    private func keep(reason: Transaction.Reason, start: Timestamp, _ log: Log) -> Transaction {
         sequence += 1
         let transaction = Transaction(
             sequence: sequence, reason: reason, start: start, duration: now().since(start), entries: log.entries,

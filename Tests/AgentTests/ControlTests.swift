@@ -27,7 +27,7 @@ private final class Talkative: ControlBackend {
                 before: .nonexistent, after: .configured, error: "")
         }
         var transaction = Transaction(
-            sequence: UInt64(number), reason: "files", start: Timestamp(nanoseconds: 1), duration: .seconds(1),
+            sequence: UInt64(number), reason: .files, start: Timestamp(nanoseconds: 1), duration: .seconds(1),
             entries: entries)
         transaction.omitted = number
         return transaction

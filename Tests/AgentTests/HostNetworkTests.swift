@@ -50,7 +50,7 @@ struct HostNetworkTests {
         network.bring([clientKey: report()])
         #expect(keys(network) == [clientKey, interfaceKey, "config/linux/l3/v2/route/10.1.0.0/16/nsm-1"])
         // Nothing that it says of itself is left to wait for; what it brought waits for the kernel.
-        network.reconciler.reconcile(reason: "test")
+        network.reconciler.reconcile(reason: .apply)
         #expect(network.reconciler.status(of: clientKey)?.state == .configured)
         // A change of the files keeps it.
         network.declare(config(clients: client, "{name: b, networkService: s, interfaceName: nsm-2}"))

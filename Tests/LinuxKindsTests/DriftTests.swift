@@ -106,7 +106,7 @@ struct DriftTests {
             let before = try host.neighbours("a", in: "x")
             try host.ip(
                 "neigh replace 10.0.0.9 lladdr 02:00:00:00:00:09 dev a nud permanent protocol static", in: "x")
-            agent.reconciler.reconcile(reason: "drift", scope: .keys(agent.world.audit(suspectsOnly: false).keys))
+            agent.reconciler.reconcile(reason: .drift, scope: .keys(agent.world.audit(suspectsOnly: false).keys))
             #expect(agent.problems == [])
             #expect(try host.neighbours("a", in: "x") == before)
             try host.expectInPlace(Self.yaml, agent)
@@ -217,7 +217,7 @@ struct DriftTests {
             let keys = try agent.quiesce()
             #expect(keys == [])
             #expect(agent.world.modifyingRequests == before)
-            #expect(agent.reconciler.transactions.filter { $0.reason == "drift" }.isEmpty)
+            #expect(agent.reconciler.transactions.filter { $0.reason == .drift }.isEmpty)
         }
     }
 

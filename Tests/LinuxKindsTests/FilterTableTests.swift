@@ -364,7 +364,7 @@ struct FilterTableTests {
             let fresh = host.agent()
             fresh.declare(values.map { ($0.key, $0) })
             try fresh.world.readAll()
-            let transaction = fresh.reconciler.reconcile(reason: "export")
+            let transaction = fresh.reconciler.reconcile(reason: .apply)
             #expect(transaction?.entries.map(\.line) ?? [] == [])
             #expect(fresh.problems == [])
         }

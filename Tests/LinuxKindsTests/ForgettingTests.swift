@@ -57,7 +57,7 @@ struct ForgettingTests {
             try agent.apply(Self.own)
             #expect(try agent.settle { host.namespaces == ["x"] })
             try agent.quiesce()
-            agent.reconciler.reconcile(reason: "the next pass")
+            agent.reconciler.reconcile(reason: .apply)
             #expect(Kept(agent.world) == before)
         }
     }
@@ -116,7 +116,7 @@ struct ForgettingTests {
                 try agent.quiesce()
             }
             try agent.apply(Self.own)
-            for _ in 0..<2 { agent.reconciler.reconcile(reason: "the next pass") }
+            for _ in 0..<2 { agent.reconciler.reconcile(reason: .apply) }
             #expect(agent.world.byReference[.named("x")]?.rememberedRoutes == 0)
         }
     }

@@ -126,7 +126,7 @@ private struct Life {
         let requests = agent.world.modifyingRequests
         for isRead in [false, true] {
             if isRead { try agent.world.readAll() }
-            let again = agent.reconciler.reconcile(reason: "again")?.entries.map(\.line) ?? []
+            let again = agent.reconciler.reconcile(reason: .apply)?.entries.map(\.line) ?? []
             expect(again == [], "\(when), again, read: \(isRead): \(again)")
         }
         expect(agent.world.modifyingRequests == requests, "\(when), requests")

@@ -142,7 +142,7 @@ struct OrderAndFailureTests {
             try host.ip("link del dev a", in: "x")
             try agent.world.readAll()
             agent.reconciler.forgetFailures()
-            agent.reconciler.reconcile(reason: "retry")
+            agent.reconciler.reconcile(reason: .retry)
             #expect(agent.problems == [])
             try host.expectInPlace(yaml, agent)
         }

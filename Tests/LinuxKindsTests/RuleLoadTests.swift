@@ -134,7 +134,7 @@ struct RuleLoadTests {
                 // Another try by itself.
                 agent.reconciler.forgetFailures()
                 try agent.world.readAll()
-                agent.reconciler.reconcile(reason: "again")
+                agent.reconciler.reconcile(reason: .apply)
                 #expect(try host.ruleset(in: "x") == wanted)
             }
             try agent.watch()
@@ -186,7 +186,7 @@ struct RuleLoadTests {
             for agent in [agent, host.agent()] {
                 agent.declare([(TableKeys.key("t"), .filterTable(message))])
                 try agent.world.readAll()
-                agent.reconciler.reconcile(reason: "test")
+                agent.reconciler.reconcile(reason: .apply)
                 #expect(agent.state(TableKeys.key("t")) == .invalid)
                 #expect(try host.ruleset() == wanted)
             }

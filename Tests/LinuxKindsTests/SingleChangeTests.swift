@@ -134,7 +134,7 @@ struct SingleChangeTests {
                 let yaml = parts.config.text
                 try agent.change(to: yaml)
                 if Int.random(in: 0..<3, using: &generator) == 0 { try agent.quiesce() }
-                let entries = agent.reconciler.reconcile(reason: "look at everything")?.entries.map(\.line) ?? []
+                let entries = agent.reconciler.reconcile(reason: .apply)?.entries.map(\.line) ?? []
                 try #require(entries == [], "seed \(seed), step \(step): \(yaml)")
                 let fresh = host.agent()
                 let left = try fresh.apply(yaml, tolerant: true)?.entries.filter { $0.error.isEmpty }.map(\.line) ?? []

@@ -218,7 +218,7 @@ struct RESTTests {
         _ number: UInt64, at seconds: Int64, _ entries: [(key: String, after: ValueState)]
     ) -> Transaction {
         Transaction(
-            sequence: number, reason: "files", start: time(seconds), duration: .seconds(1),
+            sequence: number, reason: .files, start: time(seconds), duration: .seconds(1),
             entries: entries.map {
                 .init(verb: .create, key: $0.key, summary: "", before: .nonexistent, after: $0.after, error: "")
             })

@@ -39,7 +39,7 @@ final class Bench {
     /// Reconciles, and returns what was executed.
     @discardableResult
     func run(
-        _ reason: String = "test", scope: Reconciler<FakeWorld>.Scope = .all, revert: Bool = false
+        _ reason: Transaction.Reason = .apply, scope: Reconciler<FakeWorld>.Scope = .all, revert: Bool = false
     ) -> [String] {
         world.log = []
         last = reconciler.reconcile(reason: reason, scope: scope, revertOnFailure: revert)
@@ -49,7 +49,7 @@ final class Bench {
     /// The transaction of the last run.
     private(set) var last: Transaction?
 
-    func repair(_ keys: Key...) -> [String] { run("drift", scope: .keys(Set(keys))) }
+    func repair(_ keys: Key...) -> [String] { run(.drift, scope: .keys(Set(keys))) }
 
     /// As a daemon restarts: the world stays, the reconciler goes.
     func restarted() -> Bench {
@@ -59,7 +59,7 @@ final class Bench {
 
     /// Reconciles what changed, and returns what was executed.
     @discardableResult
-    func runChanges(revert: Bool = false) -> [String] { run("change", scope: .changes, revert: revert) }
+    func runChanges(revert: Bool = false) -> [String] { run(.files, scope: .changes, revert: revert) }
 
     func status(_ key: Key) -> ValueStatus? { reconciler.status().first { $0.key == key } }
     func state(_ key: Key) -> ValueState? { status(key)?.state }

@@ -39,14 +39,14 @@ struct DriftTests {
     func failedRepair() {
         bench.world.failures["l"] = .init()
         bench.world.outside { $0.remove("l") }
-        bench.run("drift", scope: .keys(["k/l", "k/p", "k/q"]))
+        bench.run(.drift, scope: .keys(["k/l", "k/p", "k/q"]))
         #expect(bench.things == ["other"])
         #expect(bench.state("k/l") == .retrying)
         #expect(bench.state("k/r") == .pending)
         #expect(bench.repair("k/l", "k/p", "k/r") == [])
         bench.world.failures = [:]
         bench.clock.advance(.seconds(1))
-        #expect(bench.run("retry").count == 4)
+        #expect(bench.run(.retry).count == 4)
     }
 
     @Test("a condition that goes makes values wait, and one that comes lets them go on")
@@ -94,7 +94,7 @@ struct DriftTests {
             guard let next = bench.reconciler.nextTry else { return }
             pauses.append(next.since(bench.clock.now) + .milliseconds(1))
             bench.clock.advance(to: next)
-            #expect(bench.run("retry") == ["u other"])
+            #expect(bench.run(.retry) == ["u other"])
             #expect(bench.state("k/other") == .configured)
         }
         #expect(pauses == [2, 4, 8, 16, 32, 60, 60].map { .seconds($0) })

@@ -48,12 +48,12 @@ struct FailureTests {
             #expect(bench.status("k/a")?.error == "a refused")
             bench.drop("k/other")
             bench.clock.advance(to: next)
-            #expect(bench.run("retry") == ["c a"])
+            #expect(bench.run(.retry) == ["c a"])
         }
         #expect(waits == [1, 2, 4, 8, 16, 32, 60, 60].map { .seconds($0) })
         bench.world.failures = [:]
         bench.clock.advance(.seconds(60))
-        #expect(bench.run("retry") == ["c a"])
+        #expect(bench.run(.retry) == ["c a"])
         #expect(bench.state("k/a") == .configured)
         #expect(bench.status("k/a")?.error == "")
         #expect(bench.reconciler.nextTry == nil)
@@ -148,7 +148,7 @@ struct FailureTests {
         #expect(bench.reconciler.stateCounts() == [.retrying: 1, .pending: 2])
         bench.world.failures = [:]
         bench.clock.advance(.seconds(1))
-        #expect(bench.run("retry") == ["c a", "c b", "c p"])
+        #expect(bench.run(.retry) == ["c a", "c b", "c p"])
     }
 
     @Test("a failed value leaves nothing half made")
@@ -209,7 +209,7 @@ struct FailureTests {
         fail("b", times: 1)
         bench.declare([Item("a"), Item("b"), Item("c")])
         var seen: [[Int]] = []
-        bench.reconciler.reconcile(reason: "x") { done, total in seen.append([done, total]) }
+        bench.reconciler.reconcile(reason: .apply) { done, total in seen.append([done, total]) }
         #expect(seen == [[1, 3], [2, 3], [3, 3]])
     }
 

@@ -12,7 +12,7 @@ struct HistoryTests {
                 before: .nonexistent, after: .configured, error: failing.contains(index) ? "refused" : "")
         }
         return Transaction(
-            sequence: number, reason: "test", start: Timestamp(nanoseconds: 0), duration: .zero, entries: entries)
+            sequence: number, reason: .apply, start: Timestamp(nanoseconds: 0), duration: .zero, entries: entries)
     }
 
     @Test("as many are kept as the number and the bytes allow, the newest ones")
@@ -61,7 +61,7 @@ struct HistoryTests {
         let reconciler = Reconciler(world: world, historyBytes: 4096, now: { Timestamp(nanoseconds: 0) })
         let items = (0..<200).map { Item("item \($0)") }
         reconciler.replace(source: "files", with: items.map { ($0.key, .value($0)) })
-        #expect(reconciler.reconcile(reason: "test")?.entries.count == 200)
+        #expect(reconciler.reconcile(reason: .apply)?.entries.count == 200)
         #expect(reconciler.transactions.first.map { $0.entries.count + $0.omitted } == 200)
         #expect(reconciler.transactions.first.map { $0.entries.count < 20 } == true)
     }

@@ -156,7 +156,7 @@ struct IncrementalLife {
     }
 
     private mutating func report(_ keys: Set<Key>) {
-        bench.run("drift", scope: .keys(keys))
+        bench.run(.drift, scope: .keys(keys))
         adopt()
     }
 
@@ -198,7 +198,7 @@ struct IncrementalLife {
             fresh.reconciler.replace(source: source, with: values.map { (key: $0.key, desired: $0.value) })
         }
         for node in bench.reconciler.graph.nodes { fresh.reconciler.observe(node.key, node.observation) }
-        var result = fresh.run("fresh").map { "left to do: \($0)" }
+        var result = fresh.run().map { "left to do: \($0)" }
         if fresh.world.real != bench.world.real { result.append("another world") }
         if bench.world.real != bench.world.belief { result.append("another belief") }
         let isExact = !isAmbiguous(bench) && !isAmbiguous(fresh)

@@ -99,12 +99,12 @@ struct IncrementalTests {
         #expect(
             isFlat {
                 $0.world.outside { $0.remove("l3") }
-                $0.run("drift", scope: .keys(["k/l3", "k/p3"]))
+                $0.run(.drift, scope: .keys(["k/l3", "k/p3"]))
             })
         #expect(
             isFlat {
                 $0.world.outside { $0.conditions = ["ns"] }
-                $0.run("drift", scope: .keys(["k/w"]))
+                $0.run(.drift, scope: .keys(["k/w"]))
             })
         #expect(
             isFlat {

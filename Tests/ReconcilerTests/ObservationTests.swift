@@ -42,7 +42,7 @@ struct ObservationTests {
         let reconciler = reconciler()
         func say(_ observation: Observation?) -> String {
             reconciler.observe("k", observation)
-            reconciler.reconcile(reason: "test", scope: scope)
+            reconciler.reconcile(reason: .apply, scope: scope)
             #expect(reconciler.nextTry == nil)
             return status(reconciler)
         }
@@ -60,13 +60,13 @@ struct ObservationTests {
     func transactions() {
         let reconciler = reconciler()
         reconciler.observe("k", .blocked("nobody answers"))
-        let transaction = reconciler.reconcile(reason: "test", revertOnFailure: true)
+        let transaction = reconciler.reconcile(reason: .apply, revertOnFailure: true)
         #expect(transaction?.entries.map(\.key) == ["k/a"] && transaction?.reverted == false)
         reconciler.observe("k", .inPlace)
-        #expect(reconciler.reconcile(reason: "test") == nil)
+        #expect(reconciler.reconcile(reason: .apply) == nil)
         #expect(status(reconciler) == "CONFIGURED  ")
         reconciler.observe("k", .blocked("gone"))
-        #expect(reconciler.reconcile(reason: "test", scope: .keys(["k"])) == nil)
+        #expect(reconciler.reconcile(reason: .apply, scope: .keys(["k"])) == nil)
         #expect(status(reconciler) == "RETRYING gone ")
         #expect(world.mistakes == [])
     }

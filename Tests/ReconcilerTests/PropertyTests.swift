@@ -21,14 +21,14 @@ struct PropertyTests {
         #expect(bench.world.real == bench.world.belief, "seed \(seed)")
         #expect(Self.states(bench) == Self.states(clean), "seed \(seed)")
         for one in [bench, clean] {
-            #expect(one.run("again") == [], "seed \(seed)")
+            #expect(one.run() == [], "seed \(seed)")
             #expect(one.last == nil, "seed \(seed)")
             #expect(Self.mistakes(one) == [], "seed \(seed)")
         }
         #expect(life.mistakes == [], "seed \(seed)")
         life.repairIncrementally()
         #expect(bench.world.real == clean.world.real, "seed \(seed), incremental: \(Self.difference(bench, clean))")
-        #expect(bench.run("again") == [], "seed \(seed), incremental")
+        #expect(bench.run() == [], "seed \(seed), incremental")
         let shuffled = life.cleanApply(shuffledWith: seed)
         #expect(shuffled.world.real == clean.world.real, "seed \(seed), shuffled")
         #expect(

@@ -175,12 +175,12 @@ struct RandomLife {
         bench.world.outside {
             if isDeletion { $0.remove(name) } else { $0.things[name]?.attributes["x"] = "drifted" }
         }
-        if model.random.chance(50) { reportAll() } else if let owner { bench.run("drift", scope: .keys([owner])) }
+        if model.random.chance(50) { reportAll() } else if let owner { bench.run(.drift, scope: .keys([owner])) }
     }
 
     private mutating func reportAll() {
         let keys = bench.reconciler.status().map(\.key).filter { _ in model.random.chance(50) }
-        bench.run("drift", scope: .keys(Set(keys)))
+        bench.run(.drift, scope: .keys(Set(keys)))
     }
 
     private mutating func failSomething() {
@@ -228,11 +228,11 @@ struct RandomLife {
             bench.reconciler.status().contains { $0.state == .failed }
             || bench.reconciler.removals.values.contains { $0.nextTry == nil }
         if gaveUp || bench.reconciler.isParked { bench.reconciler.forgetFailures() }
-        bench.run("heal")
+        bench.run()
         for _ in 0..<20 {
             guard let next = bench.reconciler.nextTry else { break }
             bench.clock.advance(to: next)
-            bench.run("retry")
+            bench.run(.retry)
         }
     }
 
@@ -251,7 +251,7 @@ struct RandomLife {
                 }
                 keys.insert(owner)
             }
-            bench.run("drift", scope: .keys(keys))
+            bench.run(.drift, scope: .keys(keys))
             bench.clock.advance(.seconds(6))
         }
     }
@@ -270,7 +270,7 @@ struct RandomLife {
                 clean.reconciler.change(source: source, [(pair.key, pair.desired)])
             }
         }
-        clean.run("clean")
+        clean.run()
         return clean
     }
 }

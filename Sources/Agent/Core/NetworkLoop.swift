@@ -150,22 +150,22 @@ final class NetworkLoop {
             moments[moment.rawValue] = nil
             switch moment {
             case .files, .poll, .watchdog, .deadline, .progress: found.append(.due(moment))
-            case .read: found += readAndReconcile(reason: "retry")
+            case .read: found += readAndReconcile(reason: .retry)
             case .audit: found += repair(network.world.audit(suspectsOnly: false))
             case .suspicion: found += repair(network.world.audit(suspectsOnly: true))
             }
         }
         if retryFloor <= now, let due = network.reconciler.nextTry, due <= network.clock.now {
             retryFloor = now + Self.leastRetryWait
-            if isInForce { found += reconcile(reason: "retry", scope: .changes) }
+            if isInForce { found += reconcile(reason: .retry, scope: .changes) }
         }
         return found
     }
 
     private func repair(_ changes: WorldChanges) -> [Occurrence] {
         guard isInForce, !changes.isEmpty else { return [] }
-        if changes.needsFullPass { return reconcile(reason: "event", scope: .all) }
-        let found = reconcile(reason: "drift", scope: .keys(changes.keys)) + [.reported(changes.keys)]
+        if changes.needsFullPass { return reconcile(reason: .event, scope: .all) }
+        let found = reconcile(reason: .drift, scope: .keys(changes.keys)) + [.reported(changes.keys)]
         return network.reconciler.repairsDrift ? found : found + [.drift(changes.keys)]
     }
 
@@ -185,11 +185,11 @@ final class NetworkLoop {
     func takeIn(_ reports: [Key: ServiceReport?]) -> [Occurrence] {
         if reports.isEmpty { return [] }
         network.bring(reports)
-        return isInForce ? readAndReconcile(reason: "services", isAudit: false) : []
+        return isInForce ? readAndReconcile(reason: .services, isAudit: false) : []
     }
 
     /// Makes the kernel as declared, after reading it: from the ground up, or only what events have not told.
-    func readAndReconcile(reason: String, isAudit: Bool = true) -> [Occurrence] {
+    func readAndReconcile(reason: Transaction.Reason, isAudit: Bool = true) -> [Occurrence] {
         set(.read, at: nil)
         let told = takeWaitingEvents()
         do {
@@ -206,9 +206,9 @@ final class NetworkLoop {
     }
 
     /// Makes the kernel as declared, by what is known of it.
-    func compareAll(reason: String) -> [Occurrence] { reconcile(reason: reason, scope: .all) }
+    func compareAll(reason: Transaction.Reason) -> [Occurrence] { reconcile(reason: reason, scope: .all) }
 
-    private func reconcile(reason: String, scope: Reconciler<LinuxWorld>.Scope) -> [Occurrence] {
+    private func reconcile(reason: Transaction.Reason, scope: Reconciler<LinuxWorld>.Scope) -> [Occurrence] {
         guard let transaction = network.reconciler.reconcile(reason: reason, scope: scope) else { return [] }
         schedule(.suspicion, within: Self.settlingTime)
         return [.done(transaction)]

@@ -33,7 +33,7 @@ extension Engine: ConfigurationBackend {
     /// - Throws: when it can't be read.
     public func valuesInPlace() throws -> [ModelValue] {
         let values = try observedValues()
-        if loop.isInForce { take(loop.compareAll(reason: "dump")) }
+        if loop.isInForce { take(loop.compareAll(reason: .dump)) }
         return values
     }
 
@@ -87,7 +87,7 @@ extension Engine: ConfigurationBackend {
         for change in later { network.declare(SourceChange(change)) }
         network.reconciler.forgetFailures(of: keys)
         let before = network.reconciler.lastSequence
-        let occurrences = loop.readAndReconcile(reason: request.source, isAudit: isFirst)
+        let occurrences = loop.readAndReconcile(reason: .source(request.source), isAudit: isFirst)
         take(occurrences)
         try Self.refuseUnread(occurrences)
         tellFollowers(nil)

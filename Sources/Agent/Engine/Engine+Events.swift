@@ -68,7 +68,7 @@ extension Engine {
         logger.info(
             transaction.reverted ? "transaction undone" : "transaction done",
             metadata: [
-                "txn": number, "reason": "\(transaction.reason)", "steps": "\(transaction.entries.count)",
+                "txn": number, "reason": "\(transaction.reason.text)", "steps": "\(transaction.entries.count)",
                 "failed": "\(failures)", "duration": "\(Self.text(transaction.duration))",
             ])
         if manager.isPresent { manager.status(statusLine()) }

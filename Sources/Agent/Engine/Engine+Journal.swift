@@ -66,7 +66,7 @@ extension Engine {
         // What was declared may have been withdrawn again: then nobody says that nothing is wanted.
         if network.declaredCount == 0 { return }
         loop.isInForce = true
-        take(loop.readAndReconcile(reason: "start"))
+        take(loop.readAndReconcile(reason: .start))
     }
 
     /// Takes a change into the journal; nil: it is not kept.

@@ -83,7 +83,7 @@ extension Engine: RESTBackend {
         }
         if retries { network.reconciler.forgetFailures() }
         let before = network.reconciler.lastSequence
-        let occurrences = loop.readAndReconcile(reason: "resync", isAudit: true)
+        let occurrences = loop.readAndReconcile(reason: .resync, isAudit: true)
         take(occurrences)
         try Self.refuseUnread(occurrences)
         guard network.reconciler.lastSequence > before, var last = network.reconciler.transactions.last else {

@@ -154,10 +154,10 @@ extension Engine {
         logger.info("configuration read", metadata: counts)
         // Changed files change what is wanted, not what is there. Who asks wants the kernel looked at as well.
         switch reason {
-        case .files, .poll: take(loop.readAndReconcile(reason: "files", isAudit: isFirst))
-        case .start: take(loop.readAndReconcile(reason: "files"))
-        case .signal: take(loop.readAndReconcile(reason: "signal"))
-        case .request: take(loop.readAndReconcile(reason: "request"))
+        case .files, .poll: take(loop.readAndReconcile(reason: .files, isAudit: isFirst))
+        case .start: take(loop.readAndReconcile(reason: .files))
+        case .signal: take(loop.readAndReconcile(reason: .signal))
+        case .request: take(loop.readAndReconcile(reason: .request))
         }
     }
 }

@@ -39,7 +39,7 @@ extension Engine {
             "the files go first", metadata: ["missing": "\(missing.joined(separator: ", "))"])
         declareRestored()
         loop.isInForce = true
-        take(loop.readAndReconcile(reason: "files"))
+        take(loop.readAndReconcile(reason: .files))
         manager.ready(statusLine())
     }
 

@@ -30,7 +30,7 @@ struct TransactionMeasures {
             Counter(label: "nsm_agent_operations_total", dimensions: labels).increment(by: count.done)
             Counter(label: "nsm_agent_operation_failures_total", dimensions: labels).increment(by: count.failed)
         }
-        if transaction.reason == "drift" { repairs.increment(by: counts.values.reduce(0) { $0 + $1.done }) }
+        if transaction.reason == .drift { repairs.increment(by: counts.values.reduce(0) { $0 + $1.done }) }
     }
 }
 

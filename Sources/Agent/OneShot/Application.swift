@@ -225,7 +225,7 @@ public final class Application {
         var progress: ((Int, Int) -> Void)?
         if options.showsProgress { progress = { [tell] in tell(.applying(done: $0, total: $1)) } }
         network.reconciler.reconcile(
-            reason: "apply", scope: .all, revertOnFailure: options.revertsOnFailure, progress: progress)
+            reason: .apply, scope: .all, revertOnFailure: options.revertsOnFailure, progress: progress)
         var undoing = try options.waiting > .zero && mayImprove ? wait() : nil
         if undoing == nil, options.revertsOnFailure, options.countsPendingAsFailure, !isReverted, isPending {
             undoing = "a value is pending"
@@ -275,7 +275,7 @@ public final class Application {
             defer { if let interruption { loop.remove(interruption.descriptor) } }
             loop.isInForce = true
             // What happened since the first read was not heard.
-            _ = loop.readAndReconcile(reason: "apply")
+            _ = loop.readAndReconcile(reason: .apply)
             loop.set(.deadline, at: deadline)
             defer { for moment in NetworkLoop.Moment.allCases { loop.set(moment, at: nil) } }
             while mayImprove {

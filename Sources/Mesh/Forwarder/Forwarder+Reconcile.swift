@@ -33,11 +33,11 @@ extension Forwarder {
         }
         let reconciler = Reconciler(world: world, retry: .never, historyLimit: 1, now: { .now })
         reconciler.change(source: Self.source, values)
-        let transaction = reconciler.reconcile(reason: "", revertOnFailure: !values.isEmpty)
+        let transaction = reconciler.reconcile(reason: .apply, revertOnFailure: !values.isEmpty)
         let failure = try failure(reconciler, transaction, sights)
         if failure != nil, isNew, transaction?.reverted != true {
             reconciler.change(source: Self.source, values.map { ($0.key, nil) })
-            reconciler.reconcile(reason: "")
+            reconciler.reconcile(reason: .apply)
         }
         var indexes: [Segment: Int32] = [:]
         for segment in Segment.allCases { indexes[segment] = world.index(of: segment.rawValue) }

@@ -38,7 +38,7 @@ extension Nsmagent_Control_Transaction {
     init(head transaction: Transaction) {
         self.init()
         sequence = transaction.sequence
-        reason = transaction.reason
+        reason = transaction.reason.text
         (startSeconds, startNanos) = transaction.start.parts
         durationUs = transaction.duration.microseconds
         omitted = UInt64(transaction.omitted)

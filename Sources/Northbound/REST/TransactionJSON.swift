@@ -9,7 +9,7 @@ package enum TransactionJSON {
             ("Start", ValueJSON.time(transaction.start)),
             ("Stop", ValueJSON.time(transaction.start.advanced(by: transaction.duration))),
             ("SeqNum", .uint(transaction.sequence)), ("TxnType", .string(type)),
-            ("ResyncType", resync.map { .string($0) }), ("Description", .string(transaction.reason)),
+            ("ResyncType", resync.map { .string($0) }), ("Description", .string(transaction.reason.text)),
             ("Executed", transaction.entries.isEmpty ? nil : .array(transaction.entries.map(operation))),
             ("Omitted", transaction.omitted > 0 ? .int(Int64(transaction.omitted)) : nil),
         ])
@@ -18,10 +18,10 @@ package enum TransactionJSON {
     /// What clients know as the type of a transaction and of a resync.
     package static func kind(_ transaction: Transaction) -> (type: String, resync: String?) {
         switch transaction.reason {
-        case "retry": ("RetryFailedOps", nil)
-        case "drift", "event", "services": ("SBNotification", nil)
-        case "signal", "request", "dump", "resync": ("NBTransaction", "DownstreamResync")
-        default: ("NBTransaction", transaction.sequence == 1 ? "FullResync" : nil)
+        case .retry: ("RetryFailedOps", nil)
+        case .drift, .event, .services: ("SBNotification", nil)
+        case .signal, .request, .dump, .resync: ("NBTransaction", "DownstreamResync")
+        case .apply, .start, .files, .source: ("NBTransaction", transaction.sequence == 1 ? "FullResync" : nil)
         }
     }
 
@@ -46,7 +46,7 @@ package enum TransactionJSON {
         var lines = ["* transaction arguments:", "    - seqNum: \(transaction.sequence)"]
         let more = resync.map { $0 == "FullResync" ? ", Full Resync" : ", SB Sync" } ?? ""
         lines.append("    - type: \(names[type] ?? type)\(more)")
-        lines.append("    - description: \(transaction.reason)")
+        lines.append("    - description: \(transaction.reason.text)")
         lines.append("* executed operations:")
         if transaction.entries.isEmpty { lines.append("    <NONE>") }
         for (number, entry) in transaction.entries.enumerated() {

@@ -72,7 +72,7 @@ final class TestAgent {
         declared = wanted
         reconciler.change(source: "files", changes)
         try world.readNew()
-        return reconciler.reconcile(reason: "change", scope: .changes)
+        return reconciler.reconcile(reason: .apply, scope: .changes)
     }
 
     /// What belongs to these links and tables of the host's own namespace stays, though nobody declares it.
@@ -91,7 +91,7 @@ final class TestAgent {
         try declare(yaml, tolerant: tolerant)
         try world.readAll()
         try world.settleMarks()
-        let transaction = reconciler.reconcile(reason: "test", revertOnFailure: revertOnFailure)
+        let transaction = reconciler.reconcile(reason: .apply, revertOnFailure: revertOnFailure)
         KindRecord.note(reconciler.status())
         return transaction
     }
@@ -130,7 +130,7 @@ final class TestAgent {
         self.loop = loop
         try world.startWatching(on: loop)
         try world.readAll()
-        reconciler.reconcile(reason: "start watching")
+        reconciler.reconcile(reason: .apply)
         while try settle() != nil {}
     }
 
@@ -142,7 +142,7 @@ final class TestAgent {
         if tokens.isEmpty { return nil }
         let changes = world.takeEvents(tokens: tokens)
         if !changes.isEmpty {
-            reconciler.reconcile(reason: "drift", scope: changes.needsFullPass ? .all : .keys(changes.keys))
+            reconciler.reconcile(reason: .drift, scope: changes.needsFullPass ? .all : .keys(changes.keys))
         }
         return changes
     }
@@ -195,7 +195,7 @@ extension Sandbox {
             // What the agent believes, and what it reads.
             for isRead in [false, true] {
                 if isRead { try agent.world.readAll() }
-                let again = agent.reconciler.reconcile(reason: "again")
+                let again = agent.reconciler.reconcile(reason: .apply)
                 #expect(
                     again?.entries.map(\.line) ?? [] == [], "the second time, read: \(isRead)", sourceLocation: location
                 )

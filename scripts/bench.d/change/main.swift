@@ -59,7 +59,7 @@ struct Host {
     }
 
     func reconcile(_ scope: Reconciler<LinuxWorld>.Scope) {
-        let transaction = network.reconciler.reconcile(reason: "bench", scope: scope)
+        let transaction = network.reconciler.reconcile(reason: .apply, scope: scope)
         if let bad = transaction?.entries.first(where: { !$0.error.isEmpty }) { fail("\(bad.key): \(bad.error)") }
     }
 
