@@ -16,7 +16,7 @@ extension Engine: RESTBackend {
         }
         return AgentReport(
             version: Version.text, label: options.settings.label, start: clock.wallTime(of: start),
-            isReady: hasReadFiles, mistakes: files.mistakes, warnings: files.warnings,
+            isReady: hasReadFiles && !waitsAtStart, mistakes: files.mistakes, warnings: files.warnings,
             counts: network.reconciler.stateCounts(), services: services,
             kernel: .init(
                 batches: tally.batches, batchSeconds: Double(tally.nanoseconds) / 1e9, operations: tally.operations,

@@ -9,6 +9,9 @@ extension Engine {
     /// Whether files that were read are to wait for what other sources declare.
     var waitsForSources: Bool { !isPatienceOver && !network.awaitedSources.isEmpty }
 
+    /// Whether files were read of which nothing is made yet, as other sources have not answered.
+    var waitsAtStart: Bool { hasWaitingFiles && !loop.isInForce }
+
     /// Takes in that a source has said all that it declares. Returns whether it was the first time.
     func noteDelivery(of source: String) -> Bool {
         guard network.awaitedSources.remove(source) != nil else { return false }
