@@ -5,14 +5,25 @@ package import Reconciler
 package enum TransactionJSON {
     static func transaction(_ transaction: Transaction) -> JSON {
         let (type, resync) = kind(transaction)
+        let inputs = type == "NBTransaction" && resync != "DownstreamResync" ? inputs(transaction) : []
         return .fields([
             ("Start", ValueJSON.time(transaction.start)),
             ("Stop", ValueJSON.time(transaction.start.advanced(by: transaction.duration))),
             ("SeqNum", .uint(transaction.sequence)), ("TxnType", .string(type)),
             ("ResyncType", resync.map { .string($0) }), ("Description", .string(transaction.reason.text)),
+            ("Values", inputs.isEmpty ? nil : .array(inputs)),
             ("Executed", transaction.entries.isEmpty ? nil : .array(transaction.entries.map(operation))),
             ("Omitted", transaction.omitted > 0 ? .int(Int64(transaction.omitted)) : nil),
         ])
+    }
+
+    /// What was declared anew, as far as it was not in force before: the keys, as values are not remembered.
+    private static func inputs(_ transaction: Transaction) -> [JSON] {
+        var seen: Set<Key> = []
+        return transaction.entries.compactMap { entry in
+            guard entry.key.hasPrefix("config/"), seen.insert(entry.key).inserted else { return nil }
+            return .object([("Key", .string(entry.key)), ("Origin", .int(1))])
+        }
     }
 
     /// What clients know as the type of a transaction and of a resync.
