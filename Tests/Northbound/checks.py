@@ -8,6 +8,8 @@ import time
 
 import grpc
 from client import Agent
+from google.protobuf import descriptor_pb2, json_format
+from linked import recorded
 
 MANAGER = "ligato.generic.ManagerService/"
 CONFIGURATOR = "ligato.configurator.ConfiguratorService/"
@@ -55,6 +57,44 @@ def reflection(target):
     expect("health", now.call("grpc.health.v1.Health/Check")[0] == {"status": "SERVING"})
     code = now.refusal("grpc.health.v1.Health/Check", {"service": "no.Such"})[0]
     expect("health of what is not there", code == "NOT_FOUND", code)
+
+
+def descriptors(target):
+    """All that the ancestor's files describe is in ours, under the same numbers: messages, fields, enumerations, services."""
+    agent = Agent(target)
+
+    def names(parts):
+        return {part["name"]: part for part in parts}
+
+    def within(theirs, ours, at):
+        for kind in ("message_type", "nested_type", "enum_type", "service"):
+            mine = names(ours.get(kind, []))
+            for name, part in names(theirs.get(kind, [])).items():
+                expect(f"{at}.{name}", name in mine, kind)
+                within(part, mine[name], f"{at}.{name}")
+        for kind, facts in (("field", ("number", "label", "type", "type_name", "json_name", "proto3_optional")),
+                            ("value", ("number",)), ("method", ("input_type", "output_type", "server_streaming"))):
+            mine = names(ours.get(kind, []))
+            for name, part in names(theirs.get(kind, [])).items():
+                expect(f"{at}.{name}", name in mine, kind)
+                for fact in facts:
+                    # Names of JSON may be left to the rule for them.
+                    same = part.get(fact) == mine[name].get(fact, part.get(fact) if fact == "json_name" else None)
+                    expect(f"{at}.{name}", same, fact, part.get(fact), mine[name].get(fact))
+
+    for name, theirs in recorded().items():
+        if name == "ligato/annotations.proto":
+            # Only options of fields are of it.
+            continue
+        found = agent.reflection.ask(file_by_filename=name).files.file_descriptor_proto
+        files = [descriptor_pb2.FileDescriptorProto.FromString(data) for data in found]
+        # Which file of a package has a message is of no matter to anybody.
+        ours = descriptor_pb2.FileDescriptorProto()
+        for file in files:
+            if file.package == theirs["package"]:
+                ours.MergeFrom(file)
+        expect(name, name in [file.name for file in files], [file.name for file in files])
+        within(theirs, json_format.MessageToDict(ours, preserving_proto_field_name=True), theirs["package"])
 
 
 def unknown(target):

@@ -33,6 +33,8 @@ ON_PURPOSE = {
     "manager.txt: dump state, by id": "the ids are heeded",
     "manager.txt: get config after overwrite with nothing":
         "what another data source declares stays when one withdraws its own",
+    "extra.txt: loopback": "such an address is taken by the kernel, and by us",
+    "extra.txt: state of it after 3 s": "what failed is tried again, whoever declared it",
     "configurator.txt: dump": "routes say their scope, and those that the kernel makes by itself are nobody's",
 }
 
