@@ -184,7 +184,7 @@ extension Engine: ConfigurationBackend {
     }
 
     /// Tells those who follow of values for which nothing was done, such as wrong ones.
-    private func tellUntouched(_ keys: [Key], _ entries: [Transaction.Entry]) {
+    func tellUntouched(_ keys: [Key], _ entries: [Transaction.Entry]) {
         guard happenings.withLock({ $0.hasStateFollowers }) else { return }
         let touched = Set(entries.map(\.key))
         let values = keys.compactMap { key in

@@ -14,5 +14,9 @@ extension Engine {
         for await _ in services.changes { await adopt(services.takeChanges()) }
     }
 
-    private func adopt(_ reports: [Key: ServiceReport?]) { take(loop.takeIn(reports)) }
+    private func adopt(_ reports: [Key: ServiceReport?]) {
+        take(loop.takeIn(reports))
+        // Nothing is done in the kernel when a service is registered, so no transaction tells of it.
+        tellUntouched(reports.keys.sorted(), [])
+    }
 }
