@@ -10,7 +10,8 @@ enum Main {
         // Each namespace takes some descriptors, and so does each connection.
         _ = cl_raise_file_limit()
         do {
-            var command = try NSMAgent.parseAsRoot(Apply.plain(CommandLine.arguments.dropFirst()))
+            let line = try UpstreamFlags.split(CommandLine.arguments, environment: environment)
+            var command = try NSMAgent.parseAsRoot(Apply.plain(line.words))
             if let waiting = command as? any WaitingCommand, try !waiting.isDoneAtOnce() {
                 try Descriptors.require(waiting.descriptors)
                 cl_use_own_workers()

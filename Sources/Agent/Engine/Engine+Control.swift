@@ -29,7 +29,7 @@ extension Engine: ControlBackend {
         response.pid = getpid()
         response.uptime = Double(report.now.nanoseconds - report.start.nanoseconds) / 1e9
         response.mistakes = report.files.mistakes
-        response.warnings = report.files.warnings + report.warnings + report.sourceWarnings
+        response.warnings = report.files.warnings + report.warnings + report.sourceWarnings + options.openFaces
         response.files = report.files.names
         response.repairs = options.repairsDrift
         let values = report.values.lazy.map { status in

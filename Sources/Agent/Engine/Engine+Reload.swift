@@ -69,6 +69,10 @@ extension Engine {
         loop.set(.poll, at: directory.obstacle.map { _ in SteadyClock.monotonic + Self.pollInterval })
         if isThere { return .all }
         if !loop.isInForce && !options.services.clients.isEmpty { return FileChanges.none }
+        if !options.needsFiles, files.names.isEmpty {
+            manager.ready(statusLine())
+            return nil
+        }
         let consequence =
             loop.isInForce ? "the last configuration stays in force" : "nothing is touched until it appears"
         let warnings = ["\(options.configPath) does not exist; \(consequence)"] + watchWarnings

@@ -21,6 +21,10 @@ public actor Engine {
         public var configPath: String
         /// Whether drift is repaired, or only reported.
         public var repairsDrift: Bool
+        /// What is to be said of faces by which everybody can change things.
+        public var openFaces: [String] = []
+        /// Whether it is worth a word that there is no directory of files.
+        public var needsFiles = true
         /// Where the mesh is.
         public var services: ServiceSettings
         /// How often values are compared of which no event tells, nanoseconds; nil: never.

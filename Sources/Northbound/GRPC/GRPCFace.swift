@@ -15,6 +15,9 @@ public struct GRPCSettings: Sendable {
     public var messageLimit: Int
     /// Calls at once on one connection.
     public var streamLimit: Int
+    /// Why whoever is not root of this host may only look, over TCP.
+    public var lookReason =
+        "only root of this host may change things here; use the Unix socket, or the setting insecure"
 
     /// Makes settings.
     public init(
@@ -71,7 +74,7 @@ public struct GRPCFace: Sendable {
             let certificates = if case .unix = address { nil as CertificateFiles? } else { files }
             let right = RightInterceptor(
                 address: address, isInsecure: settings.isInsecure,
-                showsCertificates: certificates?.asksClients ?? false)
+                showsCertificates: certificates?.asksClients ?? false, lookReason: settings.lookReason)
             servers.append(
                 RPCServer(
                     listener, security: .insecure, certificates: certificates, services: faces, interceptors: [right],
@@ -105,6 +108,7 @@ struct RightInterceptor: ServerInterceptor {
     let isInsecure: Bool
     /// Whether nobody gets here without a certificate that the operator's authorities have signed.
     let showsCertificates: Bool
+    var lookReason = ""
 
     func intercept<Input: Sendable, Output: Sendable>(
         request: StreamingServerRequest<Input>, context: ServerContext,
@@ -119,7 +123,7 @@ struct RightInterceptor: ServerInterceptor {
         case .unix: return .change
         case .tcp:
             if let user = ConnectionInfo.current?.user, user == 0 || user == geteuid() { return .change }
-            return .look("only root of this host may change things here; use the Unix socket, or the setting insecure")
+            return .look(lookReason)
         }
     }
 }

@@ -44,6 +44,8 @@ public struct RESTSettings: Sendable {
     public var addresses: [SocketAddress]
     /// Whether nothing can be changed.
     public var isReadOnly = false
+    /// Why that is, for those who want to change something.
+    public var readOnlyReason = "nothing can be changed here: the setting http: {readOnly: true} says so"
     /// Whether whoever reaches it may change things.
     public var isInsecure = false
     /// Whether values are told as JSON text in a string, as old clients want them.

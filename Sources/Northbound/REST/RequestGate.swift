@@ -32,7 +32,7 @@ struct RequestGate: Sendable {
     }
 
     func right(_ request: Request, _ peer: HTTPPeer) -> Right {
-        if peer.isUnix { return settings.isReadOnly ? .look(Self.readOnly) : .change }
+        if peer.isUnix { return settings.isReadOnly ? .look(settings.readOnlyReason) : .change }
         if let foreign = foreignness(request) { return .foreign(foreign) }
         let isKnown: Bool
         switch credentials(request) {
@@ -42,16 +42,15 @@ struct RequestGate: Sendable {
         }
         let isRoot = peer.user.map { $0 == 0 || $0 == geteuid() } ?? false
         let isTrusted = isKnown || isRoot || peer.hasCertificate
-        if settings.isReadOnly { return isTrusted || settings.users.isEmpty ? .look(Self.readOnly) : .nothing }
+        if settings.isReadOnly {
+            return isTrusted || settings.users.isEmpty ? .look(settings.readOnlyReason) : .nothing
+        }
         if isTrusted || settings.isInsecure { return .change }
         if !settings.users.isEmpty { return .nothing }
         return .look(
             "only root of this host may change things here; use the Unix socket, or give users in http.conf, or the setting http: {insecure: true}"
         )
     }
-
-    private static let readOnly =
-        "nothing can be changed here: the setting http: {readOnly: true} says so"
 
     // MARK: - Names
 

@@ -4,6 +4,7 @@ internal import CLinux
 internal import Glibc
 internal import Logging
 internal import Mesh
+internal import MeshTransport
 internal import Metrics
 internal import NSMServices
 internal import Northbound
@@ -50,13 +51,15 @@ struct Run: WaitingCommand {
         signal(SIGHUP, SIG_IGN)
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
-        let words = CommandLine.arguments.drop { $0 != Self._commandName }.dropFirst()
-        let all = try RunSettings(SettingsFile(settings), arguments: Array(words))
-        try await all.run.runDaemon(hosting: all.mesh)
+        let line = try UpstreamFlags.split(CommandLine.arguments, environment: environment)
+        let words = line.words.drop { $0 != Self._commandName }.dropFirst()
+        let upstream = try line.flags.map { try Upstream($0, environment: environment) }
+        let all = try RunSettings(SettingsFile(settings), arguments: Array(words), upstream: upstream)
+        try await all.run.runDaemon(hosting: all.mesh, as: upstream)
     }
 
     /// Runs with what was put together from the file and the command line.
-    private func runDaemon(hosting mesh: MeshOptions?) async throws {
+    private func runDaemon(hosting mesh: MeshOptions?, as upstream: Upstream?) async throws {
         let logger = log.logger
         let services = try services.settings(label: owner.resolvedLabel, hosting: mesh)
         if mesh != nil { try Descriptors.require(Descriptors.daemon + Descriptors.mesh) }
@@ -65,9 +68,11 @@ struct Run: WaitingCommand {
                 "the mesh is used without TLS and tokens: whoever can open its socket can answer",
                 metadata: ["manager": "\(services.manager.url)"])
         }
-        var rest = try http.settings()
+        var rest = try http.settings(upstream)
         let ignored = try http.ignoredKeys()
-        if !ignored.isEmpty {
+        if let upstream {
+            upstream.tell(logger)
+        } else if !ignored.isEmpty {
             logger.warning(
                 "keys of http.conf that mean nothing here", metadata: ["keys": "\(ignored.joined(separator: ", "))"])
         }
@@ -81,21 +86,15 @@ struct Run: WaitingCommand {
             MetricsSystem.bootstrap(registry)
             rest?.registry = registry
         }
-        let options = Engine.Options(
+        var options = Engine.Options(
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services,
             auditInterval: auditInterval.nanoseconds, journal: clients.journal(label: owner.resolvedLabel),
-            grpc: try grpc.settings(), etcd: try etcd.settings(label: owner.resolvedLabel, logger: logger),
+            grpc: try grpc.settings(isUpstream: upstream != nil),
+            etcd: try etcd.settings(label: owner.resolvedLabel, logger: logger),
             rest: rest)
-        if let grpc = options.grpc, grpc.isInsecure {
-            logger.warning(
-                "everybody who reaches the gRPC API can change the network",
-                metadata: ["at": "\(grpc.addresses.map(\.url).joined(separator: ", "))"])
-        }
-        if let rest = options.rest, rest.isInsecure, !rest.isReadOnly {
-            logger.warning(
-                "everybody who reaches the REST API can change the network",
-                metadata: ["at": "\(rest.addresses.map(\.url).joined(separator: ", "))"])
-        }
+        options.needsFiles = upstream == nil
+        options.openFaces = openFaces(options)
+        for text in options.openFaces { logger.warning("\(text)") }
         do {
             let hosted = try mesh.map { MeshService(mesh: try HostMesh($0.hostOptions(), logger: logger)) }
             let daemon = try Daemon(options, socket: socket.path, beside: hosted.map { [$0] } ?? [], logger: logger)
@@ -105,6 +104,17 @@ struct Run: WaitingCommand {
         } catch {
             throw Failure("\(error)")
         }
+    }
+}
+
+/// What is to be said of faces by which everybody can change things.
+private func openFaces(_ options: Engine.Options) -> [String] {
+    var faces: [(name: String, addresses: [SocketAddress])] = []
+    if let grpc = options.grpc, grpc.isInsecure { faces.append(("gRPC", grpc.addresses)) }
+    if let rest = options.rest, rest.isInsecure, !rest.isReadOnly { faces.append(("REST", rest.addresses)) }
+    return faces.map { face in
+        let places = face.addresses.map(\.url).joined(separator: ", ")
+        return "everybody who reaches the \(face.name) API can change the network: \(places)"
     }
 }
 

@@ -48,17 +48,25 @@ struct GRPCOptions: ParsableArguments, Sendable {
     }
 
     /// Nil: there is no gRPC API.
-    func settings() throws -> GRPCSettings? {
+    ///
+    /// - Parameter isUpstream: Whether the agent before this one is meant, which serves everybody.
+    func settings(isUpstream: Bool = false) throws -> GRPCSettings? {
         let addresses = try addresses()
         if addresses.isEmpty { return nil }
         let tls = try TLSFiles(options: "grpc", grpcCert, grpcKey, grpcClientCA)
+        var settings = GRPCSettings(
+            addresses: addresses, isInsecure: grpcInsecure, tls: tls, messageLimit: grpcMaxMessageSize,
+            streamLimit: grpcMaxStreams)
         if !grpcInsecure, tls?.clientFiles.isEmpty ?? true, let open = addresses.first(where: { !$0.isLocal }) {
+            if isUpstream {
+                settings.lookReason =
+                    "only root of this host may change things here: grpc.conf has no ca-files beside cert-file and key-file, and does not say insecure-transport: true"
+                return settings
+            }
             throw Failure(
                 "--grpc-listen \(open.url): beyond this host everybody could change things; give --grpc-client-ca with --grpc-cert and --grpc-key, or say --grpc-insecure if that is meant, or listen on 127.0.0.1 or a Unix socket",
                 status: ExitStatus.invalid)
         }
-        return GRPCSettings(
-            addresses: addresses, isInsecure: grpcInsecure, tls: tls, messageLimit: grpcMaxMessageSize,
-            streamLimit: grpcMaxStreams)
+        return settings
     }
 }

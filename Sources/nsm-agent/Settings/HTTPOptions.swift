@@ -64,12 +64,17 @@ struct HTTPOptions: ParsableArguments, Sendable {
     }
 
     /// Nil: there is no REST API. What the command line and the settings say counts more than an http.conf.
-    func settings() throws -> RESTSettings? {
+    ///
+    /// - Parameter upstream: The agent before this one, which always has a REST API.
+    func settings(_ upstream: Upstream? = nil) throws -> RESTSettings? {
         let conf = try httpConf.map { try HTTPConf(path: $0) }
         if conf?.isDisabled == true, httpListen.isEmpty { return nil }
         var settings = RESTSettings(addresses: try addresses())
-        if settings.addresses.isEmpty, let conf { settings.addresses = [conf.address] }
-        if settings.addresses.isEmpty { return nil }
+        if settings.addresses.isEmpty {
+            let usual = upstream?.httpAddress ?? conf.map { _ in Upstream.anyAddress(port: 9191) }
+            guard let address = conf?.address ?? usual else { return nil }
+            settings.addresses = [address]
+        }
         settings.isReadOnly = httpReadOnly
         settings.isInsecure = httpInsecure
         settings.dataIsText = httpValueText
@@ -81,12 +86,20 @@ struct HTTPOptions: ParsableArguments, Sendable {
         settings.limits.connections = httpMaxConnections
         settings.limits.peerConnections = min(settings.limits.peerConnections, max(httpMaxConnections / 2, 1))
         if !settings.isGuarded, let open = settings.addresses.first(where: { !$0.isLocal }) {
+            if upstream != nil {
+                settings.isReadOnly = true
+                settings.readOnlyReason = Self.upstreamReason
+                return settings
+            }
             throw Failure(
                 "the REST API at \(open.url): beyond this host everybody could change things; give --http-client-ca with --http-cert and --http-key, or users in --http-conf, or say --http-read-only, or --http-insecure if that is meant",
                 status: ExitStatus.invalid)
         }
         return settings
     }
+
+    private static let upstreamReason =
+        "nothing can be changed here: http.conf has no client-basic-auth, and no setting says http: {insecure: true}"
 
     /// What an http.conf says that means nothing here.
     func ignoredKeys() throws -> [String] { try httpConf.map { try HTTPConf(path: $0).ignored } ?? [] }

@@ -14,9 +14,11 @@ struct RunSettings {
 
     /// Puts both together. Each setting is checked by itself, so that a mistake is told with its place.
     ///
-    /// - Parameter arguments: The words behind `run` on the command line.
+    /// - Parameters:
+    ///   - arguments: The words behind `run` on the command line.
+    ///   - upstream: What the agent before this one is told; both others count more.
     /// - Throws: `Failure` for what the file says wrong, and what the parser throws for the command line.
-    init(_ file: SettingsFile, arguments: [String]) throws {
+    init(_ file: SettingsFile, arguments: [String], upstream: Upstream? = nil) throws {
         var meshWords: [String] = []
         var words: [String] = []
         for setting in file.settings {
@@ -45,7 +47,8 @@ struct RunSettings {
                 words += setting.words
             }
         }
-        run = try Run.parse(words + arguments)
+        words += arguments
+        run = try Run.parse((upstream?.words(beside: words) ?? []) + words)
         mesh = run.mesh ? try MeshOptions.parse(meshWords) : nil
     }
 
