@@ -48,7 +48,7 @@ struct ClientMemory {
 extension Engine {
     /// Sources that tell again by themselves what they declare.
     private static let lasting: Set<String> = [
-        HostNetwork.filesSource, HostNetwork.meshSource, "etcd", "kubernetes",
+        HostNetwork.filesSource, HostNetwork.meshSource, Engine.initialSource, "etcd", "kubernetes",
     ]
 
     /// Declares again what clients declared before the agent was started, as the last that was declared.

@@ -7,7 +7,10 @@ extension Engine {
     private static var patience: Duration { .seconds(3) }
 
     /// Whether files that were read are to wait for what other sources declare.
-    var waitsForSources: Bool { !isPatienceOver && !network.awaitedSources.isEmpty }
+    var waitsForSources: Bool {
+        // A file with mistakes says nothing however long one waits.
+        !isPatienceOver && !network.awaitedSources.subtracting([Self.initialSource]).isEmpty
+    }
 
     /// Whether files were read of which nothing is made yet, as other sources have not answered.
     var waitsAtStart: Bool { hasWaitingFiles && !loop.isInForce }

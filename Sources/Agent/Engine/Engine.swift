@@ -21,6 +21,8 @@ public actor Engine {
         public var configPath: String
         /// Whether drift is repaired, or only reported.
         public var repairsDrift: Bool
+        /// A file that is declared once, before all other sources; nil: there is none.
+        public var initialFile: String?
         /// What is to be said of faces by which everybody can change things.
         public var openFaces: [String] = []
         /// Whether it is worth a word that there is no directory of files.
@@ -177,6 +179,7 @@ public actor Engine {
             throw AgentError("\(error)")
         }
         try await listen()
+        await readInitialFile()
         await reload(.start)
         await noteFilesRead()
         if await hasServiceChanges() { try await reloading.run { await self.declareServices() } }
@@ -193,6 +196,7 @@ public actor Engine {
 
     private func noteFilesRead() {
         hasReadFiles = true
+        enforceInitial()
         enforceRestored()
     }
 

@@ -29,7 +29,7 @@ enum Caller {
 
     /// Sources that are no clients.
     private static let taken: Set<String> = [
-        "files", "mesh", EtcdSource.name, "kubernetes",
+        "files", "mesh", "init", EtcdSource.name, "kubernetes",
         // Reasons of transactions.
         "drift", "event", "services", "retry", "start", "signal", "request", "resync", "dump",
     ]

@@ -35,6 +35,11 @@ struct Run: WaitingCommand {
             "YAML with options of this command as keys, such as 'mesh: true'; what the command line says counts more. (default: \(SettingsFile.defaultPath), if it is there)",
             valueName: "file"))
     var settings: String?
+    @Option(
+        help: ArgumentHelp(
+            "A file that is read once, at the start. What all other sources declare counts more. (default: none)",
+            valueName: "file"))
+    var initialConfig: String?
     @OptionGroup var log: LogOptions
     @OptionGroup var owner: OwnerOptions
     @OptionGroup(title: "Network services") var services: ServiceOptions
@@ -93,6 +98,7 @@ struct Run: WaitingCommand {
             etcd: try etcd.settings(label: owner.resolvedLabel, logger: logger),
             rest: rest)
         options.needsFiles = upstream == nil
+        options.initialFile = initialConfig
         options.openFaces = openFaces(options)
         for text in options.openFaces { logger.warning("\(text)") }
         do {

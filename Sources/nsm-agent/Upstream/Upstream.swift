@@ -48,9 +48,10 @@ struct Upstream {
             note("grpc.conf", conf.ignored)
         }
         if let path = file("logs") { try takeLogs(path, environment) }
-        for part in UpstreamFlags.parts where !["etcd", "http", "grpc", "logs"].contains(part) {
+        for part in UpstreamFlags.parts where !["etcd", "http", "grpc", "logs", "initfileregistry"].contains(part) {
             if let path = file(part) { try takePart(part, path) }
         }
+        try takeInitialFile()
         if flags["grpc-port"] != nil { ignored.append(flags.origin("grpc-port")) }
         ignored += Self.meaninglessVariables.filter { environment($0) != nil }.map { "$" + $0 }
         noteUnknownFiles()
@@ -149,6 +150,30 @@ struct Upstream {
             }
         }
         note("\(part).conf", others)
+    }
+
+    /// The file is looked for from the working directory, and need not be there.
+    private mutating func takeInitialFile() throws(Failure) {
+        var (name, isOff, isNamed) = ("initial-config.yaml", false, false)
+        if let path = file("initfileregistry") {
+            var others: [String] = []
+            for entry in try ConfFile(path: path).entries {
+                switch entry.name {
+                case "disable-initial-configuration": isOff = try entry.flag()
+                case "initial-configuration-file-path":
+                    name = try entry.text()
+                    isNamed = true
+                default: others.append(entry.name)
+                }
+            }
+            note("initfileregistry.conf", others)
+        }
+        if isOff { return }
+        if access(name, F_OK) == 0 {
+            words.append("--initial-config=\(name)")
+        } else if isNamed {
+            warnings.append("initfileregistry.conf: there is no file \(name), so nothing is declared at first")
+        }
     }
 
     /// Files of parts that are not here.

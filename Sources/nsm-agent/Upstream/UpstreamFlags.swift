@@ -7,7 +7,7 @@ struct UpstreamFlags {
     /// Its parts that have files of settings, `PART.conf` unless `-PART-config` says otherwise.
     static let parts = [
         "etcd", "http", "grpc", "logs", "kvscheduler", "linux-ifplugin", "linux-l3plugin", "linux-nsplugin",
-        "linux-iptablesplugin", "netalloc", "orchestrator", "nsm-plugin",
+        "linux-iptablesplugin", "netalloc", "orchestrator", "nsm-plugin", "initfileregistry",
     ]
     private static let known = Set(
         ["config-dir", "microservice-label", "http-port", "grpc-port"] + parts.map { "\($0)-config" })
