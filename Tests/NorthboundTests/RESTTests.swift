@@ -1,4 +1,5 @@
 import Concurrency
+import GRPCCore
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
@@ -250,6 +251,38 @@ struct RESTTests {
     }
 
     // MARK: - Metrics
+
+    @Test("calls of gRPC are counted under the names of servers in Go")
+    func calls() throws {
+        let registry = PrometheusRegistry()
+        let statistics = CallStatistics(factory: registry)
+        let dump = Ligato_Configurator_ConfiguratorService.Method.Dump.descriptor
+        for (code, time) in [(Status.Code.ok, 2), (.permissionDenied, 4)] {
+            let meters = try #require(statistics.begin(dump))
+            meters.received.increment()
+            if code == .ok { meters.sent.increment() }
+            statistics.end(dump, code, .milliseconds(time))
+        }
+        statistics.end(Ligato_Generic_ManagerService.Method.GetConfig.descriptor, .ok, .seconds(1))
+        let labels = #"grpc_method="Dump",grpc_service="ligato.configurator.ConfiguratorService",grpc_type="unary"}"#
+        for line in [
+            "grpc_server_started_total{\(labels) 2", "grpc_server_msg_received_total{\(labels) 2",
+            "grpc_server_msg_sent_total{\(labels) 1", "grpc_server_handled_total{grpc_code=\"OK\",\(labels) 1",
+            "grpc_server_handled_total{grpc_code=\"PermissionDenied\",\(labels) 1",
+            "grpc_server_handling_seconds_count{\(labels) 2",
+            "grpc_server_handling_seconds_bucket{\(labels.dropLast()),le=\"0.005\"} 2",
+            "# TYPE grpc_server_handling_seconds histogram",
+        ] { #expect(registry.text.contains(line + "\n"), "\(line)") }
+        let times = try #require(statistics.calls(of: dump.service).first).times
+        #expect(times.count == 2 && times.least < 0.003 && times.most > 0.003)
+        #expect(
+            CallRoutes(statistics: statistics).json.compact
+                == #"{"AllOperations":{"count":2,"total":0.006,"avg":0.003,"min":0.002,"max":0.004},"Operations":[{"name":"Dump","count":2,"total":0.006,"avg":0.003,"min":0.002,"max":0.004}]}"#
+        )
+        #expect(
+            CallRoutes(statistics: CallStatistics()).json.compact == #"{"AllOperations":{"count":0},"Operations":[]}"#,
+            "as release 3.1 of the ancestor says it")
+    }
 
     @Test("what is counted is told as Prometheus reads it")
     func metrics() {

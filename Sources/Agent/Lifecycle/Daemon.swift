@@ -24,13 +24,22 @@ public struct Daemon: Sendable {
         manager = ServiceManager()
         engine = try Engine(options, manager: manager, logger: logger)
         control = try ControlServer(path: socket, backend: engine, configuration: engine, logger: logger)
-        grpc = try options.grpc.map { [engine] settings in try GRPCFace(settings, backend: engine, logger: logger) }
+        let statistics = CallStatistics()
+        grpc = try options.grpc.map { [engine] settings in
+            var settings = settings
+            settings.statistics = statistics
+            return try GRPCFace(settings, backend: engine, logger: logger)
+        }
         etcd = options.etcd.map { [engine] settings in
             var settings = settings
             settings.version = Version.text
             return EtcdSource(settings, backend: engine, logger: logger)
         }
-        rest = try options.rest.map { [engine] settings in try RESTFace(settings, backend: engine, logger: logger) }
+        rest = try options.rest.map { [engine] settings in
+            var settings = settings
+            settings.statistics = statistics
+            return try RESTFace(settings, backend: engine, logger: logger)
+        }
         let settings = options.settings
         logger.info(
             "starting",

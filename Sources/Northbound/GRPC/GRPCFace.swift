@@ -15,6 +15,8 @@ public struct GRPCSettings: Sendable {
     public var messageLimit: Int
     /// Calls at once on one connection.
     public var streamLimit: Int
+    /// Counts calls; nil: nobody does.
+    public var statistics: CallStatistics?
     /// Why whoever is not root of this host may only look, over TCP.
     public var lookReason =
         "only root of this host may change things here; use the Unix socket, or the setting insecure"
@@ -63,6 +65,7 @@ public struct GRPCFace: Sendable {
         // A message counts as long as it is read and worked on.
         limits.connectionBytes = max(limits.connectionBytes, 2 * settings.messageLimit)
         limits.peerBytes = max(limits.peerBytes, 2 * settings.messageLimit)
+        let counting = settings.statistics.map { [CountingInterceptor(statistics: $0)] } ?? []
         var listeners: [ServerListener] = []
         var servers: [RPCServer] = []
         var files: CertificateFiles?
@@ -77,7 +80,8 @@ public struct GRPCFace: Sendable {
                 showsCertificates: certificates?.asksClients ?? false, lookReason: settings.lookReason)
             servers.append(
                 RPCServer(
-                    listener, security: .insecure, certificates: certificates, services: faces, interceptors: [right],
+                    listener, security: .insecure, certificates: certificates, services: faces,
+                    interceptors: counting + [right],
                     takesDescriptors: false,
                     admission: { ControlSocket.refusal($0) }, limits: limits, messageLimit: settings.messageLimit,
                     logger: logger))

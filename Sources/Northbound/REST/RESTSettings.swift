@@ -58,6 +58,8 @@ public struct RESTSettings: Sendable {
     public var tls: TLSFiles?
     /// Where the process counts; nil: nowhere.
     public var registry: PrometheusRegistry?
+    /// Where calls of gRPC are counted; nil: nowhere.
+    public var statistics: CallStatistics?
     /// What clients may use.
     public var limits = Limits()
 

@@ -50,10 +50,12 @@ struct Routes: Sendable {
         let scheduler = SchedulerRoutes(backend: backend, json: json)
         let history = HistoryRoutes(backend: backend, json: json)
         let linux = LinuxRoutes(backend: backend)
+        let calls = CallRoutes(statistics: settings.statistics)
         let configuration = ConfigurationRoutes(backend: backend)
         let info = InfoRoutes(backend: backend)
         let routes =
-            Self.scheduler(scheduler, history) + Self.linux(linux) + Self.configuration(configuration)
+            Self.scheduler(scheduler, history) + Self.linux(linux) + Self.calls(calls)
+            + Self.configuration(configuration)
             + Self.info(info) + Self.metrics(MetricsRoutes(backend: backend, registry: settings.registry))
         let index = Route(.get, "/", "All paths.") { _ in Self.index(routes) }
         let described = routes + [index]
@@ -100,6 +102,14 @@ struct Routes: Sendable {
             Route(.get, "/dump/linux/v2/routes", "Routes in the kernel.", linux.routes),
             Route(.get, "/dump/linux/v2/arps", "Neighbours in the kernel.", linux.neighbours),
             Route(.get, "/stats/linux/interfaces", "What interfaces carried.", linux.interfaceStatistics),
+        ]
+    }
+
+    private static func calls(_ calls: CallRoutes) -> [Route] {
+        [
+            Route(
+                .get, "/stats/configurator", "Calls of the gRPC service that takes whole configurations.",
+                calls.configurator)
         ]
     }
 

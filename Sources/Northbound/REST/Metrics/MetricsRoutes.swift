@@ -54,6 +54,7 @@ struct MetricsRoutes: Sendable {
                 + single("\(name)_resident_memory_bytes", .gauge, figures.residentBytes)
                 + single("\(name)_start_time_seconds", .gauge, start)
                 + single("\(name)_virtual_memory_bytes", .gauge, figures.virtualBytes)
+                + single("\(name)_virtual_memory_max_bytes", .gauge, figures.virtualLimit)
         }.joined() + single("process_threads", .gauge, figures.threads)
     }
 

@@ -7,6 +7,7 @@ struct ProcessFigures {
     var fileLimit = 0.0
     var residentBytes = 0.0
     var virtualBytes = 0.0
+    var virtualLimit = 0.0
     var threads = 0.0
 
     init() {
@@ -18,6 +19,7 @@ struct ProcessFigures {
         }
         var limit = rlimit()
         if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 { fileLimit = Double(limit.rlim_cur) }
+        if getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0 { virtualLimit = Double(limit.rlim_cur) }
         // Source: proc_pid_status(5).
         for line in Self.read("/proc/self/status").split(separator: "\n") {
             let words = line.split(whereSeparator: \.isWhitespace)
