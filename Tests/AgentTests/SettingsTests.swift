@@ -109,6 +109,7 @@ struct SettingsTests {
             ("endpoint: nowhere", ":1:11: an address and a port"),
             ("client-basic-auth: [geheim]", ":1:20: entries are"),
             ("a: [", ":2:1: "), ("client-basic-auth: {}", ":1:20: a list is needed"),
+            ("users: []\nenable-token-auth: true", ":2:20: 'enable-token-auth' can't be kept"),
         ] {
             let conf = try host.write("http.conf", text)
             let result = try host.start(["run", "--settings", "/dev/null", "--http-conf", conf]).finish()

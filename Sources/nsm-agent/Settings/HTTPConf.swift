@@ -51,6 +51,13 @@ struct HTTPConf {
                 guard let user = RESTSettings.User(text) else { throw entry.wrong("entries are user:password") }
                 return user
             }
+        case "enable-token-auth":
+            // Who asks for it counts on nobody being let in without a token.
+            if try entry.flag() {
+                throw entry.wrong(
+                    "'enable-token-auth' can't be kept: there are no tokens here; remove it, and name users in client-basic-auth, or authorities of certificates in client-cert-files"
+                )
+            }
         default: ignored.append(entry.name)
         }
     }
