@@ -106,7 +106,7 @@ package final class CertificateFiles: Sendable {
         return try reading(files.certificateFile) { try NIOSSLContext(configuration: settings) }
     }
 
-    private static func reading<Content>(
+    static func reading<Content>(
         _ path: String, _ body: () throws -> Content
     ) throws(TransportError) -> Content {
         do {

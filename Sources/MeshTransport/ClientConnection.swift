@@ -36,14 +36,15 @@ package final class ClientConnection: Sendable {
     /// Connects, and shakes hands.
     ///
     /// - Parameters:
+    ///   - trust: How a server is recognised that has no identity of SPIFFE's; nil: it is not.
     ///   - timeout: How long both may take together, and the wait for an identity of our own.
     ///   - takesDescriptors: Whether the caller will ask for descriptors that the peer sends. Otherwise they are closed as they
     ///     arrive.
     ///   - admission: Decides about the listener's process before a byte is sent; admits every one by default.
     /// - Throws: ``TransportError`` with the reason, also the one for which the peer was refused.
     package static func connect(
-        to address: SocketAddress, security: Security, timeout: Duration, takesDescriptors: Bool = true,
-        admission: @escaping Admission = { _ in nil }, logger: Logger
+        to address: SocketAddress, security: Security, trust: ServerTrust? = nil, timeout: Duration,
+        takesDescriptors: Bool = true, admission: @escaping Admission = { _ in nil }, logger: Logger
     ) async throws(TransportError) -> ClientConnection {
         if case .tcp(_, let port) = address, UInt16(exactly: port) == nil {
             throw TransportError("\(address.url): a port from 0 to 65535 is needed, not \(port)")
@@ -64,16 +65,17 @@ package final class ClientConnection: Sendable {
         }
         do {
             let channel = DescriptorChannel(isTaking: takesDescriptors)
-            return try await connect(address, channel, identity, handshake, admission, deadline)
+            return try await connect(address, channel, identity, handshake, trust, admission, deadline)
         } catch {
-            let reason = handshake?.refusal.map { "the peer is refused: \($0)" } ?? "\(error)"
+            let refusal = handshake?.refusal.map { "the peer is refused: \($0)" }
+            let reason = refusal ?? trust?.refusal ?? trust?.explanation(error) ?? "\(error)"
             throw TransportError("\(address.url): \(reason)")
         }
     }
 
     private static func connect(
         _ address: SocketAddress, _ descriptors: DescriptorChannel, _ identity: Identity?, _ handshake: Handshake?,
-        _ admission: Admission, _ deadline: ContinuousClock.Instant
+        _ trust: ServerTrust?, _ admission: Admission, _ deadline: ContinuousClock.Instant
     ) async throws -> ClientConnection {
         let loop = try RelayLoop.shared()
         let group = try EventLoops.shared()
@@ -92,7 +94,7 @@ package final class ClientConnection: Sendable {
                             channel in
                             made.withLock { $0 = channel }
                             return channel.eventLoop.makeCompletedFuture {
-                                try addHandlers(channel, identity, handshake, done)
+                                try addHandlers(channel, identity, handshake, trust, done)
                             }.flatMap { configure(channel) }
                         }
                 switch (address, socket) {
@@ -131,7 +133,8 @@ package final class ClientConnection: Sendable {
     }
 
     private static func addHandlers(
-        _ channel: any Channel, _ identity: Identity?, _ handshake: Handshake?, _ done: EventLoopPromise<Void>
+        _ channel: any Channel, _ identity: Identity?, _ handshake: Handshake?, _ trust: ServerTrust?,
+        _ done: EventLoopPromise<Void>
     ) throws {
         let sync = channel.pipeline.syncOperations
         if let identity, let handshake {
@@ -140,6 +143,10 @@ package final class ClientConnection: Sendable {
                 NIOSSLClientHandler(
                     context: context, serverHostname: nil,
                     customVerificationCallback: { handshake.verify($0, $1) }))
+            try sync.addHandler(HandshakeWatch(done))
+        } else if let trust {
+            try sync.addHandler(NIOSSLClientHandler(context: trust.context, serverHostname: trust.name))
+            try sync.addHandler(AlertWatch(trust))
             try sync.addHandler(HandshakeWatch(done))
         } else {
             done.succeed()

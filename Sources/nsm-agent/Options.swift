@@ -2,6 +2,7 @@ internal import Agent
 internal import ArgumentParser
 internal import CLinux
 internal import Glibc
+internal import MeshTransport
 internal import Northbound
 
 /// Whose objects a command is about, and where.
@@ -71,6 +72,66 @@ struct SocketOptions: ParsableArguments, Sendable {
             return try ControlClient(path: path)
         } catch {
             throw Failure(error.description, status: error.exitStatus)
+        }
+    }
+}
+
+/// Which agent is asked: the one of this host, or another one.
+struct AgentOptions: ParsableArguments, Sendable {
+    @OptionGroup var local: SocketOptions
+    @Option(
+        help: ArgumentHelp(
+            "Where the gRPC API of an agent on another host is, such as tls://192.0.2.1:9111, instead of the socket of this one.",
+            valueName: "url"))
+    var agent: String?
+    @Option(
+        help: ArgumentHelp(
+            "Authorities of that agent's certificate, PEM. (default: those of the system)", valueName: "file"))
+    var agentCa: String?
+    @Option(help: ArgumentHelp("The certificate that is shown to that agent, PEM.", valueName: "file"))
+    var agentCert: String?
+    @Option(help: ArgumentHelp("The key of --agent-cert, PEM.", valueName: "file"))
+    var agentKey: String?
+
+    mutating func validate() throws { _ = try remote() }
+
+    /// Nil: the one of this host is meant.
+    private func remote() throws -> RemoteAgent? {
+        let namesFiles = agentCa != nil || agentCert != nil || agentKey != nil
+        guard let agent else {
+            if namesFiles {
+                throw ValidationError("--agent-ca, --agent-cert and --agent-key need --agent tls://host:9111")
+            }
+            return nil
+        }
+        if local.socket != nil { throw ValidationError("--agent and --socket name two agents; give one of them") }
+        guard (agentCert == nil) == (agentKey == nil) else {
+            throw ValidationError("TLS needs both --agent-cert and --agent-key")
+        }
+        let isSecure = agent.hasPrefix("tls://")
+        guard let address = SocketAddress(url: isSecure ? String(agent.dropFirst(6)) : agent),
+            isSecure || agent.hasPrefix("tcp://") || agent.hasPrefix("unix:")
+        else { throw ValidationError("--agent '\(agent)': tls://host:9111 is needed, or unix:///path") }
+        if isSecure {
+            guard case .tcp = address else { throw ValidationError("--agent '\(agent)': a host and a port are needed") }
+            return RemoteAgent(
+                address: address,
+                tls: ClientTLSFiles(authorityFile: agentCa, certificateFile: agentCert, keyFile: agentKey))
+        }
+        if namesFiles { throw ValidationError("--agent '\(agent)': files for TLS need tls://") }
+        guard address.isLocal else {
+            throw ValidationError("--agent '\(agent)': beyond this host only tls:// is used, as others could answer")
+        }
+        return RemoteAgent(address: address, tls: nil)
+    }
+
+    /// A client, or a failure that says what to do.
+    func client() throws -> ControlClient {
+        guard let remote = try remote() else { return try local.client() }
+        do throws(ControlClient.Failure) {
+            return try ControlClient(remote)
+        } catch {
+            throw Failure(error.description, status: ExitStatus.usage)
         }
     }
 }

@@ -28,7 +28,7 @@ public struct Daemon: Sendable {
         grpc = try options.grpc.map { [engine] settings in
             var settings = settings
             settings.statistics = statistics
-            return try GRPCFace(settings, backend: engine, logger: logger)
+            return try GRPCFace(settings, backend: engine, control: engine, logger: logger)
         }
         etcd = options.etcd.map { [engine] settings in
             var settings = settings

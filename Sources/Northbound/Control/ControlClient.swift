@@ -17,14 +17,25 @@ public struct NamedValueState: Sendable {
 
 /// Asks a running agent.
 public struct ControlClient: Sendable {
-    private let path: String
+    private let target: ControlTarget
+
+    /// A client of the agent whose gRPC API is somewhere.
+    ///
+    /// - Throws: ``Failure`` when a file for TLS can't be used.
+    public init(_ agent: RemoteAgent) throws(Failure) {
+        do throws(TransportError) {
+            target = try ControlTarget(agent)
+        } catch {
+            throw Failure(description: "\(error)")
+        }
+    }
 
     /// A client of the agent that listens at a path.
     ///
     /// - Throws: when nobody listens there, or we may not ask.
     public init(path: String) throws(ControlSocket.Failure) {
         try ControlSocket.check(path)
-        self.path = path
+        target = ControlTarget(path: path)
     }
 
     /// The agent broke off, or did not answer as it should.
@@ -159,22 +170,30 @@ public struct ControlClient: Sendable {
         }
     }
 
+    /// What went wrong on the way, for people.
+    private func failure(_ reason: String) -> Failure {
+        Failure(description: "the agent on \(target.place) gave no answer: \(target.plain(reason)); see its log")
+    }
+
     private func connected<Answer: Sendable>(
         _ body: @escaping @Sendable (GRPCClient<HTTP2ClientTransport.WrappedChannel>) async throws -> Answer
     ) async throws -> Answer {
         do {
             let connection = try await ClientConnection.connect(
-                to: .unix(path), security: .insecure, timeout: Self.patience, takesDescriptors: false,
+                to: target.address, security: .insecure, trust: target.trust, timeout: Self.patience,
+                takesDescriptors: false,
                 logger: Logger(label: "control") { _ in SwiftLogNoOpLogHandler() })
             return try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { await connection.run() }
                 defer { connection.closeNow() }
                 return try await connection.whileOpen { try await body(connection.client) }
             }
+        } catch let error as RPCError where error.code == .permissionDenied {
+            throw Failure(description: "the agent on \(target.place) refuses: \(error.message)", isAnswer: true)
         } catch let error as RPCError {
-            throw Failure(description: "the agent on \(path) gave no answer: \(error.message); see its log")
+            throw failure(error.message)
         } catch let error as TransportError {
-            throw Failure(description: "the agent on \(path) gave no answer: \(error); see its log")
+            throw failure("\(error)")
         }
     }
 }

@@ -70,7 +70,7 @@ public struct ControlServer: Sendable {
 }
 
 /// The generated service in terms of a backend.
-private struct ControlService<Backend: ControlBackend>: Nsmagent_Control_Control.SimpleServiceProtocol {
+struct ControlService<Backend: ControlBackend>: Nsmagent_Control_Control.SimpleServiceProtocol {
     let backend: Backend
 
     func status(

@@ -43,9 +43,11 @@ public struct GRPCFace: Sendable {
 
     /// Listens; ``run()`` answers.
     ///
+    /// - Parameter control: Answers the command line of other hosts, if it may change things; nil: nobody does.
     /// - Throws: ``TransportError`` when an address can't be had.
     public init(
-        _ settings: GRPCSettings, backend: some ConfigurationBackend, logger: Logger
+        _ settings: GRPCSettings, backend: some ConfigurationBackend, control: (any ControlBackend)? = nil,
+        logger: Logger
     ) throws(TransportError) {
         var services: [String] = []
         for descriptor in [
@@ -55,11 +57,12 @@ public struct GRPCFace: Sendable {
         ] { services.append(descriptor.fullyQualifiedService) }
         services.append(ReflectionFace.alphaPackage + ".ServerReflection")
         let configurator = ConfiguratorFace(backend: backend)
-        let faces: [any RegistrableRPCService] = [
+        var faces: [any RegistrableRPCService] = [
             ManagerFace(backend: backend, labels: LabelTable()), MetaFace(), configurator,
             ConfiguratorChanges(face: configurator),
             HealthFace(services: services), ReflectionFace(services: services),
         ]
+        if let control { faces.append(Self.service(control)) }
         var limits = TransportLimits()
         (limits.streams, limits.rootStreams) = (settings.streamLimit, settings.streamLimit)
         // A message counts as long as it is read and worked on.
@@ -90,6 +93,10 @@ public struct GRPCFace: Sendable {
         self.servers = servers
     }
 
+    private static func service(_ control: some ControlBackend) -> any RegistrableRPCService {
+        ControlService(backend: control)
+    }
+
     /// Where it listens, with real ports.
     public var addresses: [SocketAddress] { listeners.map(\.address) }
 
@@ -118,7 +125,12 @@ struct RightInterceptor: ServerInterceptor {
         request: StreamingServerRequest<Input>, context: ServerContext,
         next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
     ) async throws -> StreamingServerResponse<Output> {
-        try await Caller.$right.withValue(right) { try await next(request, context) }
+        let right = right
+        // What the command line asks is for those who run the agent.
+        if case .look(let reason) = right, context.descriptor.service == Nsmagent_Control_Control.descriptor {
+            throw RPCError(code: .permissionDenied, message: reason)
+        }
+        return try await Caller.$right.withValue(right) { try await next(request, context) }
     }
 
     private var right: Caller.Right {

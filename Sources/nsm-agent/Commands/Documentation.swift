@@ -13,7 +13,7 @@ struct ExplainCommand: WaitingCommand {
 
     @Argument(help: ArgumentHelp("A model, with or without a field, or a key.", valueName: "model[.field…]|key"))
     var path: String?
-    @OptionGroup var socket: SocketOptions
+    @OptionGroup var socket: AgentOptions
 
     func run() async throws {
         guard let path else { return }

@@ -20,7 +20,7 @@ struct Graph: WaitingCommand {
     var keyPrefix = ""
     @Option(name: .shortAndLong, help: "dot, mermaid or svg.")
     var format = Format.dot
-    @OptionGroup var socket: SocketOptions
+    @OptionGroup var socket: AgentOptions
 
     func run() async throws {
         var request = Nsmagent_Control_GraphRequest()

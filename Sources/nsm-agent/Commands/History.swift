@@ -16,7 +16,7 @@ struct History: WaitingCommand {
     var limit: UInt32?
     @Flag(name: .shortAndLong, help: "Go on with what is done from now on, until Ctrl-C.")
     var follow = false
-    @OptionGroup var socket: SocketOptions
+    @OptionGroup var socket: AgentOptions
     @OptionGroup var output: OutputOptions
 
     mutating func validate() throws {

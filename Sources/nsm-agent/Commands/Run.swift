@@ -129,7 +129,7 @@ struct Reload: WaitingCommand {
         abstract: "Make the daemon read its files again.",
         discussion: "As SIGHUP does, but waits until it is done. Exit status 65 if the files have mistakes.")
 
-    @OptionGroup var socket: SocketOptions
+    @OptionGroup var socket: AgentOptions
 
     func run() async throws {
         let response = try await socket.client().answer { try await $0.reload() }

@@ -14,7 +14,7 @@ struct Status: WaitingCommand {
     var keyPrefix = ""
     @Flag(name: .shortAndLong, help: "Show it again whenever it changes, until Ctrl-C.")
     var watch = false
-    @OptionGroup var socket: SocketOptions
+    @OptionGroup var socket: AgentOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {

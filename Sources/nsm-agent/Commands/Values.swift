@@ -9,7 +9,7 @@ struct Get: WaitingCommand {
 
     @Argument(help: "Only values whose key starts with this.")
     var keyPrefix = ""
-    @OptionGroup var socket: SocketOptions
+    @OptionGroup var socket: AgentOptions
     @Option(name: .shortAndLong, help: "yaml, json or table.")
     var output = OutputFormat.yaml
 
@@ -43,7 +43,7 @@ struct SetCommand: WaitingCommand {
             "Owner that the agent works for; resources take items for others. (default: $MICROSERVICE_LABEL or 'default')"
     )
     var label: String?
-    @OptionGroup var socket: SocketOptions
+    @OptionGroup var socket: AgentOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
@@ -69,7 +69,7 @@ struct Del: WaitingCommand {
 
     @Argument(help: ArgumentHelp("Keys, as 'nsm-agent status' shows them.", valueName: "key"))
     var keys: [String]
-    @OptionGroup var socket: SocketOptions
+    @OptionGroup var socket: AgentOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
