@@ -46,9 +46,20 @@ extension RouteSocket {
 
     /// Reads objects so that they can be put back: those for which `isWanted` says so.
     ///
+    /// - Parameter proto: Routes of this protocol are passed over without being decoded: where all but a few are, that is most
+    ///   of the work.
     /// - Throws: `EBUSY` when the dump was interrupted 10 times; what the kernel answers.
-    public func save(_ what: Dump, where isWanted: (Report) -> Bool) throws(KernelError) -> [SavedObject] {
-        try collect(what) { message in SavedObject(message).flatMap { isWanted($0.report) ? $0 : nil } }
+    public func save(
+        _ what: Dump, exceptRoutesOf proto: UInt8? = nil, where isWanted: (Report) -> Bool
+    ) throws(KernelError) -> [SavedObject] {
+        try collect(what) { message in
+            if let proto, message.type == Int(RTM_NEWROUTE),
+                message.payload.value(as: rtmsg.self)?.rtm_protocol == proto
+            {
+                return nil
+            }
+            return SavedObject(message).flatMap { isWanted($0.report) ? $0 : nil }
+        }
     }
 
     /// Reads all objects of a kind, and makes something of each message.

@@ -91,8 +91,8 @@ extension LinuxWorld {
             }
         }
         if risks.contains(.routes) {
-            let routes = try socket.save(.routes(ignoringKernel: true)) { report in
-                guard case .route(let route) = report, route.proto != own else { return false }
+            let routes = try socket.save(.routes(ignoringKernel: true), exceptRoutesOf: own) { report in
+                guard case .route(let route) = report else { return false }
                 return route.nextHops.contains { isConcerned($0.linkIndex) }
                     || route.source.map(state.bystanders.sources.contains) ?? false
             }
@@ -212,8 +212,9 @@ extension LinuxWorld {
         state.bystanders.drop(address)
         var lost = ["\(address.local)"]
         let others = link.addresses.map(\.address).filter { !$0.isSameAddress(as: address) && $0.peer == nil }
-        let routes = try? routeSocket(state).save(.routes(ignoringKernel: true)) { report in
-            guard case .route(let route) = report, route.proto != ownership.proto else { return false }
+        let routes = try? routeSocket(state).save(.routes(ignoringKernel: true), exceptRoutesOf: ownership.proto) {
+            report in
+            guard case .route(let route) = report else { return false }
             return route.source == address.local.address
                 || route.nextHops.contains { hop in
                     guard hop.linkIndex == address.linkIndex, !hop.onlink, let gateway = hop.gateway else {
