@@ -14,6 +14,7 @@ import time
 import curves
 import filters
 import mesh
+import northbound
 import workload
 from daemon import LIMIT, PROBE, TOOLS, WORK, Daemon, Failed, alternating, run, write
 from report import report
@@ -204,12 +205,16 @@ def options_of_the_command_line():
     parser.add_argument("--n", default="10,100,1000", help="numbers of pods")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--breaks", type=int, default=200, help="deletions for (e)")
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,m,n,o,p,q,r,s,large")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,m,n,o,p,q,r,s,t,u,v,w,x,y,large")
     parser.add_argument("--values", default="100,500,2000,10000", help="numbers of values, for (h) and (i)")
     parser.add_argument("--connections", type=int, default=500, help="connections of the mesh, for (n), (o) and (q)")
     parser.add_argument("--in-turn", type=int, default=1000, help="connections of the mesh, for (r)")
     parser.add_argument("--per-agent", type=int, default=500, help="of (n), (o), (q) at most so many of one agent")
     parser.add_argument("--idle", type=float, default=20, help="seconds of idling in (g) and (q)")
+    parser.add_argument("--many-values", type=int, default=10000, help="values in force, for (t) to (x)")
+    parser.add_argument("--calls", type=int, default=1000, help="for (t) and (u), and half as many puts for (w)")
+    parser.add_argument("--rate", type=int, default=1000, help="puts in a second, for (w)")
+    parser.add_argument("--load", type=float, default=60, help="seconds of them")
     parser.add_argument("--no-ip", action="store_true", help="leave `ip -batch` out")
     parser.add_argument("--quick", action="store_true", help="less of everything: N 10 and 100, two rounds, 40 deletions …")
     parser.add_argument("--json", default=".build/bench.json")
@@ -217,6 +222,7 @@ def options_of_the_command_line():
     if options.quick:
         options.n, options.reps, options.breaks, options.connections, options.idle = "10,100", 2, 40, 50, 5
         options.values, options.in_turn = "100,500", 100
+        options.many_values, options.calls, options.rate, options.load = 1000, 100, 200, 3
     return options
 
 
@@ -256,6 +262,9 @@ def measure(options, results):
         for version, program in versions.items() if tasks & set(part) else ():
             progress(f"mesh: {version}")
             mesh.measure(program, f"{TOOLS}/meshprobe", WORK, tasks & set(part), options, results["mesh"].setdefault(version, {}))
+    if tasks & set(northbound.PARTS):
+        for version, program in versions.items():
+            northbound.measure(program, tasks, options, results["northbound"].setdefault(version, {}))
 
 
 def main():
@@ -269,6 +278,7 @@ def main():
         "daemon": {},
         "filters": {},
         "mesh": {},
+        "northbound": {},
     }
     try:
         measure(options, results)

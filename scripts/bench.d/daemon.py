@@ -70,7 +70,7 @@ def alternating(versions, rounds, measure):
 class Daemon:
     """`PROGRAM run` on a folder of its own; `ready_ms` is the time from exec to READY=1."""
 
-    def __init__(self, program, config=None):
+    def __init__(self, program, config=None, options=()):
         self.folder = tempfile.mkdtemp(dir=WORK)
         self.config = f"{self.folder}/network.d"
         os.mkdir(self.config)
@@ -82,7 +82,7 @@ class Daemon:
         self.log = open(f"{self.folder}/log", "w")
         start = time.perf_counter()
         self.process = subprocess.Popen(
-            [program, "run", "--config", self.config, "--socket", f"{self.folder}/socket"],
+            [program, "run", "--config", self.config, "--socket", f"{self.folder}/socket", *options],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,

@@ -2,6 +2,7 @@
 
 import filters
 import mesh
+import northbound
 from show import ratio, table, verdict
 
 TASKS = {
@@ -150,3 +151,7 @@ def report(results):
     rows = mesh.comparison(results["mesh"], one_row) if "agent" in results["mesh"] else []
     if rows:
         beside_the_baseline([["the mesh", "baseline", "agent", "agent:baseline", "aim"], *rows])
+    for version, found in results["northbound"].items():
+        if len(results["northbound"]) > 1:
+            print(f"Northbound, {version}:\n")
+        northbound.report(found)
