@@ -24,6 +24,11 @@ struct MessageWriter {
         fill(&place.assumingMemoryBound(to: T.self).pointee)
     }
 
+    /// A flag: an attribute that only has to be there.
+    func put(_ type: some BinaryInteger) {
+        mnl_attr_put(header, UInt16(truncatingIfNeeded: type), 0, nil)
+    }
+
     func put(_ type: some BinaryInteger, u8 value: UInt8) {
         mnl_attr_put_u8(header, UInt16(truncatingIfNeeded: type), value)
     }

@@ -183,7 +183,7 @@ struct LinkKindTests {
                 Config(
                     interfaces: [
                         veth("p", "q"), veth("q", "p", in: "y"),
-                        "name: m, type: MACVLAN, enabled: true, ipAddresses: [10.0.0.1/24], macvlan: {parent: p, mode: \(mode)}",
+                        "name: m, type: MACVLAN, enabled: true, physAddress: '02:00:00:00:00:22', ipAddresses: [10.0.0.1/24], macvlan: {parent: p, mode: \(mode)}",
                     ] + more,
                     routes: ["outgoingInterface: m, dstNetwork: 10.1.0.0/16, gwAddr: 10.0.0.2"]
                 ).text

@@ -35,7 +35,7 @@ private let upper = "{name: up, type: EXISTING}"
             .interface(["{type: DUMMY}"], "3:7: linux.interfaces.interface: name is missing; give it a name"),
             .interface(
                 ["{name: a}"],
-                "3:7 'a': type is missing; it is one of VETH, LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND"
+                "3:7 'a': type is missing; it is one of VETH, LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND, MACVTAP, GENEVE, GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT, IP6TNL"
             ),
             .interface(
                 ["{name: a, type: DUMMY, namespace: {reference: x}}"],
@@ -182,6 +182,26 @@ private let upper = "{name: up, type: EXISTING}"
                 ["{name: a, type: VXLAN, vxlan: {remote: 224.0.0.9, local: 'fd00::1'}}"],
                 "3:46 'a': vxlan.remote '224.0.0.9' is a multicast address; use group",
                 "3:64 'a': vxlan.local 'fd00::1' is not of the same family as 224.0.0.9"),
+            .interface(
+                ["{name: a, type: GENEVE}"],
+                "3:7 'a': geneve.remote is missing; name the other end, or set external"),
+            .interface(
+                ["{name: a, type: GENEVE, geneve: {vni: 4, external: true}}"],
+                "3:58 'a': geneve.external leaves only the port to be set"),
+            .interface(
+                ["{name: a, type: GRE}"],
+                "3:7 'a': tunnel.remote is missing; name the other end or the local one, or set external"),
+            .interface(
+                ["{name: a, type: SIT, tunnel: {remote: 'fd00::1', key: 5}}"],
+                "3:45 'a': tunnel.remote 'fd00::1' is not an IPv4 address, which SIT runs over",
+                "3:61 'a': tunnel.key '5' is not possible: only GRE tunnels have a key"),
+            .interface(
+                ["{name: a, type: IPIP, physAddress: '02:00:00:00:00:01', tunnel: {remote: 10.0.0.1}}"],
+                "3:42 'a': phys_address is not possible: a tunnel of IP packets has no MAC address"),
+            .interface(
+                ["{name: a, type: IPIP, tunnel: {remote: 10.0.0.1, parent: b}}"],
+                "3:65 'a': tunnel.parent 'b' is not declared; declare it, as EXISTING if something else makes it"),
+            .interface(["{name: a, type: MACVTAP}"], "3:7 'a': macvtap.parent is missing; name the interface below"),
         ] as [CheckCase])
     func blocks(test: CheckCase) { check(test) }
 

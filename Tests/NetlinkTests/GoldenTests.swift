@@ -5,7 +5,7 @@ import Testing
 
 @Suite("requests compared with ip(8)")
 struct GoldenTests {
-    static let all = linkGoldens + objectGoldens + routeGoldens
+    static let all = linkGoldens + tunnelGoldens + objectGoldens + routeGoldens
 
     /// What we do differently on purpose, by command: the tree of ip(8) is changed to ours, and each change must
     /// be one indeed.
@@ -19,6 +19,9 @@ struct GoldenTests {
         case let command where command.hasPrefix("ip link add iv0"):
             // ip(8) names the flags too: 0, the kernel's default.
             change(&tree, path: [18, 2]) { $0.removeAll { $0.type == 2 } }
+        case let command where defaults[String(command.dropFirst(12).prefix(3))] != nil:
+            let named = defaults[String(command.dropFirst(12).prefix(3))] ?? []
+            change(&tree, path: [18, 2]) { $0.removeAll { named.contains($0.type) } }
         case "ip -6 route add default via fd09::2":
             // ip(8) sends `::` of length 0, which means the same as none.
             tree.children.removeAll { $0.type == 1 }
@@ -37,6 +40,14 @@ struct GoldenTests {
         #expect(tree != before, "a deviation that is none")
         return tree
     }
+
+    /// What ip(8) names of a tunnel although it is the kernel's default: MTU discovery, encapsulation, firewall mark,
+    /// keys that are none, the protocol inside. By the name of the link.
+    private static let defaults: [String: Set<UInt16>] = [
+        "gr0": [10, 14, 15, 16, 17, 20], "gt0": [2, 3, 4, 5, 10, 14, 15, 16, 17, 20], "g60": [14, 15, 16, 17, 20, 22],
+        "gs0": [2, 3, 4, 5, 11, 14, 15, 16, 17, 20, 22], "ii0": [9, 10, 15, 16, 17, 18, 20],
+        "si0": [1, 8, 9, 10, 15, 16, 17, 18, 20], "it0": [9, 15, 16, 17, 18, 20], "ge0": [11], "ge1": [1, 3, 4, 11],
+    ]
 
     private static func leaf(_ type: UInt16, _ bytes: [UInt8]) -> AttributeTree {
         var tree = AttributeTree(message: [16, 0, 0, 0] + [UInt8](repeating: 0, count: 12))

@@ -8,7 +8,9 @@ extension LinkClass {
         for link in state.links.values.sorted(by: { $0.link.index < $1.link.index }) {
             if export.ownership.owns(alias: link.link.alias) {
                 exportOwn(link, to: &export)
-            } else if export.isEverything, link.link.flags & LinkFlags.loopback == 0 {
+            } else if export.isEverything, link.link.flags & LinkFlags.loopback == 0,
+                !LinkKind.fallbackTunnels.contains(link.link.name) || link.link.isUp
+            {
                 exportForeign(link, isWhole: true, to: &export)
             }
         }

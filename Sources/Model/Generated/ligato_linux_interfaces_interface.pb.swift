@@ -176,6 +176,30 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     set {_uniqueStorage()._link = .bond(newValue)}
   }
 
+  public var macvtap: Ligato_Linux_Interfaces_MacvlanLink {
+    get {
+      if case .macvtap(let v)? = _storage._link {return v}
+      return Ligato_Linux_Interfaces_MacvlanLink()
+    }
+    set {_uniqueStorage()._link = .macvtap(newValue)}
+  }
+
+  public var geneve: Ligato_Linux_Interfaces_GeneveLink {
+    get {
+      if case .geneve(let v)? = _storage._link {return v}
+      return Ligato_Linux_Interfaces_GeneveLink()
+    }
+    set {_uniqueStorage()._link = .geneve(newValue)}
+  }
+
+  public var tunnel: Ligato_Linux_Interfaces_TunnelLink {
+    get {
+      if case .tunnel(let v)? = _storage._link {return v}
+      return Ligato_Linux_Interfaces_TunnelLink()
+    }
+    set {_uniqueStorage()._link = .tunnel(newValue)}
+  }
+
   /// Kernel settings of this interface, as in /proc/sys/net/{ipv4,ipv6}/{conf,neigh}/INTERFACE/NAME.
   /// The key is FAMILY.NAME (ipv4.forwarding, ipv6.accept_ra) or a NAME that only one family has (rp_filter).
   public var sysctls: Dictionary<String,String> {
@@ -209,6 +233,9 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     case macvlan(Ligato_Linux_Interfaces_MacvlanLink)
     case ipvlan(Ligato_Linux_Interfaces_IpvlanLink)
     case bond(Ligato_Linux_Interfaces_BondLink)
+    case macvtap(Ligato_Linux_Interfaces_MacvlanLink)
+    case geneve(Ligato_Linux_Interfaces_GeneveLink)
+    case tunnel(Ligato_Linux_Interfaces_TunnelLink)
 
   }
 
@@ -254,6 +281,33 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
 
     /// A bond: several interfaces that are used as one.
     case bond // = 106
+
+    /// A MACVLAN that is opened as a TAP device, for a virtual machine.
+    case macvtap // = 107
+
+    /// A GENEVE tunnel (RFC 8926).
+    case geneve // = 108
+
+    /// IP packets in GRE over IPv4 (RFC 2784, RFC 2890).
+    case gre // = 109
+
+    /// Ethernet frames in GRE over IPv4.
+    case gretap // = 110
+
+    /// IP packets in GRE over IPv6.
+    case ip6Gre // = 111
+
+    /// Ethernet frames in GRE over IPv6.
+    case ip6Gretap // = 112
+
+    /// IPv4 in IPv4 (RFC 2003).
+    case ipip // = 113
+
+    /// IPv6 in IPv4 (RFC 4213).
+    case sit // = 114
+
+    /// IPv4 and IPv6 in IPv6 (RFC 2473).
+    case ip6Tnl // = 115
     case UNRECOGNIZED(Int)
 
     public init() {
@@ -276,6 +330,15 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       case 104: self = .macvlan
       case 105: self = .ipvlan
       case 106: self = .bond
+      case 107: self = .macvtap
+      case 108: self = .geneve
+      case 109: self = .gre
+      case 110: self = .gretap
+      case 111: self = .ip6Gre
+      case 112: self = .ip6Gretap
+      case 113: self = .ipip
+      case 114: self = .sit
+      case 115: self = .ip6Tnl
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -296,6 +359,15 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       case .macvlan: return 104
       case .ipvlan: return 105
       case .bond: return 106
+      case .macvtap: return 107
+      case .geneve: return 108
+      case .gre: return 109
+      case .gretap: return 110
+      case .ip6Gre: return 111
+      case .ip6Gretap: return 112
+      case .ipip: return 113
+      case .sit: return 114
+      case .ip6Tnl: return 115
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -316,6 +388,15 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       .macvlan,
       .ipvlan,
       .bond,
+      .macvtap,
+      .geneve,
+      .gre,
+      .gretap,
+      .ip6Gre,
+      .ip6Gretap,
+      .ipip,
+      .sit,
+      .ip6Tnl,
     ]
 
   }
@@ -670,6 +751,79 @@ public nonisolated struct Ligato_Linux_Interfaces_MacvlanLink: Sendable {
   public init() {}
 }
 
+/// A GENEVE tunnel endpoint.
+public nonisolated struct Ligato_Linux_Interfaces_GeneveLink: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Virtual network identifier, 0 to 16777215.
+  public var vni: UInt32 = 0
+
+  /// Address of the other end.
+  public var remote: String = String()
+
+  /// UDP destination port. 0: the assigned 6081.
+  public var port: UInt32 = 0
+
+  /// Time to live of the tunnel packets. 0: the kernel's default.
+  public var ttl: UInt32 = 0
+
+  /// Type of service or traffic class of the tunnel packets. 0: none; 1: that of the packet inside.
+  public var tos: UInt32 = 0
+
+  /// Remote, VNI and the like come with each packet (tunnel metadata) and are not set here.
+  public var external: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A tunnel of the kinds GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT or IP6TNL.
+public nonisolated struct Ligato_Linux_Interfaces_TunnelLink: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Source address of the tunnel packets. Absent: the kernel chooses.
+  public var local: String = String()
+
+  /// Address of the other end. Absent: any; routes then name it.
+  public var remote: String = String()
+
+  /// Logical name of the interface the tunnel packets leave by, in the same namespace.
+  public var parent: String = String()
+
+  /// Key of both directions; of GRE, GRETAP, IP6GRE and IP6GRETAP. Absent: none.
+  public var key: UInt32 {
+    get {_key ?? 0}
+    set {_key = newValue}
+  }
+  /// Returns true if `key` has been explicitly set.
+  public var hasKey: Bool {self._key != nil}
+  /// Clears the value of `key`. Subsequent reads from it will return its default value.
+  public mutating func clearKey() {self._key = nil}
+
+  /// Time to live or hop limit of the tunnel packets. 0: that of the packet inside; over IPv6 64.
+  public var ttl: UInt32 = 0
+
+  /// Type of service or traffic class of the tunnel packets. Over IPv4, 1 takes that of the packet inside.
+  public var tos: UInt32 = 0
+
+  /// Send no tunnel encapsulation limit (RFC 2473, section 4.1.1); over IPv6.
+  public var noEncapsulationLimit: Bool = false
+
+  /// Ends, key and the like come with each packet (tunnel metadata) and are not set here.
+  public var external: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _key: UInt32? = nil
+}
+
 /// An IPVLAN on a parent interface.
 public nonisolated struct Ligato_Linux_Interfaces_IpvlanLink: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1013,7 +1167,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux.interfaces"
 
 nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Interface"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}R\u{f}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{1}bond\0\u{2}\u{4}sysctls\0\u{1}addresses\0\u{1}exclusive\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}R\u{f}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{1}bond\0\u{1}macvtap\0\u{1}geneve\0\u{1}tunnel\0\u{1}sysctls\0\u{1}addresses\0\u{1}exclusive\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1212,6 +1366,45 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
             _storage._link = .bond(v)
           }
         }()
+        case 1007: try {
+          var v: Ligato_Linux_Interfaces_MacvlanLink?
+          var hadOneofValue = false
+          if let current = _storage._link {
+            hadOneofValue = true
+            if case .macvtap(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._link = .macvtap(v)
+          }
+        }()
+        case 1008: try {
+          var v: Ligato_Linux_Interfaces_GeneveLink?
+          var hadOneofValue = false
+          if let current = _storage._link {
+            hadOneofValue = true
+            if case .geneve(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._link = .geneve(v)
+          }
+        }()
+        case 1009: try {
+          var v: Ligato_Linux_Interfaces_TunnelLink?
+          var hadOneofValue = false
+          if let current = _storage._link {
+            hadOneofValue = true
+            if case .tunnel(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._link = .tunnel(v)
+          }
+        }()
         case 1010: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._sysctls) }()
         case 1011: try { try decoder.decodeRepeatedMessageField(value: &_storage._addresses) }()
         case 1012: try { try decoder.decodeSingularBoolField(value: &_storage._exclusive) }()
@@ -1298,6 +1491,18 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
         guard case .bond(let v)? = _storage._link else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 1006)
       }()
+      case .macvtap?: try {
+        guard case .macvtap(let v)? = _storage._link else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1007)
+      }()
+      case .geneve?: try {
+        guard case .geneve(let v)? = _storage._link else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1008)
+      }()
+      case .tunnel?: try {
+        guard case .tunnel(let v)? = _storage._link else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1009)
+      }()
       case nil: break
       }
       if !_storage._sysctls.isEmpty {
@@ -1342,7 +1547,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
 }
 
 nonisolated extension Ligato_Linux_Interfaces_Interface.TypeEnum: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}VETH\0\u{1}TAP_TO_VPP\0\u{1}LOOPBACK\0\u{1}EXISTING\0\u{1}VRF_DEVICE\0\u{1}DUMMY\0\u{2}^\u{1}TAP\0\u{1}BRIDGE\0\u{1}VLAN\0\u{1}VXLAN\0\u{1}MACVLAN\0\u{1}IPVLAN\0\u{1}BOND\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}VETH\0\u{1}TAP_TO_VPP\0\u{1}LOOPBACK\0\u{1}EXISTING\0\u{1}VRF_DEVICE\0\u{1}DUMMY\0\u{2}^\u{1}TAP\0\u{1}BRIDGE\0\u{1}VLAN\0\u{1}VXLAN\0\u{1}MACVLAN\0\u{1}IPVLAN\0\u{1}BOND\0\u{1}MACVTAP\0\u{1}GENEVE\0\u{1}GRE\0\u{1}GRETAP\0\u{1}IP6GRE\0\u{1}IP6GRETAP\0\u{1}IPIP\0\u{1}SIT\0\u{1}IP6TNL\0")
 }
 
 nonisolated extension Ligato_Linux_Interfaces_VethLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1703,6 +1908,130 @@ nonisolated extension Ligato_Linux_Interfaces_MacvlanLink: SwiftProtobuf.Message
 
 nonisolated extension Ligato_Linux_Interfaces_MacvlanLink.Mode: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0BRIDGE\0\u{1}PRIVATE\0\u{1}VEPA\0\u{1}PASSTHRU\0")
+}
+
+nonisolated extension Ligato_Linux_Interfaces_GeneveLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GeneveLink"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vni\0\u{1}remote\0\u{1}port\0\u{1}ttl\0\u{1}tos\0\u{1}external\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.vni) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.remote) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.ttl) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.tos) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.external) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.vni != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vni, fieldNumber: 1)
+    }
+    if !self.remote.isEmpty {
+      try visitor.visitSingularStringField(value: self.remote, fieldNumber: 2)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 3)
+    }
+    if self.ttl != 0 {
+      try visitor.visitSingularUInt32Field(value: self.ttl, fieldNumber: 4)
+    }
+    if self.tos != 0 {
+      try visitor.visitSingularUInt32Field(value: self.tos, fieldNumber: 5)
+    }
+    if self.external != false {
+      try visitor.visitSingularBoolField(value: self.external, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ligato_Linux_Interfaces_GeneveLink, rhs: Ligato_Linux_Interfaces_GeneveLink) -> Bool {
+    if lhs.vni != rhs.vni {return false}
+    if lhs.remote != rhs.remote {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.ttl != rhs.ttl {return false}
+    if lhs.tos != rhs.tos {return false}
+    if lhs.external != rhs.external {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ligato_Linux_Interfaces_TunnelLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TunnelLink"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}local\0\u{1}remote\0\u{1}parent\0\u{1}key\0\u{1}ttl\0\u{1}tos\0\u{3}no_encapsulation_limit\0\u{1}external\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.local) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.remote) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.parent) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._key) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.ttl) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.tos) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.noEncapsulationLimit) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self.external) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.local.isEmpty {
+      try visitor.visitSingularStringField(value: self.local, fieldNumber: 1)
+    }
+    if !self.remote.isEmpty {
+      try visitor.visitSingularStringField(value: self.remote, fieldNumber: 2)
+    }
+    if !self.parent.isEmpty {
+      try visitor.visitSingularStringField(value: self.parent, fieldNumber: 3)
+    }
+    try { if let v = self._key {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    if self.ttl != 0 {
+      try visitor.visitSingularUInt32Field(value: self.ttl, fieldNumber: 5)
+    }
+    if self.tos != 0 {
+      try visitor.visitSingularUInt32Field(value: self.tos, fieldNumber: 6)
+    }
+    if self.noEncapsulationLimit != false {
+      try visitor.visitSingularBoolField(value: self.noEncapsulationLimit, fieldNumber: 7)
+    }
+    if self.external != false {
+      try visitor.visitSingularBoolField(value: self.external, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ligato_Linux_Interfaces_TunnelLink, rhs: Ligato_Linux_Interfaces_TunnelLink) -> Bool {
+    if lhs.local != rhs.local {return false}
+    if lhs.remote != rhs.remote {return false}
+    if lhs.parent != rhs.parent {return false}
+    if lhs._key != rhs._key {return false}
+    if lhs.ttl != rhs.ttl {return false}
+    if lhs.tos != rhs.tos {return false}
+    if lhs.noEncapsulationLimit != rhs.noEncapsulationLimit {return false}
+    if lhs.external != rhs.external {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension Ligato_Linux_Interfaces_IpvlanLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

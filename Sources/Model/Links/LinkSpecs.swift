@@ -1,3 +1,5 @@
+internal import NetworkTypes
+
 /// All kinds of interfaces.
 enum LinkSpecs {
     /// The kind behind a type of the .proto file; nil: there is none.
@@ -15,6 +17,15 @@ enum LinkSpecs {
         case .macvlan: MACVLANSpec.self
         case .ipvlan: IPVLANSpec.self
         case .bond: BondSpec.self
+        case .macvtap: MACVTAPSpec.self
+        case .geneve: GeneveSpec.self
+        case .gre: TunnelSpec<GREForm>.self
+        case .gretap: TunnelSpec<GRETAPForm>.self
+        case .ip6Gre: TunnelSpec<IP6GREForm>.self
+        case .ip6Gretap: TunnelSpec<IP6GRETAPForm>.self
+        case .ipip: TunnelSpec<IPIPForm>.self
+        case .sit: TunnelSpec<SITForm>.self
+        case .ip6Tnl: TunnelSpec<IP6TNLForm>.self
         case .undefined, .tapToVpp, .UNRECOGNIZED: nil
         }
     }

@@ -10,18 +10,9 @@ public struct MACVLANSpec: CheckedLinkSpec {
     public let mode: MACVLANMode
 
     init?(_ message: Ligato_Linux_Interfaces_Interface, _ findings: inout FieldFindings) {
-        let macvlan = message.macvlan
-        findings.checkParent(macvlan.parent, ["macvlan", "parent"])
-        below = macvlan.parent
-        switch macvlan.mode {
-        case .bridge: mode = .bridge
-        case .private: mode = .isolated
-        case .vepa: mode = .vepa
-        case .passthru: mode = .passthrough
-        case .UNRECOGNIZED(let number):
-            findings.unknown(number, "ligato.linux.interfaces.MacvlanLink.Mode", ["macvlan", "mode"])
-            return nil
-        }
+        guard let mode = MACVLANMode(message.macvlan, "macvlan", &findings) else { return nil }
+        below = message.macvlan.parent
+        self.mode = mode
     }
 
     var parent: String? { below }
@@ -32,7 +23,32 @@ public struct MACVLANSpec: CheckedLinkSpec {
     }
 }
 
-/// How a MACVLAN interface and its siblings see each other.
+/// A further MAC address on another interface, for a program that opens it as a TAP device.
+public struct MACVTAPSpec: CheckedLinkSpec {
+    /// `MACVTAP`
+    public static let word = "MACVTAP"
+    static let block: LinkBlock? = LinkBlock("macvtap") { if case .macvtap = $0 { true } else { false } }
+
+    /// The logical name of the interface below.
+    public let below: String
+    /// How it and its siblings see each other.
+    public let mode: MACVLANMode
+
+    init?(_ message: Ligato_Linux_Interfaces_Interface, _ findings: inout FieldFindings) {
+        guard let mode = MACVLANMode(message.macvtap, "macvtap", &findings) else { return nil }
+        below = message.macvtap.parent
+        self.mode = mode
+    }
+
+    var parent: String? { below }
+
+    func check(_ check: inout InterfaceCheck) {
+        check.checkParent(below, "macvtap", inNamespace: false)
+        check.checkIsNoPort(below, "macvtap")
+    }
+}
+
+/// How a MACVLAN or MACVTAP interface and its siblings see each other.
 public enum MACVLANMode: Hashable, Sendable, CaseIterable {
     /// Directly.
     case bridge
@@ -42,4 +58,22 @@ public enum MACVLANMode: Hashable, Sendable, CaseIterable {
     case vepa
     /// There are none.
     case passthrough
+}
+
+extension MACVLANMode {
+    /// Reads the mode and checks that a parent is named; nil and a finding when there is no such mode.
+    fileprivate init?(
+        _ link: Ligato_Linux_Interfaces_MacvlanLink, _ block: String, _ findings: inout FieldFindings
+    ) {
+        findings.checkParent(link.parent, [.field(block), "parent"])
+        switch link.mode {
+        case .bridge: self = .bridge
+        case .private: self = .isolated
+        case .vepa: self = .vepa
+        case .passthru: self = .passthrough
+        case .UNRECOGNIZED(let number):
+            findings.unknown(number, "ligato.linux.interfaces.MacvlanLink.Mode", [.field(block), "mode"])
+            return nil
+        }
+    }
 }

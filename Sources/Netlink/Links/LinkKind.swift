@@ -1,4 +1,5 @@
 import CLinux
+internal import NetworkTypes
 
 /// The attributes of one kind of link.
 ///
@@ -60,7 +61,9 @@ public struct LinkKind: Hashable, Sendable {
     static let all: [any LinkKindCodec.Type] = [
         VethAttributes.self, BridgeAttributes.self, TUNAttributes.self, DummyAttributes.self, VLANAttributes.self,
         VXLANAttributes.self, VRFAttributes.self, MACVLANAttributes.self, IPVLANAttributes.self,
-        BondAttributes.self,
+        BondAttributes.self, MACVTAPAttributes.self, GeneveAttributes.self, TunnelAttributes<GREForm>.self,
+        TunnelAttributes<GRETAPForm>.self, TunnelAttributes<IP6GREForm>.self, TunnelAttributes<IP6GRETAPForm>.self,
+        TunnelAttributes<IPIPForm>.self, TunnelAttributes<SITForm>.self, TunnelAttributes<IP6TNLForm>.self,
     ]
 
     /// `IFLA_INFO_KIND`; empty for ``none``.

@@ -1,5 +1,6 @@
 internal import Model
 internal import Netlink
+internal import NetworkTypes
 internal import Reconciler
 
 /// What a kind of interface is, beside what all have: one file in this folder for each, and one line of
@@ -123,8 +124,22 @@ enum InterfaceKinds {
         case .macvlan: MACVLANKind.self
         case .ipvlan: IPVLANKind.self
         case .bond: BondKind.self
+        case .macvtap: MACVTAPKind.self
+        case .geneve: GeneveKind.self
+        case .gre: TunnelKind<GREForm>.self
+        case .gretap: TunnelKind<GRETAPForm>.self
+        case .ip6Gre: TunnelKind<IP6GREForm>.self
+        case .ip6Gretap: TunnelKind<IP6GRETAPForm>.self
+        case .ipip: TunnelKind<IPIPForm>.self
+        case .sit: TunnelKind<SITForm>.self
+        case .ip6Tnl: TunnelKind<IP6TNLForm>.self
         case .undefined, .tapToVpp, .UNRECOGNIZED: nil
         }
+    }
+
+    /// Whether a type of the model is of this kind.
+    static func isKind(_ kind: any InterfaceKind.Type, of type: Ligato_Linux_Interfaces_Interface.TypeEnum) -> Bool {
+        self.kind(of: type).map { ObjectIdentifier($0) == ObjectIdentifier(kind) } ?? false
     }
 
     /// The kind that is declared.

@@ -26,11 +26,14 @@ struct MACVLANKind: InterfaceKind {
         plan.createUpper(attributes, .macvlan(mode: mode))
     }
 
-    /// A passthrough interface has its parent for itself, which it gets or gives back with its whole life only.
+    /// As the only one of its parent it is made with the parent's MAC address, whatever it is asked for.
+    func finish(_ attributes: inout LinkAttributes, of interface: Interface) {
+        if mode == Self.modes[.passthrough] { attributes.mac = interface.mac }
+    }
+
     func mismatch(with have: LinkKind) -> Difference? {
-        guard let old = have[MACVLANAttributes.self]?.mode, old != mode else { return nil }
-        let passthrough = Self.modes[.passthrough]
-        return old == passthrough || mode == passthrough ? Difference("mode", old: "\(old)", new: "\(mode)") : nil
+        guard let old = have[MACVLANAttributes.self]?.mode, Self.needsOther(old, than: mode) else { return nil }
+        return Difference("mode", old: "\(old)", new: "\(mode)")
     }
 
     func change(from have: LinkKind, _ differences: inout [Difference]) -> LinkKind? {
@@ -46,11 +49,22 @@ struct MACVLANKind: InterfaceKind {
         if link.link.mtu != 1500 { message.mtu = link.link.mtu }
         message.physAddress = link.macText
         message.macvlan.parent = export.parent(of: link)
-        switch modes.word(link.link.kind[MACVLANAttributes.self]?.mode ?? 0) {
-        case .isolated: message.macvlan.mode = .private
-        case .vepa: message.macvlan.mode = .vepa
-        case .passthrough: message.macvlan.mode = .passthru
-        case .bridge, nil: message.macvlan.mode = .bridge
+        message.macvlan.mode = exported(link.link.kind[MACVLANAttributes.self]?.mode ?? 0)
+    }
+
+    /// The mode in the words of the model.
+    static func exported(_ mode: UInt32) -> Ligato_Linux_Interfaces_MacvlanLink.Mode {
+        switch modes.word(mode) {
+        case .isolated: .private
+        case .vepa: .vepa
+        case .passthrough: .passthru
+        case .bridge, nil: .bridge
         }
+    }
+
+    /// A passthrough interface has its parent for itself, which it gets or gives back with its whole life only.
+    static func needsOther(_ old: UInt32, than new: UInt32) -> Bool {
+        let passthrough = modes[.passthrough]
+        return old != new && (old == passthrough || new == passthrough)
     }
 }
