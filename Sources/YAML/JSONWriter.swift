@@ -1,8 +1,18 @@
-/// Writes a ``Tree`` as JSON (RFC 8259), indented by two spaces.
+/// Writes a ``Tree`` as JSON (RFC 8259), indented by two spaces or in one line.
 public struct JSONWriter {
     private var out: [UInt8] = []
 
-    private init() {}
+    /// Whether it all goes into one line, without a space.
+    private let isCompact: Bool
+
+    private init(isCompact: Bool = false) { self.isCompact = isCompact }
+
+    /// The text of `tree` in one line.
+    public static func compact(_ tree: Tree) -> String {
+        var writer = JSONWriter(isCompact: true)
+        writer.write(tree, indent: 0)
+        return String(decoding: writer.out, as: UTF8.self)
+    }
 
     /// The text of `tree`, ending in a line feed.
     public static func write(_ tree: Tree) -> String {
@@ -33,7 +43,7 @@ public struct JSONWriter {
         case .mapping(let pairs):
             write(pairs, "{", "}", indent: indent) { writer, pair in
                 Escaping.quote(pair.0, into: &writer.out)
-                writer.out += ": ".utf8
+                writer.out += (writer.isCompact ? ":" : ": ").utf8
                 writer.write(pair.1, indent: indent + 2)
             }
         }
@@ -45,15 +55,18 @@ public struct JSONWriter {
     ) {
         out += opening.utf8
         for (index, element) in elements.enumerated() {
-            out += (index == 0 ? "\n" : ",\n").utf8
-            out.append(contentsOf: repeatElement(UInt8(ascii: " "), count: indent + 2))
+            if index > 0 { out.append(UInt8(ascii: ",")) }
+            breakLine(indent: indent + 2)
             body(&self, element)
         }
-        if !elements.isEmpty {
-            out.append(UInt8(ascii: "\n"))
-            out.append(contentsOf: repeatElement(UInt8(ascii: " "), count: indent))
-        }
+        if !elements.isEmpty { breakLine(indent: indent) }
         out += closing.utf8
+    }
+
+    private mutating func breakLine(indent: Int) {
+        if isCompact { return }
+        out.append(UInt8(ascii: "\n"))
+        out.append(contentsOf: repeatElement(UInt8(ascii: " "), count: indent))
     }
 }
 

@@ -26,12 +26,16 @@ func corpus(_ name: String) -> String {
 }
 
 /// The content of a file of the committed corpus.
-func corpusText(_ name: String) -> [UInt8] {
-    guard let file = fopen(corpus(name), "r") else { return [] }
+func corpusText(_ name: String) -> [UInt8] { fileText(corpus(name)) }
+
+/// The content of a file.
+func fileText(_ path: String) -> [UInt8] {
+    guard let file = fopen(path, "r") else { return [] }
     defer { fclose(file) }
+    var text: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
-    let count = fread(&buffer, 1, buffer.count, file)
-    return Array(buffer[..<count])
+    while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { text += buffer[..<count] }
+    return text
 }
 
 /// Reads a file of the committed corpus.

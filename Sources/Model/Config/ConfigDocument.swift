@@ -28,9 +28,16 @@ public enum ConfigDocument {
 
     /// The fields of one value: names in camelCase, enumerations by name, what has its default left out.
     public static func tree(of value: ModelValue, names: NameResolver = .none) -> Tree {
+        tree(of: value, ValueWriting(names: names))
+    }
+
+    /// The fields of one value with the names of the .proto file, as values are stored for others.
+    static func storedTree(of value: ModelValue) -> Tree { tree(of: value, ValueWriting(usesOriginalNames: true)) }
+
+    private static func tree(of value: ModelValue, _ writing: ValueWriting) -> Tree {
         do {
             let bytes: [UInt8] = try value.message.serializedBytes()
-            return Schema.plain.tree(of: Schema.modelMessages[value.kind.rawValue], Wire(bytes), names)
+            return Schema.plain.tree(of: Schema.modelMessages[value.kind.rawValue], Wire(bytes), writing)
         } catch {
             // Only text that is no Unicode fails, and Swift's strings can't hold that.
             return .mapping([])
@@ -38,9 +45,17 @@ public enum ConfigDocument {
     }
 }
 
+/// How a message is written.
+private struct ValueWriting {
+    /// Names to write instead of numbers.
+    var names = NameResolver.none
+    /// Whether fields have the names of the .proto file instead of those of JSON.
+    var usesOriginalNames = false
+}
+
 extension Schema {
     /// A message's wire form as a tree.
-    fileprivate func tree(of message: Int, _ wire: Wire, _ names: NameResolver) -> Tree {
+    fileprivate func tree(of message: Int, _ wire: Wire, _ writing: ValueWriting) -> Tree {
         let range = messages[message].fields
         var values = [[Tree]](repeating: [], count: range.count)
         var walk = wire
@@ -51,17 +66,18 @@ extension Schema {
                 var packed = walk.message(part)
                 while let number = packed.varint() { values[index].append(scalar(fields[field].type, number)) }
             } else {
-                values[index].append(value(fields[field], part, walk, names))
+                values[index].append(value(fields[field], part, walk, writing))
             }
         }
         var pairs: [(String, Tree)] = []
         for field in range where !values[field - range.lowerBound].isEmpty {
             let list = values[field - range.lowerBound]
+            let name = writing.usesOriginalNames ? names[field].original : names[field].json
             switch fields[field].cardinality {
-            case .single, .optional: pairs.append((self.names[field].json, list[list.count - 1]))
-            case .repeated: pairs.append((self.names[field].json, .sequence(list)))
-            case .list: pairs.append((self.names[field].json, content(of: list[list.count - 1])))
-            case .map: pairs.append((self.names[field].json, mapping(list)))
+            case .single, .optional: pairs.append((name, list[list.count - 1]))
+            case .repeated: pairs.append((name, .sequence(list)))
+            case .list: pairs.append((name, content(of: list[list.count - 1])))
+            case .map: pairs.append((name, mapping(list)))
             }
         }
         return .mapping(pairs)
@@ -80,13 +96,13 @@ extension Schema {
         }
     }
 
-    private func value(_ field: FieldSchema, _ part: Wire.Field, _ walk: Wire, _ resolver: NameResolver) -> Tree {
+    private func value(_ field: FieldSchema, _ part: Wire.Field, _ walk: Wire, _ writing: ValueWriting) -> Tree {
         switch field.type {
-        case .message(let inner): return tree(of: inner, walk.message(part), resolver)
+        case .message(let inner): return tree(of: inner, walk.message(part), writing)
         case .string: return .string(walk.text(part))
         case .unsigned:
             if let vocabulary = field.vocabulary, let number = Int64(exactly: part.value),
-                let name = resolver.name(of: number, in: vocabulary)
+                let name = writing.names.name(of: number, in: vocabulary)
             {
                 return .string(name)
             }

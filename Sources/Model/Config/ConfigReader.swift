@@ -2,9 +2,12 @@ internal import YAML
 
 /// Takes apart the documents of one text and collects their values.
 struct ConfigReader {
-    private let label: String
-    private var text: ConfigText
-    private var decoder: MessageDecoder
+    /// What is taken of Kubernetes objects.
+    let resources: ResourceReading
+    /// The microservice that the item being read is for, when all are taken.
+    var microservice = ""
+    var text: ConfigText
+    var decoder: MessageDecoder
     /// The text that is being read.
     private var input = UnsafeRawBufferPointer(start: nil, count: 0)
     /// Where its lines start; filled when first needed.
@@ -12,11 +15,11 @@ struct ConfigReader {
 
     /// Groups of a configuration file whose content is for VPP.
     private static let foreignGroups = ["vppConfig", "vpp_config"]
-    private static let groups = ["linuxConfig", "netallocConfig", "cnfConfig"]
+    static let groups = ["linuxConfig", "netallocConfig", "cnfConfig"]
     private static let otherGroups = ["linux_config": "linuxConfig", "netalloc_config": "netallocConfig"]
 
-    init(name: String, label: String, names: NameResolver) {
-        self.label = label
+    init(name: String, resources: ResourceReading, names: NameResolver) {
+        self.resources = resources
         text = ConfigText(name: name)
         decoder = MessageDecoder(source: Source(file: name, tree: YAMLTree(parsing: "")), names: names)
     }
@@ -25,7 +28,8 @@ struct ConfigReader {
     mutating func read(_ bytes: UnsafeRawBufferPointer) {
         input = bytes
         defer { input = UnsafeRawBufferPointer(start: nil, count: 0) }
-        begin(Source(file: text.name, tree: YAMLTree(parsing: bytes)))
+        let origin: Source.Origin = resources.isObject ? .fields : .file
+        begin(Source(file: text.name, tree: YAMLTree(parsing: bytes), origin: origin))
         noteSyntax()
         for root in decoder.source.tree.documents { readDocument(root) }
     }
@@ -40,41 +44,41 @@ struct ConfigReader {
         return text
     }
 
-    private mutating func begin(_ source: Source) {
+    mutating func begin(_ source: Source) {
         text.sources.append(source)
         decoder.source = source
     }
 
-    private var tree: YAMLTree { decoder.source.tree }
+    var tree: YAMLTree { decoder.source.tree }
 
-    private mutating func noteSyntax() {
+    mutating func noteSyntax() {
         let found = decoder.source.mistakes
         if !found.isEmpty { text.isIncomplete = true }
         for mistake in found { text.mistakes.add(mistake) }
         text.mistakes.omit(tree.omittedMistakes)
     }
 
-    private mutating func report(_ node: Int, _ problem: String) {
+    mutating func report(_ node: Int, _ problem: String) {
         text.isIncomplete = true
         text.mistakes.add(Mistake(problem, at: decoder.source.position(of: node)))
     }
 
     /// Whether a mistake is only counted, as there are many before it.
-    private mutating func omitsMistake() -> Bool {
+    mutating func omitsMistake() -> Bool {
         text.isIncomplete = true
         return text.mistakes.omitsNext()
     }
 
-    private mutating func warn(_ node: Int, _ problem: String) {
+    mutating func warn(_ node: Int, _ problem: String) {
         text.warnings.add(Mistake(problem, at: decoder.source.position(of: node)))
     }
 
     /// `; did you mean 'x'?` for the first few mistakes, or nothing.
-    private func hint(for word: String, among candidates: some Sequence<String>) -> String {
+    func hint(for word: String, among candidates: some Sequence<String>) -> String {
         text.mistakes.wantsSuggestion ? Suggestion.phrase(for: word, among: candidates) : ""
     }
 
-    private mutating func add(_ kind: ModelDescription.Kind, _ node: Int) {
+    mutating func add(_ kind: ModelDescription.Kind, _ node: Int) {
         guard let value = decoder.decode(kind, node) else {
             if kind == .interface { text.brokenInterfaces.append(Label.name(of: kind, decoder.source, node)) }
             if let part = decoder.part(kind) { noteMalformed(part, node) }
@@ -92,6 +96,7 @@ struct ConfigReader {
                 key: key, value: value, specification: checked.specification?.with(places(of: value, node)),
                 position: decoder.source.position(of: node),
                 place: ConfigText.Place(source: Int32(text.sources.count - 1), node: Int32(node))))
+        if resources.label == nil { text.microservices.append(microservice) }
     }
 
     /// Notes what is wrong with the fields of a value that is not there as a whole. What could follow from missing fields is
@@ -126,7 +131,7 @@ struct ConfigReader {
 }
 
 extension ConfigReader {
-    private mutating func readDocument(_ root: Int) {
+    mutating func readDocument(_ root: Int) {
         if tree.isNull(root) { return }
         guard tree.kind(of: root) == .mapping else {
             return report(root, "the document must be a mapping, such as 'linuxConfig:' with what belongs to it")
@@ -138,7 +143,7 @@ extension ConfigReader {
         }
     }
 
-    private mutating func readGroup(_ key: Int, _ value: Int) {
+    mutating func readGroup(_ key: Int, _ value: Int) {
         let word = tree.string(of: key)
         if Self.foreignGroups.contains(word) {
             return warn(key, "'\(word)' is skipped: there is no VPP here")
@@ -173,141 +178,8 @@ extension ConfigReader {
 }
 
 extension ConfigReader {
-    /// Reads a Kubernetes object: a `CNFConfiguration`, or a list of them.
-    private mutating func readResource(_ root: Int) {
-        let version = word("apiVersion", in: root)
-        let kind = word("kind", in: root)
-        if kind == "List" || kind == "CNFConfigurationList" {
-            guard let items = tree.pair("items", in: root)?.value, tree.kind(of: items) == .sequence else {
-                return report(root, "\(kind) has no list 'items'")
-            }
-            let tree = tree
-            for item in tree.elements(of: items) {
-                if tree.kind(of: item) == .mapping { readResource(item) } else { report(item, "must be a mapping") }
-            }
-            return
-        }
-        if kind == "ConfigMap", version == "v1" { return readConfigMap(root) }
-        guard kind == "CNFConfiguration" || version.hasPrefix("pantheon.tech/") else {
-            return warn(
-                root,
-                "\(kind.isEmpty ? "an object without kind" : kind.shortened) is skipped: only CNFConfiguration and "
-                    + "ConfigMap are read")
-        }
-        text.saysSomething = true
-        guard kind == "CNFConfiguration" else {
-            return report(
-                tree.pair("kind", in: root)?.value ?? root, "kind \(kind.inQuotes) must be 'CNFConfiguration'")
-        }
-        guard version == "pantheon.tech/v1" else {
-            return report(
-                tree.pair("apiVersion", in: root)?.value ?? root,
-                "apiVersion \(version.inQuotes) must be 'pantheon.tech/v1'")
-        }
-        checkKeys(of: root, ["apiVersion", "kind", "metadata", "spec", "status"], name: "CNFConfiguration")
-        guard let spec = tree.pair("spec", in: root)?.value, tree.kind(of: spec) == .mapping else {
-            return report(root, "CNFConfiguration has no 'spec'")
-        }
-        checkKeys(of: spec, ["microservice", "configItems"], name: "spec")
-        guard let items = tree.pair("configItems", in: spec)?.value, tree.kind(of: items) == .sequence else {
-            return report(spec, "spec has no list 'configItems'")
-        }
-        let owner = word("microservice", in: spec)
-        // An item's data has a tree of its own; this one must be back in place for the next item.
-        let source = decoder.source
-        let number = text.sources.count - 1
-        for item in source.tree.elements(of: items) {
-            readItem(item, owner: owner)
-            decoder.source = source
-        }
-        if text.sources.count - 1 != number { text.sources.append(source) }
-    }
-
-    /// Reads a ConfigMap as the folder that it becomes when it is mounted.
-    private mutating func readConfigMap(_ root: Int) {
-        guard case .file = decoder.source.origin else { return report(root, "a ConfigMap in a ConfigMap is not read") }
-        let (source, number) = (decoder.source, text.sources.count - 1)
-        var isAny = false
-        if let data = tree.pair("data", in: root)?.value, tree.kind(of: data) == .mapping {
-            for (key, value) in source.tree.pairs(of: data) where Self.isFileName(source.tree.string(of: key)) {
-                isAny = true
-                readFile(value, named: source.tree.string(of: key))
-                decoder.source = source
-            }
-        }
-        if text.sources.count - 1 != number { text.sources.append(source) }
-        if isAny { return }
-        report(
-            root,
-            "the ConfigMap holds no *.yaml, *.yml or *.json under 'data'; give the files from which it is made instead")
-    }
-
-    private static func isFileName(_ name: String) -> Bool {
-        [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) }
-    }
-
-    private mutating func readFile(_ file: Int, named name: String) {
-        switch tree.kind(of: file) {
-        case .sequence, .mapping: return report(file, "\(name.inQuotes) must be text: put '|' behind it")
-        default: break
-        }
-        let inner = tree.withBytes(of: file) { YAMLTree(parsing: $0) }
-        begin(Source(file: decoder.source.file, tree: inner, origin: origin(of: file)))
-        noteSyntax()
-        for root in inner.documents { readDocument(root) }
-    }
-
-    private mutating func readItem(_ item: Int, owner: String) {
-        guard tree.kind(of: item) == .mapping else {
-            return report(item, "must be a mapping with module, type and data")
-        }
-        checkKeys(of: item, ["module", "type", "version", "name", "microservice", "data"], name: "an item")
-        let microservice = tree.pair("microservice", in: item) == nil ? owner : word("microservice", in: item)
-        guard !microservice.isEmpty else {
-            return report(item, "names no microservice, and neither does spec")
-        }
-        guard microservice == label else { return }
-        let (module, type, version) = (word("module", in: item), word("type", in: item), word("version", in: item))
-        if module == "vpp" || module.hasPrefix("vpp.") {
-            return warn(item, "item \("\(module).\(type)".shortened) is skipped: there is no VPP here")
-        }
-        guard let model = ModelRegistry.model(named: "\(module).\(type)") else {
-            if omitsMistake() { return }
-            let hint = hint(for: "\(module).\(type)", among: ModelRegistry.all.map(\.name))
-            return report(
-                tree.pair("module", in: item)?.value ?? item,
-                "there is no model with module \(module.inQuotes) and type \(type.inQuotes)\(hint)")
-        }
-        guard version.isEmpty || version == model.version else {
-            return report(
-                tree.pair("version", in: item)?.value ?? item,
-                "version \(version.inQuotes) of \(model.name) must be '\(model.version)'")
-        }
-        guard let data = tree.pair("data", in: item)?.value else { return report(item, "has no 'data'") }
-        readData(data, model)
-    }
-
-    private mutating func readData(_ data: Int, _ model: ModelDescription) {
-        switch tree.kind(of: data) {
-        case .sequence, .mapping:
-            return report(data, "data must be text: put '|' behind 'data:'")
-        default: break
-        }
-        let inner = tree.withBytes(of: data) { YAMLTree(parsing: $0) }
-        let origin = origin(of: data)
-        begin(Source(file: decoder.source.file, tree: inner, origin: origin))
-        noteSyntax()
-        guard inner.mistakes.isEmpty else { return }
-        guard inner.documents.count == 1, let root = inner.documents.first, !inner.isNull(root) else {
-            let position = decoder.source.position(line: 1, column: 1)
-            text.mistakes.add(Mistake("data must hold one \(model.name)", at: position))
-            return
-        }
-        add(model.kind, root)
-    }
-
     /// Where the text of a scalar lies in the file. Only a `|` block keeps its lines apart and unchanged.
-    private mutating func origin(of node: Int) -> Source.Origin {
+    mutating func origin(of node: Int) -> Source.Origin {
         let place = tree[node]
         let (line, column) = (Int(place.line), Int(place.column))
         guard tree.kind(of: node) == .literal, case .file = decoder.source.origin else {
@@ -319,6 +191,7 @@ extension ConfigReader {
     /// Where that stands of a value what a program reads later.
     private mutating func places(of value: ModelValue, _ node: Int) -> SourcePlaces? {
         let source = decoder.source
+        if case .fields = source.origin { return nil }
         switch value {
         case .filterTable:
             let (node, isWritten) = source.node(of: ["ruleset"], in: value.kind, node)
@@ -366,22 +239,5 @@ extension ConfigReader {
         }
         let inner = tree.withBytes(of: node) { spaces($0[...]) } ?? 0
         return max(0, (spaces(input[index...]) ?? 0) - inner)
-    }
-
-    private mutating func checkKeys(of mapping: Int, _ names: [String], name: String) {
-        let tree = tree
-        for (key, _) in tree.pairs(of: mapping) {
-            let word = tree.string(of: key)
-            if names.contains(word) || omitsMistake() { continue }
-            report(key, "unknown field \(word.inQuotes) in \(name)\(hint(for: word, among: names))")
-        }
-    }
-
-    private func word(_ name: StaticString, in mapping: Int) -> String {
-        guard let value = tree.pair(name, in: mapping)?.value, !tree.isNull(value) else { return "" }
-        switch tree.kind(of: value) {
-        case .sequence, .mapping: return ""
-        default: return tree.string(of: value)
-        }
     }
 }

@@ -28,6 +28,14 @@ public struct ConfigText: Sendable {
         var node: Int32
     }
 
+    /// An item of a model that is not known here.
+    struct UnknownItem: Sendable {
+        var microservice: String
+        var key: String
+        var content: Tree
+        var position: SourcePosition
+    }
+
     /// The most bytes that a text may have.
     public static let maximumByteCount = YAMLTree.maximumByteCount
 
@@ -42,6 +50,10 @@ public struct ConfigText: Sendable {
     public internal(set) var saysSomething = false
 
     var items: [Item] = []
+    /// For whom each item is, when those of all microservices are taken.
+    var microservices: [String] = []
+    /// Items of unknown models, when those are taken.
+    var unknownItems: [UnknownItem] = []
     var mistakes = Findings()
     var warnings = Findings()
     var invalidValues: [LoadedConfig.InvalidValue] = []
@@ -62,7 +74,23 @@ public struct ConfigText: Sendable {
     ///   - label: the microservice this agent is; resources take items for others.
     ///   - names: what names of this host stand for.
     public init(_ bytes: UnsafeRawBufferPointer, name: String, label: String, names: NameResolver) {
-        var reader = ConfigReader(name: name, label: label, names: names)
+        self.init(bytes, name: name, ResourceReading(label: label), names)
+    }
+
+    /// Reads an object as an API server of Kubernetes hands it out. Mistakes are at fields, such as
+    /// `NAME: spec.linuxConfig.interfaces[0].mtu`, and in texts at their lines: `NAME: spec.configItems[2].data:3:5`.
+    ///
+    /// - Parameters:
+    ///   - bytes: JSON, UTF-8.
+    ///   - name: stands for the object in positions.
+    ///   - label: the microservice this agent is; items for others are not taken.
+    ///   - names: what names of this host stand for.
+    public init(object bytes: UnsafeRawBufferPointer, name: String, label: String, names: NameResolver) {
+        self.init(bytes, name: name, ResourceReading(label: label, isObject: true), names)
+    }
+
+    init(_ bytes: UnsafeRawBufferPointer, name: String, _ resources: ResourceReading, _ names: NameResolver) {
+        var reader = ConfigReader(name: name, resources: resources, names: names)
         reader.read(bytes)
         self = reader.finish()
     }

@@ -10,6 +10,8 @@ struct Source: Sendable {
         case block(lines: Int, columns: Int)
         /// The text is a scalar whose lines can't be told apart in the file.
         case scalar(line: Int, column: Int)
+        /// The text is an object that a program wrote: places are fields, such as `spec.microservice`.
+        case fields
     }
 
     var file: String
@@ -18,7 +20,14 @@ struct Source: Sendable {
 
     /// Where a node is in the file.
     func position(of node: Int) -> SourcePosition {
-        position(line: Int(tree[node].line), column: Int(tree[node].column))
+        if case .fields = origin { return SourcePosition(file: fieldName(node), line: 0, column: 0) }
+        return position(line: Int(tree[node].line), column: Int(tree[node].column))
+    }
+
+    /// `NAME: spec.microservice`: what stands for a field of an object.
+    func fieldName(_ node: Int) -> String {
+        let path = tree.path(to: node)
+        return path.isEmpty ? file : "\(file): \(path)"
     }
 
     /// Where a place of the text is in the file.
@@ -28,6 +37,7 @@ struct Source: Sendable {
         case .block(let lines, let columns):
             SourcePosition(file: file, line: line + lines, column: column + columns)
         case .scalar(let line, let column): SourcePosition(file: file, line: line, column: column)
+        case .fields: SourcePosition(file: file, line: 0, column: 0)
         }
     }
 

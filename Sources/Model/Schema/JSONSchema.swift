@@ -38,7 +38,8 @@ extension Schema {
         }
     }
 
-    private static func configSchema() -> Tree {
+    /// The groups of a file, with what is in them.
+    private static func groupSchemas() -> [(String, Tree)] {
         var groups: [(String, [(String, Tree)])] = []
         for model in ModelRegistry.all {
             let items: Tree = ["$ref": .string("#/$defs/\(model.protoMessage)")]
@@ -49,11 +50,14 @@ extension Schema {
                 if model.otherList != model.list { groups[index].1.append((model.otherList, list)) }
             }
         }
+        return groups.map { name, lists in
+            (name, ["type": ["object", "null"], "properties": .mapping(lists), "additionalProperties": false])
+        }
+    }
+
+    private static func configSchema() -> Tree {
         var properties: [(String, Tree)] = []
-        for (name, lists) in groups {
-            let group: Tree = [
-                "type": ["object", "null"], "properties": .mapping(lists), "additionalProperties": false,
-            ]
+        for (name, group) in groupSchemas() {
             properties.append((name, group))
             if name == "linuxConfig" { properties.append(("linux_config", group)) }
             if name == "netallocConfig" { properties.append(("netalloc_config", group)) }
@@ -74,15 +78,14 @@ extension Schema {
             ],
             "required": ["module", "type", "data"], "additionalProperties": false,
         ]
+        let spec: [(String, Tree)] = [("microservice", text), ("configItems", ["type": "array", "items": item])]
         return [
             "type": "object",
             "properties": [
                 "apiVersion": ["const": "pantheon.tech/v1"], "kind": ["const": "CNFConfiguration"],
                 "metadata": ["type": "object"], "status": ["type": "object"],
                 "spec": [
-                    "type": "object",
-                    "properties": ["microservice": text, "configItems": ["type": "array", "items": item]],
-                    "required": ["configItems"], "additionalProperties": false,
+                    "type": "object", "properties": .mapping(spec + groupSchemas()), "additionalProperties": false,
                 ],
             ],
             "required": ["apiVersion", "kind", "spec"], "additionalProperties": false,
@@ -118,7 +121,7 @@ extension Schema {
     }
 
     /// For every two members of a oneof: not both.
-    private func exclusivePairs(_ message: Int) -> [Tree] {
+    func exclusivePairs(_ message: Int) -> [Tree] {
         let members = messages[message].fields.filter { fields[$0].oneof >= 0 }
         var rules: [Tree] = []
         for (index, first) in members.enumerated() {
