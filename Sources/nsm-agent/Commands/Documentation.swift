@@ -41,7 +41,14 @@ struct SchemaCommand: ParsableCommand {
         commandName: "schema",
         abstract: "Write the JSON Schema of configuration files, for editors.")
 
+    @Flag(help: "Write the definition of CNFConfiguration instead, for an API server of Kubernetes.")
+    var crd = false
+
     func run() throws {
-        Show.text(JSONWriter.write(Schema.jsonSchema()))
+        if crd {
+            Show.text(Schema.resourceDefinition())
+        } else {
+            Show.text(JSONWriter.write(Schema.jsonSchema()))
+        }
     }
 }
