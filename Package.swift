@@ -29,6 +29,7 @@ let package = Package(
         // What it is made of carries no flags that a package which depends on it would be refused for.
         .library(name: "NSM", targets: ["NSM", "SPIFFE"]),
         .library(name: "EtcdClient", targets: ["EtcdClient"]),
+        .library(name: "KubernetesClient", targets: ["KubernetesClient"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
@@ -123,6 +124,16 @@ let package = Package(
             dependencies: grpc + ["Concurrency", .product(name: "Logging", package: "swift-log")],
             exclude: ["Protos"], swiftSettings: plain),
         .target(
+            name: "KubernetesClient",
+            dependencies: [
+                "Concurrency", "YAML",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: plain),
+        .target(
             name: "Northbound",
             dependencies: [
                 "Model", "Reconciler", "CLinux", "Concurrency", "MeshTransport", "EtcdClient", "YAML",
@@ -199,6 +210,15 @@ let package = Package(
             name: "EtcdClientTests",
             dependencies: ["EtcdClient", "TestSupport", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),
+        .testTarget(
+            name: "KubernetesClientTests",
+            dependencies: [
+                "KubernetesClient", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: plain),
         .testTarget(
             name: "NorthboundTests",
             dependencies: [

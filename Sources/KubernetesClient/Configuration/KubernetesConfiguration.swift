@@ -1,0 +1,164 @@
+/// Where an API server is, and who we are to it.
+public struct KubernetesConfiguration: Sendable {
+    /// The server.
+    public var server: ServerAddress
+    /// How the connection is protected; of no use without `https`.
+    public var tls: TLS
+    /// Who we are.
+    public var credentials: Credentials
+    /// The namespace that is meant where none is named.
+    public var namespace: String
+    /// What bounds everything.
+    public var limits: Limits
+    /// What the client calls itself.
+    public var userAgent = "nsm-agent"
+
+    /// Makes a configuration.
+    public init(
+        server: ServerAddress, tls: TLS = .init(), credentials: Credentials = .none, namespace: String = "default",
+        limits: Limits = .init()
+    ) {
+        self.server = server
+        self.tls = tls
+        self.credentials = credentials
+        self.namespace = namespace
+        self.limits = limits
+    }
+
+    /// Certificates and keys, PEM.
+    public enum PEM: Sendable, Hashable {
+        /// A file, which is read again when it changes.
+        case file(String)
+        /// The text itself.
+        case inline([UInt8])
+    }
+
+    /// How the connection is protected.
+    public struct TLS: Sendable, Hashable {
+        /// Who may sign the server's certificate; nil: whom the system trusts.
+        public var authorities: PEM?
+        /// The client's certificate, with what leads from it to an authority.
+        public var certificate: PEM?
+        /// The key of the client's certificate.
+        public var key: PEM?
+        /// The name in the server's certificate; nil: the one of its address.
+        public var serverName: String?
+        /// Whether the server's certificate is not looked at, so that anybody can be the server.
+        public var acceptsAnyServer: Bool
+
+        /// Makes settings.
+        public init(
+            authorities: PEM? = nil, certificate: PEM? = nil, key: PEM? = nil, serverName: String? = nil,
+            acceptsAnyServer: Bool = false
+        ) {
+            self.authorities = authorities
+            self.certificate = certificate
+            self.key = key
+            self.serverName = serverName
+            self.acceptsAnyServer = acceptsAnyServer
+        }
+    }
+
+    /// Who we are, beside a certificate.
+    public enum Credentials: Sendable, Hashable {
+        /// Nobody in particular.
+        case none
+        /// A bearer token.
+        case token(String)
+        /// A file with a bearer token, which is read again when it changes.
+        case tokenFile(String)
+    }
+
+    /// What bounds everything.
+    public struct Limits: Sendable, Hashable {
+        /// How long the way to the server may take.
+        public var connectTimeout = Duration.seconds(5)
+        /// How long an answer may take, from the first byte of the request to the last one of the answer.
+        public var operationTimeout = Duration.seconds(30)
+        /// How long a watch lasts until it is begun anew.
+        public var watchTime = Duration.seconds(290)
+        /// The longest wait between two tries.
+        public var longestWait = Duration.seconds(30)
+        /// The longest answer, bytes.
+        public var answerBytes = 64 << 20
+        /// The longest line of a watch, which is one object, bytes.
+        public var lineBytes = 8 << 20
+        /// How many objects are asked for at once.
+        public var pageSize = 500
+        /// How many objects a list may have.
+        public var listCount = 100_000
+        /// How many connections wait to be used again.
+        public var idleConnections = 4
+        /// How often a request is repeated that the server had no time for, or that a connection was lost for.
+        public var retries = 4
+
+        /// The usual ones.
+        public init() {}
+    }
+}
+
+/// The address of an API server: `https://host:port/path`.
+public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
+    /// Whether it is talked to through TLS.
+    public let isSecure: Bool
+    /// A name or an address, without brackets.
+    public let host: String
+    /// The port.
+    public let port: Int
+    /// What all paths begin with, without a slash at its end.
+    public let path: String
+
+    /// Reads the address; nil when it is none.
+    public init?(_ text: String) {
+        var rest = text[...]
+        if rest.hasPrefix("https://") {
+            isSecure = true
+            rest = rest.dropFirst(8)
+        } else if rest.hasPrefix("http://") {
+            isSecure = false
+            rest = rest.dropFirst(7)
+        } else {
+            return nil
+        }
+        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
+        var path = rest[slash...]
+        while path.hasSuffix("/") { path = path.dropLast() }
+        self.path = String(path)
+        guard let (host, port) = Self.hostAndPort(rest[..<slash]),
+            self.path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") })
+        else { return nil }
+        self.host = host
+        self.port = port ?? (isSecure ? 443 : 80)
+    }
+
+    private static func hostAndPort(_ text: Substring) -> (String, Int?)? {
+        var host = text
+        var port: Int?
+        let isBracketed = text.hasPrefix("[")
+        if let colon = text.lastIndex(of: ":"), !isBracketed || text[..<colon].hasSuffix("]") {
+            guard let number = Int(text[text.index(after: colon)...]), (1...65535).contains(number) else { return nil }
+            port = number
+            host = text[..<colon]
+        }
+        if isBracketed {
+            guard host.hasSuffix("]") else { return nil }
+            host = host.dropFirst().dropLast()
+        }
+        let isPlain = host.utf8.allSatisfy { byte in
+            byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "_")
+                || (isBracketed && byte == UInt8(ascii: ":"))
+                || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte || UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20
+        }
+        guard !host.isEmpty, isPlain else { return nil }
+        return (String(host), port)
+    }
+
+    /// As it stands in the `Host` header.
+    var authority: String {
+        let name = host.contains(":") ? "[\(host)]" : host
+        return port == (isSecure ? 443 : 80) ? name : "\(name):\(port)"
+    }
+
+    /// As it was written, more or less.
+    public var description: String { "\(isSecure ? "https" : "http")://\(authority)\(path)" }
+}

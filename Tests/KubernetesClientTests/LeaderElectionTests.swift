@@ -1,0 +1,96 @@
+import Logging
+import Synchronization
+import Testing
+
+@testable import KubernetesClient
+
+/// A lease on a server that refuses what is not up to date.
+private final class LeaseServer: Sendable {
+    private struct State {
+        var lease: JSONValue?
+        var version = 0
+        var isAway = false
+    }
+    private let state = Mutex(State())
+
+    var holder: String? { state.withLock { $0.lease?["spec"]?["holderIdentity"]?.string } }
+    var transitions: Int64? { state.withLock { $0.lease?["spec"]?["leaseTransitions"]?.int } }
+    func goAway(_ isAway: Bool) { state.withLock { $0.isAway = isAway } }
+
+    func answer(_ request: ScriptedServer.Request) -> [ScriptedServer.Step] {
+        state.withLock { state in
+            if state.isAway { return [.close] }
+            guard request.method != "GET" else {
+                guard let lease = state.lease else { return [.status(404, "NotFound")] }
+                return [.answer(200, lease.text)]
+            }
+            guard var lease = try? JSONValue(parsing: Array(request.body.utf8)) else {
+                return [.status(400, "BadRequest")]
+            }
+            let isFresh =
+                request.method == "POST"
+                ? state.lease == nil : lease["metadata"]?["resourceVersion"] == .string("\(state.version)")
+            guard isFresh else { return [.status(409, "Conflict")] }
+            state.version += 1
+            lease["metadata"] = [
+                "name": "lock", "namespace": "here", "resourceVersion": .string("\(state.version)"),
+            ]
+            state.lease = lease
+            return [.answer(200, lease.text)]
+        }
+    }
+}
+
+@Suite(.timeLimit(.minutes(2))) struct LeaderElectionTests {
+    private static func election(_ client: KubernetesClient, _ name: String) -> LeaderElection {
+        var settings = LeaderElection.Settings(name: "lock", identity: name)
+        settings.duration = .seconds(1)
+        settings.renewDeadline = .milliseconds(500)
+        settings.interval = .milliseconds(20)
+        return LeaderElection(client, settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    private static func until(_ isSo: () -> Bool) async throws {
+        while !isSo() { try await Task.sleep(for: .milliseconds(2)) }
+    }
+
+    /// Who leads now.
+    private final class Leaders: Sendable {
+        private let names = Mutex<[String]>([])
+        var now: [String] { names.withLock { $0 } }
+
+        func start(_ client: KubernetesClient, _ name: String) -> Task<Void, any Error> {
+            Task {
+                try await LeaderElectionTests.election(client, name).run {
+                    self.names.withLock { $0.append(name) }
+                    defer { self.names.withLock { $0.removeAll { $0 == name } } }
+                    try await Task.sleep(for: .seconds(3600))
+                }
+            }
+        }
+    }
+
+    @Test func oneLeadsAndTheOtherFollows() async throws {
+        let lease = LeaseServer()
+        try await ScriptedServer.serve({ lease.answer($0) }) { client, _ in
+            let leaders = Leaders()
+            let first = leaders.start(client, "one")
+            try await Self.until { leaders.now == ["one"] }
+            let second = leaders.start(client, "two")
+            // Who can't renew stops before the lease is over.
+            lease.goAway(true)
+            try await Self.until { leaders.now.isEmpty }
+            lease.goAway(false)
+            try await Self.until { leaders.now.count == 1 }
+            let leader = leaders.now[0]
+            #expect(lease.holder == leader)
+            // Who ends gives the lease back, so that the other one need not wait.
+            (leader == "one" ? first : second).cancel()
+            try await Self.until { leaders.now.count == 1 && leaders.now[0] != leader }
+            #expect((lease.transitions ?? 0) >= 1)
+            first.cancel()
+            second.cancel()
+            _ = await (first.result, second.result)
+        }
+    }
+}
