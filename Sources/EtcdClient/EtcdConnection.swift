@@ -214,9 +214,25 @@ public struct EtcdConnection: Sendable {
         request.compare = conditions.map(\.message)
         request.success = then.map(\.message)
         request.failure = otherwise.map(\.message)
-        let message = request
+        return try await perform(request).succeeded
+    }
+
+    /// Does all of the operations, or none of them when a condition does not hold. Returns the revision; nil: none was done.
+    ///
+    /// - Throws: ``EtcdError``.
+    public func commit(
+        if conditions: [EtcdCondition] = [], _ operations: [EtcdOperation]
+    ) async throws(EtcdError) -> Int64? {
+        var request = Etcdserverpb_TxnRequest()
+        request.compare = conditions.map(\.message)
+        request.success = operations.map(\.message)
+        let answer = try await perform(request)
+        return answer.succeeded ? answer.header.revision : nil
+    }
+
+    private func perform(_ request: Etcdserverpb_TxnRequest) async throws(EtcdError) -> Etcdserverpb_TxnResponse {
         let kv = Etcdserverpb_KV.Client(wrapping: client)
-        return try await call { try await kv.txn(message, metadata: $0, options: $1) }.succeeded
+        return try await call { try await kv.txn(request, metadata: $0, options: $1) }
     }
 
     /// Forgets what was before a revision.
