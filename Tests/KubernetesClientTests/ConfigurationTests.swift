@@ -60,7 +60,7 @@ import Testing
         try Self.file(Self.text(user: user)) { path in
             let error = #expect(throws: KubernetesError.self) { try KubernetesConfiguration.kubeconfig([path]) }
             #expect(error?.message.contains(expected) == true, "\(error?.message ?? "")")
-            #expect(error?.message.hasPrefix("\(path):15:") == true, "\(error?.message ?? "")")
+            #expect(error?.message.hasPrefix("\(path):14:") == true, "\(error?.message ?? "")")
         }
     }
 

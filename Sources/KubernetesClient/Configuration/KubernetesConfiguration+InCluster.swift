@@ -38,13 +38,15 @@ extension KubernetesConfiguration {
     }
 
     /// The usual search: `$KUBECONFIG`, then the pod's service account, then `~/.kube/config`.
-    public static func standard() throws(KubernetesError) -> KubernetesConfiguration {
+    ///
+    /// - Parameter context: The context of the kubeconfig; nil: its current one.
+    public static func standard(context: String? = nil) throws(KubernetesError) -> KubernetesConfiguration {
         if let paths = variable("KUBECONFIG") {
-            return try kubeconfig(paths.split(separator: ":").map(String.init))
+            return try kubeconfig(paths.split(separator: ":").map(String.init), context: context)
         }
-        if isInCluster { return try inCluster() }
+        if isInCluster, context == nil { return try inCluster() }
         if let home = variable("HOME"), access("\(home)/.kube/config", F_OK) == 0 {
-            return try kubeconfig(["\(home)/.kube/config"])
+            return try kubeconfig(["\(home)/.kube/config"], context: context)
         }
         return try inCluster()
     }
