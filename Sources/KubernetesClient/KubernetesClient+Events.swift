@@ -43,7 +43,9 @@ extension KubernetesClient {
         // The server takes 128 characters of an instance and 1024 bytes of a note.
         [
             "metadata": [
-                "generateName": .string("\(object.name.prefix(200))."), "namespace": .string(namespace),
+                // Names that the server makes up can't have a dot before their end.
+                "name": .string("\(object.name.prefix(200)).\(String(UInt64(max(time.nanoseconds, 0)), radix: 16))"),
+                "namespace": .string(namespace),
             ],
             "eventTime": .string(time.rfc3339(fractionDigits: 6)),
             "type": notice.isWarning ? "Warning" : "Normal",
