@@ -96,14 +96,18 @@ extension Schema {
     private static func resourceStatus() -> Tree {
         [
             "type": "object", "description": "What became of it.",
-            // Earlier controllers wrote a meta/v1 Status here, with more fields than were ever used.
-            "x-kubernetes-preserve-unknown-fields": true,
             "properties": [
                 "observedGeneration": number("The generation that the conditions are about.", format: "int64"),
                 "controller": text(
                     "Who sets the conditions: cnf-crd, or nsm-agent where agents read the resource themselves."),
                 "status": text("Success or Failure, for readers that know no conditions."),
                 "message": text("What is wrong, or missing yet."),
+                // Earlier controllers wrote a meta/v1 Status. Not all of it is known to be used, but it must be taken. Were unknown
+                // fields kept instead, servers of 1.20 would merge no list in here.
+                "apiVersion": ["type": "string"], "kind": ["type": "string"], "reason": ["type": "string"],
+                "code": ["type": "integer", "format": "int32"],
+                "metadata": ["type": "object", "x-kubernetes-preserve-unknown-fields": true],
+                "details": ["type": "object", "x-kubernetes-preserve-unknown-fields": true],
                 "conditions": resourceConditions(),
                 "agents": resourceAgents(),
             ],
@@ -205,7 +209,7 @@ extension Schema {
         case .list:
             pairs += [("type", "array"), ("items", .mapping(structural(type: content(of: shape), described: [])))]
         case .map:
-            pairs += [("type", "object"), ("additionalProperties", ["x-kubernetes-int-or-string": true])]
+            pairs += [("type", "object"), ("additionalProperties", ["type": "string"])]
         }
         return .mapping(pairs)
     }
@@ -214,9 +218,8 @@ extension Schema {
         switch shape.type {
         case .bool: return pairs + [("type", "boolean")]
         case .unsigned, .signed:
-            // A number that has a name on a host, or that JSON readers round, may be a text.
-            let isExact = shape.maximum < 1 << 53
-            if shape.vocabulary != nil || !isExact { return pairs + [("x-kubernetes-int-or-string", true)] }
+            // Names that a host has for numbers are not taken: with x-kubernetes-int-or-string anywhere in it, a server of 1.20 makes
+            // no types of the whole schema, and merges no list then.
             let bounds: [(String, Tree)] = [("minimum", .int(shape.minimum)), ("maximum", .uint(shape.maximum))]
             return pairs + [("type", "integer"), ("format", "int64")] + bounds
         case .message(let inner):
