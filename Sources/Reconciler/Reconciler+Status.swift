@@ -55,6 +55,27 @@ extension Reconciler {
         graph.node(key).map { status(of: $0) } ?? removals[key].map { status(of: $0, key) }
     }
 
+    /// What is derived from the value with this key, sorted by key. It takes time for these alone.
+    public func parts(of key: Key) -> [ValueStatus] {
+        guard let node = graph.node(key) else { return [] }
+        return node.derived.compactMap { graph[$0] }.map { status(of: $0) }.sorted { $0.key < $1.key }
+    }
+
+    /// How the value with this key compares with the world as it is known; nil: there is none, or nobody compares it.
+    public func comparison(of key: Key) -> ValueComparison? {
+        guard let node = graph.node(key), !node.isObserved, let value = node.value else { return nil }
+        let conditions = value.unmetConditions(in: world)
+        if !conditions.isEmpty { return .unreachable(conditions) }
+        let assessment = value.assess(in: world)
+        switch assessment.verdict {
+        case .inPlace: return .inPlace
+        case .create: return .absent
+        case .update, .recreate: return .different(assessment.differences)
+        case .waiting(let reasons): return .unreachable(reasons)
+        case .blocked(let reason), .failing(let reason): return .unreachable([reason])
+        }
+    }
+
     private func status(of node: Node<W>) -> ValueStatus {
         let removal = removals[node.key]
         return ValueStatus(
@@ -115,6 +136,18 @@ extension Reconciler {
         }
         return result
     }
+}
+
+/// How a value compares with the world.
+public enum ValueComparison: Sendable, Hashable {
+    /// The world is as it says.
+    case inPlace
+    /// What it asks for is not there.
+    case absent
+    /// What it asks for is there, with these differences.
+    case different([Difference])
+    /// It can't be compared, or not be made, for these reasons.
+    case unreachable([String])
 }
 
 /// A derived value that is kept out, as another value has its key.

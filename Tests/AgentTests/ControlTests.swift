@@ -52,6 +52,10 @@ private final class Talkative: ControlBackend {
         }
     }
 
+    func explain(_ request: Nsmagent_Control_ExplainRequest) async throws -> Nsmagent_Control_ExplainResponse {
+        .init()
+    }
+
     func history(
         _ request: Nsmagent_Control_HistoryRequest, to write: @escaping Write<Nsmagent_Control_Transaction>
     ) async throws {

@@ -1,9 +1,10 @@
 import LinuxKinds
-import Model
+import Northbound
 import TestSupport
 import Testing
 
 @testable import Agent
+@testable import Model
 
 @Suite("What several sources declare")
 struct SourceTableTests {
@@ -34,7 +35,7 @@ struct SourceTableTests {
             let source = sources[Int.random(in: 0..<sources.count, using: &random)]
             let before = table.claims(key).last?.value
             if Bool.random(using: &random) {
-                table.write(key, .init(source: source, origin: "", value: step))
+                table.write(key, .init(source: source, origin: .plain, value: step))
                 writes.write(key, source, step)
             } else {
                 writes.withdraw(key, source)
@@ -77,13 +78,13 @@ struct SourceTableTests {
         let (file, client, later) = (bridge("br", mtu: 1400), bridge("br", mtu: 1300), bridge("br", mtu: 1200))
         let key = file.key
         _ = network.declare(difference([file]))
-        #expect(network.provenance(key) == Provenance(provider: "files"))
+        #expect(network.provenance(key) == Provenance(provider: "files a.yaml:1"))
         #expect(network.declare(SourceChange(source: "grpc", origin: "unix", values: [client])) == [key])
         #expect(network.declaredValue(key) == client)
-        #expect(network.provenance(key) == Provenance(provider: "grpc unix", others: ["files"]))
+        #expect(network.provenance(key) == Provenance(provider: "grpc unix", others: ["files a.yaml:1"]))
         _ = network.declare(difference([later]))
         #expect(network.declaredValue(key) == later)
-        #expect(network.provenance(key) == Provenance(provider: "files", others: ["grpc unix"]))
+        #expect(network.provenance(key) == Provenance(provider: "files a.yaml:1", others: ["grpc unix"]))
         _ = network.declare(difference([], removed: [key]))
         #expect(network.declaredValue(key) == client)
         #expect(network.provenance(key) == Provenance(provider: "grpc unix"))
@@ -97,6 +98,48 @@ struct SourceTableTests {
         #expect(network.declaredValue(key) == nil)
         #expect(network.provenance(key) == nil)
         #expect(network.table.isEmpty)
+    }
+
+    @Test("each value tells where its source has it from: the line as files are now, the entry and its revision")
+    func places() {
+        let network = network()
+        let (file, client) = (bridge("br", mtu: 1400), bridge("br", mtu: 1300))
+        let key = file.key
+        func moved(to line: Int) -> ConfigDifference {
+            var difference = ConfigDifference()
+            let position = SourcePosition(file: "b.yaml", line: line, column: 1)
+            difference.moved = [.init(key: key, position: position)]
+            return difference
+        }
+        _ = network.declare(difference([file]))
+        #expect(network.declare(moved(to: 7)) == 0)
+        #expect(network.provenance(key) == Provenance(provider: "files b.yaml:7"))
+        let entries = StoredEntries(store: EntryStore(name: "http://e:2379", prefix: "/vnf-agent/a/"), revisions: [12])
+        network.declare(SourceChange(source: "etcd", values: [client], entries: entries))
+        let etcd = "etcd http://e:2379 /vnf-agent/a/\(key) revision 12"
+        #expect(network.provenance(key) == Provenance(provider: etcd, others: ["files b.yaml:7"]))
+        _ = network.declare(moved(to: 9))
+        #expect(network.provenance(key) == Provenance(provider: etcd, others: ["files b.yaml:9"]))
+        network.declare(SourceChange(source: "etcd", removed: [key]))
+        #expect(network.provenance(key) == Provenance(provider: "files b.yaml:9"))
+        _ = network.declare(difference([file]))
+        network.declare(SourceChange(source: "grpc", origin: "10.0.0.7 user 3", values: [client]))
+        _ = network.declare(difference([bridge("br", mtu: 1200)]))
+        _ = network.declare(moved(to: 4))
+        #expect(
+            network.provenance(key) == Provenance(provider: "files b.yaml:4", others: ["grpc 10.0.0.7 user 3"]))
+    }
+
+    @Test("what the environment asks for says so")
+    func environment() {
+        var client = Upnp_NetworkServiceClient()
+        (client.name, client.networkService) = ("c", "s")
+        let network = HostNetwork(AgentSettings(), clients: [client])
+        _ = network.declare(ConfigDifference())
+        let key = ModelValue.client(client).key
+        #expect(network.provenance(key) == Provenance(provider: "environment"))
+        network.declare(SourceChange(source: "grpc", origin: "a", values: [.client(client)]))
+        #expect(network.provenance(key) == Provenance(provider: "grpc a", others: ["environment"]))
     }
 
     @Test("all of one source is replaced, and nothing of another one goes")

@@ -1,4 +1,5 @@
 public import Model
+public import Northbound
 public import Reconciler
 
 /// What a source that is no file wants to be changed.
@@ -13,11 +14,15 @@ public struct SourceChange: Sendable {
     public var removed: [Key]
     /// Whether these values are all that the source declares.
     public var replacesAll: Bool
+    /// The entries that hold the values; nil: the source keeps none.
+    public var entries: StoredEntries?
 
     /// Makes a change.
     public init(
-        source: String, origin: String = "", values: [ModelValue] = [], removed: [Key] = [], replacesAll: Bool = false
+        source: String, origin: String = "", values: [ModelValue] = [], removed: [Key] = [], replacesAll: Bool = false,
+        entries: StoredEntries? = nil
     ) {
+        self.entries = entries
         self.source = source
         self.origin = origin
         self.values = values
@@ -45,23 +50,24 @@ extension HostNetwork {
     /// declares. It takes time for the keys that are named. Returns those under which something else is declared now.
     @discardableResult
     public func declare(_ change: SourceChange) -> [Key] {
-        var latest: [Key: ModelValue] = [:]
-        for value in change.values { latest[value.key] = value }
+        var latest: [Key: (value: ModelValue, origin: Origin)] = [:]
+        for (index, value) in change.values.enumerated() { latest[value.key] = (value, change.origin(ofValue: index)) }
         var removed = Set(change.removed).subtracting(latest.keys)
         if change.replacesAll { removed.formUnion(table.keys(of: change.source).subtracting(latest.keys)) }
-        var effective: [(key: Key, value: ModelValue?)] = []
-        for (key, value) in latest {
-            if table.claims(key).isEmpty, let old = declaredValue(key) {
-                table.write(key, .init(source: Self.filesSource, origin: "", value: old))
+        var effective: [(key: Key, declaration: Declaration?)] = []
+        for (key, new) in latest {
+            if table.claims(key).isEmpty, let old = declaration(key) {
+                let origin = old.place.map { Origin.line($0) } ?? .environment
+                table.write(key, .init(source: Self.filesSource, origin: origin, value: old.value))
             }
-            table.write(key, .init(source: change.source, origin: change.origin, value: value))
-            effective.append((key, value))
+            table.write(key, .init(source: change.source, origin: new.origin, value: new.value))
+            effective.append((key, Declaration(value: new.value)))
         }
         for key in removed {
             switch table.withdraw(key, of: change.source) {
             case .unheard: break
             case .last: effective.append((key, nil))
-            case .uncovered(let claim): effective.append((key, claim.value))
+            case .uncovered(let claim): effective.append((key, Declaration(claim)))
             }
             table.forgetLone(key, of: Self.filesSource)
         }
@@ -81,7 +87,7 @@ extension HostNetwork {
                 isLast = false
                 let claim = claims[round]
                 if !others.contains(claim.source) {
-                    bySource[claim.source, default: [:]][claim.origin, default: []].append(claim.value)
+                    bySource[claim.source, default: [:]][claim.origin.client, default: []].append(claim.value)
                 }
             }
             for (source, origins) in bySource.sorted(by: { $0.key < $1.key }) {
@@ -98,8 +104,10 @@ extension HostNetwork {
     /// Takes from a difference of files what other sources say otherwise.
     func overlay(_ changed: inout [LoadedConfig.Item], _ removed: inout [Key]) {
         if table.isEmpty { return }
+        var lines = FileLines()
         for item in changed where !table.claims(item.key).isEmpty {
-            table.write(item.key, .init(source: Self.filesSource, origin: "", value: item.value))
+            let origin = Origin.line(lines.line(item.position))
+            table.write(item.key, .init(source: Self.filesSource, origin: origin, value: item.value))
         }
         removed = removed.filter { key in
             if table.claims(key).isEmpty { return true }
@@ -107,8 +115,22 @@ extension HostNetwork {
             case .unheard: return false
             case .last: return true
             case .uncovered(let claim):
-                uncovered.append((key, claim.value))
+                uncovered.append((key, Declaration(claim)))
                 return false
+            }
+        }
+    }
+
+    /// Takes in that values stand in other lines of files than before.
+    func move(_ moved: [ConfigDifference.Move]) {
+        var lines = FileLines()
+        for move in moved {
+            let line = lines.line(move.position)
+            if table.isEmpty || table.claims(move.key).isEmpty {
+                note(line, move.key)
+            } else {
+                table.move(move.key, of: Self.filesSource, to: .line(line))
+                if !isForeign(move.key) { note(line, move.key) }
             }
         }
     }
@@ -123,16 +145,26 @@ extension HostNetwork {
     public func provenance(_ key: Key) -> Provenance? {
         let claims = table.claims(key)
         guard let heard = claims.last else {
-            return declaredValue(key).map { _ in Provenance(provider: Self.filesSource) }
+            return declaration(key).map { declared in
+                let origin = declared.place.map { Origin.line($0) } ?? .environment
+                return Provenance(provider: origin.text(Self.filesSource, key))
+            }
         }
-        return Provenance(provider: heard.text, others: claims.dropLast().reversed().map(\.text))
+        return Provenance(
+            provider: heard.origin.text(heard.source, key),
+            others: claims.dropLast().reversed().map { $0.origin.text($0.source, key) })
     }
 
     /// What a source declares, by key, whether it is heard or not.
     public func declaredKeys(of source: String) -> Set<Key> { table.keys(of: source) }
 }
 
-extension SourceTable.Claim {
-    /// For people.
-    fileprivate var text: String { origin.isEmpty ? source : "\(source) \(origin)" }
+extension SourceChange {
+    /// Where one of the values comes from.
+    fileprivate func origin(ofValue index: Int) -> Origin {
+        if let entries, entries.revisions.indices.contains(index) {
+            return .entry(entries.store, revision: entries.revisions[index])
+        }
+        return origin.isEmpty ? .plain : .client(origin)
+    }
 }

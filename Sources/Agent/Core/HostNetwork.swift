@@ -2,6 +2,7 @@ package import Concurrency
 public import LinuxKinds
 public import Model
 internal import NSMKinds
+internal import Northbound
 public import NSMServices
 public import Netlink
 public import Reconciler
@@ -11,7 +12,7 @@ public import Reconciler
 /// Belongs to one thread, like its world. Nothing here waits for anything but the kernel.
 public final class HostNetwork {
     /// The source under which files are declared.
-    public static let filesSource = "files"
+    public static let filesSource = SourceName.files
 
     /// The kernel.
     public let world: LinuxWorld
@@ -20,15 +21,15 @@ public final class HostNetwork {
     /// The clock of all time stamps.
     package let clock: SteadyClock
     /// The source of what connections to network services bring.
-    public static let meshSource = "mesh"
+    public static let meshSource = SourceName.mesh
     /// What is declared in files, and by the environment.
-    private var declared: [Key: ModelValue] = [:]
+    private var declared: [Key: Declaration] = [:]
     /// Values that can't be configured, and why.
     private var invalid: [Key: LoadedConfig.InvalidValue] = [:]
     /// What other sources than files declare, and what files declare under the same keys.
     var table = SourceTable<ModelValue>()
     /// What is declared again, as files withdrew what they had said later.
-    var uncovered: [(key: Key, value: ModelValue)] = []
+    var uncovered: [(key: Key, declaration: Declaration)] = []
     /// How many declared interfaces have a name in the kernel.
     private var hostNames: [String: Int] = [:]
     private let clients: [Upnp_NetworkServiceClient]
@@ -74,13 +75,16 @@ public final class HostNetwork {
         if declared.isEmpty { return change(config.items, removed: [], config.findings) }
         let keys = Set(config.items.map(\.key))
         return change(
-            config.items.filter { declared[$0.key] != $0.value }, removed: declared.keys.filter { !keys.contains($0) },
+            config.items.filter { declared[$0.key]?.value != $0.value },
+            removed: declared.keys.filter { !keys.contains($0) },
             config.findings)
     }
 
     /// Changes what is declared, where it differs from before. Returns how many values changed.
     public func declare(_ difference: ConfigDifference) -> Int {
-        change(difference.changed, removed: difference.removed, difference.findings)
+        let count = change(difference.changed, removed: difference.removed, difference.findings)
+        move(difference.moved)
+        return count
     }
 
     /// How many values are declared.
@@ -94,11 +98,17 @@ public final class HostNetwork {
     }
 
     /// What is declared under a key.
-    public func declaredValue(_ key: Key) -> ModelValue? { declared[key] }
+    public func declaredValue(_ key: Key) -> ModelValue? { declared[key]?.value }
+
+    /// The same, and where it is declared if that is a file.
+    func declaration(_ key: Key) -> Declaration? { declared[key] }
+
+    /// Takes in in which line of a file a value stands.
+    func note(_ line: FileLine, _ key: Key) { declared[key]?.place = line }
 
     /// All that is declared, sorted by key.
     public var declaredValues: [(key: Key, value: ModelValue)] {
-        declared.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+        declared.sorted { $0.key < $1.key }.map { ($0.key, $0.value.value) }
     }
 
     private func change(_ changed: [LoadedConfig.Item], removed: [Key], _ findings: ConfigFindings) -> Int {
@@ -111,34 +121,35 @@ public final class HostNetwork {
             replace(key, nil, &names)
             all.append(Declared(key: key))
         }
+        var lines = FileLines()
         for item in changed {
-            replace(item.key, item.value, &names)
+            replace(item.key, Declaration(value: item.value, place: lines.line(item.position)), &names)
             all.append(Declared(key: item.key, value: item.value, specification: item.specification))
         }
-        for (key, value) in uncovered {
-            replace(key, value, &names)
-            all.append(Declared(key: key, value: value))
+        for (key, declaration) in uncovered {
+            replace(key, declaration, &names)
+            all.append(Declared(key: key, value: declaration.value))
         }
         uncovered = []
         for client in clients {
             let value = ModelValue.client(client)
             if declared[value.key] != nil { continue }
-            replace(value.key, value, &names)
+            replace(value.key, Declaration(value: value), &names)
             // It may be among those that are removed, which this takes the place of.
             all.removeAll { $0.key == value.key }
             all.append(Declared(key: value.key, value: value))
         }
-        for key in changedInvalid(findings, among: all) { all.append(Declared(key: key, value: declared[key])) }
+        for key in changedInvalid(findings, among: all) { all.append(Declared(key: key, value: declaredValue(key))) }
         settle(all, names)
         return all.count
     }
 
     /// Makes what another source declares what is wanted.
-    func enforce(_ changes: [(key: Key, value: ModelValue?)]) {
+    func enforce(_ changes: [(key: Key, declaration: Declaration?)]) {
         if changes.isEmpty { return }
         var names: Set<String> = []
-        for (key, value) in changes { replace(key, value, &names) }
-        settle(changes.map { Declared(key: $0.key, value: $0.value) }, names)
+        for (key, declaration) in changes { replace(key, declaration, &names) }
+        settle(changes.map { Declared(key: $0.key, value: $0.declaration?.value) }, names)
     }
 
     /// - Parameter names: Names in the kernel that are declared now, or not any more.
@@ -164,14 +175,14 @@ public final class HostNetwork {
         return keys.subtracting(others.lazy.map(\.key))
     }
 
-    private func replace(_ key: Key, _ value: ModelValue?, _ names: inout Set<String>) {
-        let old: ModelValue?
-        if let value {
-            old = declared.updateValue(value, forKey: key)
+    private func replace(_ key: Key, _ declaration: Declaration?, _ names: inout Set<String>) {
+        let old: Declaration?
+        if let declaration {
+            old = declared.updateValue(declaration, forKey: key)
         } else {
             old = declared.removeValue(forKey: key)
         }
-        for (name, step) in [(old?.hostName, -1), (value?.hostName, 1)] {
+        for (name, step) in [(old?.value.hostName, -1), (declaration?.value.hostName, 1)] {
             guard let name else { continue }
             let count = (hostNames[name] ?? 0) + step
             hostNames[name] = count > 0 ? count : nil

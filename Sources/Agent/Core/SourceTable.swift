@@ -7,8 +7,8 @@ struct SourceTable<Value> {
     struct Claim {
         /// Such as `files` or `grpc`.
         var source: String
-        /// Who wrote it, for people; empty: the source says enough.
-        var origin: String
+        /// Where the source has it from.
+        var origin: Origin
         var value: Value
     }
 
@@ -34,6 +34,12 @@ struct SourceTable<Value> {
         claims[key, default: []].removeAll { $0.source == claim.source }
         claims[key, default: []].append(claim)
         keys[claim.source, default: []].insert(key)
+    }
+
+    /// Takes in that a source has the value of a key from elsewhere than before.
+    mutating func move(_ key: String, of source: String, to origin: Origin) {
+        guard let index = claims[key]?.firstIndex(where: { $0.source == source }) else { return }
+        claims[key]?[index].origin = origin
     }
 
     /// What a source withdraws from a key.

@@ -33,12 +33,7 @@ extension Engine: ControlBackend {
         response.files = report.files.names
         response.repairs = options.repairsDrift
         let values = report.values.lazy.map { status in
-            var status = self.onWallClock(status)
-            if let note = notes[status.key] { status.add(note) }
-            var value = Nsmagent_Control_Value(status, now: now)
-            value.source = report.provenances[status.key]?.provider ?? ""
-            value.otherSources = report.provenances[status.key]?.others ?? []
-            return value
+            self.control(status, report.provenances[status.key], notes[status.key], now)
         }
         try await response.write(values, to: write)
     }
@@ -89,6 +84,18 @@ extension Engine: ControlBackend {
 
     private func graphParts(_ prefix: String) -> ([ValueStatus], [GraphEdge]) {
         (network.reconciler.status(prefix: prefix), network.reconciler.edges(prefix: prefix))
+    }
+
+    /// A value as the command line is told of it; `now` is the wall clock.
+    nonisolated func control(
+        _ status: ValueStatus, _ provenance: Provenance?, _ note: ServiceNote?, _ now: Timestamp
+    ) -> Nsmagent_Control_Value {
+        var status = onWallClock(status)
+        if let note { status.add(note) }
+        var value = Nsmagent_Control_Value(status, now: now)
+        value.source = provenance?.provider ?? ""
+        value.otherSources = provenance?.others ?? []
+        return value
     }
 
     nonisolated func onWallClock(_ status: ValueStatus) -> ValueStatus {

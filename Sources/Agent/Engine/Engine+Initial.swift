@@ -6,7 +6,7 @@ internal import Northbound
 /// A file that is read once, before all that is declared elsewhere: every other source counts more.
 extension Engine {
     /// The source under which it is declared.
-    static let initialSource = "init"
+    static let initialSource = SourceName.initial
 
     /// Reads the file, if there is to be one. Nothing is in force by that.
     nonisolated func readInitialFile() async {

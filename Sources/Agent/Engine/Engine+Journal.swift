@@ -46,11 +46,6 @@ struct ClientMemory {
 }
 
 extension Engine {
-    /// Sources that tell again by themselves what they declare.
-    private static let lasting: Set<String> = [
-        HostNetwork.filesSource, HostNetwork.meshSource, Engine.initialSource, "etcd", "kubernetes",
-    ]
-
     /// Declares again what clients declared before the agent was started, as the last that was declared.
     func declareRestored() {
         if memory.restored.isEmpty { return }
@@ -71,7 +66,7 @@ extension Engine {
 
     /// Takes a change into the journal; nil: it is not kept.
     func note(_ request: ConfigurationRequest) throws(ConfigurationRefusal) -> ClientJournal.Ticket? {
-        if Self.lasting.contains(request.source) { return nil }
+        if SourceName.lasting.contains(request.source) { return nil }
         do throws(JournalFailure) {
             guard let journal = try memory.opened() else { return nil }
             if journal.isIncomplete {
@@ -109,7 +104,7 @@ extension Engine {
 
     /// All that clients declare, in an order that leads to the same.
     var clientChanges: [ConfigurationRequest] {
-        network.declaredChanges(besides: Self.lasting).map { change in
+        network.declaredChanges(besides: SourceName.lasting).map { change in
             ConfigurationRequest(
                 source: change.source, origin: change.origin, values: change.values, removed: change.removed,
                 replacesAll: change.replacesAll)
@@ -122,6 +117,6 @@ extension SourceChange {
     init(_ request: ConfigurationRequest) {
         self.init(
             source: request.source, origin: request.origin, values: request.values, removed: request.removed,
-            replacesAll: request.replacesAll)
+            replacesAll: request.replacesAll, entries: request.entries)
     }
 }

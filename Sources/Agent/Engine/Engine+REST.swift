@@ -39,6 +39,14 @@ extension Engine: RESTBackend {
     /// The value with a key; nil: there is none.
     public func status(key: Key) -> ProvidedStatus? { network.reconciler.status(of: key).map(provided) }
 
+    /// What is derived from the value with a key, sorted by key.
+    public func parts(key: Key) -> [ValueStatus] { network.reconciler.parts(of: key).map(onWallClock) }
+
+    /// Which sources declare the values with these keys, in the same order: the one that is heard, then the others.
+    public func sources(of keys: [Key]) -> [[String]] {
+        keys.map { key in network.provenance(key).map { [$0.provider] + $0.others } ?? [] }
+    }
+
     private func provided(_ status: ValueStatus) -> ProvidedStatus {
         let provenance = status.baseKey == nil ? network.provenance(status.key) : nil
         return ProvidedStatus(

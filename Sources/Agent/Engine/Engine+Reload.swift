@@ -95,7 +95,9 @@ extension Engine {
         let warnings = Self.texts(findings.warnings, findings.omittedWarnings, "warnings") + watchWarnings
         let mistakes = Self.texts(findings.mistakes, findings.omittedMistakes, "mistakes")
         // Who looks often tells only what is new.
-        let isSame = difference.changed.isEmpty && difference.removed.isEmpty && mistakes == files.mistakes
+        let isSame =
+            difference.changed.isEmpty && difference.removed.isEmpty && difference.moved.isEmpty
+            && mistakes == files.mistakes
         if reason == .poll, isSame, warnings == files.warnings { return mistakes }
         defer { manager.ready(statusLine()) }
         files.warnings = warnings

@@ -25,11 +25,21 @@ public struct ConfigDifference: Sendable {
     public var changed: [LoadedConfig.Item] = []
     /// Keys that are not declared any more. None when there are mistakes.
     public var removed: [String] = []
+    /// Values that are as before and stand elsewhere. None when there are mistakes.
+    public var moved: [Move] = []
     /// What is to be said of the configuration as it is now.
     public var findings = ConfigFindings()
 
     /// Whether nothing is wrong with the files.
     public var isValid: Bool { findings.mistakes.isEmpty }
+
+    /// A value that stands elsewhere than before.
+    public struct Move: Sendable {
+        /// Its key.
+        public var key: String
+        /// Where it stands now.
+        public var position: SourcePosition
+    }
 
     /// No difference.
     public init() {}

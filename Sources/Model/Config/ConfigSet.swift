@@ -69,6 +69,7 @@ public struct ConfigSet: Sendable {
     private struct Entry {
         var key: String
         var value: ModelValue
+        var position: SourcePosition
         /// Errors that come later name them.
         var places: SourcePlaces?
     }
@@ -265,7 +266,9 @@ extension ConfigSet {
     private func entries(_ key: String) -> [Entry] {
         sorted(keys[key]).map { ref in
             let item = item(ref)
-            return Entry(key: otherKeys[ref] ?? key, value: item.value, places: item.specification?.places)
+            return Entry(
+                key: otherKeys[ref] ?? key, value: item.value, position: item.position,
+                places: item.specification?.places)
         }
     }
 }
@@ -367,12 +370,17 @@ extension ConfigSet {
             for ref in sorted(keys[key]) {
                 let item = item(ref)
                 let entry = gone.removeValue(forKey: otherKeys[ref] ?? item.key)
-                if entry?.value != item.value || entry?.places != item.specification?.places { changed.append(ref) }
+                if entry?.value != item.value || entry?.places != item.specification?.places {
+                    changed.append(ref)
+                } else if entry?.position != item.position {
+                    difference.moved.append(.init(key: otherKeys[ref] ?? item.key, position: item.position))
+                }
             }
             difference.removed += gone.keys
         }
         // A key that a route with a metric gives up may be taken by another value, and the other way round.
         difference.changed = changed.sorted(by: isBefore).map(loaded)
+        difference.moved.sort { $0.position < $1.position }
         let taken = Set(difference.changed.map(\.key))
         difference.removed = difference.removed.filter { !taken.contains($0) }.sorted()
     }

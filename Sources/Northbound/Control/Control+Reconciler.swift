@@ -34,6 +34,12 @@ extension Nsmagent_Control_Value {
 }
 
 extension Nsmagent_Control_Transaction {
+    /// Some of what was done in a finished transaction, whose start must be a time of the wall clock.
+    public init(_ transaction: Transaction, _ entries: some Sequence<Transaction.Entry>) {
+        self.init(head: transaction)
+        operations = entries.map { Nsmagent_Control_Operation($0) }
+    }
+
     /// A finished transaction without what was done in it.
     init(head transaction: Transaction) {
         self.init()

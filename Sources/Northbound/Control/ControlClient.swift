@@ -78,6 +78,17 @@ public struct ControlClient: Sendable {
         }
     }
 
+    /// All that is known of one value.
+    public func explain(_ key: Key) async throws -> Nsmagent_Control_ExplainResponse {
+        var request = Nsmagent_Control_ExplainRequest()
+        request.key = key
+        return try await call { [request] client in
+            var options = CallOptions.defaults
+            options.maxResponseMessageBytes = ControlSocket.messageLimit
+            return try await client.explain(request, options: options)
+        }
+    }
+
     /// The dependency graph.
     public func graph(_ request: Nsmagent_Control_GraphRequest) async throws -> Nsmagent_Control_GraphResponse {
         try await call { client in

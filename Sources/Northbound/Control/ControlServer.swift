@@ -12,6 +12,8 @@ public protocol ControlBackend: Sendable {
     func history(
         _ request: Nsmagent_Control_HistoryRequest, to write: @escaping Write<Nsmagent_Control_Transaction>
     ) async throws
+    /// All that is known of one value.
+    func explain(_ request: Nsmagent_Control_ExplainRequest) async throws -> Nsmagent_Control_ExplainResponse
     /// Sends the dependency graph.
     func graph(
         _ request: Nsmagent_Control_GraphRequest, to write: @escaping Write<Nsmagent_Control_GraphResponse>
@@ -82,6 +84,10 @@ struct ControlService<Backend: ControlBackend>: Nsmagent_Control_Control.SimpleS
         request: Nsmagent_Control_HistoryRequest, response: RPCWriter<Nsmagent_Control_Transaction>,
         context: ServerContext
     ) async throws { try await backend.history(request) { try await response.write($0) } }
+
+    func explain(
+        request: Nsmagent_Control_ExplainRequest, context: ServerContext
+    ) async throws -> Nsmagent_Control_ExplainResponse { try await backend.explain(request) }
 
     func graph(
         request: Nsmagent_Control_GraphRequest, response: RPCWriter<Nsmagent_Control_GraphResponse>,

@@ -18,6 +18,8 @@ actor EtcdIntake {
     private let hasStopped = Mutex(false)
     /// Counts what was taken in.
     private var generation: UInt64 = 0
+    /// Who told last what etcd holds.
+    private var endpoint = ""
     /// Why etcd could not be had the last time.
     private var lastLoss = ""
 
@@ -54,6 +56,7 @@ actor EtcdIntake {
 
     private func settle(_ update: EtcdUpdate, _ endpoint: EtcdEndpoint) async {
         generation += 1
+        self.endpoint = "\(endpoint)"
         switch update {
         case .state(let snapshot):
             lastLoss = ""
@@ -65,7 +68,7 @@ actor EtcdIntake {
                         "endpoint": "\(endpoint)", "keys": "\(snapshot.entries.count)",
                         "revision": "\(snapshot.revision)",
                     ])
-                await declare(change, endpoint)
+                await declare(change)
                 await backend.note(EtcdSource.name, nil)
             case .keep(let reason):
                 let effect =
@@ -75,7 +78,7 @@ actor EtcdIntake {
                     "etcd is not believed",
                     metadata: ["endpoint": "\(endpoint)", "why": "\(reason)", "effect": "\(effect)"])
             }
-        case .events(let events, let revision): await declare(mirror.take(events, revision: revision), endpoint)
+        case .events(let events, let revision): await declare(mirror.take(events, revision: revision))
         }
         if mirror.wasWrittenInDoubt { settleDoubtWhenQuiet(generation, endpoint) }
     }
@@ -94,24 +97,24 @@ actor EtcdIntake {
     private func settleDoubt() async {
         guard mirror.isInDoubt else { return }
         logger.info("what is in etcd counts again, as it was asked for")
-        await declare(mirror.settleDoubt(), nil)
+        await declare(mirror.settleDoubt())
         await backend.note(EtcdSource.name, nil)
     }
 
     private func settleDoubt(_ number: UInt64, _ endpoint: EtcdEndpoint) async {
         guard number == generation, mirror.wasWrittenInDoubt else { return }
         logger.info("keys were written; what is in etcd counts again", metadata: ["endpoint": "\(endpoint)"])
-        await declare(mirror.settleDoubt(), endpoint)
+        await declare(mirror.settleDoubt())
         await backend.note(EtcdSource.name, nil)
     }
 
-    private func declare(_ change: EtcdMirror.Change, _ endpoint: EtcdEndpoint?) async {
+    private func declare(_ change: EtcdMirror.Change) async {
         tell(change.problems.map { ($0.key, $0.text) }, "an entry of etcd is not used")
         if change.isEmpty { return }
         let request = ConfigurationRequest(
-            source: EtcdSource.name,
-            origin: "\(endpoint.map { "\($0) " } ?? "")revision \(mirror.position?.revision ?? 0)",
-            values: change.values, removed: change.removed, replacesAll: change.replacesAll)
+            source: EtcdSource.name, values: change.values, removed: change.removed, replacesAll: change.replacesAll,
+            entries: StoredEntries(
+                store: EntryStore(name: endpoint, prefix: mirror.prefix), revisions: change.revisions))
         var backoff = Backoff(first: .milliseconds(50), limit: .seconds(2))
         var told = ""
         while !hasStopped.withLock({ $0 }) {

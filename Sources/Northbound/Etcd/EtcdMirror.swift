@@ -10,6 +10,8 @@ struct EtcdMirror {
     /// What is to be declared, and what is to be said.
     struct Change: Equatable {
         var values: [ModelValue] = []
+        /// The revision in which the entry of each was written.
+        var revisions: [Int64] = []
         var removed: [Key] = []
         /// Whether the values are all there are.
         var replacesAll = false
@@ -195,6 +197,7 @@ struct EtcdMirror {
             let value = try decode(name, entry)
             known[name] = Known(content: content, key: value.key)
             change.values.append(value)
+            change.revisions.append(entry.modRevision)
         } catch {
             // What was good before stays.
             known[name] = Known(content: content, key: known[name]?.key)

@@ -8,7 +8,7 @@ public import Logging
 /// Without etcd nothing changes: what was declared stays, and what changed meanwhile is taken in when it is back.
 public struct EtcdSource: Sendable {
     /// The name under which it declares.
-    public static let name = "etcd"
+    public static let name = SourceName.etcd
     /// How often etcd is asked whether it is there.
     private static let probeInterval = Duration.seconds(5)
     /// What it is asked for; nobody writes it.

@@ -179,7 +179,7 @@ public struct ConfigFiles: Sendable {
             }
             touched = []
         }
-        defer { last.changed = [] }
+        defer { (last.changed, last.moved) = ([], []) }
         return last
     }
 

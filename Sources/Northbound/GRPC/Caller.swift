@@ -24,26 +24,20 @@ enum Caller {
     /// Where the call comes from, for people.
     static var origin: String {
         guard let connection = ConnectionInfo.current else { return "" }
-        return connection.address ?? connection.credentials.map { "user \($0.uid)" } ?? ""
+        let user = connection.credentials?.uid ?? connection.user
+        return [connection.address, user.map { "user \($0)" }].compactMap(\.self).joined(separator: " ")
     }
-
-    /// Sources that are no clients.
-    private static let taken: Set<String> = [
-        "files", "mesh", "init", EtcdSource.name, "kubernetes",
-        // Reasons of transactions.
-        "drift", "event", "services", "retry", "start", "signal", "request", "resync", "dump",
-    ]
 
     /// The data source that the caller speaks for.
     ///
     /// - Throws: INVALID_ARGUMENT for a name that is taken.
     static func source(_ metadata: Metadata) throws(RPCError) -> String {
         guard let name = metadata[stringValues: "datasrc"].first(where: { _ in true }), !name.isEmpty else {
-            return "grpc"
+            return SourceName.grpc
         }
         // It stands in logs, in status and in the history.
         let isPlain = name.utf8.allSatisfy { (0x21...0x7e).contains($0) }
-        guard !taken.contains(name), name.utf8.count <= 100, isPlain else {
+        guard !SourceName.isTaken(name), name.utf8.count <= 100, isPlain else {
             throw RPCError(
                 code: .invalidArgument,
                 message: "this datasrc can't be used; choose another one of at most 100 letters, digits and marks")

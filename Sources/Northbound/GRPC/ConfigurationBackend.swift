@@ -14,11 +14,15 @@ public struct ConfigurationRequest: Sendable {
     public var removed: [Key]
     /// Whether these values are all that the source declares.
     public var replacesAll: Bool
+    /// The entries that hold the values; nil: the source keeps none.
+    public var entries: StoredEntries?
 
     /// Makes a request.
     public init(
-        source: String, origin: String = "", values: [ModelValue] = [], removed: [Key] = [], replacesAll: Bool = false
+        source: String, origin: String = "", values: [ModelValue] = [], removed: [Key] = [], replacesAll: Bool = false,
+        entries: StoredEntries? = nil
     ) {
+        self.entries = entries
         self.source = source
         self.origin = origin
         self.values = values
@@ -28,6 +32,34 @@ public struct ConfigurationRequest: Sendable {
 
     /// Keys that are named.
     var keys: [Key] { values.map(\.key) + removed }
+}
+
+/// A store whose keys begin with something, and go on as those of the values do.
+public struct EntryStore: Sendable, Hashable {
+    /// Which one, for people.
+    public var name: String
+    /// What the keys begin with.
+    public var prefix: String
+
+    /// Names one.
+    public init(name: String, prefix: String) {
+        self.name = name
+        self.prefix = prefix
+    }
+}
+
+/// Where the values of a request are stored.
+public struct StoredEntries: Sendable, Hashable {
+    /// The store of all of them.
+    public var store: EntryStore
+    /// The revision in which each was written, in their order.
+    public var revisions: [Int64]
+
+    /// Makes a list.
+    public init(store: EntryStore, revisions: [Int64]) {
+        self.store = store
+        self.revisions = revisions
+    }
 }
 
 /// What came of it.

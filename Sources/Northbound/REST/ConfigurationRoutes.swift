@@ -10,8 +10,20 @@ struct ConfigurationRoutes: Sendable {
     func configuration(_ call: RESTCall) async throws -> Response {
         let values = await backend.declaredValues()
         let tree = ConfigDocument.tree(of: values.map(\.value))
-        let text = values.isEmpty ? "{}\n" : YAMLWriter.write(tree)
+        var text = values.isEmpty ? "{}\n" : YAMLWriter.write(tree)
+        if call.query.isSet("sources") { text = await sources(of: values.map(\.key)) + text }
         return .text(text, type: "application/yaml; charset=UTF-8")
+    }
+
+    /// Who declares what, as comments before the file: `# KEY: grpc 10.0.0.7; not: files a.yaml:3`.
+    private func sources(of keys: [Key]) async -> String {
+        zip(keys, await backend.sources(of: keys)).map { key, sources in
+            let others = sources.dropFirst()
+            let rest = others.isEmpty ? "" : "; not: \(others.joined(separator: ", "))"
+            // Names of clients and files are not ours: they must not begin a line.
+            let line = "# \(key): \(sources.first ?? "")\(rest)"
+            return String(line.map { $0.isNewline ? " " : $0 }) + "\n"
+        }.joined()
     }
 
     /// As the ancestor of this agent has it, these values are those of the source `grpc`.
@@ -22,7 +34,7 @@ struct ConfigurationRoutes: Sendable {
             throw RESTError(.string("the body declares nothing; ?replace with 'linuxConfig: {}' withdraws everything"))
         }
         let change = ConfigurationRequest(
-            source: "grpc", origin: call.peer.name, values: config.items.map(\.value), removed: [],
+            source: SourceName.grpc, origin: call.peer.name, values: config.items.map(\.value), removed: [],
             replacesAll: call.query.has("replace"))
         let answer: ConfigurationAnswer
         do {

@@ -22,7 +22,7 @@ struct HTTPPeer: Sendable {
     let isEncrypted: Bool
 
     /// For people.
-    var name: String { address ?? user.map { "user \($0)" } ?? "" }
+    var name: String { [address, user.map { "user \($0)" }].compactMap(\.self).joined(separator: " ") }
 }
 
 /// Serves HTTP on a listener.

@@ -49,6 +49,8 @@ struct LookerBackend: RESTBackend {
     func agentReport() async -> AgentReport { await backend.agentReport() }
     func routeProtocol() async -> UInt8 { await backend.routeProtocol() }
     func status(key: Key) async -> ProvidedStatus? { await backend.status(key: key) }
+    func parts(key: Key) async -> [ValueStatus] { await backend.parts(key: key) }
+    func sources(of keys: [Key]) async -> [[String]] { await backend.sources(of: keys) }
     func read(configuration bytes: [UInt8]) async -> LoadedConfig { await backend.read(configuration: bytes) }
     func logLevel() async -> String? { await backend.logLevel() }
     func setLogLevel(_ name: String) async -> Bool { await backend.setLogLevel(name) }

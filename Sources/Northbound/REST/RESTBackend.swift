@@ -158,6 +158,10 @@ public protocol RESTBackend: ConfigurationBackend {
     func statuses(prefix: String) async -> [ProvidedStatus]
     /// The value with a key; nil: there is none.
     func status(key: Key) async -> ProvidedStatus?
+    /// What is derived from the value with a key, sorted by key.
+    func parts(key: Key) async -> [ValueStatus]
+    /// Which sources declare the values with these keys, in the same order: the one that is heard, then the others.
+    func sources(of keys: [Key]) async -> [[String]]
     /// Past transactions, oldest first; their starts are times of the wall clock.
     func pastTransactions() async -> [Transaction]
     /// What depends on what, of values under a key prefix.

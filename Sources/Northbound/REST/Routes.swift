@@ -115,7 +115,9 @@ struct Routes: Sendable {
 
     private static func configuration(_ configuration: ConfigurationRoutes) -> [Route] {
         [
-            Route(.get, "/configuration", "All that is declared, as YAML.", configuration.configuration),
+            Route(
+                .get, "/configuration", "All that is declared, as YAML.", query: ["sources"],
+                configuration.configuration),
             Route(
                 .put, "/configuration", "Declares the values of a YAML or JSON body.", access: .change,
                 query: ["replace"], takesBody: true, configuration.change),

@@ -17,7 +17,7 @@ struct SchedulerRoutes: Sendable {
             guard let value = await backend.status(key: key) else {
                 return .json(.object([("value", .object([("key", .string(key))]))]))
             }
-            let derived = await backend.statuses(prefix: "").map(\.status).filter { $0.baseKey == key }
+            let derived = await backend.parts(key: key)
             return .json(ValueJSON.base(value, derived, tellsSources: tellsSources))
         }
         var prefix = ""

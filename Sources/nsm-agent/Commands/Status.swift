@@ -91,9 +91,9 @@ private struct StatusReport {
         return ((parts.isEmpty ? [value.summary] : parts) + sources).joined(separator: "; ")
     }
 
-    /// Who declares it, where that does not go without saying.
+    /// Who declares it, and who does in vain.
     private static func sources(_ value: Nsmagent_Control_Value) -> [String] {
-        if value.source.isEmpty || value.source == "files" && value.otherSources.isEmpty { return [] }
+        if value.source.isEmpty { return [] }
         let others = value.otherSources.isEmpty ? "" : ", not from \(value.otherSources.joined(separator: ", "))"
         return ["from \(value.source)\(others)"]
     }

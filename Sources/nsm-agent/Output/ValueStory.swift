@@ -5,65 +5,75 @@ internal import Reconciler
 
 /// All that a daemon knows of one value, on one screen.
 struct ValueStory {
-    private let status: Nsmagent_Control_Value
-    private let parts: [Nsmagent_Control_Value]
+    private let answer: Nsmagent_Control_ExplainResponse
     private let value: ModelValue?
-    /// What was done with it and with its parts, the newest last.
-    private let steps: [(transaction: Nsmagent_Control_Transaction, operation: Nsmagent_Control_Operation)]
     private let now = Timestamp.now
 
-    /// How many steps are told.
-    private static let mostSteps = 5
+    /// How many parts are told one by one.
+    private static let mostParts = 10
 
     /// Asks the daemon.
     init(_ key: Key, client: ControlClient) async throws {
-        let all = try await client.status(Nsmagent_Control_StatusRequest()).values
-        guard let status = all.first(where: { $0.status.key == key }) else {
-            let close = all.map(\.status.key).first { $0.hasSuffix("/\(key.split(separator: "/").last ?? "")") }
-            throw Failure(
-                "the agent knows no value '\(key)'"
-                    + (close.map { "; did you mean '\($0)'?" } ?? "; 'nsm-agent status' lists all"))
+        let answer = try await client.explain(key)
+        self.answer = answer
+        guard answer.hasValue else {
+            let hint =
+                answer.similarKey.isEmpty
+                ? "'nsm-agent status' lists all" : "did you mean '\(answer.similarKey)'?"
+            throw Failure("the agent knows no value '\(key)'; \(hint)")
         }
-        self.status = status
-        parts = all.filter { $0.baseKey == key && $0.status.key != key }
-        let base = status.baseKey.isEmpty ? key : status.baseKey
-        value = try await client.declaredValues().first { $0.value.key == base }?.value
-        let keys = Set([key] + parts.map(\.status.key))
-        let history = try await client.history(Nsmagent_Control_HistoryRequest())
-        steps = history.flatMap { transaction in
-            transaction.operations.filter { keys.contains($0.key) }.map { (transaction, $0) }
+        value = try ModelRegistry.model(named: answer.model).map {
+            try ModelValue($0.kind, serializedBytes: answer.message)
         }
     }
 
     func text(_ terminal: Terminal) -> String {
+        let status = answer.value
         let state = ValueState(status.status.state)
         var lines = [status.status.key + (status.summary.isEmpty ? "" : ": \(status.summary)")]
         func add(_ name: String, _ text: String) { lines.append("  \(Text.pad(name, 13))\(text)") }
-        if !status.baseKey.isEmpty, status.baseKey != status.status.key { add("part of", status.baseKey) }
-        if !status.source.isEmpty { add("wanted by", status.source) }
-        if !status.otherSources.isEmpty { add("overruled", status.otherSources.joined(separator: ", ")) }
+        if !status.baseKey.isEmpty { add("part of", status.baseKey) }
+        add("wanted by", status.source.isEmpty ? "nobody any more" : status.source)
+        for other in status.otherSources { add("overruled", other) }
         let since = Timestamp(seconds: status.sinceSeconds, nanos: status.sinceNanos)
         let age = since.map { ", since \(Text.age(seconds: now.since($0).components.seconds))" } ?? ""
         add("state", terminal.paint(state.name, state.colour) + age)
         if !status.status.error.isEmpty { add("why", status.status.error) }
         for detail in status.status.details { add(state == .pending ? "waits for" : "more", detail) }
         if status.retryIn > 0 { add("next try", "in \(Text.age(seconds: Int64(status.retryIn.rounded(.up))))") }
-        for part in parts {
-            let state = ValueState(part.status.state)
-            let error = part.status.error.isEmpty ? "" : ": \(part.status.error)"
-            add("part", "\(part.status.key) \(terminal.paint(state.name, state.colour))\(error)")
-        }
-        for (transaction, operation) in steps.suffix(Self.mostSteps) {
-            let time =
-                Timestamp(seconds: transaction.startSeconds, nanos: transaction.startNanos)?.rfc3339(fractionDigits: 3)
-                ?? ""
-            let what = operation.error.isEmpty ? operation.summary : "failed: \(operation.error)"
-            add(
-                "done", "\(time) \(operation.verb) \(what) (transaction \(transaction.sequence), \(transaction.reason))"
-            )
-        }
-        if steps.isEmpty { add("done", "nothing that is remembered: it was found in place") }
+        for fact in answer.kernel { add("in the kernel", fact) }
+        for (name, text) in parts(terminal) + steps { add(name, text) }
         guard let value else { return lines.joined(separator: "\n") + "\n" }
         return lines.joined(separator: "\n") + "\n\n" + YAMLWriter.write(ConfigDocument.tree(of: [value]))
+    }
+
+    /// Those that are not well come first.
+    private func parts(_ terminal: Terminal) -> [(String, String)] {
+        let bad = answer.parts.filter { !Self.isGood($0) }
+        let told = (bad + answer.parts.filter(Self.isGood)).prefix(Self.mostParts)
+        let lines = told.map { part in
+            let state = ValueState(part.status.state)
+            let error = part.status.error.isEmpty ? "" : ": \(part.status.error)"
+            return ("part", "\(part.status.key) \(terminal.paint(state.name, state.colour))\(error)")
+        }
+        let more = answer.parts.count - told.count + Int(answer.omittedParts)
+        return more > 0 ? lines + [("part", "and \(more) more")] : lines
+    }
+
+    private static func isGood(_ value: Nsmagent_Control_Value) -> Bool {
+        value.status.state == .configured || value.status.state == .obtained
+    }
+
+    private var steps: [(String, String)] {
+        let steps = answer.transactions.flatMap { transaction in
+            transaction.operations.map { operation in
+                let start = Timestamp(seconds: transaction.startSeconds, nanos: transaction.startNanos)
+                let time = start?.rfc3339(fractionDigits: 3) ?? ""
+                let what = operation.error.isEmpty ? operation.summary : "failed: \(operation.error)"
+                let whole = "transaction \(transaction.sequence), \(transaction.reason)"
+                return ("done", "\(time) \(operation.verb) \(what) (\(whole))")
+            }
+        }
+        return steps.isEmpty ? [("done", "nothing that is remembered: it was found in place")] : steps
     }
 }

@@ -47,6 +47,19 @@ public enum Nsmagent_Control_Control: Sendable {
                 type: .serverStreaming
             )
         }
+        /// Namespace for "Explain" metadata.
+        public enum Explain: Sendable {
+            /// Request type for "Explain".
+            public typealias Input = Nsmagent_Control_ExplainRequest
+            /// Response type for "Explain".
+            public typealias Output = Nsmagent_Control_ExplainResponse
+            /// Descriptor for "Explain".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "nsmagent.control.Control"),
+                method: "Explain",
+                type: .unary
+            )
+        }
         /// Namespace for "Graph" metadata.
         public enum Graph: Sendable {
             /// Request type for "Graph".
@@ -90,6 +103,7 @@ public enum Nsmagent_Control_Control: Sendable {
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             Status.descriptor,
             History.descriptor,
+            Explain.descriptor,
             Graph.descriptor,
             Confirm.descriptor,
             Reload.descriptor
@@ -160,6 +174,24 @@ extension Nsmagent_Control_Control {
             request: GRPCCore.StreamingServerRequest<Nsmagent_Control_HistoryRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_Transaction>
+
+        /// Handle the "Explain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One value and all that is known of it.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Nsmagent_Control_ExplainRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Nsmagent_Control_ExplainResponse` messages.
+        func explain(
+            request: GRPCCore.StreamingServerRequest<Nsmagent_Control_ExplainRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_ExplainResponse>
 
         /// Handle the "Graph" method.
         ///
@@ -266,6 +298,24 @@ extension Nsmagent_Control_Control {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_Transaction>
 
+        /// Handle the "Explain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One value and all that is known of it.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Nsmagent_Control_ExplainRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Nsmagent_Control_ExplainResponse` message.
+        func explain(
+            request: GRPCCore.ServerRequest<Nsmagent_Control_ExplainRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Nsmagent_Control_ExplainResponse>
+
         /// Handle the "Graph" method.
         ///
         /// > Source IDL Documentation:
@@ -371,6 +421,24 @@ extension Nsmagent_Control_Control {
             context: GRPCCore.ServerContext
         ) async throws
 
+        /// Handle the "Explain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One value and all that is known of it.
+        ///
+        /// - Parameters:
+        ///   - request: A `Nsmagent_Control_ExplainRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Nsmagent_Control_ExplainResponse` to respond with.
+        func explain(
+            request: Nsmagent_Control_ExplainRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Nsmagent_Control_ExplainResponse
+
         /// Handle the "Graph" method.
         ///
         /// > Source IDL Documentation:
@@ -455,6 +523,17 @@ extension Nsmagent_Control_Control.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Nsmagent_Control_Control.Method.Explain.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Nsmagent_Control_ExplainRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Nsmagent_Control_ExplainResponse>(),
+            handler: { request, context in
+                try await self.explain(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Nsmagent_Control_Control.Method.Graph.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Nsmagent_Control_GraphRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Nsmagent_Control_GraphResponse>(),
@@ -513,6 +592,17 @@ extension Nsmagent_Control_Control.ServiceProtocol {
             context: context
         )
         return response
+    }
+
+    public func explain(
+        request: GRPCCore.StreamingServerRequest<Nsmagent_Control_ExplainRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_ExplainResponse> {
+        let response = try await self.explain(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
     }
 
     public func graph(
@@ -583,6 +673,19 @@ extension Nsmagent_Control_Control.SimpleServiceProtocol {
                 )
                 return [:]
             }
+        )
+    }
+
+    public func explain(
+        request: GRPCCore.ServerRequest<Nsmagent_Control_ExplainRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Nsmagent_Control_ExplainResponse> {
+        return GRPCCore.ServerResponse<Nsmagent_Control_ExplainResponse>(
+            message: try await self.explain(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
         )
     }
 
@@ -689,6 +792,29 @@ extension Nsmagent_Control_Control {
             deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_Transaction>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_Transaction>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Explain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One value and all that is known of it.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Nsmagent_Control_ExplainRequest` message.
+        ///   - serializer: A serializer for `Nsmagent_Control_ExplainRequest` messages.
+        ///   - deserializer: A deserializer for `Nsmagent_Control_ExplainResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func explain<Result>(
+            request: GRPCCore.ClientRequest<Nsmagent_Control_ExplainRequest>,
+            serializer: some GRPCCore.MessageSerializer<Nsmagent_Control_ExplainRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_ExplainResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_ExplainResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Graph" method.
@@ -840,6 +966,40 @@ extension Nsmagent_Control_Control {
             try await self.client.serverStreaming(
                 request: request,
                 descriptor: Nsmagent_Control_Control.Method.History.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Explain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One value and all that is known of it.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Nsmagent_Control_ExplainRequest` message.
+        ///   - serializer: A serializer for `Nsmagent_Control_ExplainRequest` messages.
+        ///   - deserializer: A deserializer for `Nsmagent_Control_ExplainResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func explain<Result>(
+            request: GRPCCore.ClientRequest<Nsmagent_Control_ExplainRequest>,
+            serializer: some GRPCCore.MessageSerializer<Nsmagent_Control_ExplainRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_ExplainResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_ExplainResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Nsmagent_Control_Control.Method.Explain.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -1006,6 +1166,35 @@ extension Nsmagent_Control_Control.ClientProtocol {
         )
     }
 
+    /// Call the "Explain" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > One value and all that is known of it.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Nsmagent_Control_ExplainRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func explain<Result>(
+        request: GRPCCore.ClientRequest<Nsmagent_Control_ExplainRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_ExplainResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.explain(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Nsmagent_Control_ExplainRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Nsmagent_Control_ExplainResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "Graph" method.
     ///
     /// > Source IDL Documentation:
@@ -1151,6 +1340,39 @@ extension Nsmagent_Control_Control.ClientProtocol {
             metadata: metadata
         )
         return try await self.history(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Explain" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > One value and all that is known of it.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func explain<Result>(
+        _ message: Nsmagent_Control_ExplainRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Nsmagent_Control_ExplainResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Nsmagent_Control_ExplainRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.explain(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -8,6 +8,11 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/apple/swift-protobuf/
 
+#if canImport(FoundationEssentials)
+public import FoundationEssentials
+#else
+public import Foundation
+#endif
 public import SwiftProtobuf
 
 public import Model
@@ -112,6 +117,83 @@ public nonisolated struct Nsmagent_Control_StatusResponse: Sendable {
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+public nonisolated struct Nsmagent_Control_ExplainRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Key of the value, declared or derived.
+  public var key: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Nsmagent_Control_ExplainResponse: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The value. Absent: there is none.
+  public var value: Nsmagent_Control_Value {
+    get {_storage._value ?? Nsmagent_Control_Value()}
+    set {_uniqueStorage()._value = newValue}
+  }
+  /// Returns true if `value` has been explicitly set.
+  public var hasValue: Bool {_storage._value != nil}
+  /// Clears the value of `value`. Subsequent reads from it will return its default value.
+  public mutating func clearValue() {_uniqueStorage()._value = nil}
+
+  /// What is derived from it, sorted by key: the first 100.
+  public var parts: [Nsmagent_Control_Value] {
+    get {_storage._parts}
+    set {_uniqueStorage()._parts = newValue}
+  }
+
+  /// How many more there are.
+  public var omittedParts: UInt32 {
+    get {_storage._omittedParts}
+    set {_uniqueStorage()._omittedParts = newValue}
+  }
+
+  /// What the kernel has of it, for people, as far as that is known.
+  public var kernel: [String] {
+    get {_storage._kernel}
+    set {_uniqueStorage()._kernel = newValue}
+  }
+
+  /// What was done with it and with its parts last, the newest last. Each transaction holds these steps only.
+  public var transactions: [Nsmagent_Control_Transaction] {
+    get {_storage._transactions}
+    set {_uniqueStorage()._transactions = newValue}
+  }
+
+  /// The declared value, or the one that this one is derived from: the name of its model and the message. Absent: none is
+  /// declared.
+  public var model: String {
+    get {_storage._model}
+    set {_uniqueStorage()._model = newValue}
+  }
+
+  public var message: Data {
+    get {_storage._message}
+    set {_uniqueStorage()._message = newValue}
+  }
+
+  /// Where there is no value: a key that may be meant.
+  public var similarKey: String {
+    get {_storage._similarKey}
+    set {_uniqueStorage()._similarKey = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct Nsmagent_Control_HistoryRequest: Sendable {
@@ -462,6 +544,155 @@ nonisolated extension Nsmagent_Control_StatusResponse: SwiftProtobuf.Message, Sw
     if lhs.warnings != rhs.warnings {return false}
     if lhs.files != rhs.files {return false}
     if lhs.repairs != rhs.repairs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Control_ExplainRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ExplainRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Control_ExplainRequest, rhs: Nsmagent_Control_ExplainRequest) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Control_ExplainResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ExplainResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}value\0\u{1}parts\0\u{3}omitted_parts\0\u{1}kernel\0\u{1}transactions\0\u{1}model\0\u{1}message\0\u{3}similar_key\0")
+
+  fileprivate class _StorageClass {
+    var _value: Nsmagent_Control_Value? = nil
+    var _parts: [Nsmagent_Control_Value] = []
+    var _omittedParts: UInt32 = 0
+    var _kernel: [String] = []
+    var _transactions: [Nsmagent_Control_Transaction] = []
+    var _model: String = String()
+    var _message: Data = Data()
+    var _similarKey: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _value = source._value
+      _parts = source._parts
+      _omittedParts = source._omittedParts
+      _kernel = source._kernel
+      _transactions = source._transactions
+      _model = source._model
+      _message = source._message
+      _similarKey = source._similarKey
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._value) }()
+        case 2: try { try decoder.decodeRepeatedMessageField(value: &_storage._parts) }()
+        case 3: try { try decoder.decodeSingularUInt32Field(value: &_storage._omittedParts) }()
+        case 4: try { try decoder.decodeRepeatedStringField(value: &_storage._kernel) }()
+        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._transactions) }()
+        case 6: try { try decoder.decodeSingularStringField(value: &_storage._model) }()
+        case 7: try { try decoder.decodeSingularBytesField(value: &_storage._message) }()
+        case 8: try { try decoder.decodeSingularStringField(value: &_storage._similarKey) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._value {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if !_storage._parts.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._parts, fieldNumber: 2)
+      }
+      if _storage._omittedParts != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._omittedParts, fieldNumber: 3)
+      }
+      if !_storage._kernel.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._kernel, fieldNumber: 4)
+      }
+      if !_storage._transactions.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._transactions, fieldNumber: 5)
+      }
+      if !_storage._model.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._model, fieldNumber: 6)
+      }
+      if !_storage._message.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._message, fieldNumber: 7)
+      }
+      if !_storage._similarKey.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._similarKey, fieldNumber: 8)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Control_ExplainResponse, rhs: Nsmagent_Control_ExplainResponse) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._value != rhs_storage._value {return false}
+        if _storage._parts != rhs_storage._parts {return false}
+        if _storage._omittedParts != rhs_storage._omittedParts {return false}
+        if _storage._kernel != rhs_storage._kernel {return false}
+        if _storage._transactions != rhs_storage._transactions {return false}
+        if _storage._model != rhs_storage._model {return false}
+        if _storage._message != rhs_storage._message {return false}
+        if _storage._similarKey != rhs_storage._similarKey {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

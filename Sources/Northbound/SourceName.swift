@@ -1,0 +1,26 @@
+/// The names of sources that are no clients.
+public enum SourceName {
+    /// The configuration files, and the environment.
+    public static let files = "files"
+    /// The file that is read once, at the start.
+    public static let initial = "init"
+    /// Connections to network services.
+    public static let mesh = "mesh"
+    /// An etcd.
+    public static let etcd = "etcd"
+    /// Resources of a Kubernetes cluster.
+    public static let kubernetes = "kubernetes"
+    /// Clients that give no name of their own.
+    public static let grpc = "grpc"
+
+    /// Sources that tell again by themselves what they declare, so that it need not be kept.
+    public static let lasting: Set<String> = [files, initial, mesh, etcd, kubernetes]
+
+    /// Reasons of transactions, which stand where names of sources do.
+    private static let reasons: Set<String> = [
+        "drift", "event", "services", "retry", "start", "signal", "request", "resync", "dump",
+    ]
+
+    /// Whether a client may not call itself so.
+    static func isTaken(_ name: String) -> Bool { lasting.contains(name) || reasons.contains(name) }
+}
