@@ -16,6 +16,17 @@ public enum SourceName {
     /// Sources that tell again by themselves what they declare, so that it need not be kept.
     public static let lasting: Set<String> = [files, initial, mesh, etcd, kubernetes]
 
+    /// Of two sources whose values contradict each other the one with the higher number gives way: what an operator wrote in
+    /// files stands, and what one client says does not undo what the same said before.
+    public static func weakness(of source: String) -> Int {
+        switch source {
+        case files, mesh: 0
+        case etcd: 1
+        case kubernetes: 2
+        default: 3
+        }
+    }
+
     /// Reasons of transactions, which stand where names of sources do.
     private static let reasons: Set<String> = [
         "drift", "event", "services", "retry", "start", "signal", "request", "resync", "dump",

@@ -1,5 +1,6 @@
 import LinuxKinds
 import Northbound
+import Reconciler
 import TestSupport
 import Testing
 
@@ -128,6 +129,36 @@ struct SourceTableTests {
         _ = network.declare(moved(to: 4))
         #expect(
             network.provenance(key) == Provenance(provider: "files b.yaml:4", others: ["grpc 10.0.0.7 user 3"]))
+    }
+
+    @Test("values of clients that contradict each other never meet in the kernel: one is invalid, and says why")
+    func contradictions() {
+        func link(_ name: String, _ hostName: String) -> ModelValue {
+            guard case .interface(var message) = bridge(name, mtu: 1400) else { preconditionFailure() }
+            message.hostIfName = hostName
+            return .interface(message)
+        }
+        func state(_ value: ModelValue) -> ValueState? { network.reconciler.status(of: value.key)?.state }
+        let network = network()
+        let (a, b, c) = (link("a", "x"), link("b", "x"), link("c", "x"))
+        network.declare(SourceChange(source: "grpc", values: [a]))
+        network.declare(SourceChange(source: "set", values: [b]))
+        #expect(state(a) != .invalid && state(b) == .invalid)
+        #expect(network.reconciler.status(of: b.key)?.error.contains(a.key) == true)
+        #expect(network.reconciler.status(of: b.key)?.details == ["host_if_name"])
+        // What an operator writes in files stands.
+        _ = network.declare(difference([c]))
+        #expect(state(a) == .invalid && state(b) == .invalid && state(c) != .invalid)
+        _ = network.declare(difference([], removed: [c.key]))
+        #expect(state(a) != .invalid && state(b) == .invalid)
+        network.declare(SourceChange(source: "grpc", values: [link("a", "y")]))
+        #expect(state(a) != .invalid && state(b) != .invalid)
+        // Files alone are checked as they are read.
+        _ = network.declare(difference([c]))
+        #expect(state(b) == .invalid)
+        network.declare(SourceChange(source: "grpc", replacesAll: true))
+        network.declare(SourceChange(source: "set", replacesAll: true))
+        #expect(network.table.isEmpty && state(c) != .invalid && state(b) != .invalid)
     }
 
     @Test("what the environment asks for says so")

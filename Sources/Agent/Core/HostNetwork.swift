@@ -28,6 +28,9 @@ public final class HostNetwork {
     private var invalid: [Key: LoadedConfig.InvalidValue] = [:]
     /// What other sources than files declare, and what files declare under the same keys.
     var table = SourceTable<ModelValue>()
+    /// What is declared, to tell what contradicts what; nil: files alone declare something, which are checked as they are
+    /// read.
+    private var together: DeclaredSet?
     /// What is declared again, as files withdrew what they had said later.
     var uncovered: [(key: Key, declaration: Declaration)] = []
     /// How many declared interfaces have a name in the kernel.
@@ -154,7 +157,7 @@ public final class HostNetwork {
 
     /// - Parameter names: Names in the kernel that are declared now, or not any more.
     private func settle(_ changes: [Declared], _ names: Set<String>) {
-        let all = changes.sorted { $0.key < $1.key }
+        let all = checkTogether(changes.sorted { $0.key < $1.key })
         reconciler.change(source: Self.filesSource, all.map { ($0.key, desired($0)) })
         for item in all { noteService(item.key, item.value) }
         tellSilence()
@@ -164,6 +167,53 @@ public final class HostNetwork {
         var hidden = Set(all.lazy.map(\.key).filter(brought.has))
         for name in names { hidden.formUnion(brought.keys(ofInterface: name)) }
         settleBrought(hidden)
+    }
+
+    /// Finds out what contradicts what among values of several sources. Returns the changes with those of values whose state
+    /// follows from it.
+    private func checkTogether(_ changes: [Declared]) -> [Declared] {
+        var changes = changes
+        if table.isEmpty {
+            guard let former = together else { return changes }
+            together = nil
+            return changes + others(Set(former.contradictory), besides: changes)
+        }
+        for index in changes.indices where changes[index].specification == nil {
+            changes[index].specification = changes[index].value.flatMap(Self.specification)
+        }
+        var set = together ?? everything
+        // One holder alone, so that a change does not copy it.
+        together = nil
+        for change in changes { enter(change, in: &set) }
+        let concerned = set.settle()
+        together = set
+        return changes + others(concerned, besides: changes)
+    }
+
+    private var everything: DeclaredSet {
+        var set = DeclaredSet()
+        for (key, declaration) in declared.sorted(by: { $0.key < $1.key }) {
+            let value = declaration.value
+            enter(Declared(key: key, value: value, specification: Self.specification(value)), in: &set)
+        }
+        return set
+    }
+
+    /// A value as it is meant; nil: it can't be configured, whatever others say.
+    private static func specification(_ value: ModelValue) -> Specification? {
+        let checked = value.checked()
+        return checked.obstacle == nil ? checked.specification : nil
+    }
+
+    private func enter(_ change: Declared, in set: inout DeclaredSet) {
+        guard let value = change.value else { return set.remove(change.key) }
+        let source = table.claims(change.key).last?.source ?? Self.filesSource
+        set.set(change.key, value, change.specification, weakness: SourceName.weakness(of: source))
+    }
+
+    private func others(_ keys: Set<Key>, besides changes: [Declared]) -> [Declared] {
+        if keys.isEmpty { return [] }
+        return keys.subtracting(changes.lazy.map(\.key)).sorted().map { Declared(key: $0, value: declaredValue($0)) }
     }
 
     /// Takes up which values can't be configured. Returns the keys of those, beside some, of which that has changed.
@@ -227,6 +277,7 @@ public final class HostNetwork {
 
     /// Why a value can't be configured. That of a file is known from reading it.
     private func obstacle(_ key: Key, _ value: ModelValue?) -> (text: String, fields: [String])? {
+        if let contradiction = together?.contradiction(key) { return (contradiction.text, contradiction.fields) }
         if isForeign(key) {
             switch value {
             case .client, .endpoint:

@@ -57,11 +57,7 @@ extension ConfigSet {
     private mutating func checkInterface(_ ref: Ref) {
         guard let interface = interface(ref) else { return }
         let (problems, isUnresolved) = result(ref, interface)
-        if problems.list.isEmpty {
-            if !relations.problems.isEmpty { relations.problems[ref] = nil }
-        } else {
-            relations.problems[ref] = problems
-        }
+        relations.setProblems(of: ref, to: problems)
         if isUnresolved {
             relations.unresolved.insert(ref)
         } else if !relations.unresolved.isEmpty {
@@ -88,23 +84,23 @@ extension ConfigSet {
                 problems.add(
                     Relations.Problem(
                         path: path, value: name,
-                        text: "is the interface of client \(other) already (\(place(earlier)))"))
+                        text: "is the interface of client \(other) already (\(place(earlier)))", other: earlier))
             }
         } else if let (made, word) = made(name) {
             problems.add(
                 Relations.Problem(
                     path: path, value: name,
                     text: "is the name of a \(word), which the agent makes itself (\(place(made))); "
-                        + "choose another one"))
+                        + "choose another one", other: made))
         }
-        relations.problems[ref] = problems.list.isEmpty ? nil : problems
+        relations.setProblems(of: ref, to: problems)
     }
 
     /// A chain of the kernel's has one policy: the first that is declared counts.
     private mutating func checkPolicies(_ place: Relations.PolicyPlace) {
         let refs = sorted(relations.policies[place])
         guard let first = refs.first, case .ruleChain(let winner)? = item(first).specification else { return }
-        relations.problems[first] = nil
+        relations.setProblems(of: first, to: nil)
         for ref in refs.dropFirst() {
             guard case .ruleChain(let chain)? = item(ref).specification else { continue }
             var problems = Relations.Problems()
@@ -113,10 +109,10 @@ extension ConfigSet {
                     path: ["default_policy"], value: policy.word,
                     text:
                         "contradicts rule chain \(winner.name.inQuotes), which wants \(other.word) for \(chain.chain.word) "
-                        + "(\(self.place(first))); a chain of the kernel's has one policy")
+                        + "(\(self.place(first))); a chain of the kernel's has one policy", other: first)
                 problems.add(problem)
             }
-            relations.problems[ref] = problems.list.isEmpty ? nil : problems
+            relations.setProblems(of: ref, to: problems)
         }
     }
 

@@ -16,17 +16,17 @@ extension ConfigSet {
         for ref in routes {
             let place = routePlace(ref)
             if let former = relations.setPlace(of: ref, to: place) { places.insert(former) }
-            if let place { places.insert(place) } else { relations.problems[ref] = nil }
+            if let place { places.insert(place) } else { relations.setProblems(of: ref, to: nil) }
         }
         for place in places {
             guard let group = relations.routes[place] else { continue }
             if let only = group.only {
-                if !relations.problems.isEmpty { relations.problems[only] = nil }
+                relations.setProblems(of: only, to: nil)
                 continue
             }
             let refs = sorted(group)
-            relations.problems[refs[0]] = nil
-            for ref in refs.dropFirst() { relations.problems[ref] = conflict(ref, with: refs[0]) }
+            relations.setProblems(of: refs[0], to: nil)
+            for ref in refs.dropFirst() { relations.setProblems(of: ref, to: conflict(ref, with: refs[0])) }
         }
     }
 
@@ -72,7 +72,7 @@ extension ConfigSet {
                 path: ["dst_network"], value: route.destinationText,
                 text:
                     "has the same table and metric as route \(item(earlier).value.name.inQuotes) (\(place(earlier))): "
-                    + "give one of them another metric, or make them next hops of one"))
+                    + "give one of them another metric, or make them next hops of one", other: earlier))
         return problems
     }
 }

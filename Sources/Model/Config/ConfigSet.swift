@@ -46,7 +46,7 @@ public struct ConfigSet: Sendable {
         var isFlawed: Bool
     }
 
-    private(set) var members: [Int32: Member] = [:]
+    var members: [Int32: Member] = [:]
     private(set) var facts: [Int32: Facts] = [:]
     /// Texts that still know the places of their values.
     private var withPlaces: Set<Int32> = []
@@ -332,6 +332,7 @@ extension ConfigSet {
     public mutating func settle(reread: (String) -> ConfigText? = { _ in nil }) -> ConfigDifference {
         separateChanged()
         checkRelations()
+        _ = relations.takeChangedProblems()
         var difference = ConfigDifference()
         difference.findings = findings(reread)
         if difference.findings.mistakes.isEmpty { handOut(&difference) }

@@ -17,14 +17,16 @@ struct InterfaceCheck {
         interface.checkedLink.check(&self)
     }
 
-    mutating func report(_ path: [PathPart], _ value: String? = nil, _ text: String) {
-        problems.add(Relations.Problem(path: path, value: value, text: text))
+    /// Notes a mistake, and which other value it is about.
+    mutating func report(_ path: [PathPart], _ value: String? = nil, _ text: String, with other: ConfigSet.Ref? = nil) {
+        problems.add(Relations.Problem(path: path, value: value, text: text, other: other))
     }
 
     /// Notes that an interface is referred to but not declared, unless a mistake noted before explains that.
     mutating func reportMissing(_ path: [PathPart], _ name: String, _ text: String) {
-        isUnresolved = true
         let relations = set.relations
+        guard relations.expectsAll else { return }
+        isUnresolved = true
         guard relations.incompleteTexts == 0, relations.broken[name] == nil, !relations.mayBring(name) else { return }
         problems.add(Relations.Problem(path: path, value: name, text: text, isMissing: true))
     }
@@ -48,7 +50,7 @@ struct InterfaceCheck {
             [isOwn ? "name" : "host_if_name"],
             nil,
             "makes it '\(interface.hostName)' in the kernel, which is also \(other) in the same namespace "
-                + "(\(set.place(earlier)))")
+                + "(\(set.place(earlier)))", with: earlier)
     }
 
     private mutating func checkMaster(_ name: String) {
@@ -56,9 +58,9 @@ struct InterfaceCheck {
         guard name != interface.name else { return report(path, name, "is the interface itself") }
         guard let (ref, master) = declared(name) else { return reportMissing(path, name, "is not declared") }
         guard master.type == .vrfDevice || master.type == .existing else {
-            return report(path, name, "is a \(master.word), not a VRF_DEVICE (\(set.place(ref)))")
+            return report(path, name, "is a \(master.word), not a VRF_DEVICE (\(set.place(ref)))", with: ref)
         }
-        if !isBeside(master) { report(path, name, "is in another namespace (\(set.place(ref)))") }
+        if !isBeside(master) { report(path, name, "is in another namespace (\(set.place(ref)))", with: ref) }
     }
 
     private func isBeside(_ other: InterfaceSpec) -> Bool {
@@ -85,30 +87,30 @@ struct InterfaceCheck {
             let place = set.place(ref)
             if !seen.insert(name).inserted {
                 report(path, name, "is there twice")
-            } else if let (taker, word) = taker(of: name) {
-                report(path, name, "is a port of \(word) \(taker.inQuotes) already")
+            } else if let (taker, word, other) = taker(of: name) {
+                report(path, name, "is a port of \(word) \(taker.inQuotes) already", with: other)
             } else if !isBeside(port) {
-                report(path, name, "is in another namespace than the \(kind) (\(place))")
+                report(path, name, "is in another namespace than the \(kind) (\(place))", with: ref)
             } else if port.vrf != nil {
-                report(path, name, "is a member of a VRF, so it can't be a port (\(place))")
+                report(path, name, "is a member of a VRF, so it can't be a port (\(place))", with: ref)
             } else if refused.contains(where: { $0 == type(of: port.link) }) {
-                report(path, name, "is a \(port.word), which can't be a port (\(place))")
+                report(path, name, "is a \(port.word), which can't be a port (\(place))", with: ref)
             }
         }
     }
 
     /// Another interface that has a port.
-    private func taker(of port: String) -> (name: String, kind: String)? {
+    private func taker(of port: String) -> (name: String, kind: String, ref: ConfigSet.Ref)? {
         guard let taker = set.first(set.relations.ports[port]), taker != ref else { return nil }
-        return (set.item(taker).value.name, set.interface(taker)?.word.lowercased() ?? "")
+        return (set.item(taker).value.name, set.interface(taker)?.word.lowercased() ?? "", taker)
     }
 
     /// Another interface, declared earlier, that has a part of a parent.
-    func holder(of share: ParentShare?) -> (name: String, place: SourcePosition)? {
+    func holder(of share: ParentShare?) -> (name: String, ref: ConfigSet.Ref)? {
         guard let group = share.flatMap({ set.relations.shares[$0] }), group.only == nil,
             let earlier = set.first(group), earlier != ref, set.item(earlier).key != set.item(ref).key
         else { return nil }
-        return (set.item(earlier).value.name.inQuotes, set.place(earlier))
+        return (set.item(earlier).value.name.inQuotes, earlier)
     }
 
     /// Looks at the interface below one that takes its packets before anybody else does: only one can (`rx_handler`).
@@ -119,7 +121,7 @@ struct InterfaceCheck {
         report(
             [.field(block), "parent"], name,
             "is a port of \(master.word.lowercased()) \(master.name.inQuotes) (\(set.place(taker))), and the kernel gives "
-                + "the packets of an interface to one of them only")
+                + "the packets of an interface to one of them only", with: taker)
     }
 
     /// Looks at the interface below.
@@ -129,12 +131,14 @@ struct InterfaceCheck {
         guard let (first, parent) = declared(name) else {
             return reportMissing(path, name, "is not declared; declare it, as EXISTING if something else makes it")
         }
-        if inNamespace, !isBeside(parent) { report(path, name, "is in another namespace (\(set.place(first)))") }
+        if inNamespace, !isBeside(parent) {
+            report(path, name, "is in another namespace (\(set.place(first)))", with: first)
+        }
         var above = parent
         for _ in 0..<8 {
             guard let (ref, next) = above.checkedLink.parent.flatMap({ declared($0) }) else { return }
             guard ref != self.ref else {
-                return report(path, name, "stands on this interface itself (\(set.place(first)))")
+                return report(path, name, "stands on this interface itself (\(set.place(first)))", with: first)
             }
             above = next
         }

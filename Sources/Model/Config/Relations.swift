@@ -25,6 +25,8 @@ struct Relations: Sendable {
         var text: String
         /// Whether the value is the name of an interface that is not there, so that another may be meant.
         var isMissing = false
+        /// The other value that it is about.
+        var other: Ref?
     }
 
     /// What is wrong with one value.
@@ -65,7 +67,11 @@ struct Relations: Sendable {
     /// Values that refer to an interface that is not there.
     var unresolved: Set<Ref> = []
     /// What is wrong.
-    var problems: [Ref: Problems] = [:]
+    private(set) var problems: [Ref: Problems] = [:]
+    /// Values of which what is wrong was looked at again, if anything was or is.
+    private var changedProblems: Set<Ref> = []
+    /// Whether everything that is referred to is to be there.
+    var expectsAll = true
 
     // What changed since the last check.
     private(set) var changedNames: Set<String> = []
@@ -78,6 +84,19 @@ struct Relations: Sendable {
     private(set) var changedRoutes: Set<Ref> = []
     /// Places that a route left.
     private(set) var leftPlaces: Set<RoutePlace> = []
+
+    /// Notes what is wrong with a value; nil: nothing is.
+    mutating func setProblems(of ref: Ref, to new: Problems?) {
+        let new = new.flatMap { $0.list.isEmpty ? nil : $0 }
+        if problems.isEmpty, new == nil { return }
+        if problems.updateValue(new, of: ref) != nil || new != nil { changedProblems.insert(ref) }
+    }
+
+    /// Values of which what is wrong was looked at again since the last call, if anything was or is.
+    mutating func takeChangedProblems() -> Set<Ref> {
+        defer { changedProblems = [] }
+        return changedProblems
+    }
 
     mutating func forgetChanges() {
         changedNames = []
@@ -96,7 +115,7 @@ struct Relations: Sendable {
     }
 
     mutating func remove(_ ref: Ref, _ item: ConfigText.Item) {
-        problems[ref] = nil
+        setProblems(of: ref, to: nil)
         unresolved.remove(ref)
         note(ref, item, isThere: false) { refs in refs.remove(ref) }
         changedValues.remove(ref)
@@ -175,6 +194,14 @@ struct Relations: Sendable {
         // Names in the kernel are short.
         guard !prefixes.isEmpty, name.utf8.count <= InterfaceName.maximumLength else { return false }
         return name.indices.dropFirst().contains { prefixes[String(name[..<$0])] != nil }
+    }
+}
+
+extension Dictionary {
+    /// Sets a value or takes it out. Returns the former one.
+    fileprivate mutating func updateValue(_ value: Value?, of key: Key) -> Value? {
+        if let value { return updateValue(value, forKey: key) }
+        return removeValue(forKey: key)
     }
 }
 

@@ -104,12 +104,13 @@ public struct BondSpec: CheckedLinkSpec {
             let (path, place) = (path + [.element(index)], check.set.place(ref))
             if !port.addresses.isEmpty {
                 check.report(
-                    path, name, "has addresses, which a port of a bond can't use; give them to the bond (\(place))")
+                    path, name, "has addresses, which a port of a bond can't use; give them to the bond (\(place))",
+                    with: ref)
             }
             // What is not set has the default of the kind.
             if let own = port.mtu, own != mtu, own != type(of: port.link).defaultMTU {
                 check.report(
-                    path, name, "has the MTU \(own), but a port has that of the bond, \(mtu) (\(place))")
+                    path, name, "has the MTU \(own), but a port has that of the bond, \(mtu) (\(place))", with: ref)
             }
         }
     }

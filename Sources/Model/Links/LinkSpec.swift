@@ -53,7 +53,7 @@ extension CheckedLinkSpec {
     var share: ParentShare? { nil }
     func check(_ check: inout InterfaceCheck) {}
 
-    fileprivate func isEqual(to other: any CheckedLinkSpec) -> Bool { (other as? Self) == self }
+    func isEqual(to other: any CheckedLinkSpec) -> Bool { (other as? Self) == self }
 }
 
 /// The field of an interface that holds what is special about its kind.

@@ -48,8 +48,10 @@ public struct VLANSpec: CheckedLinkSpec {
 
     func check(_ check: inout InterfaceCheck) {
         check.checkParent(below, "vlan", inNamespace: true)
-        if let (name, place) = check.holder(of: share) {
-            check.report(["vlan", "id"], String(id), "is taken on \(below.inQuotes) by \(name) (\(place))")
+        if let (name, ref) = check.holder(of: share) {
+            let place = check.set.place(ref)
+            check.report(
+                ["vlan", "id"], String(id), "is taken on \(below.inQuotes) by \(name) (\(place))", with: ref)
         }
         // What others made may be up all the same.
         guard check.interface.isEnabled, let (ref, parent) = check.declared(below), !parent.isEnabled,
@@ -57,6 +59,6 @@ public struct VLANSpec: CheckedLinkSpec {
         else { return }
         check.report(
             ["vlan", "parent"], below,
-            "is not enabled, so a VLAN on it can't be; enable both or none (\(check.set.place(ref)))")
+            "is not enabled, so a VLAN on it can't be; enable both or none (\(check.set.place(ref)))", with: ref)
     }
 }

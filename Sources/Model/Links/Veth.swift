@@ -33,11 +33,12 @@ public struct VethSpec: CheckedLinkSpec {
         }
         let place = check.set.place(ref)
         guard let back = peer.checkedLink.peer else {
-            return check.report(path, other, "is a \(peer.word), not a VETH (\(place))")
+            return check.report(path, other, "is a \(peer.word), not a VETH (\(place))", with: ref)
         }
         if back != check.interface.name {
             check.report(
-                path, other, "names \(back.inQuotes) as its peer, not \(check.interface.name.inQuotes) (\(place))")
+                path, other, "names \(back.inQuotes) as its peer, not \(check.interface.name.inQuotes) (\(place))",
+                with: ref)
         }
     }
 }
