@@ -23,6 +23,8 @@ public enum SourceName {
         case files, mesh: 0
         case etcd: 1
         case kubernetes: 2
+        // Every other source counts more than the initial file.
+        case initial: 4
         default: 3
         }
     }
