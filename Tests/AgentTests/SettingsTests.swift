@@ -109,7 +109,10 @@ struct SettingsTests {
             ("endpoint: nowhere", ":1:11: an address and a port"),
             ("client-basic-auth: [geheim]", ":1:20: entries are"),
             ("a: [", ":2:1: "), ("client-basic-auth: {}", ":1:20: a list is needed"),
-            ("users: []\nenable-token-auth: true", ":2:20: 'enable-token-auth' can't be kept"),
+            ("users: []\nenable-token-auth: true", ":2:20: 'enable-token-auth' needs users"),
+            ("users: [{name: a}]", ":1:9: a user needs name and password_hash"),
+            ("users: [{name: a, password_hash: geheim}]", ":1:34: a hash of bcrypt"),
+            ("token-expiration: soon", ":1:19: a time from 1s"),
         ] {
             let conf = try host.write("http.conf", text)
             let result = try host.start(["run", "--settings", "/dev/null", "--http-conf", conf]).finish()

@@ -13,6 +13,13 @@ import Testing
 
 @testable import Northbound
 
+extension Sessions {
+    /// Whether a token is good no more as it is given.
+    fileprivate func isOver() async throws -> Bool {
+        try await logIn("ann", "secret").map { account($0) == nil } ?? false
+    }
+}
+
 @Suite("The REST face")
 struct RESTTests {
     // MARK: - Answers
@@ -143,11 +150,12 @@ struct RESTTests {
 
     private func ask(
         _ settings: RESTSettings, host: String? = "localhost", origin: String? = nil, user: UInt32? = 1000,
-        isUnix: Bool = false, hasCertificate: Bool = false, authorization: String? = nil
+        isUnix: Bool = false, hasCertificate: Bool = false, authorization: String? = nil, cookie: String? = nil
     ) -> String {
         var fields = HTTPFields()
         fields[.origin] = origin
         fields[.authorization] = authorization
+        fields[.cookie] = cookie
         let head = HTTPRequest(method: .get, scheme: "http", authority: host, path: "/", headerFields: fields)
         let request = Request(head: head, body: RequestBody(buffer: .init()))
         let peer = HTTPPeer(
@@ -192,6 +200,61 @@ struct RESTTests {
         #expect(ask(settings, user: 0, authorization: "Basic ?!") == "nothing")
         settings.isReadOnly = true
         #expect(ask(settings, authorization: "Basic " + Base64.encode(Array("x:y".utf8))) == "look")
+    }
+
+    /// `secret`, with the least cost.
+    private static let hash = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
+
+    @Test("hashes of bcrypt are known, and only those that take a bearable time")
+    func hashes() throws {
+        try #require(PasswordHash.isPossible)
+        let hash = try #require(PasswordHash(Self.hash))
+        #expect(hash.matches("secret"))
+        for wrong in ["", "Secret", "secret ", "secret\0", String(repeating: "x", count: 73)] {
+            #expect(!hash.matches(wrong))
+        }
+        for text in [
+            "", "secret", "$2b$31$" + Self.hash.dropFirst(7), "$1$04$" + Self.hash.dropFirst(6), Self.hash + "x",
+        ] {
+            #expect(PasswordHash(text) == nil, "\(text)")
+        }
+    }
+
+    @Test("who logs in gets a token for some time, and may do what the permissions say")
+    func tokens() async throws {
+        let hash = try #require(PasswordHash(Self.hash))
+        let sessions = Sessions(
+            [.init(name: "ann", hash: hash, mayChange: true), .init(name: "bob", hash: hash, mayChange: false)],
+            lifetime: .seconds(3600), limit: 3)
+        var settings = RESTSettings(addresses: [])
+        settings.sessions = sessions
+        let ann = try #require(try await sessions.logIn("ann", "secret"))
+        let bob = try #require(try await sessions.logIn("bob", "secret"))
+        #expect(ann.utf8.count == 64 && ann != bob)
+        for (name, password) in [
+            ("ann", "wrong"), ("nobody", "x"), ("", ""), ("ann", String(repeating: "x", count: 300)),
+        ] {
+            #expect(try await sessions.logIn(name, password) == nil)
+        }
+        #expect(ask(settings) == "nothing")
+        #expect(ask(settings, user: 0) == "change")
+        #expect(ask(settings, authorization: "Bearer \(ann)") == "change")
+        #expect(ask(settings, authorization: "bearer \(bob)") == "look")
+        #expect(ask(settings, cookie: "a=b; ligato-rest=\(ann)") == "change")
+        #expect(ask(settings, cookie: "xligato-rest=\(ann)") == "nothing")
+        for wrong in ["Bearer x", "Bearer ", "Bearer \(ann.uppercased())x", "Basic \(ann)"] {
+            #expect(ask(settings, authorization: wrong) == "nothing", "\(wrong)")
+        }
+        settings.isReadOnly = true
+        #expect(ask(settings, authorization: "Bearer \(ann)") == "look")
+        settings.isReadOnly = false
+        sessions.logOut(ann)
+        #expect(ask(settings, authorization: "Bearer \(ann)") == "nothing")
+        #expect(ask(settings, authorization: "Bearer \(bob)") == "look", "others stay")
+        #expect(try await Sessions([.init(name: "ann", hash: hash, mayChange: true)], lifetime: .zero).isOver())
+        for _ in 0..<4 { _ = try await sessions.logIn("ann", "secret") }
+        #expect(sessions.count == 3, "there is an end of them")
+        #expect(sessions.account(bob) == nil, "the oldest makes room")
     }
 
     @Test("pages of others and names that are not ours are foreign", arguments: [true, false])

@@ -157,7 +157,7 @@ struct RESTResponder: Sendable {
         var gate: Gate?
         if obstacle != nil, route.access != .probe { gate = route.takesBody ? lookers.bodies : lookers.answers }
         // Nobody waits for somebody else's body.
-        let longest = gate == nil ? limit : min(limit, Lookers.body)
+        let longest = min(gate == nil ? limit : min(limit, Lookers.body), route.bodyLimit ?? limit)
         let body = route.takesBody ? try await request.bytes(upTo: longest) : []
         let call = RESTCall(
             request: request, parameters: context.parameters, peer: context.peer, obstacle: obstacle,

@@ -52,6 +52,8 @@ public struct RESTSettings: Sendable {
     public var dataIsText = false
     /// Who may change things, and beyond root is served at all, if there are any.
     public var users: [User] = []
+    /// Who may log in for a token, and is served then; nil: nobody.
+    public var sessions: Sessions?
     /// Names under which it may be asked, beside numeric addresses, `localhost` and the host's own.
     public var names: [String] = []
     /// Files for TLS; nil: none.

@@ -34,19 +34,21 @@ struct RequestGate: Sendable {
     func right(_ request: Request, _ peer: HTTPPeer) -> Right {
         if peer.isUnix { return settings.isReadOnly ? .look(settings.readOnlyReason) : .change }
         if let foreign = foreignness(request) { return .foreign(foreign) }
-        let isKnown: Bool
+        let known: Credentials.Known?
         switch credentials(request) {
-        case .right: isKnown = true
+        case .known(let found): known = found
         case .wrong: return .nothing
-        case .none: isKnown = false
+        case .none: known = nil
         }
         let isRoot = peer.user.map { $0 == 0 || $0 == geteuid() } ?? false
-        let isTrusted = isKnown || isRoot || peer.hasCertificate
+        let isTrusted = isRoot || peer.hasCertificate || known == .all
+        let isGuarded = !settings.users.isEmpty || settings.sessions != nil
         if settings.isReadOnly {
-            return isTrusted || settings.users.isEmpty ? .look(settings.readOnlyReason) : .nothing
+            return isTrusted || known != nil || !isGuarded ? .look(settings.readOnlyReason) : .nothing
         }
         if isTrusted || settings.isInsecure { return .change }
-        if !settings.users.isEmpty { return .nothing }
+        if known == .look { return .look("this user of http.conf may only look: its permissions lack 'admin'") }
+        if isGuarded { return .nothing }
         return .look(
             "only root of this host may change things here; use the Unix socket, or give users in http.conf, or the setting http: {insecure: true}"
         )
@@ -87,12 +89,21 @@ struct RequestGate: Sendable {
     // MARK: - Credentials
 
     private enum Credentials {
+        /// What somebody may do who said who he is.
+        enum Known {
+            case all
+            case look
+        }
+
         case none
-        case right
+        case known(Known)
         case wrong
     }
 
     private func credentials(_ request: Request) -> Credentials {
+        if let sessions = settings.sessions, let token = SessionToken.of(request) {
+            return sessions.account(token).map { .known($0.mayChange ? .all : .look) } ?? .wrong
+        }
         guard let header = request.headers[.authorization] else { return .none }
         guard header.lowercased().hasPrefix("basic "), let bytes = Base64.decode(text: header.dropFirst(6)) else {
             return .wrong
@@ -100,17 +111,9 @@ struct RequestGate: Sendable {
         var isRight = false
         for user in settings.users {
             // As long for a wrong one as for the right one.
-            if Self.isSame(bytes, Array("\(user.name):\(user.password)".utf8)) { isRight = true }
+            if Secret.isSame(bytes, Array("\(user.name):\(user.password)".utf8)) { isRight = true }
         }
-        return isRight ? .right : .wrong
-    }
-
-    private static func isSame(_ left: [UInt8], _ right: [UInt8]) -> Bool {
-        var difference = left.count ^ right.count
-        for index in 0..<right.count {
-            difference |= Int(right[index] ^ (index < left.count ? left[index] : ~right[index]))
-        }
-        return difference == 0
+        return isRight ? .known(.all) : .wrong
     }
 }
 

@@ -25,11 +25,13 @@ struct Route: Sendable {
     let query: [String]
     /// Whether it looks at the body.
     let takesBody: Bool
+    /// The longest body, bytes; nil: as long as any.
+    let bodyLimit: Int?
     let answer: Answer
 
     init(
         _ method: HTTPRequest.Method, _ path: String, _ summary: String, access: Access = .look,
-        query: [String] = [], takesBody: Bool = false, _ answer: @escaping Answer
+        query: [String] = [], takesBody: Bool = false, bodyLimit: Int? = nil, _ answer: @escaping Answer
     ) {
         self.method = method
         self.path = path
@@ -37,6 +39,7 @@ struct Route: Sendable {
         self.summary = summary
         self.query = query
         self.takesBody = takesBody
+        self.bodyLimit = bodyLimit
         self.answer = answer
     }
 }
@@ -56,7 +59,8 @@ struct Routes: Sendable {
         let routes =
             Self.scheduler(scheduler, history) + Self.linux(linux) + Self.calls(calls)
             + Self.configuration(configuration)
-            + Self.info(info) + Self.metrics(MetricsRoutes(backend: backend, registry: settings.registry))
+            + Self.info(info) + (settings.sessions.map { Self.sessions(SessionRoutes(sessions: $0)) } ?? [])
+            + Self.metrics(MetricsRoutes(backend: backend, registry: settings.registry))
         let index = Route(.get, "/", "All paths.") { _ in Self.index(routes) }
         let described = routes + [index]
         all =
@@ -102,6 +106,19 @@ struct Routes: Sendable {
             Route(.get, "/dump/linux/v2/routes", "Routes in the kernel.", linux.routes),
             Route(.get, "/dump/linux/v2/arps", "Neighbours in the kernel.", linux.neighbours),
             Route(.get, "/stats/linux/interfaces", "What interfaces carried.", linux.interfaceStatistics),
+        ]
+    }
+
+    private static func sessions(_ sessions: SessionRoutes) -> [Route] {
+        [
+            Route(.get, "/login", "A page to log in.", access: .probe, sessions.page),
+            Route(
+                .post, "/login", "A token for a user and a password.", access: .probe, takesBody: true,
+                bodyLimit: 4096, sessions.logIn),
+            Route(
+                .post, "/authenticate", "A cookie for a user and a password.", access: .probe, takesBody: true,
+                bodyLimit: 4096, sessions.authenticate),
+            Route(.post, "/logout", "Ends the tokens of the user.", sessions.logOut),
         ]
     }
 

@@ -79,6 +79,7 @@ struct HTTPOptions: ParsableArguments, Sendable {
         settings.isInsecure = httpInsecure
         settings.dataIsText = httpValueText
         settings.users = conf?.users ?? []
+        settings.sessions = conf?.sessions
         settings.names = httpNames
         settings.tls = try TLSFiles(options: "http", httpCert, httpKey, httpClientCA) ?? conf?.tls
         if httpClientCA.isEmpty, let clients = conf?.tls?.clientFiles { settings.tls?.clientFiles = clients }
@@ -108,12 +109,12 @@ struct HTTPOptions: ParsableArguments, Sendable {
 extension RESTSettings {
     /// Where passwords can be read on their way; nil: nowhere.
     var placeOfPlainPasswords: SocketAddress? {
-        users.isEmpty || tls != nil ? nil : addresses.first { !$0.isLocal }
+        users.isEmpty && sessions == nil || tls != nil ? nil : addresses.first { !$0.isLocal }
     }
 
     /// Whether not everybody who reaches it can change things, or that is meant.
     fileprivate var isGuarded: Bool {
-        isReadOnly || isInsecure || !users.isEmpty || !(tls?.clientFiles.isEmpty ?? true)
+        isReadOnly || isInsecure || !users.isEmpty || sessions != nil || !(tls?.clientFiles.isEmpty ?? true)
     }
 }
 
