@@ -26,6 +26,7 @@ let package = Package(
     name: "nsm-agent",
     products: [
         .executable(name: "nsm-agent", targets: ["nsm-agent"]),
+        .executable(name: "cnf-crd", targets: ["cnf-crd"]),
         // What it is made of carries no flags that a package which depends on it would be refused for.
         .library(name: "NSM", targets: ["NSM", "SPIFFE"]),
         .library(name: "EtcdClient", targets: ["EtcdClient"]),
@@ -183,6 +184,25 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        // The controller that writes resources of Kubernetes into etcd.
+        .target(
+            name: "CNFController",
+            dependencies: [
+                "Concurrency", "EtcdClient", "KubernetesClient", "Model",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .executableTarget(
+            name: "cnf-crd",
+            dependencies: [
+                "CNFController", "Agent", "EtcdClient", "KubernetesClient", "Northbound",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: strict),
+
         // Programs that use nothing but the library, as its users would: what is the package's is not theirs.
         .executableTarget(
             name: "nsm-client-example", dependencies: ["NSM", .product(name: "Logging", package: "swift-log")],
@@ -219,6 +239,10 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: plain),
+        .testTarget(
+            name: "CNFControllerTests",
+            dependencies: ["CNFController", "Concurrency", "EtcdClient", "KubernetesClient", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(
             name: "NorthboundTests",
             dependencies: [

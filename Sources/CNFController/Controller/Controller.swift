@@ -1,0 +1,166 @@
+public import EtcdClient
+internal import Concurrency
+public import KubernetesClient
+public import Logging
+
+/// Makes etcd hold what the resources say, as long as it leads, and says of each resource what became of it.
+///
+/// The two sides tell what they hold and what changes there; what follows for one resource is found out by ``KeyTable``, so a missed or
+/// repeated event changes nothing. State is kept here; the work is in ``EtcdWriter`` and ``StatusWriter``.
+public actor Controller {
+    let settings: ControllerSettings
+    let client: KubernetesClient
+    let logger: Logger
+    var table = KeyTable()
+    var picture: EtcdPicture
+    var resources: [ResourceName: Resource] = [:]
+    /// Resources whose status is to be looked at.
+    var untold: Set<ResourceName> = []
+    /// Resources whose status the server did not take.
+    var refused: Set<ResourceName> = []
+    /// Whether all resources were listed.
+    private var isListed = false
+    /// What is told of the controller's health.
+    private let facts: HealthServer.Facts
+    /// Rings when there is something to do.
+    var bell = Bell()
+    /// Whether etcd answers.
+    var isConnected = false {
+        didSet { noteFacts() }
+    }
+    let statusBell = Bell()
+
+    /// One that knows nothing yet. A replica that leads anew needs a new one.
+    init(_ settings: ControllerSettings, _ client: KubernetesClient, _ facts: HealthServer.Facts, logger: Logger) {
+        self.settings = settings
+        self.facts = facts
+        self.client = client
+        self.logger = logger
+        picture = EtcdPicture(root: settings.root)
+    }
+
+    /// Works as the leader, until the task is cancelled or another replica leads.
+    public static func lead(
+        _ settings: ControllerSettings, _ client: KubernetesClient, _ etcd: EtcdClient, facts: HealthServer.Facts,
+        logger: Logger
+    ) async {
+        do {
+            try await Controller(settings, client, facts, logger: logger).run(etcd)
+        } catch {
+            if !Task.isCancelled { logger.error("not leading any more", metadata: ["error": "\(error)"]) }
+        }
+        facts.missing = nil
+    }
+
+    private func run(_ etcd: EtcdClient) async throws {
+        noteFacts()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                await self.client.follow(
+                    .cnfConfiguration, namespace: self.settings.namespace,
+                    { await self.take($0) },
+                    failed: { error, wait in
+                        self.logger.warning(
+                            "the API server can't be followed", metadata: ["error": "\(error)", "again": "\(wait)"])
+                    })
+            }
+            group.addTask { try await EtcdWriter(controller: self).run(etcd) }
+            group.addTask { try await StatusWriter(controller: self).run() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    // MARK: - What the API server tells
+
+    private func take(_ update: KubernetesUpdate) {
+        switch update {
+        case .state(let objects):
+            let names = Set(objects.map { ResourceName(namespace: $0.namespace, name: $0.name) })
+            for name in resources.keys where !names.contains(name) { forget(name) }
+            for object in objects { note(object) }
+            isListed = true
+            noteFacts()
+            settle()
+        case .event(.put(let object)): note(object)
+        case .event(.deleted(let object)): forget(ResourceName(namespace: object.namespace, name: object.name))
+        }
+        ring()
+    }
+
+    /// Takes in an object as it is.
+    func note(_ object: KubernetesObject) {
+        let name = ResourceName(namespace: object.namespace, name: object.name)
+        if let known = resources[name], known.object.uid == object.uid, known.object.generation == object.generation,
+            known.object.isDeleting == object.isDeleting
+        {
+            // Only its status or its labels changed.
+            resources[name]?.object = object
+            untold.insert(name)
+            if known.hasFinalizer != resources[name]?.hasFinalizer { table.retry(name) }
+            return
+        }
+        let resource = Resource(object, settings)
+        resources[name] = resource
+        untold.insert(name)
+        if object.isDeleting {
+            table.remove(name)
+            table.retry(name)
+        } else if resource.verdict == .accepted {
+            table.set(name, resource.age, resource.values)
+        } else {
+            table.keep(name, resource.age)
+        }
+    }
+
+    func forget(_ name: ResourceName) {
+        resources[name] = nil
+        untold.remove(name)
+        table.remove(name)
+    }
+
+    // MARK: - What etcd tells
+
+    /// A connection begins: this is what the records say.
+    func restore(_ records: [ResourceName: Set<String>]) { table.restore(records) }
+
+    func take(_ update: EtcdUpdate) {
+        switch update {
+        case .state(let snapshot):
+            picture.reset(snapshot)
+            table.noteAllChanged()
+            untold.formUnion(resources.keys)
+            settle()
+        case .events(let events, _):
+            for event in events {
+                guard let key = picture.take(event) else { continue }
+                table.noteChange(of: key)
+                untold.formUnion(table.names(wanting: key))
+            }
+        }
+        ring()
+    }
+
+    private func noteFacts() { facts.missing = isListed ? isConnected ? nil : .etcd : .resources }
+
+    /// Nothing is decided before both sides are known: what is not wanted any more can't be told from what is not known yet.
+    private func settle() {
+        guard isListed, picture.isComplete else { return }
+        table.settle(only: Set(resources.values.filter { !$0.object.isDeleting }.map(\.name)))
+    }
+
+    private func ring() {
+        bell.ring()
+        statusBell.ring()
+    }
+}
+
+/// Wakes the one that waits; rings while nobody waits are one ring.
+struct Bell: Sendable {
+    let rings: AsyncStream<Void>
+    private let continuation: AsyncStream<Void>.Continuation
+
+    init() { (rings, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1)) }
+
+    func ring() { continuation.yield() }
+}
