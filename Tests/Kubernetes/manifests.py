@@ -13,6 +13,7 @@ import tempfile
 
 import kubernetes_validate
 import kubernetes_validate.utils
+import schemas
 import yaml
 
 # It reads the schemas anew for each object; here there are hundreds.
@@ -23,6 +24,69 @@ VERSIONS = ("1.29", kubernetes_validate.latest_version())
 # The capabilities of a container, by the command of nsm-agent that it runs. SYS_ADMIN excludes
 # `allowPrivilegeEscalation: false`, by the rules of the API server.
 CAPABILITIES = {"run": ["NET_ADMIN"], "mesh": ["NET_ADMIN", "SYS_ADMIN"]}
+
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DEFINITION = os.path.join(ROOT, "examples/kubernetes-crd/crd/cnfconfigurations.yaml")
+# What each account may do, and nothing more: verbs by resources.
+RIGHTS = {
+    "cnf-crd": {
+        "cnfconfigurations": {"get", "list", "watch", "patch"}, "cnfconfigurations/status": {"patch"}, "events": {"create"},
+    },
+    "cnf-crd-lease": {"leases": {"create", "get", "update"}},
+    "nsm-agent": {
+        "cnfconfigurations": {"get", "list", "watch"}, "cnfconfigurations/status": {"patch"}, "pods": {"get", "list"},
+        "events": {"create"},
+    },
+}
+
+
+@functools.cache
+def resource_schema():
+    with open(DEFINITION) as file:
+        schema = yaml.safe_load(file)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    # Servers know what belongs there by themselves.
+    schema["properties"]["metadata"]["x-kubernetes-preserve-unknown-fields"] = True
+    return schema
+
+
+def resource_mistakes(item):
+    """What is wrong with a CNFConfiguration: by its definition, and what an API server would drop."""
+    if item.get("apiVersion") != "pantheon.tech/v1":
+        yield "its apiVersion is not pantheon.tech/v1"
+    if not isinstance(item["metadata"].get("name"), str) or not isinstance(item["metadata"].get("namespace", ""), str):
+        yield "it has no name"
+    if item["metadata"].keys() - {"name", "namespace", "labels", "annotations"}:
+        yield "its metadata has an unknown field"
+    if item.keys() - {"apiVersion", "kind", "metadata", "spec"}:
+        yield "it has an unknown field"
+    yield from schemas.mistakes(item, resource_schema())
+    kept = copy.deepcopy(item)
+    schemas.prune(kept, resource_schema())
+    if kept != item:
+        yield "an API server would drop fields of it"
+
+
+def rights_mistakes(item):
+    """What an account may do that it need not, or can't that it must."""
+    found = {}
+    for rule in item.get("rules") or []:
+        for resource in rule.get("resources", []):
+            found.setdefault(resource, set()).update(rule.get("verbs", []))
+    if found != RIGHTS.get(item["metadata"].get("name")):
+        yield f"its rights are {found}"
+
+
+def controller_mistakes(container):
+    security = container.get("securityContext", {})
+    if security.get("capabilities") != {"drop": ["ALL"]} or security.get("runAsNonRoot") is not True:
+        yield "it has rights that it need not have"
+    if security.get("readOnlyRootFilesystem") is not True or security.get("allowPrivilegeEscalation") is not False:
+        yield "it may get more rights, or write its root"
+    if not container.get("livenessProbe") or not container.get("readinessProbe"):
+        yield "it has no probes"
+    if not any(a.startswith("--allow=") for a in container.get("args", [])):
+        yield "every namespace may write for every microservice"
 
 
 def pod_of(item):
@@ -38,6 +102,9 @@ def schema_mistakes(item):
         if not isinstance(item.get(field), dict if field == "metadata" else str):
             yield f"it has no {field}"
             return
+    if item["kind"] == "CNFConfiguration":
+        yield from resource_mistakes(item)
+        return
     for version in VERSIONS:
         try:
             kubernetes_validate.validate(item, version, strict=True)
@@ -97,8 +164,11 @@ def pod_mistakes(item, maps):
         used |= names
         for name in names - volumes.keys():
             yield f"{container['name']}: no volume {name}"
-        if "nsm-agent" in container.get("image", ""):
+        if "/nsm-agent:" in container.get("image", ""):
             for mistake in agent_mistakes(container):
+                yield f"{container['name']}: {mistake}"
+        if "/cnf-crd:" in container.get("image", ""):
+            for mistake in controller_mistakes(container):
                 yield f"{container['name']}: {mistake}"
         if pod.get("hostNetwork") and "run" in container.get("args", []):
             yield f"{container['name']}: it would change the network of the node"
@@ -110,12 +180,12 @@ def pod_mistakes(item, maps):
             yield f"no ConfigMap {name}"
 
 
-def network_mistakes(text):
-    """What nsm-agent says of the YAML in a ConfigMap."""
+def network_mistakes(text, *options):
+    """What nsm-agent says of the YAML in a ConfigMap, or of a resource."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(text)
         file.flush()
-        result = subprocess.run([os.environ["NSM_AGENT"], "check", file.name], capture_output=True, text=True)
+        result = subprocess.run([os.environ["NSM_AGENT"], "check", *options, file.name], capture_output=True, text=True)
         if result.returncode:
             yield (result.stdout + result.stderr).strip().replace(file.name, "network.yaml")
 
@@ -133,6 +203,10 @@ def mistakes(items, with_agent=True):
             level = "pod-security.kubernetes.io/enforce"
             if space and space["metadata"].get("labels", {}).get(level) != "privileged":
                 found.append("its namespace does not let it in")
+        if item.get("kind") in ("Role", "ClusterRole"):
+            found += rights_mistakes(item)
+        if item.get("kind") == "CNFConfiguration" and with_agent and not found:
+            found += network_mistakes(yaml.safe_dump(item), "--label", item["spec"].get("microservice", "default"))
         if item.get("kind") == "ConfigMap" and with_agent:
             for text in item.get("data", {}).values():
                 found += network_mistakes(text)
@@ -163,7 +237,8 @@ def schema_damages(item):
     """For each field of the document: a wrong name, and a value of another type. Labels and the like may have any name."""
     free = {"labels", "matchLabels", "data", "annotations", "limits", "requests"}
     for path in each_place(item):
-        if not path or not isinstance(path[-1], str) or free & set(path):
+        is_selector = item["kind"] == "Service" and path[:2] == ("spec", "selector") and len(path) > 2
+        if not path or not isinstance(path[-1], str) or free & set(path) or is_selector:
             continue
         broken = copy.deepcopy(item)
         parent = at(broken, path[:-1])
@@ -178,7 +253,7 @@ def agent_damages(items):
     """For each container of nsm-agent: rights too many or too few, and places that don't fit."""
     for number, item in enumerate(items):
         for index, container in enumerate(containers(pod_of(item) or {})):
-            if "nsm-agent" not in container["image"]:
+            if "/nsm-agent:" not in container["image"]:
                 continue
 
             def damaged(what, change):
@@ -198,8 +273,23 @@ def agent_damages(items):
             if container["args"][0] == "run":
                 yield damaged("the network of the node", lambda _, pod: pod.__setitem__("hostNetwork", True))
                 yield damaged("more rights", security("allowPrivilegeEscalation", True))
+            if container["args"][0] == "run" and any("configMap" in v for v in pod_of(item)["volumes"]):
                 yield damaged("a subPath", lambda c, _: c["volumeMounts"][0].__setitem__("subPath", "network.yaml"))
                 yield damaged("another ConfigMap", lambda _, pod: pod["volumes"][0]["configMap"].__setitem__("name", "x"))
+
+
+def rights_damages(items):
+    """For each role: a verb more, and a rule less."""
+    for number, item in enumerate(items):
+        if item["kind"] not in ("Role", "ClusterRole"):
+            continue
+        for index in range(len(item["rules"])):
+            broken = copy.deepcopy(items)
+            broken[number]["rules"][index]["verbs"].append("deletecollection")
+            yield f"{item['metadata']['name']}: more rights", broken
+            broken = copy.deepcopy(items)
+            del broken[number]["rules"][index]
+            yield f"{item['metadata']['name']}: fewer rights", broken
 
 
 def self_test(items):
@@ -210,7 +300,7 @@ def self_test(items):
             made += 1
             if not list(schema_mistakes(broken)):
                 missed.append(f"{item['kind']}/{item['metadata']['name']}: {what}")
-    for what, broken in agent_damages(items):
+    for what, broken in [*agent_damages(items), *rights_damages(items)]:
         made += 1
         if not list(mistakes(broken, with_agent=False)):
             missed.append(what)
