@@ -76,6 +76,19 @@ extension Reconciler {
         }
     }
 
+    /// Where a value stands as a whole: that of what is derived from it which is worst, or its own.
+    public func wholeStatus(of key: Key) -> ValueStatus? {
+        guard let node = graph.node(key) else { return status(of: key) }
+        var worst = status(of: node)
+        var rest = node.derived
+        while let id = rest.popLast() {
+            guard let part = graph[id] else { continue }
+            rest += part.derived
+            if part.state.severity > worst.state.severity { worst = status(of: part) }
+        }
+        return worst
+    }
+
     private func status(of node: Node<W>) -> ValueStatus {
         let removal = removals[node.key]
         return ValueStatus(
@@ -148,6 +161,18 @@ public enum ValueComparison: Sendable, Hashable {
     case different([Difference])
     /// It can't be compared, or not be made, for these reasons.
     case unreachable([String])
+}
+
+extension ValueState {
+    /// How bad it is for a value that is wanted: 0 is good.
+    fileprivate var severity: Int {
+        switch self {
+        case .configured, .obtained, .discovered: 0
+        case .pending, .missing, .nonexistent, .removed: 1
+        case .retrying: 2
+        case .invalid, .failed, .unimplemented: 3
+        }
+    }
 }
 
 /// A derived value that is kept out, as another value has its key.

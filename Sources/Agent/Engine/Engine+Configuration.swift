@@ -28,6 +28,11 @@ extension Engine: ConfigurationBackend {
     /// All declared values, sorted by key.
     public func declaredValues() -> [DeclaredValue] { network.declaredValues.map { declaredValue($0.key, $0.value) } }
 
+    /// Where values stand, each with all that is derived from it.
+    public func wholeStatuses(_ keys: [Key]) -> [ValueStatus?] {
+        keys.map { network.reconciler.wholeStatus(of: $0) }
+    }
+
     /// What the kernel has of ours. It is read anew, and what differs is repaired.
     ///
     /// - Throws: when it can't be read.

@@ -206,6 +206,8 @@ public protocol ConfigurationBackend: Sendable {
     func waitUntilDone(_ keys: [Key]) async
     /// All declared values, sorted by key.
     func declaredValues() async -> [DeclaredValue]
+    /// Where values stand, each with all that is derived from it; nil: it is not there, and nobody wants it.
+    func wholeStatuses(_ keys: [Key]) async -> [ValueStatus?]
     /// What the kernel has of ours.
     ///
     /// - Throws: when it can't be read.
@@ -222,6 +224,11 @@ public protocol ConfigurationBackend: Sendable {
 }
 
 extension ConfigurationBackend {
+    /// Where values stand by themselves.
+    public func wholeStatuses(_ keys: [Key]) async -> [ValueStatus?] {
+        let values = Dictionary(await declaredValues().map { ($0.key, $0.status) }) { _, last in last }
+        return keys.map { values[$0] ?? nil }
+    }
     /// Says nothing.
     public func note(_ source: String, _ warning: String?) async {}
     /// Nobody ever does.
