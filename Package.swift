@@ -137,7 +137,8 @@ let package = Package(
         .target(
             name: "Northbound",
             dependencies: [
-                "Model", "Reconciler", "CLinux", "Concurrency", "MeshTransport", "EtcdClient", "YAML",
+                "Model", "Reconciler", "CLinux", "Concurrency", "MeshTransport", "EtcdClient", "KubernetesClient",
+                "YAML",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
@@ -176,7 +177,7 @@ let package = Package(
             name: "nsm-agent",
             dependencies: [
                 "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux", "Mesh", "NSM",
-                "NSMServices", "MeshTransport", "NetworkTypes", "Concurrency", "EtcdClient",
+                "NSMServices", "MeshTransport", "NetworkTypes", "Concurrency", "EtcdClient", "KubernetesClient",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -247,6 +248,7 @@ let package = Package(
             name: "NorthboundTests",
             dependencies: [
                 "Northbound", "Model", "Reconciler", "Concurrency", "MeshTransport", "TestSupport", "EtcdClient",
+                "KubernetesClient",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),

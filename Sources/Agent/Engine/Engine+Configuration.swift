@@ -87,7 +87,7 @@ extension Engine: ConfigurationBackend {
         }
         loop.isInForce = true
         // Who says at the start what was declared before does not write it now: clients may have written later.
-        let later = request.replacesAll && noteDelivery(of: request.source) ? clientChanges : []
+        let later = request.replacesAll && noteDelivery(of: request.source) ? changes(after: request.source) : []
         network.declare(SourceChange(request))
         for change in later { network.declare(SourceChange(change)) }
         network.reconciler.forgetFailures(of: keys)

@@ -104,11 +104,20 @@ extension Engine {
 
     /// All that clients declare, in an order that leads to the same.
     var clientChanges: [ConfigurationRequest] {
-        network.declaredChanges(besides: SourceName.lasting).map { change in
-            ConfigurationRequest(
-                source: change.source, origin: change.origin, values: change.values, removed: change.removed,
-                replacesAll: change.replacesAll)
-        }
+        network.declaredChanges(besides: SourceName.lasting).map(Self.request)
+    }
+
+    /// What counts more than what a source declares at the start, whichever of them came first: resources more than etcd, and
+    /// clients more than both.
+    func changes(after source: String) -> [ConfigurationRequest] {
+        let weaker = source == SourceName.etcd ? SourceName.lasting.subtracting([SourceName.kubernetes]) : SourceName.lasting
+        return network.declaredChanges(besides: weaker).map(Self.request)
+    }
+
+    private static func request(_ change: SourceChange) -> ConfigurationRequest {
+        ConfigurationRequest(
+            source: change.source, origin: change.origin, values: change.values, removed: change.removed,
+            replacesAll: change.replacesAll)
     }
 }
 

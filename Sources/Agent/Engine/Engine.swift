@@ -37,6 +37,8 @@ public actor Engine {
         public var grpc: GRPCSettings?
         /// Where in etcd values are declared; nil: nowhere.
         public var etcd: EtcdSettings?
+        /// Which Kubernetes resources declare values; nil: none.
+        public var kubernetes: KubernetesSettings?
         /// Where the REST face listens; nil: nowhere.
         public var rest: RESTSettings?
 
@@ -44,7 +46,7 @@ public actor Engine {
         public init(
             settings: AgentSettings, configPath: String, repairsDrift: Bool = true, services: ServiceSettings,
             auditInterval: Int64? = 60_000_000_000, journal: String? = nil, grpc: GRPCSettings? = nil,
-            etcd: EtcdSettings? = nil, rest: RESTSettings? = nil
+            etcd: EtcdSettings? = nil, kubernetes: KubernetesSettings? = nil, rest: RESTSettings? = nil
         ) {
             self.journal = journal
             self.auditInterval = auditInterval
@@ -54,6 +56,7 @@ public actor Engine {
             self.services = services
             self.grpc = grpc
             self.etcd = etcd
+            self.kubernetes = kubernetes
             self.rest = rest
         }
     }
@@ -135,7 +138,8 @@ public actor Engine {
         self.logger = logger
         let network = HostNetwork(options.settings, clients: options.services.clients)
         network.reconciler.repairsDrift = options.repairsDrift
-        if options.etcd != nil { network.awaitedSources = [EtcdSource.name] }
+        if options.etcd != nil { network.awaitedSources.insert(EtcdSource.name) }
+        if options.kubernetes != nil { network.awaitedSources.insert(KubernetesSource.name) }
         clock = network.clock
         start = clock.now
         do {

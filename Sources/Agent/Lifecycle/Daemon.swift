@@ -9,6 +9,7 @@ public struct Daemon: Sendable {
     private let control: ControlServer
     private let grpc: GRPCFace?
     private let etcd: EtcdSource?
+    private let kubernetes: KubernetesSource?
     private let rest: RESTFace?
     private let manager: ServiceManager
     private let others: [any Service]
@@ -35,6 +36,7 @@ public struct Daemon: Sendable {
             settings.version = Version.text
             return EtcdSource(settings, backend: engine, logger: logger)
         }
+        kubernetes = options.kubernetes.map { [engine] in KubernetesSource($0, backend: engine, logger: logger) }
         rest = try options.rest.map { [engine] settings in
             var settings = settings
             settings.statistics = statistics
@@ -54,6 +56,7 @@ public struct Daemon: Sendable {
         var faces: [any Service] = []
         if let grpc { faces.append(GRPCService(face: grpc)) }
         if let etcd { faces.append(EtcdService(source: etcd)) }
+        if let kubernetes { faces.append(KubernetesService(source: kubernetes)) }
         if let rest { faces.append(RESTService(face: rest)) }
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
@@ -104,6 +107,11 @@ private struct GRPCService: Service {
 
 private struct EtcdService: Service {
     let source: EtcdSource
+    func run() async throws { await cancelWhenGracefulShutdown { await source.run() } }
+}
+
+private struct KubernetesService: Service {
+    let source: KubernetesSource
     func run() async throws { await cancelWhenGracefulShutdown { await source.run() } }
 }
 

@@ -46,6 +46,7 @@ struct Run: WaitingCommand {
     @OptionGroup(title: "Clients") var clients: ClientOptions
     @OptionGroup(title: "gRPC API") var grpc: GRPCOptions
     @OptionGroup(title: "etcd") var etcd: EtcdOptions
+    @OptionGroup(title: "Kubernetes") var kubernetes: KubernetesOptions
     @OptionGroup(title: "REST API") var http: HTTPOptions
 
     var descriptors: Int { Descriptors.daemon }
@@ -96,7 +97,7 @@ struct Run: WaitingCommand {
             auditInterval: auditInterval.nanoseconds, journal: clients.journal(label: owner.resolvedLabel),
             grpc: try grpc.settings(isUpstream: upstream != nil),
             etcd: try etcd.settings(label: owner.resolvedLabel, logger: logger),
-            rest: rest)
+            kubernetes: try kubernetes.settings(label: owner.label ?? environment("MICROSERVICE_LABEL")), rest: rest)
         options.needsFiles = upstream == nil
         options.initialFile = initialConfig
         options.openFaces = openFaces(options)

@@ -10,6 +10,7 @@ struct RunSettings {
     /// Settings that have settings of their own, and the options that those are.
     private static let groups: [String: any ParsableArguments.Type] = [
         "grpc": GRPCOptions.self, "etcd": EtcdOptions.self, "http": HTTPOptions.self,
+        "kubernetes": KubernetesOptions.self,
     ]
 
     /// Puts both together. Each setting is checked by itself, so that a mistake is told with its place.
@@ -28,6 +29,8 @@ struct RunSettings {
                     try Self.check(inner, as: options)
                     words += inner.words
                 }
+                // Who names any of it wants it.
+                if setting.name == "kubernetes" { words.append("--kubernetes") }
             } else if let nested = setting.nested {
                 guard setting.name == "mesh" else {
                     throw Self.wrong(setting, "a plain value is needed here")
