@@ -26,7 +26,9 @@ public struct EtcdFile: Sendable {
     public private(set) var expandsVariables = false
     /// How much of the past etcd is to keep; nil: that is for others to say.
     public private(set) var history: Duration?
-    /// What is to be said of it.
+    /// Keys that mean nothing here, sorted.
+    public private(set) var ignored: [String] = []
+    /// What else is to be said of it.
     public private(set) var warnings: [String] = []
 
     /// Something in the file is wrong.
@@ -37,7 +39,6 @@ public struct EtcdFile: Sendable {
 
     private var isInsecure = false
     private var tls = EtcdConfiguration.TLS()
-    private var unknown: [String] = []
 
     /// Reads the file's text.
     ///
@@ -67,9 +68,7 @@ public struct EtcdFile: Sendable {
         if tls != .init(), !isInsecure { client.tls = tls }
         // Who only says not to look at the certificate has none to show, and no TLS.
         if tls.authorities == nil, tls.certificate == nil, tls.key == nil { client.tls = nil }
-        if !unknown.isEmpty {
-            warnings.append("\(path): not known and not used: \(unknown.sorted().joined(separator: ", "))")
-        }
+        ignored.sort()
     }
 
     private mutating func take(_ setting: Setting) throws(Mistake) {
@@ -88,7 +87,7 @@ public struct EtcdFile: Sendable {
         case "auto-compact": try takeHistory(setting)
         case "allow-delayed-start", "resync-after-reconnect":
             if try !setting.flag() { warnings.append("\(setting.place): '\(setting.name)' is always true here") }
-        default: unknown.append(setting.name)
+        default: ignored.append(setting.name)
         }
     }
 

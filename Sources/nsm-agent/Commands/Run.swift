@@ -96,7 +96,7 @@ struct Run: WaitingCommand {
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services,
             auditInterval: auditInterval.nanoseconds, journal: clients.journal(label: owner.resolvedLabel),
             grpc: try grpc.settings(isUpstream: upstream != nil),
-            etcd: try etcd.settings(label: owner.resolvedLabel, logger: logger),
+            etcd: try etcd.settings(label: owner.resolvedLabel, tellsIgnored: upstream == nil, logger: logger),
             kubernetes: try kubernetes.settings(label: owner.label ?? environment("MICROSERVICE_LABEL")), rest: rest)
         options.needsFiles = upstream == nil
         options.initialFile = initialConfig

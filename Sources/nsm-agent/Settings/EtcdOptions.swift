@@ -59,9 +59,11 @@ struct EtcdOptions: ParsableArguments, Sendable {
     private var namesTLS: Bool { etcdCaFile != nil || etcdCertFile != nil || etcdKeyFile != nil }
 
     /// Nil: there is no etcd.
-    func settings(label: String, logger: Logger) throws -> EtcdSettings? {
+    ///
+    /// - Parameter tellsIgnored: Whether keys of the file that mean nothing are told; else somebody else does.
+    func settings(label: String, tellsIgnored: Bool = true, logger: Logger) throws -> EtcdSettings? {
         let endpoints = try endpoints()
-        let file = try file(logger)
+        let file = try file(logger, tellsIgnored)
         guard file != nil || !endpoints.isEmpty else {
             if namesTLS || etcdUser != nil || etcdPublishStates {
                 throw Failure(
@@ -89,18 +91,28 @@ struct EtcdOptions: ParsableArguments, Sendable {
     }
 
     /// Nil: there is none, which is right for one that only the environment names.
-    private func file(_ logger: Logger) throws -> EtcdFile? {
+    private func file(_ logger: Logger, _ tellsIgnored: Bool) throws -> EtcdFile? {
         guard let path = etcdConfig ?? environment("ETCD_CONFIG") else { return nil }
         if etcdConfig == nil, access(path, F_OK) != 0 {
             logger.warning("no etcd: its file is not there", metadata: ["ETCD_CONFIG": "\(path)"])
             return nil
         }
-        do {
-            let file = try EtcdFile(SettingsFile.read(path, called: ""), path: path, environment: environment)
-            for warning in file.warnings { logger.warning("etcd", metadata: ["at": "\(warning)"]) }
-            return file
-        } catch let mistake as EtcdFile.Mistake {
-            throw Failure(mistake.description, status: ExitStatus.invalid)
+        let file = try Self.read(path)
+        if tellsIgnored, !file.ignored.isEmpty {
+            let keys = file.ignored.joined(separator: ", ")
+            logger.warning("etcd", metadata: ["at": "\(path): not known and not used: \(keys)"])
+        }
+        for warning in file.warnings { logger.warning("etcd", metadata: ["at": "\(warning)"]) }
+        return file
+    }
+
+    /// Reads an etcd.conf.
+    static func read(_ path: String) throws(Failure) -> EtcdFile {
+        let text = try SettingsFile.read(path, called: "")
+        do throws(EtcdFile.Mistake) {
+            return try EtcdFile(text, path: path, environment: environment)
+        } catch {
+            throw Failure(error.description, status: ExitStatus.invalid)
         }
     }
 

@@ -37,7 +37,10 @@ struct Upstream {
             warnings.append("\(flags.origin("config-dir")) \(folder): there is no such folder")
         }
         words.append("--label=\(flags["microservice-label"] ?? Self.label)")
-        if let path = file("etcd") { words.append("--etcd-config=\(path)") }
+        if let path = file("etcd") {
+            words.append("--etcd-config=\(path)")
+            note("etcd.conf", try EtcdOptions.read(path).ignored)
+        }
         if let path = file("http") {
             words.append("--http-conf=\(path)")
             note("http.conf", try HTTPConf(path: path).ignored)
