@@ -21,7 +21,7 @@ linked = Linked()
 Request = linked.message("ligato.generic.SetConfigRequest")
 Interface = linked.message("ligato.linux.interfaces.Interface")
 Route = linked.message("ligato.linux.l3.Route")
-BRIDGE, GATEWAY = 100, "10.100.0.2"
+BRIDGE, GATEWAY = 101, "10.100.0.2"
 PREFIX = "/vnf-agent/default/config/linux/"
 
 
