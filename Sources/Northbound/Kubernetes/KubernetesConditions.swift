@@ -24,7 +24,9 @@ struct KubernetesConditions: Equatable {
         generation = resource.object.generation
         let accepted: Condition
         switch resource.verdict {
-        case .accepted: accepted = Condition(type: "Accepted", isTrue: true, reason: "Accepted", message: "")
+        case .accepted:
+            // Never an empty text: servers (1.20) read it as null in what is applied, and refuse that.
+            accepted = Condition(type: "Accepted", isTrue: true, reason: "Accepted", message: "all items are right")
         case .invalid(let mistakes):
             accepted = Condition(type: "Accepted", isTrue: false, reason: "Invalid", message: mistakes.first ?? "")
         case .conflict(let text):
@@ -80,7 +82,7 @@ struct KubernetesConditions: Equatable {
             ]
         }
         let wrong = conditions.first { !$0.isTrue && $0.type != "Ready" }
-        let ready = conditions.first { !$0.isTrue && $0.type == "Ready" }
+        let ready = conditions.first { $0.type == "Ready" }
         return [
             ("observedGeneration", .int(generation)), ("controller", .string(Self.controller)),
             ("conditions", .array(list)),
