@@ -235,7 +235,7 @@ def at(value, path):
 
 def schema_damages(item):
     """For each field of the document: a wrong name, and a value of another type. Labels and the like may have any name."""
-    free = {"labels", "matchLabels", "data", "annotations", "limits", "requests"}
+    free = {"labels", "matchLabels", "data", "annotations", "limits", "requests", "sysctls"}
     for path in each_place(item):
         is_selector = item["kind"] == "Service" and path[:2] == ("spec", "selector") and len(path) > 2
         if not path or not isinstance(path[-1], str) or free & set(path) or is_selector:

@@ -134,8 +134,9 @@ def apply(old, change, manager, part, is_forced, now):
         wanted["metadata"] = metadata
     order = leaves(wanted) if wanted else []
     for path in order:
-        # Servers of 1.20 make null of them, which fits no type.
-        if get(wanted, path) in ("", []):
+        # Servers of 1.20 make null of them, which fits no type; not so of lists in elements.
+        is_inner = any(isinstance(part, tuple) for part in path)
+        if get(wanted, path) == "" or (get(wanted, path) == [] and not is_inner):
             raise Mistake(f"{'.'.join(map(str, path))}: Invalid value: \"null\"")
     mine = set(order)
     new = copy.deepcopy(old)
