@@ -1,5 +1,6 @@
 """An API server for scenarios: the stand-in of Tests/Kubernetes, or with NSM_KUBERNETES=real the one of kube.py. And cnf-crd, etcd."""
 
+import atexit
 import json
 import os
 import shutil
@@ -18,6 +19,14 @@ REAL = os.environ.get("NSM_KUBERNETES") == "real"
 CONTROLLER = os.environ.get("CNF_CRD") or os.path.join(os.path.dirname(AGENT), "cnf-crd")
 RESOURCES = "/apis/pantheon.tech/v1/namespaces/{}/cnfconfigurations"
 RECORDING = os.path.join(ROOT, "Tests/Kubernetes/recorded/kube-apiserver-1.20.2.json")
+
+
+def run(log, *command):
+    """A program that ends with the scenario, however that ends."""
+    with open(os.path.join(WORK, log), "a") as file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    atexit.register(lambda: process.poll() is None and process.kill())
+    return process
 
 
 class Refused(Exception):
@@ -128,10 +137,8 @@ class StandIn(Client):
         self.port, self.url = port, f"http://127.0.0.1:{port}"
 
     def start(self):
-        with open(os.path.join(WORK, "standin.log"), "a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-B", os.path.join(ROOT, "Tests/Kubernetes/standin.py"), str(self.port)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        script = os.path.join(ROOT, "Tests/Kubernetes/standin.py")
+        self.process = run("standin.log", sys.executable, "-B", script, str(self.port))
         self.wait(self.process)
         return self
 
@@ -166,7 +173,9 @@ def server():
             def get(self, *arguments, **named):
                 return Client.get(self, *arguments, **named)
 
-        api = Real().start()
+        api = Real()
+        atexit.register(api.stop)
+        api.start()
     else:
         api = StandIn().start()
     api.define()
@@ -189,12 +198,10 @@ class Etcd:
 
     def start(self):
         peer = f"http://127.0.0.1:{self.port + 1}"
-        with open(os.path.join(WORK, f"etcd-{self.port}.log"), "a") as log:
-            self.process = subprocess.Popen(
-                ["etcd", "--name", "t", "--data-dir", self.data, "--listen-client-urls", self.url]
-                + ["--advertise-client-urls", self.url, "--listen-peer-urls", peer]
-                + ["--initial-advertise-peer-urls", peer, "--initial-cluster", f"t={peer}"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.process = run(
+            f"etcd-{self.port}.log", "etcd", "--name", "t", "--data-dir", self.data, "--listen-client-urls", self.url,
+            "--advertise-client-urls", self.url, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+            "--initial-cluster", f"t={peer}")
         end = time.monotonic() + 30
         while self.ctl("endpoint", "health", fail=False).returncode:
             if time.monotonic() > end:
@@ -230,14 +237,13 @@ class Controller:
     """`cnf-crd` beside an API server and an etcd."""
 
     def __init__(self, api, etcd, *options, name="c1"):
-        self.log_path = os.path.join(WORK, f"{name}.log")
+        self.name = name
         self.command = [CONTROLLER, "--kubeconfig", api.kubeconfig("admin"), "--etcd-endpoints", f"127.0.0.1:{etcd.port}"]
         self.command += ["--health", "off", "--identity", name, "--lease-seconds", "3", "--lease-namespace", "default", *options]
         self.start()
 
     def start(self):
-        with open(self.log_path, "a") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.process = run(f"{self.name}.log", *self.command)
 
     def kill(self):
         self.process.kill()
@@ -248,7 +254,7 @@ class Controller:
         return self.process.wait(20)
 
     def log(self):
-        with open(self.log_path) as file:
+        with open(os.path.join(WORK, f"{self.name}.log")) as file:
             return file.read()
 
 
