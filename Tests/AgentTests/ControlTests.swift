@@ -77,7 +77,7 @@ private final class Talkative: ControlBackend {
     }
 
     func confirm() async -> Nsmagent_Control_ConfirmResponse { .init() }
-    func reload() async -> Nsmagent_Control_ReloadResponse { .init() }
+    func reload(_ request: Nsmagent_Control_ReloadRequest) async -> Nsmagent_Control_ReloadResponse { .init() }
 }
 
 @Suite("Control")

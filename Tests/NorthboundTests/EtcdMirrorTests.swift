@@ -175,4 +175,74 @@ import Testing
     func variables(_ text: String, _ expected: String) {
         #expect(VariableText.expand(text) { $0 == "A" ? "x" : nil } == expected)
     }
+
+    // MARK: - Over a restart
+
+    private static func restarted(_ before: EtcdMirror) -> EtcdMirror {
+        let memory = before.memory.flatMap { EtcdMemory(text: $0.text) }
+        #expect(memory == before.memory)
+        return EtcdMirror(prefix: prefix, past: memory)
+    }
+
+    @Test func aClusterThatGoesOnIsBelievedAfterARestart() throws {
+        let before = Self.mirror([Self.bridge("a"), Self.bridge("b")])
+        var after = Self.restarted(before)
+        let change = try Self.change(after.take(Self.snapshot([Self.bridge("a"), Self.bridge("c", 12)], 12)))
+        #expect(change.replacesAll && Self.names(change) == ["a", "c"])
+    }
+
+    @Test func anEtcdThatLostItsMindDuringARestartIsNot() throws {
+        let before = Self.mirror([Self.bridge("a"), Self.bridge("b")])
+        let others = [Self.bridge("a"), Self.bridge("c")]
+        for (snapshot, word) in [
+            (Self.snapshot(others, 12, cluster: 2), "another cluster"), (Self.snapshot(others, 9), "older than 10"),
+            (Self.snapshot([], 12), "where 2 keys were"),
+        ] {
+            var after = Self.restarted(before)
+            guard case .keep(let reason) = after.take(snapshot) else {
+                Issue.record("believed: \(word)")
+                continue
+            }
+            #expect(reason.contains(word) && reason.contains("before the restart"))
+            // Nothing was written since, so a reconnect changes nothing.
+            #expect(Self.isKept(after.take(snapshot)) && !after.wasWrittenInDoubt)
+            _ = after.take([.put(Self.bridge("d", 13))], revision: 13)
+            #expect(after.wasWrittenInDoubt)
+            let change = after.settleDoubt()
+            #expect(change.replacesAll && Self.names(change).last == "d")
+            #expect(after.memory?.cluster == snapshot.cluster && after.memory?.revision == 13)
+        }
+    }
+
+    @Test func theSameContentIsTheSameAfterARestart() throws {
+        var before = Self.mirror([Self.bridge("a"), Self.bridge("x")])
+        _ = before.take([.put(Self.bridge("b", 11)), Self.delete("x", 12)], revision: 12)
+        var after = Self.restarted(before)
+        let snapshot = Self.snapshot([Self.bridge("b"), Self.bridge("a")], 3, cluster: 2)
+        #expect(try Self.change(after.take(snapshot)).replacesAll)
+        var other = Self.restarted(before)
+        #expect(Self.isKept(other.take(Self.snapshot([Self.bridge("b"), Self.bridge("a", mtu: 1400)], 3, cluster: 2))))
+    }
+
+    @Test func whatWasMeantToBeEmptyStaysSo() throws {
+        var before = EtcdMirror(prefix: Self.prefix)
+        _ = before.take(Self.snapshot([], 5))
+        #expect(before.memory == nil)
+        _ = before.settleDoubt()
+        var after = Self.restarted(before)
+        #expect(try Self.change(after.take(Self.snapshot([], 7))).replacesAll)
+        var lost = Self.restarted(before)
+        #expect(Self.isKept(lost.take(Self.snapshot([], 1, cluster: 9))))
+    }
+
+    @Test(arguments: [
+        "", "x", "nsm-agent etcd 1\n", "nsm-agent etcd 1\ncluster g\nrevision 1\nkeys 1\nsum 1\nprefix a\n",
+    ])
+    func whatIsNoMemoryIsNotRead(_ text: String) { #expect(EtcdMemory(text: text) == nil) }
+
+    @Test func theMemoryOfAnotherPrefixIsNone() throws {
+        let memory = EtcdMemory(prefix: "/other/", cluster: 2, revision: 99)
+        var mirror = EtcdMirror(prefix: Self.prefix, past: memory)
+        #expect(try Self.change(mirror.take(Self.snapshot([Self.bridge("a")]))).replacesAll)
+    }
 }

@@ -63,7 +63,10 @@ extension Engine: ControlBackend {
     public nonisolated func confirm() async -> Nsmagent_Control_ConfirmResponse { Nsmagent_Control_ConfirmResponse() }
 
     /// Reads the configuration again.
-    public nonisolated func reload() async -> Nsmagent_Control_ReloadResponse {
+    public nonisolated func reload(
+        _ request: Nsmagent_Control_ReloadRequest
+    ) async -> Nsmagent_Control_ReloadResponse {
+        if request.acceptEmpty { acceptance.continuation.yield() }
         var response = Nsmagent_Control_ReloadResponse()
         response.mistakes = await reload(.request)
         return response

@@ -13,10 +13,6 @@ extension Engine {
     /// The files are read and checked away from the engine's thread, which goes on repairing meanwhile.
     @discardableResult
     nonisolated func reload(_ reason: ReloadReason) async -> [String] {
-        switch reason {
-        case .start, .files, .poll: break
-        case .signal, .request: acceptance.continuation.yield()
-        }
         // What one read found to differ is taken in before the next one begins.
         let mistakes = try? await reloading.run {
             guard let changes = await beginReload(reason) else { return await files.mistakes }

@@ -34,6 +34,11 @@ public struct Daemon: Sendable {
         etcd = options.etcd.map { [engine] settings in
             var settings = settings
             settings.version = Version.text
+            // Beside what clients declare.
+            let suffix = ".journal"
+            settings.memory = options.journal.map {
+                ($0.hasSuffix(suffix) ? String($0.dropLast(suffix.count)) : $0) + ".etcd"
+            }
             return EtcdSource(settings, backend: engine, logger: logger)
         }
         kubernetes = options.kubernetes.map { [engine] in KubernetesSource($0, backend: engine, logger: logger) }

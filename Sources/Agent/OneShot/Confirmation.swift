@@ -128,5 +128,5 @@ private final class Answer: ControlBackend {
     func history(_: Nsmagent_Control_HistoryRequest, to write: @escaping Write<Nsmagent_Control_Transaction>) {}
     func explain(_: Nsmagent_Control_ExplainRequest) async -> Nsmagent_Control_ExplainResponse { .init() }
     func graph(_: Nsmagent_Control_GraphRequest, to write: @escaping Write<Nsmagent_Control_GraphResponse>) {}
-    func reload() async -> Nsmagent_Control_ReloadResponse { .init() }
+    func reload(_: Nsmagent_Control_ReloadRequest) async -> Nsmagent_Control_ReloadResponse { .init() }
 }

@@ -151,8 +151,12 @@ public struct ControlClient: Sendable {
     }
 
     /// Reads the configuration again.
-    public func reload() async throws -> Nsmagent_Control_ReloadResponse {
-        try await call { try await $0.reload(Nsmagent_Control_ReloadRequest()) }
+    ///
+    /// - Parameter acceptsEmpty: Whether what the sources hold is what is wanted, even if they seem to have lost something.
+    public func reload(acceptsEmpty: Bool = false) async throws -> Nsmagent_Control_ReloadResponse {
+        var request = Nsmagent_Control_ReloadRequest()
+        request.acceptEmpty = acceptsEmpty
+        return try await call { [request] in try await $0.reload(request) }
     }
 
     private typealias Client = Nsmagent_Control_Control.Client<HTTP2ClientTransport.WrappedChannel>

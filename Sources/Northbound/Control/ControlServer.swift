@@ -21,7 +21,7 @@ public protocol ControlBackend: Sendable {
     /// Keeps changes that wait for confirmation.
     func confirm() async -> Nsmagent_Control_ConfirmResponse
     /// Reads the configuration again.
-    func reload() async -> Nsmagent_Control_ReloadResponse
+    func reload(_ request: Nsmagent_Control_ReloadRequest) async -> Nsmagent_Control_ReloadResponse
 }
 
 /// Serves the control service on a socket.
@@ -100,5 +100,5 @@ struct ControlService<Backend: ControlBackend>: Nsmagent_Control_Control.SimpleS
 
     func reload(
         request: Nsmagent_Control_ReloadRequest, context: ServerContext
-    ) async throws -> Nsmagent_Control_ReloadResponse { await backend.reload() }
+    ) async throws -> Nsmagent_Control_ReloadResponse { await backend.reload(request) }
 }

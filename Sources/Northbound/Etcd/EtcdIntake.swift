@@ -11,7 +11,15 @@ actor EtcdIntake {
     /// Problems and failures that are told one by one.
     private static let mostTold = 20
 
+    /// How long what is to be remembered may wait to be written.
+    private static let writingRest = Duration.seconds(1)
+
     private var mirror: EtcdMirror
+    /// Where what was seen is kept for the next life of the agent; nil: nowhere.
+    private let path: String?
+    /// What stands there.
+    private var written: EtcdMemory?
+    private var isWriting = false
     private let backend: any ConfigurationBackend
     private let logger: Logger
     private nonisolated let gate = Gate(1)
@@ -23,8 +31,9 @@ actor EtcdIntake {
     /// Why etcd could not be had the last time.
     private var lastLoss = ""
 
-    init(_ mirror: EtcdMirror, backend: any ConfigurationBackend, logger: Logger) {
+    init(_ mirror: EtcdMirror, path: String? = nil, backend: any ConfigurationBackend, logger: Logger) {
         self.mirror = mirror
+        self.path = path
         self.backend = backend
         self.logger = logger
     }
@@ -72,7 +81,7 @@ actor EtcdIntake {
                 await backend.note(EtcdSource.name, nil)
             case .keep(let reason):
                 let effect =
-                    "what is in force stays until a key is written, or 'nsm-agent reload' says that this is meant"
+                    "what is in force stays until a key is written, or 'nsm-agent resync --accept-empty' says that this is meant"
                 await backend.note(EtcdSource.name, "etcd \(endpoint): \(reason); \(effect)")
                 logger.warning(
                     "etcd is not believed",
@@ -80,6 +89,7 @@ actor EtcdIntake {
             }
         case .events(let events, let revision): await declare(mirror.take(events, revision: revision))
         }
+        remember()
         if mirror.wasWrittenInDoubt { settleDoubtWhenQuiet(generation, endpoint) }
     }
 
@@ -98,6 +108,7 @@ actor EtcdIntake {
         guard mirror.isInDoubt else { return }
         logger.info("what is in etcd counts again, as it was asked for")
         await declare(mirror.settleDoubt())
+        remember()
         await backend.note(EtcdSource.name, nil)
     }
 
@@ -105,7 +116,37 @@ actor EtcdIntake {
         guard number == generation, mirror.wasWrittenInDoubt else { return }
         logger.info("keys were written; what is in etcd counts again", metadata: ["endpoint": "\(endpoint)"])
         await declare(mirror.settleDoubt())
+        remember()
         await backend.note(EtcdSource.name, nil)
+    }
+
+    // MARK: - For the next life
+
+    /// Keeps what was seen: at once what is new about the cluster, and soon what else changed.
+    private func remember() {
+        guard path != nil, let memory = mirror.memory, memory != written else { return }
+        let isNew = written?.cluster != memory.cluster || (written?.content.count == 0) != (memory.content.count == 0)
+        if isNew { return write() }
+        if isWriting { return }
+        isWriting = true
+        Task {
+            try? await Task.sleep(for: Self.writingRest)
+            write()
+            isWriting = false
+        }
+    }
+
+    /// Keeps what was seen last.
+    func write() {
+        guard let path, let memory = mirror.memory, memory != written else { return }
+        written = memory
+        do throws(JournalFailure) {
+            try memory.write(to: path)
+        } catch {
+            logger.warning(
+                "what etcd held is not known after a restart, so it will not be noticed if it is lost",
+                metadata: ["error": "\(error)"])
+        }
     }
 
     private func declare(_ change: EtcdMirror.Change) async {

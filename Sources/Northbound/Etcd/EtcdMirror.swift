@@ -37,6 +37,8 @@ struct EtcdMirror {
     private struct Known {
         /// Equal for equal contents, within this process.
         var content: Int
+        /// The same in every process.
+        var digest: UInt64
         /// Under which it is declared; nil: it is not, as it can't be used.
         var key: Key?
     }
@@ -57,15 +59,27 @@ struct EtcdMirror {
     /// The cluster, and the newest revision that was seen of it; nil: nothing was read yet.
     private(set) var position: (cluster: UInt64, revision: Int64)?
     private var doubt: Doubt?
+    /// What is known.
+    private var content = EtcdMemory.Content()
+    /// What an earlier life of the agent saw; nil once something was read, or if that is not known.
+    private var past: EtcdMemory?
 
-    /// - Parameter expand: Puts the values of variables in a text.
-    init(prefix: String, expand: ((String) -> String)? = nil) {
+    /// - Parameters:
+    ///   - expand: Puts the values of variables in a text.
+    ///   - past: What an earlier life of the agent saw.
+    init(prefix: String, expand: ((String) -> String)? = nil, past: EtcdMemory? = nil) {
         self.prefix = prefix
+        self.past = past.flatMap { $0.prefix == prefix ? $0 : nil }
         self.expand = expand
     }
 
     /// The keys that are configuration.
     var range: EtcdRange { .prefix(prefix + "config/") }
+
+    /// What is to be known after a restart; nil: nothing was read yet.
+    var memory: EtcdMemory? {
+        position.map { EtcdMemory(prefix: prefix, cluster: $0.cluster, revision: $0.revision, content: content) }
+    }
 
     /// Whether somebody wrote a key since the last state is kept.
     var wasWrittenInDoubt: Bool { doubt?.wasWritten ?? false }
@@ -76,20 +90,10 @@ struct EtcdMirror {
 
     /// Takes in all that etcd holds.
     mutating func take(_ snapshot: EtcdSnapshot) -> Outcome {
-        guard let position else {
-            doubt = nil
-            if snapshot.entries.isEmpty {
-                doubt = Doubt(cluster: snapshot.cluster, revision: snapshot.revision, entries: [:])
-                return .keep("nothing is under \(prefix)config/")
-            }
-            self.position = (snapshot.cluster, snapshot.revision)
-            var change = adopt(snapshot.entries)
-            change.replacesAll = true
-            return .change(change)
-        }
         var entries: [String: EtcdEntry] = [:]
         for entry in snapshot.entries { entries[name(entry.key)] = entry }
-        if let reason = reasonToDoubt(snapshot, position, entries) {
+        let reason = position.map { reasonToDoubt(snapshot, $0, entries) } ?? reasonToDoubtFirst(snapshot)
+        if let reason {
             let isSame = doubt.map { $0.cluster == snapshot.cluster && $0.revision <= snapshot.revision } ?? false
             let last = isSame ? doubt?.revision ?? 0 : snapshot.revision
             doubt = Doubt(
@@ -98,8 +102,7 @@ struct EtcdMirror {
             return .keep(reason)
         }
         doubt = nil
-        self.position = (snapshot.cluster, snapshot.revision)
-        return .change(replace(with: entries))
+        return .change(settle(snapshot.cluster, snapshot.revision, entries))
     }
 
     /// Takes in what happened since.
@@ -125,10 +128,15 @@ struct EtcdMirror {
     /// Takes what etcd holds for what is wanted, whatever was there before.
     mutating func settleDoubt() -> Change {
         guard let doubt else { return Change() }
-        let isFirst = position == nil
-        position = (doubt.cluster, doubt.revision)
         self.doubt = nil
-        var change = replace(with: doubt.entries)
+        return settle(doubt.cluster, doubt.revision, doubt.entries)
+    }
+
+    private mutating func settle(_ cluster: UInt64, _ revision: Int64, _ entries: [String: EtcdEntry]) -> Change {
+        let isFirst = position == nil
+        position = (cluster, revision)
+        past = nil
+        var change = replace(with: entries)
         change.replacesAll = isFirst
         return change
     }
@@ -156,6 +164,24 @@ struct EtcdMirror {
         return isSame ? nil : text
     }
 
+    /// The same before anything was read, by what an earlier life of the agent saw.
+    private func reasonToDoubtFirst(_ snapshot: EtcdSnapshot) -> String? {
+        let isEmpty = snapshot.entries.isEmpty
+        guard let past else { return isEmpty ? "nothing is under \(prefix)config/" : nil }
+        if isEmpty, past.content.count > 0 {
+            return "nothing is left under \(prefix)config/, where \(past.content.count) keys were before the restart"
+        }
+        let text: String
+        if snapshot.cluster != past.cluster {
+            text = "another cluster answers than before the restart"
+        } else if snapshot.revision < past.revision {
+            text = "revision \(snapshot.revision) is older than \(past.revision), which was there before the restart"
+        } else {
+            return nil
+        }
+        return EtcdMemory.Content(snapshot.entries) == past.content && !isEmpty ? nil : text
+    }
+
     private mutating func note(_ events: [EtcdEvent], _ revision: Int64) {
         guard var doubt else { return }
         doubt.revision = revision
@@ -172,35 +198,35 @@ struct EtcdMirror {
 
     // MARK: - Differences
 
-    private mutating func adopt(_ entries: [EtcdEntry]) -> Change {
-        var change = Change()
-        for entry in entries { put(name(entry.key), entry, &change) }
-        return change
-    }
-
     private mutating func replace(with entries: [String: EtcdEntry]) -> Change {
         var change = Change()
         for name in known.keys.filter({ entries[$0] == nil }).sorted() { remove(name, &change) }
-        for (name, entry) in entries.sorted(by: { $0.key < $1.key }) { put(name, entry, &change) }
+        // As they came to be, which is the same after a restart.
+        let sorted = entries.sorted { ($0.value.createRevision, $0.key) < ($1.value.createRevision, $1.key) }
+        for (name, entry) in sorted { put(name, entry, &change) }
         return change
     }
 
     private mutating func remove(_ name: String, _ change: inout Change) {
-        guard let old = known.removeValue(forKey: name), let key = old.key else { return }
+        guard let old = known.removeValue(forKey: name) else { return }
+        content.remove(old.digest)
+        guard let key = old.key else { return }
         change.removed.append(key)
     }
 
     private mutating func put(_ name: String, _ entry: EtcdEntry, _ change: inout Change) {
-        let content = Self.hash(entry.value)
-        if known[name]?.content == content { return }
+        let (hash, digest) = (Self.hash(entry.value), EtcdMemory.Content.digest(entry))
+        if known[name]?.content == hash { return }
+        if let old = known[name] { content.remove(old.digest) }
+        content.add(digest)
         do {
             let value = try decode(name, entry)
-            known[name] = Known(content: content, key: value.key)
+            known[name] = Known(content: hash, digest: digest, key: value.key)
             change.values.append(value)
             change.revisions.append(entry.modRevision)
         } catch {
             // What was good before stays.
-            known[name] = Known(content: content, key: known[name]?.key)
+            known[name] = Known(content: hash, digest: digest, key: known[name]?.key)
             change.problems.append(Problem(key: prefix + name, text: error.text))
         }
     }

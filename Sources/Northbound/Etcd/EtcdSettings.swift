@@ -16,6 +16,8 @@ public struct EtcdSettings: Sendable {
     public var publishesStates: Bool
     /// How much of the past etcd is to keep; nil: that is for others to say.
     public var history: Duration?
+    /// The file that keeps what was last seen of etcd over a restart; nil: it is not kept.
+    public var memory: String?
     /// The version of the agent, which stands in its status.
     public var version = ""
 

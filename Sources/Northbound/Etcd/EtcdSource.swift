@@ -32,8 +32,9 @@ public struct EtcdSource: Sendable {
         let mirror = EtcdMirror(
             prefix: settings.prefix,
             expand: settings.expandsVariables
-                ? { VariableText.expand($0) { name in getenv(name).map { String(cString: $0) } } } : nil)
-        intake = EtcdIntake(mirror, backend: backend, logger: logger)
+                ? { VariableText.expand($0) { name in getenv(name).map { String(cString: $0) } } } : nil,
+            past: settings.memory.flatMap { EtcdMemory.read($0) })
+        intake = EtcdIntake(mirror, path: settings.memory, backend: backend, logger: logger)
         wishes = backend.acceptances()
         publisher = EtcdPublisher(settings: settings, backend: backend, start: .now)
     }
@@ -43,6 +44,7 @@ public struct EtcdSource: Sendable {
         // What can't be declared must not keep the connection's work from ending.
         await withTaskCancellationHandler {
             await follow()
+            await intake.write()
         } onCancel: {
             intake.stop()
         }

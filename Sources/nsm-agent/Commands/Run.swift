@@ -127,13 +127,21 @@ private func openFaces(_ options: Engine.Options) -> [String] {
 
 struct Reload: WaitingCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Make the daemon read its files again.",
-        discussion: "As SIGHUP does, but waits until it is done. Exit status 65 if the files have mistakes.")
+        abstract: "Make the daemon read its files and the kernel again, and try again what failed.",
+        discussion: "As SIGHUP does, but waits until it is done. Exit status 65 if the files have mistakes.",
+        aliases: ["resync"])
 
+    @Flag(
+        help: ArgumentHelp(
+            "Take what etcd holds now for what is wanted.",
+            discussion: "An etcd that seems to have lost what it held before is not believed until somebody says so."))
+    var acceptEmpty = false
     @OptionGroup var socket: AgentOptions
 
     func run() async throws {
-        let response = try await socket.client().answer { try await $0.reload() }
+        let response = try await socket.client().answer { [acceptEmpty] client in
+            try await client.reload(acceptsEmpty: acceptEmpty)
+        }
         if response.mistakes.isEmpty { return }
         Failure.write(response.mistakes.map { $0 + "\n" }.joined())
         Failure.tell("the files have mistakes; the configuration in force is unchanged")

@@ -233,7 +233,7 @@ extension Nsmagent_Control_Control {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Reads the configuration files again.
+        /// > Reads the configuration files and the kernel again, and tries again what failed.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Nsmagent_Control_ReloadRequest` messages.
@@ -356,7 +356,7 @@ extension Nsmagent_Control_Control {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Reads the configuration files again.
+        /// > Reads the configuration files and the kernel again, and tries again what failed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Nsmagent_Control_ReloadRequest` message.
@@ -480,7 +480,7 @@ extension Nsmagent_Control_Control {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Reads the configuration files again.
+        /// > Reads the configuration files and the kernel again, and tries again what failed.
         ///
         /// - Parameters:
         ///   - request: A `Nsmagent_Control_ReloadRequest` message.
@@ -867,7 +867,7 @@ extension Nsmagent_Control_Control {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Reads the configuration files again.
+        /// > Reads the configuration files and the kernel again, and tries again what failed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Nsmagent_Control_ReloadRequest` message.
@@ -1077,7 +1077,7 @@ extension Nsmagent_Control_Control {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Reads the configuration files again.
+        /// > Reads the configuration files and the kernel again, and tries again what failed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Nsmagent_Control_ReloadRequest` message.
@@ -1255,7 +1255,7 @@ extension Nsmagent_Control_Control.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Reads the configuration files again.
+    /// > Reads the configuration files and the kernel again, and tries again what failed.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Nsmagent_Control_ReloadRequest` message.
@@ -1447,7 +1447,7 @@ extension Nsmagent_Control_Control.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Reads the configuration files again.
+    /// > Reads the configuration files and the kernel again, and tries again what failed.
     ///
     /// - Parameters:
     ///   - message: request message to send.

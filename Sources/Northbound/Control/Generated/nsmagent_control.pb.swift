@@ -359,6 +359,9 @@ public nonisolated struct Nsmagent_Control_ReloadRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Whether what the sources hold is what is wanted, even if they seem to have lost what was there before.
+  public var acceptEmpty: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1049,18 +1052,29 @@ nonisolated extension Nsmagent_Control_ConfirmResponse: SwiftProtobuf.Message, S
 
 nonisolated extension Nsmagent_Control_ReloadRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ReloadRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}accept_empty\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.acceptEmpty) }()
+      default: break
+      }
+    }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.acceptEmpty != false {
+      try visitor.visitSingularBoolField(value: self.acceptEmpty, fieldNumber: 1)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Nsmagent_Control_ReloadRequest, rhs: Nsmagent_Control_ReloadRequest) -> Bool {
+    if lhs.acceptEmpty != rhs.acceptEmpty {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
