@@ -24,19 +24,8 @@ enum PeerKey: Hashable, Sendable, CustomStringConvertible {
                 credentials.uid == 0
                 ? .rootOf(namespace: namespace?.cookie ?? namespace?.inode?.number ?? 0) : .user(credentials.uid)
         } else {
-            self = address.map { .address(Self.network($0)) } ?? .unknown
+            self = address.map { .address(PeerNetwork.name(of: $0)) } ?? .unknown
         }
-    }
-
-    /// A host has all addresses of an IPv6 network of 64 bits.
-    private static func network(_ address: String) -> String {
-        var bytes = in6_addr()
-        let plain = address.prefix { $0 != "%" }
-        guard inet_pton(AF_INET6, String(plain), &bytes) == 1 else { return address }
-        let words = withUnsafeBytes(of: &bytes) { Array($0) }
-        // An IPv4 address in the clothes of IPv6 is one host.
-        if words.prefix(10).allSatisfy({ $0 == 0 }), words[10] == 0xff { return address }
-        return words.prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "/64"
     }
 
     var description: String {

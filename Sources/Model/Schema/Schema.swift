@@ -144,9 +144,9 @@ public struct Schema: Sendable {
     }
 
     /// Without comments; what reading files needs.
-    static let plain = Schema(descriptors: decodeBase64(EmbeddedDescriptors.plain))
+    static let plain = Schema(descriptors: Base64.decode(EmbeddedDescriptors.plain))
     /// With comments; what documentation needs.
-    static let documented = Schema(descriptors: decodeBase64(EmbeddedDescriptors.documented))
+    static let documented = Schema(descriptors: Base64.decode(EmbeddedDescriptors.documented))
     /// The message of every model, by kind.
     static let modelMessages: [Int] = ModelRegistry.all.map { plain.index(ofMessage: $0.protoMessage) ?? 0 }
 

@@ -97,33 +97,3 @@ struct Wire {
         out.append(UInt8(truncatingIfNeeded: rest))
     }
 }
-
-/// Decodes base64 (RFC 4648), as far as our own generated text needs.
-func decodeBase64(_ text: StaticString) -> [UInt8] {
-    var out: [UInt8] = []
-    out.reserveCapacity(text.utf8CodeUnitCount / 4 * 3)
-    var bits: UInt32 = 0
-    var count = 0
-    for index in 0..<text.utf8CodeUnitCount {
-        let value: UInt32
-        switch text.utf8Start[index] {
-        case let byte where byte >= 97 && byte <= 122: value = UInt32(byte) - 71
-        case let byte where byte >= 65 && byte <= 90: value = UInt32(byte) - 65
-        case let byte where byte >= 48 && byte <= 57: value = UInt32(byte) + 4
-        case UInt8(ascii: "+"): value = 62
-        case UInt8(ascii: "/"): value = 63
-        default: continue
-        }
-        bits = bits << 6 | value
-        count += 1
-        if count == 4 {
-            out.append(UInt8(truncatingIfNeeded: bits >> 16))
-            out.append(UInt8(truncatingIfNeeded: bits >> 8))
-            out.append(UInt8(truncatingIfNeeded: bits))
-            (bits, count) = (0, 0)
-        }
-    }
-    if count >= 2 { out.append(UInt8(truncatingIfNeeded: bits >> (count == 2 ? 4 : 10))) }
-    if count == 3 { out.append(UInt8(truncatingIfNeeded: bits >> 2)) }
-    return out
-}

@@ -60,7 +60,7 @@ public enum ControlSocket {
     /// root of the host.
     static func refusal(_ peer: PeerCredentials?) -> String? {
         guard let peer else { return "the kernel does not tell who asks" }
-        guard peer.uid == 0 || peer.uid == geteuid() else { return "only root and the agent's user may ask" }
+        guard AgentUser.isTrusted(peer.uid) else { return "only root and the agent's user may ask" }
         if peer.isOfHost || !isContained(peer.pid) { return nil }
         return "programs of containers may not ask"
     }

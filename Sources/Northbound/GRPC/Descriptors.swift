@@ -1,3 +1,4 @@
+internal import Model
 internal import SwiftProtobuf
 
 /// The descriptors of all that can be called, by file and by what is in them.
@@ -105,37 +106,5 @@ struct Descriptors: Sendable {
             }
         }
         return alpha
-    }
-}
-
-/// The text that scripts/generate writes.
-enum Base64 {
-    static func decode(_ text: StaticString) -> [UInt8] {
-        text.withUTF8Buffer { text in
-            var result: [UInt8] = []
-            result.reserveCapacity(text.count / 4 * 3)
-            var (bits, count) = (UInt32(0), 0)
-            for byte in text {
-                guard let value = value(byte) else { break }
-                bits = bits << 6 | value
-                count += 6
-                if count >= 8 {
-                    count -= 8
-                    result.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
-                }
-            }
-            return result
-        }
-    }
-
-    static func value(_ byte: UInt8) -> UInt32? {
-        switch byte {
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt32(byte - UInt8(ascii: "A"))
-        case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt32(byte - UInt8(ascii: "a")) + 26
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte - UInt8(ascii: "0")) + 52
-        case UInt8(ascii: "+"): 62
-        case UInt8(ascii: "/"): 63
-        default: nil
-        }
     }
 }

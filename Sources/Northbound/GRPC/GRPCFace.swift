@@ -1,5 +1,4 @@
 internal import GRPCCore
-internal import Glibc
 public import Logging
 public import MeshTransport
 
@@ -138,7 +137,7 @@ struct RightInterceptor: ServerInterceptor {
         switch address {
         case .unix: return .change
         case .tcp:
-            if let user = ConnectionInfo.current?.user, user == 0 || user == geteuid() { return .change }
+            if let user = ConnectionInfo.current?.user, AgentUser.isTrusted(user) { return .change }
             return .look(lookReason)
         }
     }

@@ -1,4 +1,4 @@
-internal import Glibc
+internal import MeshTransport
 
 /// Counts connections by who made them, so that nobody takes all of them.
 struct ConnectionCount: Sendable {
@@ -6,8 +6,8 @@ struct ConnectionCount: Sendable {
     enum Group: Sendable, Hashable {
         /// A user of this host, whatever address he uses.
         case user(UInt32)
-        /// An address, of IPv6 the first half: a host has all of the other half.
-        case address([UInt8])
+        /// An address, or a network of IPv6.
+        case address(String)
         /// Nothing is known.
         case unknown
 
@@ -16,24 +16,13 @@ struct ConnectionCount: Sendable {
                 self = .user(user)
                 return
             }
-            guard let address else {
-                self = .unknown
-                return
-            }
-            var bytes = in6_addr()
-            let mapped: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
-            guard inet_pton(AF_INET6, address, &bytes) == 1 else {
-                self = .address(Array(address.utf8))
-                return
-            }
-            let all = withUnsafeBytes(of: bytes) { Array($0) }
-            self = .address(all.starts(with: mapped) ? all : Array(all.prefix(8)))
+            self = address.map { .address(PeerNetwork.name(of: $0)) } ?? .unknown
         }
 
         /// Whether it may use what is kept free for it.
         var isRoot: Bool {
             switch self {
-            case .user(let user): user == 0 || user == geteuid()
+            case .user(let user): AgentUser.isTrusted(user)
             case .address, .unknown: false
             }
         }

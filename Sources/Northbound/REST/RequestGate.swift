@@ -2,6 +2,7 @@ internal import Glibc
 internal import HTTPTypes
 internal import HummingbirdCore
 internal import MeshTransport
+internal import Model
 
 /// Says who may ask for what.
 struct RequestGate: Sendable {
@@ -40,7 +41,7 @@ struct RequestGate: Sendable {
         case .wrong: return .nothing
         case .none: known = nil
         }
-        let isRoot = peer.user.map { $0 == 0 || $0 == geteuid() } ?? false
+        let isRoot = peer.user.map(AgentUser.isTrusted) ?? false
         let isTrusted = isRoot || peer.hasCertificate || known == .all
         let isGuarded = !settings.users.isEmpty || settings.sessions != nil
         if settings.isReadOnly {
@@ -105,7 +106,7 @@ struct RequestGate: Sendable {
             return sessions.account(token).map { .known($0.mayChange ? .all : .look) } ?? .wrong
         }
         guard let header = request.headers[.authorization] else { return .none }
-        guard header.lowercased().hasPrefix("basic "), let bytes = Base64.decode(text: header.dropFirst(6)) else {
+        guard header.lowercased().hasPrefix("basic "), let bytes = Base64.decode(header.dropFirst(6).utf8) else {
             return .wrong
         }
         var isRight = false
@@ -114,23 +115,5 @@ struct RequestGate: Sendable {
             if Secret.isSame(bytes, Array("\(user.name):\(user.password)".utf8)) { isRight = true }
         }
         return isRight ? .known(.all) : .wrong
-    }
-}
-
-extension Base64 {
-    /// Decodes what a client says; nil when it is no Base64.
-    static func decode(text: some StringProtocol) -> [UInt8]? {
-        var result: [UInt8] = []
-        var (bits, count) = (UInt32(0), 0)
-        for byte in text.utf8.reversed().drop(while: { $0 == UInt8(ascii: "=") }).reversed() {
-            guard let value = value(byte) else { return nil }
-            bits = bits << 6 | value
-            count += 6
-            if count >= 8 {
-                count -= 8
-                result.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
-            }
-        }
-        return result
     }
 }

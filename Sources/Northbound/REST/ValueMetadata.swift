@@ -49,21 +49,3 @@ enum ValueMetadata {
         return .object([("IP", .string(String(address))), ("Mask", .string(Base64.encode(mask)))])
     }
 }
-
-extension Base64 {
-    private static let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-    static func encode(_ bytes: [UInt8]) -> String {
-        var out: [UInt8] = []
-        for start in stride(from: 0, to: bytes.count, by: 3) {
-            let part = bytes[start..<min(start + 3, bytes.count)]
-            var bits = part.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-            bits <<= UInt32(8 * (3 - part.count))
-            for index in 0..<4 {
-                let isPadding = index > part.count
-                out.append(isPadding ? UInt8(ascii: "=") : letters[Int(bits >> UInt32(18 - 6 * index) & 63)])
-            }
-        }
-        return String(decoding: out, as: UTF8.self)
-    }
-}
