@@ -118,11 +118,8 @@ struct RESTTests {
     func list(count: Int64) async throws {
         let gate = Gate(1)
         let written = Written()
-        let request = Request(
-            head: .init(method: .get, scheme: "http", authority: nil, path: "/"), body: RequestBody(buffer: .init()))
-        let peer = HTTPPeer(isUnix: true, user: 0, address: nil, hasCertificate: false, isEncrypted: false)
-        let call = RESTCall(
-            request: request, parameters: .init(), peer: peer, obstacle: "", query: .init(nil), body: [], gate: gate)
+        let peer = HTTPPeer(isUnix: true, user: 0, address: nil, hasCertificate: false)
+        let call = RESTCall(parameters: .init(), peer: peer, query: .init(nil), body: [], gate: gate)
         let response = call.array(0..<count) { number in
             #expect(gate.isFull)
             return .int(number)
@@ -159,8 +156,7 @@ struct RESTTests {
         let head = HTTPRequest(method: .get, scheme: "http", authority: host, path: "/", headerFields: fields)
         let request = Request(head: head, body: RequestBody(buffer: .init()))
         let peer = HTTPPeer(
-            isUnix: isUnix, user: user, address: isUnix ? nil : "127.0.0.1", hasCertificate: hasCertificate,
-            isEncrypted: false)
+            isUnix: isUnix, user: user, address: isUnix ? nil : "127.0.0.1", hasCertificate: hasCertificate)
         switch RequestGate(settings).right(request, peer) {
         case .change: return "change"
         case .look: return "look"

@@ -18,8 +18,6 @@ struct HTTPPeer: Sendable {
     let address: String?
     /// Whether it showed a certificate that the operator's authorities have signed.
     let hasCertificate: Bool
-    /// Whether what is said is encrypted.
-    let isEncrypted: Bool
 
     /// For people.
     var name: String { [address, user.map { "user \($0)" }].compactMap(\.self).joined(separator: " ") }
@@ -162,7 +160,7 @@ final class HTTPServer: Sendable {
         let isUnix = connection.credentials != nil
         let peer = HTTPPeer(
             isUnix: isUnix, user: connection.credentials?.uid ?? connection.user, address: connection.address,
-            hasCertificate: tls?.asksClients ?? false, isEncrypted: tls != nil)
+            hasCertificate: tls?.asksClients ?? false)
         let http = HTTP1Channel(
             responder: { [respond] request, writer, _ in
                 let response = await respond(request, peer)

@@ -44,6 +44,16 @@ struct HistoryRoutes: Sendable {
         await Timeline(backend.pastTransactions(), backend.statuses(prefix: "").map(\.status))
     }
 
+    /// How one value was over time.
+    private func timeline(of key: Key) async -> [Timeline.Record] {
+        let transactions = await backend.pastTransactions().map { transaction in
+            var transaction = transaction
+            transaction.entries.removeAll { $0.key != key }
+            return transaction
+        }
+        return await Timeline(transactions, backend.status(key: key).map { [$0.status] } ?? []).records[key] ?? []
+    }
+
     private func writer() async -> RecordJSON {
         await RecordJSON(json, backend.declaredValues(), backend.dependencies(prefix: ""))
     }
@@ -51,7 +61,7 @@ struct HistoryRoutes: Sendable {
     func timeline(_ call: RESTCall) async throws -> Response {
         guard let key = call.query["key"] else { throw RESTError("missing key argument") }
         let time = try call.query.number("time", "ParseInt", as: Int64.self)
-        let records = await timeline().records[key] ?? []
+        let records = await timeline(of: key)
         let writer = await writer()
         if let time {
             let found = records.last { $0.covers(Timestamp(nanoseconds: time)) }

@@ -5,11 +5,8 @@ internal import NIOCore
 
 /// A request that is being answered.
 struct RESTCall: Sendable {
-    let request: Request
     let parameters: Parameters
     let peer: HTTPPeer
-    /// Nil: it may change things; else why not.
-    let obstacle: String?
     let query: QueryArguments
     /// Empty when the route takes none.
     let body: [UInt8]

@@ -160,8 +160,8 @@ struct RESTResponder: Sendable {
         let longest = min(gate == nil ? limit : min(limit, Lookers.body), route.bodyLimit ?? limit)
         let body = route.takesBody ? try await request.bytes(upTo: longest) : []
         let call = RESTCall(
-            request: request, parameters: context.parameters, peer: context.peer, obstacle: obstacle,
-            query: QueryArguments(request.uri.query), body: body, gate: gate)
+            parameters: context.parameters, peer: context.peer, query: QueryArguments(request.uri.query), body: body,
+            gate: gate)
         guard let gate else { return try await route.answer(call) }
         return try await gate.run { try await answerForLookers(call) }
     }

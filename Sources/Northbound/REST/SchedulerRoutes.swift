@@ -44,12 +44,22 @@ struct SchedulerRoutes: Sendable {
 
     // MARK: - Dump
 
+    /// What of values is dumped.
+    private enum View: String, CaseIterable {
+        /// What the kernel has.
+        case kernel = "SB"
+        /// What is declared.
+        case declared = "NB"
+        /// What is declared and there.
+        case cached
+    }
+
     func dump(_ call: RESTCall) async throws -> Response {
         let name = try call.query.single("descriptor")
         let prefix = try call.query.single("key-prefix")
-        let view = try call.query.single("view") ?? "SB"
+        let word = try call.query.single("view") ?? View.kernel.rawValue
         if name == nil, prefix == nil { return .json(Self.dumpIndex) }
-        guard ["SB", "NB", "cached"].contains(view) else { throw RESTError("unrecognized system view") }
+        guard let view = View(rawValue: word) else { throw RESTError("unrecognized system view") }
         let entry: DescriptorName.Entry
         if let name {
             guard let found = DescriptorName.all.first(where: { $0.name == name }) else {
@@ -64,7 +74,7 @@ struct SchedulerRoutes: Sendable {
         }
         guard let kind = entry.kind else { return try await dumpDerived(call, entry, view) }
         switch view {
-        case "SB":
+        case .kernel:
             guard kind.isRetrievable else {
                 throw RESTError(
                     "descriptor does not support Retrieve operation", name == nil ? .notFound : .internalServerError)
@@ -72,9 +82,9 @@ struct SchedulerRoutes: Sendable {
             let values = try await inKernel(kind)
             return await dump(
                 call, values.map { ($0.key, $0) }, kind, origin: [.interface, .allocation].contains(kind) ? 1 : 0)
-        default:
+        case .declared, .cached:
             let declared = await backend.declaredValues().filter { $0.value.kind == kind }
-            let wanted = view == "NB" ? declared : declared.filter { $0.status.map(Self.isThere) ?? false }
+            let wanted = view == .declared ? declared : declared.filter { $0.status.map(Self.isThere) ?? false }
             return await dump(call, wanted.map { ($0.key, $0.value) }, kind, origin: 1)
         }
     }
@@ -101,7 +111,7 @@ struct SchedulerRoutes: Sendable {
     private static let dumpIndex = JSON.object([
         ("Descriptors", .array(DescriptorName.all.map { .string($0.name) })),
         ("KeyPrefixes", .array(DescriptorName.all.map { .string($0.prefix) })),
-        ("Views", .array(["SB", "NB", "cached"])),
+        ("Views", .array(View.allCases.map { .string($0.rawValue) })),
     ])
 
     private static func isThere(_ status: ValueStatus) -> Bool {
@@ -127,12 +137,12 @@ struct SchedulerRoutes: Sendable {
         }
     }
 
-    private func dumpDerived(_ call: RESTCall, _ entry: DescriptorName.Entry, _ view: String) async throws -> Response {
-        if view == "SB", entry.name != "linux-interface-watcher" {
+    private func dumpDerived(_ call: RESTCall, _ entry: DescriptorName.Entry, _ view: View) async throws -> Response {
+        if view == .kernel, entry.name != "linux-interface-watcher" {
             throw RESTError("descriptor does not support Retrieve operation")
         }
         // Addresses and the like are told with the interfaces that they are derived from.
-        if view == "NB" || entry.name.hasPrefix("linux-interface-") && entry.name != "linux-interface-watcher" {
+        if view == .declared || entry.name.hasPrefix("linux-interface-") && entry.name != "linux-interface-watcher" {
             return .json(.null)
         }
         let found = await backend.statuses(prefix: "").map(\.status).filter {
