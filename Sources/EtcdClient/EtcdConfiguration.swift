@@ -60,6 +60,15 @@ public struct EtcdConfiguration: Sendable {
         }
     }
 
+    /// That a password goes to a member in the clear, over a network, in words for the operator; nil: it does not.
+    package var exposure: String? {
+        guard credentials != nil, tls == nil,
+            let endpoint = endpoints.first(where: { !$0.wantsTLS && !$0.isLocal })
+        else { return nil }
+        return
+            "the password for etcd goes to \(endpoint) without TLS, so whoever is on the way can read it; write https://"
+    }
+
     /// A user of etcd.
     public struct Credentials: Sendable, Hashable {
         /// The name.
@@ -98,6 +107,16 @@ public struct EtcdEndpoint: Sendable, Hashable, CustomStringConvertible {
         self.address = address
         self.wantsTLS = wantsTLS
         self.description = description
+    }
+
+    /// Whether what is sent there stays on this host.
+    var isLocal: Bool {
+        switch address {
+        case .ipv4(let host, _): host.hasPrefix("127.")
+        case .ipv6(let host, _): host == "::1"
+        case .name(let host, _): host == "localhost"
+        case .unix: true
+        }
     }
 
     /// Reads `host:port`, `[IPv6 address]:port`, both also behind `http://` or `https://`, and `unix:///path`. Nil when the text

@@ -24,6 +24,21 @@ import Testing
         "", ":2379", "host:", "host:0", "host:65536", "host:x", "[::1", "[x]:1", "a b:1", "a/b:1", "ftp://x:1",
     ])
     func isRefused(_ text: String) { #expect(EtcdEndpoint(text) == nil) }
+
+    @Test("a password that whoever is on the way can read is warned of")
+    func exposure() throws {
+        func exposure(_ texts: [String], isKnown: Bool = true, tls: EtcdConfiguration.TLS? = nil) throws -> String? {
+            let endpoints = try texts.map { try #require(EtcdEndpoint($0)) }
+            let credentials = isKnown ? EtcdConfiguration.Credentials(user: "u", password: "p") : nil
+            return EtcdConfiguration(endpoints: endpoints, tls: tls, credentials: credentials).exposure
+        }
+        let local = ["127.0.0.1:2379", "[::1]:2379", "localhost", "unix:///run/etcd.sock", "https://10.0.0.1:2379"]
+        #expect(try exposure(local) == nil)
+        #expect(try exposure(local + ["10.0.0.1:2379"])?.contains("10.0.0.1:2379 without TLS") == true)
+        #expect(try exposure(["etcd.example:2379"])?.contains("etcd.example") == true)
+        #expect(try exposure(["10.0.0.1:2379"], isKnown: false) == nil)
+        #expect(try exposure(["10.0.0.1:2379"], tls: .init()) == nil)
+    }
 }
 
 @Suite struct RangeTests {

@@ -43,8 +43,8 @@ extension Engine: ConfigurationBackend {
     }
 
     /// Values that come into another state, as they do.
-    public nonisolated func stateChanges() -> AsyncStream<[DeclaredValue]> {
-        happenings.withLock { $0.followStates() }
+    public nonisolated func stateChanges(isOwn: Bool) -> AsyncStream<[DeclaredValue]> {
+        happenings.withLock { $0.followStates(isOwn: isOwn) }
     }
 
     /// Interfaces that change, beginning with those that are remembered from a number on.

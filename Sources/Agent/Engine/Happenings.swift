@@ -22,9 +22,9 @@ struct Happenings {
     /// Whether somebody wants to know of states.
     var hasStateFollowers: Bool { mutating get { states.count > 0 } }
 
-    /// A stream that ends at once when there are too many followers.
-    mutating func followStates() -> AsyncStream<[DeclaredValue]> {
-        if states.count >= Self.mostFollowers { return AsyncStream { $0.finish() } }
+    /// A stream that ends at once when there are too many followers. One of the agent's own is never too many.
+    mutating func followStates(isOwn: Bool) -> AsyncStream<[DeclaredValue]> {
+        if !isOwn, states.count >= Self.mostFollowers { return AsyncStream { $0.finish() } }
         return states.follow(backlog: Self.backlog)
     }
 

@@ -44,6 +44,8 @@ public struct ControlClient: Sendable {
         public let description: String
         /// Whether the agent said so itself.
         public var isAnswer = false
+        /// Whether the values stay declared and are tried again.
+        public var staysDeclared = false
     }
 
     /// The agent and the values under a key prefix.
@@ -180,7 +182,8 @@ public struct ControlClient: Sendable {
             do {
                 return try await body(Manager(wrapping: client))
             } catch let error as RPCError where [.failedPrecondition, .invalidArgument].contains(error.code) {
-                throw Failure(description: error.message, isAnswer: true)
+                let mark = error.metadata[stringValues: ItemCoding.declaredMark].first { _ in true }
+                throw Failure(description: error.message, isAnswer: true, staysDeclared: mark != nil)
             }
         }
     }

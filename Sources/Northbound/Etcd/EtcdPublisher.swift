@@ -80,7 +80,7 @@ struct EtcdPublisher: Sendable {
         var published = Published()
         while !Task.isCancelled {
             // Followed first: what changes while all are read comes again.
-            let changes = backend.stateChanges()
+            let changes = backend.stateChanges(isOwn: true)
             try await publish(await backend.declaredValues(), areAll: true, &published, connection, lease)
             for await values in changes {
                 if !values.isEmpty {

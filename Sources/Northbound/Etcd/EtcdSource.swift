@@ -18,6 +18,7 @@ public struct EtcdSource: Sendable {
     private static let publishRest = Duration.seconds(10)
 
     private let settings: EtcdSettings
+    private let backend: any ConfigurationBackend
     private let client: EtcdClient
     private let intake: EtcdIntake
     private let publisher: EtcdPublisher
@@ -27,6 +28,7 @@ public struct EtcdSource: Sendable {
     /// Makes a source that has not dialled yet.
     public init(_ settings: EtcdSettings, backend: some ConfigurationBackend, logger: Logger) {
         self.settings = settings
+        self.backend = backend
         self.logger = logger
         client = EtcdClient(settings.client, logger: logger)
         let mirror = EtcdMirror(
@@ -41,6 +43,10 @@ public struct EtcdSource: Sendable {
 
     /// Follows etcd until the task is cancelled.
     public func run() async {
+        if let warning = settings.client.exposure {
+            logger.warning("etcd", metadata: ["problem": "\(warning)"])
+            await backend.note("\(Self.name) credentials", warning)
+        }
         // What can't be declared must not keep the connection's work from ending.
         await withTaskCancellationHandler {
             await follow()

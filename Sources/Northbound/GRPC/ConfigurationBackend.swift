@@ -213,8 +213,10 @@ public protocol ConfigurationBackend: Sendable {
     /// - Throws: when it can't be read.
     func valuesInPlace() async throws -> [ModelValue]
     /// Values that come into another state, as they do; an empty list when others went. The stream ends when nobody reads it
-    /// fast enough.
-    func stateChanges() -> AsyncStream<[DeclaredValue]>
+    /// fast enough, and at once when there are too many who read it.
+    ///
+    /// - Parameter isOwn: Whether it is the agent itself who follows, and not a client: there is always room for it.
+    func stateChanges(isOwn: Bool) -> AsyncStream<[DeclaredValue]>
     /// Interfaces that change, beginning with those that are remembered from a number on.
     func interfaceEvents(from number: UInt64) -> AsyncStream<InterfaceEvent>
     /// What is to be said of a source in the status; nil: nothing any more.

@@ -80,11 +80,15 @@ enum ItemCoding {
         return result
     }
 
+    /// Says of a refusal that the values are declared all the same.
+    static let declaredMark = "declared"
+
     /// The text that clients know for what failed.
     static func refusal(_ failures: [ConfigurationAnswer.Failure]) -> RPCError {
         let listed = failures.prefix(100).map { "\($0.key) (\($0.verb)): \($0.text)" }
         let more = failures.count > listed.count ? ", and \(failures.count - listed.count) more" : ""
         return RPCError(
-            code: .failedPrecondition, message: "KeyErrors: [\(listed.joined(separator: ", "))\(more)]")
+            code: .failedPrecondition, message: "KeyErrors: [\(listed.joined(separator: ", "))\(more)]",
+            metadata: [declaredMark: "true"])
     }
 }

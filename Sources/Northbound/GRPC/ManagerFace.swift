@@ -98,7 +98,7 @@ struct ManagerFace: Ligato_Generic_ManagerService.SimpleServiceProtocol {
         context: ServerContext
     ) async throws {
         let wanted = request.subscriptions.map(\.id)
-        for await changes in backend.stateChanges() {
+        for await changes in backend.stateChanges(isOwn: false) {
             var message = Ligato_Generic_SubscribeResponse()
             for change in changes {
                 let item = try ItemCoding.item(change.key, change.value)

@@ -61,7 +61,7 @@ struct LookerBackend: RESTBackend {
         try await backend.change(request)
     }
     func waitUntilDone(_ keys: [Key]) async { await backend.waitUntilDone(keys) }
-    func stateChanges() -> AsyncStream<[DeclaredValue]> { backend.stateChanges() }
+    func stateChanges(isOwn: Bool) -> AsyncStream<[DeclaredValue]> { backend.stateChanges(isOwn: isOwn) }
     func interfaceEvents(from number: UInt64) -> AsyncStream<InterfaceEvent> { backend.interfaceEvents(from: number) }
 }
 

@@ -53,7 +53,7 @@ struct SetCommand: WaitingCommand {
         let states = try await client.answer { client in
             do {
                 return try await client.change(values, removed: [])
-            } catch let error as ControlClient.Failure where error.description.hasPrefix("KeyErrors") {
+            } catch let error as ControlClient.Failure where error.staysDeclared {
                 throw nsm_agent.Failure(
                     "\(error.description); all stay declared and are tried again, until 'nsm-agent del' withdraws them")
             }
