@@ -43,6 +43,6 @@ extension Engine {
         }
         declareRestored()
         loop.isInForce = true
-        take(loop.readAndReconcile(reason: "start"))
+        take(loop.readAndReconcile(reason: .start))
     }
 }

@@ -110,7 +110,8 @@ extension Engine {
     /// What counts more than what a source declares at the start, whichever of them came first: resources more than etcd, and
     /// clients more than both.
     func changes(after source: String) -> [ConfigurationRequest] {
-        let weaker = source == SourceName.etcd ? SourceName.lasting.subtracting([SourceName.kubernetes]) : SourceName.lasting
+        let weaker =
+            source == SourceName.etcd ? SourceName.lasting.subtracting([SourceName.kubernetes]) : SourceName.lasting
         return network.declaredChanges(besides: weaker).map(Self.request)
     }
 

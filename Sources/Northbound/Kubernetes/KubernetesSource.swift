@@ -57,7 +57,7 @@ public struct KubernetesSource: Sendable {
     /// Has the status written of resources whose values change.
     private func followStates() async {
         while !Task.isCancelled {
-            for await values in backend.stateChanges() {
+            for await values in backend.stateChanges(isOwn: true) {
                 // Some values went, of whichever resources.
                 await intake.noteStates(values.isEmpty ? nil : values.map(\.key))
             }

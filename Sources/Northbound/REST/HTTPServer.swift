@@ -18,6 +18,8 @@ struct HTTPPeer: Sendable {
     let address: String?
     /// Whether it showed a certificate that the operator's authorities have signed.
     let hasCertificate: Bool
+    /// Whether nobody else reads along.
+    var isEncrypted = false
 
     /// For people.
     var name: String { [address, user.map { "user \($0)" }].compactMap(\.self).joined(separator: " ") }
@@ -160,7 +162,7 @@ final class HTTPServer: Sendable {
         let isUnix = connection.credentials != nil
         let peer = HTTPPeer(
             isUnix: isUnix, user: connection.credentials?.uid ?? connection.user, address: connection.address,
-            hasCertificate: tls?.asksClients ?? false)
+            hasCertificate: tls?.asksClients ?? false, isEncrypted: tls != nil)
         let http = HTTP1Channel(
             responder: { [respond] request, writer, _ in
                 let response = await respond(request, peer)

@@ -12,6 +12,8 @@ struct RESTCall: Sendable {
     let body: [UInt8]
     /// What work for the answer has to wait at; nil: nothing.
     let gate: Gate?
+    /// The token of whoever logged in; nil: there is none.
+    var token: String?
 }
 
 extension Request {

@@ -161,7 +161,7 @@ struct RESTResponder: Sendable {
         let body = route.takesBody ? try await request.bytes(upTo: longest) : []
         let call = RESTCall(
             parameters: context.parameters, peer: context.peer, query: QueryArguments(request.uri.query), body: body,
-            gate: gate)
+            gate: gate, token: SessionToken.of(request))
         guard let gate else { return try await route.answer(call) }
         return try await gate.run { try await answerForLookers(call) }
     }

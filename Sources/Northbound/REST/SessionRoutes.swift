@@ -57,7 +57,7 @@ struct SessionRoutes: Sendable {
     }
 
     func logOut(_ call: RESTCall) async throws -> Response {
-        guard let token = SessionToken.of(call.request) else {
+        guard let token = call.token else {
             throw RESTError(.plain("400 bad request: there is no token\n"), .badRequest)
         }
         sessions.logOut(token)

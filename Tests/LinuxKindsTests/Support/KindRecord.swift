@@ -27,7 +27,9 @@ enum KindRecord {
 
     private static func words(for type: Ligato_Linux_Interfaces_Interface.TypeEnum) -> [String] {
         switch type {
-        case .veth, .loopback, .existing, .dummy, .bridge, .vlan, .vxlan, .macvlan, .ipvlan, .bond: ["\(type)"]
+        case .veth, .loopback, .existing, .dummy, .bridge, .vlan, .vxlan, .macvlan, .ipvlan, .bond, .macvtap, .geneve,
+            .gre, .gretap, .ip6Gre, .ip6Gretap, .ipip, .sit, .ip6Tnl:
+            ["\(type)".lowercased()]
         case .vrfDevice: ["vrf"]
         case .tap: ["tap", "tun"]
         case .undefined, .tapToVpp, .UNRECOGNIZED: []
