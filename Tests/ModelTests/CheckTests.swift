@@ -200,7 +200,7 @@ private let upper = "{name: up, type: EXISTING}"
                 "3:42 'a': phys_address is not possible: a tunnel of IP packets has no MAC address"),
             .interface(
                 ["{name: a, type: IPIP, tunnel: {remote: 10.0.0.1, parent: b}}"],
-                "3:65 'a': tunnel.parent 'b' is not declared; declare it, as EXISTING if something else makes it"),
+                "3:64 'a': tunnel.parent 'b' is not declared; declare it, as EXISTING if something else makes it"),
             .interface(["{name: a, type: MACVTAP}"], "3:7 'a': macvtap.parent is missing; name the interface below"),
         ] as [CheckCase])
     func blocks(test: CheckCase) { check(test) }

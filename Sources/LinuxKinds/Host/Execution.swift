@@ -189,10 +189,11 @@ extension LinuxWorld {
             // What later operations change of the kind is in the picture already.
             _ = built.kind.resolve { madeIndexes[$0] }
             target.update(link, to: built, ownership: ownership)
-            let mtu = link.link.mtu
-            let isChanged = mtu != creation.attributes.newLink(index: creation.index).mtu
+            let (mtu, mac) = (link.link.mtu, link.link.mac)
+            let asked = creation.attributes.newLink(index: creation.index)
             state.creations[position] = PendingLink(
-                state: link, peer: creation.peer.flatMap { peerTarget?.links[$0.index] }, mtu: isChanged ? mtu : nil)
+                state: link, peer: creation.peer.flatMap { peerTarget?.links[$0.index] },
+                mtu: mtu != asked.mtu ? mtu : nil, mac: mac != asked.mac ? mac : nil)
         }
         run.dirty(state)
     }
@@ -242,7 +243,7 @@ extension LinuxWorld {
     /// Takes the index of a new link, and of its other end, from the kernel's reply.
     private func learn(_ link: Link, _ position: Int, in state: NamespaceState) {
         guard let creation = state.creations.removeValue(forKey: position) else { return }
-        settle(creation.state, as: link.index, mac: link.mac, mtu: creation.mtu ?? link.mtu)
+        settle(creation.state, as: link.index, mac: creation.mac ?? link.mac, mtu: creation.mtu ?? link.mtu)
         if let peer = creation.peer { settle(peer, as: link.link, mac: peer.link.mac, mtu: peer.link.mtu) }
     }
 
@@ -252,7 +253,7 @@ extension LinuxWorld {
         guard let creation = state.creations.removeValue(forKey: position) else { return }
         let target = creation.state.namespace
         guard let link = try? routeSocket(target).link(name: creation.state.link.name) else { return }
-        settle(creation.state, as: link.index, mac: link.mac, mtu: creation.mtu ?? link.mtu)
+        settle(creation.state, as: link.index, mac: creation.mac ?? link.mac, mtu: creation.mtu ?? link.mtu)
         if let peer = creation.peer { settle(peer, as: link.link, mac: peer.link.mac, mtu: peer.link.mtu) }
     }
 

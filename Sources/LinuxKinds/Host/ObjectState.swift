@@ -88,4 +88,6 @@ struct PendingLink {
     var peer: LinkState?
     /// The MTU that a later operation gives it; nil: what the kernel chooses.
     var mtu: UInt32?
+    /// The MAC address that a later operation gives it; nil: what the kernel chooses.
+    var mac: MACAddress?
 }

@@ -23,6 +23,8 @@ struct MACVLANKind: InterfaceKind {
     var parent: String? { below }
 
     func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
+        var attributes = attributes
+        if mode == Self.modes[.passthrough] { attributes.mac = nil }
         plan.createUpper(attributes, .macvlan(mode: mode))
     }
 

@@ -18,6 +18,8 @@ struct MACVTAPKind: InterfaceKind {
     var parent: String? { below }
 
     func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
+        var attributes = attributes
+        if mode == MACVLANKind.modes[.passthrough] { attributes.mac = nil }
         plan.createUpper(attributes, .macvtap(mode: mode))
     }
 
