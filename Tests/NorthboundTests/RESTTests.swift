@@ -221,7 +221,7 @@ struct RESTTests {
         let hash = try #require(PasswordHash(Self.hash))
         let sessions = Sessions(
             [.init(name: "ann", hash: hash, mayChange: true), .init(name: "bob", hash: hash, mayChange: false)],
-            lifetime: .seconds(3600), limit: 3)
+            lifetime: .seconds(3600), limit: 4)
         var settings = RESTSettings(addresses: [])
         settings.sessions = sessions
         let ann = try #require(try await sessions.logIn("ann", "secret"))
@@ -249,8 +249,17 @@ struct RESTTests {
         #expect(ask(settings, authorization: "Bearer \(bob)") == "look", "others stay")
         #expect(try await Sessions([.init(name: "ann", hash: hash, mayChange: true)], lifetime: .zero).isOver())
         for _ in 0..<4 { _ = try await sessions.logIn("ann", "secret") }
-        #expect(sessions.count == 3, "there is an end of them")
-        #expect(sessions.account(bob) == nil, "the oldest makes room")
+        #expect(sessions.count == 3, "there is an end of them, for each user")
+        #expect(sessions.account(bob) != nil, "others stay")
+        await withTaskGroup(of: Bool.self) { group in
+            for _ in 0..<20 {
+                group.addTask { (try? await sessions.logIn("nobody", "x", from: .address("192.0.2.1"))) == nil }
+            }
+            for _ in 0..<2 {
+                group.addTask { (try? await sessions.logIn("bob", "secret", from: .address("192.0.2.2"))) != nil }
+            }
+            for await isAsExpected in group { #expect(isAsExpected, "one peer can't keep others out") }
+        }
     }
 
     @Test("pages of others and names that are not ours are foreign", arguments: [true, false])

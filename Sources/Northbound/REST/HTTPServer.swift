@@ -21,6 +21,9 @@ struct HTTPPeer: Sendable {
     /// Whether nobody else reads along.
     var isEncrypted = false
 
+    /// Whose limits count for it.
+    var group: ConnectionCount.Group { .init(user: user, address: address) }
+
     /// For people.
     var name: String { [address, user.map { "user \($0)" }].compactMap(\.self).joined(separator: " ") }
 }

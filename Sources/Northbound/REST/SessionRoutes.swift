@@ -43,14 +43,15 @@ struct SessionRoutes: Sendable {
             default: break
             }
         }
-        guard let token = try await sessions.logIn(name, password) else { throw Self.wrong }
+        guard let token = try await sessions.logIn(name, password, from: call.peer.group) else { throw Self.wrong }
         return .text(token)
     }
 
     /// For browsers: the form becomes a cookie.
     func authenticate(_ call: RESTCall) async throws -> Response {
         let form = QueryArguments(String(decoding: call.body, as: UTF8.self))
-        guard let token = try await sessions.logIn(form["name"] ?? "", form["password"] ?? "") else { throw Self.wrong }
+        guard let token = try await sessions.logIn(form["name"] ?? "", form["password"] ?? "", from: call.peer.group)
+        else { throw Self.wrong }
         var cookie = "\(SessionToken.cookie)=\(token); Path=/; Max-Age=\(sessions.lifetime.components.seconds)"
         cookie += "; HttpOnly; SameSite=Strict" + (call.peer.isEncrypted ? "; Secure" : "")
         return Response(status: .seeOther, headers: [.location: "/", .setCookie: cookie])
