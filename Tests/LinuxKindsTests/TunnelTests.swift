@@ -75,7 +75,8 @@ struct TunnelTests {
             try agent.change(to: other)
             #expect(agent.problems == [])
             #expect(try host.link("t", in: namespace)?.index != link.index)
-            #expect(try host.addresses("t", in: namespace) == ["fd77::1/64"])
+            // The kernel gives addresses of its own to tunnels without another end.
+            #expect(try host.addresses("t", in: namespace).contains("fd77::1/64"))
             try host.expectInPlace(other, agent)
 
             try agent.change(to: linux(veth("p", "q", in: namespace), veth("q", "p", in: "y")))

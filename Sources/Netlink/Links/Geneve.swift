@@ -52,6 +52,13 @@ public struct GeneveAttributes: LinkKindAttributes, LinkKindCodec {
         if isExternal { (vni, remote, ttl, tos) = (0, nil, 0, 0) }
     }
 
+    /// What a change does not name stays: the kernel refuses to be told the port again.
+    public func merged(with change: Self) -> Self {
+        var merged = change
+        merged.port = change.port ?? port
+        return merged
+    }
+
     func write(_ writer: MessageWriter) {
         if isExternal {
             writer.put(IFLA_GENEVE_COLLECT_METADATA)

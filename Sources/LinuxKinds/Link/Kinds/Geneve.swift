@@ -31,10 +31,12 @@ struct GeneveKind: InterfaceKind {
     func change(from have: LinkKind, _ differences: inout [Difference]) -> LinkKind? {
         guard let old = have[GeneveAttributes.self], old != attributes else { return nil }
         differences.append(Difference("geneve", old: old.text, new: attributes.text))
-        return .geneve(attributes)
+        return .geneve(attributes.changeable)
     }
 
-    static func wayBack(from now: LinkKind, to old: LinkKind) -> LinkKind? { old }
+    static func wayBack(from now: LinkKind, to old: LinkKind) -> LinkKind? {
+        old[GeneveAttributes.self].map { .geneve($0.changeable) }
+    }
 
     static func export(_ link: LinkState, as message: inout Ligato_Linux_Interfaces_Interface, _ export: inout Export) {
         guard let geneve = link.link.kind[GeneveAttributes.self] else { return }
@@ -51,6 +53,13 @@ struct GeneveKind: InterfaceKind {
 }
 
 extension GeneveAttributes {
+    /// What the kernel takes of it in a change: the port is refused even if it stays.
+    fileprivate var changeable: GeneveAttributes {
+        var changeable = self
+        changeable.port = nil
+        return changeable
+    }
+
     /// As `ip -d link` says it.
     fileprivate var text: String {
         var words = isExternal ? ["external"] : ["id \(vni)"]
