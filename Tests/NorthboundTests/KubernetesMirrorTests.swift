@@ -107,6 +107,34 @@ import Testing
         #expect(mirror.known["c"]?.verdict == .conflict("\(Self.key("x")) is declared by b already"))
     }
 
+    @Test func whatIsGivenUpForAnotherKeyGoesOn() {
+        var mirror = KubernetesMirror(label: "one")
+        _ = mirror.take([
+            Self.object("a", Self.item("k1"), Self.item("k2"), created: 1),
+            Self.object("b", Self.item("x"), created: 2),
+            Self.object("c", Self.item("k2"), Self.item("x"), created: 3),
+        ])
+        _ = mirror.take(.put(Self.object("b", Self.item("k1"), version: 2, created: 2)))
+        let change = mirror.take(.deleted(Self.object("a", version: 2)))
+        #expect(mirror.owner(of: Self.key("k1")) == "b")
+        #expect(mirror.owner(of: Self.key("x")) == "c" && mirror.owner(of: Self.key("k2")) == "c")
+        #expect(mirror.known["c"]?.values.count == 2 && mirror.known["c"]?.verdict == .accepted)
+        #expect(Set(Self.names(change.values)) == ["k1", "k2", "x"])
+        #expect(change.removed.isEmpty)
+    }
+
+    @Test func aLongChainMovesUpByOne() {
+        var mirror = KubernetesMirror(label: "one")
+        let count = 2000
+        _ = mirror.take((0..<count).map { Self.object("r\($0)", Self.item("k\($0)"), created: 1) })
+        for number in 1..<count {
+            _ = mirror.take(.put(Self.object("r\(number)", Self.item("k\(number - 1)"), version: 2, created: 1)))
+        }
+        _ = mirror.take(.deleted(Self.object("r0", version: 2)))
+        #expect(mirror.known.values.allSatisfy { $0.verdict == .accepted })
+        #expect(mirror.owner(of: Self.key("k\(count - 2)")) == "r\(count - 1)")
+    }
+
     @Test func aSecondLookFindsWhatWent() {
         var mirror = KubernetesMirror(label: "one")
         _ = mirror.take([Self.object("a", Self.item("x"), version: 5), Self.object("b", Self.item("y"), version: 6)])

@@ -80,7 +80,7 @@ public struct KubernetesConfiguration: Sendable {
         /// The longest wait between two tries.
         public var longestWait = Duration.seconds(30)
         /// The longest answer, bytes.
-        public var answerBytes = 64 << 20
+        public var answerBytes = 8 << 20
         /// The longest line of a watch, which is one object, bytes.
         public var lineBytes = 8 << 20
         /// How many objects are asked for at once.

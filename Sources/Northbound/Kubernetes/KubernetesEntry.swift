@@ -55,7 +55,8 @@ struct KubernetesEntry: Equatable, Sendable {
     /// What a status says of an agent; nil: nothing that can be read.
     init?(_ json: JSONValue) {
         guard let name = json["name"]?.string else { return nil }
-        func number(_ key: String) -> Int { json[key]?.int.flatMap { Int(exactly: $0) } ?? 0 }
+        // Whoever may write a status can write any number.
+        func number(_ key: String) -> Int { Int(min(max(json[key]?.int ?? 0, 0), Int64(Int32.max))) }
         self.name = name
         microservice = json["microservice"]?.string ?? ""
         observedGeneration = json["observedGeneration"]?.int ?? 0

@@ -9,6 +9,8 @@ internal import Logging
 struct KubernetesLeftovers: Sendable {
     /// How often it looks.
     static let interval = Duration.seconds(60)
+    /// The most pods that are looked for at a time: whoever may write a status can name any.
+    private static let mostLooks = 64
 
     let settings: KubernetesSettings
     let client: KubernetesClient
@@ -25,8 +27,9 @@ struct KubernetesLeftovers: Sendable {
             guard (status?["controller"]?.string ?? KubernetesConditions.controller) == KubernetesConditions.controller
             else { continue }
             let names = (status?["agents"]?.array ?? []).map { $0["name"]?.string ?? "" }
-            for (index, name) in names.enumerated().reversed() where name != settings.instance && !name.isEmpty {
+            for (index, name) in names.enumerated().reversed() where name != settings.instance && Self.isPod(name) {
                 if areGone[name] == nil {
+                    if areGone.count >= Self.mostLooks { return true }
                     guard let isGone = await isGone(name) else { return false }
                     areGone[name] = isGone
                 }
@@ -35,6 +38,9 @@ struct KubernetesLeftovers: Sendable {
         }
         return true
     }
+
+    /// Agents that are in other namespaces, or in no pod, have a slash in their names.
+    private static func isPod(_ name: String) -> Bool { !name.isEmpty && !name.contains("/") }
 
     /// Nil: it may not be known.
     private func isGone(_ pod: String) async -> Bool? {

@@ -119,7 +119,12 @@ struct KubernetesMirror {
 
     /// Declares what a resource wants, if nobody else declares any of it.
     private mutating func claim(_ name: String, _ change: inout Change) {
-        guard var resource = known[name] else { return }
+        release(take(name, &change), &change)
+    }
+
+    /// Declares what a resource wants, if nobody else declares any of it. Returns what it wants no more.
+    private mutating func take(_ name: String, _ change: inout Change) -> [Key] {
+        guard var resource = known[name] else { return [] }
         let wanted = resource.blocked
         let taken = wanted.keys.sorted().first { owners[$0].map { $0 != name } ?? false }
         change.touched.insert(name)
@@ -127,7 +132,7 @@ struct KubernetesMirror {
         if let taken {
             resource.verdict = .conflict("\(taken) is declared by \(owners[taken] ?? "") already")
             known[name] = resource
-            return
+            return []
         }
         let released = resource.values.keys.filter { wanted[$0] == nil }.sorted()
         for (key, value) in wanted.sorted(by: { $0.key < $1.key }) where resource.values[key] != value {
@@ -139,7 +144,7 @@ struct KubernetesMirror {
         resource.blocked = [:]
         resource.verdict = .accepted
         known[name] = resource
-        release(released, &change)
+        return released
     }
 
     private mutating func remove(_ name: String, _ change: inout Change) {
@@ -148,18 +153,22 @@ struct KubernetesMirror {
         release(old.values.keys.sorted(), &change)
     }
 
+    /// Gives up keys, for which others may have waited, and what those give up for them.
     private mutating func release(_ keys: [Key], _ change: inout Change) {
-        if keys.isEmpty { return }
-        let freed = Set(keys)
-        for key in keys {
-            owners[key] = nil
-            change.removed.append(key)
+        var rest = [keys]
+        while let keys = rest.popLast() {
+            if keys.isEmpty { continue }
+            let freed = Set(keys)
+            for key in keys {
+                owners[key] = nil
+                change.removed.append(key)
+            }
+            change.values.removeAll { freed.contains($0.key) }
+            // Who waited longest comes first.
+            let waiting = known.filter { !$0.value.blocked.isEmpty && !freed.isDisjoint(with: $0.value.blocked.keys) }
+                .sorted { ($0.value.object.created, $0.key) < ($1.value.object.created, $1.key) }
+            for (name, _) in waiting { rest.append(take(name, &change)) }
         }
-        change.values.removeAll { freed.contains($0.key) }
-        // Who waited longest comes first.
-        let waiting = known.filter { !$0.value.blocked.isEmpty && !freed.isDisjoint(with: $0.value.blocked.keys) }
-            .sorted { ($0.value.object.created, $0.key) < ($1.value.object.created, $1.key) }
-        for (name, _) in waiting { claim(name, &change) }
     }
 
     /// Whether something in a resource is for this agent.

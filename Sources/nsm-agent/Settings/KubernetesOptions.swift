@@ -69,10 +69,21 @@ struct KubernetesOptions: ParsableArguments, Sendable {
         } catch {
             throw Failure("Kubernetes: \(error)", status: ExitStatus.invalid)
         }
-        let pod = kubernetesPod ?? environment("POD_NAME") ?? Self.hostName
+        let named = kubernetesPod ?? environment("POD_NAME")
+        let pod = named ?? Self.hostName
         return KubernetesSettings(
             client: client, label: kubernetesMicroservice ?? label ?? pod, namespace: kubernetesNamespace,
-            selector: kubernetesSelector, instance: pod)
+            selector: kubernetesSelector, instance: instance(pod, isNamed: named != nil, client))
+    }
+
+    /// The name of the agent in resources. One without a slash is taken for that of a pod beside the resources, which has to
+    /// be there.
+    private func instance(_ pod: String, isNamed: Bool, _ client: KubernetesConfiguration) -> String {
+        guard case .tokenFile = client.credentials, kubernetesKubeconfig == nil, environment("KUBECONFIG") == nil else {
+            return isNamed ? pod : "host/\(pod)"
+        }
+        let isBeside = kubernetesNamespace == nil || kubernetesNamespace == client.namespace
+        return isBeside ? pod : "\(client.namespace)/\(pod)"
     }
 
     private static var hostName: String {
