@@ -83,7 +83,7 @@ public struct LeaderElection: Sendable {
         while true {
             try await Task.sleep(for: settings.interval)
             let began = ContinuousClock.now
-            if await acquire(&seen) {
+            if await acquire(&seen, until: renewed + settings.renewDeadline) {
                 renewed = began
             } else if isHeldByAnother(seen) || .now - renewed > settings.renewDeadline {
                 throw Lost()
@@ -96,6 +96,27 @@ public struct LeaderElection: Sendable {
     private func isHeldByAnother(_ seen: Seen?) -> Bool {
         guard let seen else { return false }
         return holder(seen.lease) != settings.identity
+    }
+
+    /// Renews the lease, unless that takes longer than the lease lasts: others would lead, and we not know it.
+    private func acquire(_ seen: inout Seen?, until deadline: ContinuousClock.Instant) async -> Bool {
+        let former = seen
+        let result = await withTaskGroup(of: (isOurs: Bool, seen: Seen?)?.self) { group in
+            group.addTask {
+                var seen = former
+                let isOurs = await self.acquire(&seen)
+                return (isOurs, seen)
+            }
+            group.addTask {
+                try? await Task.sleep(until: deadline)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
+        guard let result else { return false }
+        seen = result.seen
+        return result.isOurs
     }
 
     /// Takes or renews the lease. Returns whether it is ours.

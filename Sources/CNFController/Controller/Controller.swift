@@ -91,11 +91,13 @@ public actor Controller {
     /// Takes in an object as it is.
     func note(_ object: KubernetesObject) {
         let name = ResourceName(namespace: object.namespace, name: object.name)
-        if let known = resources[name], known.object.uid == object.uid, known.object.generation == object.generation,
-            known.object.isDeleting == object.isDeleting
-        {
+        let known = resources[name].flatMap { $0.object.uid == object.uid ? $0 : nil }
+        // The answer to a request of ours may come after the news of a later change.
+        if let known, object.generation < known.object.generation { return }
+        if let known, known.object.generation == object.generation, known.object.isDeleting == object.isDeleting {
             // Only its status or its labels changed.
             resources[name]?.object = object
+            resources[name]?.object["spec"] = nil
             untold.insert(name)
             if known.hasFinalizer != resources[name]?.hasFinalizer { table.retry(name) }
             return
@@ -108,6 +110,9 @@ public actor Controller {
             table.retry(name)
         } else if resource.verdict == .accepted {
             table.set(name, resource.age, resource.values)
+        } else if case .notAllowed = resource.verdict {
+            // What it wrote while it was allowed goes.
+            table.set(name, resource.age, [:])
         } else {
             table.keep(name, resource.age)
         }

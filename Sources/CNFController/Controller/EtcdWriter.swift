@@ -67,12 +67,12 @@ struct EtcdWriter: Sendable {
     }
 
     private func work(_ connection: EtcdConnection, _ bell: Bell) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { retries in
+        try await withThrowingDiscardingTaskGroup { retries in
             defer { retries.cancelAll() }
             for await _ in bell.rings {
                 while let name = await controller.nextDirty() {
                     do {
-                        while let job = await controller.job(for: name) { try await perform(job, name, connection) }
+                        try await finish(name, connection)
                     } catch let error as EtcdError where error.isOfConnection {
                         await controller.retry(name)
                         throw error
@@ -81,13 +81,31 @@ struct EtcdWriter: Sendable {
                     } catch {
                         let wait = await controller.postpone(name, "\(error)")
                         retries.addTask {
-                            try await Task.sleep(for: wait)
+                            // At the end of the connection all are looked at again.
+                            guard (try? await Task.sleep(for: wait)) != nil else { return }
                             await controller.retry(name)
                         }
                     }
                 }
             }
         }
+    }
+
+    /// The most jobs for one resource in a row: a write that changes nothing must not keep others waiting.
+    private static let mostJobs = 64
+
+    /// Does all that is to be done for a resource.
+    private func finish(_ name: ResourceName, _ connection: EtcdConnection) async throws {
+        for _ in 0..<Self.mostJobs {
+            guard let job = await controller.job(for: name) else { return }
+            try await perform(job, name, connection)
+        }
+        throw Restless()
+    }
+
+    /// What is written is not what is read.
+    private struct Restless: Error, CustomStringConvertible {
+        var description: String { "it is written again and again, and never as it should be" }
     }
 
     private func perform(_ job: Job, _ name: ResourceName, _ connection: EtcdConnection) async throws {

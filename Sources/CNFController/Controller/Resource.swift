@@ -36,6 +36,8 @@ struct Resource: Sendable {
         let content = wanted.bytes.withUnsafeBytes {
             ResourceContent(object: $0, name: object.path, keepsUnknownModels: settings.keepsUnknownModels)
         }
+        // It may be large, and is of no more use.
+        self.object["spec"] = nil
         let count = content.mistakes.count + content.omittedMistakes
         guard count == 0 else {
             let prefix = "\(object.path): "
@@ -65,8 +67,10 @@ struct Resource: Sendable {
         }
     }
 
-    /// A label is one part of a key; with a slash it would write where another one reads.
+    /// A label is one part of a key; with a slash it would write where another one reads. Keys are bytes: what joins with the
+    /// letter before it would take the slash for its own.
     private static func isLabel(_ text: String) -> Bool {
-        !text.isEmpty && text != "." && text != ".." && !text.contains("/") && !text.contains { $0.isNewline }
+        text != "." && text != ".." && !text.isEmpty
+            && text.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != UInt8(ascii: "/") }
     }
 }

@@ -38,8 +38,10 @@ struct StatusWriter: Sendable {
                     if error.isNotFound { continue }
                     controller.logger.warning(
                         "a status can't be written", metadata: ["resource": "\(next.object.path)", "error": "\(error)"])
-                    await controller.tellAgain(next.object, atOnce: error.isTransient)
-                    if error.isTransient { break }
+                    // What the server says of one resource is no reason to leave out others.
+                    let isLost = error.code == .unreachable || error.code == .timedOut
+                    await controller.tellAgain(next.object, atOnce: isLost)
+                    if isLost { break }
                 }
             }
             if isAnyWritten { try await Task.sleep(for: Self.rest) }

@@ -101,13 +101,16 @@ struct EtcdPicture: Sendable {
 
     /// What stands under a key: behind root and label `config/…` or `config-status/…`.
     private func part(of key: String) -> Part {
-        guard key.hasPrefix(root) else { return .other }
-        let rest = key.dropFirst(root.count)
-        guard let slash = rest.firstIndex(of: "/") else { return .other }
+        // Keys are bytes, whatever letters they make.
+        let bytes = key.utf8
+        guard bytes.starts(with: root.utf8) else { return .other }
+        let rest = bytes.dropFirst(root.utf8.count)
+        guard let slash = rest.firstIndex(of: UInt8(ascii: "/")) else { return .other }
         let inner = rest[rest.index(after: slash)...]
-        if inner.hasPrefix("config/") { return .value }
-        guard inner.hasPrefix(Self.reportFolder) else { return .other }
-        return .report("\(key[..<inner.startIndex])config/\(inner.dropFirst(Self.reportFolder.count))")
+        if inner.starts(with: "config/".utf8) { return .value }
+        guard inner.starts(with: Self.reportFolder.utf8) else { return .other }
+        let value = inner.dropFirst(Self.reportFolder.utf8.count)
+        return .report("\(Substring(bytes[..<inner.startIndex]))config/\(Substring(value))")
     }
 
     private static func report(_ entry: EtcdEntry) -> Report? {

@@ -42,10 +42,14 @@ public struct HealthServer: Sendable {
     ///
     /// - Throws: when the address can't be had.
     public func run() async throws {
+        let counts = ConnectionCounts()
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { [facts] channel in
                 channel.eventLoop.makeCompletedFuture {
+                    let peer = channel.remoteAddress?.ipAddress ?? ""
+                    guard counts.begin(peer) else { throw ChannelError.ioOnClosedChannel }
+                    channel.closeFuture.whenComplete { _ in counts.end(peer) }
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
                     try channel.pipeline.syncOperations.addHandler(HealthHandler(facts: facts))
                 }
@@ -55,6 +59,29 @@ public struct HealthServer: Sendable {
             try await channel.closeFuture.get()
         } onCancel: {
             channel.close(promise: nil)
+        }
+    }
+}
+
+/// Counts connections, so that nobody takes all descriptors.
+private final class ConnectionCounts: Sendable {
+    private static let most = (all: 64, peer: 16)
+    private let counts = Mutex<[String: Int]>([:])
+
+    func begin(_ peer: String) -> Bool {
+        counts.withLock { counts in
+            guard counts.values.reduce(0, +) < Self.most.all, counts[peer, default: 0] < Self.most.peer else {
+                return false
+            }
+            counts[peer, default: 0] += 1
+            return true
+        }
+    }
+
+    func end(_ peer: String) {
+        counts.withLock { counts in
+            let count = counts[peer, default: 1] - 1
+            counts[peer] = count > 0 ? count : nil
         }
     }
 }

@@ -189,9 +189,18 @@ extension ConfigReader {
             }
         }
         let folder = String(module.map { $0 == "." ? "/" : $0 })
+        let place = "config/\(folder)/\(version)/\(type)/"
+        let key = Key.clean(place + name)
+        let isPlain = !place.split(separator: "/").contains { $0 == "." || $0 == ".." }
+        let cleaned = Key.clean(place)
+        guard isPlain, key == cleaned || key.utf8.starts(with: (cleaned + "/").utf8),
+            place.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
+        else {
+            return report(item, "has a name, module, version or type that leads out of its place")
+        }
         text.unknownItems.append(
             ConfigText.UnknownItem(
-                microservice: microservice, key: Key.clean("config/\(folder)/\(version)/\(type)/\(name)"),
+                microservice: microservice, key: key,
                 content: tree.value(of: root), position: position))
     }
 

@@ -1,0 +1,79 @@
+import EtcdClient
+import KubernetesClient
+import Logging
+import Testing
+
+@testable import CNFController
+
+@Suite struct ControllerTests {
+    private func object(_ mtu: Int, generation: Int, microservice: String = "one", namespace: String = "n")
+        -> KubernetesObject
+    {
+        KubernetesObject([
+            "apiVersion": "pantheon.tech/v1", "kind": "CNFConfiguration",
+            "metadata": [
+                "name": "x", "namespace": .string(namespace), "uid": "u", "generation": .int(Int64(generation)),
+                "resourceVersion": .string("\(generation)"),
+            ],
+            "spec": [
+                "microservice": .string(microservice),
+                "configItems": [
+                    [
+                        "module": "linux.interfaces", "type": "interface",
+                        "data": .string("name: a\ntype: BRIDGE\nmtu: \(mtu)\n"),
+                    ]
+                ],
+            ],
+        ])
+    }
+
+    private func controller(_ change: (inout ControllerSettings) -> Void = { _ in }) throws -> Controller {
+        var settings = ControllerSettings(identity: "me")
+        change(&settings)
+        let address = try #require(ServerAddress("https://127.0.0.1:1"))
+        let client = KubernetesClient(KubernetesConfiguration(server: address), logger: Logger(label: "test"))
+        return Controller(settings, client, HealthServer.Facts(), logger: Logger(label: "test"))
+    }
+
+    @Test("the answer to an older request does not undo a change that was told meanwhile")
+    func olderAnswer() async throws {
+        let controller = try controller()
+        await controller.note(object(1400, generation: 1))
+        let first = await controller.resources.values.first?.values
+        await controller.note(object(1300, generation: 2))
+        await controller.note(object(1400, generation: 1))
+        let last = await controller.resources.values.first
+        #expect(last?.object.generation == 2)
+        #expect(last?.values.keys.sorted() == first?.keys.sorted() && last?.values != first)
+    }
+
+    @Test("a label is bytes of which none is a slash", arguments: ["\u{301}abc", "abc\u{600}", "a/b", "..", " a", "ä"])
+    func labels(_ label: String) throws {
+        let resource = Resource(object(1400, generation: 1, microservice: label), ControllerSettings(identity: "me"))
+        guard case .invalid = resource.verdict else {
+            Issue.record("it is \(resource.verdict)")
+            return
+        }
+        #expect(resource.values.isEmpty)
+    }
+
+    @Test("what is written is what is held, whatever letters its key makes")
+    func bytesOfKeys() {
+        var picture = EtcdPicture(root: "/vnf-agent/")
+        let key = "/vnf-agent/\u{301}abc/config/x"
+        picture.take([.put(key: key, value: [1])], revision: 3)
+        #expect(picture.value(key) == [1])
+    }
+
+    @Test("a resource that is not allowed any more has nothing")
+    func notAllowed() async throws {
+        let controller = try controller { _ = $0.allowed.add("other=*") }
+        await controller.note(object(1400, generation: 1))
+        let resource = try #require(await controller.resources.values.first)
+        guard case .notAllowed = resource.verdict else {
+            Issue.record("it is \(resource.verdict)")
+            return
+        }
+        #expect(await controller.table.keys(of: resource.name).isEmpty)
+    }
+}
