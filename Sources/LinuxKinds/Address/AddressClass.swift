@@ -72,7 +72,11 @@ enum AddressClass: KernelClass {
         if world.cause == .told { world.tellRoutes(from: address.local.address, in: state) }
         let gone = link.addresses.remove(at: index).address
         let isOurs = gone.proto == world.ownership.proto
-        if world.cause == .planned, isOurs { link.goingNetworks.insert(gone.network) }
+        // One of others in the same network keeps it, or is put back.
+        let isKept = link.addresses.contains {
+            $0.address.proto != world.ownership.proto && $0.address.network == gone.network
+        }
+        if world.cause == .planned, isOurs, !isKept { link.goingNetworks.insert(gone.network) }
         world.endanger(isOurs ? .routes : [.addresses, .routes], on: link, source: gone.local.address)
         RouteClass.lose(from: gone.local.address, of: link, world)
         guard gone.local.family == .v4 else { return }
@@ -96,10 +100,12 @@ enum AddressClass: KernelClass {
         if !link.addresses.contains(where: { isGone($0.address) }) { return }
         world.journals.remember(link: link.link.index, in: link.namespace, isItself: false)
         var gone: [IPAddress] = []
+        var kept: Set<IPPrefix> = []
         link.addresses.removeAll { entry in
             guard isGone(entry.address) else { return false }
             gone.append(entry.address.local.address)
             if entry.address.proto != world.ownership.proto {
+                kept.insert(entry.address.network)
                 world.endanger(.addresses, on: link, source: entry.address.local.address)
             } else if world.cause == .planned {
                 link.goingNetworks.insert(entry.address.network)
@@ -107,6 +113,7 @@ enum AddressClass: KernelClass {
             world.lose(entry.claim)
             return true
         }
+        link.goingNetworks.subtract(kept)
         for source in gone { RouteClass.lose(from: source, of: link, world) }
     }
 

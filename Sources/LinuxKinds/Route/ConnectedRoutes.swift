@@ -11,6 +11,7 @@ enum ConnectedRoutes {
     static func put(_ route: Route, in state: NamespaceState, _ world: LinuxWorld) {
         if route.makesLocal { state.localNetworks = nil }
         guard let link = link(of: route, in: state) else { return }
+        if world.cause == .told { link.goingNetworks.remove(route.destination) }
         if link.lostNetworks.remove(route.destination) != nil { world.concern(link.link.name, in: state) }
         if route.proto != world.ownership.proto { forgetOnLink(link, world) }
     }
@@ -19,6 +20,7 @@ enum ConnectedRoutes {
     static func remove(_ route: Route, in state: NamespaceState, _ world: LinuxWorld) {
         if route.makesLocal { state.localNetworks = nil }
         guard let link = link(of: route, in: state) else { return }
+        if world.cause == .told { link.goingNetworks.remove(route.destination) }
         if route.proto != world.ownership.proto { forgetOnLink(link, world) }
         guard route.proto == Route.kernel, route.table == link.mainTable, world.cause == .told,
             link.addresses.contains(where: { $0.address.connected(on: link) == route.destination })
@@ -81,7 +83,13 @@ extension LinuxWorld {
             return address.network.contains(gateway) && !link.lostNetworks.contains(address.network)
                 && address.flags & Address.noPrefixRoute == 0
         }
-        return isReached || onLinkNetworks(of: link).contains { $0.contains(gateway) }
+        if isReached { return true }
+        return onLinkNetworks(of: link).contains { network in
+            // The kernel's route to a network of which no address stays goes with the last one.
+            network.contains(gateway)
+                && (!link.goingNetworks.contains(network)
+                    || interface?.addresses.contains { $0.prefix(in: self)?.contains(gateway) == true } == true)
+        }
     }
 
     /// Whether the kernel takes an address for one of its own in a namespace.
@@ -113,8 +121,7 @@ extension LinuxWorld {
         guard link.link.index > 0,
             let reports = try? routeSocket(link.namespace).dump(.routesOfLink(link.link.index))
         else { return [] }
-        let ours = link.goingNetworks.union(
-            link.addresses.lazy.filter { $0.address.proto == self.ownership.proto }.map(\.address.network))
+        let ours = Set(link.addresses.filter { $0.address.proto == ownership.proto }.map(\.address.network))
         var networks: Set<IPPrefix> = []
         for case .route(let route) in reports {
             guard route.type == 1, route.proto != ownership.proto, route.table == link.mainTable,
