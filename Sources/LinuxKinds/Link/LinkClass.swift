@@ -177,7 +177,7 @@ enum LinkClass: KernelClass {
             var onTop: [LinkState] = []
             for (index, link) in part.links {
                 for upper in state.uppers(of: index) {
-                    if upper.link.lower == index { onTop.append(upper) }
+                    if upper.link.lower == index, upper.link.kind.goesWithLower { onTop.append(upper) }
                     if upper.link.master != index { continue }
                     world.journals.remember(link: upper.link.index, in: state)
                     world.lose(upper.masterClaim)

@@ -45,7 +45,9 @@ public struct GeneveSpec: CheckedLinkSpec {
             }
         } else if geneve.remote.isEmpty {
             findings.mistake(["geneve", "remote"], "is missing; name the other end, or set external")
-        } else if let remote, remote.isMulticast || remote.isUnspecified {
+        } else if let remote,
+            remote.isMulticast || remote.isUnspecified || remote.family == .v6 && remote.isLinkLocal
+        {
             findings.mistake(["geneve", "remote"], value: geneve.remote, "is not the address of one host")
         }
     }

@@ -74,6 +74,9 @@ extension FieldFindings {
         if tunnel.noEncapsulationLimit, form.family == .v4 {
             mistake(["tunnel", "no_encapsulation_limit"], "is not possible: tunnels over IPv4 have no such limit")
         }
+        if tunnel.external, form.word == SITForm.word {
+            mistake(["tunnel", "external"], "is not possible: the kernel has no such SIT tunnels")
+        }
         if tunnel.external {
             let isSet = [
                 !tunnel.local.isEmpty, !tunnel.remote.isEmpty, tunnel.hasKey, tunnel.ttl != 0, tunnel.tos != 0,

@@ -17,6 +17,9 @@ public protocol LinkKindAttributes: Hashable, Sendable {
     /// Whether the kernel takes it up and down with the link below, and never up alone.
     static var followsLower: Bool { get }
 
+    /// Whether it goes when the link below goes.
+    static var goesWithLower: Bool { get }
+
     /// What is there after a request that sets the attributes of `change`.
     func merged(with change: Self) -> Self
 
@@ -34,6 +37,8 @@ extension LinkKindAttributes {
     public static var kernelMTU: UInt32 { 1500 }
     /// It doesn't by default.
     public static var followsLower: Bool { false }
+    /// It does by default.
+    public static var goesWithLower: Bool { true }
     /// The new attributes by default.
     public func merged(with change: Self) -> Self { change }
     /// What `IFLA_LINK` says, by default.
@@ -94,6 +99,9 @@ public struct LinkKind: Hashable, Sendable {
 
     /// Whether the kernel takes it up and down with the link below, and never up alone.
     public var followsLower: Bool { codec.map { type(of: $0).followsLower } ?? false }
+
+    /// Whether it goes when the link below goes.
+    public var goesWithLower: Bool { codec.map { type(of: $0).goesWithLower } ?? true }
 
     /// The MTU of a new link, bytes.
     public var kernelMTU: UInt32 { codec.map { type(of: $0).kernelMTU } ?? 1500 }

@@ -10,6 +10,8 @@ public struct TunnelAttributes<Form: TunnelForm>: LinkKindAttributes, LinkKindCo
     public static var moduleName: String { Form.moduleName }
     /// That of the form.
     public static var kernelMTU: UInt32 { Form.kernelMTU }
+    /// A tunnel outlives the link that its packets leave by.
+    public static var goesWithLower: Bool { false }
 
     /// Our own end; nil: the kernel chooses.
     public var local: IPAddress?

@@ -32,6 +32,8 @@ struct TunnelKind<Form: TunnelForm>: InterfaceKind {
         let isSame =
             attributes.isExternal == have.isExternal && (attributes.remote == nil) == (have.remote == nil)
             && attributes.remote?.isMulticast == have.remote?.isMulticast
+            // A parent that is not declared any more.
+            && (parent != nil || have.link == 0)
         return isSame ? nil : Difference(word, old: have.text, new: attributes.text)
     }
 
