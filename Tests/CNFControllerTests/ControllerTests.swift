@@ -6,13 +6,14 @@ import Testing
 @testable import CNFController
 
 @Suite struct ControllerTests {
-    private func object(_ mtu: Int, generation: Int, microservice: String = "one", namespace: String = "n")
-        -> KubernetesObject
-    {
+    private func object(
+        _ mtu: Int, generation: Int, microservice: String = "one", namespace: String = "n", uid: String = "u"
+    ) -> KubernetesObject {
         KubernetesObject([
             "apiVersion": "pantheon.tech/v1", "kind": "CNFConfiguration",
             "metadata": [
-                "name": "x", "namespace": .string(namespace), "uid": "u", "generation": .int(Int64(generation)),
+                "name": "x", "namespace": .string(namespace), "uid": .string(uid),
+                "generation": .int(Int64(generation)),
                 "resourceVersion": .string("\(generation)"),
             ],
             "spec": [
@@ -45,6 +46,36 @@ import Testing
         let last = await controller.resources.values.first
         #expect(last?.object.generation == 2)
         #expect(last?.values.keys.sorted() == first?.keys.sorted() && last?.values != first)
+    }
+
+    @Test("the answer to an older request brings nothing back that is gone, and takes no other's name")
+    func answerOfAnother() async throws {
+        let controller = try controller()
+        let old = object(1400, generation: 3)
+        await controller.note(old)
+        await controller.take(.event(.deleted(old)))
+        await controller.noteAnswer(old, insteadOf: old)
+        #expect(await controller.resources.isEmpty)
+        let new = object(1300, generation: 1, uid: "v")
+        await controller.note(new)
+        await controller.noteAnswer(old, insteadOf: old)
+        #expect(await controller.resources.values.map(\.object.uid) == ["v"])
+        // What was asked for because the old one is gone comes before the news of it.
+        let newest = object(1200, generation: 1, uid: "w")
+        await controller.noteNow(newest, insteadOf: new)
+        #expect(await controller.resources.values.map(\.object.uid) == ["w"])
+    }
+
+    @Test("an answer that tells of a change wakes who writes")
+    func answerRings() async throws {
+        let controller = try controller()
+        let old = object(1400, generation: 1)
+        await controller.note(old)
+        let bell = await controller.newBell()
+        var rings = bell.rings.makeAsyncIterator()
+        _ = await rings.next()
+        await controller.noteAnswer(object(1300, generation: 2), insteadOf: old)
+        #expect(await rings.next() != nil)
     }
 
     @Test("a label is bytes of which none is a slash", arguments: ["\u{301}abc", "abc\u{600}", "a/b", "..", " a", "ä"])

@@ -73,7 +73,7 @@ public actor Controller {
 
     // MARK: - What the API server tells
 
-    private func take(_ update: KubernetesUpdate) {
+    func take(_ update: KubernetesUpdate) {
         switch update {
         case .state(let objects):
             let names = Set(objects.map { ResourceName(namespace: $0.namespace, name: $0.name) })
@@ -116,6 +116,15 @@ public actor Controller {
         } else {
             table.keep(name, resource.age)
         }
+    }
+
+    /// Takes in what a request of ours answers: the object as it was then. By now it may be gone, or another one have its name;
+    /// nothing would correct that until all resources are listed again.
+    func noteAnswer(_ object: KubernetesObject, insteadOf old: KubernetesObject) {
+        let name = ResourceName(namespace: old.namespace, name: old.name)
+        guard resources[name]?.object.uid == old.uid else { return }
+        note(object)
+        ring()
     }
 
     func forget(_ name: ResourceName) {

@@ -136,7 +136,7 @@ struct EtcdWriter: Sendable {
         do {
             let changed = try await controller.client.patch(
                 .cnfConfiguration, object.name, namespace: object.namespace, .merge(change))
-            await controller.note(changed)
+            await controller.noteAnswer(changed, insteadOf: object)
         } catch {
             // It changed or went meanwhile. What it is now comes by the watch, too, and is looked at then.
             guard error.isNotFound || error.isConflict else { throw error }
@@ -210,7 +210,7 @@ extension Controller {
     }
 
     func noteNow(_ object: KubernetesObject?, insteadOf old: KubernetesObject) {
-        if let object { return note(object) }
+        if let object { return noteAnswer(object, insteadOf: old) }
         let name = ResourceName(namespace: old.namespace, name: old.name)
         if resources[name]?.object.uid == old.uid { forget(name) }
     }

@@ -68,7 +68,7 @@ extension StatusWriter {
     private func patch(_ object: KubernetesObject, _ patch: KubernetesPatch) async throws(KubernetesError) {
         let changed = try await controller.client.patch(
             .cnfConfiguration, object.name, namespace: object.namespace, part: "status", patch)
-        await controller.note(changed)
+        await controller.noteAnswer(changed, insteadOf: object)
     }
 }
 
