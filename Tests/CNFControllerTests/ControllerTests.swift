@@ -14,7 +14,7 @@ import Testing
             "metadata": [
                 "name": "x", "namespace": .string(namespace), "uid": .string(uid),
                 "generation": .int(Int64(generation)),
-                "resourceVersion": .string("\(generation)"),
+                "resourceVersion": .string("\(generation)"), "finalizers": [.string(ControllerSettings.finalizer)],
             ],
             "spec": [
                 "microservice": .string(microservice),
@@ -76,6 +76,50 @@ import Testing
         _ = await rings.next()
         await controller.noteAnswer(object(1300, generation: 2), insteadOf: old)
         #expect(await rings.next() != nil)
+    }
+
+    @Test("a write that was done without an answer is found at the next connection, and its key goes")
+    func lostAnswer() async throws {
+        let controller = try controller()
+        let resource = object(1400, generation: 1)
+        await controller.take(.state([resource]))
+        await controller.take(.state(EtcdSnapshot(entries: [], revision: 5, cluster: 1)))
+        let name = try #require(await controller.nextDirty())
+        #expect(await controller.nextDirty() == nil)
+        // Meanwhile a former content was written, and nobody heard of it.
+        let lost = "/vnf-agent/one/config/linux/interfaces/v2/interface/lost"
+        await controller.restore([name: [lost]])
+        _ = await controller.newBell()
+        #expect(await controller.nextDirty() == nil, "nothing is written by what the former connection told")
+        #expect(await controller.nextStatus() == nil, "nor is it told")
+        let entry = EtcdEntry(key: Array(lost.utf8), value: [1], modRevision: 6)
+        await controller.take(.state(EtcdSnapshot(entries: [entry], revision: 6, cluster: 1)))
+        #expect(await controller.nextDirty() == name)
+        guard case .write(let steps) = await controller.job(for: name) else {
+            Issue.record("there is nothing to write")
+            return
+        }
+        let deletes = steps.flatMap(\.operations).compactMap { operation in
+            if case .delete(let range) = operation { String(decoding: range.key, as: UTF8.self) } else { nil }
+        }
+        #expect(deletes == [lost])
+    }
+
+    @Test("what others wrote after us is not covered by our own writing, whichever is heard of first")
+    func othersAfterUs() {
+        var picture = EtcdPicture(root: "/vnf-agent/")
+        let (a, b) = ("/vnf-agent/one/config/a", "/vnf-agent/one/config/b")
+        let others = EtcdEntry(key: Array(a.utf8), value: [2], modRevision: 6)
+        #expect(picture.take(.put(others)) == a)
+        #expect(picture.take(.delete(key: Array(b.utf8), revision: 7)) == b)
+        picture.take([.put(key: a, value: [1]), .put(key: b, value: [1])], revision: 5)
+        #expect(picture.value(a) == [2] && picture.value(b) == nil)
+        picture.take([.put(key: b, value: [3])], revision: 8)
+        #expect(picture.value(b) == [3])
+        // An etcd that lost its data counts from the beginning.
+        picture.reset(EtcdSnapshot(entries: [], revision: 1, cluster: 2))
+        picture.take([.put(key: b, value: [4])], revision: 2)
+        #expect(picture.value(b) == [4])
     }
 
     @Test("a label is bytes of which none is a slash", arguments: ["\u{301}abc", "abc\u{600}", "a/b", "..", " a", "ä"])

@@ -136,7 +136,10 @@ public actor Controller {
     // MARK: - What etcd tells
 
     /// A connection begins: this is what the records say.
-    func restore(_ records: [ResourceName: Set<String>]) { table.restore(records) }
+    func restore(_ records: [ResourceName: Set<String>]) {
+        picture.expectAnew()
+        table.restore(records)
+    }
 
     func take(_ update: EtcdUpdate) {
         switch update {

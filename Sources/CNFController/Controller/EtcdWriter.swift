@@ -165,7 +165,8 @@ extension Controller {
 
     func noteEtcd(isThere: Bool) { isConnected = isThere }
 
-    func nextDirty() -> ResourceName? { table.nextDirty() }
+    /// Nil also before the connection has told what etcd holds: what it held before is no ground for leaving a key alone.
+    func nextDirty() -> ResourceName? { picture.isComplete ? table.nextDirty() : nil }
 
     func retry(_ name: ResourceName) {
         table.retry(name)

@@ -105,7 +105,7 @@ extension Controller {
     func nextStatus() -> StatusChange? {
         untold.formUnion(table.takeTouched())
         // Before all is known, what is told would be wrong.
-        guard table.isSettled, isConnected else { return nil }
+        guard table.isSettled, picture.isComplete, isConnected else { return nil }
         while let name = untold.popFirst() {
             guard let resource = resources[name], !resource.object.isDeleting else { continue }
             let conditions = conditions(of: resource)

@@ -24,8 +24,10 @@ struct EtcdPicture: Sendable {
     let root: String
     private var values: [String: Value] = [:]
     private var reports: [String: Report] = [:]
-    /// The newest revision that each key was seen in, so that news of before our own writing don't count.
+    /// Whether it shows what this connection was told, and not a former one.
     private(set) var isComplete = false
+    /// Up to which revision etcd has told what happened: our own writing of before adds nothing to that.
+    private var told: Int64 = 0
 
     init(root: String) { self.root = root }
 
@@ -38,19 +40,26 @@ struct EtcdPicture: Sendable {
         return report
     }
 
+    /// A connection begins: what was seen by the former one may not be so any more.
+    mutating func expectAnew() { isComplete = false }
+
     /// Takes in all that there is.
     mutating func reset(_ snapshot: EtcdSnapshot) {
         values = [:]
         reports = [:]
         for entry in snapshot.entries { _ = put(entry) }
+        told = snapshot.revision
         isComplete = true
     }
 
     /// Takes in an event; returns the key of the value that it is about.
     mutating func take(_ event: EtcdEvent) -> String? {
         switch event {
-        case .put(let entry): return put(entry)
+        case .put(let entry):
+            told = max(told, entry.modRevision)
+            return put(entry)
         case .delete(let bytes, let revision):
+            told = max(told, revision)
             let key = String(decoding: bytes, as: UTF8.self)
             switch part(of: key) {
             case .value:
@@ -65,8 +74,9 @@ struct EtcdPicture: Sendable {
         }
     }
 
-    /// Takes in what was written by ourselves, before etcd tells of it.
+    /// Takes in what was written by ourselves, before etcd tells of it. If it has told already, others may have changed it since.
     mutating func take(_ operations: [EtcdOperation], revision: Int64) {
+        guard revision > told else { return }
         for operation in operations {
             switch operation {
             case .put(let key, let value, _):
