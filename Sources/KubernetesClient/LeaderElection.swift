@@ -1,5 +1,6 @@
 internal import Concurrency
 public import Logging
+internal import Synchronization
 
 /// One of several replicas leads, by a lease (`coordination.k8s.io/v1`).
 ///
@@ -32,6 +33,20 @@ public struct LeaderElection: Sendable {
     private let client: KubernetesClient
     private let settings: Settings
     private let logger: Logger
+    private let trouble = Trouble()
+
+    /// What keeps us from having the lease, as it was told last.
+    private final class Trouble: Sendable {
+        private let text = Mutex<String?>(nil)
+
+        /// Returns whether that is new.
+        func note(_ text: String?) -> Bool {
+            self.text.withLock { last in
+                defer { last = text }
+                return last != text
+            }
+        }
+    }
 
     /// Makes a candidate.
     public init(_ client: KubernetesClient, _ settings: Settings, logger: Logger) {
@@ -122,27 +137,38 @@ public struct LeaderElection: Sendable {
     /// Takes or renews the lease. Returns whether it is ours.
     private func acquire(_ seen: inout Seen?) async -> Bool {
         do throws(KubernetesError) {
-            let lease: KubernetesObject
-            do throws(KubernetesError) {
-                lease = try await client.get(.lease, settings.name, namespace: settings.namespace)
-            } catch {
-                guard error.isNotFound else { throw error }
-                let new: JSONValue = ["metadata": ["name": .string(settings.name)], "spec": spec(after: nil)]
-                seen = Seen(
-                    lease: try await client.create(.lease, new, namespace: settings.namespace), at: .now)
-                return true
-            }
-            if seen?.lease.resourceVersion != lease.resourceVersion { seen = Seen(lease: lease, at: .now) }
-            let holder = holder(lease)
-            if holder != settings.identity, !holder.isEmpty, let seen, .now - seen.at < lasts(lease) { return false }
-            var mine = lease
-            mine["spec"] = spec(after: lease)
-            seen = Seen(lease: try await client.update(.lease, mine), at: .now)
-            return true
+            let isOurs = try await take(&seen)
+            _ = trouble.note(nil)
+            return isOurs
         } catch {
-            logger.debug("the lease is not had", metadata: ["lease": "\(settings.name)", "error": "\(error)"])
+            // That another one was faster is no trouble.
+            let isTrouble = !error.isConflict && !Task.isCancelled
+            let isNew = isTrouble && trouble.note("\(error)")
+            logger.log(
+                level: isNew ? .warning : .debug, "the lease is not had",
+                metadata: ["lease": "\(settings.name)", "error": "\(error)"])
             return false
         }
+    }
+
+    private func take(_ seen: inout Seen?) async throws(KubernetesError) -> Bool {
+        let lease: KubernetesObject
+        do throws(KubernetesError) {
+            lease = try await client.get(.lease, settings.name, namespace: settings.namespace)
+        } catch {
+            guard error.isNotFound else { throw error }
+            let new: JSONValue = ["metadata": ["name": .string(settings.name)], "spec": spec(after: nil)]
+            seen = Seen(
+                lease: try await client.create(.lease, new, namespace: settings.namespace), at: .now)
+            return true
+        }
+        if seen?.lease.resourceVersion != lease.resourceVersion { seen = Seen(lease: lease, at: .now) }
+        let holder = holder(lease)
+        if holder != settings.identity, !holder.isEmpty, let seen, .now - seen.at < lasts(lease) { return false }
+        var mine = lease
+        mine["spec"] = spec(after: lease)
+        seen = Seen(lease: try await client.update(.lease, mine), at: .now)
+        return true
     }
 
     private func lasts(_ lease: KubernetesObject) -> Duration {

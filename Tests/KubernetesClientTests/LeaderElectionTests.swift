@@ -41,13 +41,40 @@ private final class LeaseServer: Sendable {
     }
 }
 
+/// Keeps the errors that are told as warnings.
+private final class Warnings: LogHandler {
+    private let kept = Mutex<[String]>([])
+    var texts: [String] { kept.withLock { $0 } }
+
+    var logLevel: Logger.Level {
+        get { .trace }
+        set {}
+    }
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
+        get { nil }
+        set {}
+    }
+
+    func log(event: LogEvent) {
+        guard event.level == .warning else { return }
+        kept.withLock { $0.append(event.metadata?["error"].map { "\($0)" } ?? "") }
+    }
+}
+
 @Suite(.timeLimit(.minutes(2))) struct LeaderElectionTests {
-    private static func election(_ client: KubernetesClient, _ name: String) -> LeaderElection {
+    private static func election(
+        _ client: KubernetesClient, _ name: String,
+        logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    ) -> LeaderElection {
         var settings = LeaderElection.Settings(name: "lock", identity: name)
         settings.duration = .seconds(1)
         settings.renewDeadline = .milliseconds(500)
         settings.interval = .milliseconds(20)
-        return LeaderElection(client, settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        return LeaderElection(client, settings, logger: logger)
     }
 
     private static func until(_ isSo: () -> Bool) async throws {
@@ -67,6 +94,36 @@ private final class LeaseServer: Sendable {
                     try await Task.sleep(for: .seconds(3600))
                 }
             }
+        }
+    }
+
+    @Test func whyThereIsNoLeaseIsToldOnceUntilItChanges() async throws {
+        let status = Mutex(403)
+        let lease = LeaseServer()
+        let warnings = Warnings()
+        try await ScriptedServer.serve({ request in
+            let status = status.withLock { $0 }
+            return status == 200 ? lease.answer(request) : [.status(status, "No\(status)")]
+        }) { client, server in
+            let run = Task {
+                try await Self.election(client, "one", logger: Logger(label: "test") { _ in warnings }).run {
+                    try await Task.sleep(for: .seconds(3600))
+                }
+            }
+            try await Self.until { server.seen.count >= 4 }
+            #expect(warnings.texts.count == 1)
+            status.withLock { $0 = 500 }
+            try await Self.until { warnings.texts.count == 2 }
+            status.withLock { $0 = 200 }
+            try await Self.until { lease.holder == "one" }
+            // The same again, after it was well, is news.
+            let renewals = server.seen.count
+            try await Self.until { server.seen.count > renewals + 4 }
+            status.withLock { $0 = 500 }
+            try await Self.until { warnings.texts.count == 3 }
+            #expect(warnings.texts[1] == warnings.texts[2] && warnings.texts[0] != warnings.texts[1])
+            run.cancel()
+            _ = await run.result
         }
     }
 
