@@ -153,6 +153,8 @@ extension Reconciler {
             // What was simulated is real now, and may be another object of the world.
             node.place = node.value?.claim(in: world, by: node.claimant) ?? node.place
             node.lastOperation = operation
+            // Another object stands there now, although the state has the same name.
+            if step.verb != .update { node.since = time }
             settle(node, at: time)
             if isRepair, wasThere, let pause = node.countRepair(at: time) { leaveAlone(node, for: pause, at: time) }
             return ""

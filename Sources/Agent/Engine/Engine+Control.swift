@@ -9,6 +9,7 @@ extension Engine: ControlBackend {
     private struct Report: Sendable {
         var values: [ValueStatus]
         var provenances: [Key: Provenance]
+        var namespaces: [Key: String]
         var files: Files
         var warnings: [String]
         var sourceWarnings: [String]
@@ -33,7 +34,9 @@ extension Engine: ControlBackend {
         response.files = report.files.names
         response.repairs = options.repairsDrift
         let values = report.values.lazy.map { status in
-            self.control(status, report.provenances[status.key], notes[status.key], now)
+            var value = self.control(status, report.provenances[status.key], notes[status.key], now)
+            value.namespace = report.namespaces[status.baseKey ?? status.key] ?? ""
+            return value
         }
         try await response.write(values, to: write)
     }
@@ -75,9 +78,14 @@ extension Engine: ControlBackend {
     private func report(_ prefix: String) -> Report {
         let values = network.reconciler.status(prefix: prefix)
         var provenances: [Key: Provenance] = [:]
-        for value in values { provenances[value.key] = network.provenance(value.key) }
+        var namespaces: [Key: String] = [:]
+        for value in values {
+            provenances[value.key] = network.provenance(value.key)
+            let base = value.baseKey ?? value.key
+            if namespaces[base] == nil { namespaces[base] = network.namespaceLabel(base) }
+        }
         return Report(
-            values: values, provenances: provenances, files: files,
+            values: values, provenances: provenances, namespaces: namespaces, files: files,
             warnings: memory.warnings + (loop.isInForce ? [] : files.silence.map { [$0] } ?? []),
             sourceWarnings: sourceWarnings.values.sorted(), now: network.clock.now,
             start: start)

@@ -56,7 +56,7 @@ extension Engine {
 
     private func similarKey(_ key: Key) -> Key {
         let end = "/\(key.split(separator: "/").last ?? "")"
-        return network.reconciler.status().first { $0.key.hasSuffix(end) }?.key ?? ""
+        return network.declaredValues.first { $0.key.hasSuffix(end) }?.key ?? ""
     }
 
     /// The last steps that were done with some values.

@@ -6,6 +6,11 @@ extension LinuxWorld {
         guard let link = link(of: name)?.link, link.index > 0 else { return nil }
         return link
     }
+
+    /// The namespace that a declared interface is to be in, by its logical name; nil: none is declared.
+    public func declaredNamespace(of interface: String) -> NamespaceReference? {
+        declarations.interfaces[interface]?.value.namespace
+    }
 }
 
 extension LinuxWorld {

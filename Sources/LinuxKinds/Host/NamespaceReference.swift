@@ -30,14 +30,17 @@ public enum NamespaceReference: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// As short as `ip -n` has it, for one-line summaries; empty for the agent's own.
-    var suffix: String {
+    /// As short as `ip -n` has it; empty for the agent's own.
+    public var label: String {
         switch self {
         case .own: ""
-        case .named(let name): " in \(name)"
-        case .process(let pid): " in pid \(pid)"
-        case .file(let path): " in \(path)"
-        case .microservice(let label): " in microservice \(label)"
+        case .named(let name): name
+        case .process(let pid): "pid \(pid)"
+        case .file(let path): path
+        case .microservice(let label): "microservice \(label)"
         }
     }
+
+    /// For the end of one-line summaries; empty for the agent's own.
+    var suffix: String { self == .own ? "" : " in \(label)" }
 }

@@ -1,10 +1,10 @@
 /// Finds what a writer probably meant.
-enum Suggestion {
+package enum Suggestion {
     /// More candidates than this are not compared.
     private static let mostCandidates = 10_000
 
     /// The candidate nearest to `word`; nil when none is near. Looks at the first 10 000 only, and at 64 bytes of each.
-    static func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
+    package static func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
         let target = lowered(word)
         // Every third letter may be wrong; more than that is another word.
         var limit = target.count / 3
@@ -23,7 +23,7 @@ enum Suggestion {
     }
 
     /// `; did you mean 'x'?`, or nothing.
-    static func phrase(for word: String, among candidates: some Sequence<String>) -> String {
+    package static func phrase(for word: String, among candidates: some Sequence<String>) -> String {
         nearest(to: word, among: candidates).map { "; did you mean '\($0)'?" } ?? ""
     }
 

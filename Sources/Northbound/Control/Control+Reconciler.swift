@@ -19,6 +19,7 @@ extension Nsmagent_Control_Value {
         (sinceSeconds, sinceNanos) = status.since.parts
         if let due = status.nextTry { retryIn = max(0.001, Double(due.nanoseconds - now.nanoseconds) / 1e9) }
         summary = status.summary.isEmpty ? status.kind : status.summary.bounded
+        kind = status.kind
     }
 
     /// As many of the details as are of use to a reader, who is told how many there are.

@@ -10,25 +10,42 @@ struct Table {
         }
     }
 
+    private enum Row {
+        case cells([Cell])
+        case heading(Cell)
+    }
+
     private let header: [String]
-    private var rows: [[Cell]] = []
+    private var rows: [Row] = []
     /// The last column is not made narrower than this.
     private static let leastWidth = 24
 
     init(_ header: String...) { self.header = header }
 
-    mutating func add(_ cells: Cell...) { rows.append(cells) }
+    mutating func add(_ cells: Cell...) { add(cells) }
+
+    mutating func add(_ cells: [Cell]) { rows.append(.cells(cells)) }
+
+    /// Adds a line of its own, across all columns.
+    mutating func addHeading(_ text: String, _ colour: Terminal.Colour? = nil) {
+        rows.append(.heading(Cell(text, colour)))
+    }
 
     func text(_ terminal: Terminal) -> String {
-        var widths = header.map(\.count)
-        for row in rows {
-            for (column, cell) in row.enumerated() { widths[column] = max(widths[column], cell.text.count) }
+        var widths = header.map(Text.width)
+        for case .cells(let row) in rows {
+            for (column, cell) in row.enumerated() { widths[column] = max(widths[column], Text.width(cell.text)) }
         }
         let left = widths.dropLast().reduce(0) { $0 + $1 + 2 }
         let room = terminal.width.map { max($0 - left, Self.leastWidth) }
         var text = ""
         append(header.map { Cell($0, .bold) }, widths, left, nil, terminal, &text)
-        for row in rows { append(row, widths, left, room, terminal, &text) }
+        for row in rows {
+            switch row {
+            case .cells(let cells): append(cells, widths, left, room, terminal, &text)
+            case .heading(let cell): text += terminal.paint(cell.text, cell.colour) + "\n"
+            }
+        }
         return text
     }
 
@@ -38,7 +55,7 @@ struct Table {
         var line = ""
         for (column, cell) in row.enumerated().dropLast() {
             line += terminal.paint(cell.text, cell.colour)
-            line += String(repeating: " ", count: widths[column] + 2 - cell.text.count)
+            line += String(repeating: " ", count: widths[column] + 2 - Text.width(cell.text))
         }
         guard let last = row.last else { return }
         let parts = room.map { Text.wrap(last.text, width: $0) } ?? [last.text]

@@ -75,7 +75,7 @@ enum Text {
         var lines: [String] = []
         var line = ""
         for word in text.split(separator: " ") {
-            if !line.isEmpty, line.count + 1 + word.count > width {
+            if !line.isEmpty, self.width(line) + 1 + self.width(word) > width {
                 lines.append(line)
                 line = ""
             }
@@ -85,7 +85,22 @@ enum Text {
         return lines
     }
 
+    /// How many columns of a terminal a text takes: two for wide characters of East Asian scripts and for pictures.
+    /// Source: Unicode Standard Annex 11, the blocks that are wide throughout.
+    static func width(_ text: some StringProtocol) -> Int {
+        text.reduce(0) { sum, character in
+            guard let first = character.unicodeScalars.first else { return sum }
+            let isWide = wideBlocks.contains { $0.contains(first.value) }
+            return sum + (isWide ? 2 : 1)
+        }
+    }
+
+    private static let wideBlocks: [ClosedRange<UInt32>] = [
+        0x1100...0x115f, 0x2e80...0x303e, 0x3041...0xa4cf, 0xa960...0xa97c, 0xac00...0xd7a3, 0xf900...0xfaff,
+        0xfe30...0xfe6f, 0xff00...0xff60, 0xffe0...0xffe6, 0x1f300...0x1f64f, 0x1f900...0x1f9ff, 0x20000...0x3fffd,
+    ]
+
     static func pad(_ text: String, _ width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
+        text + String(repeating: " ", count: max(0, width - self.width(text)))
     }
 }

@@ -75,6 +75,12 @@ public nonisolated struct Nsmagent_Control_Value: Sendable {
   /// The sources that declared something else under its key before, which counts again when this one withdraws.
   public var otherSources: [String] = []
 
+  /// The network namespace that it is in, or that what it is derived from is in. Empty: the agent's own, or none.
+  public var namespace: String = String()
+
+  /// The word for what it is, such as address.
+  public var kind: String = String()
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -415,7 +421,7 @@ nonisolated extension Nsmagent_Control_StatusRequest: SwiftProtobuf.Message, Swi
 
 nonisolated extension Nsmagent_Control_Value: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Value"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{3}base_key\0\u{3}since_seconds\0\u{3}since_nanos\0\u{3}retry_in\0\u{1}summary\0\u{1}source\0\u{3}other_sources\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{3}base_key\0\u{3}since_seconds\0\u{3}since_nanos\0\u{3}retry_in\0\u{1}summary\0\u{1}source\0\u{3}other_sources\0\u{1}namespace\0\u{1}kind\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -431,6 +437,8 @@ nonisolated extension Nsmagent_Control_Value: SwiftProtobuf.Message, SwiftProtob
       case 6: try { try decoder.decodeSingularStringField(value: &self.summary) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.source) }()
       case 8: try { try decoder.decodeRepeatedStringField(value: &self.otherSources) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.namespace) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.kind) }()
       default: break
       }
     }
@@ -465,6 +473,12 @@ nonisolated extension Nsmagent_Control_Value: SwiftProtobuf.Message, SwiftProtob
     if !self.otherSources.isEmpty {
       try visitor.visitRepeatedStringField(value: self.otherSources, fieldNumber: 8)
     }
+    if !self.namespace.isEmpty {
+      try visitor.visitSingularStringField(value: self.namespace, fieldNumber: 9)
+    }
+    if !self.kind.isEmpty {
+      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -477,6 +491,8 @@ nonisolated extension Nsmagent_Control_Value: SwiftProtobuf.Message, SwiftProtob
     if lhs.summary != rhs.summary {return false}
     if lhs.source != rhs.source {return false}
     if lhs.otherSources != rhs.otherSources {return false}
+    if lhs.namespace != rhs.namespace {return false}
+    if lhs.kind != rhs.kind {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
