@@ -61,9 +61,9 @@ public struct InterfaceAddress: Value {
 
     static func reachGroup(_ interface: String) -> String { "reach/\(interface)" }
 
-    /// `10.0.0.1/24 on veth1`
+    /// `10.0.0.1/24 dev veth1`
     public var summary: String {
-        peer.map { "\(text) peer \($0) on \(interface)" } ?? "\(text) on \(interface)"
+        peer.map { "\(text) peer \($0) dev \(interface)" } ?? "\(text) dev \(interface)"
     }
 
     /// The address with its prefix length, once an allocation is known.

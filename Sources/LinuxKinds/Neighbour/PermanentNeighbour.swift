@@ -42,10 +42,10 @@ public struct PermanentNeighbour: Value {
         return result
     }
 
-    /// `10.0.0.2 lladdr 02:… on veth1`
+    /// `10.0.0.2 lladdr 02:… dev veth1`
     public var summary: String {
         let destination = address.map(\.description) ?? reference.map { "alloc:\($0.id)" } ?? ""
-        return "\(destination) \(mac.map { "lladdr \($0)" } ?? "proxy") on \(interface)"
+        return "\(destination) \(mac.map { "lladdr \($0)" } ?? "proxy") dev \(interface)"
     }
 
     /// An interface that is not ours and is not there.

@@ -122,23 +122,6 @@ public struct StaticRoute: Value {
         return [InterfaceAddress.reachGroup(hops[0].interface)]
     }
 
-    /// `10.0.0.0/8 via 192.168.1.1 dev eth0`
-    public var summary: String {
-        var text = destinationText
-        if type != 1 { text = "\(Names.routeType(type)) \(text)" }
-        for hop in hops {
-            switch hop.gateway {
-            case .literal(let gateway): text += " via \(gateway.address)"
-            case .allocated(let reference): text += " via alloc:\(reference.id)/GW"
-            case nil: break
-            }
-            text += " dev \(hop.interface)"
-        }
-        if metric != 0 { text += " metric \(metric)" }
-        if let table { text += " table \(Names.table(table))" }
-        return text + namespace.suffix
-    }
-
     /// An interface that is not ours and not there, or not up.
     public func unmetConditions(in world: LinuxWorld) -> [String] {
         if hops.isEmpty { return world.unmetCondition(namespace).map { [$0] } ?? [] }
@@ -264,18 +247,18 @@ public struct StaticRoute: Value {
         }
         guard let known = state.routes[RouteID(route)] else {
             if let foreign = foreign(to: route, in: state, world) {
-                let differences = route.differences(from: foreign).filter { $0.attribute != "proto" }
+                let differences = route.differences(from: foreign, in: state).filter { $0.attribute != "proto" }
                 if differences.isEmpty { return .inPlace }
                 let text = differences.map(\.description).joined(separator: ", ")
                 return Assessment(
                     .blocked(
-                        "a route that is not ours (proto \(foreign.proto)) has its place\(state.reference.suffix): "
+                        "a route that is not ours (proto \(Names.routeProtocol(foreign.proto))) has its place\(state.reference.suffix): "
                             + "\(text); remove it, or give one of them another metric"))
             }
             if let reason = missingSource(in: world) { return Assessment(.waiting([reason])) }
             return creation(of: route, in: state, world)
         }
-        let differences = route.differences(from: known.route)
+        let differences = route.differences(from: known.route, in: state)
         if differences.isEmpty { return .inPlace }
         if world.isClaimed(known.claim), !known.leavesAs(route) {
             let holder = known.route.nextHops.first.flatMap { state.links[$0.linkIndex]?.link.name } ?? "another value"
@@ -357,7 +340,7 @@ public struct LinkRoute: Value {
 
 extension Route {
     /// What differs from a route with the same destination, table and metric.
-    fileprivate func differences(from old: Route) -> [Difference] {
+    fileprivate func differences(from old: Route, in names: NamespaceState) -> [Difference] {
         var result: [Difference] = []
         func note(_ name: String, _ old: @autoclosure () -> String, _ new: @autoclosure () -> String, _ isSame: Bool) {
             if !isSame { result.append(Difference(name, old: old(), new: new())) }
@@ -370,7 +353,7 @@ extension Route {
         note("other attributes", others, "none", others.isEmpty)
         if destination.family == .v4 { note("scope", Names.scope(old.scope), Names.scope(scope), old.scope == scope) }
         // The kernel keeps IPv6 routes without an interface on the loopback interface.
-        if type == 1 { note("next hop", old.hopText, hopText, old.sortedHops == sortedHops) }
+        if type == 1 { note("next hop", old.hopText(names), hopText(names), old.sortedHops == sortedHops) }
         return result
     }
 
@@ -384,12 +367,6 @@ extension Route {
         nextHops.sorted {
             ($0.linkIndex, $0.gateway?.description ?? "") < ($1.linkIndex, $1.gateway?.description ?? "")
         }
-    }
-
-    private var hopText: String {
-        nextHops.map { hop in
-            hop.gateway.map { "via \($0) dev \(hop.linkIndex)" } ?? "dev \(hop.linkIndex)"
-        }.joined(separator: ", ")
     }
 }
 
