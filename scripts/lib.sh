@@ -65,6 +65,27 @@ install_build_needs() {
 # swift_build FLAG…: `swift build`, one at a time for this package folder.
 swift_build() { (cd "$root" && swift build "$@"); }
 
+# swift_build_briefly FLAG…: the same, with one line that says how far it is; all of its words only when it fails.
+swift_build_briefly() {
+    local words status=0 terminal=''
+    words=$(mktemp)
+    if [ -t 1 ]; then terminal=1; fi
+    swift_build "$@" 2>&1 | tee "$words" | awk -v terminal="$terminal" '
+        match($0, /^\[[0-9]+\/[0-9]+\]/) {
+            split(substr($0, 2, RLENGTH - 2), count, "/")
+            if (terminal) printf "\r\033[K    %s", substr($0, 1, 74)
+            else if (count[1] / count[2] >= due) {
+                printf "    %d of %d steps\n", count[1], count[2]
+                due = count[1] / count[2] + 0.1
+            }
+            fflush()
+        }
+        END { if (terminal) printf "\r\033[K" }' || status=$?
+    if [ $status != 0 ]; then cat "$words" >&2; fi
+    rm -f "$words"
+    return $status
+}
+
 # Builds the release binary and sets NSM_AGENT to it, unless NSM_AGENT already names one.
 build_release() {
     if [ -n "${NSM_AGENT:-}" ]; then
@@ -80,7 +101,7 @@ build_release() {
     else
         say "building nsm-agent (release); the first time this takes 5 to 15 minutes"
     fi
-    swift_build "${flags[@]}"
+    swift_build_briefly "${flags[@]}"
     NSM_AGENT=$(swift_build "${flags[@]}" --show-bin-path)/nsm-agent
     export NSM_AGENT
 }
