@@ -11,7 +11,9 @@ enum Main {
         _ = cl_raise_file_limit()
         do {
             let line = try UpstreamFlags.split(CommandLine.arguments, environment: environment)
-            var command = try NSMAgent.parseAsRoot(Apply.plain(line.words))
+            let words = Apply.plain(line.words)
+            if let failure = Misspelling.failure(words) { throw failure }
+            var command = try NSMAgent.parseAsRoot(words)
             if let waiting = command as? any WaitingCommand, try !waiting.isDoneAtOnce() {
                 try Descriptors.require(waiting.descriptors)
                 cl_use_own_workers()
@@ -37,7 +39,9 @@ enum Main {
         }
         let status = NSMAgent.exitCode(for: error)
         let text = NSMAgent.fullMessage(for: error)
-        if status.isSuccess {
+        if !status.isSuccess, let advice = Misspelling.advice(Array(CommandLine.arguments.dropFirst())) {
+            Failure.tell(advice)
+        } else if status.isSuccess {
             Show.line(text)
         } else if text.hasPrefix("Error: ") {
             Failure.tell(String(text.dropFirst("Error: ".count)))

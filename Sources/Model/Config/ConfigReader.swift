@@ -79,11 +79,12 @@ struct ConfigReader {
     }
 
     mutating func add(_ kind: ModelDescription.Kind, _ node: Int) {
-        guard let value = decoder.decode(kind, node) else {
+        guard let value = decoder.decode(kind, node)?.inFull else {
             if kind == .interface { text.brokenInterfaces.append(Label.name(of: kind, decoder.source, node)) }
             if let part = decoder.part(kind) { noteMalformed(part, node) }
             return
         }
+        if case .interface(let message) = value { warnOfMissingState(message, node) }
         let checked = value.checked(suggestions: text.mistakes.suggestionsLeft)
         let key = value.key
         for finding in checked.findings { note(finding, of: value, key, node) }
@@ -97,6 +98,18 @@ struct ConfigReader {
                 position: decoder.source.position(of: node),
                 place: ConfigText.Place(source: Int32(text.sources.count - 1), node: Int32(node))))
         if resources.label == nil { text.microservices.append(microservice) }
+    }
+
+    /// An interface that is made stays down unless its file says otherwise, which is rarely meant.
+    private mutating func warnOfMissingState(_ message: Ligato_Linux_Interfaces_Interface, _ node: Int) {
+        guard case .file = decoder.source.origin, message.type != .existing, message.type != .loopback,
+            !message.enabled, !decoder.source.node(of: ["enabled"], in: .interface, node).isWritten,
+            !text.warnings.omitsNext()
+        else { return }
+        warn(
+            node,
+            "interface \(message.name.inQuotes) stays down; write 'enabled: true', or 'enabled: false' if that is meant"
+        )
     }
 
     /// Notes what is wrong with the fields of a value that is not there as a whole. What could follow from missing fields is
@@ -133,6 +146,10 @@ struct ConfigReader {
 extension ConfigReader {
     mutating func readDocument(_ root: Int) {
         if tree.isNull(root) { return }
+        if let format = foreignFormat(of: root) {
+            text.saysSomething = true
+            return report(root, Self.text(of: format))
+        }
         guard tree.kind(of: root) == .mapping else {
             return report(root, "the document must be a mapping, such as 'linuxConfig:' with what belongs to it")
         }
@@ -152,7 +169,9 @@ extension ConfigReader {
         guard Self.groups.contains(group) else {
             if omitsMistake() { return }
             let known = Self.groups + Self.foreignGroups
-            return report(key, "unknown field \(word.inQuotes) in the configuration\(hint(for: word, among: known))")
+            let hint = hint(for: word, among: known)
+            let all = "; it has \(Self.groups.joined(separator: ", "))"
+            return report(key, "unknown field \(word.inQuotes) in the configuration\(hint.isEmpty ? all : hint)")
         }
         text.saysSomething = true
         if tree.isNull(value) { return }

@@ -297,7 +297,7 @@ extension MessageDecoder {
 
     private mutating func enumNumber(_ node: Int, _ shape: FieldSchema, _ type: EnumSchema) -> UInt64? {
         guard isScalar(node) else {
-            report(node, "must be one of \(type.values.map(\.usual).joined(separator: ", "))")
+            report(node, "must be one of \(type.offered.map(\.usual).joined(separator: ", "))")
             return nil
         }
         for value in type.values where matches(node, value.name) || value.word.map({ matches(node, $0) }) == true {
@@ -317,7 +317,7 @@ extension MessageDecoder {
                 return UInt64(bitPattern: number)
             }
         }
-        report(node, value: node, unknownNameText(node, among: type.values))
+        report(node, value: node, unknownNameText(node, among: type.offered))
         return nil
     }
 
@@ -329,7 +329,14 @@ extension MessageDecoder {
 
     private func matches(_ node: Int, _ name: String) -> Bool {
         guard name.utf8.count == source.tree.count(of: node) else { return false }
-        return source.tree.withBytes(of: node) { bytes in bytes.elementsEqual(name.utf8) }
+        // `bridge` is understood as BRIDGE.
+        return source.tree.withBytes(of: node) { bytes in
+            bytes.elementsEqual(name.utf8) { $0 | 0x20 == $1 | 0x20 && ($0 == $1 || Self.isLetter($0)) }
+        }
+    }
+
+    private static func isLetter(_ byte: UInt8) -> Bool {
+        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
     }
 }
 

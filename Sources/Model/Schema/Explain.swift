@@ -15,8 +15,17 @@ public enum Explain {
     public static func text(for path: String?, names: NameResolver = .none) throws -> String {
         guard let path, !path.isEmpty else { return overview }
         if ModelRegistry.all.contains(where: { $0.group == path }) { return group(path) }
+        if ["cnfconfiguration", "cnfconfigurations", "cnfc"].contains(path.lowercased()) { return resource }
         let (start, rest) = try resolve(path)
         return try text(message: start.message, model: start.model, path: start.name, rest[...], names)
+    }
+
+    /// A file to start from, with values of the model that a path begins with.
+    public static func example(for path: String) throws -> String {
+        guard let model = try resolve(path).0.model else {
+            throw UnknownPath(description: "\(path.inQuotes) is no model; 'explain' alone lists them")
+        }
+        return Examples.text(model.kind)
     }
 
     private struct Start {
@@ -28,7 +37,10 @@ public enum Explain {
     /// Finds the message a path begins with, and the fields that follow.
     private static func resolve(_ path: String) throws -> (Start, [String]) {
         for model in ModelRegistry.all {
-            let names = [model.name, "\(model.group).\(model.list)", "\(model.group).\(model.otherList)"]
+            let names = [
+                model.name, "\(model.group).\(model.list)", "\(model.group).\(model.otherList)", model.list,
+                String(model.name.split(separator: ".").last ?? ""), shortNames[model.kind] ?? model.name,
+            ]
             for name in names where path == name || path.hasPrefix(name + ".") {
                 let rest = path.dropFirst(name.count + 1).split(separator: ".").map(String.init)
                 let message = schema.index(ofMessage: model.protoMessage) ?? 0
@@ -43,12 +55,20 @@ public enum Explain {
         {
             return (Start(message: message, model: nil, name: first), Array(parts.dropFirst()))
         }
-        let names = ModelRegistry.all.flatMap { [$0.name, "\($0.group).\($0.list)", $0.group] }
+        let names = ModelRegistry.all.flatMap { model in
+            [model.name, "\(model.group).\(model.list)", model.group, model.list]
+                + model.name.split(separator: ".").suffix(1).map { String($0) }
+        }
         let hint = Suggestion.phrase(for: path, among: names)
         throw UnknownPath(
             description:
                 "there is no model or message \(path.inQuotes)\(hint.isEmpty ? "; 'explain' alone lists them" : hint)")
     }
+
+    /// What ip(8) calls what models have another word for.
+    private static let shortNames: [ModelDescription.Kind: String] = [
+        .arp: "neighbour", .filterTable: "ruleset", .allocation: "allocation",
+    ]
 
     private static func isShown(_ message: MessageSchema) -> Bool {
         !message.isMapEntry && message.fullName.hasPrefix("ligato.linux.") || message.fullName.hasPrefix("upnp.")
@@ -84,6 +104,27 @@ public enum Explain {
 }
 
 extension Explain {
+    private static let resource = """
+        CNFConfiguration  (pantheon.tech/v1, short name cnfc)
+            A Kubernetes resource with configuration for one or more microservices. 'nsm-agent schema --crd' writes its definition.
+
+        FIELDS
+          spec.microservice
+              The agent's label that the configuration is for, such as the name of a pod.
+          spec.linuxConfig, spec.netallocConfig, spec.cnfConfig
+              What stands under these words in a configuration file.
+          spec.configItems
+              Single values as text:
+                module, type   such as linux.interfaces and interface
+                microservice   instead of that of spec
+                data           the value, as a YAML text
+          status.conditions
+              Accepted: it was understood. Applied: it was handed on. Ready: all its values are configured.
+          status.agents
+              What each agent says of its values.
+
+        """
+
     private static var overview: String {
         var text = "Models: what can be written in a configuration file.\n\n"
         let width = ModelRegistry.all.map(\.name.count).max() ?? 0
@@ -92,7 +133,8 @@ extension Explain {
             text += "  \(pad(model.name, width))  \(firstSentence(message))\n"
             text += "  \(pad("", width))  \(model.group).\(model.list)\n"
         }
-        return text + "\nMore: nsm-agent explain MODEL[.FIELD…]\n"
+        return text
+            + "\nMore: nsm-agent explain MODEL[.FIELD…], also by a short name such as route, and explain MODEL --example\n"
     }
 
     private static func group(_ name: String) -> String {
@@ -157,7 +199,7 @@ extension Explain {
         if shape.cardinality == .single { text += defaultText(shape.type).map { "    default  \($0)\n" } ?? "" }
         guard case .enumeration(let index) = shape.type else { return text }
         text += "\nVALUES\n"
-        for value in schema.enums[index].values {
+        for value in schema.enums[index].offered {
             text += "  \(value.spellings.joined(separator: ", ")) (\(value.number))\n"
             if !value.comment.isEmpty { text += wrap(value.comment, indent: 6) }
         }
@@ -187,7 +229,7 @@ extension Explain {
         case .signed: "number"
         case .string: shape.format == .any ? "text" : shape.format.allowsLength ? "IP prefix" : "IP address"
         case .message(let index): schema.messages[index].name
-        case .enumeration(let index): schema.enums[index].values.map(\.usual).joined(separator: " | ")
+        case .enumeration(let index): schema.enums[index].offered.map(\.usual).joined(separator: " | ")
         }
     }
 
@@ -207,7 +249,7 @@ extension Explain {
         case .unsigned, .signed: "0"
         case .string: "empty"
         case .message: nil
-        case .enumeration(let index): schema.enums[index].name(of: 0)
+        case .enumeration(let index): schema.enums[index].offered.first { $0.number == 0 }?.usual
         }
     }
 

@@ -152,7 +152,7 @@ extension Schema {
             return [("type", "integer"), ("minimum", .int(shape.minimum)), ("maximum", .uint(shape.maximum))]
         case .message(let inner): return [("$ref", .string("#/$defs/\(messages[inner].fullName)"))]
         case .enumeration(let index):
-            let values = enums[index].values
+            let values = enums[index].offered
             let words = values.flatMap(\.spellings)
             return [("enum", .sequence(words.map { .string($0) } + values.map { .int(Int64($0.number)) }))]
         case .string:

@@ -98,6 +98,9 @@ struct EnumSchema {
         /// What people say.
         var usual: String { word ?? name }
 
+        /// Whether somebody who writes a file would want it: not what stands for nothing, nor what only VPP has.
+        var isOffered: Bool { !name.hasPrefix("UNDEFINED") && name != "TAP_TO_VPP" }
+
         /// What files may say.
         var spellings: [String] { word.map { [name, $0] } ?? [name] }
     }
@@ -108,6 +111,9 @@ struct EnumSchema {
 
     /// Name without its package.
     var name: String { String(fullName.split(separator: ".").last ?? "") }
+
+    /// The values that are offered to people.
+    var offered: [Value] { values.filter(\.isOffered) }
 
     /// The name of a number.
     func name(of number: UInt64) -> String? {

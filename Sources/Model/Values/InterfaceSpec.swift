@@ -254,6 +254,9 @@ extension FieldFindings {
         }
         guard let prefix = prefix(text, path()) else { return nil }
         check(prefix, text, path, &seen)
+        if !text.utf8.contains(UInt8(ascii: "/")) {
+            warning(path(), "has no prefix length: \(prefix) is meant, a network of one address")
+        }
         return .literal(prefix)
     }
 

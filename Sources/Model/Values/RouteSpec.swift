@@ -120,7 +120,7 @@ extension FieldFindings {
 
     fileprivate mutating func destination(_ text: String, owner: String) -> AddressSource? {
         if text.isEmpty {
-            mistake(["dst_network"], "is missing; 0.0.0.0/0 and ::/0 are the default routes")
+            mistake(["dst_network"], "is missing; write a network, or 0.0.0.0/0 or ::/0 for the default route")
             return nil
         }
         if text.isReference {

@@ -26,10 +26,10 @@ struct Check: ParsableCommand {
     private func tell(_ config: LoadedConfig) {
         let invalid = config.invalidValues.prefix(Self.mostInvalid)
         Failure.write(
-            OneShot.lines(config.warnings, config.omittedWarnings, "warning") { "\($0.position): warning: \($0.text)" }
+            OneShot.warnings(of: config)
                 + OneShot.lines(invalid, config.invalidValues.count - invalid.count, "warning") { value in
                     "\(value.position): warning: \(value.key) can't be configured here: \(value.text)"
-                } + OneShot.lines(config.mistakes, config.omittedMistakes, "mistake") { "\($0)" })
+                } + OneShot.mistakes(of: config))
         let files = Text.count(config.files.count, "file")
         if config.isValid {
             Show.line("\(files), \(Text.count(config.items.count, "value")): no mistakes.")

@@ -7,12 +7,15 @@ struct ExplainCommand: WaitingCommand {
         commandName: "explain",
         abstract: "Explain models and fields of the configuration, or one value of a running daemon.",
         discussion: """
-            For example 'explain linux.l3.route' or 'explain linux.l3.route.metric'. Alone it lists all models. With a key, as \
+            For example 'explain route', 'explain linux.l3.route.metric' or 'explain CNFConfiguration'. Alone it lists all models. \
+            With --example it writes a file to start from. With a key, as \
             'status' shows it: who wants the value, where it stands, what it waits for and what was done with it last.
             """)
 
     @Argument(help: ArgumentHelp("A model, with or without a field, or a key.", valueName: "model[.field…]|key"))
     var path: String?
+    @Flag(help: "Write a file with an example of the model.")
+    var example = false
     @OptionGroup var socket: AgentOptions
 
     func run() async throws {
@@ -27,7 +30,14 @@ struct ExplainCommand: WaitingCommand {
         if let path, path.contains("/") { return false }
         let text: String
         do {
-            text = try Explain.text(for: path, names: HostNames.resolver)
+            if example {
+                guard let path else { throw Failure("--example needs a model", status: ExitStatus.usage) }
+                text = try Explain.example(for: path)
+            } else {
+                text = try Explain.text(for: path, names: HostNames.resolver)
+            }
+        } catch let failure as Failure {
+            throw failure
         } catch {
             throw Failure("\(error)", status: ExitStatus.usage)
         }

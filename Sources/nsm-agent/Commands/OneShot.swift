@@ -15,13 +15,25 @@ enum OneShot {
     /// Reads and checks files. Mistakes and warnings go to standard error; with mistakes it fails.
     static func load(_ paths: [String], label: String) throws -> LoadedConfig {
         let config = ConfigFiles.load(paths: paths, label: label, names: HostNames.resolver)
-        Failure.write(
-            lines(config.warnings, config.omittedWarnings, "warning") { "\($0.position): warning: \($0.text)" })
+        Failure.write(warnings(of: config))
         if config.isValid { return config }
-        Failure.write(lines(config.mistakes, config.omittedMistakes, "mistake") { "\($0)" })
+        Failure.write(mistakes(of: config))
         Failure.tell(
             "\(Text.count(config.mistakeCount, "mistake")) found; nothing was read from or changed in the kernel")
         throw Failure.said(status: ExitStatus.invalid)
+    }
+
+    /// The warnings about files, a line each.
+    static func warnings(of config: LoadedConfig) -> String {
+        lines(config.warnings, config.omittedWarnings, "warning") { "\($0.position): warning: \($0.text)" }
+    }
+
+    /// The mistakes in files, each with the line it is in.
+    static func mistakes(of config: LoadedConfig) -> String {
+        var excerpts = SourceExcerpts()
+        var text = ""
+        for mistake in config.mistakes { text += "\(mistake)\n" + excerpts.text(mistake.position) }
+        return text + lines(EmptyCollection<Mistake>(), config.omittedMistakes, "mistake") { "\($0)" }
     }
 
     /// A line for each, and one for those that are not listed.
