@@ -94,7 +94,13 @@ extension Engine: ControlBackend {
     private func transactions() -> [Transaction] { network.reconciler.transactions }
 
     private func graphParts(_ prefix: String) -> ([ValueStatus], [GraphEdge]) {
-        (network.reconciler.status(prefix: prefix), network.reconciler.edges(prefix: prefix))
+        var values = network.reconciler.status(prefix: prefix)
+        let edges = network.reconciler.edges(prefix: prefix)
+        if prefix.isEmpty { return (values, edges) }
+        // What they need has a state, too, although nobody asked for it.
+        let others = Set(edges.map(\.to)).subtracting(values.map(\.key)).sorted()
+        values += others.compactMap { network.reconciler.status(of: $0) }
+        return (values, edges)
     }
 
     /// A value as the command line is told of it; `now` is the wall clock.

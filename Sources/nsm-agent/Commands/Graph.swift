@@ -5,10 +5,11 @@ internal import Northbound
 
 struct Graph: WaitingCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Draw what depends on what, with states in colour.",
-        discussion:
-            "Dashed lines lead to parts of a value; red ones to what is missing. SVG needs the program 'dot' of graphviz."
-    )
+        abstract: "Draw what depends on what, or the network, with states in colour.",
+        discussion: """
+            Dashed lines lead to parts of a value; red ones to what is missing. With --topology: namespaces as boxes with their \
+            interfaces and addresses, pairs as thick lines, and what stands on what. SVG needs the program 'dot' of graphviz.
+            """)
 
     enum Format: String, ExpressibleByArgument, CaseIterable {
         case dot
@@ -18,11 +19,18 @@ struct Graph: WaitingCommand {
 
     @Argument(help: "Only values whose key starts with this.")
     var keyPrefix = ""
+    @Flag(help: "Draw the network instead of what depends on what.")
+    var topology = false
     @Option(name: .shortAndLong, help: "dot, mermaid or svg.")
     var format = Format.dot
     @OptionGroup var socket: AgentOptions
 
+    mutating func validate() throws {
+        if topology, format == .mermaid { throw ValidationError("--topology is drawn as dot or svg") }
+    }
+
     func run() async throws {
+        if topology { return try await drawTopology() }
         var request = Nsmagent_Control_GraphRequest()
         request.keyPrefix = keyPrefix
         let drawing = GraphDrawing(
@@ -32,6 +40,17 @@ struct Graph: WaitingCommand {
         case .mermaid: Show.text(drawing.mermaid)
         case .svg: try Self.draw(drawing.dot)
         }
+    }
+
+    private func drawTopology() async throws {
+        var request = Nsmagent_Control_StatusRequest()
+        request.keyPrefix = keyPrefix
+        let client = try socket.client()
+        let (status, graph) = try await client.answer { [request] client in
+            (try await client.status(request), try await client.graph(Nsmagent_Control_GraphRequest()))
+        }
+        let dot = TopologyDrawing(status, graph).dot
+        if format == .svg { try Self.draw(dot) } else { Show.text(dot) }
     }
 
     /// Pipes the text through graphviz, whose output is ours.

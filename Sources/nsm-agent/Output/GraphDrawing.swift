@@ -10,10 +10,11 @@ struct GraphDrawing {
     }
 
     /// Fill and border of a node.
-    private static func colours(_ state: ValueState) -> (fill: String, border: String) {
+    static func colours(_ state: ValueState) -> (fill: String, border: String) {
         switch state {
         case .configured, .obtained: ("#c8e6c9", "#2e7d32")
-        case .pending, .retrying, .discovered: ("#fff3c4", "#b7791f")
+        case .pending, .discovered: ("#fff3c4", "#b7791f")
+        case .retrying: ("#ffe0b2", "#e65100")
         case .failed, .missing: ("#ffcdd2", "#c62828")
         case .invalid, .unimplemented: ("#e1bee7", "#6a1b9a")
         case .nonexistent, .removed: ("#f5f5f5", "#9e9e9e")
@@ -69,12 +70,12 @@ struct GraphDrawing {
     /// What is no value has no state: somebody waits for it.
     private static func stateName(_ state: ValueState) -> String { state == .nonexistent ? "" : state.name }
 
-    private static func dotText(_ text: String) -> String {
+    static func dotText(_ text: String) -> String {
         var result = ""
         for character in text {
             switch character {
             case "\"", "\\": result += "\\\(character)"
-            case "\n": result += " "
+            case "\n": result += "\\n"
             default: result.append(character)
             }
         }
