@@ -68,8 +68,9 @@ extension Engine {
         logger.info(
             transaction.reverted ? "transaction undone" : "transaction done",
             metadata: [
-                "txn": number, "reason": "\(transaction.reason.text)", "steps": "\(transaction.entries.count)",
-                "failed": "\(failures)", "duration": "\(Self.text(transaction.duration))",
+                "txn": number, "reason": "\(transaction.reason.text)",
+                "steps": .stringConvertible(transaction.entries.count), "failed": .stringConvertible(failures),
+                "duration": .stringConvertible(transaction.duration),
             ])
         if manager.isPresent { manager.status(statusLine()) }
     }
@@ -82,11 +83,6 @@ extension Engine {
         case .delete: "removed"
         case .revert: "undone"
         }
-    }
-
-    private static func text(_ duration: Duration) -> String {
-        let microseconds = duration.components.seconds * 1_000_000 + duration.components.attoseconds / 1_000_000_000_000
-        return microseconds < 10_000 ? "\(microseconds)µs" : "\(microseconds / 1000)ms"
     }
 
     private func reportDrift(_ keys: Set<Key>) {

@@ -28,7 +28,8 @@ extension Engine {
             network.awaitedSources.insert(Self.initialSource)
             return
         }
-        logger.info("initial file read", metadata: ["path": "\(path)", "values": "\(config.items.count)"])
+        logger.info(
+            "initial file read", metadata: ["path": "\(path)", "values": .stringConvertible(config.items.count)])
         network.declare(
             SourceChange(source: Self.initialSource, origin: path, values: config.items.map(\.value), replacesAll: true)
         )

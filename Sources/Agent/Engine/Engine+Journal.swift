@@ -50,7 +50,8 @@ extension Engine {
     func declareRestored() {
         if memory.restored.isEmpty { return }
         for change in memory.restored { network.declare(SourceChange(change)) }
-        logger.info("values of clients declared again", metadata: ["changes": "\(memory.restored.count)"])
+        logger.info(
+            "values of clients declared again", metadata: ["changes": .stringConvertible(memory.restored.count)])
         memory.restored = []
     }
 

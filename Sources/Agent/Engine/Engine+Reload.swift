@@ -139,7 +139,8 @@ extension Engine {
         if isFirst { declareRestored() }
         loop.isInForce = true
         let counts: Logger.Metadata = [
-            "files": "\(files.names.count)", "values": "\(network.declaredCount)", "changed": "\(changes)",
+            "files": .stringConvertible(files.names.count), "values": .stringConvertible(network.declaredCount),
+            "changed": .stringConvertible(changes),
         ]
         switch reason {
         case .start, .files, .poll:

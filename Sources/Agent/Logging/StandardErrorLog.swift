@@ -77,7 +77,7 @@ public struct StandardErrorLog: LogHandler {
         for _ in name.utf8.count..<6 { line += " " }
         line += oneLine(message)
         for (key, value) in ordered(details) {
-            let text = "\(value)"
+            let text = text(value)
             let needsQuotes = text.isEmpty || text.utf8.contains { $0 <= 0x20 || $0 == 0x22 || $0 == 0x3d }
             line += " \(key)=\(needsQuotes ? JSONWriter.quote(text) : text)"
         }
@@ -89,8 +89,36 @@ public struct StandardErrorLog: LogHandler {
     ) -> String {
         var line = "{\"time\":\"\(time)\",\"level\":\"\(name(level))\",\"logger\":\(JSONWriter.quote(logger))"
         line += ",\"message\":\(JSONWriter.quote(message))"
-        for (key, value) in ordered(details) { line += ",\(JSONWriter.quote(key)):\(JSONWriter.quote("\(value)"))" }
+        for (key, value) in ordered(details) {
+            // The unit of a duration is said by the name, so that programs can compare them.
+            let name = Self.duration(value) == nil ? key : "\(key)_ms"
+            line += ",\(JSONWriter.quote(name)):\(json(value))"
+        }
         return line + "}"
+    }
+
+    /// Numbers as they are, durations in milliseconds, all else as text.
+    private static func json(_ value: Logger.Metadata.Value) -> String {
+        if let duration = duration(value) {
+            let (seconds, attoseconds) = duration.components
+            return "\(Double(seconds) * 1000 + Double(attoseconds / 1_000_000_000_000) / 1000)"
+        }
+        if case .stringConvertible(let number) = value, number is any FixedWidthInteger || number is Bool {
+            return "\(number)"
+        }
+        return JSONWriter.quote("\(value)")
+    }
+
+    private static func duration(_ value: Logger.Metadata.Value) -> Duration? {
+        if case .stringConvertible(let content) = value { content as? Duration } else { nil }
+    }
+
+    /// A value in words: durations as `850µs` or `12ms`.
+    private static func text(_ value: Logger.Metadata.Value) -> String {
+        guard let duration = duration(value) else { return "\(value)" }
+        let (seconds, attoseconds) = duration.components
+        let microseconds = seconds * 1_000_000 + attoseconds / 1_000_000_000_000
+        return microseconds < 10_000 ? "\(microseconds)µs" : "\(microseconds / 1000)ms"
     }
 
     /// The key of the value first, then the transaction, then the rest by name.

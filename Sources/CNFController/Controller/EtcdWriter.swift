@@ -207,7 +207,10 @@ extension Controller {
         table.record(step.recorded, of: name)
         logger.debug(
             "written",
-            metadata: ["resource": "\(name)", "operations": "\(step.operations.count)", "revision": "\(revision)"])
+            metadata: [
+                "resource": "\(name)", "operations": .stringConvertible(step.operations.count),
+                "revision": .stringConvertible(revision),
+            ])
     }
 
     func noteNow(_ object: KubernetesObject?, insteadOf old: KubernetesObject) {

@@ -142,7 +142,8 @@ extension MeshRequests {
         let removed = await forwarder.removeLeftovers()
         if !removed.isEmpty {
             component.logger.notice(
-                "links of connections that nobody has any more were removed", metadata: ["count": "\(removed.count)"])
+                "links of connections that nobody has any more were removed",
+                metadata: ["count": .stringConvertible(removed.count)])
         }
     }
 

@@ -91,7 +91,7 @@ extension MeshRequests {
             return true
         } catch {
             guard error.code == EEXIST else { throw error }
-            component.logger.info("a VXLAN identifier is in use", metadata: ["vni": "\(tunnel.vni)"])
+            component.logger.info("a VXLAN identifier is in use", metadata: ["vni": .stringConvertible(tunnel.vni)])
             return false
         }
     }
@@ -227,7 +227,8 @@ extension MeshRequests {
                 return leg.tunnel.vni
             } catch {
                 guard error.code == EEXIST else { throw error }
-                component.logger.info("a VXLAN identifier is in use", metadata: ["vni": "\(leg.tunnel.vni)"])
+                component.logger.info(
+                    "a VXLAN identifier is in use", metadata: ["vni": .stringConvertible(leg.tunnel.vni)])
                 vnis.withLock { $0.release(id) }
                 wish = nil
             }

@@ -96,7 +96,8 @@ public final class NetworkServiceClient: Sendable {
                 try await request()
             } catch {
                 if Task.isCancelled || isClosed { return }
-                logger.debug("request failed", metadata: ["error": "\(error)", "attempt": "\(attempts)"])
+                logger.debug(
+                    "request failed", metadata: ["error": "\(error)", "attempt": .stringConvertible(attempts)])
                 let last = "\(error)"
                 if let known = connection {
                     become(.healing(known, reason: "restored after a start", lastError: last))

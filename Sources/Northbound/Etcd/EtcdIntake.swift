@@ -74,7 +74,7 @@ actor EtcdIntake {
                 logger.info(
                     "read from etcd",
                     metadata: [
-                        "endpoint": "\(endpoint)", "keys": "\(snapshot.entries.count)",
+                        "endpoint": "\(endpoint)", "keys": .stringConvertible(snapshot.entries.count),
                         "revision": "\(snapshot.revision)",
                     ])
                 await declare(change)

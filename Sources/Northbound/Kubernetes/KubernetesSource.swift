@@ -133,8 +133,8 @@ actor KubernetesIntake {
             logger.info(
                 "read from Kubernetes",
                 metadata: [
-                    "namespace": "\(settings.namespace)", "resources": "\(objects.count)",
-                    "ours": "\(mirror.known.count)",
+                    "namespace": "\(settings.namespace)", "resources": .stringConvertible(objects.count),
+                    "ours": .stringConvertible(mirror.known.count),
                 ])
         case .event(let event): change = mirror.take(event)
         }
