@@ -9,6 +9,11 @@ enum Main {
     static func main() {
         // Each namespace takes some descriptors, and so does each connection.
         _ = cl_raise_file_limit()
+        // The command line itself comes from there.
+        if access("/proc/self/ns/net", F_OK) != 0 {
+            Failure.tell("/proc is not mounted, or hides this process; mount it: the program can't work without")
+            exit(ExitStatus.refused)
+        }
         do {
             let line = try UpstreamFlags.split(CommandLine.arguments, environment: environment)
             let words = Apply.plain(line.words)

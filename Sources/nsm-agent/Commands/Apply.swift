@@ -15,8 +15,8 @@ struct Apply: ParsableCommand {
             command is ended by SIGKILL or the machine stops.
             """)
 
-    @Argument(help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"))
-    var paths: [String]
+    @Argument(help: OneShot.pathsHelp)
+    var paths: [String] = []
     @Flag(name: .shortAndLong, help: "Don't ask.")
     var yes = false
     @Option(help: ArgumentHelp("How long to wait for values that are pending.", valueName: "time"))

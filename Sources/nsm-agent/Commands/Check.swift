@@ -9,13 +9,14 @@ struct Check: ParsableCommand {
         discussion:
             "Lists every mistake of every file with its line and column. Touches nothing and needs no privileges.")
 
-    @Argument(help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"))
-    var paths: [String]
+    @Argument(help: OneShot.pathsHelp)
+    var paths: [String] = []
     @OptionGroup var owner: OwnerOptions
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let config = ConfigFiles.load(paths: paths, label: owner.resolvedLabel, names: HostNames.resolver)
+        let config = ConfigFiles.load(
+            paths: try OneShot.files(paths), label: owner.resolvedLabel, names: HostNames.resolver)
         switch output.output {
         case .table: tell(config)
         case .json, .yaml: Show.tree(tree(config), as: output.output) { _ in "" }

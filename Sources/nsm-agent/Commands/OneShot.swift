@@ -12,9 +12,26 @@ enum OneShot {
     static let forceHelp: ArgumentHelp =
         "Go on beside another agent with the same label, which returns to what its own files say."
 
+    /// Where files are unless a command names others.
+    static let defaultPath = "/etc/nsm-agent/network.d"
+
+    static let pathsHelp = ArgumentHelp(
+        "Files and directories; '-' is standard input. (default: \(defaultPath))", valueName: "path")
+
+    /// What a command is to read.
+    static func files(_ paths: [String]) throws(Failure) -> [String] {
+        if !paths.isEmpty { return paths }
+        guard access(defaultPath, F_OK) == 0 else {
+            throw Failure(
+                "name files or directories; there is no \(defaultPath), which is read otherwise",
+                status: ExitStatus.usage)
+        }
+        return [defaultPath]
+    }
+
     /// Reads and checks files. Mistakes and warnings go to standard error; with mistakes it fails.
     static func load(_ paths: [String], label: String) throws -> LoadedConfig {
-        let config = ConfigFiles.load(paths: paths, label: label, names: HostNames.resolver)
+        let config = ConfigFiles.load(paths: try files(paths), label: label, names: HostNames.resolver)
         Failure.write(warnings(of: config))
         if config.isValid { return config }
         Failure.write(mistakes(of: config))

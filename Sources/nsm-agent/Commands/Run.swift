@@ -19,7 +19,7 @@ struct Run: WaitingCommand {
             """)
 
     @Option(help: ArgumentHelp("Directory of *.yaml, *.yml and *.json files.", valueName: "directory"))
-    var config = "/etc/nsm-agent/network.d"
+    var config = OneShot.defaultPath
     @OptionGroup var socket: SocketOptions
     @Flag(help: "Only report drift.")
     var noRepair = false
