@@ -51,7 +51,14 @@ EVENT = {"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name":
          "reportingController": "c", "reportingInstance": "i",
          "regarding": {"apiVersion": "pantheon.tech/v1", "kind": "CNFConfiguration", "namespace": "default", "name": "a"}}
 
-# name, method, path, body, content type. {version:NAME} is the resourceVersion that an earlier answer had.
+RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+ROLE = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}, "rules": [
+    {"apiGroups": ["pantheon.tech"], "resources": ["cnfconfigurations"], "verbs": ["get", "list"]}]}
+BINDING = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "r"},
+           "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+           "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "agent"}]}
+
+# name, method, path, body, content type, and the user's token if it is not that of the admin. {version:NAME} is the resourceVersion that an earlier answer had.
 REQUESTS = [
     ("empty list", "GET", CNFC, None, None),
     ("none", "GET", f"{CNFC}/a", None, None),
@@ -113,17 +120,34 @@ REQUESTS = [
     ("no lease", "GET", f"{LEASES}/m", None, None),
     ("an event", "POST", EVENTS, EVENT, None),
     ("no such kind", "GET", "/apis/pantheon.tech/v1/namespaces/default/others", None, None),
+    ("nobody knows who asks", "GET", CNFC, None, None, "wrong"),
+    ("who has no role", "GET", CNFC, None, None, "agent-token"),
+    ("a role", "POST", f"{RBAC}/roles", ROLE, None),
+    ("its binding", "POST", f"{RBAC}/rolebindings", BINDING, None),
+    ("who has a role", "GET", CNFC, None, None, "agent-token"),
+    ("it is for some verbs", "PATCH", f"{CNFC}/u", {"spec": {"microservice": "z"}}, MERGE, "agent-token"),
+    ("and some parts", "PATCH", f"{CNFC}/u/status", {"status": {"message": "z"}}, MERGE, "agent-token"),
+    ("and some kinds", "GET", f"{LEASES}/l", None, None, "agent-token"),
+    ("and a namespace", "GET", CNFC.replace("default", "other"), None, None, "agent-token"),
+    ("apply with an old version", "PATCH", f"{CNFC}/s/status?fieldManager=one&force=true",
+     {**status("s", message="m"), "metadata": {"name": "s", "resourceVersion": "1"}}, APPLY),
+    ("apply with its version", "PATCH", f"{CNFC}/s/status?fieldManager=one&force=true",
+     {**status("s", message="v"), "metadata": {"name": "s", "resourceVersion": "{version:status is not taken with the object}"}}, APPLY),
+    ("more labels", "PATCH", f"{CNFC}/s", {"metadata": {"labels": {"k": "v"}}}, MERGE),
+    ("fewer labels", "PATCH", f"{CNFC}/s", {"metadata": {"labels": {"k": None}}}, MERGE),
+    ("watch by label", "WATCH", f"{CNFC}?watch=true&timeoutSeconds=1&labelSelector=k%3Dv&resourceVersion={{version:more labels}}",
+     None, None),
 ]
 
 
 class Server:
-    def __init__(self, url, token="admin-token"):
-        self.url, self.token, self.context = url, token, ssl._create_unverified_context()
+    def __init__(self, url):
+        self.url, self.context = url, ssl._create_unverified_context()
         self.versions = {}
 
-    def send(self, method, path, body=None, content_type=None):
+    def send(self, method, path, body=None, content_type=None, token="admin-token"):
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type or "application/json"}
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type or "application/json"}
         request = urllib.request.Request(self.url + path, method=method, data=data, headers=headers)
         context = self.context if self.url.startswith("https") else None
         try:
@@ -137,10 +161,10 @@ class Server:
             text = text.replace(f"{{version:{name}}}", version)
         return text
 
-    def ask(self, name, method, path, body, content_type):
+    def ask(self, name, method, path, body, content_type, token="admin-token"):
         if body is not None:
             body = json.loads(self.filled(json.dumps(body)))
-        code, data = self.send("GET" if method == "WATCH" else method, self.filled(path), body, content_type)
+        code, data = self.send("GET" if method == "WATCH" else method, self.filled(path), body, content_type, token)
         if method == "WATCH":
             events = [json.loads(line) for line in data.splitlines()]
             return {"code": code, "events": [[e["type"], e["object"]["metadata"]["name"]] for e in events]}

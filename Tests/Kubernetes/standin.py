@@ -1,17 +1,26 @@
 #!/usr/bin/env python3
 """A stand-in for the Kubernetes API server: the part of it that cnf-crd and nsm-agent use, checked against recordings of a real one.
 
-    standin.py PORT [--history N]
+    standin.py PORT [--host ADDRESS] [--history N] [--data FILE] [--tokens FILE] [--tls CERTIFICATE KEY]
 
 Lists with pages, watches with bookmarks and 410, merge, JSON and server-side apply patches, status as a subresource, schemas of
-custom resources, finalizers, leases, events. No users, no admission, no other groups. It keeps nothing.
+custom resources, finalizers, leases, events; no admission, no other groups. With --data it keeps what it was told, and knows it
+again after a kill -9, but tells nobody of what happened before. With --tokens (TOKEN,USER,UID[,GROUPS], read anew when it changes) it
+asks who is there, and roles say what he may do.
 
-POST /standin/forget makes every version that was handed out too old to be watched from.
+POST /standin/forget makes every version that was handed out too old to be watched from. GET /standin/counts says how often what was
+asked for.
 """
 
+import bisect
+import collections
 import copy
+import csv
 import json
+import os
 import re
+import socket
+import ssl
 import sys
 import threading
 import time
@@ -32,11 +41,21 @@ kinds = {
     ("events.k8s.io", "v1", "events"): {"kind": "Event", "status": False},
     ("", "v1", "pods"): {"kind": "Pod", "status": True},
     ("", "v1", "namespaces"): {"kind": "Namespace", "status": True},
+    ("", "v1", "serviceaccounts"): {"kind": "ServiceAccount", "status": False},
+    **{("rbac.authorization.k8s.io", "v1", f"{kind.lower()}s"): {"kind": kind, "status": False}
+       for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")},
 }
-objects = {}  # (kind key) -> {(namespace, name): object}
-history = {}  # (kind key) -> [(version, type, object)]
-forgotten = 0
-most_history = 10000
+objects = {}  # (kind key) -> {(namespace, name): object}; objects are replaced, never changed
+history = {}  # (kind key) -> [Change]
+forgotten = 0  # up to which version nothing is known any more
+dropped = {}  # (kind key) -> the same for this kind alone
+most_history = 20000
+counts = {}  # "METHOD PLURAL" -> number
+journal = None
+options = {}
+
+
+Change = collections.namedtuple("Change", "version kind item before line")
 
 
 class Refusal(Exception):
@@ -48,14 +67,95 @@ def now():
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def tell(key, kind, item):
+def event(kind, item):
+    return json.dumps({"type": kind, "object": item}).encode() + b"\n"
+
+
+def tell(key, kind, item, before=None):
     """A change: a new version, for those who watch."""
     global version
     version += 1
     item["metadata"]["resourceVersion"] = str(version)
-    history.setdefault(key, []).append((version, kind, copy.deepcopy(item)))
-    del history[key][:-most_history]
+    past = history.setdefault(key, [])
+    past.append(Change(version, kind, item, before, event(kind, item)))
+    if len(past) > most_history * 2:
+        dropped[key] = past[-most_history - 1].version
+        del past[:-most_history]
+    if journal:
+        journal.write(json.dumps([key, kind, item]) + "\n")
+        journal.flush()
     lock.notify_all()
+
+
+def restore(path):
+    """Takes in what was told before a kill -9; a line that was cut off was answered to nobody."""
+    global version, forgotten, journal
+    if os.path.exists(path):
+        with open(path) as file:
+            text = file.read()
+        whole = text[:text.rfind("\n") + 1]
+        for line in whole.splitlines():
+            key, kind, item = json.loads(line)
+            key, place = tuple(key), (item["metadata"].get("namespace"), item["metadata"]["name"])
+            version = int(item["metadata"]["resourceVersion"])
+            if kind == "DELETED":
+                objects[key].pop(place)
+                continue
+            objects.setdefault(key, {})[place] = item
+            if key[2] == "customresourcedefinitions":
+                register(item)
+        os.truncate(path, len(whole.encode()))
+    forgotten = version
+    journal = open(path, "a")
+
+
+# ---- who may do what ----
+
+
+def user(headers):
+    """(name, groups) of who asks; without --tokens, somebody who may do everything."""
+    if "tokens" not in options:
+        return "admin", ["system:masters"]
+    with open(options["tokens"]) as file:
+        for row in csv.reader(file):
+            if row and headers.get("Authorization") == f"Bearer {row[0]}":
+                return row[1], row[3].split(",") if len(row) > 3 else []
+    raise Refusal(401, "Unauthorized", "Unauthorized")
+
+
+def is_meant(subject, who):
+    name, groups = who
+    if subject["kind"] == "ServiceAccount":
+        return name == f"system:serviceaccount:{subject['namespace']}:{subject['name']}"
+    return subject["name"] == name if subject["kind"] == "User" else subject["name"] in groups
+
+
+def is_allowed(who, verb, key, namespace, part):
+    api, resource = "rbac.authorization.k8s.io", key[2] + (f"/{part}" if part else "")
+    for plural in ("rolebindings", "clusterrolebindings"):
+        for (space, _), binding in objects.get((api, "v1", plural), {}).items():
+            if (space and space != namespace) or not any(is_meant(s, who) for s in binding.get("subjects", [])):
+                continue
+            reference = binding["roleRef"]
+            kind, place = (("roles", space) if reference["kind"] == "Role" else ("clusterroles", None))
+            role = objects.get((api, "v1", kind), {}).get((place, reference["name"]), {})
+            for rule in role.get("rules", []):
+                fits = lambda field, value: {value, "*"} & set(rule.get(field, []))
+                if fits("verbs", verb) and fits("apiGroups", key[0]) and fits("resources", resource):
+                    return True
+    return False
+
+
+def authorize(who, verb, key, namespace, name, part):
+    if "system:masters" in who[1] or is_allowed(who, verb, key, namespace, part):
+        return
+    resource = key[2] + (f"/{part}" if part else "")
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    raise Refusal(403, "Forbidden", f"{label(key, name or '')} is forbidden: User \"{who[0]}\" cannot {verb} resource "
+                  f"\"{resource}\" in API group \"{key[0]}\" {where}")
+
+
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 def label(key, name):
@@ -107,7 +207,7 @@ def create(key, namespace, item):
     if namespace:
         metadata["namespace"] = namespace
     metadata.update(uid=str(uuid.uuid4()), creationTimestamp=now())
-    if key[0] not in ("coordination.k8s.io", "events.k8s.io", ""):
+    if key[0] not in ("coordination.k8s.io", "events.k8s.io", "rbac.authorization.k8s.io", ""):
         metadata["generation"] = 1
     if kinds[key]["status"]:
         item.pop("status", None)
@@ -150,8 +250,9 @@ def replace(key, namespace, name, old, new, part):
     if not metadata.get("managedFields"):
         metadata.pop("managedFields", None)
     strip = lambda item: {k: v for k, v in item.items() if k not in ("metadata", "status")}
-    if not metadata.get("finalizers"):
-        metadata.pop("finalizers", None)
+    for field in ("finalizers", "labels", "annotations"):
+        if not metadata.get(field):
+            metadata.pop(field, None)
     if strip(new) != strip(old) and "generation" in old["metadata"]:
         metadata["generation"] = old["metadata"].get("generation", 0) + 1
     if new == old:
@@ -159,7 +260,7 @@ def replace(key, namespace, name, old, new, part):
     if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
         return remove(key, namespace, name, new)
     objects[key][(namespace, name)] = new
-    tell(key, "MODIFIED", new)
+    tell(key, "MODIFIED", new, old)
     return new
 
 
@@ -183,8 +284,8 @@ def delete(key, namespace, name, options):
         item = copy.deepcopy(item)
         item["metadata"].update(deletionTimestamp=now(), deletionGracePeriodSeconds=0)
         item["metadata"]["generation"] = item["metadata"].get("generation", 0) + 1
-        objects[key][(namespace, name)] = item
-        tell(key, "MODIFIED", item)
+        before, objects[key][(namespace, name)] = objects[key][(namespace, name)], item
+        tell(key, "MODIFIED", item, before)
     return item
 
 
@@ -199,6 +300,9 @@ def patch(key, namespace, name, part, content_type, change, query):
             return create(key, namespace, item)
         if old is None:
             raise Refusal(404, "NotFound", f"{label(key, name)} not found")
+        given = change.get("metadata", {}).get("resourceVersion")
+        if given and given != old["metadata"]["resourceVersion"]:
+            raise Refusal(409, "Conflict", f"Operation cannot be fulfilled on {label(key, name)}: the object has been modified")
         try:
             new = patches.apply(old, change, manager, part, query.get("force") == ["true"], now())
         except patches.Conflict as conflict:
@@ -254,7 +358,7 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = parse_qs(url.query)
         try:
-            code, answer = self.route(url.path, query, json.loads(body) if body else {})
+            code, answer = self.route(url.path, query, json.loads(body) if body else {}, user(self.headers))
         except Refusal as refusal:
             code, answer = refusal.code, {
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": refusal.message,
@@ -268,13 +372,16 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_request
 
-    def route(self, path, query, body):
+    def route(self, path, query, body, who):
         global forgotten
         parts = [unquote(p) for p in path.split("/") if p]
         if path == "/version":
             return 200, {"major": "1", "minor": "20", "gitVersion": "v1.20.2-standin"}
         if path in ("/readyz", "/healthz"):
             return 200, {}
+        if path == "/standin/counts":
+            with lock:
+                return 200, dict(counts)
         if path == "/standin/forget":
             with lock:
                 forgotten = version
@@ -293,6 +400,11 @@ class Handler(BaseHTTPRequestHandler):
             namespace, rest = rest[1], rest[2:]
         key = (group, api, rest[0])
         name, part = (rest + [None, None])[1:3]
+        verb = VERBS.get(self.command) or ("get" if name else "watch" if "watch" in query else "list")
+        with lock:
+            counted = f"{verb} {key[2]}" + (f"/{part}" if part else "")
+            counts[counted] = counts.get(counted, 0) + 1
+            authorize(who, verb, key, namespace, name, part)
         if key not in kinds or (part and (part != "status" or not kinds[key]["status"])):
             raise Refusal(404, "", "the server could not find the requested resource")
         with lock:
@@ -339,10 +451,21 @@ class Handler(BaseHTTPRequestHandler):
             "items": items,
         }
 
-    def send(self, kind, item):
-        data = json.dumps({"type": kind, "object": item}).encode() + b"\n"
+    def send_line(self, data):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
+
+    def send(self, kind, item):
+        self.send_line(event(kind, item))
+
+    def tell_selected(self, change, query):
+        """What is selected no more is gone for who watches, and what is now is new."""
+        is_now = selected(change.item, query)
+        was = is_now if change.before is None else selected(change.before, query)
+        if is_now and was:
+            self.send_line(change.line)
+        elif is_now or was:
+            self.send("ADDED" if is_now else "DELETED", change.item)
 
     def watch(self, key, namespace, query):
         since = int(query.get("resourceVersion", ["0"])[0] or 0)
@@ -355,23 +478,24 @@ class Handler(BaseHTTPRequestHandler):
         try:
             while True:
                 with lock:
-                    if since < forgotten:
+                    past = history.get(key, [])
+                    if since < max(forgotten, dropped.get(key, 0)):
                         self.send("ERROR", {
                             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired",
                             "message": f"too old resource version: {since} ({version})", "code": 410,
                         })
                         break
-                    news = [e for e in history.get(key, []) if e[0] > since]
+                    news = past[bisect.bisect_right(past, since, key=lambda change: change.version):]
                     latest = version
                     if not news and time.monotonic() < end:
                         if not lock.wait(min(1, max(0, end - time.monotonic()))) and wants_bookmarks and latest > since:
                             since = latest
                             self.bookmark(key, latest)
                         continue
-                for number, kind, item in news:
-                    since = number
-                    if namespace in (None, item["metadata"].get("namespace")) and selected(item, query):
-                        self.send(kind, item)
+                for change in news:
+                    since = change.version
+                    if namespace in (None, change.item["metadata"].get("namespace")):
+                        self.tell_selected(change, query)
                 if time.monotonic() >= end:
                     if wants_bookmarks:
                         self.bookmark(key, since)
@@ -395,6 +519,18 @@ class Server(ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
-    if "--history" in sys.argv:
-        most_history = int(sys.argv[sys.argv.index("--history") + 1])
-    Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+    rest = sys.argv[2:]
+    while rest:
+        name = rest.pop(0).removeprefix("--")
+        options[name] = [rest.pop(0), rest.pop(0)] if name == "tls" else rest.pop(0)
+    most_history = int(options.get("history", most_history))
+    if "data" in options:
+        restore(options["data"])
+    host = options.get("host", "127.0.0.1")
+    Server.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = Server((host, int(sys.argv[1])), Handler)
+    if "tls" in options:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*options["tls"])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()

@@ -41,10 +41,10 @@ class Client:
     context = None
     token = "admin-token"
 
-    def request(self, method, path, body=None, content_type="application/json"):
+    def request(self, method, path, body=None, content_type="application/json", token=None):
         request = urllib.request.Request(
             self.url + path, method=method, data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": content_type, "Authorization": f"Bearer {self.token}"})
+            headers={"Content-Type": content_type, "Authorization": f"Bearer {token or self.token}"})
         try:
             with urllib.request.urlopen(request, timeout=30, context=self.context) as answer:
                 return json.loads(answer.read())
@@ -79,11 +79,21 @@ class Client:
                 time.sleep(0.1)
 
     def namespace(self, name):
-        try:
-            self.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-        except Refused as refused:
-            if refused.code != 409:
-                raise
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+    def apply(self, *objects):
+        """Makes objects say this, whether they are there or not."""
+        for item in objects:
+            group, _, version = item["apiVersion"].rpartition("/")
+            space = item["metadata"].get("namespace")
+            path = (f"/apis/{group}/{version}" if group else f"/api/{version}") + (f"/namespaces/{space}" if space else "")
+            path += f"/{item['kind'].lower()}s/{item['metadata']['name']}?fieldManager=scenario&force=true"
+            self.request("PATCH", path, item, "application/apply-patch+yaml")
+
+    def merge(self, name, change, namespace="default", part=""):
+        """Changes a resource, or a part of it, as another writer does."""
+        path = f"{RESOURCES.format(namespace)}/{name}{part}"
+        return self.request("PATCH", path, change, "application/merge-patch+json")
 
     def create(self, name, spec, namespace="default"):
         return self.request("POST", RESOURCES.format(namespace), self.resource(name, spec, namespace))
@@ -133,52 +143,70 @@ def parse_yaml(text):
 
 
 class StandIn(Client):
-    def __init__(self, port=18080):
-        self.port, self.url = port, f"http://127.0.0.1:{port}"
+    """The stand-in, which knows again what it was told when it was killed. `pair`: certificate and key, for TLS."""
+
+    def __init__(self, port=18080, users=(), pair=None, host="127.0.0.1"):
+        self.port, self.host, self.pair = port, host, pair
+        where = f"[{host}]" if ":" in host else host
+        self.url = f"http{'s' if pair else ''}://{where}:{port}"
+        self.context = ssl._create_unverified_context() if pair else None
+        self.data = os.path.join(WORK, f"standin-{port}.json")
+        self.tokens = write(f"tokens-{port}.csv", tokens(users)) if users or pair else None
+        self.process = None
 
     def start(self):
         script = os.path.join(ROOT, "Tests/Kubernetes/standin.py")
-        self.process = run("standin.log", sys.executable, "-B", script, str(self.port))
+        options = [*("--data", self.data), *("--host", self.host)]
+        options += ["--tokens", self.tokens] if self.tokens else []
+        options += ["--tls", *self.pair] if self.pair else []
+        self.process = run("standin.log", sys.executable, "-B", script, str(self.port), *options)
         self.wait(self.process)
         return self
 
-    def stop(self):
+    def kill(self):
         self.process.kill()
         self.process.wait()
 
+    stop = kill
+
     def kubeconfig(self, user="admin"):
-        return write(f"{user}.conf", kubeconfig({"server": self.url}, {"token": f"{user}-token"}))
+        token = write(f"{user}.token", f"{user}-token\n")
+        return write(f"{user}.conf", kubeconfig({"server": self.url}, {"tokenFile": token}))
+
+    def counts(self):
+        """How often the server was asked for what."""
+        return self.request("GET", "/standin/counts")
+
+
+def tokens(users):
+    lines = ["admin-token,admin,1,system:masters"] + [f"{x}-token,{x},{i + 2}" for i, x in enumerate(users)]
+    return "\n".join(lines) + "\n"
 
 
 def kubeconfig(cluster, user):
     return {
         "apiVersion": "v1", "kind": "Config", "current-context": "t",
-        "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t", "namespace": "default"}}],
+        "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t", "namespace": "cnf"}}],
         "clusters": [{"name": "t", "cluster": cluster}], "users": [{"name": "t", "user": user}],
     }
 
 
-def server():
-    """The API server that is asked for, started, with the definition."""
+def server(users=(), define=True):
+    """The API server that is asked for, started, with the definition and the namespace 'cnf'."""
     if REAL:
         import kube
 
         if kube.missing():
-            print(f"skipped: {', '.join(kube.missing())} is not here")
+            print(f"skipped: not here: {', '.join(kube.missing())}")
             sys.exit(77)
-
-        class Real(kube.KubeServer, Client):
-            context = ssl._create_unverified_context()
-
-            def get(self, *arguments, **named):
-                return Client.get(self, *arguments, **named)
-
-        api = Real()
-        atexit.register(api.stop)
-        api.start()
+        api = kube.KubeServer(users=users)
     else:
-        api = StandIn().start()
-    api.define()
+        api = StandIn(users=users)
+    atexit.register(api.stop)
+    api.start()
+    api.namespace("cnf")
+    if define:
+        api.define()
     return api
 
 
@@ -188,6 +216,7 @@ def replay(api):
     result = subprocess.run(
         [sys.executable, "-B", script, "replay", api.url, RECORDING], capture_output=True, text=True, timeout=120)
     api.stop()
+    os.remove(api.data)
     api.start().define()
     return result
 
@@ -217,6 +246,9 @@ class Etcd:
             raise RuntimeError(f"etcdctl {' '.join(arguments)}: {result.stderr}")
         return result
 
+    def revision(self):
+        return json.loads(self.ctl("get", "/", "-w", "json").stdout)["header"]["revision"]
+
     def keys(self, prefix="/vnf-agent/"):
         lines = self.ctl("get", "--prefix", "--keys-only", prefix).stdout.split("\n")
         return [line for line in lines if line and "/check/" not in line and "/config-status/" not in line]
@@ -244,6 +276,12 @@ class Controller:
 
     def start(self):
         self.process = run(f"{self.name}.log", *self.command)
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self):
         self.process.kill()

@@ -9,8 +9,8 @@ import ssl
 import subprocess
 import sys
 import time
-import urllib.request
 
+from cluster import Client, Refused, kubeconfig, tokens
 from harness import WORK, write
 
 CACHE = os.environ.get("NSM_AGENT_CACHE") or os.path.expanduser("~/.cache/nsm-agent")
@@ -24,18 +24,21 @@ def missing():
     return [x for x in wanted if not shutil.which(x)]
 
 
-class KubeServer:
+class KubeServer(Client):
     """An API server. Its users are 'admin', who may do everything, and those that a scenario gives roles."""
 
-    def __init__(self, port=16443, users=()):
+    context = ssl._create_unverified_context()
+
+    def __init__(self, port=16443, users=(), pair=None, authority=None):
+        """`pair`: certificate and key, signed by `authority`; without them it makes its own."""
+        self.pair, self.authority = pair, authority
         self.port, self.folder = port, os.path.join(WORK, "kube")
         self.url = f"https://127.0.0.1:{port}"
         os.makedirs(self.folder)
         subprocess.run(
             ["openssl", "genrsa", "-out", self.path("sa.key"), "2048"], check=True, capture_output=True
         )
-        lines = ["admin-token,admin,1,system:masters"] + [f"{x}-token,{x},{i + 2}" for i, x in enumerate(users)]
-        write("kube/tokens.csv", "\n".join(lines) + "\n")
+        write("kube/tokens.csv", tokens(users))
         self.admin = self.kubeconfig("admin")
         self.etcd = self.process = None
 
@@ -69,13 +72,23 @@ class KubeServer:
             *(f"--service-account-signing-key-file={self.path('sa.key')}",),
             *("--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.96.0.0/24"),
             "--disable-admission-plugins=ServiceAccount",
+            *(["--tls-cert-file", self.pair[0], "--tls-private-key-file", self.pair[1]] if self.pair else []),
         )
         end = time.monotonic() + 120
-        while self.ctl("get", "--raw", "/readyz", fail=False).returncode:
+        while not self.is_ready():
             if time.monotonic() > end or self.process.poll() is not None:
                 sys.exit("the API server does not start")
             time.sleep(0.2)
         return self
+
+    def is_ready(self):
+        try:
+            self.request("GET", "/readyz")
+        except json.JSONDecodeError:
+            # It says 'ok'.
+            return True
+        except (OSError, Refused):
+            return False
 
     def kill(self):
         self.process.kill()
@@ -90,22 +103,8 @@ class KubeServer:
     def kubeconfig(self, user):
         """A file for a user, whose token is in a file beside it."""
         write(f"kube/{user}.token", f"{user}-token\n")
-        return write(
-            f"kube/{user}.conf",
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "t",
-                "contexts": [{"name": "t", "context": {"cluster": "t", "user": user, "namespace": "cnf"}}],
-                "clusters": [
-                    {
-                        "name": "t",
-                        "cluster": {"server": self.url, "certificate-authority": self.path("certs/apiserver.crt")},
-                    }
-                ],
-                "users": [{"name": user, "user": {"tokenFile": self.path(f"{user}.token")}}],
-            },
-        )
+        cluster = {"server": self.url, "certificate-authority": self.authority or self.path("certs/apiserver.crt")}
+        return write(f"kube/{user}.conf", kubeconfig(cluster, {"tokenFile": self.path(f"{user}.token")}))
 
     def ctl(self, *arguments, fail=True, input=None):
         result = subprocess.run(
@@ -119,23 +118,3 @@ class KubeServer:
         if fail and result.returncode:
             raise RuntimeError(f"kubectl {' '.join(arguments)}: {result.stderr}")
         return result
-
-    def apply(self, *objects):
-        for one in objects:
-            self.ctl("apply", "-f", "-", input=one)
-
-    def get(self, *arguments):
-        result = self.ctl("get", *arguments, "-o", "json", fail=False)
-        return json.loads(result.stdout) if not result.returncode else {}
-
-    def patch_status(self, name, change):
-        """As another writer of a resource's status does; kubectl of 1.20 can't by itself."""
-        token = open(self.path("admin.token")).read().strip()
-        request = urllib.request.Request(
-            f"{self.url}/apis/pantheon.tech/v1/namespaces/cnf/cnfconfigurations/{name}/status",
-            data=json.dumps(change).encode(),
-            method="PATCH",
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"},
-        )
-        context = ssl.create_default_context(cafile=self.path("certs/apiserver.crt"))
-        return json.load(urllib.request.urlopen(request, context=context, timeout=30))
