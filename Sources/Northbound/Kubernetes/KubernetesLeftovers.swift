@@ -7,7 +7,9 @@ internal import Logging
 /// Nobody else would where no controller runs: what they said last would stand there for ever, and count. Who may not look at pods
 /// drops nothing.
 struct KubernetesLeftovers: Sendable {
-    /// How often it looks.
+    /// When it looks for the first time: until then all resources are read.
+    static let firstWait = Duration.seconds(5)
+    /// How often it looks afterwards.
     static let interval = Duration.seconds(60)
     /// The most pods that are looked for at a time: whoever may write a status can name any.
     private static let mostLooks = 64

@@ -85,11 +85,12 @@ actor KubernetesReporter {
     /// Drops what agents said that are gone, as long as that is allowed.
     private func dropLeftovers() async {
         let leftovers = KubernetesLeftovers(settings: settings, client: client, logger: logger)
-        while !Task.isCancelled {
+        // An agent that takes another one's place finds its entry at once.
+        var wait = KubernetesLeftovers.firstWait
+        while (try? await Task.sleep(for: wait)) != nil {
             let mayLook = await leftovers.drop(from: kept.values.map(\.resource.object))
             // Rights may be given later.
-            let wait = mayLook ? KubernetesLeftovers.interval : KubernetesLeftovers.interval * 10
-            try? await Task.sleep(for: wait)
+            wait = mayLook ? KubernetesLeftovers.interval : KubernetesLeftovers.interval * 10
         }
     }
 
