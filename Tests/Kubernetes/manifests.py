@@ -1,5 +1,7 @@
 """Validates Kubernetes manifests: against the OpenAPI schemas of two versions, and by what schemas can't say.
 
+Of a kustomization.yaml that is validated what it makes of its resources. Rules in CEL must be rules by those schemas; they are not run.
+
 With `--self-test` also damages each manifest in many ways, one at a time; each damage must be found.
 """
 
@@ -13,6 +15,7 @@ import tempfile
 
 import kubernetes_validate
 import kubernetes_validate.utils
+import patches
 import schemas
 import yaml
 
@@ -87,6 +90,40 @@ def controller_mistakes(container):
         yield "it has no probes"
     if not any(a.startswith("--allow=") for a in container.get("args", [])):
         yield "every namespace may write for every microservice"
+
+
+def built(path):
+    """The objects of a file; of a kustomization those that it makes, by patches in steps."""
+    if os.path.isdir(path):
+        path = os.path.join(path, "kustomization.yaml")
+    with open(path) as file:
+        items = [item for item in yaml.safe_load_all(file) if item]
+    if os.path.basename(path) != "kustomization.yaml":
+        return items
+    plan, folder = items[0], os.path.dirname(path)
+    if plan.keys() - {"apiVersion", "kind", "resources", "patches"}:
+        sys.exit(f"{path}: it has a field that is not known here")
+    items = [item for name in plan["resources"] for item in built(os.path.join(folder, name))]
+    for patch in plan.get("patches", []):
+        if "path" in patch:
+            with open(os.path.join(folder, patch["path"])) as file:
+                steps = yaml.safe_load(file)
+        else:
+            steps = yaml.safe_load(patch["patch"])
+        target = (patch["target"]["kind"], patch["target"]["name"])
+        meant = [i for i, item in enumerate(items) if (item["kind"], item["metadata"]["name"]) == target]
+        if len(meant) != 1:
+            sys.exit(f"{path}: there are {len(meant)} {'/'.join(target)}")
+        items[meant[0]] = patches.steps(items[meant[0]], steps)
+    return items
+
+
+def cel_rules(value):
+    """All rules in CEL, wherever they stand."""
+    if isinstance(value, dict):
+        yield from value.get("x-kubernetes-validations", [])
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+        yield from cel_rules(inner)
 
 
 def pod_of(item):
@@ -201,7 +238,8 @@ def mistakes(items, with_agent=True):
             found += pod_mistakes(item, maps)
             space = spaces.get(item["metadata"].get("namespace"))
             level = "pod-security.kubernetes.io/enforce"
-            if space and space["metadata"].get("labels", {}).get(level) != "privileged":
+            has_agent = any("/nsm-agent:" in c.get("image", "") for c in containers(pod_of(item)))
+            if has_agent and space and space["metadata"].get("labels", {}).get(level) != "privileged":
                 found.append("its namespace does not let it in")
         if item.get("kind") in ("Role", "ClusterRole"):
             found += rights_mistakes(item)
@@ -320,13 +358,14 @@ def main(arguments):
     tests = "--self-test" in arguments
     failed = 0
     for path in (a for a in arguments if a != "--self-test"):
-        with open(path) as file:
-            items = [item for item in yaml.safe_load_all(file) if item]
+        items = built(path)
         found = list(mistakes(items, with_agent="NSM_AGENT" in os.environ))
         for mistake in found:
             print(f"{path}: {mistake}")
         if not found:
-            print(f"{path}: {len(items)} objects are valid, by {' and '.join(VERSIONS)}")
+            rules = sum(len(list(cel_rules(item))) for item in items)
+            told = f"; {rules} rules in CEL are not run" if rules else ""
+            print(f"{path}: {len(items)} objects are valid, by {' and '.join(VERSIONS)}{told}")
         failed += len(found)
         if tests:
             made, missed = self_test(items)
