@@ -16,6 +16,7 @@ public final class KubernetesClient: Sendable {
         self.configuration = configuration
         self.logger = logger
         transport = HTTPTransport(configuration)
+        for warning in configuration.warnings { logger.warning("Kubernetes", metadata: ["warning": "\(warning)"]) }
     }
 
     /// Ends connections that are not in use.
@@ -109,9 +110,10 @@ public final class KubernetesClient: Sendable {
         var selection = Selection(resource, namespace, labels, fields)
         var size = configuration.limits.pageSize
         var restarts = 0
+        var bytes = 0
         var list = KubernetesList(resourceVersion: "", objects: [])
         while true {
-            let page: JSONValue
+            let page: (json: JSONValue, bytes: Int)
             do throws(KubernetesError) {
                 page = try await json(selection.page(size))
             } catch {
@@ -121,25 +123,37 @@ public final class KubernetesClient: Sendable {
                     // What comes behind was kept for some minutes only.
                     restarts += 1
                     selection.next = nil
-                    list.objects = []
+                    (list.objects, bytes) = ([], 0)
                 } else {
                     throw error
                 }
                 continue
             }
-            guard let items = page["items"]?.array ?? (page["items"] == .null ? [] : nil),
-                let metadata = page["metadata"]
+            guard let items = page.json["items"]?.array ?? (page.json["items"] == .null ? [] : nil),
+                let metadata = page.json["metadata"]
             else { throw KubernetesError(.malformed, "the server's answer is no list of \(resource)") }
+            bytes += page.bytes
+            try checkSize(of: resource, count: list.objects.count + items.count, bytes: bytes)
             list.objects += items.map { KubernetesObject($0) }
-            guard list.objects.count <= configuration.limits.listCount else {
-                throw KubernetesError(.tooLarge, "there are more than \(configuration.limits.listCount) \(resource)")
-            }
             list.resourceVersion = metadata["resourceVersion"]?.string ?? ""
             guard let next = metadata["continue"]?.string, !next.isEmpty else { return list }
             guard !items.isEmpty else {
                 throw KubernetesError(.malformed, "the server's list of \(resource) goes on for ever")
             }
             selection.next = next
+        }
+    }
+
+    private func checkSize(of resource: KubernetesResource, count: Int, bytes: Int) throws(KubernetesError) {
+        let limits = configuration.limits
+        guard count <= limits.listCount else {
+            throw KubernetesError(
+                .tooLarge, "there are more than \(limits.listCount) \(resource); narrow them by namespace or labels")
+        }
+        guard bytes <= limits.listBytes else {
+            throw KubernetesError(
+                .tooLarge,
+                "the \(resource) are more than \(limits.listBytes) bytes; narrow them by namespace or labels")
         }
     }
 
@@ -159,13 +173,13 @@ public final class KubernetesClient: Sendable {
     }
 
     private func object(_ request: HTTPRequest) async throws(KubernetesError) -> KubernetesObject {
-        KubernetesObject(try await json(request))
+        KubernetesObject(try await json(request).json)
     }
 
-    private func json(_ request: HTTPRequest) async throws(KubernetesError) -> JSONValue {
+    private func json(_ request: HTTPRequest) async throws(KubernetesError) -> (json: JSONValue, bytes: Int) {
         let answer = try await perform(request)
         do throws(JSONValue.Mistake) {
-            return try JSONValue(parsing: answer.body)
+            return (try JSONValue(parsing: answer.body), answer.body.count)
         } catch {
             throw KubernetesError(.malformed, "the server's answer is no JSON: \(error)")
         }

@@ -67,6 +67,35 @@ import Testing
     @Test(arguments: ["a", "ftp://a", "https://", "https://a:0", "https://a b", "https://[::1", "https://a/?b"])
     func whatIsNoAddressIsNone(text: String) { #expect(ServerAddress(text) == nil) }
 
+    @Test(arguments: [
+        "https://me:hunter2@kube:6443", "me:hunter2@kube", "https://kube:6443?token=hunter2",
+        "https://a:b/hunter2@kube",
+        "http://me:hun?ter2@kube/x#hunter2", "https://kube#hunter2", "https://me:x#hunter2?@kube:1",
+    ]) func anAddressWithASecretIsToldWithoutIt(server: String) throws {
+        try Self.file(Self.text(user: "token: t", cluster: "server: '\(server)'")) { path in
+            let error = #expect(throws: KubernetesError.self) { try KubernetesConfiguration.kubeconfig([path]) }
+            let text = error?.message ?? ""
+            #expect(text.contains("kube") && text.contains("is no address of a server"), "\(text)")
+            #expect(!text.contains("hun") && !text.contains("ter2"), "\(text)")
+        }
+    }
+
+    @Test(arguments: [
+        ("http://kube", false, KubernetesConfiguration.Credentials.token("secret"), "sent without TLS"),
+        ("http://kube", false, .tokenFile("/x"), "sent without TLS"), ("http://kube", false, .none, ""),
+        ("https://kube", false, .token("secret"), ""), ("https://kube", true, .token("secret"), "given the token"),
+        ("https://kube", true, .none, "anybody can be the server"),
+    ]) func whatIsDangerousIsWarnedOf(
+        server: String, acceptsAny: Bool, credentials: KubernetesConfiguration.Credentials, expected: String
+    ) throws {
+        var configuration = KubernetesConfiguration(
+            server: try #require(ServerAddress(server)), credentials: credentials)
+        configuration.tls.acceptsAnyServer = acceptsAny
+        let warnings = configuration.warnings
+        #expect(warnings.count == (expected.isEmpty ? 0 : 1) && warnings.allSatisfy { $0.contains(expected) })
+        #expect(!warnings.joined().contains("secret"))
+    }
+
     @Test func addressesAreRead() {
         #expect(ServerAddress("https://[fd00::1]")?.authority == "[fd00::1]")
         #expect(ServerAddress("https://[fd00::1]:6443")?.port == 6443)

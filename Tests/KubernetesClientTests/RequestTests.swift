@@ -162,6 +162,20 @@ import Testing
         }
     }
 
+    @Test(arguments: [("bytes", "more than 300 bytes"), ("count", "more than 5 pods")])
+    func aListIsBoundedAsAWhole(limit: String, expected: String) async throws {
+        try await ScriptedServer.serve(
+            { [.list(["a\($0.number)", "b"], version: 5, next: "more")] },
+            limits: {
+                if limit == "bytes" { $0.listBytes = 300 } else { $0.listCount = 5 }
+            }
+        ) { client, server in
+            let error = await #expect(throws: KubernetesError.self) { try await client.list(.pod, namespace: nil) }
+            #expect(error?.code == .tooLarge && error?.message.contains(expected) == true, "\(error?.message ?? "")")
+            #expect(server.seen.count < 5)
+        }
+    }
+
     @Test func whatIsNoAnswerIsSaidSo() async throws {
         for text in ["", "{", "[]", #"{"items":3}"#, #"{"items":[],"metadata":{"continue":"x"}}"#] {
             try await ScriptedServer.serve({ _ in [.answer(200, text)] }) { client, _ in

@@ -114,7 +114,8 @@ private struct KubeconfigNode {
     func server() throws(KubernetesError) -> KubernetesConfiguration {
         let text = try needed("server")
         guard let server = ServerAddress(text) else {
-            throw wrong("'\(text)' is no address of a server; https://host:port is needed")
+            throw wrong(
+                "'\(ServerAddress.withoutSecrets(text))' is no address of a server; https://host:port is needed")
         }
         if child("proxy-url") != nil { throw wrong("'proxy-url' can't be done; name the server itself") }
         var result = KubernetesConfiguration(server: server)

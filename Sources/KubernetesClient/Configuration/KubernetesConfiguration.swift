@@ -25,6 +25,20 @@ public struct KubernetesConfiguration: Sendable {
         self.limits = limits
     }
 
+    /// What is dangerous in it, for people.
+    public var warnings: [String] {
+        var warnings: [String] = []
+        if server.isSecure, tls.acceptsAnyServer {
+            warnings.append(
+                "\(server): its certificate is not looked at (insecure-skip-tls-verify), so anybody can be the server"
+                    + (credentials == .none ? "" : ", and is given the token"))
+        }
+        if !server.isSecure, credentials != .none {
+            warnings.append("\(server): the token is sent without TLS, and can be read on the way; use https")
+        }
+        return warnings
+    }
+
     /// Certificates and keys, PEM.
     public enum PEM: Sendable, Hashable {
         /// A file, which is read again when it changes.
@@ -85,6 +99,8 @@ public struct KubernetesConfiguration: Sendable {
         public var lineBytes = 8 << 20
         /// How many objects are asked for at once.
         public var pageSize = 500
+        /// The longest list, bytes of all its pages.
+        public var listBytes = 256 << 20
         /// How many objects a list may have.
         public var listCount = 100_000
         /// How many connections wait to be used again.
@@ -151,6 +167,17 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
         }
         guard !host.isEmpty, isPlain else { return nil }
         return (String(host), port)
+    }
+
+    /// A text that is no address, without what may be a secret in it: what stands before `@`, and behind `?` or `#`.
+    static func withoutSecrets(_ text: String) -> String {
+        // A password may have any of these characters in it.
+        let behind = text.lastIndex(of: "@") ?? text.startIndex
+        let end = text[behind...].firstIndex { $0 == "?" || $0 == "#" } ?? text.endIndex
+        let rest = text[behind..<end] + (end < text.endIndex ? "\(text[end])…" : "")
+        guard text[behind...].hasPrefix("@") else { return String(rest) }
+        let scheme = ["https://", "http://"].first { text.hasPrefix($0) } ?? ""
+        return "\(scheme)…\(rest)"
     }
 
     /// As it stands in the `Host` header.
