@@ -62,14 +62,18 @@ public struct LeaderElection: Sendable {
     }
 
     /// Runs `body` whenever we lead, and cancels it when we do not any more. Ends when the task is cancelled, and gives the lease back.
-    public func run(whileLeading body: @escaping @Sendable () async throws -> Void) async throws {
+    ///
+    /// - Parameter body: Is given for how long the lease is ours for sure.
+    public func run(whileLeading body: @escaping @Sendable (Leadership) async throws -> Void) async throws {
         var seen: Seen?
         while !Task.isCancelled {
+            let began = ContinuousClock.now
             if await acquire(&seen) {
+                let leadership = Leadership(until: began + settings.duration)
                 logger.info("leading", metadata: ["lease": "\(settings.name)", "as": "\(settings.identity)"])
                 defer { logger.info("not leading any more", metadata: ["lease": "\(settings.name)"]) }
                 do {
-                    try await lead(body)
+                    try await lead(leadership, began, body)
                 } catch is Lost {
                     // Others may lead now.
                 }
@@ -82,24 +86,28 @@ public struct LeaderElection: Sendable {
 
     private struct Lost: Error {}
 
-    private func lead(_ body: @escaping @Sendable () async throws -> Void) async throws {
+    private func lead(
+        _ leadership: Leadership, _ began: ContinuousClock.Instant,
+        _ body: @escaping @Sendable (Leadership) async throws -> Void
+    ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await body() }
-            group.addTask { try await self.keep() }
+            group.addTask { try await body(leadership) }
+            group.addTask { try await self.keep(leadership, since: began) }
             defer { group.cancelAll() }
             try await group.next()
         }
     }
 
     /// Renews the lease until that fails for too long.
-    private func keep() async throws {
-        var renewed = ContinuousClock.now
+    private func keep(_ leadership: Leadership, since began: ContinuousClock.Instant) async throws {
+        var renewed = began
         var seen: Seen?
         while true {
             try await Task.sleep(for: settings.interval)
             let began = ContinuousClock.now
             if await acquire(&seen, until: renewed + settings.renewDeadline) {
                 renewed = began
+                leadership.renew(until: began + settings.duration)
             } else if isHeldByAnother(seen) || .now - renewed > settings.renewDeadline {
                 throw Lost()
             }

@@ -67,8 +67,8 @@ struct CNFCRD: AsyncParsableCommand {
                 group.addTask { try await server.run() }
             }
             group.addTask {
-                try await election.run {
-                    await Controller.lead(settings, client, etcd, facts: facts, logger: logger)
+                try await election.run { leadership in
+                    await Controller.lead(settings, client, etcd, leadership, facts: facts, logger: logger)
                 }
             }
             defer { group.cancelAll() }

@@ -33,7 +33,9 @@ import Testing
         change(&settings)
         let address = try #require(ServerAddress("https://127.0.0.1:1"))
         let client = KubernetesClient(KubernetesConfiguration(server: address), logger: Logger(label: "test"))
-        return Controller(settings, client, HealthServer.Facts(), logger: Logger(label: "test"))
+        return Controller(
+            settings, client, Leadership(until: .now + .seconds(3600)), HealthServer.Facts(),
+            logger: Logger(label: "test"))
     }
 
     @Test("the answer to an older request does not undo a change that was told meanwhile")

@@ -88,7 +88,7 @@ private final class Warnings: LogHandler {
 
         func start(_ client: KubernetesClient, _ name: String) -> Task<Void, any Error> {
             Task {
-                try await LeaderElectionTests.election(client, name).run {
+                try await LeaderElectionTests.election(client, name).run { _ in
                     self.names.withLock { $0.append(name) }
                     defer { self.names.withLock { $0.removeAll { $0 == name } } }
                     try await Task.sleep(for: .seconds(3600))
@@ -106,7 +106,7 @@ private final class Warnings: LogHandler {
             return status == 200 ? lease.answer(request) : [.status(status, "No\(status)")]
         }) { client, server in
             let run = Task {
-                try await Self.election(client, "one", logger: Logger(label: "test") { _ in warnings }).run {
+                try await Self.election(client, "one", logger: Logger(label: "test") { _ in warnings }).run { _ in
                     try await Task.sleep(for: .seconds(3600))
                 }
             }
@@ -125,6 +125,29 @@ private final class Warnings: LogHandler {
             run.cancel()
             _ = await run.result
         }
+    }
+
+    @Test func aLeaseThatIsNotRenewedIsNotOursForSure() async throws {
+        let lease = LeaseServer()
+        try await ScriptedServer.serve({ lease.answer($0) }) { client, _ in
+            let kept = Mutex<Leadership?>(nil)
+            let run = Task {
+                try await Self.election(client, "one").run { leadership in
+                    kept.withLock { $0 = leadership }
+                    // Longer than the lease lasts: it is renewed meanwhile.
+                    try await Task.sleep(for: .milliseconds(1500))
+                    #expect(leadership.isValid)
+                    try await Task.sleep(for: .seconds(3600))
+                }
+            }
+            try await Self.until { kept.withLock { $0 != nil } }
+            try await Task.sleep(for: .milliseconds(1600))
+            lease.goAway(true)
+            try await Self.until { kept.withLock { $0?.isValid == false } }
+            run.cancel()
+            _ = await run.result
+        }
+        #expect(!Leadership(until: .now).isValid)
     }
 
     @Test func oneLeadsAndTheOtherFollows() async throws {

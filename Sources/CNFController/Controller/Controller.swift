@@ -11,11 +11,27 @@ public actor Controller {
     let settings: ControllerSettings
     let client: KubernetesClient
     let logger: Logger
+    /// For how long this replica leads for sure.
+    let leadership: Leadership
     var table = KeyTable()
     var picture: EtcdPicture
     var resources: [ResourceName: Resource] = [:]
+    /// Accepted resources that have no finalizer yet.
+    var unmarked: Set<ResourceName> = []
+    /// When many of them are tried at once again.
+    var marksResume = ContinuousClock.now
+    /// The resource that is being written.
+    var current: ResourceName?
     /// Resources whose status is to be looked at.
     var untold: Set<ResourceName> = []
+    /// Resources whose status was written a moment ago.
+    var resting: [ResourceName: ContinuousClock.Instant] = [:]
+    /// Those of them whose status is to be looked at again afterwards.
+    var early: Set<ResourceName> = []
+    /// Whether somebody waits for that.
+    var isRestTimed = false
+    /// When events are told again, after the server did not allow it.
+    var eventsResume = ContinuousClock.now
     /// Resources whose status the server did not take.
     var refused: Set<ResourceName> = []
     /// Whether all resources were listed.
@@ -31,8 +47,12 @@ public actor Controller {
     let statusBell = Bell()
 
     /// One that knows nothing yet. A replica that leads anew needs a new one.
-    init(_ settings: ControllerSettings, _ client: KubernetesClient, _ facts: HealthServer.Facts, logger: Logger) {
+    init(
+        _ settings: ControllerSettings, _ client: KubernetesClient, _ leadership: Leadership,
+        _ facts: HealthServer.Facts, logger: Logger
+    ) {
         self.settings = settings
+        self.leadership = leadership
         self.facts = facts
         self.client = client
         self.logger = logger
@@ -41,11 +61,11 @@ public actor Controller {
 
     /// Works as the leader, until the task is cancelled or another replica leads.
     public static func lead(
-        _ settings: ControllerSettings, _ client: KubernetesClient, _ etcd: EtcdClient, facts: HealthServer.Facts,
-        logger: Logger
+        _ settings: ControllerSettings, _ client: KubernetesClient, _ etcd: EtcdClient, _ leadership: Leadership,
+        facts: HealthServer.Facts, logger: Logger
     ) async {
         do {
-            try await Controller(settings, client, facts, logger: logger).run(etcd)
+            try await Controller(settings, client, leadership, facts, logger: logger).run(etcd)
         } catch {
             if !Task.isCancelled { logger.error("not leading any more", metadata: ["error": "\(error)"]) }
         }
@@ -94,16 +114,20 @@ public actor Controller {
         let known = resources[name].flatMap { $0.object.uid == object.uid ? $0 : nil }
         // The answer to a request of ours may come after the news of a later change.
         if let known, object.generation < known.object.generation { return }
+        // The news of what we wrote ourselves.
+        if let known, object.resourceVersion == known.object.resourceVersion { return }
         if let known, known.object.generation == object.generation, known.object.isDeleting == object.isDeleting {
             // Only its status or its labels changed.
             resources[name]?.object = object
             resources[name]?.object["spec"] = nil
             untold.insert(name)
+            noteMark(name)
             if known.hasFinalizer != resources[name]?.hasFinalizer { table.retry(name) }
             return
         }
         let resource = Resource(object, settings)
         resources[name] = resource
+        noteMark(name)
         untold.insert(name)
         if object.isDeleting {
             table.remove(name)
@@ -118,6 +142,11 @@ public actor Controller {
         }
     }
 
+    private func noteMark(_ name: ResourceName) {
+        guard let resource = resources[name], resource.needsMark else { return _ = unmarked.remove(name) }
+        unmarked.insert(name)
+    }
+
     /// Takes in what a request of ours answers: the object as it was then. By now it may be gone, or another one have its name;
     /// nothing would correct that until all resources are listed again.
     func noteAnswer(_ object: KubernetesObject, insteadOf old: KubernetesObject) {
@@ -129,7 +158,9 @@ public actor Controller {
 
     func forget(_ name: ResourceName) {
         resources[name] = nil
+        unmarked.remove(name)
         untold.remove(name)
+        early.remove(name)
         table.remove(name)
     }
 

@@ -8,7 +8,7 @@ struct EtcdWriter: Sendable {
 
     /// Another replica writes now.
     struct Replaced: Error, CustomStringConvertible {
-        var description: String { "another replica has taken over in etcd" }
+        var description: String { "another replica has taken over" }
     }
 
     /// What is to be done next for a resource.
@@ -51,8 +51,7 @@ struct EtcdWriter: Sendable {
 
     private func serve(_ connection: EtcdConnection) async throws {
         let settings = controller.settings
-        // From here on, transactions of a replica that led before fail.
-        try await connection.put(settings.leaderKey, Array(settings.identity.utf8))
+        try await take(settings.leaderKey, connection)
         let records = settings.records
         await controller.restore(records.read(try await connection.range(records.range).entries))
         let bell = await controller.newBell()
@@ -66,11 +65,23 @@ struct EtcdWriter: Sendable {
         }
     }
 
+    /// From here on, transactions of a replica that led before fail. One that stood still in between takes nothing back: what it
+    /// read is not there any more.
+    private func take(_ key: String, _ connection: EtcdConnection) async throws {
+        let before = try await connection.range(.key(key)).entries.first?.modRevision ?? 0
+        guard controller.leadership.isValid else { throw Replaced() }
+        let put = EtcdOperation.put(key: key, value: Array(controller.settings.identity.utf8))
+        guard try await connection.commit(if: [.key(key, hasModRevision: before)], [put]) != nil else {
+            throw Replaced()
+        }
+    }
+
     private func work(_ connection: EtcdConnection, _ bell: Bell) async throws {
         try await withThrowingDiscardingTaskGroup { retries in
             defer { retries.cancelAll() }
             for await _ in bell.rings {
                 while let name = await controller.nextDirty() {
+                    await markAll()
                     do {
                         try await finish(name, connection)
                     } catch let error as EtcdError where error.isOfConnection {
@@ -108,6 +119,26 @@ struct EtcdWriter: Sendable {
         var description: String { "it is written again and again, and never as it should be" }
     }
 
+    /// How many requests to the API server are under way at once.
+    static let mostAtOnce = 8
+
+    /// Puts the finalizer on those that have none, many at once; what fails is tried again when the resource's turn comes.
+    private func markAll() async {
+        await withTaskGroup(of: Void.self) { group in
+            var running = 0
+            while let object = await controller.nextUnmarked() {
+                if running >= Self.mostAtOnce { await group.next() } else { running += 1 }
+                group.addTask {
+                    do {
+                        try await set(object.finalizers + [ControllerSettings.finalizer], of: object)
+                    } catch {
+                        await controller.noteUnmarked()
+                    }
+                }
+            }
+        }
+    }
+
     private func perform(_ job: Job, _ name: ResourceName, _ connection: EtcdConnection) async throws {
         switch job {
         case .write(let steps):
@@ -127,6 +158,7 @@ struct EtcdWriter: Sendable {
     }
 
     private func set(_ finalizers: [String], of object: KubernetesObject) async throws {
+        guard controller.leadership.isValid else { throw Replaced() }
         let change: JSONValue = [
             "metadata": [
                 "finalizers": .array(finalizers.map { .string($0) }), "uid": .string(object.uid),
@@ -166,11 +198,23 @@ extension Controller {
     func noteEtcd(isThere: Bool) { isConnected = isThere }
 
     /// Nil also before the connection has told what etcd holds: what it held before is no ground for leaving a key alone.
-    func nextDirty() -> ResourceName? { picture.isComplete ? table.nextDirty() : nil }
+    func nextDirty() -> ResourceName? {
+        current = picture.isComplete ? table.nextDirty() : nil
+        return current
+    }
 
     func retry(_ name: ResourceName) {
         table.retry(name)
         bell.ring()
+    }
+
+    /// The next one without a finalizer, once.
+    func nextUnmarked() -> KubernetesObject? {
+        guard marksResume <= .now else { return nil }
+        while let name = unmarked.popFirst() {
+            if let resource = resources[name], resource.needsMark { return resource.object }
+        }
+        return nil
     }
 
     /// Something went wrong for one resource. Returns when it is tried again.
@@ -185,9 +229,7 @@ extension Controller {
     /// What is to be done next for a resource; nil: nothing.
     func job(for name: ResourceName) -> EtcdWriter.Job? {
         let resource = resources[name]
-        if let resource, !resource.object.isDeleting, resource.verdict == .accepted, !resource.hasFinalizer {
-            return .mark(resource.object)
-        }
+        if let resource, resource.needsMark { return .mark(resource.object) }
         let steps = table.work(for: name) { picture.value($0) }.steps(settings.records, settings.limits)
         if !steps.isEmpty { return .write(steps) }
         if let resource, resource.object.isDeleting, resource.hasFinalizer, table.isReleased(name) {
@@ -197,10 +239,14 @@ extension Controller {
             resources[name]?.failure = nil
             resources[name]?.backoff.reset()
         }
+        if current == name { current = nil }
         untold.insert(name)
         statusBell.ring()
         return nil
     }
+
+    /// A server that takes no finalizers now must not keep back what needs none.
+    func noteUnmarked() { marksResume = .now + .seconds(2) }
 
     func wrote(_ step: KeyWork.Step, _ revision: Int64, _ name: ResourceName) {
         picture.take(step.operations, revision: revision)

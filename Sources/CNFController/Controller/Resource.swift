@@ -22,6 +22,9 @@ struct Resource: Sendable {
 
     var hasFinalizer: Bool { object.finalizers.contains(ControllerSettings.finalizer) }
 
+    /// Whether the finalizer is to be put on it.
+    var needsMark: Bool { verdict == .accepted && !hasFinalizer && !object.isDeleting }
+
     /// How many mistakes are told.
     private static let mostMistakes = 5
 

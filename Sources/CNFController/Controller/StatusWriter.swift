@@ -4,12 +4,13 @@ internal import KubernetesClient
 /// Says of each resource what became of it: conditions, what its agents say, events.
 struct StatusWriter: Sendable {
     /// How long a resource's status stays as it is, whatever happens meanwhile.
-    private static let rest = Duration.seconds(2)
-
-    let controller: Controller
-
+    static let rest = Duration.seconds(2)
     /// When what the server did not take is tried again, unless it changes before.
     private static let longRest = Duration.seconds(30)
+    /// How many statuses are written at once.
+    private static let mostAtOnce = 8
+
+    let controller: Controller
 
     /// Writes until the task is cancelled.
     func run() async throws {
@@ -27,24 +28,49 @@ struct StatusWriter: Sendable {
     }
 
     private func write() async throws {
-        for await _ in controller.statusBell.rings {
-            var isAnyWritten = false
-            while let next = await controller.nextStatus() {
-                isAnyWritten = true
-                do {
-                    try await tell(next)
-                } catch {
-                    // Whoever is gone needs no status.
-                    if error.isNotFound { continue }
-                    controller.logger.warning(
-                        "a status can't be written", metadata: ["resource": "\(next.object.path)", "error": "\(error)"])
-                    // What the server says of one resource is no reason to leave out others.
-                    let isLost = error.code == .unreachable || error.code == .timedOut
-                    await controller.tellAgain(next.object, atOnce: isLost)
-                    if isLost { break }
+        try await withThrowingDiscardingTaskGroup { timers in
+            defer { timers.cancelAll() }
+            for await _ in controller.statusBell.rings {
+                await writeAll()
+                guard let due = await controller.restEnds() else { continue }
+                timers.addTask {
+                    guard (try? await Task.sleep(until: due)) != nil else { return }
+                    await controller.endRest()
                 }
             }
-            if isAnyWritten { try await Task.sleep(for: Self.rest) }
+        }
+    }
+
+    /// Writes all that are not as they should be and may be written now.
+    private func writeAll() async {
+        await withTaskGroup(of: Bool.self) { group in
+            var running = 0
+            while let next = await controller.nextStatus() {
+                if running < Self.mostAtOnce {
+                    running += 1
+                } else if await group.next() == false {
+                    await controller.tellAgain(next.object, atOnce: true)
+                    break
+                }
+                group.addTask { await write(next) }
+            }
+        }
+    }
+
+    /// Returns whether the server can be reached.
+    private func write(_ next: Controller.StatusChange) async -> Bool {
+        do {
+            try await tell(next)
+            return true
+        } catch {
+            // Who is gone needs no status; what is newer than what was read comes by the watch, and is looked at then.
+            if error.isNotFound || error.isConflict { return true }
+            controller.logger.warning(
+                "a status can't be written", metadata: ["resource": "\(next.object.path)", "error": "\(error)"])
+            // What the server says of one resource is no reason to leave out others.
+            let isLost = error.code == .unreachable || error.code == .timedOut
+            await controller.tellAgain(next.object, atOnce: isLost)
+            return !isLost
         }
     }
 
@@ -56,16 +82,20 @@ struct StatusWriter: Sendable {
             guard error.isInvalid else { throw error }
             try await patch(next.object, .merge(next.change))
         }
-        for notice in next.notices {
-            try await controller.client.tell(
-                notice, of: next.object, .cnfConfiguration, controller: "pantheon.tech/cnf-crd",
-                instance: controller.settings.identity)
+        for notice in next.notices where await controller.mayTellEvents() {
+            do {
+                try await controller.client.tell(
+                    notice, of: next.object, .cnfConfiguration, controller: "pantheon.tech/cnf-crd",
+                    instance: controller.settings.identity)
+            } catch {
+                // Nobody depends on them.
+                await controller.noteEventFailure(error, of: next.object)
+            }
         }
     }
-}
 
-extension StatusWriter {
     private func patch(_ object: KubernetesObject, _ patch: KubernetesPatch) async throws(KubernetesError) {
+        guard controller.leadership.isValid else { return }
         let changed = try await controller.client.patch(
             .cnfConfiguration, object.name, namespace: object.namespace, part: "status", patch)
         await controller.noteAnswer(changed, insteadOf: object)
@@ -94,7 +124,32 @@ extension Controller {
         statusBell.ring()
     }
 
+    /// When the first of those may be told for which it is too early; nil: there are none, or it is known already.
+    func restEnds() -> ContinuousClock.Instant? {
+        guard !early.isEmpty, !isRestTimed else { return nil }
+        isRestTimed = true
+        // Not for each of many by itself.
+        let soonest = ContinuousClock.now + .milliseconds(200)
+        return max(early.lazy.compactMap { self.resting[$0] }.min() ?? soonest, soonest)
+    }
+
+    func endRest() {
+        isRestTimed = false
+        untold.formUnion(early)
+        early = []
+        statusBell.ring()
+    }
+
+    func mayTellEvents() -> Bool { eventsResume <= .now }
+
+    func noteEventFailure(_ error: KubernetesError, of object: KubernetesObject) {
+        if error.isForbidden { eventsResume = .now + .seconds(60) }
+        logger.debug("an event is not written", metadata: ["resource": "\(object.path)", "error": "\(error)"])
+    }
+
     func tellRefused() {
+        let now = ContinuousClock.now
+        resting = resting.filter { $0.value > now }
         if refused.isEmpty { return }
         untold.formUnion(refused)
         refused = []
@@ -106,11 +161,20 @@ extension Controller {
         untold.formUnion(table.takeTouched())
         // Before all is known, what is told would be wrong.
         guard table.isSettled, picture.isComplete, isConnected else { return nil }
+        let now = ContinuousClock.now
         while let name = untold.popFirst() {
-            guard let resource = resources[name], !resource.object.isDeleting else { continue }
+            // What is about to be written is told when it is.
+            guard let resource = resources[name], !resource.object.isDeleting,
+                resource.failure != nil || !(resource.needsMark || table.isDirty(name) || current == name)
+            else { continue }
+            if let end = resting[name], end > now {
+                early.insert(name)
+                continue
+            }
             let conditions = conditions(of: resource)
             let text = StatusText(conditions, of: resource.object, at: .now)
             if text.isSaid { continue }
+            resting[name] = now + StatusWriter.rest
             return StatusChange(object: resource.object, wish: text.wish, change: text.change, notices: text.notices)
         }
         return nil

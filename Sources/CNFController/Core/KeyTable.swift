@@ -140,6 +140,9 @@ public struct KeyTable: Sendable {
     /// The next resource for which something may have to be written; nil: there is none.
     public mutating func nextDirty() -> ResourceName? { isSettled ? dirty.popFirst() : nil }
 
+    /// Whether something may have to be written for a resource.
+    public func isDirty(_ name: ResourceName) -> Bool { dirty.contains(name) }
+
     /// Writing was not possible.
     public mutating func retry(_ name: ResourceName) { dirty.insert(name) }
 

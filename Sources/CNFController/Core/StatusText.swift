@@ -39,7 +39,12 @@ struct StatusText {
         ])
         wish = [
             "apiVersion": "pantheon.tech/v1", "kind": "CNFConfiguration",
-            "metadata": ["name": .string(object.name), "namespace": .string(object.namespace)], "status": status,
+            // Only what was read is changed: a replica that does not lead any more knows less.
+            "metadata": [
+                "name": .string(object.name), "namespace": .string(object.namespace),
+                "resourceVersion": .string(object.resourceVersion),
+            ],
+            "status": status,
         ]
         let others = (old?["agents"]?.array ?? []).filter { $0["name"] != $0["microservice"] }
         var whole = status
