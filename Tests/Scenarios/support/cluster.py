@@ -268,10 +268,10 @@ class Etcd:
 class Controller:
     """`cnf-crd` beside an API server and an etcd."""
 
-    def __init__(self, api, etcd, *options, name="c1"):
+    def __init__(self, api, etcd, *options, name="c1", lease=3):
         self.name = name
         self.command = [CONTROLLER, "--kubeconfig", api.kubeconfig("admin"), "--etcd-endpoints", f"127.0.0.1:{etcd.port}"]
-        self.command += ["--health", "off", "--identity", name, "--lease-seconds", "3", "--lease-namespace", "default", *options]
+        self.command += ["--health", "off", "--identity", name, "--lease-seconds", str(lease), "--lease-namespace", "default", *options]
         self.start()
 
     def start(self):
