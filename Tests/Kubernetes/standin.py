@@ -130,7 +130,7 @@ def is_meant(subject, who):
     return subject["name"] == name if subject["kind"] == "User" else subject["name"] in groups
 
 
-def is_allowed(who, verb, key, namespace, part):
+def is_allowed(who, verb, key, namespace, name, part):
     api, resource = "rbac.authorization.k8s.io", key[2] + (f"/{part}" if part else "")
     for plural in ("rolebindings", "clusterrolebindings"):
         for (space, _), binding in objects.get((api, "v1", plural), {}).items():
@@ -141,13 +141,15 @@ def is_allowed(who, verb, key, namespace, part):
             role = objects.get((api, "v1", kind), {}).get((place, reference["name"]), {})
             for rule in role.get("rules", []):
                 fits = lambda field, value: {value, "*"} & set(rule.get(field, []))
+                if rule.get("resourceNames") and name not in rule["resourceNames"]:
+                    continue
                 if fits("verbs", verb) and fits("apiGroups", key[0]) and fits("resources", resource):
                     return True
     return False
 
 
 def authorize(who, verb, key, namespace, name, part):
-    if "system:masters" in who[1] or is_allowed(who, verb, key, namespace, part):
+    if "system:masters" in who[1] or is_allowed(who, verb, key, namespace, name, part):
         return
     resource = key[2] + (f"/{part}" if part else "")
     where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"

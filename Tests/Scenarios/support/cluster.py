@@ -68,7 +68,7 @@ class Client:
     def define(self):
         """Makes the definition of CNFConfiguration known."""
         text = subprocess.run([AGENT, "schema", "--crd"], check=True, capture_output=True, text=True).stdout
-        self.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", parse_yaml(text))
+        self.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", parse_yaml(text)[0])
         end = time.monotonic() + 60
         while True:
             try:
@@ -139,7 +139,7 @@ def parse_yaml(text):
         import yaml
     except ImportError:
         sys.exit("python3-yaml is needed")
-    return yaml.safe_load(text)
+    return [item for item in yaml.safe_load_all(text) if item]
 
 
 class StandIn(Client):
@@ -191,23 +191,45 @@ def kubeconfig(cluster, user):
     }
 
 
-def server(users=(), define=True):
-    """The API server that is asked for, started, with the definition and the namespace 'cnf'."""
+USERS = ["agent", "cnf-crd"]
+
+
+def grant(api, file, user, namespace):
+    """Gives a user the rights that a manifest of the examples gives an account, here in this namespace."""
+    with open(os.path.join(ROOT, "examples", file)) as text:
+        items = parse_yaml(text.read())
+    for item in items:
+        if item["kind"] == "ServiceAccount":
+            continue
+        if "namespace" in item["metadata"]:
+            item["metadata"]["namespace"] = namespace
+        if "subjects" in item:
+            item["subjects"] = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]
+        api.apply(item)
+
+
+def prepare(api, define=True):
+    """The namespace 'cnf', what cnf-crd may do by its manifest, and the definition."""
+    api.namespace("cnf")
+    grant(api, "kubernetes-etcd/base/rbac.yaml", "cnf-crd", "default")
+    if define:
+        api.define()
+    return api
+
+
+def server(define=True):
+    """The API server that is asked for, started and prepared."""
     if REAL:
         import kube
 
         if kube.missing():
             print(f"skipped: not here: {', '.join(kube.missing())}")
             sys.exit(77)
-        api = kube.KubeServer(users=users)
+        api = kube.KubeServer(users=USERS)
     else:
-        api = StandIn(users=users)
+        api = StandIn(users=USERS)
     atexit.register(api.stop)
-    api.start()
-    api.namespace("cnf")
-    if define:
-        api.define()
-    return api
+    return prepare(api.start(), define)
 
 
 def replay(api):
@@ -217,7 +239,7 @@ def replay(api):
         [sys.executable, "-B", script, "replay", api.url, RECORDING], capture_output=True, text=True, timeout=120)
     api.stop()
     os.remove(api.data)
-    api.start().define()
+    prepare(api.start())
     return result
 
 
@@ -270,7 +292,7 @@ class Controller:
 
     def __init__(self, api, etcd, *options, name="c1", lease=3):
         self.name = name
-        self.command = [CONTROLLER, "--kubeconfig", api.kubeconfig("admin"), "--etcd-endpoints", f"127.0.0.1:{etcd.port}"]
+        self.command = [CONTROLLER, "--kubeconfig", api.kubeconfig("cnf-crd"), "--etcd-endpoints", f"127.0.0.1:{etcd.port}"]
         self.command += ["--health", "off", "--identity", name, "--lease-seconds", str(lease), "--lease-namespace", "default", *options]
         self.start()
 
