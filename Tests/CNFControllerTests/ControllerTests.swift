@@ -80,6 +80,53 @@ import Testing
         #expect(await rings.next() != nil)
     }
 
+    @Test("a status waits until what it tells is in etcd, and then two seconds for the next one")
+    func statusWaits() async throws {
+        let controller = try controller()
+        var unmarked = object(1400, generation: 1)
+        unmarked["metadata"]?["finalizers"] = nil
+        unmarked["metadata"]?["resourceVersion"] = "0"
+        await controller.take(.state([unmarked]))
+        await controller.take(.state(EtcdSnapshot(entries: [], revision: 5, cluster: 1)))
+        _ = await controller.newBell()
+        #expect(await controller.nextUnmarked()?.resourceVersion == "0")
+        #expect(await controller.nextUnmarked() == nil, "it is marked once")
+        #expect(await controller.nextStatus() == nil, "its finalizer is not there yet")
+        await controller.noteAnswer(object(1400, generation: 1), insteadOf: unmarked)
+        #expect(await controller.nextStatus() == nil, "it is about to be written")
+        let name = try #require(await controller.nextDirty())
+        #expect(await controller.nextStatus() == nil, "it is being written")
+        guard case .write(let steps) = await controller.job(for: name) else {
+            Issue.record("there is nothing to write")
+            return
+        }
+        for step in steps { await controller.wrote(step, 6, name) }
+        let isDone = if case nil = await controller.job(for: name) { true } else { false }
+        #expect(isDone)
+        let first = try #require(await controller.nextStatus())
+        #expect(first.notices.map(\.reason) == ["Accepted", "Applied"])
+        // Whatever happens now is told later, and the end of the rest is waited for once.
+        _ = await controller.postpone(name, "no space")
+        #expect(await controller.nextStatus() == nil)
+        let due = try #require(await controller.restEnds())
+        #expect(due > .now)
+        #expect(await controller.restEnds() == nil)
+        // What can't be written is told though it is not in etcd.
+        try await Task.sleep(until: due)
+        await controller.endRest()
+        #expect(await controller.nextStatus() != nil)
+    }
+
+    @Test("the news of an own change changes nothing")
+    func ownNews() async throws {
+        let controller = try controller()
+        await controller.take(.state([object(1400, generation: 1)]))
+        await controller.take(.state(EtcdSnapshot(entries: [], revision: 5, cluster: 1)))
+        while let name = await controller.nextDirty() { _ = await controller.job(for: name) }
+        await controller.take(.event(.put(object(1400, generation: 1))))
+        #expect(await controller.nextDirty() == nil)
+    }
+
     @Test("a write that was done without an answer is found at the next connection, and its key goes")
     func lostAnswer() async throws {
         let controller = try controller()

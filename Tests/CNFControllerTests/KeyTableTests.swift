@@ -34,12 +34,14 @@ private func age(_ text: String) -> ResourceAge { ResourceAge(created: "2026", n
 @Suite struct KeyTableTests {
     private let records = KeyRecords(root: "/cnf-crd/")
 
-    /// Writes all that is to be written; at most so many transactions.
+    /// Writes all that is to be written; at most so many transactions, or for so many resources.
     private func drain(
-        _ table: inout KeyTable, _ store: inout Store, most: Int = .max, limits: KeyWork.Limits = .init()
+        _ table: inout KeyTable, _ store: inout Store, most: Int = .max, resources: Int = .max,
+        limits: KeyWork.Limits = .init()
     ) {
-        var left = most
-        while let next = table.nextDirty() {
+        var (left, others) = (most, resources)
+        while others > 0, let next = table.nextDirty() {
+            others -= 1
             let work = table.work(for: next) { store.entries[$0] }
             for step in work.steps(records, limits) {
                 if left == 0 { return }
@@ -93,6 +95,47 @@ private func age(_ text: String) -> ResourceAge { ResourceAge(created: "2026", n
         #expect(table.work(for: name("x")) { store.entries[$0] }.isEmpty)
         drain(&table, &store)
         #expect(store.configuration(records) == ["k": [1], "new": [2], "manual": [7], "kept": [3]])
+    }
+
+    @Test("who gives a key to another one that goes before it has it takes it out of etcd")
+    func takerGoes() {
+        var (table, store) = (KeyTable(), Store())
+        table.settle(only: [])
+        table.set(name("a"), age("a"), ["k": [1]])
+        drain(&table, &store)
+        table.set(name("b"), age("b"), ["k": [1]])
+        table.set(name("a"), age("a"), [:])
+        // The one that gives first, and then the other one is gone.
+        #expect(table.work(for: name("a"), held: { store.entries[$0] }).isEmpty)
+        while table.nextDirty() != nil {}
+        table.remove(name("b"))
+        drain(&table, &store)
+        #expect(store.entries.isEmpty)
+    }
+
+    @Test("of two that have a key by their records and want it no more, neither keeps it when a third one has it")
+    func twoGivers() {
+        var store = Store()
+        // A hand-over that a kill has cut off.
+        store.apply([
+            .put(key: "k", value: [1]), .put(key: "/cnf-crd/resources/n/a", value: Array("k".utf8)),
+            .put(key: "/cnf-crd/resources/n/b", value: Array("k".utf8)),
+        ])
+        var table = KeyTable()
+        table.restore(store.records(records))
+        for who in ["a", "b"] { table.set(name(who), age(who), [:]) }
+        table.set(name("c"), age("c"), ["k": [2]])
+        table.settle(only: [name("a"), name("b"), name("c")])
+        // Those that give before the one that takes.
+        for who in ["a", "b", "c"] {
+            for step in table.work(for: name(who), held: { store.entries[$0] }).steps(records) {
+                store.apply(step.operations)
+                table.record(step.recorded, of: name(who))
+            }
+        }
+        drain(&table, &store)
+        #expect(store.configuration(records) == ["k": [2]])
+        #expect(store.records(records) == [name("c"): ["k"]])
     }
 
     @Test("whatever happens, and wherever it stops, etcd ends as the resources say", arguments: 0..<200)
@@ -151,7 +194,11 @@ private func age(_ text: String) -> ResourceAge { ResourceAge(created: "2026", n
                     }
                 }
             }
-            if Bool.random(using: &random) { drain(&table, &store, limits: limits) }
+            if Bool.random(using: &random) {
+                // Mostly the next change comes before all is written.
+                let resources = Bool.random(using: &random) ? Int.random(in: 0..<3, using: &random) : .max
+                drain(&table, &store, resources: resources, limits: limits)
+            }
         }
         drain(&table, &store, limits: limits)
         check(table, store, wanted)

@@ -167,13 +167,13 @@ extension Controller {
             guard let resource = resources[name], !resource.object.isDeleting,
                 resource.failure != nil || !(resource.needsMark || table.isDirty(name) || current == name)
             else { continue }
+            let conditions = conditions(of: resource)
+            let text = StatusText(conditions, of: resource.object, at: .now)
+            if text.isSaid { continue }
             if let end = resting[name], end > now {
                 early.insert(name)
                 continue
             }
-            let conditions = conditions(of: resource)
-            let text = StatusText(conditions, of: resource.object, at: .now)
-            if text.isSaid { continue }
             resting[name] = now + StatusWriter.rest
             return StatusChange(object: resource.object, wish: text.wish, change: text.change, notices: text.notices)
         }

@@ -25,7 +25,7 @@ public struct KeyTable: Sendable {
     /// Whether all resources are known, so that it can be decided who has what.
     public private(set) var isSettled = false
     /// Who still has a key in its record that another one owns, until that one has it in its own: a key is never in no record.
-    private var givers: [String: ResourceName] = [:]
+    private var givers: [String: Set<ResourceName>] = [:]
     /// Resources for which something may have to be written.
     private var dirty: Set<ResourceName> = []
     /// Resources of which something else may have to be said than before.
@@ -105,6 +105,8 @@ public struct KeyTable: Sendable {
             return age(left) < age(right)
         }
         owners[key] = next
+        // Those that wait for the former owner to take it wait for nobody any more.
+        dirty.formUnion(givers.removeValue(forKey: key) ?? [])
         guard let next else { return }
         dirty.insert(next)
         touched.formUnion(candidates)
@@ -180,7 +182,7 @@ public struct KeyTable: Sendable {
         for key in work.recordedBefore where !work.owned.contains(key) {
             if let owner = owners[key] {
                 if holds(owner, key) { continue }
-                givers[key] = name
+                givers[key, default: []].insert(name)
                 work.owned.insert(key)
             } else if held(key) != nil {
                 work.deletes.append(key)
@@ -197,7 +199,7 @@ public struct KeyTable: Sendable {
         records[name] = keys.isEmpty ? nil : keys
         if givers.isEmpty { return }
         for key in added where owners[key] == name {
-            if let giver = givers.removeValue(forKey: key) { dirty.insert(giver) }
+            dirty.formUnion(givers.removeValue(forKey: key) ?? [])
         }
     }
 
