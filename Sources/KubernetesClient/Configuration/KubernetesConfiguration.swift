@@ -123,6 +123,8 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
     public let port: Int
     /// What all paths begin with, without a slash at its end.
     public let path: String
+    /// The Unix socket where a server listens that speaks HTTP and is no API server; nil: host and port count.
+    package let socket: String?
 
     /// Reads the address; nil when it is none.
     public init?(_ text: String) {
@@ -145,6 +147,16 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
         else { return nil }
         self.host = host
         self.port = port ?? (isSecure ? 443 : 80)
+        socket = nil
+    }
+
+    /// A server at a Unix socket.
+    package init(socket: String) {
+        self.socket = socket
+        isSecure = false
+        host = "localhost"
+        port = 80
+        path = ""
     }
 
     private static func hostAndPort(_ text: Substring) -> (String, Int?)? {
@@ -187,5 +199,5 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// As it was written, more or less.
-    public var description: String { "\(isSecure ? "https" : "http")://\(authority)\(path)" }
+    public var description: String { socket ?? "\(isSecure ? "https" : "http")://\(authority)\(path)" }
 }

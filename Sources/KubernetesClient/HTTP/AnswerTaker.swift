@@ -108,6 +108,18 @@ final class LineAnswer: AnswerTaker {
         // Half a line is of no use to whoever waits.
     }
 
+    /// Waits for the first word of the server; false: there is none, or it is no good one.
+    func hasBegunWell() async -> Bool {
+        let turn = Promise<Void>()
+        let isWaiting = state.withLock { state in
+            if state.answer != nil || state.outcome != nil { return false }
+            state.reader = turn
+            return true
+        }
+        if isWaiting { await turn.value(orIfCancelled: ()) }
+        return state.withLock { $0.answer?.status == 200 }
+    }
+
     func end() {
         state.withLock { state in
             if let answer = state.answer, answer.status != 200 {

@@ -21,32 +21,41 @@ final class HTTPConnection: Sendable {
         let server = configuration.server
         let name = configuration.tls.serverName ?? server.host
         let isAddress = (try? SocketAddress(ipAddress: name, port: 0)) != nil
-        do {
-            let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-                .connectTimeout(TimeAmount(configuration.limits.connectTimeout))
-                .channelOption(.socketOption(.so_keepalive), value: 1)
-                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                // A server that is gone without a word is found out in about half a minute.
-                .channelOption(.tcpOption(.idleBeforeProbes), value: 15)
-                .channelOption(.tcpOption(.probeInterval), value: 5)
-                .channelOption(.tcpOption(.probes), value: 3)
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        let pipeline = channel.pipeline.syncOperations
-                        if let secure {
-                            // Names only: addresses are compared with that of the connection.
-                            try pipeline.addHandler(
-                                NIOSSLClientHandler(context: secure.context, serverHostname: isAddress ? nil : name))
-                        }
-                        try pipeline.addHTTPClientHandlers()
-                        try pipeline.addHandler(ExchangeHandler(server: "\(server)"))
+        let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .connectTimeout(TimeAmount(configuration.limits.connectTimeout))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    if let secure {
+                        // Names only: addresses are compared with that of the connection.
+                        try pipeline.addHandler(
+                            NIOSSLClientHandler(context: secure.context, serverHostname: isAddress ? nil : name))
                     }
+                    try pipeline.addHTTPClientHandlers()
+                    try pipeline.addHandler(ExchangeHandler(server: "\(server)"))
                 }
-                .connect(host: server.host, port: server.port).get()
+            }
+        do {
+            let channel =
+                if let socket = server.socket {
+                    try await bootstrap.connect(unixDomainSocketPath: socket).get()
+                } else {
+                    try await watched(bootstrap).connect(host: server.host, port: server.port).get()
+                }
             return HTTPConnection(channel, generation: secure?.generation ?? 0)
         } catch {
             throw KubernetesError(.unreachable, "\(server): \(ConnectionFailure.text(error))")
         }
+    }
+
+    /// A server that is gone without a word is found out in about half a minute.
+    private static func watched(_ bootstrap: ClientBootstrap) -> ClientBootstrap {
+        bootstrap
+            .channelOption(.socketOption(.so_keepalive), value: 1)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.tcpOption(.idleBeforeProbes), value: 15)
+            .channelOption(.tcpOption(.probeInterval), value: 5)
+            .channelOption(.tcpOption(.probes), value: 3)
     }
 
     /// Sends a request; what is answered goes to `taker`.

@@ -1,8 +1,8 @@
 internal import NIOHTTP1
 
 /// What is asked of a server.
-struct HTTPRequest: Sendable {
-    enum Method: Sendable {
+package struct HTTPRequest: Sendable {
+    package enum Method: Sendable {
         case get
         case post
         case put
@@ -26,6 +26,18 @@ struct HTTPRequest: Sendable {
     var query: [(String, String)] = []
     var contentType = "application/json"
     var body: [UInt8]?
+
+    /// Asks for what is at a path.
+    package init(get path: String, query: [(String, String)] = []) { self.init(path: path, query: query) }
+
+    init(
+        method: Method = .get, path: String, query: [(String, String)] = [], body: [UInt8]? = nil
+    ) {
+        self.method = method
+        self.path = path
+        self.query = query
+        self.body = body
+    }
 
     /// Path and query as they stand in a request.
     func target(_ server: ServerAddress) -> String {
@@ -65,10 +77,12 @@ struct HTTPRequest: Sendable {
 }
 
 /// What a server answers.
-struct HTTPAnswer: Sendable {
-    var status: Int
+package struct HTTPAnswer: Sendable {
+    /// The HTTP status.
+    package var status: Int
     var retryAfter: Duration?
-    var body: [UInt8] = []
+    /// All of it.
+    package var body: [UInt8] = []
     /// Whether the connection may be used again.
     var keepsConnection = true
 

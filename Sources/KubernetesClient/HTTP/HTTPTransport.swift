@@ -3,12 +3,12 @@ internal import NIOCore
 internal import Synchronization
 
 /// Sends requests on connections that are kept for the next ones.
-final class HTTPTransport: Sendable {
+package final class HTTPTransport: Sendable {
     private let configuration: KubernetesConfiguration
     private let identity: KubernetesIdentity
     private let idle = Mutex<[HTTPConnection]>([])
 
-    init(_ configuration: KubernetesConfiguration) {
+    package init(_ configuration: KubernetesConfiguration) {
         self.configuration = configuration
         identity = KubernetesIdentity(configuration)
     }
@@ -16,7 +16,7 @@ final class HTTPTransport: Sendable {
     deinit { close() }
 
     /// Ends connections that wait to be used.
-    func close() {
+    package func close() {
         let connections = idle.withLock { idle in
             defer { idle = [] }
             return idle
@@ -26,7 +26,7 @@ final class HTTPTransport: Sendable {
 
     /// Sends a request and waits for the answer. A request that a kept connection was lost for is sent again on a new one, unless it
     /// would make something twice.
-    func send(_ request: HTTPRequest) async throws(KubernetesError) -> HTTPAnswer {
+    package func send(_ request: HTTPRequest) async throws(KubernetesError) -> HTTPAnswer {
         let secure = try identity.secure()
         if let kept = takeIdle(secure) {
             let taker = WholeAnswer(
@@ -65,9 +65,12 @@ final class HTTPTransport: Sendable {
 
     /// Sends a request and hands each line of the answer to `body`, until the answer ends.
     ///
-    /// - Parameter time: How long the answer may last.
-    func lines(
-        _ request: HTTPRequest, time: Duration, _ body: ([UInt8]) async throws -> Void
+    /// - Parameters:
+    ///   - time: How long the answer may last.
+    ///   - began: Called once the server has begun to answer well.
+    package func lines(
+        _ request: HTTPRequest, time: Duration, began: () async throws -> Void = {},
+        _ body: ([UInt8]) async throws -> Void
     ) async throws {
         let connection = try await HTTPConnection.connect(configuration, try identity.secure())
         defer { connection.close() }
@@ -75,6 +78,7 @@ final class HTTPTransport: Sendable {
             configuration.server, token: try identity.token(), userAgent: configuration.userAgent)
         let taker = LineAnswer(limit: configuration.limits.lineBytes, rest: time)
         connection.send(head, request.body, to: taker, patience: configuration.limits.operationTimeout)
+        if await taker.hasBegunWell() { try await began() }
         while let line = try await taker.next({ connection.channel.read() }) { try await body(line) }
     }
 
