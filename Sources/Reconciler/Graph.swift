@@ -170,6 +170,7 @@ final class Graph<W: World>: GraphShape {
         if node.rank != type.rank { isOrdered = false }
         node.rank = type.rank
         node.isObserved = type.isObserved
+        node.isObtained = type.isObtained
         node.isChanged = true
         node.take(value.dependencies)
         markStale(node)

@@ -93,6 +93,8 @@ class NodeState {
     final var isChanged = true
     /// Whether somebody else keeps it.
     final var isObserved = false
+    /// Whether it is there without our doing.
+    final var isObtained = false
     private let tally: Tally
 
     // Trying again.

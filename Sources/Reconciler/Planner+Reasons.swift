@@ -69,9 +69,11 @@ extension Planner {
             case .one(let id):
                 guard let target = graph[id] else { continue }
                 let hasFailed = hasFailed(target)
+                let need = node.label(of: target.key) ?? target.key
+                // A condition that says more has been told.
+                if reasons.contains(where: { $0.hasPrefix(need + ": ") }) { continue }
                 let word = hasFailed ? " failed" : target.value == nil ? " \(target.state.name.lowercased())" : ""
-                let label = node.label(of: target.key) ?? target.key
-                let reason = label == target.key ? label + word : "\(label) (\(target.key)\(word))"
+                let reason = need == target.key ? need + word : "\(need) (\(target.key)\(word))"
                 if target.component == node.component, !hasFailed {
                     circle.append(reason)
                 } else {

@@ -129,8 +129,9 @@ extension Reconciler {
     private func settle(_ node: NodeState, at time: Timestamp) {
         node.available = true
         node.startAfresh()
-        if node.state != .configured || !node.error.isEmpty || !node.details.isEmpty {
-            node.enter(.configured, at: time)
+        let state: ValueState = node.isObtained ? .obtained : .configured
+        if node.state != state || !node.error.isEmpty || !node.details.isEmpty {
+            node.enter(state, at: time)
         }
     }
 

@@ -55,6 +55,9 @@ public protocol Value<W>: Sendable, Hashable {
 
     /// What an observed value waits for as long as nobody keeps it.
     static var unkept: String { get }
+
+    /// Whether it is there without our doing, so that its state is OBTAINED, not CONFIGURED.
+    static var isObtained: Bool { get }
 }
 
 extension Value {
@@ -74,6 +77,8 @@ extension Value {
     public func claim(in world: W, by claimant: Claimant) -> W.Place? { nil }
     /// No by default.
     public static var isObserved: Bool { false }
+    /// No by default.
+    public static var isObtained: Bool { false }
     /// Of use to observed values only.
     public static var unkept: String { "somebody who keeps it" }
 
