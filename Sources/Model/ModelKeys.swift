@@ -89,6 +89,7 @@ extension Ligato_Linux_Namespace_NetNamespace {
             case .pid: "pid"
             case .fd: "fd"
             case .microservice: "microservice"
+            case .pod: "pod"
             case .UNRECOGNIZED(let number): String(number)
             }
         return "/namespace/\(word)/\(reference)"

@@ -30,7 +30,7 @@ public struct FilterTableValue: Value {
     }
 
     /// None: links are looked for by their names in the kernel.
-    public var dependencies: [Dependency<LinuxWorld>] { [] }
+    public var dependencies: [Dependency<LinuxWorld>] { namespace.dependencies }
 
     /// `table inet nat in p1`
     public var summary: String { "\(id)\(namespace.suffix)" }

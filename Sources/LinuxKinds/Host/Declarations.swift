@@ -37,6 +37,8 @@ struct Declarations {
     private(set) var chosenMTUs: Set<String> = []
     /// Settings of the MTU of IPv6.
     private(set) var mtusV6: [Key: SysctlSetting] = [:]
+    /// Those of containers among them; kept apart, as others look.
+    var changedContainers: Set<NamespaceReference> = []
     /// Namespaces that occurred for the first time, or for the last, since somebody looked.
     var changedReferences: Set<NamespaceReference> = []
 
@@ -223,7 +225,9 @@ struct Declarations {
     // MARK: - Counting
 
     private mutating func refer(to namespace: NamespaceReference, by step: Int) {
-        if references.add(namespace, by: step) { changedReferences.insert(namespace) }
+        guard references.add(namespace, by: step) else { return }
+        changedReferences.insert(namespace)
+        if namespace.container != nil { changedContainers.insert(namespace) }
     }
 }
 

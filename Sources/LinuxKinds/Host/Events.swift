@@ -42,7 +42,8 @@ extension LinuxWorld {
                     directories.insert(String(path[..<slash]))
                 }
                 if byReference[reference] == nil { isAwaiting = true }
-            case .own, .named, .microservice: break
+            case .microservice, .pod: if let pid = containerProcess(reference) { processes.insert(pid) }
+            case .own, .named, .former: break
             }
         }
         watcher.watch(processes: processes)
@@ -71,8 +72,9 @@ extension LinuxWorld {
     /// Whether the reference was declared, and is no more.
     private func isAbandoned(_ reference: NamespaceReference) -> Bool {
         switch reference {
-        case .process, .file: !declarations.isReferenced(reference)
-        case .own, .named, .microservice: false
+        case .process, .file, .microservice, .pod: !declarations.isReferenced(reference)
+        case .former: true
+        case .own, .named: false
         }
     }
 
@@ -114,6 +116,7 @@ extension LinuxWorld {
             watcher?.drain()
             rescanNamespaces()
         }
+        dropFormer()
         defer { told = WorldChanges() }
         return told
     }
@@ -137,6 +140,7 @@ extension LinuxWorld {
     private func endProcess(_ pid: Int32) {
         watcher?.forget(process: pid)
         lose(.process(pid))
+        endContainers(of: pid)
         if let watcher { watchPlaces(watcher) }
     }
 
@@ -165,7 +169,16 @@ extension LinuxWorld {
             switch reference {
             case .process(let pid): rescan(reference, path: "/proc/\(pid)/ns/net", &found)
             case .file(let path): rescan(reference, path: path, &found)
-            case .own, .named, .microservice: break
+            case .microservice, .pod:
+                if byReference[reference] != nil {
+                    found.insert(reference)
+                } else if containers[reference]?.mayPass == true {
+                    enterContainer(reference)
+                    if byReference[reference] == nil { continue }
+                    found.insert(reference)
+                    declarations.addKeys(in: reference, to: &told.keys)
+                }
+            case .own, .named, .former: break
             }
         }
         for reference in byReference.keys where !found.contains(reference) { lose(reference) }

@@ -25,7 +25,7 @@ extension LinuxWorld {
         } else if all, let own = byReference[.own] {
             try export.add(own)
         } else {
-            for state in states where state.handle != nil { try export.add(state) }
+            for state in states where state.handle != nil && !state.isFormer { try export.add(state) }
         }
         omissions = export.omissions
         return export.finish()
@@ -121,11 +121,12 @@ struct Export {
     func reference(to state: NamespaceState) -> Ligato_Linux_Namespace_NetNamespace? {
         var message = Ligato_Linux_Namespace_NetNamespace()
         switch state.reference {
-        case .own: return nil
+        case .own, .former: return nil
         case .named(let name): (message.type, message.reference) = (.nsid, name)
         case .process(let pid): (message.type, message.reference) = (.pid, "\(pid)")
         case .file(let path): (message.type, message.reference) = (.fd, path)
         case .microservice(let label): (message.type, message.reference) = (.microservice, label)
+        case .pod(let name): (message.type, message.reference) = (.pod, name)
         }
         return message
     }

@@ -30,6 +30,8 @@ public final class LinuxWorld: World {
     /// What declared values are found by.
     var declarations = Declarations()
 
+    /// What is known of the containers that values name.
+    var containers: [NamespaceReference: KnownContainer] = [:]
     /// Namespaces that are there and that can't be had, and why.
     var unreachable: [NamespaceReference: String] = [:]
     /// Those among them that another agent with our label has.
@@ -124,7 +126,8 @@ public final class LinuxWorld: World {
         case .named: return roomMistake.map { "\(reference) can't be made: \(text(for: $0))" }
         case .process(let pid): return "namespace-available: process \(pid) is not there"
         case .file(let path): return "namespace-available: \(path) is not there or is no namespace"
-        case .microservice(let label): return "microservice-available: \(label)"
+        case .microservice, .pod: return unmetContainer(reference)
+        case .former: return "\(reference) was left"
         }
     }
 

@@ -10,12 +10,16 @@ public enum NamespaceReference: Hashable, Sendable, CustomStringConvertible {
     case file(String)
     /// That of a container with this label.
     case microservice(String)
+    /// That of a pod, `namespace/name`.
+    case pod(String)
+    /// One that was left, by its number: nothing is to be ours there any more.
+    case former(Int)
 
     /// Whether it takes a watch of its own to see it come and go.
     var hasOwnWatch: Bool {
         switch self {
         case .process, .file: true
-        case .own, .named, .microservice: false
+        case .own, .named, .microservice, .pod, .former: false
         }
     }
 
@@ -27,6 +31,8 @@ public enum NamespaceReference: Hashable, Sendable, CustomStringConvertible {
         case .process(let pid): "the namespace of process \(pid)"
         case .file(let path): "namespace \(path)"
         case .microservice(let label): "the namespace of microservice \(label)"
+        case .pod(let name): "the namespace of pod \(name)"
+        case .former: "the namespace of a container that is gone"
         }
     }
 
@@ -38,6 +44,8 @@ public enum NamespaceReference: Hashable, Sendable, CustomStringConvertible {
         case .process(let pid): "pid \(pid)"
         case .file(let path): path
         case .microservice(let label): "microservice \(label)"
+        case .pod(let name): "pod \(name)"
+        case .former: "a container that is gone"
         }
     }
 

@@ -146,6 +146,8 @@ final class NamespaceState {
     var wasRead = false
     /// Whether it is ours alone.
     var hold = LinuxWorld.Hold.none
+    /// Whether it was left, and only what is ours in it is still to go.
+    var isFormer: Bool { if case .former = reference { true } else { false } }
     /// A named namespace that is about to be removed.
     var isDoomed = false
     /// Nothing leads here any more, and nothing will.

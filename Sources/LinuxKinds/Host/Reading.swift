@@ -42,7 +42,7 @@ extension LinuxWorld {
                 watch(state)
             }
         }
-        if changed.contains(where: \.hasOwnWatch) { watchPlaces(watcher) }
+        if changed.contains(where: { $0.hasOwnWatch || $0.container != nil }) { watchPlaces(watcher) }
         try refresh()
     }
 
@@ -82,7 +82,8 @@ extension LinuxWorld {
         case .process(let pid): path = "/proc/\(pid)/ns/net"
         case .file(let file): path = file
         case .named(let name): path = "\(namespaceDirectory)/\(name)"
-        case .own, .microservice: return byReference[reference] != nil
+        case .microservice, .pod: return openContainer(reference)
+        case .own, .former: return byReference[reference] != nil
         }
         guard let handle = handle(at: path, as: reference) else { return false }
         adopt(handle, as: reference)

@@ -48,7 +48,7 @@ public struct Interface: Value {
 
     /// What must be there first: the other end of a pair, and what it is built on.
     public var dependencies: [Dependency<LinuxWorld>] {
-        var result: [Dependency<LinuxWorld>] = []
+        var result = namespace.dependencies
         if let peer = kind.peer {
             result.append(Dependency(label: "veth-peer-exists", target: .key(InterfaceKeys.key(peer))))
         }

@@ -8,6 +8,7 @@ extension NamespaceReference {
         case .process(let pid): self = .process(pid)
         case .file(let path): self = .file(path)
         case .microservice(let label): self = .microservice(label)
+        case .pod(let name): self = .pod(name)
         }
     }
 }

@@ -38,6 +38,7 @@ public struct PermanentNeighbour: Value {
         var result: [Dependency<LinuxWorld>] = [
             Dependency(label: "interface-exists", target: .keyIfDeclared(InterfaceKeys.key(interface)))
         ]
+        result += namespace.dependencies
         if let reference { result.append(Dependency(label: "address-allocated", target: .key(reference.key))) }
         return result
     }

@@ -59,7 +59,7 @@ public struct StaticRoute: Value {
 
     /// The interfaces, and what makes the gateways reachable.
     public var dependencies: [Dependency<LinuxWorld>] {
-        var result: [Dependency<LinuxWorld>] = []
+        var result = namespace.dependencies
         for hop in hops {
             result.append(
                 Dependency(

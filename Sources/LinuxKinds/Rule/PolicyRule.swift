@@ -43,7 +43,7 @@ public struct PolicyRule: Value {
     }
 
     /// None: a rule may name a table that is empty.
-    public var dependencies: [Dependency<LinuxWorld>] { [] }
+    public var dependencies: [Dependency<LinuxWorld>] { namespace.dependencies }
 
     /// `rule 100 from 10.0.0.0/8 lookup 100`
     public var summary: String { "rule \(rule.text)\(namespace.suffix)" }

@@ -58,9 +58,10 @@ public struct RuleChain<Order: ChainOrder>: Value {
 
     /// The interfaces.
     public var dependencies: [Dependency<LinuxWorld>] {
-        Set(interfaces).sorted().map {
-            Dependency(label: "interface-exists-\($0)", target: .key(InterfaceKeys.key($0)))
-        }
+        namespace.dependencies
+            + Set(interfaces).sorted().map {
+                Dependency(label: "interface-exists-\($0)", target: .key(InterfaceKeys.key($0)))
+            }
     }
 
     /// `rule chain FORWARD of table filter (IPv6) in p1`

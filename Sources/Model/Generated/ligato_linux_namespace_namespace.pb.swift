@@ -46,8 +46,12 @@ public nonisolated struct Ligato_Linux_Namespace_NetNamespace: Sendable {
     /// A file that refers to a namespace, such as /proc/PID/ns/net or a bind mount of it.
     case fd // = 3
 
-    /// The namespace of a container whose MICROSERVICE_LABEL is the reference.
+    /// The namespace of a running container in whose environment MICROSERVICE_LABEL is the reference. Found by Docker,
+    /// containerd or CRI-O.
     case microservice // = 4
+
+    /// The namespace of a pod on this host: `namespace/name`. Found by containerd or CRI-O.
+    case pod // = 5
     case UNRECOGNIZED(Int)
 
     public init() {
@@ -61,6 +65,7 @@ public nonisolated struct Ligato_Linux_Namespace_NetNamespace: Sendable {
       case 2: self = .pid
       case 3: self = .fd
       case 4: self = .microservice
+      case 5: self = .pod
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -72,6 +77,7 @@ public nonisolated struct Ligato_Linux_Namespace_NetNamespace: Sendable {
       case .pid: return 2
       case .fd: return 3
       case .microservice: return 4
+      case .pod: return 5
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -83,6 +89,7 @@ public nonisolated struct Ligato_Linux_Namespace_NetNamespace: Sendable {
       .pid,
       .fd,
       .microservice,
+      .pod,
     ]
 
   }
@@ -130,5 +137,5 @@ nonisolated extension Ligato_Linux_Namespace_NetNamespace: SwiftProtobuf.Message
 }
 
 nonisolated extension Ligato_Linux_Namespace_NetNamespace.ReferenceType: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}NSID\0\u{1}PID\0\u{1}FD\0\u{1}MICROSERVICE\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}NSID\0\u{1}PID\0\u{1}FD\0\u{1}MICROSERVICE\0\u{1}POD\0")
 }

@@ -10,6 +10,8 @@ public enum NetNamespace: Hashable, Sendable {
     case file(String)
     /// That of a container with this label.
     case microservice(String)
+    /// That of a pod of this host, `namespace/name`.
+    case pod(String)
 
     /// The same for two references that certainly mean the same namespace.
     var identity: NetNamespace {
@@ -47,12 +49,18 @@ extension NetNamespace {
 }
 
 extension FieldFindings {
+    /// Why a text can't be the label of a container: what nobody could have in an environment, or look for.
+    private static func mistake(inLabel label: String) -> String? {
+        if label.utf8.count > 255 { return "is longer than 255 bytes" }
+        return label.hasControlCharacter ? "holds a control character" : nil
+    }
+
     /// Reads a reference to a namespace; nil stands for the agent's own.
     mutating func namespace(_ message: Ligato_Linux_Namespace_NetNamespace?) -> NetNamespace {
         guard let message else { return .own }
         let reference = message.reference
         guard message.type != .undefined else {
-            mistake(["namespace"], "needs a type: NSID, PID, FD or MICROSERVICE")
+            mistake(["namespace"], "needs a type: NSID, PID, FD, MICROSERVICE or POD")
             return .own
         }
         guard !reference.isEmpty else {
@@ -75,7 +83,15 @@ extension FieldFindings {
                 mistake(path, value: reference, "is not an absolute path, such as /proc/1/ns/net")
             }
             return .file(reference)
-        case .microservice: return .microservice(reference)
+        case .microservice:
+            if let problem = Self.mistake(inLabel: reference) { mistake(path, value: reference, problem) }
+            return .microservice(reference)
+        case .pod:
+            let parts = reference.split(separator: "/", omittingEmptySubsequences: false)
+            if parts.count != 2 || parts.contains(where: { $0.isEmpty || $0.utf8.count > 253 }) {
+                mistake(path, value: reference, "is no pod, such as default/web")
+            }
+            return .pod(reference)
         case .undefined: return .own
         case .UNRECOGNIZED(let number):
             unknown(number, "ligato.linux.namespace.NetNamespace.ReferenceType", ["namespace", "type"])
