@@ -134,6 +134,12 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: plain),
+        // Engines of containers. It knows nothing of values.
+        .target(
+            name: "Containers",
+            dependencies: grpc + [
+                "Concurrency", "KubernetesClient", .product(name: "Logging", package: "swift-log"),
+            ], exclude: ["CRI/Protos"], swiftSettings: plain),
         .target(
             name: "Northbound",
             dependencies: [
@@ -167,7 +173,7 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "NSMKinds", "NSMServices", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux",
-                "Concurrency",
+                "Concurrency", "Containers",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -176,8 +182,8 @@ let package = Package(
         .executableTarget(
             name: "nsm-agent",
             dependencies: [
-                "Agent", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux", "Mesh", "NSM",
-                "NSMServices", "MeshTransport", "NetworkTypes", "Concurrency", "EtcdClient", "KubernetesClient",
+                "Agent", "Containers", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux", "Mesh",
+                "NSM", "NSMServices", "MeshTransport", "NetworkTypes", "Concurrency", "EtcdClient", "KubernetesClient",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -240,6 +246,10 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: plain),
+        .testTarget(
+            name: "ContainersTests",
+            dependencies: ["Containers", "CLinux", "TestSupport", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
         .testTarget(
             name: "CNFControllerTests",
             dependencies: ["CNFController", "Concurrency", "EtcdClient", "KubernetesClient", "TestSupport"],

@@ -56,7 +56,9 @@ struct SettingsTests {
     @Test(
         "mistakes are told with their places",
         arguments: [
-            ("noRepair: true\nnsmDsn: file", ":2:1: nsmDsn: "), ("nsmDns: maybe", ":1:1: nsmDns: "),
+            ("noRepair: true\nnsmDsn: file", ":2:1: nsmDsn: "),
+            ("containers: {docker: d.sock}", ":1:14: docker: --containers-docker 'd.sock': "),
+            ("nsmDns: maybe", ":1:1: nsmDns: "),
             ("mesh: {listen: tcp://1.2.3.4:5}", ":1:8: listen: 'tcp://1.2.3.4:5' is no unix:///path"),
             ("mesh:\n  exclude: [10.0.0.0/33]", ":2:3: exclude: '10.0.0.0/33' is no prefix"),
             ("label: {a: b}", ":1:1: label: a plain value is needed here"), ("- mesh", ":1:1: settings are needed"),

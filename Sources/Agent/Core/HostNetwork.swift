@@ -46,7 +46,13 @@ public final class HostNetwork {
     private var silent: [Key: NetworkServices.Spec] = [:] {
         didSet { isSilenceChanged = true }
     }
-    private var isSilenceChanged = false
+    var isSilenceChanged = false
+    /// Hears which containers values name, if somebody looks for them.
+    var looksForContainers: ((Set<ContainerName>) -> Void)?
+    /// Whether it is not known yet of a container that values name if it runs: what is in it, and what belongs to that, stays.
+    var awaitsContainers = false {
+        didSet { if awaitsContainers != oldValue { isSilenceChanged = true } }
+    }
     /// Sources that have not said yet what they declare. What nobody declares may be theirs, so it stays.
     var awaitedSources: Set<String> = [] {
         didSet {
@@ -160,6 +166,7 @@ public final class HostNetwork {
         let all = checkTogether(changes.sorted { $0.key < $1.key })
         reconciler.change(source: Self.filesSource, all.map { ($0.key, desired($0)) })
         for item in all { noteService(item.key, item.value) }
+        settleContainers()
         tellSilence()
         world.looksEverywhere = declared.isEmpty
         // What a user wrote counts more than what a connection says: of an interface, also under another logical name.
@@ -316,6 +323,7 @@ public final class HostNetwork {
     }
 
     private func settleBrought(_ keys: Set<Key>) {
+        defer { settleContainers() }
         if keys.isEmpty { return }
         let ownership = world.ownership
         reconciler.change(
@@ -335,14 +343,14 @@ public final class HostNetwork {
         if silent[key] != spec { silent[key] = spec }
     }
 
-    private func tellSilence() {
+    func tellSilence() {
         if !isSilenceChanged { return }
         isSilenceChanged = false
         reconciler.spares = { [unowned self] place in isSpared(place) }
     }
 
     func isSpared(_ place: Place) -> Bool {
-        if !awaitedSources.isEmpty { return true }
+        if !awaitedSources.isEmpty || awaitsContainers { return true }
         if silent.isEmpty { return false }
         if let name = world.linkName(at: place), isSpared(link: name) { return true }
         guard let table = world.table(at: place) else { return false }
@@ -376,22 +384,4 @@ public final class HostNetwork {
 
     /// Reads only what events have not told. For a network whose world is watched.
     public func readNew() throws(KernelError) { try world.readNew() }
-
-    /// Whether a value is as it was wanted.
-    public static func isGood(_ state: ValueState) -> Bool {
-        switch state {
-        case .configured, .obtained: true
-        case .nonexistent, .missing, .unimplemented, .removed, .discovered, .pending, .invalid, .failed, .retrying:
-            false
-        }
-    }
-
-    /// Whether time alone, or an event, may still make a value as it was wanted.
-    public static func mayImprove(_ state: ValueState) -> Bool {
-        switch state {
-        case .pending, .retrying: true
-        case .nonexistent, .missing, .unimplemented, .removed, .configured, .obtained, .discovered, .invalid, .failed:
-            false
-        }
-    }
 }

@@ -188,6 +188,16 @@ final class NetworkLoop {
         return isInForce ? readAndReconcile(reason: .services, isAudit: false) : []
     }
 
+    /// Takes in what is known of containers.
+    func takeIn(_ findings: [ContainerName: ContainerFinding]) -> [Occurrence] {
+        if findings.isEmpty { return [] }
+        let told = takeWaitingEvents()
+        var changes = network.takeIn(findings)
+        changes.keys.formUnion(told.keys)
+        changes.needsFullPass = changes.needsFullPass || told.needsFullPass
+        return repair(changes)
+    }
+
     /// Makes the kernel as declared, after reading it: from the ground up, or only what events have not told.
     func readAndReconcile(reason: Transaction.Reason, isAudit: Bool = true) -> [Occurrence] {
         set(.read, at: nil)

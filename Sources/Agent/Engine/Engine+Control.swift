@@ -22,7 +22,7 @@ extension Engine: ControlBackend {
         _ request: Nsmagent_Control_StatusRequest, to write: @escaping Write<Nsmagent_Control_StatusResponse>
     ) async throws {
         let report = await report(request.keyPrefix)
-        let notes = await services.notes()
+        let notes = await services.notes().merging(containerNotes()) { $1 }
         let now = clock.wallTime(of: report.now)
         var response = Nsmagent_Control_StatusResponse()
         response.version = Version.text

@@ -31,7 +31,7 @@ extension Engine {
             response.similarKey = await similarKey(request.key)
             return response
         }
-        let note = await services.notes()[request.key]
+        let note = await services.notes()[request.key] ?? containerNotes()[request.key]
         let now = clock.wallTime(of: known.now)
         response.value = control(known.status, known.provenance, note, now)
         response.parts = known.parts.prefix(Self.mostParts).map { control($0, nil, nil, now) }

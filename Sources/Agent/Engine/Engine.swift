@@ -1,4 +1,5 @@
 internal import Concurrency
+public import Containers
 public import Logging
 internal import LinuxKinds
 internal import Model
@@ -41,6 +42,8 @@ public actor Engine {
         public var kubernetes: KubernetesSettings?
         /// Where the REST face listens; nil: nowhere.
         public var rest: RESTSettings?
+        /// Where containers are looked for that values name.
+        public var containers = ContainerSettings()
 
         /// Makes options.
         public init(
@@ -86,6 +89,9 @@ public actor Engine {
 
     /// Keeps the connections of declared clients and endpoints.
     nonisolated let services: NetworkServices
+
+    /// Looks for containers that values name.
+    nonisolated let containers: ContainerWatch
 
     /// One read of the files after the other.
     nonisolated let reloading = Gate(1)
@@ -135,9 +141,12 @@ public actor Engine {
         self.options = options
         self.manager = manager
         services = NetworkServices(options.services, logger: logger)
+        let containers = ContainerWatch(options.containers, logger: logger)
+        self.containers = containers
         self.logger = logger
         let network = HostNetwork(options.settings, clients: options.services.clients)
         network.reconciler.repairsDrift = options.repairsDrift
+        network.looksForContainers = { names in containers.look(for: Set(names.map(ContainerQuery.init))) }
         if options.etcd != nil { network.awaitedSources.insert(EtcdSource.name) }
         if options.kubernetes != nil { network.awaitedSources.insert(KubernetesSource.name) }
         clock = network.clock
@@ -190,6 +199,8 @@ public actor Engine {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.services.run() }
             group.addTask { await self.followServices() }
+            group.addTask { await self.containers.run() }
+            group.addTask { await self.followContainers() }
             group.addTask { await self.endPatience() }
             for await reason in reloads { await reload(reason) }
             group.cancelAll()

@@ -138,4 +138,10 @@ public struct ServiceNote: Hashable, Sendable {
     public var waiting: [String] = []
     /// How it stands: path, addresses, until when …
     public var facts: [String] = []
+
+    /// Says something of a value.
+    public init(waiting: [String] = [], facts: [String] = []) {
+        self.waiting = waiting
+        self.facts = facts
+    }
 }

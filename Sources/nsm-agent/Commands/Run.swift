@@ -48,6 +48,7 @@ struct Run: WaitingCommand {
     @OptionGroup(title: "etcd") var etcd: EtcdOptions
     @OptionGroup(title: "Kubernetes") var kubernetes: KubernetesOptions
     @OptionGroup(title: "REST API") var http: HTTPOptions
+    @OptionGroup(title: "Containers") var containers: ContainerOptions
 
     var descriptors: Int { Descriptors.daemon }
 
@@ -98,6 +99,7 @@ struct Run: WaitingCommand {
             grpc: try grpc.settings(isUpstream: upstream != nil),
             etcd: try etcd.settings(label: owner.resolvedLabel, tellsIgnored: upstream == nil, logger: logger),
             kubernetes: try kubernetes.settings(label: owner.label ?? environment("MICROSERVICE_LABEL")), rest: rest)
+        options.containers = try containers.settings()
         options.needsFiles = upstream == nil
         options.initialFile = initialConfig
         options.openFaces = openFaces(options)

@@ -10,7 +10,7 @@ struct RunSettings {
     /// Settings that have settings of their own, and the options that those are.
     private static let groups: [String: any ParsableArguments.Type] = [
         "grpc": GRPCOptions.self, "etcd": EtcdOptions.self, "http": HTTPOptions.self,
-        "kubernetes": KubernetesOptions.self,
+        "kubernetes": KubernetesOptions.self, "containers": ContainerOptions.self,
     ]
 
     /// Puts both together. Each setting is checked by itself, so that a mistake is told with its place.

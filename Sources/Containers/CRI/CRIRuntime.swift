@@ -1,0 +1,179 @@
+internal import GRPCCore
+internal import GRPCNIOTransportHTTP2Posix
+internal import GRPCProtobuf
+internal import KubernetesClient
+internal import SwiftProtobuf
+
+/// The calls to an engine that speaks the Container Runtime Interface, in its version.
+struct CRIRuntime: Sendable {
+    typealias Client = GRPCClient<HTTP2ClientTransport.Posix>
+
+    private let client: Client
+    private let service: String
+    private let patience: Duration
+    /// The longest message that is taken, bytes.
+    private static let messageLimit = 32 << 20
+
+    /// Finds out which version the engine speaks.
+    init(_ client: Client, patience: Duration) async throws(ContainerError) {
+        self.client = client
+        self.patience = patience
+        for version in ["v1", "v1alpha2"] {
+            let service = "runtime.\(version).RuntimeService"
+            do {
+                let _: CRI_ListPodSandboxResponse = try await Self.call(
+                    client, service, "ListPodSandbox", CRI_ListPodSandboxRequest.ready, patience)
+                self.service = service
+                return
+            } catch let error as RPCError where error.code == .unimplemented {
+                continue
+            } catch {
+                throw Self.failure(error)
+            }
+        }
+        throw ContainerError("it does not speak the Container Runtime Interface, or has that switched off")
+    }
+
+    // MARK: - Calls
+
+    func readySandboxes() async throws(ContainerError) -> [CRI_PodSandbox] {
+        let answer: CRI_ListPodSandboxResponse = try await ask("ListPodSandbox", CRI_ListPodSandboxRequest.ready)
+        return answer.items.filter { $0.state == .sandboxReady }
+    }
+
+    func containers() async throws(ContainerError) -> [CRI_Container] {
+        let answer: CRI_ListContainersResponse = try await ask("ListContainers", CRI_ListContainersRequest())
+        return answer.containers
+    }
+
+    /// What is told of a pod's sandbox; nil: it is gone, or nothing is told.
+    func info(ofSandbox id: String) async throws(ContainerError) -> CRIInfo? {
+        var request = CRI_PodSandboxStatusRequest()
+        request.podSandboxID = id
+        request.verbose = true
+        let answer: CRI_PodSandboxStatusResponse? = try await askUnlessGone("PodSandboxStatus", request)
+        return answer.flatMap { CRIInfo($0.info) }
+    }
+
+    /// What is told of a container, and when it was started, nanoseconds; nil: it is gone, or nothing is told.
+    func info(ofContainer id: String) async throws(ContainerError) -> (CRIInfo, Int64)? {
+        var request = CRI_ContainerStatusRequest()
+        request.containerID = id
+        request.verbose = true
+        let answer: CRI_ContainerStatusResponse? = try await askUnlessGone("ContainerStatus", request)
+        guard let answer, let info = CRIInfo(answer.info) else { return nil }
+        return (info, answer.status.startedAt)
+    }
+
+    private func ask<Answer: Message>(
+        _ method: String, _ request: some Message
+    ) async throws(ContainerError) -> Answer {
+        do { return try await Self.call(client, service, method, request, patience) } catch {
+            throw Self.failure(error)
+        }
+    }
+
+    private func askUnlessGone<Answer: Message>(
+        _ method: String, _ request: some Message
+    ) async throws(ContainerError) -> Answer? {
+        do {
+            return try await Self.call(client, service, method, request, patience)
+        } catch let error as RPCError where error.code == .notFound {
+            return nil
+        } catch {
+            throw Self.failure(error)
+        }
+    }
+
+    private static func failure(_ error: any Error) -> ContainerError {
+        guard let error = error as? RPCError else { return ContainerError("\(error)") }
+        return ContainerError(error.message.isEmpty ? "\(error.code)" : String(error.message.prefix(300)))
+    }
+
+    private static func options(_ patience: Duration?) -> CallOptions {
+        var options = CallOptions.defaults
+        options.timeout = patience
+        options.waitForReady = false
+        options.maxRequestMessageBytes = messageLimit
+        options.maxResponseMessageBytes = messageLimit
+        return options
+    }
+
+    private static func call<Request: Message, Answer: Message>(
+        _ client: Client, _ service: String, _ method: String, _ request: Request, _ patience: Duration
+    ) async throws -> Answer {
+        try await client.unary(
+            request: ClientRequest(message: request),
+            descriptor: MethodDescriptor(fullyQualifiedService: service, method: method),
+            serializer: ProtobufSerializer<Request>(), deserializer: ProtobufDeserializer<Answer>(),
+            options: options(patience)
+        ) { try $0.message }
+    }
+
+    // MARK: - Events
+
+    /// Says that something happened, as long as the engine tells.
+    func followEvents(_ tell: @escaping @Sendable () -> Void) async {
+        if await follow(service, "GetContainerEvents", CRI_GetEventsRequest(), tell) { return }
+        // containerd has had events of its own for longer, at the same socket.
+        var request = CRI_SubscribeRequest()
+        request.filters = ["topic~=\"/tasks/(start|exit|paused|resumed)\""]
+        _ = await follow("containerd.services.events.v1.Events", "Subscribe", request, tell)
+    }
+
+    /// Returns false when the engine does not know the call.
+    private func follow<Request: Message>(
+        _ service: String, _ method: String, _ request: Request, _ tell: @escaping @Sendable () -> Void
+    ) async -> Bool {
+        do {
+            try await client.serverStreaming(
+                request: ClientRequest(message: request),
+                descriptor: MethodDescriptor(fullyQualifiedService: service, method: method),
+                serializer: ProtobufSerializer<Request>(), deserializer: ProtobufDeserializer<CRI_Event>(),
+                options: Self.options(nil)
+            ) { response in
+                for try await _ in response.messages { tell() }
+            }
+            return true
+        } catch let error as RPCError {
+            return error.code != .unimplemented
+        } catch {
+            return true
+        }
+    }
+}
+
+/// What an engine tells of a sandbox or a container beside its API: JSON of its own, in which containerd and CRI-O agree.
+struct CRIInfo: Sendable {
+    /// The number of the first process; 0: there is none.
+    let pid: Int32
+    /// A file that refers to the network namespace; empty: none.
+    let namespaceFile: String
+    /// Labels in the environment.
+    let labels: Set<ContainerQuery>
+
+    init?(_ info: [String: String]) {
+        guard let text = info["info"], let json = try? JSONValue(parsing: text.utf8) else { return nil }
+        pid = json["pid"]?.int.flatMap { Int32(exactly: $0) } ?? 0
+        let specification = json["runtimeSpec"]
+        let namespaces = specification?["linux"]?["namespaces"]?.array ?? []
+        namespaceFile = namespaces.first { $0["type"]?.string == "network" }?["path"]?.string ?? ""
+        let start = ContainerQuery.variable + "="
+        labels = Set(
+            (specification?["process"]?["env"]?.array ?? []).compactMap { entry in
+                guard let entry = entry.string, entry.hasPrefix(start), entry.utf8.count > start.utf8.count else {
+                    return nil
+                }
+                return .label(String(entry.dropFirst(start.count)))
+            })
+    }
+}
+
+extension CRI_ListPodSandboxRequest {
+    /// Those that run.
+    fileprivate static var ready: Self {
+        var request = Self()
+        request.filter.state.state = .sandboxReady
+        return request
+    }
+}

@@ -1,0 +1,190 @@
+internal import Concurrency
+internal import KubernetesClient
+internal import Synchronization
+
+/// Follows Docker: lists its containers, and hears what becomes of them.
+///
+/// The API from version 1.24 on; paths without a version are answered in the daemon's own. Source: docs.docker.com,
+/// "Docker Engine API": `ContainerList`, `ContainerInspect`, `SystemEvents`.
+final class DockerFollower: Sendable {
+    private let settings: ContainerSettings
+    private let source: ContainerSource
+    private let transport: HTTPTransport
+    /// Containers without anything by which they could be found. Their environment never changes.
+    private let plain = Mutex<Set<String>>([])
+
+    init(_ settings: ContainerSettings, _ socket: String, _ source: ContainerSource) {
+        self.settings = settings
+        self.source = source
+        var limits = KubernetesConfiguration.Limits()
+        limits.connectTimeout = settings.patience
+        limits.operationTimeout = settings.patience
+        limits.answerBytes = 32 << 20
+        limits.lineBytes = 1 << 20
+        limits.idleConnections = Self.mostAtOnce
+        transport = HTTPTransport(KubernetesConfiguration(server: ServerAddress(socket: socket), limits: limits))
+    }
+
+    /// How many containers are looked at at once.
+    private static let mostAtOnce = 4
+    /// Events that wait for those before them. With more than this all containers are listed again.
+    private static let backlog = 4096
+
+    private enum Happening: Sendable {
+        case begins
+        case runs(String)
+        case ended(String)
+    }
+
+    /// Follows the daemon for a while.
+    ///
+    /// - Throws: what keeps it from that.
+    func follow() async throws {
+        defer { transport.close() }
+        // Who reads slowly loses events, so nothing is done before the next one is read.
+        let (happenings, queue) = AsyncStream<Happening>.makeStream(bufferingPolicy: .bufferingOldest(Self.backlog))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { try await self.listen(queue) }
+            group.addTask { for await happening in happenings { try await self.take(happening) } }
+            try await group.next()
+        }
+    }
+
+    private func listen(_ queue: AsyncStream<Happening>.Continuation) async throws {
+        let filters = #"{"type":["container"],"event":["start","restart","die","pause","unpause","destroy"]}"#
+        let request = HTTPRequest(get: "/events", query: [("filters", filters)])
+        var hasBegun = false
+        do {
+            // What happens from now on is told, so that nothing falls between the list and the events.
+            try await transport.lines(
+                request, time: settings.auditInterval,
+                began: {
+                    hasBegun = true
+                    queue.yield(.begins)
+                }
+            ) { line in
+                guard let happening = try Self.happening(line) else { return }
+                if case .dropped = queue.yield(happening) {
+                    throw ContainerError("events come faster than containers can be looked at")
+                }
+            }
+        } catch let error as KubernetesError where hasBegun && error.code == .timedOut {
+            // It is time to look at all of it again.
+            return
+        }
+        throw ContainerError("the daemon ended the stream of events")
+    }
+
+    private static func happening(_ line: [UInt8]) throws -> Happening? {
+        let event: JSONValue
+        do throws(JSONValue.Mistake) {
+            event = try JSONValue(parsing: line)
+        } catch {
+            throw ContainerError("an event is no JSON: \(error)")
+        }
+        guard let id = event["Actor"]?["ID"]?.string ?? event["id"]?.string, isID(id) else { return nil }
+        switch event["Action"]?.string ?? event["status"]?.string {
+        case "start", "restart", "pause", "unpause": return .runs(id)
+        case "die", "destroy": return .ended(id)
+        default: return nil
+        }
+    }
+
+    /// Ids are part of paths, and of names of control groups.
+    private static func isID(_ text: String) -> Bool {
+        (12...128).contains(text.utf8.count)
+            && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    }
+
+    private func take(_ happening: Happening) async throws {
+        switch happening {
+        case .begins: source.list(try await all())
+        case .runs(let id):
+            if plain.withLock({ $0.contains(id) }) { return }
+            if let container = try await inspect(id) { source.put(container) } else { source.remove(id) }
+        case .ended(let id):
+            source.remove(id)
+            _ = plain.withLock { $0.remove(id) }
+        }
+    }
+
+    // MARK: - Asking
+
+    private func all() async throws -> [Container] {
+        let filters = #"{"status":["running","paused"]}"#
+        guard let list = try await ask("/containers/json", [("filters", filters)])?.array else {
+            throw ContainerError("its list of containers is none")
+        }
+        guard list.count <= settings.mostContainers else {
+            throw ContainerError("it has more than \(settings.mostContainers) containers")
+        }
+        let ids = list.compactMap { $0["Id"]?.string }.filter(Self.isID)
+        plain.withLock { $0.formIntersection(ids) }
+        let unknown = plain.withLock { plain in ids.filter { !plain.contains($0) } }
+        return try await withThrowingTaskGroup(of: Container?.self) { group in
+            var found: [Container] = []
+            var rest = unknown[...]
+            for id in rest.prefix(Self.mostAtOnce) { group.addTask { try await self.inspect(id) } }
+            rest = rest.dropFirst(Self.mostAtOnce)
+            while let container = try await group.next() {
+                if let container { found.append(container) }
+                if let id = rest.popFirst() { group.addTask { try await self.inspect(id) } }
+            }
+            return found
+        }
+    }
+
+    /// A container that runs and can be found; nil: it is none.
+    private func inspect(_ id: String) async throws -> Container? {
+        guard let json = try await ask("/containers/\(id)/json") else { return nil }
+        let queries = Self.queries(json)
+        if queries.isEmpty {
+            plain.withLock { if $0.count < settings.mostContainers { $0.insert(id) } }
+            return nil
+        }
+        guard let state = json["State"], state["Running"]?.bool == true,
+            let pid = state["Pid"]?.int.flatMap({ Int32(exactly: $0) }), pid > 0
+        else { return nil }
+        let name = json["Name"]?.string ?? ""
+        return Container(
+            id: id, name: String(name.drop { $0 == "/" }.prefix(256)), pid: pid,
+            namespaceFile: json["NetworkSettings"]?["SandboxKey"]?.string ?? "", queries: queries,
+            created: json["Created"]?.string ?? "", started: state["StartedAt"]?.string ?? "",
+            isPaused: state["Paused"]?.bool ?? false)
+    }
+
+    private static func queries(_ json: JSONValue) -> Set<ContainerQuery> {
+        var queries: Set<ContainerQuery> = []
+        let config = json["Config"]
+        let start = ContainerQuery.variable + "="
+        for case let entry? in config?["Env"]?.array?.map(\.string) ?? [] where entry.hasPrefix(start) {
+            let label = String(entry.dropFirst(start.count))
+            if !label.isEmpty { queries.insert(.label(label)) }
+        }
+        // Kubernetes with Docker: the pause container of a pod is the pod's network.
+        if let labels = config?["Labels"], labels["io.kubernetes.docker.type"]?.string == "podsandbox",
+            let namespace = labels["io.kubernetes.pod.namespace"]?.string,
+            let pod = labels["io.kubernetes.pod.name"]?.string
+        {
+            queries.insert(.pod("\(namespace)/\(pod)"))
+        }
+        return queries
+    }
+
+    /// What the daemon answers; nil: there is no such thing.
+    private func ask(_ path: String, _ query: [(String, String)] = []) async throws -> JSONValue? {
+        let answer = try await transport.send(HTTPRequest(get: path, query: query))
+        if answer.status == 404 { return nil }
+        let json: JSONValue
+        do throws(JSONValue.Mistake) {
+            json = try JSONValue(parsing: answer.body)
+        } catch {
+            throw ContainerError("the answer to \(path) is no JSON: \(error)")
+        }
+        guard answer.status == 200 else {
+            throw ContainerError("\(json["message"]?.string?.prefix(200) ?? "HTTP status \(answer.status)")")
+        }
+        return json
+    }
+}
