@@ -25,7 +25,9 @@ extension Link {
             case IFLA_OPERSTATE: operationalState = value.u8
             // Wireless drivers send their events as messages with a name and nothing else of ours.
             case IFLA_WIRELESS: return nil
-            case IFLA_LINKINFO: kind = LinkKind(info: value)
+            case IFLA_LINKINFO:
+                kind = LinkKind(info: value)
+                port = BridgePort(info: value)
             default: break
             }
         }

@@ -26,8 +26,10 @@ extension LinkAttributes {
 
     private func writeKind(_ writer: MessageWriter) {
         let kind = kind ?? (peer == nil ? .none : .veth)
-        guard kind != .none else { return }
+        guard kind != .none || port != nil else { return }
         writer.nest(IFLA_LINKINFO) {
+            if let port { port.write(asPort: writer) }
+            if kind == .none { return }
             guard let peer else { return kind.write(writer) }
             writer.put(IFLA_INFO_KIND, text: kind.name)
             writer.nest(IFLA_INFO_DATA) { writer.nest(VETH_INFO_PEER, flagged: false) { peer.write(writer) } }

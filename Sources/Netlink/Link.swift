@@ -30,6 +30,8 @@ public struct Link: Hashable, Sendable {
     public var operationalState: UInt8
     /// `IFLA_LINKINFO`.
     public var kind: LinkKind
+    /// `IFLA_INFO_SLAVE_DATA` of a bridge's port; nil: it is none.
+    public var port: BridgePort?
 
     /// Makes a link from its parts.
     public init(

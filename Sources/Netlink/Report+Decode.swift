@@ -20,7 +20,7 @@ extension Report {
     /// Decodes what follows the netlink header.
     static func decode(type: Int, payload: UnsafeRawBufferPointer) -> Report? {
         switch type {
-        case RTM_NEWLINK: Link(payload: payload).map { .link($0) }
+        case RTM_NEWLINK: Link(payload: payload).map { .link($0) } ?? BridgePort.report(payload)
         case RTM_DELLINK: Link(payload: payload).map { .linkRemoved($0) }
         case RTM_NEWADDR: Address(payload: payload).map { .address($0) }
         case RTM_DELADDR: Address(payload: payload).map { .addressRemoved($0) }

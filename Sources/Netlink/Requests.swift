@@ -59,6 +59,8 @@ public struct LinkAttributes: Hashable, Sendable {
     public var namespaceDescriptor: Int32?
     /// `IFLA_LINKINFO`.
     public var kind: LinkKind?
+    /// `IFLA_INFO_SLAVE_DATA`: settings of a link that is a bridge's port already.
+    public var port: BridgePort?
     /// `VETH_INFO_PEER`: the other end of a new veth pair. It can't be created up (`ENOTCONN`).
     public var peer: VethPeer?
 
@@ -117,6 +119,8 @@ public enum Report: Hashable, Sendable {
     case rule(Rule)
     /// `RTM_DELRULE`
     case ruleRemoved(Rule)
+    /// `RTM_NEWLINK` of `AF_BRIDGE`: what a bridge keeps for a port.
+    case port(linkIndex: Int32, BridgePort)
     /// `RTM_NEWNETCONF`: a setting of a link changed, such as forwarding or rp_filter. Source: linux/netconf.h.
     case settings(linkIndex: Int32)
 }

@@ -19,7 +19,8 @@ public struct SavedObject: Hashable, Sendable {
         case .address: payload = Self.address(message.payload)
         case .route: payload = Self.route(message.payload)
         case .neighbour: payload = Self.neighbour(message.payload)
-        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .settings:
+        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
+            .settings:
             return nil
         }
         self.report = report
@@ -32,7 +33,9 @@ public struct SavedObject: Hashable, Sendable {
         case .address(let address): [address.linkIndex]
         case .route(let route): route.nextHops.map(\.linkIndex)
         case .neighbour(let neighbour): [neighbour.linkIndex]
-        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .settings: []
+        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
+            .settings:
+            []
         }
     }
 
@@ -167,7 +170,8 @@ extension SavedObject {
                     attributes.storeBytes(of: index(attribute.payload.i32), toByteOffset: offset, as: Int32.self)
                 }
                 Self.changeHops(attributes) { $0.rtnh_ifindex = index($0.rtnh_ifindex) }
-            case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .settings:
+            case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
+                .settings:
                 break
             }
         }
@@ -188,7 +192,8 @@ extension Report {
         case .neighbour(var entry):
             entry.linkIndex = index(entry.linkIndex)
             return .neighbour(entry)
-        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .settings:
+        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
+            .settings:
             return self
         }
     }

@@ -174,6 +174,19 @@ private let upper = "{name: up, type: EXISTING}"
                 ["{name: a, type: BRIDGE, bridge: {forwardDelay: 1}}"],
                 "3:54 'a': bridge.forward_delay '1' is out of range (2–30, 0 for the default)"),
             .interface(
+                [
+                    "{name: a, type: BRIDGE, bridge: {portSettings: [{}, {interface: up}, {interface: x, cost: 65536, priority: 64}]}}"
+                ],
+                "3:97 'a': bridge.port_settings[2].cost '65536' is out of range (0–65535)",
+                "3:114 'a': bridge.port_settings[2].priority '64' is out of range (0–63)"),
+            .interface(
+                [
+                    upper,
+                    "{name: a, type: BRIDGE, bridge: {ports: [up], portSettings: [{}, {interface: no}, {interface: up, cost: 7}, {interface: up}]}}",
+                ], "4:68 'a': bridge.port_settings[0].interface is missing; name one of the ports",
+                "4:84 'a': bridge.port_settings[1].interface 'no' is not among the ports of the bridge",
+                "4:127 'a': bridge.port_settings[3].interface 'up' is there twice"),
+            .interface(
                 ["{name: a, type: VXLAN, vxlan: {remote: 10.0.0.1, group: 10.0.0.2}}"],
                 "3:63 'a': vxlan.group '10.0.0.2' can't be set together with remote",
                 "3:63 'a': vxlan.group '10.0.0.2' is not a multicast address; use remote",

@@ -94,6 +94,7 @@ extension Report {
         case .rule(let rule): .addRule(rule)
         case .ruleRemoved(let rule): .deleteRule(rule)
         case .settings(let index): .deleteLink(index: index)
+        case .port(let index, let port): .setLink(LinkAttributes(index: index).with(port))
         case .link(let link):
             .createLink(
                 LinkAttributes(index: link.index, name: link.name).with(kind: link.kind, alias: link.alias),
@@ -108,6 +109,12 @@ extension LinkAttributes {
         var copy = self
         copy.kind = kind
         copy.alias = alias
+        return copy
+    }
+
+    fileprivate func with(_ port: BridgePort) -> LinkAttributes {
+        var copy = self
+        copy.port = port
         return copy
     }
 }

@@ -132,7 +132,8 @@ extension LinuxWorld {
         case .neighbour(let entry):
             guard let link = state.links[state.bystanders.successor(of: entry.linkIndex)] else { return false }
             return link.position(of: entry) == nil
-        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .settings:
+        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
+            .settings:
             return false
         }
     }
@@ -185,7 +186,8 @@ extension LinuxWorld {
         case .address: dump = .addresses
         case .route: dump = .routes(ignoringKernel: true)
         case .neighbour(let entry): dump = .neighbours(proxy: entry.flags & Neighbour.proxy != 0)
-        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .settings:
+        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
+            .settings:
             return false
         }
         return (try? socket.save(dump) { $0 == object.report })?.contains(object) ?? false
@@ -260,7 +262,9 @@ extension Report {
                 + (route.nextHops.first?.gateway.map { " via \($0)" } ?? "")
                 + " proto \(Names.routeProtocol(route.proto))"
         case .neighbour(let entry): "the neighbour \(entry.destination)"
-        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .settings: ""
+        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
+            .settings:
+            ""
         }
     }
 }

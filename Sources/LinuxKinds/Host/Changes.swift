@@ -53,6 +53,7 @@ extension LinuxWorld {
         case .neighbourRemoved(let neighbour): NeighbourClass.remove(neighbour, in: state, self)
         case .rule(let rule): RuleClass.put(rule, in: state, self)
         case .ruleRemoved(let rule): RuleClass.remove(rule, in: state, self)
+        case .port(let index, let port): LinkClass.put(port, of: index, in: state, self)
         case .settings(let index): if let name = state.links[index]?.link.name { concern(name, in: state) }
         }
     }
@@ -174,6 +175,7 @@ extension Link {
         if let group = attributes.group { new.group = group }
         if let master = attributes.master { new.master = master }
         if let kind = attributes.kind { new.kind = new.kind.merged(with: kind) }
+        if let port = attributes.port { new.port = new.port.map { $0.merged(with: port) } ?? port }
         if let up = attributes.up { new.flags = up ? new.flags | LinkFlags.up : new.flags & ~LinkFlags.up }
         return new
     }

@@ -55,7 +55,9 @@ extension LinuxWorld {
                 + " table \(Names.table(route.table))"
         case .neighbour(let entry): "\(verb) \(entry.destination) dev \(device(entry.linkIndex, state))"
         case .rule(let rule): "\(verb) priority \(rule.priority) table \(Names.table(rule.table))"
-        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .ruleRemoved, .settings: verb
+        case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .ruleRemoved, .port,
+            .settings:
+            verb
         }
     }
 

@@ -70,7 +70,9 @@ public struct Interface: Value {
             values.append(DerivedValue(key: InterfaceKeys.master(name, vrf: vrf), value: membership))
         }
         for port in kind.ports {
-            let membership = Membership(member: port, master: name, word: kind.word, isPrimary: port == kind.primary)
+            let membership = Membership(
+                member: port, master: name, word: kind.word, isPrimary: port == kind.primary,
+                port: kind.settings(of: port))
             values.append(DerivedValue(key: InterfaceKeys.port(name, port), value: membership))
         }
         for address in addresses { values.append(DerivedValue(key: address.key, value: address)) }

@@ -138,5 +138,12 @@ extension LinkClass {
             attributes.up = old.isUp
         }
         if attributes != blank { restoration.add(.request(.setLink(attributes)), in: state.id) }
+        // A port that has just joined is as the kernel makes it.
+        let port = link.link.master == master ? link.link.port : nil
+        if let change = old.port?.change(from: port ?? .kernelDefault) {
+            var attributes = blank
+            attributes.port = change
+            restoration.add(.request(.setLink(attributes)), in: state.id)
+        }
     }
 }

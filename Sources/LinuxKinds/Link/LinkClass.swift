@@ -46,6 +46,15 @@ enum LinkClass: KernelClass {
         if known.link != link { change(known, to: link, world) }
     }
 
+    /// A bridge keeps this for one of its ports.
+    static func put(_ port: BridgePort, of index: Int32, in state: NamespaceState, _ world: LinuxWorld) {
+        // What is told of a link that joins or leaves just now comes with the report of the link.
+        guard let known = state.links[index], known.link.port != nil, known.link.port != port else { return }
+        var link = known.link
+        link.port = port
+        put(link, in: state, world)
+    }
+
     /// Whether a link has our alias where no interface of that alias is declared.
     private static func isAstray(_ link: Link, in state: NamespaceState, _ world: LinuxWorld) -> Bool {
         guard let alias = link.alias, world.ownership.owns(alias: alias) else { return false }
@@ -191,7 +200,7 @@ enum LinkClass: KernelClass {
     /// A port or member is one no more. A VRF takes its members down and up again when it goes, a bond its ports down.
     private static func free(_ link: LinkState, of master: Link, _ world: LinuxWorld) {
         var freed = link.link
-        freed.master = 0
+        (freed.master, freed.port) = (0, nil)
         if master.kind.rulesPorts {
             freed.flags &= ~LinkFlags.up
             world.lose(link.claim)
@@ -269,12 +278,14 @@ extension Link {
     fileprivate func concerns(as new: Link) -> Bool {
         isUp == new.isUp && name == new.name && mtu == new.mtu && mac == new.mac && alias == new.alias
             && master == new.master && kind == new.kind && link == new.link && group == new.group
+            && (port.map { old in new.port.map(old.agrees) ?? false } ?? (new.port == nil))
     }
 }
 
 extension Link {
-    /// A bond takes a port up when it comes, and down when it goes.
+    /// A bond takes a port up when it comes, and down when it goes. A bridge knows nothing of a new port.
     fileprivate mutating func followMaster(from former: Int32, in state: NamespaceState) {
+        port = state.links[master]?.link.kind.isOf(BridgeAttributes.self) == true ? .kernelDefault : nil
         if state.links[master]?.link.kind.rulesPorts == true {
             flags |= LinkFlags.up
         } else if state.links[former]?.link.kind.rulesPorts == true {

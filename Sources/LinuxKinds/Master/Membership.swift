@@ -15,6 +15,8 @@ public struct Membership: Value {
     var isVRF = false
     /// Whether the master prefers it to other ports.
     var isPrimary = false
+    /// What a bridge is to keep for it; nil: the master is none.
+    var port: BridgePort?
 
     /// Both interfaces.
     public var dependencies: [Dependency<LinuxWorld>] {
@@ -69,9 +71,25 @@ public struct Membership: Value {
                 differences.append(Difference("primary", old: "no", new: "yes"))
             }
         }
+        assessPort(member, isJoined: member.link.master == master.link.index, &operations, &differences)
         if operations.isEmpty { return .inPlace }
         return Assessment(
             member.link.master == 0 ? .create : .update, operations: operations, differences: differences)
+    }
+
+    /// Compares what the bridge keeps for the port.
+    private func assessPort(
+        _ member: LinkState, isJoined: Bool, _ operations: inout [LinuxOperation], _ differences: inout [Difference]
+    ) {
+        guard let port else { return }
+        let have = (isJoined ? member.link.port : nil) ?? .kernelDefault
+        guard let change = port.change(from: have) else { return }
+        var attributes = LinkAttributes(index: member.link.index)
+        attributes.port = change
+        operations.append(LinuxOperation(member.namespace, request: .setLink(attributes)))
+        if !isJoined { return }
+        let old = Dictionary(have.words) { first, _ in first }
+        for (name, new) in change.words { differences.append(Difference(name, old: old[name] ?? "unknown", new: new)) }
     }
 
     /// Whether the member is to be up; nil: that is for others to say.

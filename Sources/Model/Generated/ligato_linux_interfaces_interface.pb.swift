@@ -594,9 +594,103 @@ public nonisolated struct Ligato_Linux_Interfaces_BridgeLink: Sendable {
   /// Seconds a port spends listening and learning, 2 to 30. 0: the kernel's 15.
   public var forwardDelay: UInt32 = 0
 
+  /// Settings of single ports. Whatever is not set here has the kernel's default, also on ports that are not named.
+  public var portSettings: [Ligato_Linux_Interfaces_BridgePort] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+/// How a bridge treats one of its ports.
+public nonisolated struct Ligato_Linux_Interfaces_BridgePort: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Logical name of the interface, which is among the ports.
+  public var interface: String = String()
+
+  /// Path cost for the spanning tree. 0: what the kernel takes from the speed of the interface; one that was set stays.
+  public var cost: UInt32 = 0
+
+  /// Priority for the spanning tree; the lowest is preferred. Absent: the kernel's 32.
+  public var priority: UInt32 {
+    get {_priority ?? 0}
+    set {_priority = newValue}
+  }
+  /// Returns true if `priority` has been explicitly set.
+  public var hasPriority: Bool {self._priority != nil}
+  /// Clears the value of `priority`. Subsequent reads from it will return its default value.
+  public mutating func clearPriority() {self._priority = nil}
+
+  /// No frames go to or come from other isolated ports.
+  public var isolated: Bool = false
+
+  /// Frames may leave by the port they came by.
+  public var hairpin: Bool = false
+
+  /// Whether MAC addresses are learned from frames that come by it. Absent: yes.
+  public var learning: Bool {
+    get {_learning ?? false}
+    set {_learning = newValue}
+  }
+  /// Returns true if `learning` has been explicitly set.
+  public var hasLearning: Bool {self._learning != nil}
+  /// Clears the value of `learning`. Subsequent reads from it will return its default value.
+  public mutating func clearLearning() {self._learning = nil}
+
+  /// Whether frames for unknown addresses leave by it. Absent: yes.
+  public var flood: Bool {
+    get {_flood ?? false}
+    set {_flood = newValue}
+  }
+  /// Returns true if `flood` has been explicitly set.
+  public var hasFlood: Bool {self._flood != nil}
+  /// Clears the value of `flood`. Subsequent reads from it will return its default value.
+  public mutating func clearFlood() {self._flood = nil}
+
+  /// Whether multicast frames that nobody asked for leave by it. Absent: yes.
+  public var mcastFlood: Bool {
+    get {_mcastFlood ?? false}
+    set {_mcastFlood = newValue}
+  }
+  /// Returns true if `mcastFlood` has been explicitly set.
+  public var hasMcastFlood: Bool {self._mcastFlood != nil}
+  /// Clears the value of `mcastFlood`. Subsequent reads from it will return its default value.
+  public mutating func clearMcastFlood() {self._mcastFlood = nil}
+
+  /// Whether broadcast frames leave by it. Absent: yes.
+  public var bcastFlood: Bool {
+    get {_bcastFlood ?? false}
+    set {_bcastFlood = newValue}
+  }
+  /// Returns true if `bcastFlood` has been explicitly set.
+  public var hasBcastFlood: Bool {self._bcastFlood != nil}
+  /// Clears the value of `bcastFlood`. Subsequent reads from it will return its default value.
+  public mutating func clearBcastFlood() {self._bcastFlood = nil}
+
+  /// The bridge answers ARP requests and neighbour solicitations that would leave by it, as far as it knows the answer.
+  public var neighSuppress: Bool = false
+
+  /// BPDU guard: a port by which a message of the spanning tree comes is disabled.
+  public var `guard`: Bool = false
+
+  /// The port never leads to the root of the spanning tree.
+  public var rootBlock: Bool = false
+
+  /// Multicast stops at the first message that says so, without asking for other listeners.
+  public var fastleave: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _priority: UInt32? = nil
+  fileprivate var _learning: Bool? = nil
+  fileprivate var _flood: Bool? = nil
+  fileprivate var _mcastFlood: Bool? = nil
+  fileprivate var _bcastFlood: Bool? = nil
 }
 
 /// A VLAN on a parent interface.
@@ -1714,7 +1808,7 @@ nonisolated extension Ligato_Linux_Interfaces_TunTapLink.Mode: SwiftProtobuf._Pr
 
 nonisolated extension Ligato_Linux_Interfaces_BridgeLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".BridgeLink"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ports\0\u{1}stp\0\u{3}vlan_filtering\0\u{3}ageing_time\0\u{3}forward_delay\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ports\0\u{1}stp\0\u{3}vlan_filtering\0\u{3}ageing_time\0\u{3}forward_delay\0\u{3}port_settings\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1727,6 +1821,7 @@ nonisolated extension Ligato_Linux_Interfaces_BridgeLink: SwiftProtobuf.Message,
       case 3: try { try decoder.decodeSingularBoolField(value: &self.vlanFiltering) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.ageingTime) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.forwardDelay) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.portSettings) }()
       default: break
       }
     }
@@ -1748,6 +1843,9 @@ nonisolated extension Ligato_Linux_Interfaces_BridgeLink: SwiftProtobuf.Message,
     if self.forwardDelay != 0 {
       try visitor.visitSingularUInt32Field(value: self.forwardDelay, fieldNumber: 5)
     }
+    if !self.portSettings.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.portSettings, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1757,6 +1855,101 @@ nonisolated extension Ligato_Linux_Interfaces_BridgeLink: SwiftProtobuf.Message,
     if lhs.vlanFiltering != rhs.vlanFiltering {return false}
     if lhs.ageingTime != rhs.ageingTime {return false}
     if lhs.forwardDelay != rhs.forwardDelay {return false}
+    if lhs.portSettings != rhs.portSettings {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ligato_Linux_Interfaces_BridgePort: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".BridgePort"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{1}cost\0\u{1}priority\0\u{1}isolated\0\u{1}hairpin\0\u{1}learning\0\u{1}flood\0\u{3}mcast_flood\0\u{3}bcast_flood\0\u{3}neigh_suppress\0\u{1}guard\0\u{3}root_block\0\u{1}fastleave\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.interface) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.cost) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._priority) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.isolated) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.hairpin) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self._learning) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self._flood) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self._mcastFlood) }()
+      case 9: try { try decoder.decodeSingularBoolField(value: &self._bcastFlood) }()
+      case 10: try { try decoder.decodeSingularBoolField(value: &self.neighSuppress) }()
+      case 11: try { try decoder.decodeSingularBoolField(value: &self.`guard`) }()
+      case 12: try { try decoder.decodeSingularBoolField(value: &self.rootBlock) }()
+      case 13: try { try decoder.decodeSingularBoolField(value: &self.fastleave) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.interface.isEmpty {
+      try visitor.visitSingularStringField(value: self.interface, fieldNumber: 1)
+    }
+    if self.cost != 0 {
+      try visitor.visitSingularUInt32Field(value: self.cost, fieldNumber: 2)
+    }
+    try { if let v = self._priority {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    if self.isolated != false {
+      try visitor.visitSingularBoolField(value: self.isolated, fieldNumber: 4)
+    }
+    if self.hairpin != false {
+      try visitor.visitSingularBoolField(value: self.hairpin, fieldNumber: 5)
+    }
+    try { if let v = self._learning {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._flood {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._mcastFlood {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._bcastFlood {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 9)
+    } }()
+    if self.neighSuppress != false {
+      try visitor.visitSingularBoolField(value: self.neighSuppress, fieldNumber: 10)
+    }
+    if self.`guard` != false {
+      try visitor.visitSingularBoolField(value: self.`guard`, fieldNumber: 11)
+    }
+    if self.rootBlock != false {
+      try visitor.visitSingularBoolField(value: self.rootBlock, fieldNumber: 12)
+    }
+    if self.fastleave != false {
+      try visitor.visitSingularBoolField(value: self.fastleave, fieldNumber: 13)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ligato_Linux_Interfaces_BridgePort, rhs: Ligato_Linux_Interfaces_BridgePort) -> Bool {
+    if lhs.interface != rhs.interface {return false}
+    if lhs.cost != rhs.cost {return false}
+    if lhs._priority != rhs._priority {return false}
+    if lhs.isolated != rhs.isolated {return false}
+    if lhs.hairpin != rhs.hairpin {return false}
+    if lhs._learning != rhs._learning {return false}
+    if lhs._flood != rhs._flood {return false}
+    if lhs._mcastFlood != rhs._mcastFlood {return false}
+    if lhs._bcastFlood != rhs._bcastFlood {return false}
+    if lhs.neighSuppress != rhs.neighSuppress {return false}
+    if lhs.`guard` != rhs.`guard` {return false}
+    if lhs.rootBlock != rhs.rootBlock {return false}
+    if lhs.fastleave != rhs.fastleave {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -14,6 +14,8 @@ public struct BridgeSpec: CheckedLinkSpec {
     public let ageingTime: UInt32
     /// How long a port listens and learns before it forwards, in seconds.
     public let forwardDelay: UInt32
+    /// What is declared for single ports, by logical name.
+    public let portSettings: [String: BridgePortSpec]
 
     /// The kernel's own. Source: `br_dev_setup`, net/bridge/br_device.c.
     public static let defaultAgeingTime: UInt32 = 300
@@ -33,6 +35,7 @@ public struct BridgeSpec: CheckedLinkSpec {
             findings.mistake(["bridge", "forward_delay"], value: "1", "is out of range (2–30, 0 for the default)")
         }
         ports = bridge.ports
+        portSettings = findings.portSettings(bridge)
         isSTP = bridge.stp
         isFilteringVLANs = bridge.vlanFiltering
         ageingTime = bridge.ageingTime == 0 ? Self.defaultAgeingTime : bridge.ageingTime

@@ -24,8 +24,8 @@ struct AttributeTree: Hashable, CustomStringConvertible {
     private init(type: UInt16, payload: [UInt8], path: [UInt16]) {
         self.type = type
         switch path {
-        // IFLA_LINKINFO, its IFLA_INFO_DATA, RTA_METRICS
-        case [16, 18], [16, 18, 2], [24, 8]:
+        // IFLA_LINKINFO, its IFLA_INFO_DATA and IFLA_INFO_SLAVE_DATA, RTA_METRICS
+        case [16, 18], [16, 18, 2], [16, 18, 5], [24, 8]:
             bytes = []
             children = Self.attributes(payload, path: path)
         // VETH_INFO_PEER in a message with the kind `veth`: struct ifinfomsg and attributes

@@ -10,8 +10,11 @@ struct BridgeKind: InterfaceKind {
 
     private let attributes: BridgeAttributes
     let ports: [String]
+    /// Of ports for which something is declared, by logical name.
+    private let settings: [String: BridgePort]
 
     init(_ bridge: BridgeSpec) {
+        settings = bridge.portSettings.mapValues(BridgePort.init)
         ports = bridge.ports
         // The kernel counts in 1/100 s.
         attributes = BridgeAttributes(
@@ -20,6 +23,8 @@ struct BridgeKind: InterfaceKind {
     }
 
     var word: String { "bridge" }
+
+    func settings(of port: String) -> BridgePort? { settings[port] ?? .kernelDefault }
 
     func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
         // What it has already counts as chosen only when it has had another one.
@@ -78,6 +83,9 @@ struct BridgeKind: InterfaceKind {
         if let delay = bridge.forwardDelay, delay != 1500 { message.bridge.forwardDelay = delay / 100 }
         let ports = link.namespace.uppers(of: link.link.index).filter { $0.link.master == link.link.index }
         message.bridge.ports = ports.map { export.name(of: $0) }
+        message.bridge.portSettings = ports.compactMap { port in
+            port.link.port.flatMap { Ligato_Linux_Interfaces_BridgePort($0, of: export.name(of: port)) }
+        }
         // Without an address of its own it has that of a port, which is better not written down.
         let isOfPort = ports.isEmpty || ports.contains { $0.link.mac == link.link.mac }
         if !isOfPort { message.physAddress = link.macText }

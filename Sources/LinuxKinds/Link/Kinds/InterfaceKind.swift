@@ -42,6 +42,9 @@ protocol InterfaceKind: Hashable, Sendable {
     /// The logical name of the port that it prefers.
     var primary: String? { get }
 
+    /// What a bridge is to keep for one of its ports; nil: it is no bridge.
+    func settings(of port: String) -> BridgePort?
+
     /// The link, if it is there or planned.
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState?
 
@@ -86,6 +89,7 @@ extension InterfaceKind {
     var offloads: ChecksumOffloads { ChecksumOffloads() }
     var ports: [String] { [] }
     var primary: String? { nil }
+    func settings(of port: String) -> BridgePort? { nil }
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState? { state.ownedLinks[interface.alias] }
     func finish(_ attributes: inout LinkAttributes, of interface: Interface) {}
     func mismatch(with have: LinkKind) -> Difference? { nil }

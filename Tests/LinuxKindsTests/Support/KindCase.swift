@@ -1,0 +1,134 @@
+import Testing
+
+/// One kind of values, as the tests of all kinds want to know it.
+struct KindCase: CustomTestStringConvertible, Sendable {
+    let name: String
+    /// Whether this kernel, and this machine, have it.
+    var isThere = true
+    /// What is there before and after.
+    var base = ""
+    /// The same with values of the kind.
+    let with: String
+    /// Commands of somebody else in the host's own namespace, each of which damages it.
+    let damage: [String]
+    /// Commands that show it, beside what is always looked at.
+    var witnesses: [String] = []
+    /// Whether it can be found in the kernel without the configuration.
+    var isExported = true
+
+    var testDescription: String { name }
+}
+
+extension KindCase {
+    private static let pair = [
+        veth("p", "q", "ipAddresses: [192.0.2.1/24, 'fd00::1/64']"), veth("q", "p", in: "y"),
+    ]
+
+    /// A link `t` over `p`.
+    private static func link(
+        _ type: String, _ rest: String = "", _ isThere: Bool = true, damage: [String] = []
+    ) -> KindCase {
+        let item = "name: t, type: \(type), enabled: true" + (rest.isEmpty ? "" : ", \(rest)")
+        return KindCase(
+            name: type, isThere: isThere, base: Config(interfaces: pair).text,
+            with: Config(interfaces: pair + [item]).text,
+            damage: ["ip link set dev t down", "ip link set dev t mtu 1300", "ip link del dev t"] + damage,
+            witnesses: ["ip -d -o link show dev t"])
+    }
+
+    private static func beside(
+        _ name: String, _ with: Config, _ damage: [String], witnesses: [String] = [], isExported: Bool = true
+    ) -> KindCase {
+        var with = with
+        with.interfaces = pair + with.interfaces
+        return KindCase(
+            name: name, base: Config(interfaces: pair).text, with: with.text, damage: damage, witnesses: witnesses,
+            isExported: isExported)
+    }
+
+    private static let tunnel = "tunnel: {local: 192.0.2.1, remote: 192.0.2.2, ttl: 9}"
+    private static let tunnel6 = "tunnel: {local: 'fd00::1', remote: 'fd00::2'}"
+
+    private static let links = [
+        link("VETH", "veth: {peerIfName: u}").with(item: veth("u", "t", in: "y")),
+        link("DUMMY", "mtu: 1400", Kernel.hasDummy),
+        link("TAP", "mtu: 1400, tuntap: {mode: TAP}"),
+        link("TAP", "mtu: 1400, tuntap: {mode: TUN, owner: 7}").named("TUN"),
+        link(
+            "BRIDGE", "mtu: 1400, bridge: {ageingTime: 60}", damage: ["ip link set dev t type bridge ageing_time 900"]),
+        link("BRIDGE", "mtu: 1400, bridge: {ports: [p]}", damage: ["ip link set p nomaster"]).named("port of a bridge"),
+        link(
+            "BRIDGE", "mtu: 1400, bridge: {ports: [p], portSettings: [{interface: p, isolated: true, priority: 3}]}",
+            damage: ["bridge link set dev p isolated off", "ip link set p type bridge_slave priority 9"]
+        ).named("settings of a port").shown(by: "bridge -d link show dev p"),
+        link("BOND", "mtu: 1400, bond: {mode: active-backup}", Kernel.hasBond),
+        link("VLAN", "mtu: 1400, vlan: {id: 7, parent: p}", Kernel.hasVLAN),
+        link("VXLAN", "mtu: 1400, vxlan: {vni: 7, remote: 192.0.2.2}"),
+        link("MACVLAN", "mtu: 1400, macvlan: {parent: p, mode: VEPA}"),
+        link("MACVTAP", "mtu: 1400, macvtap: {parent: p, mode: VEPA}", Kernel.hasMACVTAP),
+        link("IPVLAN", "mtu: 1400, ipvlan: {parent: p}", Kernel.hasIPVLAN),
+        link("VRF_DEVICE", "vrfDev: {routingTable: 77}", Kernel.hasVRF).damaged(without: "ip link set dev t mtu 1300"),
+        link("GENEVE", "mtu: 1400, geneve: {vni: 5, remote: 192.0.2.2}", Kernel.hasTunnels),
+    ]
+
+    private static let tunnels =
+        ["GRE", "GRETAP", "IPIP", "SIT"].map { link($0, "mtu: 1400, " + tunnel, Kernel.hasTunnels) }
+        + ["IP6GRE", "IP6GRETAP", "IP6TNL"].map { link($0, "mtu: 1400, " + tunnel6, Kernel.hasTunnels) }
+
+    private static let others = [
+        beside(
+            "address", Config(interfaces: ["name: lo1, type: LOOPBACK, enabled: true, ipAddresses: [10.7.0.1/32]"]),
+            ["ip addr del 10.7.0.1/32 dev lo"]),
+        beside(
+            "EXISTING", Config(interfaces: ["name: up0, type: EXISTING, enabled: true, ipAddresses: [10.8.0.1/24]"]),
+            ["ip link set up0 down", "ip addr flush dev up0"], isExported: false),
+        beside(
+            "route",
+            Config(routes: [
+                "outgoingInterface: p, dstNetwork: 10.1.0.0/16, gwAddr: 192.0.2.9, metric: 5",
+                "outgoingInterface: p, dstNetwork: 'fd01::/64', gwAddr: 'fd00::9'",
+            ]), ["ip route del 10.1.0.0/16", "ip -6 route del fd01::/64", "ip link set p down"]),
+        beside(
+            "route by several ways",
+            Config(routes: [
+                "dstNetwork: 10.1.0.0/16, nextHops: [{gwAddr: 192.0.2.8, outgoingInterface: p, weight: 3}, {gwAddr: 192.0.2.9, outgoingInterface: p}]"
+            ]), ["ip route del 10.1.0.0/16"]),
+        beside(
+            "neighbour", Config(arps: ["interface: p, ipAddress: 192.0.2.9, hwAddress: '02:00:00:00:00:09'"]),
+            ["ip neigh del 192.0.2.9 dev p", "ip neigh replace 192.0.2.9 lladdr 02:00:00:00:00:08 nud permanent dev p"]),
+        beside(
+            "rule", Config(rules: ["name: r, priority: 100, from: 10.0.0.0/8, fwmark: 5, table: 100"]),
+            ["ip rule del priority 100"]),
+        beside(
+            "setting",
+            Config(interfaces: [
+                veth("s", "r", "sysctls: {ipv4.forwarding: 1, rp_filter: 2}"), veth("r", "s", in: "y"),
+            ]), ["ip link set s down"], witnesses: ["sysctl net.ipv4.conf.s.forwarding net.ipv4.conf.s.rp_filter"],
+            isExported: false),
+        beside("namespace", Config(namespaces: ["name: z"]), []),
+    ]
+
+    /// All kinds: a new one gets every test of kinds by being listed here.
+    static let all = links + tunnels + others
+
+    private func with(item: String) -> KindCase {
+        KindCase(
+            name: name, isThere: isThere, base: base, with: with + "    - {\(item)}\n", damage: damage,
+            witnesses: witnesses)
+    }
+
+    private func named(_ name: String) -> KindCase {
+        KindCase(name: name, isThere: isThere, base: base, with: with, damage: damage, witnesses: witnesses)
+    }
+
+    private func shown(by witness: String) -> KindCase {
+        KindCase(
+            name: name, isThere: isThere, base: base, with: with, damage: damage, witnesses: witnesses + [witness])
+    }
+
+    private func damaged(without command: String) -> KindCase {
+        KindCase(
+            name: name, isThere: isThere, base: base, with: with, damage: damage.filter { $0 != command },
+            witnesses: witnesses)
+    }
+}
