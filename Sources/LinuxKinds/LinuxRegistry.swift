@@ -4,22 +4,30 @@ public import Reconciler
 /// Which kind takes which model.
 public enum LinuxRegistry {
     /// What a configuration item asks for; what is wrong with it, if it comes from somebody who did not have it checked.
-    public static func desired(_ value: ModelValue, ownership: Ownership) -> Desired<LinuxWorld> {
+    ///
+    /// - Parameter isBrought: Whether a connection brought it, of which a forwarder may have made some already.
+    public static func desired(
+        _ value: ModelValue, ownership: Ownership, isBrought: Bool = false
+    ) -> Desired<LinuxWorld> {
         let checked = value.checked()
         if let obstacle = checked.obstacle { return .invalid(value, obstacle) }
         guard let specification = checked.specification else {
             preconditionFailure("a value without a mistake that is none: \(value.key)")
         }
-        return desired(specification, ownership: ownership)
+        return desired(specification, ownership: ownership, isBrought: isBrought)
     }
 
     /// What a checked value asks for.
     ///
     /// This list is the one place that names every kind.
-    public static func desired(_ specification: Specification, ownership: Ownership) -> Desired<LinuxWorld> {
+    ///
+    /// - Parameter isBrought: Whether a connection brought it, of which a forwarder may have made some already.
+    public static func desired(
+        _ specification: Specification, ownership: Ownership, isBrought: Bool = false
+    ) -> Desired<LinuxWorld> {
         switch specification {
         case .interface(let spec): .value(Interface(spec, ownership: ownership))
-        case .route(let spec): .value(StaticRoute(spec))
+        case .route(let spec): .value(StaticRoute(spec, isBrought: isBrought))
         case .neighbour(let spec): .value(PermanentNeighbour(spec))
         case .rule(let spec): .value(PolicyRule(spec))
         case .filterTable(let spec): .value(FilterTableValue(spec, ownership: ownership))

@@ -331,7 +331,7 @@ public final class HostNetwork {
             keys.sorted().map { key in
                 guard declared[key] == nil, let value = brought.value(key) else { return (key, nil) }
                 if let name = value.hostName, hostNames[name] != nil { return (key, nil) }
-                return (key, LinuxRegistry.desired(value, ownership: ownership))
+                return (key, LinuxRegistry.desired(value, ownership: ownership, isBrought: true))
             })
     }
 

@@ -17,11 +17,19 @@ final class LinkState {
     /// Networks of addresses of ours that are planned to go, as long as the kernel has routes to them.
     var goingNetworks: Set<IPPrefix> = []
     /// What routes of others say is on the link; nil as long as nobody asked.
-    var onLink: Set<IPPrefix>?
+    var onLink: OnLink?
     /// Which interface it is.
     var claim = Claim()
     /// Which value says what it is a port or member of.
     var masterClaim = Claim()
+
+    /// Destinations of routes of others that need no gateway.
+    struct OnLink {
+        /// Those in which the kernel takes gateways.
+        var networks: Set<IPPrefix> = []
+        /// Those of which the scope is too wide for that.
+        var wide: Set<IPPrefix> = []
+    }
 
     init(_ link: Link, in namespace: NamespaceState) {
         self.link = link

@@ -115,25 +115,48 @@ extension LinuxWorld {
         return networks
     }
 
+    /// Whether the kernel takes a gateway only if it is told that it is on the link: what leads there is a route of someone
+    /// else's with a scope that is too wide for a way to a gateway. IPv6 knows no scopes of routes.
+    ///
+    /// Source: `fib_check_nh_v4_gw`, net/ipv4/fib_semantics.c.
+    func needsOnLink(_ gateway: IPAddress, over link: LinkState) -> Bool {
+        // Mostly an address says it, and the kernel need not be asked.
+        if gateway.family == .v6 || link.addresses.contains(where: { $0.address.network.contains(gateway) }) {
+            return false
+        }
+        let known = link.routes.compactMap { link.namespace.routes[$0]?.route }.filter { route in
+            route.type == 1 && route.destination.contains(gateway) && route.nextHops.allSatisfy { $0.gateway == nil }
+        }
+        if known.contains(where: { $0.scope >= Route.linkScope }) { return false }
+        let others = onLink(link)
+        if others.networks.contains(where: { $0.contains(gateway) }) { return false }
+        return !known.isEmpty || others.wide.contains { $0.contains(gateway) }
+    }
+
+    private func onLinkNetworks(of link: LinkState) -> Set<IPPrefix> { onLink(link).networks }
+
     /// What routes of others say is on a link. The kernel is asked when it matters, and again after a change.
-    private func onLinkNetworks(of link: LinkState) -> Set<IPPrefix> {
+    private func onLink(_ link: LinkState) -> LinkState.OnLink {
         if let known = link.onLink { return known }
+        var found = LinkState.OnLink()
         guard link.link.index > 0,
             let reports = try? routeSocket(link.namespace).dump(.routesOfLink(link.link.index))
-        else { return [] }
+        else { return found }
         let ours = Set(link.addresses.filter { $0.address.proto == ownership.proto }.map(\.address.network))
-        var networks: Set<IPPrefix> = []
         for case .route(let route) in reports {
             guard route.type == 1, route.proto != ownership.proto, route.table == link.mainTable,
-                // An IPv4 route of a wider scope is no way to a gateway.
-                route.destination.family == .v6 || route.scope >= 253,
                 !(route.proto == Route.kernel && ours.contains(route.destination)),
                 route.nextHops.contains(where: { $0.gateway == nil && $0.linkIndex == link.link.index })
             else { continue }
-            networks.insert(route.destination)
+            // An IPv4 route of a wider scope is no way to a gateway.
+            if route.destination.family == .v6 || route.scope >= Route.linkScope {
+                found.networks.insert(route.destination)
+            } else {
+                found.wide.insert(route.destination)
+            }
         }
-        link.onLink = networks
-        return networks
+        link.onLink = found
+        return found
     }
 }
 
@@ -159,6 +182,9 @@ extension Address {
 }
 
 extension Route {
+    /// `RT_SCOPE_LINK`: wider scopes are no way to a gateway.
+    static let linkScope: UInt8 = 253
+
     /// The table of what is local.
     fileprivate static let localTable: UInt32 = 255
 

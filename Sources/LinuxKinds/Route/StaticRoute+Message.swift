@@ -2,7 +2,8 @@ internal import Model
 
 extension StaticRoute {
     /// Takes a checked route.
-    init(_ spec: RouteSpec) {
+    init(_ spec: RouteSpec, isBrought: Bool = false) {
+        self.isBrought = isBrought
         namespace = NamespaceReference(spec.namespace)
         destinationText = spec.destinationText
         destination = spec.destination

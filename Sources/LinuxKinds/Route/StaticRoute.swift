@@ -40,9 +40,6 @@ public struct StaticRoute: Value {
         }
     }
 
-    /// `RT_SCOPE_LINK`: wider scopes are no way to a gateway.
-    private static let linkScope: UInt8 = 253
-
     let namespace: NamespaceReference
     let destination: Endpoint
     let destinationText: String
@@ -56,6 +53,8 @@ public struct StaticRoute: Value {
     let type: UInt8
     let source: IPAddress?
     let mtu: UInt32
+    /// Whether a connection brought it: what its forwarder made in this place is as good.
+    let isBrought: Bool
 
     /// The interfaces, and what makes the gateways reachable.
     public var dependencies: [Dependency<LinuxWorld>] {
@@ -107,7 +106,7 @@ public struct StaticRoute: Value {
 
     /// What a route of link scope makes reachable.
     public var derived: [DerivedValue<LinuxWorld>] {
-        guard scope == Self.linkScope, hops.count == 1, case .literal(let prefix) = destination else { return [] }
+        guard scope == Route.linkScope, hops.count == 1, case .literal(let prefix) = destination else { return [] }
         let interface = hops[0].interface
         return [
             DerivedValue(
@@ -166,10 +165,11 @@ public struct StaticRoute: Value {
                 guard let address = resolveGateway(endpoint, in: world) else { return nil }
                 gateway = address
             }
+            let onlink = hop.onlink || gateway.map { world.needsOnLink($0, over: link) } ?? false
             nextHops.append(
                 NextHop(
                     gateway: gateway, linkIndex: link.link.index, weight: hops.count > 1 ? hop.weight : 1,
-                    onlink: hop.onlink))
+                    onlink: onlink))
         }
         guard let state else { return nil }
         var route = bare(to: prefix, nextHops)
@@ -187,7 +187,7 @@ public struct StaticRoute: Value {
             nextHops: nextHops)
         if prefix.family == .v4 {
             let isOnLink = nextHops.allSatisfy { $0.gateway == nil } && type == 1
-            route.scope = scope ?? (isOnLink ? Self.linkScope : 0)
+            route.scope = scope ?? (isOnLink ? Route.linkScope : 0)
         } else if route.metric == 0 {
             route.metric = RouteSpec.defaultMetric(of: prefix.family)
         }
@@ -247,6 +247,7 @@ public struct StaticRoute: Value {
         }
         guard let known = state.routes[RouteID(route)] else {
             if let foreign = foreign(to: route, in: state, world) {
+                if isBrought, foreign.leads(as: route) { return .inPlace }
                 let differences = route.differences(from: foreign, in: state).filter { $0.attribute != "proto" }
                 if differences.isEmpty { return .inPlace }
                 let text = differences.map(\.description).joined(separator: ", ")
@@ -258,6 +259,8 @@ public struct StaticRoute: Value {
             if let reason = missingSource(in: world) { return Assessment(.waiting([reason])) }
             return creation(of: route, in: state, world)
         }
+        // A forwarder that replaced ours would do so for ever.
+        if isBrought, known.route.proto != route.proto, known.route.leads(as: route) { return .inPlace }
         let differences = route.differences(from: known.route, in: state)
         if differences.isEmpty { return .inPlace }
         if world.isClaimed(known.claim), !known.leavesAs(route) {
@@ -318,26 +321,6 @@ extension StaticRoute {
     }
 }
 
-/// What a route of link scope makes reachable: a property other routes look for.
-public struct LinkRoute: Value {
-    /// The word for it in status.
-    public static let kind = "link route"
-    /// With the route.
-    public static let rank = 5
-
-    let interface: String
-    let destination: IPPrefix
-
-    /// None but the route.
-    public var dependencies: [Dependency<LinuxWorld>] { [] }
-    /// Routes look here for what makes their gateway reachable.
-    public var groups: [String] { [InterfaceAddress.reachGroup(interface)] }
-    /// `10.0.0.1/32 on the link of veth1`
-    public var summary: String { "\(destination) on the link of \(interface)" }
-    /// It comes with the route.
-    public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> { .inPlace }
-}
-
 extension Route {
     /// What differs from a route with the same destination, table and metric.
     fileprivate func differences(from old: Route, in names: NamespaceState) -> [Difference] {
@@ -355,6 +338,12 @@ extension Route {
         // The kernel keeps IPv6 routes without an interface on the loopback interface.
         if type == 1 { note("next hop", old.hopText(names), hopText(names), old.sortedHops == sortedHops) }
         return result
+    }
+
+    /// Whether packets leave by the same interfaces as with another one, whatever gateways, scope and protocol say.
+    fileprivate func leads(as other: Route) -> Bool {
+        type == other.type && !nextHops.isEmpty
+            && Set(nextHops.map(\.linkIndex)) == Set(other.nextHops.map(\.linkIndex))
     }
 
     /// Whether its next hops are among those of another, which a program made of an advertisement: the kernel makes one

@@ -51,6 +51,17 @@ final class TestAgent {
             })
     }
 
+    /// Takes in what a connection brought.
+    func bring(_ yaml: String) throws {
+        let config = ConfigLoader.load(bytes: Array(yaml.utf8), name: "connection.yaml")
+        let ownership = world.ownership
+        reconciler.replace(
+            source: "connections",
+            with: config.items.map { item in
+                (key: item.key, desired: LinuxRegistry.desired(item.value, ownership: ownership, isBrought: true))
+            })
+    }
+
     func declare(_ items: [(key: Key, value: ModelValue)]) {
         let ownership = world.ownership
         reconciler.replace(
