@@ -22,6 +22,7 @@ extension Forwarder {
     @discardableResult
     public func removeLeftovers(in namespaces: [NetworkNamespace]? = nil) -> Set<String> {
         var removed: Set<String> = []
+        kept = [:]
         for namespace in namespaces ?? Self.namespacesOfHost() {
             defer { forgetSocket(namespace) }
             guard let links = try? socket(namespace).dump(.links) else { continue }
@@ -36,6 +37,27 @@ extension Forwarder {
             removed.formUnion(sight.links.compactMap { Self.connectionID(ofAlias: $0.alias) })
         }
         return removed
+    }
+
+    /// The name of the interface that an earlier process made at the endpoint of a connection; nil when there is none. An endpoint
+    /// that makes up names keeps its interface only if it is told this one.
+    ///
+    /// The first call looks at all namespaces with a name or a process.
+    func keptName(of id: String) -> String? {
+        if let kept { return kept[id] }
+        var names: [String: String] = [:]
+        for namespace in Self.namespacesOfHost() {
+            defer { forgetSocket(namespace) }
+            guard let links = try? socket(namespace).dump(.links) else { continue }
+            for case .link(let link) in links where isMarked(link) {
+                guard let id = Self.connectionID(ofAlias: link.alias), link.alias != Self.alias(id, .client) else {
+                    continue
+                }
+                names[id] = link.name
+            }
+        }
+        kept = names
+        return names[id]
     }
 
     /// Each namespace that has a name in the usual place or a process, once.

@@ -53,13 +53,17 @@ extension MeshRequests {
         }
         let excluded = await excludedPrefixes()
         let component = asLong(as: wanted.previousSegment?.expiry)
+        // Of a connection of before our start the name of its interface is in the kernel alone.
+        let isKept = before == nil && wanted.networkServiceEndpointName == candidate.endpoint.name
+        let kept = isKept ? await forwarder.keptName(of: id) : nil
         let (answer, granted) = try await peer.connector.call(within: component.dialTimeout, as: component) { calls in
             try checkListener(calls.connection.info, candidate)
             guard EndpointPin.allows(calls.connection.info.peer?.id, in: wanted.context) else {
                 throw NSMError(.forbidden, "the client does not accept it")
             }
             let channel = calls.connection.info.descriptors
-            let request = try onwardRequest(wanted, candidate, before, excluded, caller, peer, channel)
+            var request = try onwardRequest(wanted, candidate, before, excluded, caller, peer, channel)
+            if let kept { request.mechanismPreferences = [.kernel(name: kept)] }
             let answer = try await peer.gate.run { try await calls.request(request, timeout: component.requestTimeout) }
             do {
                 guard answer.mechanism.type == WellKnown.kernel,
