@@ -18,6 +18,8 @@ final class EndpointPeers: Sendable {
         private let spaces = Mutex<[Inode: Descriptor]>([:])
         fileprivate let task = Mutex<Task<Void, Never>?>(nil)
         fileprivate let watch = Mutex<Task<Void, Never>?>(nil)
+        /// Whether the last stream of its reports had begun.
+        fileprivate let hasStream = Mutex(false)
 
         init(_ place: Place, _ connector: PeerConnector, _ socket: Descriptor?) {
             self.place = place
@@ -51,6 +53,11 @@ final class EndpointPeers: Sendable {
     enum Event: Sendable {
         /// One reports of its connections.
         case reported(NSMConnectionEvent)
+        /// The stream of its reports broke. That says nothing of the connections; the next one begins with a list, or there is
+        /// none.
+        case interrupted
+        /// All its connections, after an interruption.
+        case listed(NSMConnectionEvent)
         /// Nothing is heard of it any more.
         case silent
         /// Its process has ended and was not followed by another one.
@@ -133,26 +140,49 @@ final class EndpointPeers: Sendable {
         peer.watch.withLock { watch in
             guard watch == nil else { return }
             watch = Task { [component, report] in
-                do {
-                    let connection = try await peer.connector.connection(within: component.dialTimeout)
-                    var selector = NSMMonitorScopeSelector()
-                    // Another manager has connections of others, too.
-                    if case .host = peer.place { selector.pathSegments = [.with { $0.name = component.name }] }
-                    try await Calls(connection, component: component).monitor(selector) { event in
-                        // The first one, too: it holds what was said before the watch began.
-                        report(peer, .reported(event))
-                        return true
-                    }
-                } catch {
-                    component.logger.debug("a monitor ended", metadata: ["at": "\(peer.place)"])
+                var isFirst = true
+                var backoff = Backoff()
+                while await Self.follow(peer, component, isFirst: isFirst, report), !Task.isCancelled {
+                    isFirst = false
+                    report(peer, .interrupted)
+                    // One that ends each stream at once is not asked in a hot loop.
+                    guard (try? await Task.sleep(for: backoff.wait())) != nil else { break }
                 }
-                peer.forgetSpaces()
                 if !Task.isCancelled { report(peer, .silent) }
                 let isOver = await Self.hasEnded(peer)
                 peer.watch.withLock { $0 = nil }
                 if isOver { report(peer, .ended) }
             }
         }
+    }
+
+    /// How long a peer is looked for whose stream broke, before its clients are told.
+    private static let secondLook = Duration.milliseconds(500)
+
+    /// Watches by one stream until that ends. Returns whether it had begun.
+    private static func follow(
+        _ peer: Peer, _ component: Component, isFirst: Bool, _ report: @escaping @Sendable (Peer, Event) -> Void
+    ) async -> Bool {
+        peer.hasStream.withLock { $0 = false }
+        do {
+            if !isFirst, peer.hasEnded { return false }
+            let limit = isFirst ? component.dialTimeout : min(component.dialTimeout, secondLook)
+            let connection = try await peer.connector.connection(within: limit)
+            var selector = NSMMonitorScopeSelector()
+            // Another manager has connections of others, too.
+            if case .host = peer.place { selector.pathSegments = [.with { $0.name = component.name }] }
+            try await Calls(connection, component: component).monitor(selector) { event in
+                peer.hasStream.withLock { $0 = true }
+                // The first one, too: it holds what was said before the watch began.
+                let isList = event.type == .initialStateTransfer && !isFirst
+                report(peer, isList ? .listed(event) : .reported(event))
+                return true
+            }
+        } catch {
+            component.logger.debug("a monitor ended", metadata: ["at": "\(peer.place)"])
+        }
+        peer.forgetSpaces()
+        return peer.hasStream.withLock { $0 }
     }
 
     /// Whether an endpoint's socket is abandoned and stays so for some time.

@@ -104,7 +104,15 @@ extension MeshRequests {
     func happened(to peer: EndpointPeers.Peer, _ event: EndpointPeers.Event) {
         switch event {
         case .reported(let event): reported(peer.place, event)
-        case .silent: setDown(peer.place)
+        case .interrupted: unconfirmed.withLock { $0[peer.place] = Set(ids(at: peer.place)) }
+        case .listed(let event):
+            let missing = unconfirmed.withLock { $0.removeValue(forKey: peer.place) } ?? []
+            let listed = Set(event.connections.values.compactMap(ownID))
+            for id in missing.subtracting(listed) { monitor.setState(.down, of: id) }
+            reported(peer.place, event)
+        case .silent:
+            unconfirmed.withLock { $0[peer.place] = nil }
+            setDown(peer.place)
         case .ended:
             guard case .endpoint(let name) = peer.place else { return }
             // Unless another process has taken its name meanwhile.
@@ -121,12 +129,15 @@ extension MeshRequests {
     /// The connections that were had of a peer.
     func ids(at place: Place) -> [String] { known.withLock { $0.filter { $0.value.place == place }.map(\.key) } }
 
+    /// Our id of a connection that another one reports.
+    private func ownID(_ reported: NSMConnection) -> String? {
+        reported.path.pathSegments.last { $0.name == component.name }?.id
+    }
+
     /// What an endpoint, or another manager, says of connections goes to their clients.
     private func reported(_ place: Place, _ event: NSMConnectionEvent) {
         for reported in event.connections.values {
-            guard let own = reported.path.pathSegments.last(where: { $0.name == component.name })?.id,
-                known.withLock({ $0[own]?.place }) == place
-            else { continue }
+            guard let own = ownID(reported), known.withLock({ $0[own]?.place }) == place else { continue }
             if event.type == .delete {
                 monitor.setState(.down, of: own)
             } else if reported.state == .down || reported.state == .refreshRequested {

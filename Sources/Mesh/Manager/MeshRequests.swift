@@ -23,6 +23,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let queue = KeyedQueue()
     let known = Mutex<[String: Known]>([:])
     let vnis = Mutex(VNIAllocator())
+    /// Connections of which is not known whether their endpoint still has them, as its stream broke.
+    let unconfirmed = Mutex<[Place: Set<String>]>([:])
     let expiries = Expiries()
     let clientIDs = ClientIDs()
     let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
