@@ -1,3 +1,4 @@
+import GRPCCore
 import MeshTransport
 import NSM
 import NetworkTypes
@@ -69,6 +70,28 @@ struct EndpointLifeTests {
             _ = try run("ip netns exec el1-c ping -c1 -W2 172.16.0.1")
             running.cancel()
             await running.value
+        }
+    }
+
+    @Test("an endpoint that can't answer at the moment is asked once more before its client is told")
+    func passingFailure() async throws {
+        let asked = Mutex(0)
+        let service = NetworkServiceEndpoint.Service(
+            name: "svc", ipam: PointToPointIPAM("172.16.0.0/24"),
+            admit: { _ in
+                let isFirst = asked.withLock { asked in
+                    asked += 1
+                    return asked == 1
+                }
+                if isFirst { throw RPCError(code: .unavailable, message: "file already closed") }
+                return EndpointAdmission()
+            })
+        try await withService("el9", service) { _, endpoint, client in
+            try await eventually("registered") { endpoint.state.registeredUntil != nil }
+            // By itself it would not ask again.
+            try await client.refresh()
+            #expect(client.connection != nil)
+            #expect(asked.withLock { $0 } == 2)
         }
     }
 

@@ -56,7 +56,7 @@ extension MeshRequests {
         // Of a connection of before our start the name of its interface is in the kernel alone.
         let isKept = before == nil && wanted.networkServiceEndpointName == candidate.endpoint.name
         let kept = isKept ? await forwarder.keptName(of: id) : nil
-        let (answer, granted) = try await peer.connector.call(within: component.dialTimeout, as: component) { calls in
+        let (answer, granted) = try await call(peer, as: component) { calls in
             try checkListener(calls.connection.info, candidate)
             guard EndpointPin.allows(calls.connection.info.peer?.id, in: wanted.context) else {
                 throw NSMError(.forbidden, "the client does not accept it")
@@ -89,6 +89,29 @@ extension MeshRequests {
         keep(id, candidate, answer, granted: granted)
         peers.watch(peer)
         return answer
+    }
+
+    /// Calls an endpoint, and once more when it says that it can't answer at the moment, as some do in a burst: its client would
+    /// else go to another one, or be told of a failure that is over before it asks again.
+    private func call<Result>(
+        _ peer: EndpointPeers.Peer, as component: Component, _ body: (Calls) async throws -> Result
+    ) async throws -> Result {
+        var wasReached = false
+        func once() async throws -> Result {
+            try await peer.connector.call(within: component.dialTimeout, as: component) { calls in
+                wasReached = true
+                return try await body(calls)
+            }
+        }
+        do {
+            return try await once()
+        } catch let error as NSMError where error.code == .unreachable && wasReached {
+            try await Task.sleep(for: Self.secondTry)
+            if peer.hasEnded { throw error }
+            component.logger.debug(
+                "an endpoint is asked again", metadata: ["at": "\(peer.place)", "error": "\(error)"])
+            return try await once()
+        }
     }
 
     /// Checks that whoever listens for an endpoint is who registered it.

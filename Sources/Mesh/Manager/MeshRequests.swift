@@ -58,6 +58,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
 
     /// How long a descriptor may take that a message names.
     static let descriptorWait = Duration.seconds(5)
+    /// How long after an endpoint could not answer it is asked once more.
+    static let secondTry = Duration.milliseconds(50)
     /// Endpoints that are tried for one request; the next request begins with another one.
     private static let mostCandidates = 16
     /// Connections of a peer who is not trusted.
