@@ -47,6 +47,14 @@ struct Brought {
     /// Keys of the interfaces that are to have a name in the kernel.
     func keys(ofInterface hostName: String) -> Set<Key> { interfaceKeys[hostName] ?? [] }
 
+    /// Names of the interfaces that are brought.
+    func interfaces(among keys: Set<Key>) -> Set<String> {
+        if isEmpty { return [] }
+        let prefix = ModelRegistry.model(.interface).keyPrefix
+        let found = keys.filter { $0.hasPrefix(prefix) && has($0) }
+        return Set(found.map { String($0.dropFirst(prefix.count)) })
+    }
+
     /// Takes in what changed of what connections brought; nil: they are gone. Returns the keys of the values that may have
     /// changed.
     mutating func take(_ key: Key, _ report: ServiceReport?) -> Set<Key> {

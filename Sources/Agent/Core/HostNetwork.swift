@@ -37,7 +37,7 @@ public final class HostNetwork {
     private var hostNames: [String: Int] = [:]
     private let clients: [Upnp_NetworkServiceClient]
     /// What connections brought.
-    private var brought = Brought()
+    private(set) var brought = Brought()
     /// Clients and endpoints that are declared and can be kept.
     public private(set) var services: [Key: NetworkServices.Spec] = [:]
     /// Keys of clients and endpoints that changed since the last ``takeServiceChanges()``.

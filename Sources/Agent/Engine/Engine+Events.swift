@@ -26,6 +26,7 @@ extension Engine {
                 tellFollowers(transaction)
             case .reported(let keys):
                 noteInterfaces(Set(keys.compactMap(Self.interfaceName)))
+                services.look(at: network.brought.interfaces(among: keys))
                 tellFollowers(nil)
             case .drift(let keys): reportDrift(keys)
             case .collision(let collision): end(AgentError("\(collision)"))

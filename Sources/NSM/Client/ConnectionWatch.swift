@@ -18,6 +18,8 @@ final class ConnectionWatch: Sendable {
         case deleted
         /// The manager is gone, or does not let us watch.
         case gone(String)
+        /// Its interface is not there any more. Not of the manager: somebody looked.
+        case interfaceGone
     }
 
     /// An event, and when it was heard.
@@ -57,6 +59,9 @@ final class ConnectionWatch: Sendable {
     func leave(_ id: String, _ reports: Mailbox<Report>) {
         state.withLock { if $0.followers[id] === reports { $0.followers[id] = nil } }
     }
+
+    /// Tells who follows a connection of something that is not heard of the manager.
+    func tell(_ id: String, _ event: Event) { state.withLock { $0.followers[id]?.put(Report(event: event)) } }
 
     /// Watches while somebody follows, until the task is cancelled.
     func run(_ manager: PeerConnector) async {

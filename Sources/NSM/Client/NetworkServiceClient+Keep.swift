@@ -101,6 +101,7 @@ extension NetworkServiceClient {
         switch report.event {
         case .gone(let reason): return .controlPlaneDown(reason)
         case .deleted: return .controlPlaneDown("the manager closed the connection")
+        case .interfaceGone: return .dataPathDown("its interface is gone")
         case .listed(nil, let asked):
             return asked > answered ? .controlPlaneDown("the manager does not know the connection") : nil
         case .listed(let connection?, _), .changed(let connection):

@@ -161,6 +161,10 @@ public final class NetworkServiceClient: Sendable {
     /// - Throws: ``NSMError`` with the words of whoever on the path refused; the connection then stays as it was.
     public func refresh() async throws { try await request() }
 
+    /// Says that the interface of the connection is not there any more, so that it is had again before the next look at its data
+    /// path.
+    public func noteInterfaceGone() { manager.watch.tell(configuration.id, .interfaceGone) }
+
     /// Asks for the connection, for the first time or again.
     func request(reselect: Bool = false) async throws {
         try await turn.run("") {
@@ -320,7 +324,7 @@ public final class NetworkServiceClient: Sendable {
                     case .gone(let reason):
                         self.logger.debug("no earlier connection was looked for", metadata: ["error": "\(reason)"])
                         return nil
-                    case .changed, .deleted: continue
+                    case .changed, .deleted, .interfaceGone: continue
                     }
                 }
                 return nil

@@ -31,6 +31,8 @@ public actor NetworkServices {
         /// What all sessions need, which is not started before there is one.
         case support
         case session(Key, number: Int, any ServiceSession, stop: AsyncStream<Void>)
+        /// Interfaces of which the kernel told something.
+        case look(Set<String>)
     }
 
     /// Says that reports changed, see ``takeChanges()``.
@@ -115,6 +117,7 @@ public actor NetworkServices {
                 case .support: group.addTask { await self.support() }
                 case .session(let key, let number, let session, let stop):
                     group.addTask { await self.live(key, number, session, stop) }
+                case .look(let names): group.addTask { await self.lookNow(at: names) }
                 }
             }
             group.cancelAll()
@@ -140,6 +143,18 @@ public actor NetworkServices {
                 metadata: ["key": "\(key)", "error": "\(error)"])
         }
         await end(key, number)
+    }
+
+    /// Has it looked at the interfaces of clients, as the kernel told something of them. Returns at once.
+    public nonisolated func look(at interfaces: Set<String>) {
+        if !interfaces.isEmpty { order.yield(.look(interfaces)) }
+    }
+
+    private func lookNow(at interfaces: Set<String>) async {
+        let concerned = active.values.filter { $0.spec.interfaceName.map(interfaces.contains) ?? false }
+        await withDiscardingTaskGroup { group in
+            for one in concerned { group.addTask { await one.session.lookAtInterface() } }
+        }
     }
 
     // MARK: - What is declared

@@ -8,6 +8,8 @@ internal import SPIFFE
 protocol ServiceSession: Sendable {
     /// Keeps what is declared until the task is cancelled, and tells how it stands whenever that changes.
     func run(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async
+    /// Looks whether the interface is still there.
+    func lookAtInterface() async
     /// Ends it in the mesh; called after ``run(_:)`` ended.
     func close() async throws
     /// How it stands now, for people.
@@ -59,6 +61,16 @@ struct ClientSession: ServiceSession {
             manager: context.manager, excluded: { addresses.excluded(for: id) })
     }
 
+    /// How long a forwarder may take to make an interface anew.
+    private static let change = Duration.milliseconds(100)
+
+    func lookAtInterface() async {
+        guard let name = client.connection?.mechanism.interfaceName, !name.isEmpty, !context.host.exists(name),
+            (try? await Task.sleep(for: Self.change)) != nil, !context.host.exists(name)
+        else { return }
+        client.noteInterfaceGone()
+    }
+
     func run(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async {
         await withDiscardingTaskGroup { group in
             group.addTask { await client.run() }
@@ -98,6 +110,11 @@ struct ClientSession: ServiceSession {
         if client.refreshes > 0 { facts.append("refreshed \(client.refreshes) times") }
         return facts
     }
+}
+
+extension ServiceSession {
+    /// An endpoint's interfaces go with those of its clients.
+    func lookAtInterface() async {}
 }
 
 /// Offers a service.
