@@ -90,15 +90,19 @@ public final class NetworkServiceClient: Sendable {
         await recover(reports)
         var backoff = Backoff()
         var attempts = 0
+        var told = ""
         while !Task.isCancelled, !isClosed {
             do {
                 attempts += 1
                 try await request()
             } catch {
                 if Task.isCancelled || isClosed { return }
-                logger.debug(
-                    "request failed", metadata: ["error": "\(error)", "attempt": .stringConvertible(attempts)])
                 let last = "\(error)"
+                // Why there is no connection is told, once until it changes.
+                logger.log(
+                    level: last == told ? .debug : .warning, "request failed",
+                    metadata: ["error": "\(last)", "attempt": .stringConvertible(attempts)])
+                told = last
                 if let known = connection {
                     become(.healing(known, reason: "restored after a start", lastError: last))
                 } else {

@@ -159,12 +159,20 @@ struct EndpointSession: ServiceSession {
         await withDiscardingTaskGroup { group in
             group.addTask {
                 var backoff = Backoff(first: .milliseconds(200), limit: .seconds(30))
+                var told = ""
                 while !Task.isCancelled {
                     do {
                         try await endpoint.run()
                     } catch {
                         if Task.isCancelled { return }
-                        await tell(ServiceReport(.blocked("\(message.networkService) can't be offered: \(error)")))
+                        let reason = "\(error)"
+                        if reason != told {
+                            context.manager.component.logger.warning(
+                                "a service can't be offered",
+                                metadata: ["service": "\(message.networkService)", "error": "\(reason)"])
+                        }
+                        told = reason
+                        await tell(ServiceReport(.blocked("\(message.networkService) can't be offered: \(reason)")))
                     }
                     guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
                 }
