@@ -42,6 +42,9 @@ public enum SocketAddress: Hashable, Sendable {
         return UnixSocketFile.probe(path) == -ECONNREFUSED
     }
 
+    /// Removes the Unix sockets of a directory that nobody listens on any more. Returns how many those were.
+    package static func removeAbandoned(in directory: String) -> Int { UnixSocketFile.removeAbandoned(in: directory) }
+
     /// Connects to a Unix socket, to see whether somebody listens: 0, or the error as a negative number; `-EINVAL` over TCP.
     package func probe() -> Int32 {
         guard case .unix(let path) = self else { return -EINVAL }

@@ -67,6 +67,35 @@ enum UnixSocketFile {
         return 0
     }
 
+    /// Sockets of a directory that are looked at by ``removeAbandoned(in:)``.
+    private static let mostSwept = 4096
+    /// How old a socket must be: between `bind(2)` and `listen(2)` one looks abandoned. Unit: seconds.
+    private static let sweptAge = 10
+
+    /// Removes the sockets of a directory that their listeners have left, and nothing else. Returns how many those were.
+    static func removeAbandoned(in directory: String) -> Int {
+        guard let stream = opendir(directory) else { return 0 }
+        defer { closedir(stream) }
+        var removed = 0
+        var seen = 0
+        while seen < mostSwept, let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard name.hasSuffix(".sock"), let (short, kept) = try? shortened("\(directory)/\(name)") else { continue }
+            defer { withExtendedLifetime(kept) {} }
+            seen += 1
+            var status = stat()
+            guard lstat(short, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK,
+                status.st_ctim.tv_sec < time(nil) - sweptAge, let file = socketFile(short)
+            else { continue }
+            let probe = cl_unix_connect(short)
+            if probe >= 0 { close(probe) }
+            if probe == -ECONNREFUSED, socketFile(short) == file, unlink(short) == 0 { removed += 1 }
+        }
+        return removed
+    }
+
     /// A socket that its listener has left is removed: only what `lstat(2)` calls a socket, and only the one that was looked
     /// at. `connect(2)` refuses in the same way for other files.
     private static func removeAbandoned(_ short: String, _ path: String) throws(ListenFailure) {

@@ -1,5 +1,6 @@
 public import Logging
 public import Model
+internal import MeshTransport
 internal import NSM
 internal import NSMKinds
 internal import NetworkTypes
@@ -79,6 +80,9 @@ public actor NetworkServices {
             settings: settings, manager: manager, identity: identity, register: register, addresses: AddressBook(),
             host: HostInterfaces())
         self.init(settings, logger: logger, register: register) {
+            // Who is killed leaves the sockets of his endpoints.
+            let swept = SocketAddress.removeAbandoned(in: settings.socketDirectory)
+            if swept > 0 { logger.info("sockets of earlier endpoints were removed", metadata: ["count": "\(swept)"]) }
             await withDiscardingTaskGroup { group in
                 if let identity { group.addTask { await identity.run() } }
                 group.addTask { await manager.run() }
