@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     role.add_argument("--control", action="store_true", help="lines on stdin: refresh [ID], down [ID], end-streams")
     role.add_argument("--close-at-end", action="store_true", help="SIGTERM closes every connection")
 
-    role = roles.add_parser("endpoint", help="offers services")
+    role = roles.add_parser("endpoint", help="offers services; SIGUSR1 breaks off monitoring")
     _common(role, "icmp-server")
     _connect(role)
     _fault(role)

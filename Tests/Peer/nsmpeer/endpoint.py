@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import string
 import tempfile
 import threading
@@ -78,6 +79,11 @@ class Endpoint(networkservice_pb2_grpc.NetworkServiceServicer):
     def idle(self) -> float:
         """Seconds without a connection."""
         return 0 if self._entries else time.monotonic() - self._idle_since
+
+    def end_streams(self) -> None:
+        """Monitoring breaks; the connections stay."""
+        self._monitor.end_streams()
+        event("streams ended")
 
     @served
     def Request(self, request: NetworkServiceRequest, context: grpc.ServicerContext) -> Connection:
@@ -156,10 +162,9 @@ class Endpoint(networkservice_pb2_grpc.NetworkServiceServicer):
             require(sent == own_url, f"{what}: the mechanism names the namespace {sent}, ours is {own_url}")
         before = entry.connection.mechanism.parameters["name"] if entry else ""
         asked = chosen.parameters.get("name", "")
-        name = before or asked or interface_name(connection.network_service)
-        require(
-            not (before and asked) or before == asked, f"{what}: the interface was {before}, now {asked} is asked for"
-        )
+        # As the stock one: who names no interface gets a new one, even for an established connection.
+        name = asked or interface_name(connection.network_service)
+        require(not before or before == asked, f"{what}: the interface was {before}, now {asked!r} is asked for")
         require(len(name.encode()) <= 15, f"{what}: interface name {name!r}")
         chosen.parameters["inodeURL"] = own_url
         chosen.parameters["name"] = name
@@ -259,6 +264,7 @@ def run(options: Namespace, stop: threading.Event) -> None:
         url = f"unix://{folder}/listen.on"
     endpoint = Endpoint(options, source, url)
     endpoint.server.start()
+    signal.signal(signal.SIGUSR1, lambda *_: endpoint.end_streams())
     event("ready", url=endpoint.server.url)
     what = Registration(
         options.name,

@@ -167,20 +167,23 @@ def _address_changes(side: Side) -> list[str]:
 
 
 def _routes(side: Side, links: bool = True) -> list[str]:
-    """Routes to the peers themselves, then those that were asked for."""
+    """Routes to the peers themselves, then those that were asked for; as stock kernel elements leave them, without a scope."""
     own = [ip_interface(address).network for address in side.addresses]
     peers = [ip_interface(address) for address in side.peers]
     lines = []
     for peer in peers:
         if links and not any(peer.version == net.version and peer.ip in net for net in own):
-            scope = " scope link" if peer.version == 4 else ""
-            lines.append(f"route replace {ip_network(peer.ip)} dev {side.name}{scope}")
+            lines.append(f"route replace {ip_network(peer.ip)} dev {side.name}{_bare(peer.version)}")
     for prefix, hop in side.routes:
         net = ip_network(prefix, strict=False)
         gateway = hop
         near = any(peer.version == net.version and net.subnet_of(peer.network) for peer in peers)  # type: ignore[arg-type]
         if not hop and not near:
             gateway = next((str(peer.ip) for peer in peers if peer.version == net.version), "")
-        via = f" via {ip_address(gateway)} onlink" if gateway else (" scope link" if net.version == 4 else "")
+        via = f" via {ip_address(gateway)} onlink proto boot" if gateway else _bare(net.version)
         lines.append(f"route replace {net} dev {side.name}{via}")
     return lines
+
+
+def _bare(version: int) -> str:
+    return " proto boot scope global" if version == 4 else " proto boot"
