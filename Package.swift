@@ -15,6 +15,11 @@ let strict: [SwiftSetting] =
             ["-cross-module-optimization", "-enforce-exclusivity=unchecked"], .when(configuration: .release))
     ]
 
+// Which commit is built: `scripts/lib.sh` says it, and `--version` tells it. One small file is compiled anew for another one.
+let commit = Context.environment["NSM_AGENT_COMMIT"].flatMap { text in
+    text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") } && text.count <= 60 ? text : nil
+}
+
 let grpc: [Target.Dependency] = [
     .product(name: "GRPCCore", package: "grpc-swift-2"),
     .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
@@ -61,6 +66,8 @@ let package = Package(
             name: "CNetlink", pkgConfig: "libnl-route-3.0", providers: [.apt(["libnl-3-dev", "libnl-route-3-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
+        .target(
+            name: "CBuild", cSettings: commit.map { [.define("NSM_AGENT_COMMIT", to: "\"\($0)\"")] } ?? []),
         .target(name: "NetworkTypes", swiftSettings: plain),
         .target(name: "Concurrency", swiftSettings: plain),
         .target(name: "Netlink", dependencies: ["CLinux", "CMnl", "CNetlink", "NetworkTypes"], swiftSettings: strict),
@@ -173,7 +180,7 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "NSMKinds", "NSMServices", "Northbound", "LinuxKinds", "Model", "Reconciler", "Netlink", "CLinux",
-                "Concurrency", "Containers",
+                "CBuild", "Concurrency", "Containers",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

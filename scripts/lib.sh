@@ -62,8 +62,19 @@ install_build_needs() {
         die "no Swift compiler: install Swift 6.1 or newer (https://www.swift.org/install/linux) and put it on PATH"
 }
 
-# swift_build FLAG…: `swift build`, one at a time for this package folder.
-swift_build() { (cd "$root" && swift build "$@"); }
+# The commit of this folder, with `-modified` where files differ from it; nothing, where it is no repository.
+source_commit() {
+    local commit
+    commit=$(git -C "$root" rev-parse --short=12 HEAD 2>/dev/null) || return 0
+    if [ -n "$(git -C "$root" status --porcelain 2>/dev/null)" ]; then commit+=-modified; fi
+    printf '%s\n' "$commit"
+}
+
+# The version that the programs of this folder have.
+source_version() { sed -n 's/.*static let text = "\(.*\)"/\1/p' "$root/Sources/Agent/Core/Version.swift"; }
+
+# swift_build FLAG…: `swift build`, one at a time for this package folder. The programs know the commit.
+swift_build() { (cd "$root" && NSM_AGENT_COMMIT=${NSM_AGENT_COMMIT-$(source_commit)} swift build "$@"); }
 
 # swift_build_briefly FLAG…: the same, with one line that says how far it is; all of its words only when it fails.
 swift_build_briefly() {

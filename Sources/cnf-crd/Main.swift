@@ -20,7 +20,7 @@ struct CNFCRD: AsyncParsableCommand {
 
             Exit status: 0 done, 1 something failed, 64 wrong usage, 65 wrong configuration.
             """,
-        version: "cnf-crd \(Version.text)")
+        version: Version.line(program: "cnf-crd"))
 
     @OptionGroup(title: "Kubernetes") var kubernetes: KubernetesOptions
     @OptionGroup(title: "etcd") var etcd: EtcdOptions

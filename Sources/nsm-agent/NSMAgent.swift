@@ -14,7 +14,7 @@ struct NSMAgent: ParsableCommand {
             Exit status: 0 done, 1 something failed or is pending, 2 changes (plan --detailed-exitcode), 64 wrong usage, \
             65 wrong configuration, 69 no agent is running, 71 too few open files are allowed, 77 a capability is missing.
             """,
-        version: "nsm-agent \(Version.text)",
+        version: Version.line(program: "nsm-agent"),
         groupedSubcommands: [
             CommandGroup(
                 name: "One-shot:", subcommands: [Check.self, PlanCommand.self, Apply.self, Delete.self, Export.self]),

@@ -19,9 +19,3 @@ public struct AgentSettings: Sendable {
     /// The marks of the owner.
     public var ownership: Ownership { Ownership(label: label, proto: proto) }
 }
-
-/// The version of the agent.
-public enum Version {
-    /// Such as `0.1.0`.
-    public static let text = "0.1.0"
-}
