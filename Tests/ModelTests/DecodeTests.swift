@@ -29,7 +29,7 @@ import Testing
                     + "prefix length, such as 10.0.0.1/24 or fd00::1/64",
                 "f.yaml:5:50: linux.interfaces.interface 'veth1': ip_addresses[2] 'fd00::1/129' is not an IP prefix (length 0–128)",
                 "f.yaml:10:9: unknown field 'peerIfname' in VethLink; did you mean 'peerIfName'?",
-                "f.yaml:12:13: linux.interfaces.interface 'veth3': type 'VEHT' is not one of UNDEFINED, VETH, TAP_TO_VPP, "
+                "f.yaml:12:13: linux.interfaces.interface 'veth3': type 'VEHT' is not one of VETH, "
                     + "LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND, MACVTAP, GENEVE, GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT, IP6TNL; did you mean 'VETH'?",
                 "f.yaml:13:16: linux.interfaces.interface 'veth3': enabled 'yes' is not true or false",
                 "f.yaml:14:12: linux.interfaces.interface 'veth3': mtu '99999' is out of range (0–65575)",
@@ -127,7 +127,7 @@ import Testing
             ),
             Case(
                 "{name: \"a\\nb\", type: x}",
-                "31: linux.interfaces.interface 'a\\u{a}b': type 'x' is not one of UNDEFINED, VETH, TAP_TO_VPP, LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND, MACVTAP, GENEVE, GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT, IP6TNL"
+                "31: linux.interfaces.interface 'a\\u{a}b': type 'x' is not one of VETH, LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND, MACVTAP, GENEVE, GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT, IP6TNL"
             ),
         ])
     func fieldTypes(test: Case) {
