@@ -2,11 +2,12 @@
 """A stand-in for the Kubernetes API server: the part of it that cnf-crd and nsm-agent use, checked against recordings of a real one.
 
     standin.py PORT [--host ADDRESS] [--history N] [--data FILE] [--tokens FILE] [--tls CERTIFICATE KEY]
+               [--clients FILE]
 
 Lists with pages, watches with bookmarks and 410, merge, JSON and server-side apply patches, status as a subresource, schemas of
 custom resources, finalizers, leases, events; no admission, no other groups. With --data it keeps what it was told, and knows it
 again after a kill -9, but tells nobody of what happened before. With --tokens (TOKEN,USER,UID[,GROUPS], read anew when it changes) it
-asks who is there, and roles say what he may do.
+asks who is there, and roles say what he may do. With --clients, authorities, certificates say it as well.
 
 POST /standin/forget makes every version that was handed out too old to be watched from. GET /standin/counts says how often what was
 asked for.
@@ -112,8 +113,11 @@ def restore(path):
 # ---- who may do what ----
 
 
-def user(headers):
+def user(headers, connection):
     """(name, groups) of who asks; without --tokens, somebody who may do everything."""
+    subject = dict(pair[0] for pair in (connection.getpeercert() or {}).get("subject", ())) if "clients" in options else {}
+    if subject:
+        return subject["commonName"], [subject.get("organizationName", "")]
     if "tokens" not in options:
         return "admin", ["system:masters"]
     with open(options["tokens"]) as file:
@@ -360,7 +364,7 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = parse_qs(url.query)
         try:
-            code, answer = self.route(url.path, query, json.loads(body) if body else {}, user(self.headers))
+            code, answer = self.route(url.path, query, json.loads(body) if body else {}, user(self.headers, self.connection))
         except Refusal as refusal:
             code, answer = refusal.code, {
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": refusal.message,
@@ -534,5 +538,8 @@ if __name__ == "__main__":
     if "tls" in options:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*options["tls"])
+        if "clients" in options:
+            context.load_verify_locations(options["clients"])
+            context.verify_mode = ssl.CERT_OPTIONAL
         server.socket = context.wrap_socket(server.socket, server_side=True)
     server.serve_forever()

@@ -24,10 +24,11 @@ class Authority:
             return file.read()
 
     def issue(self, name, *hosts):
-        """Certificate and key of a server that is found under these addresses."""
+        """Certificate and key of a server that is found under these addresses; without any, of a client."""
         base = f"{self.name}-{name}"
         names = ",".join(f"IP:{h}" if h.replace(".", "").isdigit() or ":" in h else f"DNS:{h}" for h in hosts)
-        extensions = write(f"{base}.ext", f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n")
+        usage = f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n" if hosts else "extendedKeyUsage=clientAuth\n"
+        extensions = write(f"{base}.ext", usage)
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
                 "-keyout", f"{base}.key", "-out", f"{base}.csr")
         openssl("x509", "-req", "-in", f"{base}.csr", "-CA", f"{self.name}.crt", "-CAkey", f"{self.name}.key",

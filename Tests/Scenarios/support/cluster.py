@@ -143,10 +143,11 @@ def parse_yaml(text):
 
 
 class StandIn(Client):
-    """The stand-in, which knows again what it was told when it was killed. `pair`: certificate and key, for TLS."""
+    """The stand-in, which knows again what it was told when it was killed. `pair`: certificate and key, for TLS; `clients`: the
+    file of who signs those of clients."""
 
-    def __init__(self, port=18080, users=(), pair=None, host="127.0.0.1"):
-        self.port, self.host, self.pair = port, host, pair
+    def __init__(self, port=18080, users=(), pair=None, clients=None, host="127.0.0.1"):
+        self.port, self.host, self.pair, self.clients = port, host, pair, clients
         where = f"[{host}]" if ":" in host else host
         self.url = f"http{'s' if pair else ''}://{where}:{port}"
         self.context = ssl._create_unverified_context() if pair else None
@@ -159,6 +160,7 @@ class StandIn(Client):
         options = [*("--data", self.data), *("--host", self.host)]
         options += ["--tokens", self.tokens] if self.tokens else []
         options += ["--tls", *self.pair] if self.pair else []
+        options += ["--clients", self.clients] if self.clients else []
         self.process = run("standin.log", sys.executable, "-B", script, str(self.port), *options)
         self.wait(self.process)
         return self

@@ -29,9 +29,9 @@ class KubeServer(Client):
 
     context = ssl._create_unverified_context()
 
-    def __init__(self, port=16443, users=(), pair=None, authority=None):
-        """`pair`: certificate and key, signed by `authority`; without them it makes its own."""
-        self.pair, self.authority = pair, authority
+    def __init__(self, port=16443, users=(), pair=None, authority=None, clients=None):
+        """`pair`: certificate and key, signed by `authority`; without them it makes its own. `clients`: who signs those of clients."""
+        self.pair, self.authority, self.clients = pair, authority, clients
         self.port, self.folder = port, os.path.join(WORK, "kube")
         self.url = f"https://127.0.0.1:{port}"
         os.makedirs(self.folder)
@@ -72,6 +72,7 @@ class KubeServer(Client):
             *(f"--service-account-signing-key-file={self.path('sa.key')}",),
             *("--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.96.0.0/24"),
             "--disable-admission-plugins=ServiceAccount",
+            *(["--client-ca-file", self.clients] if self.clients else []),
             *(["--tls-cert-file", self.pair[0], "--tls-private-key-file", self.pair[1]] if self.pair else []),
         )
         end = time.monotonic() + 120
