@@ -97,6 +97,30 @@ private func age(_ text: String) -> ResourceAge { ResourceAge(created: "2026", n
         #expect(store.configuration(records) == ["k": [1], "new": [2], "manual": [7], "kept": [3]])
     }
 
+    @Test("a resource that is not understood keeps what it has, though its record is read later than itself")
+    func keptBeforeRecords() {
+        var store = Store()
+        store.apply([.put(key: "k", value: [1]), .put(key: "/cnf-crd/resources/n/a", value: Array("k".utf8))])
+        let before = store.entries
+        var table = KeyTable()
+        table.keep(name("a"), age("a"))
+        table.restore(store.records(records))
+        table.settle(only: [name("a")])
+        drain(&table, &store)
+        #expect(store.entries == before)
+        // A connection that begins anew.
+        table.restore(store.records(records))
+        drain(&table, &store)
+        #expect(store.entries == before)
+        // It has it before others.
+        table.set(name("b"), age("b"), ["k": [2]])
+        drain(&table, &store)
+        #expect(store.entries == before && table.conflicts(of: name("b")) == ["k": name("a")])
+        table.remove(name("a"))
+        drain(&table, &store)
+        #expect(store.configuration(records) == ["k": [2]])
+    }
+
     @Test("who gives a key to another one that goes before it has it takes it out of etcd")
     func takerGoes() {
         var (table, store) = (KeyTable(), Store())
@@ -174,7 +198,9 @@ private func age(_ text: String) -> ResourceAge { ResourceAge(created: "2026", n
                     drain(&table, &store, most: Int.random(in: 0..<3, using: &random), limits: limits)
                 }
                 table = KeyTable()
-                table.restore(store.records(records))
+                // The API server may answer before etcd, or after it.
+                let isEtcdFirst = Bool.random(using: &random)
+                if isEtcdFirst { table.restore(store.records(records)) }
                 let misread = Bool.random(using: &random) ? wanted.keys.sorted().randomElement(using: &random) : nil
                 for (who, values) in wanted {
                     if who == misread {
@@ -183,6 +209,7 @@ private func age(_ text: String) -> ResourceAge { ResourceAge(created: "2026", n
                         table.set(name(who), age(who), values)
                     }
                 }
+                if !isEtcdFirst { table.restore(store.records(records)) }
                 table.settle(only: Set(wanted.keys.map(name)))
                 if let misread {
                     drain(&table, &store, limits: limits)

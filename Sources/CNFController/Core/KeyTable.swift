@@ -15,6 +15,8 @@ public struct KeyTable: Sendable {
     private struct Claim {
         var age: ResourceAge
         var wishes: [String: Wish]
+        /// Whether it wants what its record says, whenever that is read.
+        var isKept = false
     }
 
     private var claims: [ResourceName: Claim] = [:]
@@ -44,9 +46,13 @@ public struct KeyTable: Sendable {
     /// What a resource wants is not understood: it keeps what it has.
     public mutating func keep(_ name: ResourceName, _ age: ResourceAge) {
         if claims[name] != nil { return }
-        var wishes: [String: Wish] = [:]
-        for key in records[name] ?? [] { wishes[key] = .asItIs }
-        replace(name, age, wishes)
+        keepRecord(of: name, age)
+    }
+
+    private mutating func keepRecord(of name: ResourceName, _ age: ResourceAge) {
+        let keys = records[name] ?? []
+        replace(name, age, Dictionary(keys.map { ($0, .asItIs) }) { first, _ in first })
+        claims[name]?.isKept = true
     }
 
     /// A resource is gone.
@@ -123,6 +129,8 @@ public struct KeyTable: Sendable {
     /// Takes up what etcd says of who has what. All resources are looked at again.
     public mutating func restore(_ records: [ResourceName: Set<String>]) {
         self.records = records
+        // Records may be read after resources, and again.
+        for (name, claim) in claims where claim.isKept { keepRecord(of: name, claim.age) }
         if isSettled { settle(only: Set(claims.keys)) }
     }
 
