@@ -28,6 +28,7 @@ import Testing
             (["CONFIGURED", "CONFIGURED"], "True", "Configured", "2 values are configured"),
             (["CONFIGURED", "PENDING"], "False", "Pending", "one: k1: PENDING: why"),
             (["FAILED", "PENDING"], "False", "Failed", "one: k0: FAILED: why"),
+            (["PENDING", "RETRYING", "FAILED"], "False", "Failed", "one: k1: RETRYING: why"),
             ([nil, "CONFIGURED"], "Unknown", "NoReport", "one: 1 of 2 values are not reported"),
         ] as [([String?], String, String, String)])
     func ready(states: [String?], status: String, reason: String, message: String) throws {
@@ -37,6 +38,13 @@ import Testing
         #expect(ready.message.hasPrefix(message))
         #expect((said.message == "") == (status == "True"))
         #expect(said.word == "Success")
+    }
+
+    @Test("of many errors the first failures are told")
+    func mostErrors() {
+        let states = ["PENDING", "PENDING", "FAILED", "PENDING", "PENDING", "PENDING", "FAILED", "RETRYING"]
+        let errors = entry(states).errors
+        #expect(errors.map { $0.prefix(2) } == ["k2", "k6", "k7", "k0", "k1"])
     }
 
     @Test("a status that was written is not written again, and times stay until something changes")

@@ -41,17 +41,23 @@ struct AgentEntry: Hashable, Sendable {
         values += 1
         guard let report else { return }
         reported += 1
+        var isFailure = false
         switch report.state {
         case "CONFIGURED", "OBTAINED", "DISCOVERED":
             configured += 1
             return
-        case "INVALID", "FAILED", "UNIMPLEMENTED": failed += 1
+        case "INVALID", "FAILED", "RETRYING", "UNIMPLEMENTED":
+            failed += 1
+            isFailure = true
         default: pending += 1
         }
-        guard errors.count < Self.mostErrors else { return }
         let details = report.details.joined(separator: ", ")
         let text = report.error.isEmpty ? details : report.error
-        errors.append(text.isEmpty ? "\(key): \(report.state)" : "\(key): \(report.state): \(text)")
+        // What fails comes first: the rest often only waits for it.
+        errors.insert(
+            text.isEmpty ? "\(key): \(report.state)" : "\(key): \(report.state): \(text)",
+            at: isFailure ? min(failed - 1, errors.count) : errors.count)
+        if errors.count > Self.mostErrors { errors.removeLast() }
     }
 }
 
