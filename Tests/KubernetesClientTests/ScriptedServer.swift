@@ -61,6 +61,8 @@ final class ScriptedServer: Sendable {
         guard let address = ServerAddress("http://127.0.0.1:\(port)/base") else { fatalError() }
         var configuration = KubernetesConfiguration(server: address, credentials: .token("secret"), namespace: "here")
         configuration.limits.longestWait = .milliseconds(50)
+        // Tests of other parts keep the machine busy.
+        configuration.limits.connectTimeout = .seconds(60)
         limits(&configuration.limits)
         let server = ScriptedServer(channel, configuration)
         holder.withLock { $0 = server }

@@ -104,7 +104,7 @@ public struct KubernetesConfiguration: Sendable {
         /// How many objects a list may have.
         public var listCount = 100_000
         /// How many connections wait to be used again.
-        public var idleConnections = 4
+        public var idleConnections = 16
         /// How often a request is repeated that the server had no time for, or that a connection was lost for.
         public var retries = 4
 
