@@ -63,7 +63,7 @@ struct DockerFollowerTests {
     private static let id = String(repeating: "a", count: 64)
 
     private func answer(
-        _ daemon: FakeDaemon, within seconds: Double = 20, until isRight: @escaping @Sendable (ContainerAnswer) -> Bool
+        _ daemon: FakeDaemon, within seconds: Double = 400, until isRight: @escaping @Sendable (ContainerAnswer) -> Bool
     ) async -> ContainerAnswer? {
         var settings = ContainerSettings(engines: [.init(.docker, daemon.path)])
         settings.patience = .milliseconds(300)

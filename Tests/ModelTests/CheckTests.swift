@@ -39,7 +39,7 @@ private let upper = "{name: up, type: EXISTING}"
             ),
             .interface(
                 ["{name: a, type: DUMMY, namespace: {reference: x}}"],
-                "3:41 'a': namespace needs a type: NSID, PID, FD or MICROSERVICE"),
+                "3:41 'a': namespace needs a type: NSID, PID, FD, MICROSERVICE or POD"),
             .interface(["{name: a, type: DUMMY, namespace: {type: NSID}}"], "3:41 'a': namespace needs a reference"),
             .interface(
                 ["{name: a, type: DUMMY, namespace: {type: NSID, reference: a/b}}"],

@@ -24,7 +24,7 @@ import Testing
         interface.namespace.reference = "x"
         #expect(
             sentences(.interface(interface)) == [
-                "linux.interfaces.interface 'a': namespace.type '9' is not one of UNDEFINED (0), NSID (1), PID (2), FD (3), MICROSERVICE (4)",
+                "linux.interfaces.interface 'a': namespace.type '9' is not one of UNDEFINED (0), NSID (1), PID (2), FD (3), MICROSERVICE (4), POD (5)",
                 "linux.interfaces.interface 'a': vlan.id '4095' is out of range (1–4094)",
                 "linux.interfaces.interface 'a': vlan.protocol '5' is not one of DOT1Q (0), DOT1AD (1)",
                 "linux.interfaces.interface 'a': mtu '70000' is out of range (0–65575)",

@@ -1,7 +1,7 @@
 internal import Concurrency
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
-internal import KubernetesClient
+internal import Synchronization
 
 /// Follows an engine that speaks the Container Runtime Interface: containerd, CRI-O.
 ///
@@ -11,6 +11,9 @@ struct CRIFollower: Sendable {
     private let settings: ContainerSettings
     private let socket: String
     private let source: ContainerSource
+
+    /// How long after an event it is looked again, and again.
+    private static let afterthoughts: [Duration] = [.milliseconds(25), .milliseconds(50), .milliseconds(100)]
 
     init(_ settings: ContainerSettings, _ socket: String, _ source: ContainerSource) {
         self.settings = settings
@@ -33,11 +36,16 @@ struct CRIFollower: Sendable {
         }
         let runtime = try await CRIRuntime(client, patience: settings.patience)
         let (wakes, wake) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        wake.yield()
         let interval = settings.pollInterval
+        let news = News()
         try await withThrowingTaskGroup(of: Void.self) { group in
             defer { group.cancelAll() }
-            group.addTask { await runtime.followEvents { wake.yield() } }
+            group.addTask {
+                await runtime.followEvents {
+                    news.has.store(true, ordering: .relaxed)
+                    wake.yield()
+                }
+            }
             // Events are only the first to say so: nothing tells when they begin to be sent.
             group.addTask {
                 while !Task.isCancelled {
@@ -47,13 +55,27 @@ struct CRIFollower: Sendable {
             }
             group.addTask {
                 var picture = CRIPicture(settings, runtime)
-                for await _ in wakes { source.list(try await picture.look()) }
+                source.list(try await picture.look())
+                for await _ in wakes {
+                    source.list(try await picture.look())
+                    guard news.has.exchange(false, ordering: .relaxed) else { continue }
+                    // A pod is told of before it is ready, and none tells when it is.
+                    for wait in Self.afterthoughts {
+                        try await Task.sleep(for: wait)
+                        source.list(try await picture.look())
+                    }
+                }
             }
             try await group.next()
             // The events are over, which is no reason to stop.
             try await group.next()
         }
     }
+}
+
+/// Whether an event came since somebody looked.
+private final class News: Sendable {
+    let has = Atomic(false)
 }
 
 /// What is known of an engine's pods. What never changes is asked once.

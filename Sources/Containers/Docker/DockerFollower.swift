@@ -32,8 +32,8 @@ final class DockerFollower: Sendable {
 
     private enum Happening: Sendable {
         case begins
-        case runs(String)
-        case ended(String)
+        case changed(String)
+        case destroyed(String)
     }
 
     /// Follows the daemon for a while.
@@ -85,8 +85,8 @@ final class DockerFollower: Sendable {
         }
         guard let id = event["Actor"]?["ID"]?.string ?? event["id"]?.string, isID(id) else { return nil }
         switch event["Action"]?.string ?? event["status"]?.string {
-        case "start", "restart", "pause", "unpause": return .runs(id)
-        case "die", "destroy": return .ended(id)
+        case "start", "restart", "die", "pause", "unpause": return .changed(id)
+        case "destroy": return .destroyed(id)
         default: return nil
         }
     }
@@ -100,10 +100,11 @@ final class DockerFollower: Sendable {
     private func take(_ happening: Happening) async throws {
         switch happening {
         case .begins: source.list(try await all())
-        case .runs(let id):
+        case .changed(let id):
             if plain.withLock({ $0.contains(id) }) { return }
+            // Events may come late: the end of one life after the start of the next.
             if let container = try await inspect(id) { source.put(container) } else { source.remove(id) }
-        case .ended(let id):
+        case .destroyed(let id):
             source.remove(id)
             _ = plain.withLock { $0.remove(id) }
         }

@@ -333,7 +333,9 @@ class Docker(Process):
         """Starts a container that has ended, once the daemon knows that."""
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            if self("start", name, fail=False).returncode == 0 and alive(self.pid(name)):
+            # Asked to start what it takes to be alive, it says that it did.
+            ended = self("inspect", "-f", "{{.State.Running}}", name, fail=False).stdout.strip() == b"false"
+            if ended and self("start", name, fail=False).returncode == 0 and alive(self.pid(name)):
                 return True
             time.sleep(0.05)
         return False
