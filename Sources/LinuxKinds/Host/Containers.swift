@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Concurrency
 internal import Glibc
 internal import Netlink
 
@@ -46,7 +47,6 @@ extension LinuxWorld {
 
     /// Takes in what is known of containers that values name. Others are told by the changes that come back.
     public func takeIn(_ findings: [ContainerName: ContainerFinding]) -> WorldChanges {
-        told = WorldChanges()
         for (name, finding) in findings.sorted(by: { $0.key.key < $1.key.key }) {
             let reference = NamespaceReference(name)
             let former = containers[reference]
@@ -120,6 +120,8 @@ extension LinuxWorld {
         if state.isStale { try? refresh() }
         if state.isLost { return }
         if let watcher { watchPlaces(watcher) }
+        endUnlessWatched(reference)
+        if byReference[reference] == nil { return }
         // What an earlier life of ours left there is found only by a look at everything.
         if state.hasOurs(ownership) { told.needsFullPass = true }
     }
@@ -223,6 +225,14 @@ extension LinuxWorld {
         }
     }
 
+    /// Ends a container whose first process ended before somebody listened: its number may be another one's by now.
+    func endUnlessWatched(_ reference: NamespaceReference) {
+        guard let watcher, byReference[reference] != nil, case .found(let process)? = containers[reference]?.finding,
+            !watcher.isWatching(process: process.pid) || !Self.isIn(process.id, process.pid)
+        else { return }
+        endContainers(of: process.pid)
+    }
+
     /// The process that keeps the namespace behind a reference; nil: there is none.
     func containerProcess(_ reference: NamespaceReference) -> Int32? {
         guard byReference[reference] != nil, case .found(let process)? = containers[reference]?.finding else {
@@ -241,14 +251,18 @@ extension LinuxWorld {
         byReference[reference] = nil
         state.reference = .former(state.id)
         byReference[state.reference] = state
-        watcher?.scheduleRecheck()
+        formerNamespaces[state.id] = SteadyClock.monotonic + Self.longestFarewell
     }
+
+    /// How long a namespace is kept in which something of ours can't be removed, nanoseconds.
+    private static var longestFarewell: Int64 { 60_000_000_000 }
 
     /// Lets namespaces go that were left and in which nothing of ours is any more.
     func dropFormer() {
-        for case .former(let id) in byReference.keys {
-            if let state = states[id], state.hasOurs(ownership) { continue }
+        for (id, end) in formerNamespaces {
+            if let state = byReference[.former(id)], state.hasOurs(ownership), SteadyClock.monotonic < end { continue }
             release(.former(id))
+            formerNamespaces[id] = nil
         }
     }
 }

@@ -73,8 +73,7 @@ extension LinuxWorld {
     private func isAbandoned(_ reference: NamespaceReference) -> Bool {
         switch reference {
         case .process, .file, .microservice, .pod: !declarations.isReferenced(reference)
-        case .former: true
-        case .own, .named: false
+        case .own, .named, .former: false
         }
     }
 
@@ -116,7 +115,7 @@ extension LinuxWorld {
             watcher?.drain()
             rescanNamespaces()
         }
-        dropFormer()
+        if !formerNamespaces.isEmpty { dropFormer() }
         defer { told = WorldChanges() }
         return told
     }
@@ -170,6 +169,7 @@ extension LinuxWorld {
             case .process(let pid): rescan(reference, path: "/proc/\(pid)/ns/net", &found)
             case .file(let path): rescan(reference, path: path, &found)
             case .microservice, .pod:
+                endUnlessWatched(reference)
                 if byReference[reference] != nil {
                     found.insert(reference)
                 } else if containers[reference]?.mayPass == true {
@@ -181,7 +181,7 @@ extension LinuxWorld {
             case .own, .named, .former: break
             }
         }
-        for reference in byReference.keys where !found.contains(reference) { lose(reference) }
+        for (reference, state) in byReference where !found.contains(reference) && !state.isFormer { lose(reference) }
         for reference in Set(before.keys).union(unreachable.keys) where before[reference] != unreachable[reference] {
             declarations.addKeys(in: reference, to: &told.keys)
         }

@@ -32,6 +32,9 @@ public final class LinuxWorld: World {
 
     /// What is known of the containers that values name.
     var containers: [NamespaceReference: KnownContainer] = [:]
+    /// Namespaces that were left and in which something of ours may be, by number, and until when they are kept at most,
+    /// nanoseconds of CLOCK_MONOTONIC.
+    var formerNamespaces: [Int: Int64] = [:]
     /// Namespaces that are there and that can't be had, and why.
     var unreachable: [NamespaceReference: String] = [:]
     /// Those among them that another agent with our label has.

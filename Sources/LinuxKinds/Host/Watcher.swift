@@ -126,6 +126,9 @@ final class Watcher {
         try? loop.add(descriptor, token: Token.processes + UInt64(UInt32(bitPattern: process)))
     }
 
+    /// Whether the end of a process will be told.
+    func isWatching(process: Int32) -> Bool { processes[process] != nil }
+
     func forget(process: Int32) {
         guard let descriptor = processes.removeValue(forKey: process) else { return }
         try? loop.remove(descriptor)
