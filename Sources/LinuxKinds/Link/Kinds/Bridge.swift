@@ -86,6 +86,8 @@ struct BridgeKind: InterfaceKind {
         message.bridge.portSettings = ports.compactMap { port in
             port.link.port.flatMap { Ligato_Linux_Interfaces_BridgePort($0, of: export.name(of: port)) }
         }
+        // Any other than that of its ports was chosen.
+        if link.link.mtu != ports.map(\.link.mtu).min() ?? BridgeAttributes.kernelMTU { message.mtu = link.link.mtu }
         // Without an address of its own it has that of a port, which is better not written down.
         let isOfPort = ports.isEmpty || ports.contains { $0.link.mac == link.link.mac }
         if !isOfPort { message.physAddress = link.macText }
