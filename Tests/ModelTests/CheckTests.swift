@@ -295,6 +295,19 @@ private let upper = "{name: up, type: EXISTING}"
                 "3:44 'a': vlan.parent 'b' stands on this interface itself (f.yaml:4:7)",
                 "4:44 'b': vlan.parent 'a' stands on this interface itself (f.yaml:3:7)"),
             .interface(
+                [
+                    "{name: a, type: MACVLAN, physAddress: '02:00:00:00:00:01', macvlan: {parent: b, mode: PASSTHRU}}",
+                    "{name: b, type: TAP, physAddress: '02:00:00:00:00:02'}",
+                ],
+                "3:45 'a': phys_address '02:00:00:00:00:01' is not 02:00:00:00:00:02, the MAC address of 'b' (f.yaml:4:7), "
+                    + "and in mode PASSTHRU both have one"),
+            .interface([
+                "{name: a, type: MACVLAN, physAddress: '02:00:00:00:00:01', macvlan: {parent: b, mode: PASSTHRU}}",
+                "{name: c, type: MACVTAP, physAddress: '02:00:00:00:00:01', macvtap: {parent: d}}",
+                "{name: b, type: TAP, physAddress: '02:00:00:00:00:01'}",
+                "{name: d, type: TAP, physAddress: '02:00:00:00:00:02'}",
+            ]),
+            .interface(
                 ["{name: a, type: IPVLAN, ipvlan: {parent: a}}"], "3:48 'a': ipvlan.parent 'a' is the interface itself"),
         ] as [CheckCase])
     func together(test: CheckCase) { check(test) }

@@ -78,6 +78,7 @@ import Testing
         let host = random.chance(30) ? ", hostIfName: h\(random.below(2))" : ""
         let vrf = random.chance(25) ? ", vrfMasterInterface: \(other)" : ""
         let mtu = random.chance(30) ? ", mtu: \(1300 + random.below(3))" : ""
+        let mac = random.chance(50) ? ", physAddress: '02:00:00:00:00:0\(random.below(2))'" : ""
         let more = host + vrf + mtu + (random.chance(50) ? ", enabled: true" : "")
         switch random.below(9) {
         case 0: return interface("name: \(name), type: BRIDGE, bridge: {ports: [\(other), j]}\(more)")
@@ -86,8 +87,10 @@ import Testing
         case 3:
             return interface("name: \(name), type: VLAN, vlan: {parent: \(other), id: \(1 + random.below(2))}\(more)")
         case 4: return interface("name: \(name), type: BOND, bond: {ports: [\(other)]}\(more)")
-        case 5: return interface("name: \(name), type: MACVLAN, macvlan: {parent: \(other)}\(more)")
-        case 6: return interface("name: \(name), type: TAP\(more)")
+        case 5:
+            let mode = random.pick(["BRIDGE", "PASSTHRU"])
+            return interface("name: \(name), type: MACVLAN, macvlan: {parent: \(other), mode: \(mode)}\(mac)\(more)")
+        case 6: return interface("name: \(name), type: TAP\(mac)\(more)")
         case 7:
             return values(
                 "routes: [{outgoingInterface: \(name), dstNetwork: 10.\(random.below(2)).0.0/16, "

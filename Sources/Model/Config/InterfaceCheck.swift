@@ -124,6 +124,17 @@ struct InterfaceCheck {
                 + "the packets of an interface to one of them only", with: taker)
     }
 
+    /// Looks at the MAC address of the interface below, which is that of this one, too.
+    mutating func checkSharesMAC(_ name: String, _ block: String) {
+        guard let mac = interface.mac, let (ref, parent) = declared(name), let other = parent.mac, mac != other else {
+            return
+        }
+        report(
+            ["phys_address"], "\(mac)",
+            "is not \(other), the MAC address of \(name.inQuotes) (\(set.place(ref))), and in mode PASSTHRU both have one",
+            with: ref)
+    }
+
     /// Looks at the interface below.
     mutating func checkParent(_ name: String, _ block: String, inNamespace: Bool) {
         let path: [PathPart] = [.field(block), "parent"]

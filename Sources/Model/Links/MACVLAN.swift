@@ -20,6 +20,7 @@ public struct MACVLANSpec: CheckedLinkSpec {
     func check(_ check: inout InterfaceCheck) {
         check.checkParent(below, "macvlan", inNamespace: false)
         check.checkIsNoPort(below, "macvlan")
+        if mode == .passthrough { check.checkSharesMAC(below, "macvlan") }
     }
 }
 
@@ -45,6 +46,7 @@ public struct MACVTAPSpec: CheckedLinkSpec {
     func check(_ check: inout InterfaceCheck) {
         check.checkParent(below, "macvtap", inNamespace: false)
         check.checkIsNoPort(below, "macvtap")
+        if mode == .passthrough { check.checkSharesMAC(below, "macvtap") }
     }
 }
 
