@@ -53,11 +53,9 @@ extension LinkClass {
         attributes.mac = lost.link.mac.flatMap { $0.isZero ? nil : $0 }
         attributes.group = world.ownership.linkGroup
         var kind = InterfaceKinds.kind(of: lost.link.kind).request(for: lost.link.kind)
-        if let below { attributes.link = restoration.current(below, in: source) }
-        if var vxlan = kind[VXLANAttributes.self], vxlan.link > 0 {
-            vxlan.link = restoration.current(vxlan.link, in: source)
-            kind = .vxlan(vxlan)
-            attributes.link = nil
+        if let below {
+            let index = restoration.current(below, in: source)
+            if !kind.stand(on: index) { attributes.link = index }
         }
         attributes.kind = kind
         var creation = LinkCreation(attributes: attributes, near: .init(target: state.id, index: planned))

@@ -28,6 +28,9 @@ public protocol LinkKindAttributes: Hashable, Sendable {
 
     /// Replaces indexes of links. Returns false when `index` has nothing for one.
     mutating func resolve(_ index: (Int32) -> Int32?) -> Bool
+
+    /// Puts a link in the place of the one below. Returns false when the attributes do not name it, as `IFLA_LINK` does.
+    mutating func stand(on link: Int32) -> Bool
 }
 
 extension LinkKindAttributes {
@@ -45,6 +48,8 @@ extension LinkKindAttributes {
     public func lower(_ link: Int32) -> Int32 { link }
     /// None by default.
     public mutating func resolve(_ index: (Int32) -> Int32?) -> Bool { true }
+    /// They do not by default.
+    public mutating func stand(on link: Int32) -> Bool { false }
 }
 
 /// How the attributes of a kind are read and written.
@@ -117,6 +122,13 @@ public struct LinkKind: Hashable, Sendable {
         guard var codec else { return true }
         defer { self = LinkKind(name: name, codec: codec) }
         return codec.resolve(index)
+    }
+
+    /// Puts a link in the place of the one below. Returns false when the attributes do not name it, as `IFLA_LINK` does.
+    public mutating func stand(on link: Int32) -> Bool {
+        guard var codec else { return false }
+        defer { self = LinkKind(name: name, codec: codec) }
+        return codec.stand(on: link)
     }
 
     /// Whether both have the same kind and attributes.

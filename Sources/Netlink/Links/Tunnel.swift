@@ -118,6 +118,12 @@ public struct TunnelAttributes<Form: TunnelForm>: LinkKindAttributes, LinkKindCo
         link = number
         return true
     }
+
+    /// Replaces the interface below.
+    public mutating func stand(on link: Int32) -> Bool {
+        self.link = link
+        return true
+    }
 }
 
 /// The numbers of the attributes that GRE and the other tunnels both have. linux/if_tunnel.h, which can't be read beside

@@ -74,6 +74,12 @@ public struct VXLANAttributes: LinkKindAttributes, LinkKindCodec {
         link = number
         return true
     }
+
+    /// Replaces the interface below.
+    public mutating func stand(on link: Int32) -> Bool {
+        self.link = link
+        return true
+    }
 }
 
 extension LinkKind {
