@@ -153,12 +153,32 @@ struct SourceTableTests {
         #expect(state(a) != .invalid && state(b) == .invalid)
         network.declare(SourceChange(source: "grpc", values: [link("a", "y")]))
         #expect(state(a) != .invalid && state(b) != .invalid)
-        // Files alone are checked as they are read.
         _ = network.declare(difference([c]))
         #expect(state(b) == .invalid)
         network.declare(SourceChange(source: "grpc", replacesAll: true))
         network.declare(SourceChange(source: "set", replacesAll: true))
         #expect(network.table.isEmpty && state(c) != .invalid && state(b) != .invalid)
+    }
+
+    @Test("who contradicts whom is found out once for all clients that come and go")
+    func comingAndGoing() {
+        let network = network()
+        let others = (0..<20).map { bridge("f\($0)", mtu: 1400) }
+        _ = network.declare(difference(others))
+        #expect(network.together == nil, "files alone are checked as they are read")
+        for round in 0..<3 {
+            network.declare(SourceChange(source: "grpc", values: [bridge("b", mtu: 1400)]))
+            network.declare(SourceChange(source: "grpc", replacesAll: true))
+            #expect(network.table.isEmpty)
+            // Each leaves its place behind: it is not made anew.
+            #expect(network.together?.places == others.count + round + 1)
+        }
+        // What files say meanwhile counts.
+        var message = Ligato_Linux_Interfaces_Interface()
+        (message.name, message.type, message.hostIfName) = ("b", .bridge, "late")
+        _ = network.declare(difference([bridge("late", mtu: 1400)], removed: [others[0].key]))
+        network.declare(SourceChange(source: "grpc", values: [.interface(message)]))
+        #expect(network.reconciler.status(of: ModelValue.interface(message).key)?.state == .invalid)
     }
 
     @Test("what the environment asks for says so")

@@ -28,9 +28,9 @@ public final class HostNetwork {
     private var invalid: [Key: LoadedConfig.InvalidValue] = [:]
     /// What other sources than files declare, and what files declare under the same keys.
     var table = SourceTable<ModelValue>()
-    /// What is declared, to tell what contradicts what; nil: files alone declare something, which are checked as they are
-    /// read.
-    private var together: DeclaredSet?
+    /// What is declared, to tell what contradicts what; nil: files alone have declared something, which are checked as they
+    /// are read.
+    private(set) var together: DeclaredSet?
     /// What is declared again, as files withdrew what they had said later.
     var uncovered: [(key: Key, declaration: Declaration)] = []
     /// How many declared interfaces have a name in the kernel.
@@ -180,11 +180,8 @@ public final class HostNetwork {
     /// follows from it.
     private func checkTogether(_ changes: [Declared]) -> [Declared] {
         var changes = changes
-        if table.isEmpty {
-            guard let former = together else { return changes }
-            together = nil
-            return changes + others(Set(former.contradictory), besides: changes)
-        }
+        // Once made, it costs less to keep than to make again with every client that comes and goes.
+        if table.isEmpty, together == nil { return changes }
         for index in changes.indices where changes[index].specification == nil {
             changes[index].specification = changes[index].value.flatMap(Self.specification)
         }
