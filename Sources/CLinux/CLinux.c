@@ -89,6 +89,27 @@ int cl_create_marked(const char *directory, const char *path, const char *mark)
 	return fd;
 }
 
+int cl_unmark(int fd) { return result(fremovexattr(fd, mark_name)); }
+
+int cl_mark_beneath(const char *directory, const char *name, const char *mark)
+{
+	struct stat s;
+	/* A copy of the mount without those on it. */
+	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, directory, 1 /* OPEN_TREE_CLONE */ | O_CLOEXEC), fd;
+	if (tree < 0)
+		return -errno;
+	fd = result(openat(tree, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+	close(tree);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &s) < 0 || !S_ISREG(s.st_mode) || s.st_size != 0) {
+		close(fd);
+		return -ENOENT;
+	}
+	mark_file(fd, mark);
+	return fd;
+}
+
 int cl_remove_marked(const char *path, const char *mark, bool dry)
 {
 	char found[256];

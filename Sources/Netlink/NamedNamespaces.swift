@@ -33,14 +33,22 @@ extension NetworkNamespace {
             unlink(path)
             throw KernelError(errno: result)
         }
+        // Where the directory is shared and mounts in it are not, others see the file alone: now it is not a left one.
+        if owner != nil { _ = cl_unmark(file) }
         return namespace
     }
 
     /// Takes a name away, as `ip netns delete` does. The namespace itself goes with its last user.
     ///
+    /// - Parameter owner: who may take the file away when a kill leaves it without its namespace; nil: nobody does.
     /// - Throws: `ENOENT` when there is no such name; `EINVAL` when it is no file name.
-    public static func remove(named name: String, directory: String = standardDirectory) throws(KernelError) {
+    public static func remove(
+        named name: String, directory: String = standardDirectory, owner: String? = nil
+    ) throws(KernelError) {
         let path = try path(of: name, in: directory)
+        // Without it, a kill before the last step leaves a file that nobody takes away.
+        let file = owner.map { cl_mark_beneath(directory, name, $0) } ?? -ENOENT
+        defer { if file >= 0 { close(file) } }
         let result = cl_unmount_detach(path)
         // EINVAL: a stale file, not a mount point.
         guard result == 0 || result == -EINVAL else { throw KernelError(errno: result) }

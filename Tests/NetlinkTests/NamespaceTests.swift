@@ -54,6 +54,41 @@ struct NamespaceTests {
         }
     }
 
+    @Test("who sees the file of a name and not the namespace on it does not take it for a left one")
+    func leftNames() throws {
+        try withDirectory { directory in
+            let view = directory + "-view"
+            try FileManager.default.createDirectory(atPath: view, withIntermediateDirectories: false)
+            defer {
+                cl_unmount_detach(view)
+                rmdir(view)
+            }
+            _ = try NetworkNamespace.create(named: "a", directory: directory, owner: "me")
+            // A bind mount shows what is beneath the mounts of the folder.
+            try #require(cl_bind_mount(directory, view) == 0)
+            #expect(try NetworkNamespace.list(directory: directory) == ["a"])
+            #expect(try NetworkNamespace.list(directory: view).isEmpty)
+            #expect(NetworkNamespace.leftNames(of: "me", in: view).isEmpty)
+            try NetworkNamespace.removeLeftName("a", of: "me", in: view)
+            #expect(try NetworkNamespace.list(directory: directory) == ["a"])
+
+            // Before it is taken away it is marked, and locked until that is done.
+            let file = cl_mark_beneath(directory, "a", "me")
+            try #require(file >= 0)
+            #expect(NetworkNamespace.leftNames(of: "me", in: view).isEmpty)
+            // As a kill between the two steps leaves it.
+            close(file)
+            cl_unmount_detach("\(directory)/a")
+            #expect(NetworkNamespace.leftNames(of: "other", in: directory).isEmpty)
+            #expect(NetworkNamespace.leftNames(of: "me", in: directory) == ["a"])
+            try NetworkNamespace.removeLeftName("a", of: "me", in: directory)
+
+            _ = try NetworkNamespace.create(named: "b", directory: directory, owner: "me")
+            try NetworkNamespace.remove(named: "b", directory: directory, owner: "me")
+            #expect(try FileManager.default.contentsOfDirectory(atPath: directory).isEmpty)
+        }
+    }
+
     @Test("what is no file name is refused", arguments: ["", ".", "..", "a/b", "../a", "a\0b"])
     func names(name: String) {
         let error = #expect(throws: KernelError.self) { try NetworkNamespace.create(named: name) }

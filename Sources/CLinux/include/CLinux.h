@@ -39,6 +39,13 @@ int cl_unmount_detach(const char *path);
  * knows such. Locked (flock(2)) as long as the descriptor is open that is returned; -EEXIST when the name is taken.
  */
 int cl_create_marked(const char *directory, const char *path, const char *mark);
+/* Takes the mark away. */
+int cl_unmark(int fd);
+/*
+ * Marks the empty file beneath what is mounted on a name in a directory. Locked as long as the descriptor is open that is
+ * returned. -ENOSYS before Linux 5.2.
+ */
+int cl_mark_beneath(const char *directory, const char *name, const char *mark);
 /*
  * Removes an empty file that carries this mark, unless it is locked: 0, or -EBUSY; -ENOENT when there is none such. `dry` only
  * looks.

@@ -129,7 +129,7 @@ extension LinuxWorld {
             return drop(state)
         }
         do throws(KernelError) {
-            try NetworkNamespace.remove(named: name, directory: namespaceDirectory)
+            try NetworkNamespace.remove(named: name, directory: namespaceDirectory, owner: ownership.label)
         } catch {
             // What is gone already needs no removing.
             if error.code != ENOENT { throw error }
