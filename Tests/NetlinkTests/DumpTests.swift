@@ -28,7 +28,9 @@ struct DumpTests {
                     nil
                 ),
                 ("mv", .macvlan(mode: 4), pair.index), ("du", .dummy, nil), ("vr", .vrf(table: 10), nil),
-                ("vl", .vlan(VLANAttributes(id: 7)), pair.index), ("iv", .ipvlan(mode: 0), pair.index),
+                ("vl", .vlan(VLANAttributes(id: 7)), pair.index),
+                // Not on the same link as a MACVLAN.
+                ("iv", .ipvlan(mode: 0), pair.link),
             ]
             let (errors, replies) = try socket.send(
                 kinds.map { name, kind, below in

@@ -95,8 +95,9 @@ extension RouteSocket {
     func veth(_ name: String, _ peer: VethPeer) throws -> Link {
         let result = try send([.createLink(vethAttributes(name, peer), echo: true)])
         if let error = result.errors[0] { throw error }
-        guard case .link(let made) = result.replies[0] else { throw KernelError(code: ENOENT) }
-        return made
+        if case .link(let made) = result.replies[0] { return made }
+        // A kernel before 6.2 tells nothing of what it made.
+        return try #require(try link(name: name))
     }
 }
 
