@@ -78,4 +78,34 @@ struct RouteSourceTests {
                     "fd05::/64 via fd00::2 dev a \(isKept ? "src fd07::1 " : "")metric 1024"))
         }
     }
+
+    @Test("a network that others made local is so no more once its link goes")
+    func lostNetwork() throws {
+        try Sandbox.run { host in
+            func yaml(_ sources: [String], isThere: Bool = true) -> String {
+                Config(
+                    interfaces: [
+                        veth("a", "b", "ipAddresses: [10.0.0.1/24]"), veth("b", "a", in: "x"),
+                    ] + (isThere ? [veth("c", "d"), veth("d", "c")] : []),
+                    routes: sources.enumerated().map { number, source in
+                        "outgoingInterface: a, dstNetwork: 10.\(number + 1).0.0/16, gwAddr: 10.0.0.2, srcAddr: \(source)"
+                    }
+                ).text
+            }
+            let agent = host.agent()
+            try agent.watch()
+            try agent.change(to: yaml([]))
+            try host.ip("route add local 10.8.0.0/24 dev c table local")
+            try agent.quiesce()
+            try agent.change(to: yaml(["10.8.0.1"]))
+            #expect(agent.problems == [])
+            // The kernel tells nothing of IPv4 routes that go with a link.
+            try agent.change(to: yaml(["10.8.0.1"], isThere: false))
+            try agent.quiesce()
+            try agent.change(to: yaml(["10.8.0.1", "10.8.0.2"], isThere: false))
+            let waiting = agent.problems.filter { $0.contains("10.2.0.0") }
+            #expect(waiting.count == 1)
+            #expect(waiting.allSatisfy { $0.contains("PENDING src_addr-available") }, "\(waiting)")
+        }
+    }
 }

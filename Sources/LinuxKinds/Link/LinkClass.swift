@@ -135,6 +135,7 @@ enum LinkClass: KernelClass {
         world.endanger([.routes, .neighbours], on: link)
         // Those of others go as well.
         link.onLink = nil
+        state.localNetworks = nil
         NeighbourClass.lose(of: link, world) { _ in true }
         flushV6(link, world)
     }
@@ -223,6 +224,7 @@ enum LinkClass: KernelClass {
         }
         world.concern(link.link.name, in: state)
         state.neighbourCount -= link.neighbours.count
+        state.localNetworks = nil
         state.remove(link)
     }
 
