@@ -31,6 +31,8 @@ struct VXLANKind: InterfaceKind {
             attributes.vni == have.vni && attributes.remote == have.remote && attributes.local == have.local
             && attributes.port == have.port && attributes.learning == have.learning
             && (attributes.ttl ?? have.ttl) == have.ttl
+            // A parent that is not declared any more.
+            && (parent != nil || have.link == 0)
         return isSame ? nil : Difference("vxlan", old: "vni \(have.vni)", new: "vni \(attributes.vni)")
     }
 
