@@ -67,6 +67,9 @@ extension Interface {
         }
         var (attributes, differences) = wanted(of: link.link, in: world, isRuled: link.isRuledByMaster)
         attributes.kind = kind.change(from: link.link.kind, &differences)
+        let changesMTU = attributes.mtu != nil
+        // The kernel chooses the MTU of some kinds anew.
+        if attributes.kind != nil, !link.isRuledByMaster { attributes.mtu = mtu }
         var operations: [LinuxOperation] = []
         if !isAdopted, link.link.name != hostName {
             // A foreign link in its place is met when the name is changed, so that the link stays as it is until then.
@@ -78,7 +81,7 @@ extension Interface {
         }
         if attributes != LinkAttributes(index: link.link.index) {
             operations.append(operation(link, .request(.setLink(attributes))))
-            if let mtu = attributes.mtu, let master = link.namespace.links[link.link.master],
+            if changesMTU, let mtu = attributes.mtu, let master = link.namespace.links[link.link.master],
                 let keep = world.mtu(of: master, besidePortWith: mtu)
             {
                 operations.append(keep)

@@ -126,6 +126,8 @@ extension LinkClass {
         if link.link.group != old.group { attributes.group = old.group }
         if link.link.kind != old.kind {
             attributes.kind = InterfaceKinds.kind(of: kind).wayBack(from: link.link.kind, to: kind)
+            // The kernel chooses the MTU of some kinds anew.
+            if attributes.kind != nil, !isNew, !followsPorts { attributes.mtu = old.mtu }
         }
         let master = restoration.current(old.master, in: state)
         if link.link.master != master {
