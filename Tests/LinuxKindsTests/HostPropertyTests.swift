@@ -1,4 +1,3 @@
-import Foundation
 import Model
 import Reconciler
 import TestSupport
@@ -7,17 +6,10 @@ import Testing
 /// What holds for every configuration and whatever others do beside it.
 @Suite("random hosts", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
 struct HostPropertyTests {
-    /// `NSM_AGENT_SEED=7` runs one, `NSM_AGENT_SEED=51-350` runs a range.
-    private static let seeds: [UInt64] = {
-        if let text = getenv("NSM_AGENT_SEED") {
-            let bounds = String(cString: text).split(separator: "-").compactMap { UInt64($0) }
-            if let first = bounds.first, let last = bounds.last, first <= last { return Array(first...last) }
-        }
-        return getenv("NSM_AGENT_LONG") == nil ? Array(1...50) + telling : Array(1...2000)
-    }()
+    private static let seeds = RandomHost.seeds(Array(1...50) + telling, long: 1...2000)
 
     /// Seeds that found something once.
-    private static let telling: [UInt64] = [172, 548, 646, 853]
+    private static let telling: [UInt64] = [172, 548, 646, 669, 788, 853, 947, 1006]
 
     @Test(
         "after a change nothing is left to do; what others have is as before; in the end nothing of ours is left",

@@ -141,10 +141,11 @@ public final class Journal {
 
     private func below(_ link: LinkState) -> (namespace: Int, index: Int32)? {
         guard link.link.kind != .veth, world.ownership.owns(alias: link.link.alias),
-            let number = link.link.linkNamespaceID,
-            let namespace = world.namespace(numbered: number, seenFrom: link.namespace)
+            let number = link.link.linkNamespaceID
         else { return nil }
-        return (namespace.id, link.link.kind.lower(link.link.link))
+        let lower = link.link.kind.lower(link.link.link)
+        if let origin = link.origin { return (origin, lower) }
+        return world.namespace(numbered: number, seenFrom: link.namespace).map { ($0.id, lower) }
     }
 }
 
@@ -301,6 +302,12 @@ struct Restoration {
 
     /// What was in a namespace, wherever that is now.
     func part(of state: NamespaceState) -> Journal.Part? { parts.first { $0.state === state }?.part }
+
+    /// The index that the interface below a link had, and where it is; nil: there was none, or nobody knows.
+    func below(_ link: Journal.LinkPart, in state: NamespaceState) -> (index: Int32?, state: NamespaceState) {
+        let source = link.below.flatMap { place($0.namespace) } ?? state
+        return (link.below?.index ?? (link.link.lower > 0 ? link.link.lower : nil), source)
+    }
 
     /// The index that a link has now.
     func current(_ index: Int32, in state: NamespaceState) -> Int32 { remade[state.id]?[index] ?? index }

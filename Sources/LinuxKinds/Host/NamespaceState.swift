@@ -56,6 +56,8 @@ final class NamespaceState {
         var ownedLinks: [String: LinkState] = [:]
         /// Indexes of ports, members and links built on one, by its index.
         var uppers: [Int32: Set<Int32>] = [:]
+        /// Indexes of links that are built on one in another namespace.
+        var distantUppers: Set<Int32> = []
         /// Routes with our protocol number.
         var routes: [RouteID: RouteState] = [:]
         /// Those that prefer an address, by that address.
@@ -84,6 +86,7 @@ final class NamespaceState {
             yield &contents.ownedLinks
         }
     }
+    var distantUppers: Set<Int32> { contents.distantUppers }
     var routes: [RouteID: RouteState] { contents.routes }
     var rules: [Rule: Claim] {
         get { contents.rules }
@@ -306,7 +309,11 @@ final class NamespaceState {
             contents.links[link.index] = state
         }
         state.link = link
-        if old.master == link.master, old.lower == link.lower, old.index == link.index { return }
+        if old.master == link.master, old.lower == link.lower, old.index == link.index,
+            old.isBuiltElsewhere == link.isBuiltElsewhere
+        {
+            return
+        }
         leaveUpper(old)
         enterUpper(link)
     }
@@ -315,6 +322,7 @@ final class NamespaceState {
         for below in [link.master, link.lower] where below != 0 {
             contents.uppers[below, default: []].insert(link.index)
         }
+        if link.isBuiltElsewhere { contents.distantUppers.insert(link.index) }
     }
 
     private func leaveUpper(_ link: Link) {
@@ -322,6 +330,7 @@ final class NamespaceState {
             contents.uppers[below]?.remove(link.index)
             if contents.uppers[below]?.isEmpty == true { contents.uppers[below] = nil }
         }
+        contents.distantUppers.remove(link.index)
     }
 
     /// Routes that prefer an address.

@@ -18,6 +18,8 @@ final class LinkState {
     var goingNetworks: Set<IPPrefix> = []
     /// What routes of others say is on the link; nil as long as nobody asked.
     var onLink: OnLink?
+    /// Number of the namespace in which we made it, when what it is built on is there and not where it is.
+    var origin: Int?
     /// Which interface it is.
     var claim = Claim()
     /// Which value says what it is a port or member of.

@@ -54,8 +54,14 @@ extension Interface {
     private func parentMismatch(_ link: LinkState, in world: LinuxWorld) -> Difference? {
         guard let parent = kind.parent, let below = world.link(named: parent, in: namespace) else { return nil }
         let index = link.link.kind.lower(link.link.link)
-        // In another namespace the kernel gives only the index there.
-        return index == below.link.index ? nil : Difference("parent", old: "link \(index)", new: parent)
+        return world.isBuilt(link, on: below) ? nil : Difference("parent", old: "link \(index)", new: parent)
+    }
+
+    /// Whether a link is to become another one, here or anew.
+    func differs(from link: LinkState, in world: LinuxWorld) -> Bool {
+        if mismatch(link, in: world) != nil { return true }
+        var differences: [Difference] = []
+        return kind.change(from: link.link.kind, &differences) != nil
     }
 
     // MARK: - What can
@@ -71,6 +77,12 @@ extension Interface {
         // The kernel chooses the MTU of some kinds anew.
         if attributes.kind != nil, !link.isRuledByMaster { attributes.mtu = mtu }
         var operations: [LinuxOperation] = []
+        if attributes.kind != nil {
+            let new = link.link.changed(by: attributes)
+            for holder in world.holders(of: new, on: nil, in: link.namespace, besides: [link]) {
+                operations.append(operation(holder, .deleteLinks([holder.link.index])))
+            }
+        }
         if !isAdopted, link.link.name != hostName {
             // A foreign link in its place is met when the name is changed, so that the link stays as it is until then.
             if let move = makeRoom(for: hostName, in: link.namespace, world) { operations.append(move) }

@@ -25,6 +25,8 @@ struct LinkPlan {
     private(set) var operations: [LinuxOperation] = []
     /// The link below, for one that is built on another.
     var below: LinkState?
+    /// Links that go before.
+    var gone: [LinkState] = []
     /// Number of the namespace in which things are made.
     private(set) var target = -1
     /// The negative index of the last new link.
@@ -75,7 +77,17 @@ struct LinkPlan {
         var attributes = attributes
         attributes.kind = kind
         let end = LinkCreation.End(target: target, index: newIndex())
+        makeRoom(for: attributes.newLink(index: end.index))
         add(.createLink(LinkCreation(attributes: attributes, near: end)), in: (below?.namespace ?? origin)?.id)
+    }
+
+    /// What has what the link is to have, and is to have something else, goes.
+    private mutating func makeRoom(for link: Link) {
+        guard let state = world.states[target] else { return }
+        for holder in world.holders(of: link, on: below, in: state, besides: gone) {
+            gone.append(holder)
+            add(.deleteLinks([holder.link.index]), in: holder.namespace.id)
+        }
     }
 
     /// The same for a kind that is built on another link.
@@ -111,7 +123,11 @@ extension Interface {
                 return .waiting("parent-interface-exists")
             }
             plan.below = below
+            if type(of: kind).link?.receiver != nil {
+                for operation in world.release(below, called: parent) { plan.add(operation) }
+            }
         }
+        plan.gone = gone
         kind.make(baseAttributes(world), of: self, &plan)
         var attributes = LinkAttributes(index: plan.index)
         attributes.alias = alias

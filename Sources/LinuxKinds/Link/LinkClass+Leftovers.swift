@@ -130,7 +130,7 @@ extension LinkClass {
     }
 
     /// Whether a link is ours, or an existing one whose whole configuration is declared.
-    private static func isConfigured(_ link: LinkState, _ world: LinuxWorld) -> Bool {
+    static func isConfigured(_ link: LinkState, _ world: LinuxWorld) -> Bool {
         if world.ownership.owns(alias: link.link.alias) { return true }
         // Claimed, and not ours: a value of type EXISTING has it.
         guard world.isClaimed(link.claim) else { return false }

@@ -34,9 +34,9 @@ extension LinkClass {
 
     private static func make(_ lost: Journal.LinkPart, in state: NamespaceState, _ restoration: inout Restoration) {
         let world = restoration.world
-        let source = lost.below.flatMap { restoration.place($0.namespace) } ?? state
-        let below = lost.below?.index ?? (lost.link.lower > 0 ? lost.link.lower : nil)
+        let (below, source) = restoration.below(lost, in: state)
         if let below { makeFirst(below, in: source, &restoration) }
+        freeName(lost.link.name, in: state, &restoration)
         let planned = world.plannedIndex()
         restoration.remake(lost.link.index, in: state, as: planned)
         if let attributes = lost.link.kind[TUNAttributes.self] {
@@ -56,12 +56,15 @@ extension LinkClass {
         if let below {
             let index = restoration.current(below, in: source)
             if !kind.stand(on: index) { attributes.link = index }
+            if kind.isReceiver, let lower = source.links[index] { release(lower, &restoration) }
         }
+        giveWay(to: kind, besides: nil, in: state, &restoration)
         attributes.kind = kind
         var creation = LinkCreation(attributes: attributes, near: .init(target: state.id, index: planned))
         if let peer = lost.peer, let other = restoration.journal.parts[peer.namespace]?.links[peer.index] ?? nil,
             let far = restoration.place(peer.namespace)
         {
+            freeName(other.link.name, in: far, &restoration)
             let plannedPeer = world.plannedIndex(1)
             restoration.remake(peer.index, in: far, as: plannedPeer)
             creation.attributes.peer = VethPeer(
@@ -69,6 +72,43 @@ extension LinkClass {
             creation.peer = .init(target: far.id, index: plannedPeer)
         }
         restoration.add(.createLink(creation), in: source.id)
+    }
+
+    /// What is a port by now can't hand all that it receives to another link. It gets its former master back later.
+    private static func release(_ link: LinkState, _ restoration: inout Restoration) {
+        guard let master = link.namespace.links[link.link.master], !master.link.kind.isVRF else { return }
+        for operation in link.operations(toJoin: nil, up: link.link.isUp) {
+            restoration.add(operation.action, in: link.namespace.id)
+        }
+    }
+
+    /// Links that were changed to what another one is to have again become what they were.
+    private static func giveWay(
+        to kind: LinkKind, besides link: LinkState?, in state: NamespaceState, _ restoration: inout Restoration,
+        depth: Int = 8
+    ) {
+        let holders = state.links.values.filter { $0 !== link && kind.excludes($0.link.kind, onSameLink: false) }
+        for holder in holders.sorted(by: { $0.link.index < $1.link.index }) where depth > 0 {
+            guard let old = restoration.part(of: state)?.links[holder.link.index] ?? nil, old.isOurs else { continue }
+            let former = restoration.kind(of: old, in: state)
+            let way = InterfaceKinds.kind(of: former).wayBack(from: holder.link.kind, to: former)
+            guard former != holder.link.kind, let way else { continue }
+            giveWay(to: former, besides: holder, in: state, &restoration, depth: depth - 1)
+            var attributes = LinkAttributes(index: holder.link.index)
+            (attributes.kind, attributes.mtu) = (way, old.link.mtu)
+            restoration.add(.request(.setLink(attributes)), in: state.id)
+        }
+    }
+
+    /// A link that got the name of another one gets its own back later.
+    private static func freeName(_ name: String, in state: NamespaceState, _ restoration: inout Restoration) {
+        guard let holder = state.linksByName[name],
+            let old = restoration.part(of: state)?.links[holder.link.index] ?? nil,
+            old.isOurs, old.link.name != name
+        else { return }
+        let index = holder.link.index
+        restoration.add(
+            .rename(index: index, from: name, to: "nsm-tmp\(index.magnitude)", up: holder.link.isUp), in: state.id)
     }
 
     /// What a link is built on is made before it.
@@ -94,19 +134,47 @@ extension LinkClass {
         }
     }
 
+    // MARK: - What is there
+
     private static func mend(_ restoration: inout Restoration) {
+        var waiting: [Int: [Int32: Mending]] = [:]
         for (state, part) in restoration.parts {
-            for case (let index, let old?) in part.links.sorted(by: { $0.key < $1.key }) {
+            for case (let index, let old?) in part.links {
                 guard let link = state.links[restoration.current(index, in: state)] else { continue }
                 // What others made is put back only where we changed it.
-                if old.isOurs || state.touched.contains(index) { mend(link, to: old.link, &restoration) }
+                if old.isOurs || state.touched.contains(index) {
+                    waiting[state.id, default: [:]][index] = Mending(link: link, old: old)
+                }
             }
         }
+        for (state, part) in restoration.parts {
+            for index in part.links.keys.sorted() { mend(index, in: state, &waiting, &restoration) }
+        }
+    }
+
+    /// A link that gets back what it had.
+    private struct Mending {
+        let link: LinkState
+        let old: Journal.LinkPart
+    }
+
+    /// What a link is built on comes before it: no MTU is larger than that of the link below.
+    private static func mend(
+        _ index: Int32, in state: NamespaceState, _ waiting: inout [Int: [Int32: Mending]],
+        _ restoration: inout Restoration
+    ) {
+        guard let mending = waiting[state.id]?.removeValue(forKey: index) else { return }
+        let (below, source) = restoration.below(mending.old, in: state)
+        if let below { mend(below, in: source, &waiting, &restoration) }
+        var old = mending.old.link
+        old.kind = restoration.kind(of: mending.old, in: state)
+        mend(mending.link, to: old, &restoration)
     }
 
     private static func mend(_ link: LinkState, to old: Link, _ restoration: inout Restoration) {
         let state = link.namespace
         if link.link.name != old.name {
+            freeName(old.name, in: state, &restoration)
             restoration.add(
                 .rename(index: link.link.index, from: link.link.name, to: old.name, up: link.link.isUp), in: state.id)
         }
@@ -126,6 +194,7 @@ extension LinkClass {
         if link.link.group != old.group { attributes.group = old.group }
         if link.link.kind != old.kind {
             attributes.kind = InterfaceKinds.kind(of: kind).wayBack(from: link.link.kind, to: kind)
+            if attributes.kind != nil { giveWay(to: kind, besides: link, in: state, &restoration) }
             // The kernel chooses the MTU of some kinds anew.
             if attributes.kind != nil, !isNew, !followsPorts { attributes.mtu = old.mtu }
         }
@@ -145,5 +214,15 @@ extension LinkClass {
             attributes.port = change
             restoration.add(.request(.setLink(attributes)), in: state.id)
         }
+    }
+}
+
+extension Restoration {
+    /// The kind that a link had, with the index that the link below has now.
+    fileprivate func kind(of link: Journal.LinkPart, in state: NamespaceState) -> LinkKind {
+        var kind = link.link.kind
+        let (below, source) = below(link, in: state)
+        if let below { _ = kind.stand(on: current(below, in: source)) }
+        return kind
     }
 }

@@ -95,7 +95,10 @@ enum LinkClass: KernelClass {
             state.own(known, as: alias)
         }
         if new.mtu < 1280, old.mtu >= 1280 { flushV6(known, world) }
-        if world.cause == .planned, old.isUp != new.isUp { takeAlong(known, world) }
+        if world.cause == .planned {
+            if old.isUp != new.isUp { takeAlong(known, world) }
+            if old.mtu != new.mtu { limit(known, world) }
+        }
         if old.concerns(as: new) { return }
         world.concern(old.name, in: state)
         if new.name != old.name { world.concern(new.name, in: state) }
@@ -107,6 +110,18 @@ enum LinkClass: KernelClass {
         where upper.link.lower == link.link.index && upper.link.kind.followsLower && upper.link.isUp != link.link.isUp {
             var new = upper.link
             new.flags ^= LinkFlags.up
+            change(upper, to: new, world)
+            world.lose(upper.claim)
+        }
+    }
+
+    /// The MTU of a link limits that of what is built on it.
+    private static func limit(_ link: LinkState, _ world: LinuxWorld) {
+        for upper in world.uppers(of: link) {
+            let mtu = upper.link.kind.mtu(upper.link.mtu, below: link.link.mtu)
+            if mtu == upper.link.mtu { continue }
+            var new = upper.link
+            new.mtu = mtu
             change(upper, to: new, world)
             world.lose(upper.claim)
         }
@@ -246,8 +261,9 @@ enum LinkClass: KernelClass {
         var link = creation.attributes.newLink(index: creation.index)
         guard let far = creation.peer, let peer = world.states[far.target], let half = creation.attributes.peer else {
             // Any number will do: it only says that what is below is elsewhere.
-            if source !== target, link.link != 0 { link.linkNamespaceID = 0 }
+            if source !== target, link.kind.lower(link.link) != 0 { link.linkNamespaceID = 0 }
             world.apply(.link(link), in: target)
+            if link.linkNamespaceID != nil { target.links[link.index]?.origin = source.id }
             if link.link < 0, let made = target.links[link.index] {
                 world.plannedDependants[link.link, default: []].append(made)
             }
@@ -275,6 +291,9 @@ extension Link {
     var lower: Int32 {
         linkNamespaceID == nil ? kind.lower(link) : 0
     }
+
+    /// Whether the link below is in another namespace.
+    var isBuiltElsewhere: Bool { linkNamespaceID != nil && kind.lower(link) != 0 }
 
     /// Whether a change to `new` makes no difference for anybody here: counters of the carrier and the like.
     fileprivate func concerns(as new: Link) -> Bool {

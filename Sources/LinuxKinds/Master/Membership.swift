@@ -56,6 +56,9 @@ public struct Membership: Value {
         }
         var (operations, differences): ([LinuxOperation], [Difference]) = ([], [])
         if member.link.master != master.link.index {
+            // What gets all that the member receives can't stay.
+            let receivers = master.link.kind.isVRF ? [] : world.receivers(on: member)
+            operations += receivers.map { LinuxOperation($0.namespace, .deleteLinks([$0.link.index])) }
             operations += member.operations(toJoin: master, up: isWantedUp(member, in: world))
             if let mtu = world.mtu(of: master, besidePortWith: member.link.mtu) { operations.append(mtu) }
             if let old = member.namespace.links[member.link.master]?.link.name {

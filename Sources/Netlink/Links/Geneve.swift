@@ -34,6 +34,11 @@ public struct GeneveAttributes: LinkKindAttributes, LinkKindCodec {
 
     var isEmpty: Bool { false }
 
+    /// With the same number and other end on one port, which one that is external has for itself.
+    public func excludes(_ other: Self, onSameLink: Bool) -> Bool {
+        port == other.port && (isExternal || other.isExternal || vni == other.vni && remote == other.remote)
+    }
+
     init(data: UnsafeRawBufferPointer) {
         self.init(vni: 0)
         for attribute in AttributeReader(data) {

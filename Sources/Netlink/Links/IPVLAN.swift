@@ -4,11 +4,16 @@ import CLinux
 public struct IPVLANAttributes: LinkKindAttributes, LinkKindCodec {
     /// `ipvlan`
     public static let kindName = "ipvlan"
+    /// `ipvlan`
+    public static let receiver: String? = "ipvlan"
 
     /// `IFLA_IPVLAN_MODE`: l2 0, l3 1, l3s 2.
     public var mode: UInt16
 
     var isEmpty: Bool { false }
+
+    /// That of the link below.
+    public static func mtu(_ own: UInt32, below: UInt32) -> UInt32 { below }
 
     /// Makes attributes.
     public init(mode: UInt16) { self.mode = mode }

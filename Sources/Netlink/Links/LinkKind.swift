@@ -20,8 +20,23 @@ public protocol LinkKindAttributes: Hashable, Sendable {
     /// Whether it goes when the link below goes.
     static var goesWithLower: Bool { get }
 
+    /// Under which name the kernel hands it all that the link below receives (`rx_handler`); nil: it doesn't. Links of two names
+    /// can't be on one link.
+    static var receiver: String? { get }
+
+    /// The MTU that a link has once the link below has another one, bytes.
+    static func mtu(_ own: UInt32, below: UInt32) -> UInt32
+
     /// What is there after a request that sets the attributes of `change`.
     func merged(with change: Self) -> Self
+
+    /// Whether no other link of its receiver can be on the link below.
+    var isAlone: Bool { get }
+
+    /// Whether the kernel refuses to have both in one namespace.
+    ///
+    /// - Parameter onSameLink: whether both are built on the same link.
+    func excludes(_ other: Self, onSameLink: Bool) -> Bool
 
     /// Index of the link below, given `IFLA_LINK`; 0: none.
     func lower(_ link: Int32) -> Int32
@@ -42,6 +57,14 @@ extension LinkKindAttributes {
     public static var followsLower: Bool { false }
     /// It does by default.
     public static var goesWithLower: Bool { true }
+    /// It doesn't by default.
+    public static var receiver: String? { nil }
+    /// The same as before, by default.
+    public static func mtu(_ own: UInt32, below: UInt32) -> UInt32 { own }
+    /// Others can, by default.
+    public var isAlone: Bool { false }
+    /// It doesn't by default.
+    public func excludes(_ other: Self, onSameLink: Bool) -> Bool { false }
     /// The new attributes by default.
     public func merged(with change: Self) -> Self { change }
     /// What `IFLA_LINK` says, by default.
@@ -111,6 +134,25 @@ public struct LinkKind: Hashable, Sendable {
     /// The MTU of a new link, bytes.
     public var kernelMTU: UInt32 { codec.map { type(of: $0).kernelMTU } ?? 1500 }
 
+    /// Whether the kernel hands it all that the link below receives.
+    public var isReceiver: Bool { codec.map { type(of: $0).receiver != nil } ?? false }
+
+    /// The MTU that a link has once the link below has another one, bytes.
+    public func mtu(_ own: UInt32, below: UInt32) -> UInt32 {
+        codec.map { type(of: $0).mtu(own, below: below) } ?? own
+    }
+
+    /// Whether the kernel refuses to have both in one namespace.
+    ///
+    /// - Parameter onSameLink: whether both are built on the same link.
+    public func excludes(_ other: LinkKind, onSameLink: Bool) -> Bool {
+        guard let codec, let others = other.codec else { return false }
+        if onSameLink, let own = type(of: codec).receiver, let receiver = type(of: others).receiver {
+            return own != receiver || codec.isAlone || others.isAlone
+        }
+        return codec.excludes(kind: other, onSameLink: onSameLink)
+    }
+
     /// What is there after a request that sets the attributes of `change`.
     public func merged(with change: LinkKind) -> LinkKind { codec.flatMap { $0.merged(kind: change) } ?? change }
 
@@ -175,6 +217,10 @@ public struct LinkKind: Hashable, Sendable {
 
 extension LinkKindCodec {
     fileprivate func isEqual(to other: any LinkKindCodec) -> Bool { (other as? Self) == self }
+
+    fileprivate func excludes(kind other: LinkKind, onSameLink: Bool) -> Bool {
+        other[Self.self].map { excludes($0, onSameLink: onSameLink) } ?? false
+    }
 
     fileprivate func merged(kind change: LinkKind) -> LinkKind? { change[Self.self].map { LinkKind(merged(with: $0)) } }
 }

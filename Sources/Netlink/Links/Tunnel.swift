@@ -47,6 +47,12 @@ public struct TunnelAttributes<Form: TunnelForm>: LinkKindAttributes, LinkKindCo
 
     var isEmpty: Bool { false }
 
+    /// With the same ends, key and interface below; one that is external has them all.
+    public func excludes(_ other: Self, onSameLink: Bool) -> Bool {
+        if isExternal || other.isExternal { return isExternal == other.isExternal }
+        return local == other.local && remote == other.remote && key == other.key && link == other.link
+    }
+
     init(data: UnsafeRawBufferPointer) {
         self.init()
         let numbers = TunnelNumbers.of(Form.self)

@@ -22,6 +22,12 @@ public struct VLANAttributes: LinkKindAttributes, LinkKindCodec {
 
     var isEmpty: Bool { false }
 
+    /// At most that of the link below.
+    public static func mtu(_ own: UInt32, below: UInt32) -> UInt32 { min(own, below) }
+
+    /// With the same tag.
+    public func excludes(_ other: Self, onSameLink: Bool) -> Bool { onSameLink && self == other }
+
     init(data: UnsafeRawBufferPointer) {
         self.init(id: 0)
         for attribute in AttributeReader(data) {

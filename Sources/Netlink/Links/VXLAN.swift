@@ -37,6 +37,13 @@ public struct VXLANAttributes: LinkKindAttributes, LinkKindCodec {
 
     var isEmpty: Bool { false }
 
+    /// With the same number on one port.
+    public func excludes(_ other: Self, onSameLink: Bool) -> Bool {
+        vni == other.vni && port == other.port && family == other.family
+    }
+
+    private var family: IPAddress.Family { (remote ?? local)?.family ?? .v4 }
+
     init(data: UnsafeRawBufferPointer) {
         self.init(vni: 0)
         for attribute in AttributeReader(data) {

@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 
 /// Random configurations of one small host, and random things that others do on it.
@@ -6,6 +7,15 @@ struct RandomHost {
     private var random: SeededGenerator
 
     init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+
+    /// The seeds of a test: `NSM_AGENT_SEED=7` asks for one, `NSM_AGENT_SEED=51-350` for a range, and NSM_AGENT_LONG for many.
+    static func seeds(_ usual: some Sequence<UInt64>, long: ClosedRange<UInt64>) -> [UInt64] {
+        if let text = getenv("NSM_AGENT_SEED") {
+            let bounds = String(cString: text).split(separator: "-").compactMap { UInt64($0) }
+            if let first = bounds.first, let last = bounds.last, first <= last { return Array(first...last) }
+        }
+        return getenv("NSM_AGENT_LONG") == nil ? Array(usual) : Array(long)
+    }
 
     mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &random) < percent }
 
