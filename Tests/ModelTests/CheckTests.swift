@@ -214,6 +214,10 @@ private let upper = "{name: up, type: EXISTING}"
             .interface(
                 ["{name: a, type: IPIP, tunnel: {remote: 10.0.0.1, parent: b}}"],
                 "3:64 'a': tunnel.parent 'b' is not declared; declare it, as EXISTING if something else makes it"),
+            .interface(
+                ["{name: a, type: GRE, tunnel: {remote: 239.1.1.1}}"],
+                "3:36 'a': tunnel.local is missing; with a multicast group as remote the kernel needs it"),
+            .interface(["{name: a, type: GRETAP, tunnel: {remote: 239.1.1.1}}"]),
             .interface(["{name: a, type: MACVTAP}"], "3:7 'a': macvtap.parent is missing; name the interface below"),
         ] as [CheckCase])
     func blocks(test: CheckCase) { check(test) }
@@ -307,6 +311,27 @@ private let upper = "{name: up, type: EXISTING}"
                 "{name: b, type: TAP, physAddress: '02:00:00:00:00:01'}",
                 "{name: d, type: TAP, physAddress: '02:00:00:00:00:02'}",
             ]),
+            .interface(
+                [
+                    "{name: a, type: GRE, tunnel: {local: 10.0.0.1, remote: 10.0.0.2, key: 5}}",
+                    "{name: b, type: GRE, tunnel: {local: 10.0.0.1, remote: 10.0.0.2, ttl: 9, key: 5}}",
+                ], "4:62 'b': tunnel.remote makes it the same tunnel as 'a' in the same namespace (f.yaml:3:7)"),
+            .interface([
+                "{name: a, type: GRE, tunnel: {local: 10.0.0.1, remote: 10.0.0.2}}",
+                "{name: b, type: GRE, tunnel: {local: 10.0.0.1, remote: 10.0.0.2, key: 5}}",
+                "{name: c, type: IPIP, tunnel: {local: 10.0.0.1, remote: 10.0.0.2}}",
+                "{name: d, type: GRE, tunnel: {local: 10.0.0.1, remote: 10.0.0.2}, namespace: {type: NSID, reference: n}}",
+            ]),
+            .interface(
+                [
+                    "{name: a, type: IP6TNL, tunnel: {external: true}}",
+                    "{name: b, type: IP6TNL, tunnel: {external: true}}",
+                ], "4:50 'b': tunnel.external makes it the same tunnel as 'a' in the same namespace (f.yaml:3:7)"),
+            .interface(
+                [
+                    "{name: a, type: GENEVE, geneve: {vni: 5, remote: 10.0.0.2}}",
+                    "{name: b, type: GENEVE, geneve: {vni: 5, remote: 10.0.0.2, port: 6081}}",
+                ], "4:56 'b': geneve.remote makes it the same tunnel as 'a' in the same namespace (f.yaml:3:7)"),
             .interface(
                 ["{name: a, type: IPVLAN, ipvlan: {parent: a}}"], "3:48 'a': ipvlan.parent 'a' is the interface itself"),
         ] as [CheckCase])

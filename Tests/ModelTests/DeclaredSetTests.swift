@@ -80,7 +80,7 @@ import Testing
         let mtu = random.chance(30) ? ", mtu: \(1300 + random.below(3))" : ""
         let mac = random.chance(50) ? ", physAddress: '02:00:00:00:00:0\(random.below(2))'" : ""
         let more = host + vrf + mtu + (random.chance(50) ? ", enabled: true" : "")
-        switch random.below(9) {
+        switch random.below(10) {
         case 0: return interface("name: \(name), type: BRIDGE, bridge: {ports: [\(other), j]}\(more)")
         case 1: return interface("name: \(name), type: VRF_DEVICE, vrfDev: {routingTable: \(10 + random.below(2))}")
         case 2: return interface("name: \(name), type: VETH, veth: {peerIfName: \(other)}\(more)")
@@ -92,6 +92,9 @@ import Testing
             return interface("name: \(name), type: MACVLAN, macvlan: {parent: \(other), mode: \(mode)}\(mac)\(more)")
         case 6: return interface("name: \(name), type: TAP\(mac)\(more)")
         case 7:
+            let remote = "10.0.0.\(1 + random.below(2))"
+            return interface("name: \(name), type: IPIP, tunnel: {remote: \(remote), parent: \(other)}\(more)")
+        case 8:
             return values(
                 "routes: [{outgoingInterface: \(name), dstNetwork: 10.\(random.below(2)).0.0/16, "
                     + "metric: \(random.below(2))}]")[0]

@@ -105,12 +105,21 @@ struct InterfaceCheck {
         return (set.item(taker).value.name, set.interface(taker)?.word.lowercased() ?? "", taker)
     }
 
-    /// Another interface, declared earlier, that has a part of a parent.
-    func holder(of share: ParentShare?) -> (name: String, ref: ConfigSet.Ref)? {
+    /// Another interface, declared earlier, that has what only one can have.
+    func holder() -> (name: String, ref: ConfigSet.Ref)? {
+        let share = interface.checkedLink.share(in: interface.namespace)
         guard let group = share.flatMap({ set.relations.shares[$0] }), group.only == nil,
             let earlier = set.first(group), earlier != ref, set.item(earlier).key != set.item(ref).key
         else { return nil }
         return (set.item(earlier).value.name.inQuotes, earlier)
+    }
+
+    /// Looks at the ends of a tunnel.
+    mutating func checkEnds(_ block: String, _ field: String) {
+        guard let (name, ref) = holder() else { return }
+        report(
+            [.field(block), .field(field)], nil,
+            "makes it the same tunnel as \(name) in the same namespace (\(set.place(ref)))", with: ref)
     }
 
     /// Looks at the interface below one that takes its packets before anybody else does: only one can (`rx_handler`).

@@ -46,8 +46,8 @@ struct Relations: Sendable {
     private(set) var hosts: [HostName: Refs] = [:]
     /// Interfaces by the logical names they refer to.
     private(set) var referrers: [String: Refs] = [:]
-    /// Interfaces by what of their parents only one can have.
-    private(set) var shares: [ParentShare: Refs] = [:]
+    /// Interfaces by what only one can have.
+    private(set) var shares: [LinkShare: Refs] = [:]
     /// Bridges and the like by the logical names of their ports.
     private(set) var ports: [String: Refs] = [:]
     /// Clients by interface.
@@ -76,7 +76,7 @@ struct Relations: Sendable {
     // What changed since the last check.
     private(set) var changedNames: Set<String> = []
     private(set) var changedHosts: Set<HostName> = []
-    private(set) var changedShares: Set<ParentShare> = []
+    private(set) var changedShares: Set<LinkShare> = []
     private(set) var changedPorts: Set<String> = []
     private(set) var changedClients: Set<String> = []
     private(set) var changedPolicies: Set<PolicyPlace> = []
@@ -150,7 +150,7 @@ struct Relations: Sendable {
             changedNames.insert(interface.name)
             changedHosts.insert(host)
             let link = interface.checkedLink
-            if let share = link.share {
+            if let share = link.share(in: interface.namespace) {
                 update(&shares, share)
                 changedShares.insert(share)
             }

@@ -51,4 +51,14 @@ public struct GeneveSpec: CheckedLinkSpec {
             findings.mistake(["geneve", "remote"], value: geneve.remote, "is not the address of one host")
         }
     }
+
+    func share(in namespace: NetNamespace) -> LinkShare? {
+        let ends =
+            isExternal
+            ? TunnelEnds(word: Self.word, port: port)
+            : TunnelEnds(word: Self.word, remote: remote, number: vni, port: port)
+        return .ends(ends, in: namespace.identity)
+    }
+
+    func check(_ check: inout InterfaceCheck) { check.checkEnds("geneve", isExternal ? "external" : "remote") }
 }

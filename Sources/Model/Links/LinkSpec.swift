@@ -1,3 +1,5 @@
+internal import NetworkTypes
+
 /// What is special about one kind of interface: typed, checked, with its defaults.
 ///
 /// A kind is one file in this folder, and one line of ``LinkSpecs``.
@@ -37,8 +39,8 @@ protocol CheckedLinkSpec: LinkSpec {
     /// Logical names of the interfaces that are its ports.
     var ports: [String] { get }
 
-    /// What of its parent only one interface can have.
-    var share: ParentShare? { get }
+    /// What only one interface can have, for an interface in a namespace.
+    func share(in namespace: NetNamespace) -> LinkShare?
 
     /// Looks at what it says of other interfaces.
     func check(_ check: inout InterfaceCheck)
@@ -50,7 +52,7 @@ extension CheckedLinkSpec {
     var parent: String? { nil }
     var peer: String? { nil }
     var ports: [String] { [] }
-    var share: ParentShare? { nil }
+    func share(in namespace: NetNamespace) -> LinkShare? { nil }
     func check(_ check: inout InterfaceCheck) {}
 
     func isEqual(to other: any CheckedLinkSpec) -> Bool { (other as? Self) == self }
@@ -68,14 +70,24 @@ struct LinkBlock: Sendable {
     }
 }
 
-/// A part of an interface that only one interface on top of it can have, such as a VLAN.
-struct ParentShare: Hashable, Sendable {
-    /// The logical name of the interface below.
-    var parent: String
-    /// What is shared out.
-    var what: String
-    /// Which part of it.
-    var number: UInt32
+/// What only one interface can have: a VLAN of the interface below, or the ends of a tunnel in a namespace.
+enum LinkShare: Hashable, Sendable {
+    /// A tag on the interface with a logical name.
+    case tag(UInt32, parent: String)
+    /// The ends of a tunnel, with all else that tells tunnels of a kind apart; of one that is external there are none.
+    case ends(TunnelEnds, in: NetNamespace)
+}
+
+/// What tells the tunnels of a kind in a namespace apart.
+struct TunnelEnds: Hashable, Sendable {
+    /// The kind's name in the .proto file.
+    var word: String
+    var local: IPAddress?
+    var remote: IPAddress?
+    /// The key or the number of the network.
+    var number: UInt32?
+    var port: UInt16 = 0
+    var parent: String?
 }
 
 /// The specification of any kind.

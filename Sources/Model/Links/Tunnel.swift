@@ -39,13 +39,21 @@ public struct TunnelSpec<Form: TunnelForm>: CheckedLinkSpec {
         tos = UInt8(truncatingIfNeeded: tunnel.tos)
         limitsEncapsulation = !tunnel.noEncapsulationLimit
         isExternal = tunnel.external
-        findings.check(tunnel, Form.self)
+        findings.check(tunnel, Form.self, remote: remote)
     }
 
     var noMAC: String? { Form.isEthernet ? nil : "a tunnel of IP packets has no MAC address" }
 
+    func share(in namespace: NetNamespace) -> LinkShare? {
+        var ends = TunnelEnds(word: Self.word)
+        // One that is external takes all that no other one does.
+        if !isExternal { (ends.local, ends.remote, ends.number, ends.parent) = (local, remote, key, parent) }
+        return .ends(ends, in: namespace.identity)
+    }
+
     func check(_ check: inout InterfaceCheck) {
         if let parent { check.checkParent(parent, "tunnel", inNamespace: true) }
+        check.checkEnds("tunnel", isExternal ? "external" : remote == nil ? "local" : "remote")
     }
 }
 
@@ -66,7 +74,7 @@ extension FieldFindings {
     }
 
     fileprivate mutating func check(
-        _ tunnel: Ligato_Linux_Interfaces_TunnelLink, _ form: any TunnelForm.Type
+        _ tunnel: Ligato_Linux_Interfaces_TunnelLink, _ form: any TunnelForm.Type, remote: IPAddress?
     ) {
         if tunnel.hasKey, !form.isGRE {
             mistake(["tunnel", "key"], value: "\(tunnel.key)", "is not possible: only GRE tunnels have a key")
@@ -83,6 +91,8 @@ extension FieldFindings {
                 tunnel.noEncapsulationLimit,
             ]
             if isSet.contains(true) { mistake(["tunnel", "external"], "leaves only the parent to be set") }
+        } else if form.word == GREForm.word, tunnel.local.isEmpty, remote?.isMulticast == true {
+            mistake(["tunnel", "local"], "is missing; with a multicast group as remote the kernel needs it")
         } else if tunnel.local.isEmpty, tunnel.remote.isEmpty {
             // Without both, the kernel's own device of the kind has the place already.
             mistake(["tunnel", "remote"], "is missing; name the other end or the local one, or set external")

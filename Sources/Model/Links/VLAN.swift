@@ -42,13 +42,13 @@ public struct VLANSpec: CheckedLinkSpec {
 
     var parent: String? { below }
 
-    var share: ParentShare? {
-        ParentShare(parent: below, what: "vlan", number: tagProtocol.rawValue << 16 | UInt32(id))
+    func share(in namespace: NetNamespace) -> LinkShare? {
+        .tag(tagProtocol.rawValue << 16 | UInt32(id), parent: below)
     }
 
     func check(_ check: inout InterfaceCheck) {
         check.checkParent(below, "vlan", inNamespace: true)
-        if let (name, ref) = check.holder(of: share) {
+        if let (name, ref) = check.holder() {
             let place = check.set.place(ref)
             check.report(
                 ["vlan", "id"], String(id), "is taken on \(below.inQuotes) by \(name) (\(place))", with: ref)
