@@ -87,7 +87,7 @@ struct TransactTests {
             }
             #expect(error?.code == ENOBUFS)
             #expect(try socket.send([.deleteLink(index: 4711)]).errors[0]?.code == ENODEV)
-            #expect(try socket.dump(.links).count == 1)
+            #expect(try !socket.dump(.links).isEmpty)
         }
     }
 
