@@ -2,6 +2,7 @@ import Concurrency
 import GRPCCore
 import Glibc
 import NSM
+import NetworkTypes
 import Synchronization
 import TestSupport
 import Testing
@@ -51,6 +52,24 @@ struct EndpointTests {
                 try await calls.close(first, timeout: Self.patience)
                 try await told([], gone: 1)
                 #expect(endpoint.state.connections.count == 1)
+            }
+        }
+    }
+
+    @Test("clients get routes to the networks behind an endpoint, and lose those that it no longer has")
+    func routes() async throws {
+        let network = try #require(IPPrefix("10.0.0.0/24"))
+        let fixture = try EndpointFixture([
+            .init(name: "s", ipam: PointToPointIPAM("10.0.0.0/24"), routes: [network])
+        ])
+        try await fixture.run {
+            try await fixture.withCalls { calls in
+                var asked = EndpointFixture.request("a", "s")
+                asked.connection.context.ipContext.srcRoutes = [.with { $0.prefix = "10.9.0.0/16" }]
+                let first = try await calls.request(asked, timeout: Self.patience)
+                #expect(first.context.ipContext.srcRoutes.map(\.prefix) == ["10.0.0.1/32", "10.0.0.0/24"])
+                let again = try await calls.request(refresh(first), timeout: Self.patience)
+                #expect(again.context.ipContext.srcRoutes == first.context.ipContext.srcRoutes)
             }
         }
     }

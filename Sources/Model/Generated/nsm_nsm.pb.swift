@@ -217,6 +217,11 @@ public nonisolated struct Upnp_NetworkServiceEndpoint: Sendable {
   /// Parts of these networks from which no address is given.
   public var excludedPrefixes: [String] = []
 
+  /// Networks that clients reach by this endpoint: they get routes to them, and IPv4 packets of theirs are forwarded. With
+  /// those of prefixes among them the clients of the service reach each other. Packets of IPv6 are forwarded only where
+  /// net.ipv6.conf.all.forwarding says so.
+  public var routes: [String] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -410,7 +415,7 @@ nonisolated extension Upnp_PrefixList: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NetworkServiceEndpoint"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}network_service\0\u{3}advertised_labels\0\u{3}single_client\0\u{3}interface_name_prefix\0\u{3}interface_name_suffix_from_label\0\u{3}interface_type\0\u{3}ip_addresses\0\u{3}phys_address\0\u{2}_\u{f}prefixes\0\u{3}excluded_prefixes\0\u{c}\u{1}\u{1}")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}network_service\0\u{3}advertised_labels\0\u{3}single_client\0\u{3}interface_name_prefix\0\u{3}interface_name_suffix_from_label\0\u{3}interface_type\0\u{3}ip_addresses\0\u{3}phys_address\0\u{2}_\u{f}prefixes\0\u{3}excluded_prefixes\0\u{1}routes\0\u{c}\u{1}\u{1}")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -428,6 +433,7 @@ nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftP
       case 9: try { try decoder.decodeSingularStringField(value: &self.physAddress) }()
       case 1000: try { try decoder.decodeRepeatedStringField(value: &self.prefixes) }()
       case 1001: try { try decoder.decodeRepeatedStringField(value: &self.excludedPrefixes) }()
+      case 1002: try { try decoder.decodeRepeatedStringField(value: &self.routes) }()
       default: break
       }
     }
@@ -464,6 +470,9 @@ nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftP
     if !self.excludedPrefixes.isEmpty {
       try visitor.visitRepeatedStringField(value: self.excludedPrefixes, fieldNumber: 1001)
     }
+    if !self.routes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.routes, fieldNumber: 1002)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -478,6 +487,7 @@ nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftP
     if lhs.physAddress != rhs.physAddress {return false}
     if lhs.prefixes != rhs.prefixes {return false}
     if lhs.excludedPrefixes != rhs.excludedPrefixes {return false}
+    if lhs.routes != rhs.routes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

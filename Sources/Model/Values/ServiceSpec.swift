@@ -69,6 +69,8 @@ public struct EndpointSpec: Hashable, Sendable {
     public let prefixes: [IPPrefix]
     /// Parts of these from which none is given.
     public let excludedPrefixes: [IPPrefix]
+    /// Networks that clients reach by it.
+    public let routes: [IPPrefix]
 
     init?(_ message: Upnp_NetworkServiceEndpoint, _ findings: inout FieldFindings) {
         networkService = message.networkService
@@ -89,6 +91,7 @@ public struct EndpointSpec: Hashable, Sendable {
         mac = findings.mac(message.physAddress, "phys_address")
         prefixes = findings.pools(message.prefixes, "prefixes")
         excludedPrefixes = findings.networks(message.excludedPrefixes, ["excluded_prefixes"]) ?? []
+        routes = findings.networks(message.routes, ["routes"]) ?? []
         if prefixes.isEmpty, !message.excludedPrefixes.isEmpty {
             findings.warning(["excluded_prefixes"], "is not used without prefixes")
         }

@@ -178,6 +178,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         addresses.srcIpAddrs.removeAll { sources.contains($0) }
         // What the client says of the endpoint's half is a hint for the pools at most.
         addresses.dstRoutes = []
+        if service.routes != nil { addresses.srcRoutes = [] }
         do {
             try pools.withLock { try $0[service.name]?.allocate(id, &addresses) }
         } catch {
@@ -186,6 +187,9 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         let pairs = pools.withLock { $0[service.name]?.pairs(of: id) ?? [] }
         let own = (pairs.map { IPPrefix(host: $0.destination) } + admission.destinationAddresses).map { "\($0)" }
         addresses.dstIpAddrs = Self.joined(addresses.dstIpAddrs.filter(Set(own).contains), own)
+        for route in service.routes ?? [] where !addresses.srcRoutes.contains(where: { $0.prefix == "\(route)" }) {
+            addresses.srcRoutes.append(.with { $0.prefix = "\(route)" })
+        }
         addresses.ipNeighbors = []
         addresses.extraPrefixes = []
         addresses.policies = service.policies

@@ -73,6 +73,8 @@ extension NetworkServiceEndpoint {
         public var payload: String
         /// Addresses for the connections; nil: none are given.
         public var ipam: PointToPointIPAM?
+        /// Networks that the clients reach by this endpoint, beside its addresses; nil: routes that they bring stay.
+        public var routes: [IPPrefix]?
         /// Name servers for the clients.
         public var dns: [NSMDNSConfig]
         /// Policy routes for the clients; each `from` is also one of their addresses.
@@ -85,7 +87,8 @@ extension NetworkServiceEndpoint {
         /// Describes a service.
         public init(
             name: String, labels: [String: String] = [:], payload: String = "ETHERNET",
-            ipam: PointToPointIPAM? = nil, dns: [NSMDNSConfig] = [], policies: [NSMPolicyRoute] = [],
+            ipam: PointToPointIPAM? = nil, routes: [IPPrefix]? = nil, dns: [NSMDNSConfig] = [],
+            policies: [NSMPolicyRoute] = [],
             admit: @escaping @Sendable (EndpointRequest) async throws -> EndpointAdmission = { _ in EndpointAdmission()
             },
             released: @escaping @Sendable (String) async -> Void = { _ in }
@@ -94,6 +97,7 @@ extension NetworkServiceEndpoint {
             self.labels = labels
             self.payload = payload
             self.ipam = ipam
+            self.routes = routes
             self.dns = dns
             self.policies = policies
             self.admit = admit

@@ -26,6 +26,8 @@ package struct ConnectionSide: Hashable, Sendable {
     var mac = ""
     /// Bytes; 0: whatever it is.
     var mtu: UInt32 = 0
+    /// Whether packets that come in are sent on.
+    var forwards = false
 
     /// A client's end.
     package init(_ client: Upnp_NetworkServiceClient, _ connection: NSMConnection) {
@@ -61,5 +63,6 @@ package struct ConnectionSide: Hashable, Sendable {
         let hasMAC = endpoint.singleClient && !endpoint.physAddress.isEmpty
         mac = hasMAC ? endpoint.physAddress : context.ethernetContext.dstMac
         mtu = context.mtu
+        forwards = !endpoint.routes.isEmpty
     }
 }

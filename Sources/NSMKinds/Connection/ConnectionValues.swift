@@ -69,6 +69,7 @@ package struct ConnectionValues {
             }
         }
         interface.mtu = side.mtu
+        if side.forwards { interface.sysctls["ipv4.forwarding"] = "1" }
         values.append(.interface(interface))
     }
 

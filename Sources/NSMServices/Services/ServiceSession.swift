@@ -139,6 +139,7 @@ struct EndpointSession: ServiceSession {
         let terms = EndpointTerms(message)
         let service = NetworkServiceEndpoint.Service(
             name: message.networkService, labels: context.labels(message.advertisedLabels), ipam: terms.addresses,
+            routes: terms.routes,
             admit: { request in
                 try terms.check(request.labels)
                 return EndpointAdmission(

@@ -8,11 +8,14 @@ struct EndpointTerms: Sendable {
     let labels: [String: String]
     /// nil: it gives none.
     let addresses: PointToPointIPAM?
+    /// Networks that clients reach by it.
+    let routes: [IPPrefix]
 
     /// Takes a checked message.
     init(_ message: Upnp_NetworkServiceEndpoint) {
         labels = Dictionary(
             message.advertisedLabels.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+        routes = message.routes.compactMap { IPPrefix($0)?.network }
         let prefixes = message.prefixes.compactMap { IPPrefix($0) }
         // The pools of one family follow each other; each family gives a pair of its own.
         let groups = IPAddress.Family.allCases.map { family in prefixes.filter { $0.family == family } }
