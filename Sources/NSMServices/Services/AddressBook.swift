@@ -6,6 +6,8 @@ internal import Synchronization
 final class AddressBook: Sendable {
     private struct State {
         var byConnection: [String: Set<IPAddress>] = [:]
+        /// The groups of those that are in one.
+        var groups: [String: Int] = [:]
         /// How many connections have an address.
         var counts: [IPAddress: Int] = [:]
         /// All of them, in the fewest prefixes.
@@ -14,7 +16,10 @@ final class AddressBook: Sendable {
     private let state = Mutex(State())
 
     /// Takes in what a connection has.
-    func note(_ connection: NSMConnection) {
+    ///
+    /// - Parameter group: Those of one group may have the same; nil: it is in none.
+    func note(_ connection: NSMConnection, group: Int? = nil) {
+        state.withLock { $0.groups[connection.id] = group }
         let context = connection.context.ipContext
         var hosts = Set((context.sourcePrefixes + context.destinationPrefixes).map(\.address))
         for route in context.srcRoutes {
@@ -24,7 +29,10 @@ final class AddressBook: Sendable {
     }
 
     /// Forgets a connection that was closed.
-    func forget(_ id: String) { set([], for: id) }
+    func forget(_ id: String) {
+        set([], for: id)
+        state.withLock { $0.groups[id] = nil }
+    }
 
     private func set(_ hosts: Set<IPAddress>, for id: String) {
         state.withLock { state in
@@ -43,12 +51,25 @@ final class AddressBook: Sendable {
         }
     }
 
-    /// What all connections but one have, in few prefixes: services give out addresses that follow each other, and a list of
-    /// all of them in every request would grow with the square of their number.
-    func excluded(for id: String) -> [IPPrefix] {
+    /// What all connections but one, and those of its group, have. In few prefixes: services give out addresses that follow each
+    /// other, and a list of all of them in every request would grow with the square of their number.
+    func excluded(for id: String, group: Int? = nil) -> [IPPrefix] {
         state.withLock { state in
+            let known = group.map { group in state.groups.filter { $0.value == group }.map(\.key) } ?? []
+            var own = state.byConnection[id] ?? []
+            if known.isEmpty {
+                var rest = state.all
+                for host in own { rest.remove(host) }
+                return rest.prefixes
+            }
+            var counts: [IPAddress: Int] = [:]
+            for other in Set(known).union([id]) {
+                for host in state.byConnection[other] ?? [] { counts[host, default: 0] += 1 }
+            }
+            // What somebody outside has as well stays excluded, unless it is our own.
+            own.formUnion(counts.filter { state.counts[$0.key] == $0.value }.keys)
             var rest = state.all
-            for host in state.byConnection[id] ?? [] { rest.remove(host) }
+            for host in own { rest.remove(host) }
             return rest.prefixes
         }
     }

@@ -43,6 +43,8 @@ struct SessionContext: Sendable {
 struct ClientSession: ServiceSession {
     private let message: Upnp_NetworkServiceClient
     private let client: NetworkServiceClient
+    /// Clients that may have the same addresses; nil: none do.
+    private let awareness: Int?
     private let context: SessionContext
 
     init(_ message: Upnp_NetworkServiceClient, _ context: SessionContext) {
@@ -50,6 +52,8 @@ struct ClientSession: ServiceSession {
         self.context = context
         let id = "\(context.settings.name)-\(message.name)"
         let addresses = context.addresses
+        let awareness = context.settings.awareness.group(of: message)
+        self.awareness = awareness
         let terms = ClientTerms(message)
         client = NetworkServiceClient(
             NetworkServiceClient.Configuration(
@@ -58,7 +62,7 @@ struct ClientSession: ServiceSession {
                 sourceAddresses: message.ipAddresses.compactMap { IPPrefix($0) },
                 sourceMAC: MACAddress(message.physAddress), liveness: context.settings.liveness,
                 endpointID: terms.endpointID, acceptance: terms.acceptance),
-            manager: context.manager, excluded: { addresses.excluded(for: id) })
+            manager: context.manager, excluded: { addresses.excluded(for: id, group: awareness) })
     }
 
     /// How long a forwarder may take to make an interface anew.
@@ -75,7 +79,7 @@ struct ClientSession: ServiceSession {
         await withDiscardingTaskGroup { group in
             group.addTask { await client.run() }
             for await state in client.states {
-                if case .established(let connection) = state { context.addresses.note(connection) }
+                if case .established(let connection) = state { context.addresses.note(connection, group: awareness) }
                 await tell(ServiceReport(message, state))
             }
             group.cancelAll()

@@ -5,6 +5,7 @@ internal import NetworkTypes
 /// Clients on one line, as stock clients are told: `kernel://service[@domain]/interface?label=value`, comma separated.
 enum ServiceList {
     typealias Mistake = ServiceSettings.Mistake
+    private static let variable = "NSM_NETWORK_SERVICES"
 
     /// The clients, named by their places from 0, so that their connections have the ids that a stock client gives them.
     ///
@@ -15,14 +16,26 @@ enum ServiceList {
         if text.allSatisfy(\.isWhitespace) { return [] }
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let item = trimmed(part)
-            var client = try client(item)
+            var client = try client(item, of: variable)
             client.name = "\(clients.count)"
             if let other = interfaces.updateValue(item, forKey: client.interfaceName) {
-                throw mistake(item, "has the interface of '\(other)'; give each an own one")
+                throw mistake(item, "has the interface of '\(other)'; give each an own one", variable)
             }
             clients.append(client)
         }
         return clients
+    }
+
+    /// One client.
+    ///
+    /// - Parameter variable: Where it stands.
+    /// - Throws: a mistake that names the variable.
+    static func client(_ item: String, of variable: String) throws(Mistake) -> Upnp_NetworkServiceClient {
+        do {
+            return try client(item)
+        } catch {
+            throw Mistake(description: "\(variable): \(error.description)")
+        }
     }
 
     private static func client(_ item: String) throws(Mistake) -> Upnp_NetworkServiceClient {
@@ -114,8 +127,9 @@ enum ServiceList {
         return String(text)
     }
 
-    private static func mistake(_ item: String, _ text: String) -> Mistake {
+    private static func mistake(_ item: String, _ text: String, _ variable: String? = nil) -> Mistake {
         Mistake(
-            description: "NSM_NETWORK_SERVICES: '\(item)' \(text); an item is kernel://service/interface?label=value")
+            description: (variable.map { "\($0): " } ?? "")
+                + "'\(item)' \(text); an item is kernel://service/interface?label=value")
     }
 }

@@ -34,6 +34,8 @@ public struct ServiceSettings: Sendable {
     public var liveness: LivenessCheck?
     /// Labels that every client and endpoint has unless it sets them itself, such as `nodeName`.
     public var labels: [String: String] = [:]
+    /// Services whose clients may be given the same addresses.
+    public var awareness = AwarenessGroups()
     /// What is done with name servers.
     public var nameServers = NameServerMode.off
     /// The resolver's file.
@@ -70,6 +72,7 @@ public struct ServiceSettings: Sendable {
         liveness = environment.liveness
         labels = environment.labels
         clients = try ServiceList.clients(variable("NSM_NETWORK_SERVICES") ?? "")
+        awareness = try AwarenessGroups(variable("NSM_AWARENESS_GROUPS") ?? "")
     }
 
     /// Checks what variables and options say together.
