@@ -173,7 +173,7 @@ let package = Package(
             name: "NSMServices",
             dependencies: [
                 "CLinux", "Concurrency", "Model", "Reconciler", "NSM", "NSMKinds", "SPIFFE", "MeshTransport",
-                "NetworkTypes",
+                "NetworkTypes", "YAML",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(

@@ -127,10 +127,16 @@ struct EndpointSession: ServiceSession {
     private let endpoint: NetworkServiceEndpoint
     private let context: SessionContext
     private let names: InterfaceNames
+    /// What clients are given beside addresses, and the file as it was then.
+    private let policies: (file: PolicyFile, stamp: PolicyFile.Stamp?)?
 
     init(_ message: Upnp_NetworkServiceEndpoint, _ context: SessionContext) {
         self.message = message
         self.context = context
+        policies = context.settings.policyFile.map { path in
+            let file = PolicyFile(path: path)
+            return (file, file.stamp)
+        }
         let names = InterfaceNames(
             endpoint: message.networkService, prefix: message.interfaceNamePrefix,
             label: message.interfaceNameSuffixFromLabel, isSingle: message.singleClient, register: context.register,
@@ -143,7 +149,7 @@ struct EndpointSession: ServiceSession {
         let terms = EndpointTerms(message)
         let service = NetworkServiceEndpoint.Service(
             name: message.networkService, labels: context.labels(message.advertisedLabels), ipam: terms.addresses,
-            routes: terms.routes,
+            routes: terms.routes, policies: Self.read(policies?.file, context) ?? [],
             admit: { request in
                 try terms.check(request.labels)
                 return EndpointAdmission(
@@ -157,6 +163,30 @@ struct EndpointSession: ServiceSession {
     /// Names of services may be long and hold slashes, and the path of a socket has 107 bytes.
     static func socket(for name: String, in directory: String) -> String {
         "\(directory)/\(String(FNV1a.hash64(name.utf8), radix: 16)).sock"
+    }
+
+    /// The policies of a file; nil when it can't be used, which is told.
+    private static func read(_ file: PolicyFile?, _ context: SessionContext) -> [NSMPolicyRoute]? {
+        do throws(PolicyFile.Failure) {
+            return try file?.read()
+        } catch {
+            context.manager.component.logger.warning(
+                "policy routes stay as they were", metadata: ["error": "\(error)"])
+            return nil
+        }
+    }
+
+    /// Gives clients other policies when the file changes. It may be replaced by way of links, as those of Kubernetes are.
+    private func followPolicies() async {
+        guard let policies else { return }
+        var last = policies.stamp
+        while (try? await Task.sleep(for: .seconds(1), tolerance: .milliseconds(500))) != nil {
+            let stamp = policies.file.stamp
+            if stamp == last { continue }
+            last = stamp
+            guard let new = Self.read(policies.file, context) else { continue }
+            endpoint.replace(policies: new, of: message.networkService)
+        }
     }
 
     /// A socket that can't be had is tried again: somebody may make room for it.
@@ -182,6 +212,7 @@ struct EndpointSession: ServiceSession {
                     guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
                 }
             }
+            group.addTask { await followPolicies() }
             // Told at once: the forwarder makes the interface while its values are planned, and what comes in the meantime is taken
             // together.
             for await _ in endpoint.ticks {

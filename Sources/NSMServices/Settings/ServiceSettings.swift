@@ -36,6 +36,8 @@ public struct ServiceSettings: Sendable {
     public var labels: [String: String] = [:]
     /// Services whose clients may be given the same addresses.
     public var awareness = AwarenessGroups()
+    /// A file with the policy routes that the clients of our endpoints are given; nil: there is none.
+    public var policyFile: String?
     /// What is done with name servers.
     public var nameServers = NameServerMode.off
     /// The resolver's file.
@@ -73,6 +75,7 @@ public struct ServiceSettings: Sendable {
         labels = environment.labels
         clients = try ServiceList.clients(variable("NSM_NETWORK_SERVICES") ?? "")
         awareness = try AwarenessGroups(variable("NSM_AWARENESS_GROUPS") ?? "")
+        policyFile = variable("NSM_PBR_CONFIG_PATH").flatMap { $0.isEmpty ? nil : $0 }
     }
 
     /// Checks what variables and options say together.
