@@ -148,6 +148,8 @@ final class EndpointPeers: Sendable {
                     // One that ends each stream at once is not asked in a hot loop.
                     guard (try? await Task.sleep(for: backoff.wait())) != nil else { break }
                 }
+                // As long as it is heard of, it is told of a Close with the namespace that it sent.
+                peer.forgetSpaces()
                 if !Task.isCancelled { report(peer, .silent) }
                 let isOver = await Self.hasEnded(peer)
                 peer.watch.withLock { $0 = nil }
@@ -181,7 +183,6 @@ final class EndpointPeers: Sendable {
         } catch {
             component.logger.debug("a monitor ended", metadata: ["at": "\(peer.place)"])
         }
-        peer.forgetSpaces()
         return peer.hasStream.withLock { $0 }
     }
 
