@@ -75,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         "--cidr-prefix", default=text("CIDR_PREFIX", "169.254.0.0/16"), help="NSM_CIDR_PREFIX; - for none"
     )
     role.add_argument("--mtu", type=int, default=0)
+    role.add_argument(
+        "--fresh-names",
+        action="store_true",
+        help="as stock endpoints do: who names no interface gets a new one, even for an established connection",
+    )
     register = settings.flag("REGISTER_SERVICE", True)
     role.add_argument("--register-service", action=argparse.BooleanOptionalAction, default=register)
     leave = settings.flag("UNREGISTER_ITSELF", False)

@@ -62,6 +62,7 @@ class Endpoint(networkservice_pb2_grpc.NetworkServiceServicer):
         self._knows_payload: bool = options.register_service  # else it is what another one registered
         self._lifetime = int(settings.duration(options.token_lifetime) * SECOND)
         self._faults = set(options.fault)
+        self._fresh_names: bool = options.fresh_names
         self._ipam = PointToPoint(settings.prefix_groups(options.cidr_prefix.strip("-")))
         self._dns = [DNSConfig(**item) for item in json.loads(settings.text("DNS_CONFIGS", "[]"))]
         self._mtu: int = options.mtu
@@ -162,9 +163,11 @@ class Endpoint(networkservice_pb2_grpc.NetworkServiceServicer):
             require(sent == own_url, f"{what}: the mechanism names the namespace {sent}, ours is {own_url}")
         before = entry.connection.mechanism.parameters["name"] if entry else ""
         asked = chosen.parameters.get("name", "")
-        # As the stock one: who names no interface gets a new one, even for an established connection.
-        name = asked or interface_name(connection.network_service)
-        require(not before or before == asked, f"{what}: the interface was {before}, now {asked!r} is asked for")
+        kept = "" if self._fresh_names else before
+        name = asked or kept or interface_name(connection.network_service)
+        require(
+            not before or before == (asked or kept), f"{what}: the interface was {before}, now {asked!r} is asked for"
+        )
         require(len(name.encode()) <= 15, f"{what}: interface name {name!r}")
         chosen.parameters["inodeURL"] = own_url
         chosen.parameters["name"] = name
