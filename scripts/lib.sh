@@ -73,6 +73,9 @@ source_commit() {
 # The version that the programs of this folder have.
 source_version() { sed -n 's/.*static let text = "\(.*\)"/\1/p' "$root/Sources/Agent/Core/Version.swift"; }
 
+# The date of what is made of this folder, in seconds: SOURCE_DATE_EPOCH, else that of the commit.
+source_epoch() { printf '%s\n' "${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || printf 0)}"; }
+
 # swift_build FLAG…: `swift build`, one at a time for this package folder. The programs know the commit.
 swift_build() { (cd "$root" && NSM_AGENT_COMMIT=${NSM_AGENT_COMMIT-$(source_commit)} swift build "$@"); }
 
@@ -97,22 +100,28 @@ swift_build_briefly() {
     return $status
 }
 
+# build_program NAME: builds a program (release) and sets PROGRAM to its path.
+build_program() {
+    install_build_needs
+    local flags=(-c release --static-swift-stdlib --product "$1")
+    if [ -x "$root/.build/release/$1" ]; then
+        say "building $1 (release)"
+    else
+        say "building $1 (release); the first time this takes 5 to 15 minutes"
+    fi
+    swift_build_briefly "${flags[@]}"
+    # shellcheck disable=SC2034
+    PROGRAM=$(swift_build "${flags[@]}" --show-bin-path)/$1
+}
+
 # Builds the release binary and sets NSM_AGENT to it, unless NSM_AGENT already names one.
 build_release() {
     if [ -n "${NSM_AGENT:-}" ]; then
         [ -x "$NSM_AGENT" ] || die "NSM_AGENT=$NSM_AGENT is no program"
         NSM_AGENT=$(realpath "$NSM_AGENT")
-        export NSM_AGENT
-        return
-    fi
-    install_build_needs
-    local flags=(-c release --static-swift-stdlib --product nsm-agent)
-    if [ -x "$root/.build/release/nsm-agent" ]; then
-        say "building nsm-agent (release)"
     else
-        say "building nsm-agent (release); the first time this takes 5 to 15 minutes"
+        build_program nsm-agent
+        NSM_AGENT=$PROGRAM
     fi
-    swift_build_briefly "${flags[@]}"
-    NSM_AGENT=$(swift_build "${flags[@]}" --show-bin-path)/nsm-agent
     export NSM_AGENT
 }
