@@ -260,7 +260,10 @@ final class NamespaceState {
         version.number += 1
         contents.links[state.link.index] = state
         contents.linksByName[state.link.name] = state
-        if let alias = state.link.alias, ownership.owns(alias: alias) { own(state, as: alias) }
+        if let alias = state.link.alias, ownership.owns(alias: alias) {
+            own(state, as: alias)
+            if state.link.group == 0, state.link.index > 1 { state.isInherited = true }
+        }
         enterUpper(state.link)
     }
 

@@ -6,6 +6,8 @@ final class LinkState {
     var link: Link
     /// The alias under which it is known as ours. It outlives the link's own, which somebody may take away.
     var ownedAs: String?
+    /// Whether it was found with our alias but in no group: the agent before this one, which marks nothing else, left it.
+    var isInherited = false
     unowned let namespace: NamespaceState
     var addresses: [AddressState] = []
     /// Neighbours with our protocol number.

@@ -248,9 +248,15 @@ public struct StaticRoute: Value {
         guard let known = state.routes[RouteID(route)] else {
             if let foreign = foreign(to: route, in: state, world) {
                 if isBrought, foreign.leads(as: route) { return .inPlace }
-                let differences = route.differences(from: foreign, in: state).filter { $0.attribute != "proto" }
-                if differences.isEmpty { return .inPlace }
-                let text = differences.map(\.description).joined(separator: ", ")
+                let differences = route.differences(from: foreign, in: state)
+                let others = differences.filter { $0.attribute != "proto" }
+                if others.isEmpty {
+                    if !isUnmarked(foreign, like: route, in: state, world) { return .inPlace }
+                    // One request: packets find a route all the time.
+                    let request = LinuxOperation(state, request: .addRoute(route, replace: true))
+                    return Assessment(.update, operations: [request], differences: differences)
+                }
+                let text = others.map(\.description).joined(separator: ", ")
                 return Assessment(
                     .blocked(
                         "a route that is not ours (proto \(Names.routeProtocol(foreign.proto))) has its place\(state.reference.suffix): "
