@@ -26,6 +26,7 @@ extension HostNetwork {
         case .nsid, .fd: message.reference
         case .pid: "pid \(message.reference)"
         case .microservice: "microservice \(message.reference)"
+        case .pod: "pod \(message.reference)"
         }
     }
 }
