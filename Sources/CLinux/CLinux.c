@@ -368,23 +368,23 @@ int cl_share_mount_point(const char *path)
 	return cl_make_shared(path);
 }
 
-int cl_reopen_network_namespace(int fd)
+int cl_reopen_network_namespace(int fd, int home)
 {
 	const char *own = "/proc/thread-self/ns/net";
-	int origin = open(own, O_RDONLY | O_CLOEXEC), reopened;
+	int origin = home >= 0 ? home : open(own, O_RDONLY | O_CLOEXEC), reopened;
 
 	if (origin < 0)
 		return -errno;
 	if (setns(fd, CLONE_NEWNET) < 0) {
 		reopened = -errno;
-		close(origin);
-		return reopened;
+	} else {
+		reopened = result(open(own, O_RDONLY | O_CLOEXEC));
+		/* What this thread did next it would do to somebody else's network. */
+		if (setns(origin, CLONE_NEWNET) < 0)
+			abort();
 	}
-	reopened = result(open(own, O_RDONLY | O_CLOEXEC));
-	/* What this thread did next it would do to somebody else's network. */
-	if (setns(origin, CLONE_NEWNET) < 0)
-		abort();
-	close(origin);
+	if (origin != home)
+		close(origin);
 	return reopened;
 }
 

@@ -61,9 +61,12 @@ extension NetworkNamespace {
     }
 
     /// The names in a directory that led to namespaces of an owner, when a kill came between two steps.
-    public static func leftNames(of owner: String, in directory: String) -> [String] {
-        let names = try? names(in: directory)
-        return (names ?? []).filter { cl_remove_marked("\(directory)/\($0)", owner, true) == 0 }
+    ///
+    /// - Parameter others: Names of which it is known that they lead to namespaces: these are not looked at.
+    public static func leftNames(of owner: String, in directory: String, besides others: [String]) -> [String] {
+        let others = Set(others)
+        let names = (try? names(in: directory)) ?? []
+        return names.filter { !others.contains($0) && cl_remove_marked("\(directory)/\($0)", owner, true) == 0 }
     }
 
     /// Takes such a name away. Does nothing when it leads to a namespace again.

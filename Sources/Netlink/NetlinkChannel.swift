@@ -15,10 +15,15 @@ final class NetlinkChannel {
         in namespace: NetworkNamespace?, bus: Int32 = NETLINK_ROUTE, groups: UInt32, receiveBuffer: Int32
     ) throws(KernelError) {
         socket = try Self.open(in: namespace, bus)
-        let result = cl_set_receive_buffer(mnl_socket_get_fd(socket), receiveBuffer)
-        guard result == 0 else { throw KernelError(errno: result) }
-        _ = cl_set_send_buffer(mnl_socket_get_fd(socket), 1 << 20)
+        try setBuffers(receive: receiveBuffer)
         guard mnl_socket_bind(socket, groups, MNL_SOCKET_AUTOPID) == 0 else { throw KernelError(errno: errno) }
+    }
+
+    /// Bytes that the kernel may queue for us, and that we may send in one piece; nil: as many as the system has by default.
+    func setBuffers(receive: Int32, send: Int32? = nil) throws(KernelError) {
+        let result = cl_set_receive_buffer(descriptor, receive)
+        guard result == 0 else { throw KernelError(errno: result) }
+        if let send { _ = cl_set_send_buffer(descriptor, send) }
     }
 
     /// Opens a socket for a few questions: the kernel gives it a number with the first of them, and its buffers suffice for

@@ -24,12 +24,17 @@ public final class NetworkNamespace: Sendable {
     ///
     /// A name is a mount, which whoever made it may unmount at any time: it is not held, unless `CAP_SYS_ADMIN` is missing.
     ///
+    /// - Parameter home: where the calling thread is, if that is known: to find it out takes two system calls.
     /// - Throws: `ENOENT` and others of open(2); `EINVAL` when the file is not a network namespace.
-    public convenience init(path: String) throws(KernelError) {
+    public convenience init(path: String, home: NetworkNamespace? = nil) throws(KernelError) {
         let file = try Descriptor(path: path)
         let isMount = !path.hasPrefix("/proc/") && cl_is_network_namespace(file.rawValue) == 1
-        let reopened = isMount ? cl_reopen_network_namespace(file.rawValue) : -EPERM
-        try self.init(reopened >= 0 ? Descriptor(reopened) : file, description: path)
+        let reopened = isMount ? cl_reopen_network_namespace(file.rawValue, home?.descriptor ?? -1) : -EPERM
+        if reopened >= 0 {
+            try self.init(checked: Descriptor(reopened))
+        } else {
+            try self.init(file, description: path)
+        }
     }
 
     /// Takes over an open descriptor, for instance one received over a socket. Closed even when this throws.
@@ -72,12 +77,16 @@ public final class NetworkNamespace: Sendable {
         return try NetworkNamespace(takingOver: descriptor)
     }
 
-    private init(_ file: Descriptor, description: @autoclosure () -> String) throws(KernelError) {
+    private convenience init(_ file: Descriptor, description: @autoclosure () -> String) throws(KernelError) {
         let answer = cl_is_network_namespace(file.rawValue)
         guard answer >= 0 else { throw KernelError(errno: answer) }
         guard answer == 1 else {
             throw KernelError(code: EINVAL, message: "\(description()) is not a network namespace")
         }
+        try self.init(checked: file)
+    }
+
+    private init(checked file: Descriptor) throws(KernelError) {
         var status = stat()
         guard fstat(file.rawValue, &status) == 0 else { throw KernelError(errno: errno) }
         identity = Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
@@ -90,16 +99,18 @@ public final class NetworkNamespace: Sendable {
     /// another thread, hence no `async`. Costs about 10 µs. If the way back fails the process aborts, since a thread
     /// left in a foreign namespace would do its later work in the wrong place.
     ///
+    /// - Parameter home: where the calling thread is, if that is known: to find it out takes two system calls.
     /// - Throws: `EPERM` without `CAP_SYS_ADMIN`; what `body` throws.
-    public func run<T>(_ body: () throws -> T) throws -> T {
-        let origin = try enter()
+    public func run<T>(from home: NetworkNamespace? = nil, _ body: () throws -> T) throws -> T {
+        let origin = try enter(from: home)
         defer { NetworkNamespace.leave(to: origin) }
         return try body()
     }
 
     /// Moves the calling thread into the namespace; the descriptor is the way back.
-    func enter() throws(KernelError) -> Descriptor {
-        let origin = try Descriptor(path: "/proc/thread-self/ns/net")
+    func enter(from home: NetworkNamespace? = nil) throws(KernelError) -> Descriptor {
+        let origin: Descriptor
+        if let home { origin = home.file } else { origin = try Descriptor(path: "/proc/thread-self/ns/net") }
         let result = cl_setns_net(descriptor)
         guard result == 0 else { throw KernelError(errno: result) }
         return origin

@@ -19,6 +19,7 @@ extension RouteSocket {
         _ batch: Batch, onReply: (Int, Report) -> Void = { _, _ in }, onError: (Int, KernelError) -> Void
     ) throws(KernelError) {
         guard !batch.isEmpty else { return }
+        try prepareForRequests()
         try NetlinkChannel.withBuffer { buffer throws(KernelError) in
             var next = 0
             while next < batch.count {

@@ -16,6 +16,9 @@ public final class RouteSocket {
     static let answerTimeout: Int32 = 5000
 
     let channel: NetlinkChannel
+    /// Bytes for the answers to a chunk of requests.
+    private let receiveBuffer: Int32
+    private var hasBuffers = false
     /// Shared by all sockets of the process. The reply to an echoed create goes to the namespace of the new link, where
     /// another socket of ours may have the same port number; a number of its own keeps it from being mistaken.
     private static let sequence = Atomic<UInt32>(0)
@@ -33,10 +36,18 @@ public final class RouteSocket {
 
     /// - Parameter receiveBuffer: bytes; the answers to one chunk have to fit.
     init(in namespace: NetworkNamespace?, receiveBuffer: Int32) throws(KernelError) {
-        channel = try NetlinkChannel(in: namespace, groups: 0, receiveBuffer: receiveBuffer)
+        channel = try NetlinkChannel(asking: NETLINK_ROUTE, in: namespace)
+        self.receiveBuffer = receiveBuffer
         try channel.enable(Int32(NETLINK_CAP_ACK))
         try channel.enable(Int32(NETLINK_EXT_ACK))
         try channel.enable(Int32(NETLINK_GET_STRICT_CHK))
+    }
+
+    /// Gets the buffers that many requests at a time take. Who only asks never needs them.
+    func prepareForRequests() throws(KernelError) {
+        if hasBuffers { return }
+        try channel.setBuffers(receive: receiveBuffer, send: 1 << 20)
+        hasBuffers = true
     }
 
     /// Reserves `count` sequence numbers; the first one.

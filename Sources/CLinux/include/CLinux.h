@@ -124,7 +124,7 @@ int cl_share_mount_point(const char *path);
  * A new descriptor of a network namespace that does not hold the mount by which `fd` was opened. The calling thread moves
  * there and back, which takes CAP_SYS_ADMIN.
  */
-int cl_reopen_network_namespace(int fd);
+int cl_reopen_network_namespace(int fd, int home);
 /*
  * One datagram of the kernel from a netlink socket; those of other processes are dropped. -EMSGSIZE when it was longer
  * than the buffer.

@@ -53,13 +53,19 @@ extension LinuxWorld {
         held.removeAll()
         if locksNamespaces { unlockAbandoned() }
         if byReference[.own] == nil { adopt(try NetworkNamespace.current(), as: .own) }
-        leftNames = looksElsewhere ? NetworkNamespace.leftNames(of: ownership.label, in: namespaceDirectory) : []
-        for name in looksElsewhere ? try namespaceNames() : [] where byReference[.named(name)]?.handle == nil {
+        let names = looksElsewhere ? try namespaceNames() : []
+        leftNames =
+            looksElsewhere
+            ? NetworkNamespace.leftNames(of: ownership.label, in: namespaceDirectory, besides: names) : []
+        for name in names where byReference[.named(name)]?.handle == nil {
             openNamespace(.named(name))
         }
         for reference in declarations.referenced where byReference[reference] == nil { openNamespace(reference) }
         declarations.changedReferences.removeAll()
     }
+
+    /// The namespace that our thread is in.
+    var home: NetworkNamespace? { byReference[.own]?.handle }
 
     /// Whether to look into namespaces that no value names.
     var looksElsewhere: Bool { looksEverywhere || declarations.referenced.contains { $0 != .own } }
@@ -94,7 +100,7 @@ extension LinuxWorld {
     /// about; what is there and can't be had is.
     func handle(at path: String, as reference: NamespaceReference) -> NetworkNamespace? {
         do throws(KernelError) {
-            let handle = try NetworkNamespace(path: path)
+            let handle = try NetworkNamespace(path: path, home: home)
             if !others.isEmpty, others.contains(handle.identity) {
                 if !declarations.isReferenced(reference) { return nil }
                 others.remove(handle.identity)
@@ -185,7 +191,7 @@ extension LinuxWorld {
             // All that it takes to be there for, in one visit.
             let isFirstRead = !state.wasRead && state.reading == nil
             do {
-                socket = try handle.run {
+                socket = try handle.run(from: home) {
                     if isLockWanted(state) { takeLock(of: state) }
                     if isFirstRead, hasFilters { state.filterSocket = try? FilterSocket(in: nil) }
                     return try RouteSocket(in: nil)
