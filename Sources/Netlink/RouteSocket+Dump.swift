@@ -44,6 +44,34 @@ extension RouteSocket {
         try collect(what, atMost: limit) { Report.decode(type: $0.type, payload: $0.payload) }
     }
 
+    /// Reads all links. Throws as ``dump(_:atMost:)`` does, as do those below.
+    public func links() throws(KernelError) -> [Link] {
+        try collect(.links) { $0.type == Int(RTM_NEWLINK) ? Link(payload: $0.payload) : nil }
+    }
+
+    /// Reads all addresses.
+    public func addresses() throws(KernelError) -> [Address] {
+        try collect(.addresses) { $0.type == Int(RTM_NEWADDR) ? Address(payload: $0.payload) : nil }
+    }
+
+    /// Reads the routes with a protocol number.
+    public func routes(proto: UInt8) throws(KernelError) -> [Route] {
+        try collect(.routes(proto: proto)) { message in
+            guard message.type == Int(RTM_NEWROUTE), let route = Route(payload: message.payload) else { return nil }
+            return route.proto == proto ? route : nil
+        }
+    }
+
+    /// Reads the routes that the kernel makes with addresses.
+    public func prefixRoutes() throws(KernelError) -> [Route] {
+        try collect(.prefixRoutes) { $0.type == Int(RTM_NEWROUTE) ? Route(payload: $0.payload) : nil }
+    }
+
+    /// Reads the policy rules.
+    public func rules() throws(KernelError) -> [Rule] {
+        try collect(.rules()) { $0.type == Int(RTM_NEWRULE) ? Rule(payload: $0.payload) : nil }
+    }
+
     /// Reads objects so that they can be put back: those for which `isWanted` says so.
     ///
     /// - Parameter proto: Routes of this protocol are passed over without being decoded: where all but a few are, that is most

@@ -7,7 +7,7 @@ enum AddressClass: KernelClass {
     static func dump(
         _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
     ) throws(KernelError) {
-        for case .address(let address) in try socket.dump(.addresses) { dump.addresses.append(address) }
+        dump.addresses = try socket.addresses()
     }
 
     static func takeIn(

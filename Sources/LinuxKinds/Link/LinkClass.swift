@@ -7,7 +7,7 @@ enum LinkClass: KernelClass {
     static func dump(
         _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
     ) throws(KernelError) {
-        for case .link(let link) in try socket.dump(.links) { dump.links.append(link) }
+        dump.links = try socket.links()
     }
 
     static func takeIn(

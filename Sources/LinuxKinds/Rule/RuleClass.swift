@@ -6,7 +6,7 @@ enum RuleClass: KernelClass {
     static func dump(
         _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
     ) throws(KernelError) {
-        for case .rule(let rule) in try socket.dump(.rules()) { dump.rules.append(rule) }
+        dump.rules = try socket.rules()
     }
 
     static func takeIn(
