@@ -70,6 +70,12 @@ public final class EventSocket {
     /// For epoll(7): readable when notifications wait. Non-blocking; owned by this object.
     public var descriptor: Int32 { channel.descriptor }
 
+    /// Whether notifications wait, or some were lost. Costs one system call.
+    public var isWaiting: Bool {
+        var entry = pollfd(fd: channel.descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&entry, 1, 0) != 0
+    }
+
     /// Delivers the notifications that wait. Never blocks.
     ///
     /// After an overrun every call returns `.overrun` until the queue was seen empty, because the kernel drops

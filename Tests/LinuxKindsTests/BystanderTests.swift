@@ -101,6 +101,49 @@ struct BystanderTests {
         }
     }
 
+    @Test(
+        "who listens asks once for routes of others; those that come later stay, whether he has read of them or not",
+        arguments: [true, false])
+    func listening(hasRead: Bool) throws {
+        try Sandbox.run { host in
+            try prepare(host)
+            let agent = try host.apply(existing("10.0.0.1/24"))
+            try agent.watch()
+            try agent.change(to: existing("10.0.0.2/24"))
+            try agent.quiesce()
+            if hasRead {
+                try addVirtual(host)
+                try agent.quiesce()
+            } else {
+                // The last address takes them along.
+                try host.ip("route add 10.50.0.0/16 via 10.0.0.9 dev eth0 proto bird")
+                try host.ip("neigh add 10.0.0.9 lladdr 02:00:00:00:00:09 dev eth0 nud permanent")
+            }
+            let before = try foreign(host)
+            #expect(before.count == (hasRead ? 8 : 2))
+            for addresses in ["10.0.0.3/24", "10.0.0.4/24", "10.0.0.4/16"] {
+                #expect(try agent.change(to: existing(addresses))?.losses == [])
+                #expect(try foreign(host) == before, "\(addresses)")
+                if hasRead { try agent.quiesce() }
+            }
+        }
+    }
+
+    @Test("a route of others that prefers our address by another link does not go unseen: it is told lost")
+    func preferring() throws {
+        try Sandbox.run { host in
+            try prepare(host)
+            let agent = try host.apply(existing("10.0.0.1/24, 10.7.0.1/24"))
+            try agent.watch()
+            try agent.change(to: existing("10.0.0.2/24, 10.7.0.1/24"))
+            try agent.quiesce()
+            try host.ip("route add 10.51.0.0/16 dev eth1 proto bird src 10.0.0.2")
+            try agent.quiesce()
+            let losses = try agent.change(to: existing("10.0.0.3/24, 10.7.0.1/24"))?.losses ?? []
+            #expect(losses.contains { $0.contains("10.51.0.0/16") })
+        }
+    }
+
     @Test("a table of hundreds of routes of others stays")
     func table() throws {
         try Sandbox.run { host in

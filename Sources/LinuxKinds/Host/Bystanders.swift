@@ -20,7 +20,7 @@ struct Bystanders {
     /// Links from which something goes.
     private(set) var links: Set<Int32> = []
     /// Addresses that go: routes of any link may prefer them.
-    fileprivate var sources: Set<IPAddress> = []
+    private(set) var sources: Set<IPAddress> = []
     /// Addresses of others that are taken away on purpose.
     fileprivate var dropped: [Address] = []
     /// Names of links that go. One of the same name that is made takes their place.
@@ -77,7 +77,8 @@ extension LinuxWorld {
         return result
     }
 
-    private func save(_ state: NamespaceState) throws(KernelError) -> [SavedObject] {
+    /// - Parameter isAfterwards: Whether something may be gone already.
+    private func save(_ state: NamespaceState, isAfterwards: Bool = false) throws(KernelError) -> [SavedObject] {
         let socket = try routeSocket(state)
         let (risks, own) = (state.bystanders.risks, ownership.proto)
         var objects: [SavedObject] = []
@@ -90,12 +91,15 @@ extension LinuxWorld {
                 return address.proto != own && !address.isKernelLinkLocal && isConcerned(address.linkIndex)
             }
         }
-        if risks.contains(.routes) {
+        if risks.contains(.routes), isAfterwards || state.mayTakeForeignRoutes {
+            var ties = ForeignTies()
             let routes = try socket.save(.routes(ignoringKernel: true), exceptRoutesOf: own) { report in
                 guard case .route(let route) = report else { return false }
+                ties.add(route)
                 return route.nextHops.contains { isConcerned($0.linkIndex) }
                     || route.source.map(state.bystanders.sources.contains) ?? false
             }
+            state.setForeignTies(ties)
             // What is directly on a link makes gateways reachable.
             objects += routes.filter { !$0.hasGateway } + routes.filter(\.hasGateway)
         }
@@ -145,7 +149,7 @@ extension LinuxWorld {
         enqueue(bystanders.filter { $0.objects.count <= few }, &run)
         flushAll(&run)
         for (state, objects) in bystanders where objects.count > few && state.handle != nil {
-            let rest = Set((try? save(state)) ?? [])
+            let rest = Set((try? save(state, isAfterwards: true)) ?? [])
             enqueue([(state, objects.filter { !rest.contains($0) })], &run)
         }
         flushAll(&run)

@@ -114,6 +114,8 @@ final class NamespaceState {
     }
     /// Routes of others; nil as long as nobody asked.
     private(set) var foreignRoutes: [RouteID: Route]?
+    /// What routes of others hang on; nil as long as nobody asked.
+    var foreignTies: ForeignTies?
     /// Groups that links have until what was planned for them is done.
     var formerGroups: Set<UInt32> = []
     /// Networks whose every address is local here, by routes of others; nil as long as nobody asked.
@@ -173,6 +175,7 @@ final class NamespaceState {
         isDoomed = false
         formerGroups = []
         foreignRoutes = nil
+        foreignTies = nil
         localNetworks = nil
         advertised = nil
         knowsLostNetworks = false

@@ -13,7 +13,9 @@ enum ConnectedRoutes {
         guard let link = link(of: route, in: state) else { return }
         if world.cause == .told { link.goingNetworks.remove(route.destination) }
         if link.lostNetworks.remove(route.destination) != nil { world.concern(link.link.name, in: state) }
-        if route.proto != world.ownership.proto { forgetOnLink(link, world) }
+        if isCounted(route, on: link, world), link.onLink?.contains(route.destination) == false {
+            forgetOnLink(link, world)
+        }
     }
 
     /// A route is gone.
@@ -21,7 +23,8 @@ enum ConnectedRoutes {
         if route.makesLocal { state.localNetworks = nil }
         guard let link = link(of: route, in: state) else { return }
         if world.cause == .told { link.goingNetworks.remove(route.destination) }
-        if route.proto != world.ownership.proto { forgetOnLink(link, world) }
+        // Another route may lead there, too.
+        if link.onLink?.contains(route.destination) == true { forgetOnLink(link, world) }
         guard route.proto == Route.kernel, route.table == link.mainTable, world.cause == .told,
             link.addresses.contains(where: { $0.address.connected(on: link) == route.destination })
         else { return }
@@ -33,6 +36,14 @@ enum ConnectedRoutes {
     private static func link(of route: Route, in state: NamespaceState) -> LinkState? {
         guard route.type == 1, route.nextHops.count == 1, route.nextHops[0].gateway == nil else { return nil }
         return state.links[route.nextHops[0].linkIndex]
+    }
+
+    /// Whether it is none of ours, and none that comes and goes with an address of ours.
+    private static func isCounted(_ route: Route, on link: LinkState, _ world: LinuxWorld) -> Bool {
+        let own = world.ownership.proto
+        if route.proto == own { return false }
+        return route.proto != Route.kernel
+            || !link.addresses.contains { $0.address.proto == own && $0.address.network == route.destination }
     }
 
     private static func forgetOnLink(_ link: LinkState, _ world: LinuxWorld) {
@@ -48,10 +59,10 @@ extension LinuxWorld {
     func learnLostNetworks(in state: NamespaceState) {
         // Of a namespace that is looked at in part the routes of other links are not asked for.
         if state.knowsLostNetworks || state.isSimulated || state.handle == nil || state.reading != nil { return }
-        guard let reports = try? routeSocket(state).dump(.prefixRoutes) else { return }
+        guard let routes = try? routeSocket(state).prefixRoutes() else { return }
         state.knowsLostNetworks = true
         var known: [Int32: Set<IPPrefix>] = [:]
-        for case .route(let route) in reports where route.nextHops.count == 1 {
+        for route in routes where route.nextHops.count == 1 {
             let index = route.nextHops[0].linkIndex
             guard let link = state.links[index], route.table == link.mainTable else { continue }
             known[index, default: []].insert(route.destination)

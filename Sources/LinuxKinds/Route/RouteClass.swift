@@ -7,10 +7,7 @@ enum RouteClass: KernelClass {
     static func dump(
         _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
     ) throws(KernelError) {
-        let proto = world.ownership.proto
-        for case .route(let route) in try socket.dump(.routes(proto: proto)) where route.proto == proto {
-            dump.routes.append(route)
-        }
+        dump.routes = try socket.routes(proto: world.ownership.proto)
     }
 
     static func takeIn(
@@ -36,6 +33,7 @@ enum RouteClass: KernelClass {
             state.routes[id]?.claim = world.plannedClaim
             return
         }
+        if route.proto != world.ownership.proto { state.noteTies(route) }
         if route.isAdvertised {
             // The kernel keeps it beside what is ours.
             state.forgetAdvertised()
