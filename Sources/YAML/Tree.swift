@@ -24,19 +24,29 @@ public indirect enum Tree: Sendable {
     }
 }
 
+extension Tree {
+    /// Whether it is one value, and no list or mapping.
+    var isScalar: Bool {
+        switch self {
+        case .null, .bool, .int, .uint, .double, .string: true
+        case .sequence, .mapping: false
+        }
+    }
+}
+
 extension Tree: Equatable {
     /// Same shape, order and content.
     public static func == (left: Tree, right: Tree) -> Bool {
-        switch (left, right) {
-        case (.null, .null): true
-        case (.bool(let a), .bool(let b)): a == b
-        case (.int(let a), .int(let b)): a == b
-        case (.uint(let a), .uint(let b)): a == b
-        case (.double(let a), .double(let b)): a == b
-        case (.string(let a), .string(let b)): a == b
-        case (.sequence(let a), .sequence(let b)): a == b
-        case (.mapping(let a), .mapping(let b)): a.count == b.count && zip(a, b).allSatisfy { $0 == $1 }
-        default: false
+        switch left {
+        case .null: if case .null = right { true } else { false }
+        case .bool(let a): if case .bool(let b) = right { a == b } else { false }
+        case .int(let a): if case .int(let b) = right { a == b } else { false }
+        case .uint(let a): if case .uint(let b) = right { a == b } else { false }
+        case .double(let a): if case .double(let b) = right { a == b } else { false }
+        case .string(let a): if case .string(let b) = right { a == b } else { false }
+        case .sequence(let a): if case .sequence(let b) = right { a == b } else { false }
+        case .mapping(let a):
+            if case .mapping(let b) = right { a.count == b.count && zip(a, b).allSatisfy { $0 == $1 } } else { false }
         }
     }
 }

@@ -20,6 +20,16 @@ public import Concurrency
         case alias
         /// The key `<<`, whose content was merged into its mapping. Never handed out.
         case merge
+
+        /// Whether it is one value, and no list or mapping.
+        public var isScalar: Bool {
+            switch self {
+            case .plain, .quoted, .literal, .folded: true
+            case .sequence, .mapping: false
+            // Readers never meet them.
+            case .alias, .merge: true
+            }
+        }
     }
 
     /// Where it starts in the file, from 1.

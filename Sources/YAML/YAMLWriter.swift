@@ -29,7 +29,7 @@ public struct YAMLWriter {
             }
             if isNested { out.append(UInt8(ascii: "\n")) }
             for element in elements { writeElement(element, indent: indent) }
-        default:
+        case .null, .bool, .int, .uint, .double, .string, .sequence, .mapping:
             if isNested { out.append(UInt8(ascii: " ")) }
             writeScalar(tree, inFlow: false)
             out.append(UInt8(ascii: "\n"))
@@ -65,10 +65,7 @@ public struct YAMLWriter {
         var writer = YAMLWriter()
         writer.out.append(UInt8(ascii: "["))
         for (index, element) in elements.enumerated() {
-            switch element {
-            case .sequence, .mapping: return nil
-            default: break
-            }
+            if !element.isScalar { return nil }
             if index > 0 { writer.out += ", ".utf8 }
             writer.writeScalar(element, inFlow: true)
             guard writer.out.count < Self.flowWidth else { return nil }

@@ -98,9 +98,8 @@ extension ConfigReader {
     }
 
     private mutating func readFile(_ file: Int, named name: String) {
-        switch tree.kind(of: file) {
-        case .sequence, .mapping: return report(file, "\(name.inQuotes) must be text: put '|' behind it")
-        default: break
+        guard tree.kind(of: file).isScalar else {
+            return report(file, "\(name.inQuotes) must be text: put '|' behind it")
         }
         let inner = tree.withBytes(of: file) { YAMLTree(parsing: $0) }
         begin(Source(file: decoder.source.file, tree: inner, origin: origin(of: file)))
@@ -152,11 +151,9 @@ extension ConfigReader {
 
     /// Makes the text of an item the one that is read; nil when it holds no document.
     private mutating func enterData(_ data: Int, holds name: String) -> Int? {
-        switch tree.kind(of: data) {
-        case .sequence, .mapping:
+        guard tree.kind(of: data).isScalar else {
             report(data, "data must be text: put '|' behind 'data:'")
             return nil
-        default: break
         }
         let inner = tree.withBytes(of: data) { YAMLTree(parsing: $0) }
         if case .fields = decoder.source.origin {
@@ -215,9 +212,6 @@ extension ConfigReader {
 
     private func word(_ name: StaticString, in mapping: Int) -> String {
         guard let value = tree.pair(name, in: mapping)?.value, !tree.isNull(value) else { return "" }
-        switch tree.kind(of: value) {
-        case .sequence, .mapping: return ""
-        default: return tree.string(of: value)
-        }
+        return tree.kind(of: value).isScalar ? tree.string(of: value) : ""
     }
 }

@@ -215,12 +215,7 @@ struct MessageDecoder {
 }
 
 extension MessageDecoder {
-    private func isScalar(_ node: Int) -> Bool {
-        switch source.tree.kind(of: node) {
-        case .sequence, .mapping: false
-        default: true
-        }
-    }
+    private func isScalar(_ node: Int) -> Bool { source.tree.kind(of: node).isScalar }
 
     private func scalar(_ node: Int) -> YAMLScalar {
         isScalar(node) ? source.tree.scalar(node) : .text

@@ -56,7 +56,8 @@ enum Label {
         case .route(let message) where !message.dstNetwork.isReference && IPText(message.dstNetwork).prefix == nil:
             join(value.model, slashed(message.dstNetwork, message.outgoingInterface))
         case .arp(let message): join(value.model, slashed(message.interface, message.ipAddress))
-        default: join(value.model, value.name)
+        case .interface, .route, .ruleChain, .client, .endpoint, .namespace, .rule, .filterTable:
+            join(value.model, value.name)
         }
     }
 
@@ -74,10 +75,7 @@ enum Label {
                 guard let field = Schema.plain.field(source.tree, key: key, in: message),
                     Schema.plain.names[field].original == name
                 else { continue }
-                switch source.tree.kind(of: value) {
-                case .sequence, .mapping: return ""
-                default: return source.tree.string(of: value)
-                }
+                return source.tree.kind(of: value).isScalar ? source.tree.string(of: value) : ""
             }
             return ""
         }

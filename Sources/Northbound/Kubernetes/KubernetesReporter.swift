@@ -242,13 +242,15 @@ extension KubernetesConditions {
 extension JSONValue {
     /// Whether it says the same, whatever the order of members.
     fileprivate func isSame(as other: JSONValue) -> Bool {
-        switch (self, other) {
-        case (.array(let left), .array(let right)):
-            left.count == right.count && zip(left, right).allSatisfy { $0.isSame(as: $1) }
-        case (.object(let left), .object(let right)):
-            left.count == right.count
+        switch self {
+        case .array(let left):
+            guard case .array(let right) = other else { return false }
+            return left.count == right.count && zip(left, right).allSatisfy { $0.isSame(as: $1) }
+        case .object(let left):
+            guard case .object(let right) = other else { return false }
+            return left.count == right.count
                 && left.allSatisfy { member in other[member.key]?.isSame(as: member.value) ?? false }
-        default: self == other
+        case .null, .bool, .number, .string: return self == other
         }
     }
 }

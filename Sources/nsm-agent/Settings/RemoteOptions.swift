@@ -107,7 +107,7 @@ struct RemoteOptions: ParsableArguments, Sendable {
         case .tcp(let host, let port)? where port > 0 && (option != "--listen-remote" || IPAddress(host) != nil):
             return .tcp(host: host, port: port)
         case .unix(let path)? where allowsUnix: return .unix(path)
-        default:
+        case .tcp?, .unix?, nil:
             let other = allowsUnix ? " or unix:///path" : ""
             throw ValidationError(
                 "\(option) '\(text)': tcp://address:port\(other) is needed, such as tcp://192.0.2.1:5001")
