@@ -42,9 +42,9 @@ extension NamespaceState {
     }
 
     /// Whether routes of others may go along with what is about to be taken away. Sure only when nothing waits that the kernel
-    /// told and nobody has read.
+    /// told and nobody has read, and nothing was lost of what it told.
     var mayTakeForeignRoutes: Bool {
-        guard hearsOfRoutes, let ties = foreignTies, events?.isWaiting == false else { return true }
+        guard hearsOfRoutes, !isStale, let ties = foreignTies, events?.isWaiting == false else { return true }
         return ties.mayConcern(bystanders.links, bystanders.sources)
     }
 
