@@ -57,6 +57,8 @@ def main():
     packages = [
         package(args.name, args.version, None, "program", "Apache-2.0", primaryPackagePurpose="APPLICATION", **sha256(program), **comment)
     ]
+    # Its version is the toolchain's, which nothing in a stripped program tells.
+    packages.append(package("swift-runtime", "NOASSERTION", "https://www.swift.org", "swift", "Apache-2.0 WITH Swift-exception"))
     resolved = os.path.join(args.root, "Package.resolved")
     if os.path.exists(resolved):
         with open(resolved) as file:
