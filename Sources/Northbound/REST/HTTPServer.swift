@@ -113,6 +113,7 @@ final class HTTPServer: Sendable {
             close(connection.socket)
             return
         }
+        limits.giveUpUnread(connection.socket)
         let group = ConnectionCount.Group(
             user: connection.credentials?.uid ?? connection.user, address: connection.address)
         let id = state.withLock { state -> UInt64? in
@@ -206,5 +207,16 @@ final class HTTPServer: Sendable {
             }
         }
         return http.setup(channel: channel, logger: logger)
+    }
+}
+
+extension RESTSettings.Limits {
+    /// Lets the kernel end a TCP connection whose client reads nothing for some time. What it holds for a client can be megabytes,
+    /// which are written as far as we can see. Source: `TCP_USER_TIMEOUT`, tcp(7).
+    fileprivate func giveUpUnread(_ socket: Int32) {
+        var milliseconds = UInt32(clamping: writeTime.components.seconds * 1000)
+        // Unix sockets have no such option, and their buffers are small.
+        _ = setsockopt(
+            socket, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, &milliseconds, socklen_t(MemoryLayout<UInt32>.size))
     }
 }
