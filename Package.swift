@@ -165,7 +165,8 @@ let package = Package(
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
-            exclude: ["Control/Protos", "GRPC/Protos", "Journal/Protos", "README.md"], swiftSettings: strict),
+            exclude: ["Control/Protos", "GRPC/Protos", "Journal/Protos", "Page/Files", "Page/README.md", "README.md"],
+            swiftSettings: strict),
         .target(
             name: "NSMKinds", dependencies: ["Concurrency", "Model", "Reconciler", "NSM", "NetworkTypes"],
             swiftSettings: strict),

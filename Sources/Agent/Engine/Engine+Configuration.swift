@@ -190,7 +190,11 @@ extension Engine: ConfigurationBackend {
 
     /// Tells those who follow of values for which nothing was done, such as wrong ones.
     func tellUntouched(_ keys: [Key], _ entries: [Transaction.Entry]) {
-        guard happenings.withLock({ $0.hasStateFollowers }) else { return }
+        let wantsStates = happenings.withLock { happenings in
+            happenings.tellTurn()
+            return happenings.hasStateFollowers
+        }
+        guard wantsStates else { return }
         let touched = Set(entries.map(\.key))
         let values = keys.compactMap { key in
             touched.contains(key) ? nil : network.declaredValue(key).map { declaredValue(key, $0) }

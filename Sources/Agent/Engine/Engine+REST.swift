@@ -47,6 +47,9 @@ extension Engine: RESTBackend {
         keys.map { key in network.provenance(key).map { [$0.provider] + $0.others } ?? [] }
     }
 
+    /// Yields when the engine has done something. Turns that nobody waits for are one.
+    public nonisolated func turns() -> AsyncStream<Void> { happenings.withLock { $0.followTurns() } }
+
     private func provided(_ status: ValueStatus) -> ProvidedStatus {
         let provenance = status.baseKey == nil ? network.provenance(status.key) : nil
         return ProvidedStatus(

@@ -95,7 +95,10 @@ extension Engine {
             difference.changed.isEmpty && difference.removed.isEmpty && difference.moved.isEmpty
             && mistakes == files.mistakes
         if reason == .poll, isSame, warnings == files.warnings { return mistakes }
-        defer { manager.ready(statusLine()) }
+        defer {
+            manager.ready(statusLine())
+            happenings.withLock { $0.tellTurn() }
+        }
         files.warnings = warnings
         files.mistakes = mistakes
         for warning in files.warnings { logger.warning("configuration", metadata: ["at": "\(warning)"]) }

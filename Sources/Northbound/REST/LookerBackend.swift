@@ -47,6 +47,7 @@ struct LookerBackend: RESTBackend {
     // MARK: - What takes no time, or is not for lookers
 
     func agentReport() async -> AgentReport { await backend.agentReport() }
+    func turns() -> AsyncStream<Void> { backend.turns() }
     func routeProtocol() async -> UInt8 { await backend.routeProtocol() }
     func status(key: Key) async -> ProvidedStatus? { await backend.status(key: key) }
     func parts(key: Key) async -> [ValueStatus] { await backend.parts(key: key) }

@@ -162,6 +162,8 @@ public protocol RESTBackend: ConfigurationBackend {
     func parts(key: Key) async -> [ValueStatus]
     /// Which sources declare the values with these keys, in the same order: the one that is heard, then the others.
     func sources(of keys: [Key]) async -> [[String]]
+    /// Yields when the engine has done something. Turns that nobody waits for are one.
+    func turns() -> AsyncStream<Void>
     /// Past transactions, oldest first; their starts are times of the wall clock.
     func pastTransactions() async -> [Transaction]
     /// What depends on what, of values under a key prefix.

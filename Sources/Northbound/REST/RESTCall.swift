@@ -14,6 +14,10 @@ struct RESTCall: Sendable {
     let gate: Gate?
     /// The token of whoever logged in; nil: there is none.
     var token: String?
+    /// What the client says of itself and of what it wants.
+    var headers: HTTPFields = [:]
+    /// The body as it comes, where the route takes none: its end is the client's.
+    var requestBody: RequestBody?
 }
 
 extension Request {
@@ -156,7 +160,7 @@ extension Response {
     }
 
     /// How much of a long body is made and written at once, bytes.
-    fileprivate static let part = 64 << 10
+    static let part = 64 << 10
 }
 
 extension RESTCall {

@@ -93,8 +93,9 @@ struct RESTResponder: Sendable {
     init(_ settings: RESTSettings, backend: any RESTBackend, logger: Logger) {
         gate = RequestGate(settings)
         self.logger = logger
-        let routes = Routes(backend, settings).all
-        let answersForLookers = Routes(LookerBackend(backend), settings).all.map(\.answer)
+        let page = PageFeed(backend)
+        let routes = Routes(backend, settings, page).all
+        let answersForLookers = Routes(LookerBackend(backend), settings, page).all.map(\.answer)
         let lookers = lookers
         let limit = settings.limits.body
         let router = Router(context: RESTContext.self, options: [.autoGenerateHeadEndpoints])
@@ -161,7 +162,8 @@ struct RESTResponder: Sendable {
         let body = route.takesBody ? try await request.bytes(upTo: longest) : []
         let call = RESTCall(
             parameters: context.parameters, peer: context.peer, query: QueryArguments(request.uri.query), body: body,
-            gate: gate, token: SessionToken.of(request))
+            gate: gate, token: SessionToken.of(request), headers: request.headers,
+            requestBody: route.takesBody ? nil : request.body)
         guard let gate else { return try await route.answer(call) }
         return try await gate.run { try await answerForLookers(call) }
     }

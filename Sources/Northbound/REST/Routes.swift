@@ -48,7 +48,7 @@ struct Route: Sendable {
 struct Routes: Sendable {
     let all: [Route]
 
-    init(_ backend: any RESTBackend, _ settings: RESTSettings) {
+    init(_ backend: any RESTBackend, _ settings: RESTSettings, _ page: PageFeed) {
         let json = ValueJSON(dataIsText: settings.dataIsText)
         let scheduler = SchedulerRoutes(backend: backend, json: json)
         let history = HistoryRoutes(backend: backend, json: json)
@@ -61,7 +61,10 @@ struct Routes: Sendable {
             + Self.configuration(configuration)
             + Self.info(info) + (settings.sessions.map { Self.sessions(SessionRoutes(sessions: $0)) } ?? [])
             + Self.metrics(MetricsRoutes(backend: backend, registry: settings.registry))
-        let index = Route(.get, "/", "All paths.") { _ in Self.index(routes) }
+            + Self.page(PageRoutes(feed: page))
+        let index = Route(
+            .get, "/", "The page for browsers; all paths for others, and with 'paths'.", query: ["paths"]
+        ) { call in PageRoutes.page(call) { Self.index(routes) } }
         let described = routes + [index]
         all =
             described + [
@@ -159,6 +162,14 @@ struct Routes: Sendable {
         [
             Route(.get, "/metrics", "The agent in numbers, for Prometheus.", metrics.metrics),
             Route(.get, "/metrics/{model}", "Metrics of a model; there is none here.", metrics.model),
+        ]
+    }
+
+    private static func page(_ page: PageRoutes) -> [Route] {
+        [
+            Route(.get, "/ui/state", "All that the page shows.", page.state),
+            Route(.get, "/ui/events", "The same, and what changes of it, as server-sent events.", page.events),
+            Route(.get, "/ui/files/{file}", "What the page consists of.", page.file),
         ]
     }
 

@@ -1,0 +1,229 @@
+import Concurrency
+import HTTPTypes
+import Hummingbird
+import Model
+import NIOCore
+@testable import Reconciler
+import Synchronization
+import Testing
+
+@testable import Northbound
+
+/// Tells what it is given, and how often it was looked at.
+private final class Still: RESTBackend {
+    let looks = Mutex(0)
+    let states = Mutex<[ProvidedStatus]>([])
+    private let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    let follows = Mutex(0)
+
+    func turn() { continuation.yield() }
+    func turns() -> AsyncStream<Void> {
+        follows.withLock { $0 += 1 }
+        return stream
+    }
+    func statuses(prefix: String) async -> [ProvidedStatus] {
+        looks.withLock { $0 += 1 }
+        return states.withLock { $0 }
+    }
+    func agentReport() async -> AgentReport { PageTests.report }
+
+    func observedValues() async throws -> [ModelValue] { [] }
+    func routeProtocol() async -> UInt8 { 0 }
+    func status(key: Key) async -> ProvidedStatus? { nil }
+    func parts(key: Key) async -> [ValueStatus] { [] }
+    func sources(of keys: [Key]) async -> [[String]] { [] }
+    func pastTransactions() async -> [Transaction] { [] }
+    func dependencies(prefix: String) async -> [GraphEdge] { [] }
+    func devices(withTraffic: Bool) async -> [InterfaceDevice] { [] }
+    func resynchronise(retries: Bool) async throws -> Transaction? { nil }
+    func read(configuration bytes: [UInt8]) async -> LoadedConfig { ConfigLoader.load(bytes: bytes, name: "body") }
+    func logLevel() async -> String? { nil }
+    func setLogLevel(_ name: String) async -> Bool { false }
+    func change(_ request: ConfigurationRequest) async throws -> ConfigurationAnswer {
+        throw ConfigurationRefusal("nothing changes here")
+    }
+    func waitUntilDone(_ keys: [Key]) async {}
+    func declaredValues() async -> [DeclaredValue] { [] }
+    func valuesInPlace() async throws -> [ModelValue] { [] }
+    func stateChanges(isOwn: Bool) -> AsyncStream<[DeclaredValue]> { AsyncStream { $0.finish() } }
+    func interfaceEvents(from number: UInt64) -> AsyncStream<InterfaceEvent> { AsyncStream { $0.finish() } }
+}
+
+@Suite("The page")
+struct PageTests {
+    static let report = AgentReport(
+        version: "1", label: "node", start: Timestamp(seconds: 1), isReady: true, mistakes: [], warnings: [],
+        counts: [:],
+        services: [:], kernel: .init(batches: 0, batchSeconds: 0, operations: 0, events: 0, overruns: 0))
+
+    private func status(_ key: Key, _ state: ValueState, base: Key? = nil, error: String = "") -> ProvidedStatus {
+        ProvidedStatus(
+            status: ValueStatus(
+                key: key, baseKey: base, kind: "interface", summary: "veth \(key)", state: state, error: error,
+                lastOperation: .create, details: state == .pending ? ["its peer"] : [], since: Timestamp(seconds: 5)),
+            source: base == nil ? "files a.yaml:1" : "", otherSources: [])
+    }
+
+    private func snapshot(
+        _ values: [ProvidedStatus], _ context: PageValue.Context = .init(), after last: PageSnapshot? = nil
+    ) -> PageSnapshot { PageSnapshot(Self.report, values, context, [], after: last) }
+
+    // MARK: - Files
+
+    private func call(_ headers: HTTPFields, query: String? = nil) -> RESTCall {
+        RESTCall(
+            parameters: .init(), peer: HTTPPeer(isUnix: true, user: 0, address: nil, hasCertificate: false),
+            query: QueryArguments(query), body: [], gate: nil, headers: headers)
+    }
+
+    @Test("browsers get the page, with what keeps others out of it; programs get the paths")
+    func negotiation() throws {
+        let index = Response.text("paths")
+        let page = PageRoutes.page(call([.accept: "text/html,application/xhtml+xml,*/*;q=0.8"])) { index }
+        #expect(page.status == .ok && page.headers[.contentType] == "text/html; charset=utf-8")
+        let policy = try #require(page.headers[.contentSecurityPolicy])
+        #expect(policy.hasPrefix("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"))
+        #expect(!policy.contains("unsafe"))
+        #expect(page.headers[.xContentTypeOptions] == "nosniff" && page.headers[.vary] == "Accept")
+        let tag = try #require(page.headers[.eTag])
+        for known in [tag, "\"x\", W/\(tag)"] {
+            let again = PageRoutes.page(call([.accept: "text/html", .ifNoneMatch: known])) { index }
+            #expect(again.status == .notModified && again.body.contentLength == 0)
+            #expect(again.headers[.eTag] == tag)
+        }
+        for others in [[:], [.accept: "*/*"], [.accept: "application/json"]] as [HTTPFields] {
+            #expect(PageRoutes.page(call(others)) { index }.body.contentLength == 5)
+        }
+        #expect(PageRoutes.page(call([.accept: "text/html"], query: "paths")) { index }.body.contentLength == 5)
+    }
+
+    @Test("the files are small, name each other rightly, and load nothing of others")
+    func files() {
+        let texts = Dictionary(uniqueKeysWithValues: PageFile.all.map { ($0.name, "\($0.text)") })
+        #expect(texts.values.map(\.utf8.count).reduce(0, +) < 200_000)
+        #expect(Set(PageFile.all.map(\.tag)).count == texts.count)
+        for (name, text) in texts {
+            for match in text.matches(of: #/(?:from '\./|/ui/files/)([a-z.]+)/#) {
+                #expect(texts[String(match.1)] != nil, "\(name) names \(match.1)")
+            }
+            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "https://"] {
+                #expect(!text.contains(word), "\(name): \(word)")
+            }
+        }
+    }
+
+    // MARK: - What is told
+
+    @Test("a value is told with its state, its reason, its source and what the picture needs")
+    func value() {
+        var message = Ligato_Linux_Interfaces_Interface()
+        message.name = "<b>\""
+        message.type = .veth
+        message.veth.peerIfName = "b"
+        message.namespace.type = .nsid
+        message.namespace.reference = "blue"
+        let context = PageValue.Context(declared: ["a": .interface(message)], devices: [:], needs: ["a": ["b"]])
+        let text = PageValue(status("a", .pending), context).json.compact
+        #expect(
+            text
+                == #"{"key":"a","kind":"interface","state":"PENDING","summary":"veth a","details":["its peer"],"since":5000,"#
+                + #""source":"files a.yaml:1","needs":["b"],"net":{"is":"interface","name":"<b>\"","type":"veth","#
+                + #""space":["name","blue"],"up":false,"peer":"b"}}"#)
+        let long = PageValue(status("a", .failed, error: String(repeating: "x", count: 1 << 20)), .init()).json.compact
+        #expect(long.utf8.count < 5000)
+    }
+
+    @Test("a change tells what is another and what is gone, and nothing when nothing is")
+    func change() throws {
+        let old = snapshot([status("a", .pending), status("b", .configured), status("c", .configured)])
+        #expect(
+            snapshot([status("b", .configured), status("c", .configured), status("a", .pending)]).change(since: old)
+                == nil)
+        let new = snapshot([status("a", .configured), status("c", .configured)], after: old)
+        let text = try #require(new.change(since: old))
+        #expect(text.hasPrefix(#"{"values":[{"key":"a""#) && text.hasSuffix(#"],"gone":["b"]}"#))
+        #expect(!text.contains(#""key":"c""#))
+    }
+
+    @Test("of too many values those that need somebody are told")
+    func many() {
+        let good = (0..<PageSnapshot.mostValues).map { status("good\($0)", .configured) }
+        let text = snapshot(good + [status("bad", .failed)]).text
+        #expect(text.contains(#""key":"bad""#) && text.contains(#""omitted":1"#))
+    }
+
+    // MARK: - Streams
+
+    private static let limits = {
+        var limits = PageFeed.Limits()
+        (limits.streams, limits.peerStreams, limits.backlog, limits.rest) = (3, 2, 2, .zero)
+        return limits
+    }()
+
+    private func until(_ condition: () async -> Bool) async throws {
+        while await !condition() { try await Task.sleep(for: .milliseconds(5)) }
+    }
+
+    @Test("the engine is looked at once for all who follow, and left alone when they are gone", .timeLimit(.minutes(5)))
+    func following() async throws {
+        let backend = Still()
+        backend.states.withLock { $0 = [status("a", .pending)] }
+        let feed = PageFeed(backend, limits: Self.limits)
+        #expect(await !feed.isAtWork && backend.looks.withLock { $0 } == 0)
+        var one: PageStream? = try await feed.follow(.user(1))
+        var two: PageStream? = try await feed.follow(.user(2))
+        #expect(backend.looks.withLock { $0 } == 1 && backend.follows.withLock { $0 } == 1)
+        for stream in [one, two] {
+            var events = try #require(stream).events.makeAsyncIterator()
+            let event = try #require(await events.next())
+            #expect(String(buffer: event).hasPrefix("event: state\ndata: {\"agent\":{"))
+        }
+        backend.states.withLock { $0 = [status("a", .configured)] }
+        backend.turn()
+        var events = try #require(one).events.makeAsyncIterator()
+        let change = try #require(await events.next())
+        #expect(String(buffer: change).hasPrefix("event: change\ndata: {\"values\":[{\"key\":\"a\""))
+        (one, two) = (nil, nil)
+        try await until { await !feed.isAtWork }
+        let looks = backend.looks.withLock { $0 }
+        backend.turn()
+        try await Task.sleep(for: .milliseconds(50))
+        #expect(backend.looks.withLock { $0 } == looks)
+    }
+
+    @Test("streams have an end, for one peer and for all, and who goes makes room", .timeLimit(.minutes(5)))
+    func bounds() async throws {
+        let feed = PageFeed(Still(), limits: Self.limits)
+        var streams = [try await feed.follow(.user(1)), try await feed.follow(.user(1))]
+        await #expect(throws: RESTError.self) { _ = try await feed.follow(.user(1)) }
+        streams.append(try await feed.follow(.user(2)))
+        await #expect(throws: RESTError.self) { _ = try await feed.follow(.user(3)) }
+        #expect((try? await feed.follow(.user(0))) != nil, "root sees why there are so many")
+        streams.removeFirst()
+        #expect((try? await feed.follow(.user(1))) != nil)
+    }
+
+    @Test("a stream whose reader is too slow ends", .timeLimit(.minutes(5)))
+    func slow() async throws {
+        let backend = Still()
+        let feed = PageFeed(backend, limits: Self.limits)
+        let stream = try await feed.follow(.user(1))
+        for number in 0..<10 {
+            let looks = backend.looks.withLock { $0 }
+            backend.states.withLock { $0 = [status("a\(number)", .configured)] }
+            backend.turn()
+            try await until { backend.looks.withLock { $0 } > looks }
+        }
+        var count = 0
+        for await _ in stream.events { count += 1 }
+        #expect(count == 1 + Self.limits.backlog)
+    }
+
+    @Test("every path of the page asks for the right to look")
+    func rights() {
+        let routes = Routes(Still(), RESTSettings(addresses: []), PageFeed(Still())).all
+        let page = routes.filter { $0.path == "/" || $0.path.hasPrefix("/ui/") }
+        #expect(page.map(\.path).sorted() == ["/", "/ui/events", "/ui/files/{file}", "/ui/state"])
+        #expect(page.allSatisfy { $0.access == .look && $0.method == .get && !$0.takesBody })
+    }
+}
