@@ -191,6 +191,27 @@ struct PageTests {
         #expect(backend.looks.withLock { $0 } == looks)
     }
 
+    @Test("every stream begins with all there is, however fast others come and go", .timeLimit(.minutes(5)))
+    func beginnings() async throws {
+        let backend = Still()
+        var limits = PageFeed.Limits()
+        (limits.streams, limits.peerStreams) = (100, 100)
+        let feed = PageFeed(backend, limits: limits)
+        for _ in 0..<100 {
+            let starts = try await withThrowingTaskGroup(of: Bool.self) { group in
+                for _ in 0..<4 {
+                    group.addTask {
+                        let stream = try await feed.follow(.user(1))
+                        var events = stream.events.makeAsyncIterator()
+                        return await events.next().map { String(buffer: $0).hasPrefix("event: state") } ?? false
+                    }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(!starts.contains(false))
+        }
+    }
+
     @Test("streams have an end, for one peer and for all, and who goes makes room", .timeLimit(.minutes(5)))
     func bounds() async throws {
         let feed = PageFeed(Still(), limits: Self.limits)

@@ -29,7 +29,7 @@ actor PageFeed {
     private var followers = Broadcast<ByteBuffer, Never, Void>()
     /// What followers know; nil: nobody follows, or it is made for the first of them.
     private var snapshot: PageSnapshot?
-    private var first: Task<PageSnapshot, Never>?
+    private var first: Task<Void, Never>?
     private var work: Task<Void, Never>?
 
     init(_ backend: any RESTBackend, limits: Limits = .init()) {
@@ -58,17 +58,19 @@ actor PageFeed {
             throw RESTError("too many pages follow already; ask for /ui/state now and then", .serviceUnavailable)
         }
         if work == nil { begin() }
-        _ = await first?.value
+        await first?.value
         // What others were told in the meantime is in it.
-        let start = snapshot.map { [Self.event("state", $0.text)] } ?? []
+        guard let snapshot else { throw RESTError("the agent is stopping", .serviceUnavailable) }
+        let start = Self.event("state", snapshot.text)
         return PageStream(
-            events: followers.follow(backlog: .all(limit: limits.backlog), from: start), place: place)
+            events: followers.follow(backlog: .all(limit: limits.backlog), from: [start]), place: place)
     }
 
     /// Lets go of the engine when nobody follows any more.
     fileprivate func leave() {
         guard places.isEmpty else { return }
         work?.cancel()
+        first?.cancel()
         (work, first, snapshot) = (nil, nil, nil)
         followers.finish()
     }
@@ -78,12 +80,15 @@ actor PageFeed {
     private func begin() {
         // From before the first look, so that nothing is missed between.
         let turns = backend.turns()
-        let first = Task { [backend] in await PageSnapshot(backend) }
+        // Who waits for it finds the snapshot there.
+        let first = Task {
+            let start = await PageSnapshot(backend)
+            if !Task.isCancelled { snapshot = start }
+        }
         self.first = first
         work = Task {
-            let start = await first.value
+            await first.value
             if Task.isCancelled { return }
-            snapshot = start
             await withDiscardingTaskGroup { group in
                 group.addTask { await self.follow(turns) }
                 group.addTask { await self.breakSilence() }
