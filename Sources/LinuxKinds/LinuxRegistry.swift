@@ -31,6 +31,7 @@ public enum LinuxRegistry {
         case .neighbour(let spec): .value(PermanentNeighbour(spec))
         case .rule(let spec): .value(PolicyRule(spec))
         case .filterTable(let spec): .value(FilterTableValue(spec, ownership: ownership))
+        case .forwarding(let spec): .value(ForwardingValue(spec))
         case .namespace(let spec): .value(NamedNamespace(name: spec.name))
         case .allocation(let spec): .value(Allocation(spec))
         case .ruleChain(let spec): .value(RuleChainKind.value(spec, ownership: ownership))
@@ -56,6 +57,7 @@ extension ModelValue {
         case .arp: PermanentNeighbour.kind
         case .rule: PolicyRule.kind
         case .filterTable: FilterTableValue.kind
+        case .forwarding: ForwardingValue.kind
         case .namespace: NamedNamespace.kind
         case .allocation: Allocation.kind
         case .ruleChain: RuleChainKind.word

@@ -17,6 +17,7 @@ extension ModelValue {
         case .namespace(let message): Key.clean(message.name)
         case .rule(let message): Key.clean(message.name)
         case .filterTable(let message): Key.clean(message.name)
+        case .forwarding(let message): message.keyName
         }
     }
 }

@@ -22,6 +22,8 @@ public struct ModelDescription: Sendable, Hashable {
         case rule
         /// `nsmagent.linux.nftables`
         case filterTable
+        /// `nsmagent.linux.fdb`
+        case forwarding
     }
 
     /// Which one it is.
@@ -112,6 +114,9 @@ public enum ModelRegistry {
         ModelDescription(
             .filterTable, "nsmagent.linux", "v1", "nftables", message: "nsmagent.linux.FilterTable",
             file: "nsmagent/linux.proto", template: "{{.Name}}", list: ("linuxConfig", "nftables", nil)),
+        ModelDescription(
+            .forwarding, "nsmagent.linux", "v1", "fdb", message: "nsmagent.linux.ForwardingEntry",
+            file: "nsmagent/linux.proto", template: "{{.Interface}}/{{.Mac}}", list: ("linuxConfig", "fdb", nil)),
     ]
 
     /// The model of a kind.

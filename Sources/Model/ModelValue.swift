@@ -25,6 +25,8 @@ public indirect enum ModelValue: Sendable, Hashable {
     case rule(Nsmagent_Linux_Rule)
     /// A table of packet filter and NAT rules.
     case filterTable(Nsmagent_Linux_FilterTable)
+    /// A forwarding entry.
+    case forwarding(Nsmagent_Linux_ForwardingEntry)
 
     /// Which model it is of.
     public var kind: ModelDescription.Kind {
@@ -39,6 +41,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .namespace: .namespace
         case .rule: .rule
         case .filterTable: .filterTable
+        case .forwarding: .forwarding
         }
     }
 
@@ -58,6 +61,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .namespace(let message): message
         case .rule(let message): message
         case .filterTable(let message): message
+        case .forwarding(let message): message
         }
     }
 
@@ -74,6 +78,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .namespace: self = .namespace(try Nsmagent_Linux_Namespace(serializedBytes: bytes))
         case .rule: self = .rule(try Nsmagent_Linux_Rule(serializedBytes: bytes))
         case .filterTable: self = .filterTable(try Nsmagent_Linux_FilterTable(serializedBytes: bytes))
+        case .forwarding: self = .forwarding(try Nsmagent_Linux_ForwardingEntry(serializedBytes: bytes))
         }
     }
 }

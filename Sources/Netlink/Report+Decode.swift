@@ -26,8 +26,12 @@ extension Report {
         case RTM_DELADDR: Address(payload: payload).map { .addressRemoved($0) }
         case RTM_NEWROUTE: Route(payload: payload).map { .route($0) }
         case RTM_DELROUTE: Route(payload: payload).map { .routeRemoved($0) }
-        case RTM_NEWNEIGH: Neighbour(payload: payload).map { .neighbour($0) }
-        case RTM_DELNEIGH: Neighbour(payload: payload).map { .neighbourRemoved($0) }
+        case RTM_NEWNEIGH:
+            Neighbour(payload: payload).map { .neighbour($0) }
+                ?? ForwardingEntry(payload: payload).map { .forwarding($0) }
+        case RTM_DELNEIGH:
+            Neighbour(payload: payload).map { .neighbourRemoved($0) }
+                ?? ForwardingEntry(payload: payload).map { .forwardingRemoved($0) }
         case RTM_NEWRULE: Rule(payload: payload).map { .rule($0) }
         case RTM_DELRULE: Rule(payload: payload).map { .ruleRemoved($0) }
         case RTM_NEWNETCONF: settings(payload)

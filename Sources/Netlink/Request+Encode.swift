@@ -30,7 +30,8 @@ extension Request {
         case .addRule(let rule), .deleteRule(let rule):
             return [rule.inputInterface, rule.outputInterface]
                 .reduce(fixed + rule.others.count) { total, text in Self.add(text, to: total) }
-        case .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .addNeighbour, .deleteNeighbour:
+        case .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .addNeighbour, .deleteNeighbour,
+            .addForwarding, .deleteForwarding:
             return fixed
         case .restore(let object):
             return object.capacity
@@ -75,6 +76,10 @@ extension Request {
             return entry.write(MessageWriter(at: start, type: RTM_NEWNEIGH, flags: Self.creation(replace)))
         case .deleteNeighbour(let entry):
             return entry.writeSelector(MessageWriter(at: start, type: RTM_DELNEIGH))
+        case .addForwarding(let entry):
+            return entry.write(MessageWriter(at: start, type: RTM_NEWNEIGH, flags: entry.creation))
+        case .deleteForwarding(let entry):
+            return entry.write(MessageWriter(at: start, type: RTM_DELNEIGH))
         case .addRule(let rule):
             return rule.write(MessageWriter(at: start, type: RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL))
         case .deleteRule(let rule):

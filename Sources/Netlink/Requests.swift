@@ -24,6 +24,10 @@ public enum Request: Hashable, Sendable {
     case addNeighbour(Neighbour, replace: Bool)
     /// `RTM_DELNEIGH`.
     case deleteNeighbour(Neighbour)
+    /// `RTM_NEWNEIGH` of `AF_BRIDGE` with `NLM_F_REPLACE`; with `NLM_F_APPEND` where there may be several.
+    case addForwarding(ForwardingEntry)
+    /// `RTM_DELNEIGH` of `AF_BRIDGE`.
+    case deleteForwarding(ForwardingEntry)
     /// `RTM_NEWRULE` with `NLM_F_EXCL`.
     case addRule(Rule)
     /// `RTM_DELRULE`.
@@ -121,6 +125,10 @@ public enum Report: Hashable, Sendable {
     case ruleRemoved(Rule)
     /// `RTM_NEWLINK` of `AF_BRIDGE`: what a bridge keeps for a port.
     case port(linkIndex: Int32, BridgePort)
+    /// `RTM_NEWNEIGH` of `AF_BRIDGE`.
+    case forwarding(ForwardingEntry)
+    /// `RTM_DELNEIGH` of `AF_BRIDGE`.
+    case forwardingRemoved(ForwardingEntry)
     /// `RTM_NEWNETCONF`: a setting of a link changed, such as forwarding or rp_filter. Source: linux/netconf.h.
     case settings(linkIndex: Int32)
 }

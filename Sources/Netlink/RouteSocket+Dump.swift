@@ -24,6 +24,8 @@ public enum Dump: Hashable, Sendable {
     /// Neighbour entries of one family or of both, or the proxy entries instead. The kernel walks the entries of all
     /// namespaces for each such dump; of IPv4 there are few, while every link has some of IPv6.
     case neighbours(family: IPAddress.Family? = nil, proxy: Bool = false)
+    /// Forwarding entries of bridges and VXLANs.
+    case forwarding
     /// Policy rules of one family; nil: of both.
     case rules(family: IPAddress.Family? = nil)
 }
@@ -208,7 +210,9 @@ extension Dump {
         switch self {
         case .routes(_, _, _, ignoringKernel: true), .routesOfLink(_, ignoringKernel: true):
             Route.isKernels(message.payload)
-        case .routes, .prefixRoutes, .routesOfLink, .links, .addresses, .addressesOfLink, .neighbours, .rules: false
+        case .routes, .prefixRoutes, .routesOfLink, .links, .addresses, .addressesOfLink, .neighbours, .forwarding,
+            .rules:
+            false
         }
     }
 
@@ -253,6 +257,10 @@ extension Dump {
                 header.ndm_family = family?.rawValue ?? 0
                 header.ndm_flags = proxy ? Neighbour.proxy : 0
             }
+            return writer
+        case .forwarding:
+            let writer = MessageWriter(at: start, type: RTM_GETNEIGH, flags: NLM_F_DUMP)
+            writer.putStruct(ndmsg.self) { $0.ndm_family = UInt8(AF_BRIDGE) }
             return writer
         case .rules(let family):
             let writer = MessageWriter(at: start, type: RTM_GETRULE, flags: NLM_F_DUMP)

@@ -91,6 +91,8 @@ extension Report {
         case .routeRemoved(let route): .deleteRoute(route)
         case .neighbour(let entry): .addNeighbour(entry, replace: false)
         case .neighbourRemoved(let entry): .deleteNeighbour(entry)
+        case .forwarding(let entry): .addForwarding(entry)
+        case .forwardingRemoved(let entry): .deleteForwarding(entry)
         case .rule(let rule): .addRule(rule)
         case .ruleRemoved(let rule): .deleteRule(rule)
         case .settings(let index): .deleteLink(index: index)

@@ -249,7 +249,8 @@ public final class HostNetwork {
             switch value {
             case .client(let message): .client(message)
             case .endpoint(let message): .endpoint(message)
-            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, nil: nil
+            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, .forwarding, nil:
+                nil
             }
         if spec == nil, services.isEmpty { return }
         let valid = obstacle(key, value) == nil ? spec : nil
@@ -265,7 +266,7 @@ public final class HostNetwork {
             switch value {
             case .client(let message): .value(ClientValue<LinuxWorld>(message))
             case .endpoint(let message): .value(EndpointValue<LinuxWorld>(message))
-            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable:
+            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, .forwarding:
                 item.specification.map { LinuxRegistry.desired($0, ownership: world.ownership) }
                     ?? LinuxRegistry.desired(value, ownership: world.ownership)
             }
@@ -288,7 +289,8 @@ public final class HostNetwork {
                 guard let value, let finding = value.checked().obstacle else { return nil }
                 return (value.sentence(finding), finding.fields)
             // Those are checked as they become what the reconciler keeps.
-            case .interface, .arp, .route, .ruleChain, .filterTable, .allocation, .namespace, .rule, nil: return nil
+            case .interface, .arp, .route, .ruleChain, .filterTable, .allocation, .namespace, .rule, .forwarding, nil:
+                return nil
             }
         }
         if invalid.isEmpty { return nil }

@@ -95,6 +95,7 @@ extension Request {
         case .addRoute(let route, _), .appendRoute(let route), .deleteRoute(let route):
             route.nextHops.map(\.linkIndex)
         case .addNeighbour(let neighbour, _), .deleteNeighbour(let neighbour): [neighbour.linkIndex]
+        case .addForwarding(let entry), .deleteForwarding(let entry): [entry.linkIndex]
         case .restore(let object): object.linkIndexes
         case .createLink, .deleteLinkGroup, .addRule, .deleteRule: []
         }
@@ -107,7 +108,10 @@ extension Request {
         case .addRoute(let route, _), .appendRoute(let route), .deleteRoute(let route):
             route.destination.family == .v6
         case .addNeighbour(let neighbour, _), .deleteNeighbour(let neighbour): neighbour.destination.family == .v6
-        case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addRule, .deleteRule, .restore: false
+        case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addForwarding, .deleteForwarding, .addRule,
+            .deleteRule,
+            .restore:
+            false
         }
     }
 }

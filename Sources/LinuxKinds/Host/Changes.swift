@@ -51,6 +51,8 @@ extension LinuxWorld {
         case .routeRemoved(let route): RouteClass.remove(route, in: state, self)
         case .neighbour(let neighbour): NeighbourClass.put(neighbour, in: state, self)
         case .neighbourRemoved(let neighbour): NeighbourClass.remove(neighbour, in: state, self)
+        case .forwarding(let entry): ForwardingClass.put(entry, in: state, self)
+        case .forwardingRemoved(let entry): ForwardingClass.remove(entry, in: state, self)
         case .rule(let rule): RuleClass.put(rule, in: state, self)
         case .ruleRemoved(let rule): RuleClass.remove(rule, in: state, self)
         case .port(let index, let port): LinkClass.put(port, of: index, in: state, self)
@@ -107,6 +109,8 @@ extension LinuxWorld {
         case .deleteRoute(let route): apply(.routeRemoved(route), in: state)
         case .addNeighbour(let neighbour, _): apply(.neighbour(neighbour), in: state)
         case .deleteNeighbour(let neighbour): apply(.neighbourRemoved(neighbour), in: state)
+        case .addForwarding(let entry): apply(.forwarding(entry), in: state)
+        case .deleteForwarding(let entry): apply(.forwardingRemoved(entry), in: state)
         case .addRule(let rule): apply(.rule(rule), in: state)
         case .deleteRule(let rule): apply(.ruleRemoved(rule), in: state)
         case .restore: break

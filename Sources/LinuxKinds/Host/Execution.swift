@@ -144,7 +144,7 @@ extension LinuxWorld {
         case .setLink(let attributes): index = attributes.index
         case .deleteAddress(let address): index = address.linkIndex
         case .createLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .deleteRoute,
-            .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .restore:
+            .addNeighbour, .deleteNeighbour, .addForwarding, .deleteForwarding, .addRule, .deleteRule, .restore:
             return
         }
         guard let link = state.links[index], !ownership.owns(alias: link.link.alias) || link.link.index == 1 else {

@@ -33,7 +33,7 @@ protocol KernelClass: Sendable {
 enum KernelClasses {
     static let all: [any KernelClass.Type] = [
         NamespaceClass.self, LinkClass.self, SettingClass.self, AddressClass.self, RouteClass.self, RuleClass.self,
-        NeighbourClass.self, FilterTableClass.self, RuleChainClass.self,
+        NeighbourClass.self, ForwardingClass.self, FilterTableClass.self, RuleChainClass.self,
     ]
 }
 
@@ -47,6 +47,8 @@ public struct NamespaceDump {
     public var routes: [Route] = []
     /// Neighbours, of these links.
     public var neighbours: [Neighbour] = []
+    /// Forwarding entries, of these links.
+    public var forwarding: [ForwardingEntry] = []
     /// Policy rules.
     public var rules: [Rule] = []
 

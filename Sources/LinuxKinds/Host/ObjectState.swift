@@ -12,6 +12,8 @@ final class LinkState {
     var addresses: [AddressState] = []
     /// Neighbours with our protocol number.
     var neighbours: [NeighbourState] = []
+    /// Forwarding entries with our mark.
+    var forwarding: [ForwardingPlace: ForwardingState] = [:]
     /// Our routes that leave by this link.
     var routes: Set<RouteID> = []
     /// Networks of its addresses whose routes are gone though the addresses are there.

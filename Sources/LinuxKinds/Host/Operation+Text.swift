@@ -38,6 +38,8 @@ extension LinuxWorld {
         case .deleteRoute(let route): words("RTM_DELROUTE", .route(route), state)
         case .addNeighbour(let entry, _): words("RTM_NEWNEIGH", .neighbour(entry), state)
         case .deleteNeighbour(let entry): words("RTM_DELNEIGH", .neighbour(entry), state)
+        case .addForwarding(let entry): words("RTM_NEWNEIGH", .forwarding(entry), state)
+        case .deleteForwarding(let entry): words("RTM_DELNEIGH", .forwarding(entry), state)
         case .addRule(let rule): words("RTM_NEWRULE", .rule(rule), state)
         case .deleteRule(let rule): words("RTM_DELRULE", .rule(rule), state)
         case .restore(let object): words("restore", object.report, state)
@@ -54,9 +56,12 @@ extension LinuxWorld {
                 }.joined()
                 + " table \(Names.table(route.table))"
         case .neighbour(let entry): "\(verb) \(entry.destination) dev \(device(entry.linkIndex, state))"
+        case .forwarding(let entry):
+            "\(verb) \(entry.mac) dev \(device(entry.linkIndex, state))"
+                + (entry.destination.map { " dst \($0)" } ?? "")
         case .rule(let rule): "\(verb) priority \(rule.priority) table \(Names.table(rule.table))"
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .ruleRemoved, .port,
-            .settings:
+            .forwardingRemoved, .settings:
             verb
         }
     }

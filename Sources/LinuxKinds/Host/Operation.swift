@@ -93,8 +93,12 @@ extension Request {
     /// Whether it only takes something away.
     var isRemoval: Bool {
         switch self {
-        case .deleteLink, .deleteLinkGroup, .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule: true
-        case .createLink, .setLink, .addAddress, .addRoute, .appendRoute, .addNeighbour, .addRule, .restore: false
+        case .deleteLink, .deleteLinkGroup, .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule,
+            .deleteForwarding:
+            true
+        case .createLink, .setLink, .addAddress, .addRoute, .appendRoute, .addNeighbour, .addRule, .addForwarding,
+            .restore:
+            false
         }
     }
 
@@ -103,7 +107,7 @@ extension Request {
         switch self {
         case .addRoute, .appendRoute: true
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .deleteRoute,
-            .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .restore:
+            .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding, .deleteForwarding, .restore:
             false
         }
     }
@@ -142,6 +146,14 @@ extension Request {
             guard let number = link(neighbour.linkIndex) else { return nil }
             neighbour.linkIndex = number
             return .deleteNeighbour(neighbour)
+        case .addForwarding(var entry):
+            guard let number = link(entry.linkIndex) else { return nil }
+            entry.linkIndex = number
+            return .addForwarding(entry)
+        case .deleteForwarding(var entry):
+            guard let number = link(entry.linkIndex) else { return nil }
+            entry.linkIndex = number
+            return .deleteForwarding(entry)
         case .addRule, .deleteRule, .deleteLinkGroup:
             return self
         case .restore(let object): return object.relocated(by: link).map { .restore($0) }
@@ -192,7 +204,7 @@ extension Request {
         case .deleteNeighbour(let neighbour): neighbour.proto
         case .deleteRule(let rule): rule.proto
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .addNeighbour,
-            .addRule, .restore:
+            .addRule, .addForwarding, .deleteForwarding, .restore:
             nil
         }
     }

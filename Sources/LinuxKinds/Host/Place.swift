@@ -14,6 +14,7 @@ public struct Place: Hashable, Sendable {
         case address(Int32, IPPrefix, peer: IPAddress?)
         case route(RouteID)
         case neighbour(Int32, IPAddress, isProxy: Bool)
+        indirect case forwarding(Int32, ForwardingPlace)
         indirect case rule(Rule)
         indirect case table(FilterTable.ID)
         /// What has a mark in a table of iptables.
@@ -82,6 +83,10 @@ extension LinuxWorld {
                 let position = link.position(ofNeighbour: destination, isProxy: isProxy)
             else { return }
             clear(&link.neighbours[position].claim)
+        case .forwarding(let index, let place):
+            guard let link = state.links[index], var entry = link.forwarding[place] else { return }
+            clear(&entry.claim)
+            link.forwarding[place] = entry
         case .rule(let rule):
             guard var claim = state.rules[rule] else { return }
             clear(&claim)
@@ -101,7 +106,8 @@ extension LinuxWorld {
     public func linkName(at place: Place) -> String? {
         guard let own = byReference[.own], own.id == place.namespace else { return nil }
         switch place.object {
-        case .master(let index), .address(let index, _, _), .neighbour(let index, _, _):
+        case .master(let index), .address(let index, _, _), .neighbour(let index, _, _),
+            .forwarding(let index, _):
             return own.links[index]?.link.name
         case .route(let id):
             return own.routes[id]?.route.nextHops.first.flatMap { own.links[$0.linkIndex]?.link.name }
@@ -115,7 +121,7 @@ extension LinuxWorld {
         switch place.object {
         case .route(let id): return id.table
         case .rule(let rule): return rule.table
-        case .namespace, .link, .master, .address, .neighbour, .table, .rules: return nil
+        case .namespace, .link, .master, .address, .neighbour, .forwarding, .table, .rules: return nil
         }
     }
 }

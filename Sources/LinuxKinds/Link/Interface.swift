@@ -75,6 +75,10 @@ public struct Interface: Value {
                 port: kind.settings(of: port))
             values.append(DerivedValue(key: InterfaceKeys.port(name, port), value: membership))
         }
+        for remote in kind.remotes {
+            let entry = ForwardingValue(remote: remote, of: name, in: namespace)
+            values.append(DerivedValue(key: ForwardingKeys.remote(name, remote), value: entry))
+        }
         for address in addresses { values.append(DerivedValue(key: address.key, value: address)) }
         for setting in sysctls { values.append(DerivedValue(key: setting.key, value: setting)) }
         if receiveOffload != nil || transmitOffload != nil {

@@ -78,6 +78,7 @@ enum LinkClass: KernelClass {
             // A VRF takes its members down and up again when they come and go.
             let isVRF = [old.master, new.master].contains { state.links[$0]?.link.kind.isVRF ?? false }
             if isVRF { flushAfterDown(known, world) }
+            ForwardingClass.loseOfBridge(known, world)
             if world.cause == .planned {
                 known.masterClaim = world.plannedClaim
                 if new.master < 0 { world.plannedDependants[new.master, default: []].append(known) }
@@ -222,6 +223,7 @@ enum LinkClass: KernelClass {
             world.lose(link.claim)
         }
         link.namespace.update(link, to: freed, ownership: world.ownership)
+        ForwardingClass.loseOfBridge(link, world)
         if master.kind.rulesPorts || master.kind.isVRF { flushAfterDown(link, world) }
     }
 
@@ -248,6 +250,7 @@ enum LinkClass: KernelClass {
         world.lose(link.masterClaim)
         for entry in link.addresses { world.lose(entry.claim) }
         for entry in link.neighbours { world.lose(entry.claim) }
+        for entry in link.forwarding.values { world.lose(entry.claim) }
         for id in link.routes { if let route = link.namespace.routes[id] { world.lose(route.claim) } }
     }
 

@@ -25,6 +25,11 @@ public struct Membership: Value {
             : [Dependency(label: "port-exists", target: .key(InterfaceKeys.key(member)))]
     }
 
+    /// Forwarding entries of a bridge look here for their port.
+    public var groups: [String] { port == nil ? [] : [Self.portGroup(member)] }
+
+    static func portGroup(_ interface: String) -> String { "port/\(interface)" }
+
     /// `veth1 in bridge br0`
     public var summary: String { "\(member) in \(word) \(master)" }
 

@@ -101,6 +101,8 @@ extension Forwarder {
         case .deleteRoute(let route): return "removal of the route to \(route.destination)\(place)"
         case .addNeighbour(let neighbour, _): return "neighbour \(neighbour.destination)\(place)"
         case .deleteNeighbour(let neighbour): return "removal of the neighbour \(neighbour.destination)\(place)"
+        case .addForwarding(let entry): return "forwarding entry \(entry.mac)\(place)"
+        case .deleteForwarding(let entry): return "removal of the forwarding entry \(entry.mac)\(place)"
         case .addRule(let rule): return "policy rule from \(rule.from.map { "\($0)" } ?? "all")\(place)"
         case .deleteRule(let rule):
             return "removal of the policy rule from \(rule.from.map { "\($0)" } ?? "all")\(place)"

@@ -83,6 +83,7 @@ enum Label {
             switch kind {
             case .interface, .ruleChain, .client, .namespace, .rule, .filterTable: [text("name")]
             case .arp: [text("interface"), text("ip_address")]
+            case .forwarding: [text("interface"), text("mac")]
             case .route: [text("dst_network"), text("outgoing_interface")]
             case .allocation: [text("network_name"), text("interface_name")]
             case .endpoint: [text("network_service")]

@@ -781,6 +781,10 @@ public nonisolated struct Ligato_Linux_Interfaces_VxlanLink: Sendable {
   /// Time to live of the tunnel packets. 0: inherited or the kernel's default.
   public var ttl: UInt32 = 0
 
+  /// Addresses of several remote endpoints, instead of `remote`: broadcast and unknown traffic goes to each of them. Where
+  /// single MAC addresses are is said by entries of `linuxConfig.fdb`.
+  public var remotes: [String] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2001,7 +2005,7 @@ nonisolated extension Ligato_Linux_Interfaces_VlanLink.ProtocolEnum: SwiftProtob
 
 nonisolated extension Ligato_Linux_Interfaces_VxlanLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".VxlanLink"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vni\0\u{1}remote\0\u{1}group\0\u{1}local\0\u{1}parent\0\u{1}port\0\u{3}no_learning\0\u{1}ttl\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vni\0\u{1}remote\0\u{1}group\0\u{1}local\0\u{1}parent\0\u{1}port\0\u{3}no_learning\0\u{1}ttl\0\u{1}remotes\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2017,6 +2021,7 @@ nonisolated extension Ligato_Linux_Interfaces_VxlanLink: SwiftProtobuf.Message, 
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
       case 7: try { try decoder.decodeSingularBoolField(value: &self.noLearning) }()
       case 8: try { try decoder.decodeSingularUInt32Field(value: &self.ttl) }()
+      case 9: try { try decoder.decodeRepeatedStringField(value: &self.remotes) }()
       default: break
       }
     }
@@ -2047,6 +2052,9 @@ nonisolated extension Ligato_Linux_Interfaces_VxlanLink: SwiftProtobuf.Message, 
     if self.ttl != 0 {
       try visitor.visitSingularUInt32Field(value: self.ttl, fieldNumber: 8)
     }
+    if !self.remotes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.remotes, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2059,6 +2067,7 @@ nonisolated extension Ligato_Linux_Interfaces_VxlanLink: SwiftProtobuf.Message, 
     if lhs.port != rhs.port {return false}
     if lhs.noLearning != rhs.noLearning {return false}
     if lhs.ttl != rhs.ttl {return false}
+    if lhs.remotes != rhs.remotes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

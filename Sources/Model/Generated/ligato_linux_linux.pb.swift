@@ -44,6 +44,9 @@ public nonisolated struct Ligato_Linux_ConfigData: Sendable {
   /// Tables of packet filter and NAT rules.
   public var nftables: [Nsmagent_Linux_FilterTable] = []
 
+  /// Forwarding entries of bridges and VXLANs.
+  public var fdb: [Nsmagent_Linux_ForwardingEntry] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -55,7 +58,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux"
 
 nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ConfigData"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{a}interfaces\0\u{4}\u{a}arp_entries\0\u{1}routes\0\u{2}S\u{f}namespaces\0\u{1}rules\0\u{2}\u{b}nftables\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{a}interfaces\0\u{4}\u{a}arp_entries\0\u{1}routes\0\u{2}S\u{f}namespaces\0\u{1}rules\0\u{2}\u{b}nftables\0\u{1}fdb\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -69,6 +72,7 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
       case 1000: try { try decoder.decodeRepeatedMessageField(value: &self.namespaces) }()
       case 1001: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
       case 1012: try { try decoder.decodeRepeatedMessageField(value: &self.nftables) }()
+      case 1013: try { try decoder.decodeRepeatedMessageField(value: &self.fdb) }()
       default: break
       }
     }
@@ -93,6 +97,9 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
     if !self.nftables.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.nftables, fieldNumber: 1012)
     }
+    if !self.fdb.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.fdb, fieldNumber: 1013)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -103,6 +110,7 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
     if lhs.namespaces != rhs.namespaces {return false}
     if lhs.rules != rhs.rules {return false}
     if lhs.nftables != rhs.nftables {return false}
+    if lhs.fdb != rhs.fdb {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -352,6 +352,57 @@ public nonisolated struct Nsmagent_Linux_FilterTable: Sendable {
   fileprivate var _namespace: Ligato_Linux_Namespace_NetNamespace? = nil
 }
 
+/// A forwarding entry: by which port of a bridge a MAC address is reached, or behind which other end of a VXLAN it is. It stays,
+/// whatever frames come by. The agent knows its own by the flag `sticky`; those that routing daemons keep (`extern_learn`) stay
+/// as they are.
+public nonisolated struct Nsmagent_Linux_ForwardingEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// MAC address. All zeros, in a VXLAN: traffic for which there is no other entry; several may be declared.
+  public var mac: String = String()
+
+  /// Logical name of the port or VXLAN, or the name in the kernel of one that is not declared.
+  public var interface: String = String()
+
+  /// Namespace of an interface that is not declared. Absent: the agent's own.
+  public var namespace: Ligato_Linux_Namespace_NetNamespace {
+    get {_namespace ?? Ligato_Linux_Namespace_NetNamespace()}
+    set {_namespace = newValue}
+  }
+  /// Returns true if `namespace` has been explicitly set.
+  public var hasNamespace: Bool {self._namespace != nil}
+  /// Clears the value of `namespace`. Subsequent reads from it will return its default value.
+  public mutating func clearNamespace() {self._namespace = nil}
+
+  /// VLAN, in a bridge with `vlanFiltering`. 0: none.
+  public var vlan: UInt32 = 0
+
+  /// Address of the other end of the tunnel. Empty: the entry is that of the bridge which the interface is a port of.
+  public var dst: String = String()
+
+  /// UDP port of the other end. 0: that of the VXLAN.
+  public var port: UInt32 = 0
+
+  /// VXLAN network identifier at the other end. Absent: that of the VXLAN.
+  public var vni: UInt32 {
+    get {_vni ?? 0}
+    set {_vni = newValue}
+  }
+  /// Returns true if `vni` has been explicitly set.
+  public var hasVni: Bool {self._vni != nil}
+  /// Clears the value of `vni`. Subsequent reads from it will return its default value.
+  public mutating func clearVni() {self._vni = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _namespace: Ligato_Linux_Namespace_NetNamespace? = nil
+  fileprivate var _vni: UInt32? = nil
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "nsmagent.linux"
@@ -643,4 +694,68 @@ nonisolated extension Nsmagent_Linux_FilterTable.Forward: SwiftProtobuf.Message,
 
 nonisolated extension Nsmagent_Linux_FilterTable.Forward.ProtocolEnum: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TCP\0\u{1}UDP\0\u{1}SCTP\0")
+}
+
+nonisolated extension Nsmagent_Linux_ForwardingEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ForwardingEntry"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}mac\0\u{1}interface\0\u{1}namespace\0\u{1}vlan\0\u{1}dst\0\u{1}port\0\u{1}vni\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.mac) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.interface) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._namespace) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.vlan) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.dst) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self._vni) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.mac.isEmpty {
+      try visitor.visitSingularStringField(value: self.mac, fieldNumber: 1)
+    }
+    if !self.interface.isEmpty {
+      try visitor.visitSingularStringField(value: self.interface, fieldNumber: 2)
+    }
+    try { if let v = self._namespace {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if self.vlan != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vlan, fieldNumber: 4)
+    }
+    if !self.dst.isEmpty {
+      try visitor.visitSingularStringField(value: self.dst, fieldNumber: 5)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 6)
+    }
+    try { if let v = self._vni {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 7)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_ForwardingEntry, rhs: Nsmagent_Linux_ForwardingEntry) -> Bool {
+    if lhs.mac != rhs.mac {return false}
+    if lhs.interface != rhs.interface {return false}
+    if lhs._namespace != rhs._namespace {return false}
+    if lhs.vlan != rhs.vlan {return false}
+    if lhs.dst != rhs.dst {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs._vni != rhs._vni {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }

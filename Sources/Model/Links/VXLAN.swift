@@ -16,6 +16,8 @@ public struct VXLANSpec: CheckedLinkSpec {
     public let vni: UInt32
     /// The other end, or a multicast group of all ends.
     public let remote: IPAddress?
+    /// The other ends, when there are several: what is not known to be behind one goes to all.
+    public let remotes: [IPAddress]
     /// Our own end.
     public let local: IPAddress?
     /// The UDP port of all ends.
@@ -36,6 +38,7 @@ public struct VXLANSpec: CheckedLinkSpec {
         let remote = findings.address(vxlan.remote, ["vxlan", "remote"])
         let group = findings.address(vxlan.group, ["vxlan", "group"])
         local = findings.address(vxlan.local, ["vxlan", "local"])
+        remotes = findings.remotes(vxlan, beside: remote ?? group, local: local)
         findings.check(vxlan, remote: remote, group: group, local: local)
         self.remote = remote ?? group
         parent = vxlan.parent.orNil
@@ -51,6 +54,38 @@ public struct VXLANSpec: CheckedLinkSpec {
 }
 
 extension FieldFindings {
+    /// As many as the kernel walks through for each frame of that kind.
+    private static var mostRemotes: Int { 4096 }
+
+    fileprivate mutating func remotes(
+        _ vxlan: Ligato_Linux_Interfaces_VxlanLink, beside single: IPAddress?, local: IPAddress?
+    ) -> [IPAddress] {
+        if vxlan.remotes.isEmpty { return [] }
+        if single != nil { mistake(["vxlan", "remotes"], "can't be set together with remote or group") }
+        if vxlan.remotes.count > Self.mostRemotes {
+            mistake(["vxlan", "remotes"], "are \(vxlan.remotes.count); \(Self.mostRemotes) are possible")
+            return []
+        }
+        var remotes: [IPAddress] = []
+        var seen: Set<IPAddress> = []
+        for (index, text) in vxlan.remotes.enumerated() {
+            let path: [PathPart] = ["vxlan", "remotes", .element(index)]
+            guard let remote = address(text, path) else {
+                if text.isEmpty { mistake(path, "is missing") }
+                continue
+            }
+            if !seen.insert(remote).inserted {
+                mistake(path, value: text, "is there twice")
+            } else if remote.isMulticast || remote.isUnspecified {
+                mistake(path, value: text, "is not the address of another end")
+            } else if let other = local ?? remotes.first, other.family != remote.family {
+                mistake(path, value: text, "is not of the same family as \(other)")
+            }
+            remotes.append(remote)
+        }
+        return remotes
+    }
+
     fileprivate mutating func check(
         _ vxlan: Ligato_Linux_Interfaces_VxlanLink, remote: IPAddress?, group: IPAddress?, local: IPAddress?
     ) {

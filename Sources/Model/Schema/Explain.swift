@@ -162,6 +162,7 @@ extension Explain {
         switch kind {
         case .interface, .ruleChain, .client, .namespace, .rule, .filterTable: "NAME"
         case .arp: "INTERFACE/ADDRESS"
+        case .forwarding: "INTERFACE/MAC[/vlan/VLAN][/dst[/ADDRESS[/port/PORT][/vni/VNI]]][/namespace/TYPE/REFERENCE]"
         case .route: "NETWORK/LENGTH/INTERFACE[/table/TABLE][/namespace/TYPE/REFERENCE][/metric/METRIC]"
         case .allocation: "network/NETWORK/interface/INTERFACE"
         case .endpoint: "NETWORK_SERVICE"

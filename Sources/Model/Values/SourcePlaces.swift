@@ -41,7 +41,8 @@ extension Specification {
         case .filterTable(var table):
             table.places = places
             return .filterTable(table)
-        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .namespace, .rule: return self
+        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .namespace, .rule, .forwarding:
+            return self
         }
     }
 
@@ -50,7 +51,7 @@ extension Specification {
         switch self {
         case .ruleChain(let chain): chain.places
         case .filterTable(let table): table.places
-        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .namespace, .rule: nil
+        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .namespace, .rule, .forwarding: nil
         }
     }
 }

@@ -24,6 +24,8 @@ public indirect enum Specification: Hashable, Sendable {
     case rule(RuleSpec)
     /// A table of packet filter and NAT rules.
     case filterTable(FilterTableSpec)
+    /// A forwarding entry.
+    case forwarding(ForwardingSpec)
 }
 
 /// What came of checking a value.
@@ -65,6 +67,7 @@ extension ModelValue {
             case .namespace(let message): NamespaceSpec(message, &findings).map { .namespace($0) }
             case .rule(let message): RuleSpec(message, &findings).map { .rule($0) }
             case .filterTable(let message): FilterTableSpec(message, &findings).map { .filterTable($0) }
+            case .forwarding(let message): ForwardingSpec(message, &findings).map { .forwarding($0) }
             }
         return CheckedValue(
             specification: findings.isBroken ? nil : specification, findings: findings.list,

@@ -64,6 +64,7 @@ extension ModelDescription {
         case .namespace: ("*linux.Namespace", "nsmagent/linux")
         case .rule: ("*linux.Rule", "nsmagent/linux")
         case .filterTable: ("*linux.FilterTable", "nsmagent/linux")
+        case .forwarding: ("*linux.ForwardingEntry", "nsmagent/linux")
         }
     }
 }

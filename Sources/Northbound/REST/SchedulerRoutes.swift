@@ -225,7 +225,9 @@ extension ModelDescription.Kind {
     /// Whether the kernel has it.
     fileprivate var isRetrievable: Bool {
         switch self {
-        case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable: true
+        case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable,
+            .forwarding:
+            true
         case .client, .endpoint: false
         }
     }

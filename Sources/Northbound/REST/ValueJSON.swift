@@ -92,6 +92,7 @@ enum DescriptorName {
         case .namespace: "linux-namespace"
         case .rule: "linux-rule"
         case .filterTable: "linux-nftables"
+        case .forwarding: "linux-fdb"
         }
     }
 

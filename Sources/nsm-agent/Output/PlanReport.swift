@@ -191,6 +191,7 @@ extension ModelDescription.Kind {
         case .namespace: "namespace"
         case .rule: "rule"
         case .filterTable: "nftables"
+        case .forwarding: "forwarding entry"
         }
     }
 }

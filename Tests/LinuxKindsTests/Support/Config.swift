@@ -6,12 +6,13 @@ struct Config {
     var rules: [String] = []
     var namespaces: [String] = []
     var allocations: [String] = []
+    var fdb: [String] = []
 
     var text: String {
         var text = "linuxConfig:\n"
         for (name, items) in [
             ("namespaces", namespaces), ("interfaces", interfaces), ("routes", routes), ("arpEntries", arps),
-            ("rules", rules),
+            ("rules", rules), ("fdb", fdb),
         ] where !items.isEmpty {
             text += "  \(name):\n" + items.map { "    - {\($0)}\n" }.joined()
         }
@@ -26,7 +27,8 @@ struct Config {
         Config(
             interfaces: interfaces.shuffled(using: &generator), routes: routes.shuffled(using: &generator),
             arps: arps.shuffled(using: &generator), rules: rules.shuffled(using: &generator),
-            namespaces: namespaces.shuffled(using: &generator), allocations: allocations.shuffled(using: &generator))
+            namespaces: namespaces.shuffled(using: &generator), allocations: allocations.shuffled(using: &generator),
+            fdb: fdb.shuffled(using: &generator))
     }
 }
 

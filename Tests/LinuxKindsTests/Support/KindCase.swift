@@ -105,6 +105,31 @@ extension KindCase {
                 veth("s", "r", "sysctls: {ipv4.forwarding: 1, rp_filter: 2}"), veth("r", "s", in: "y"),
             ]), ["ip link set s down"], witnesses: ["sysctl net.ipv4.conf.s.forwarding net.ipv4.conf.s.rp_filter"],
             isExported: false),
+        beside(
+            "forwarding entries of a VXLAN",
+            Config(
+                interfaces: [
+                    "name: t, type: VXLAN, enabled: true, vxlan: {vni: 7, local: 192.0.2.1, remotes: [192.0.2.2, 192.0.2.3]}"
+                ],
+                fdb: [
+                    "mac: '02:00:00:00:00:09', interface: t, dst: 192.0.2.3",
+                    "mac: '00:00:00:00:00:00', interface: t, dst: 192.0.2.4, vni: 8, port: 8472",
+                ]),
+            [
+                "bridge fdb del 00:00:00:00:00:00 dev t dst 192.0.2.2",
+                "bridge fdb replace 02:00:00:00:00:09 dev t dst 192.0.2.2",
+                "bridge fdb del 00:00:00:00:00:00 dev t dst 192.0.2.4 vni 8 port 8472",
+                "bridge fdb del 02:00:00:00:00:09 dev t", "ip link del dev t",
+            ], witnesses: ["bridge fdb show dev t"]),
+        beside(
+            "forwarding entries of a bridge",
+            Config(
+                interfaces: ["name: br, type: BRIDGE, enabled: true, bridge: {ports: [p]}"],
+                fdb: ["mac: '02:00:00:00:00:09', interface: p"]),
+            [
+                "bridge fdb del 02:00:00:00:00:09 dev p master", "ip link set p nomaster", "ip link del dev br",
+                "bridge fdb replace 02:00:00:00:00:09 dev p master static",
+            ], witnesses: ["bridge fdb show br br"]),
         beside("namespace", Config(namespaces: ["name: z"]), []),
     ]
 

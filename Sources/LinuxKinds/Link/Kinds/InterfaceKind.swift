@@ -42,6 +42,9 @@ protocol InterfaceKind: Hashable, Sendable {
     /// The logical name of the port that it prefers.
     var primary: String? { get }
 
+    /// Other ends to which it sends what it knows no other way for, when there are several.
+    var remotes: [IPAddress] { get }
+
     /// What a bridge is to keep for one of its ports; nil: it is no bridge.
     func settings(of port: String) -> BridgePort?
 
@@ -89,6 +92,7 @@ extension InterfaceKind {
     var offloads: ChecksumOffloads { ChecksumOffloads() }
     var ports: [String] { [] }
     var primary: String? { nil }
+    var remotes: [IPAddress] { [] }
     func settings(of port: String) -> BridgePort? { nil }
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState? { state.ownedLinks[interface.alias] }
     func finish(_ attributes: inout LinkAttributes, of interface: Interface) {}

@@ -1,5 +1,6 @@
 internal import Model
 internal import Netlink
+internal import NetworkTypes
 internal import Reconciler
 
 /// An end of a VXLAN tunnel (RFC 7348).
@@ -7,10 +8,12 @@ struct VXLANKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = VXLANAttributes.self
 
     let parent: String?
+    let remotes: [IPAddress]
     private let attributes: VXLANAttributes
 
     init(_ vxlan: VXLANSpec) {
         parent = vxlan.parent
+        remotes = vxlan.remotes
         attributes = VXLANAttributes(
             vni: vxlan.vni, remote: vxlan.remote, local: vxlan.local, port: vxlan.port, learning: vxlan.isLearning,
             ttl: vxlan.ttl)
@@ -47,6 +50,7 @@ struct VXLANKind: InterfaceKind {
         message.vxlan.noLearning = vxlan.learning == false
         if let port = vxlan.port, port != VXLANSpec.defaultPort { message.vxlan.port = UInt32(port) }
         message.vxlan.ttl = UInt32(vxlan.ttl ?? 0)
+        message.vxlan.remotes = ForwardingClass.remotes(of: link).map(\.description)
         guard let remote = vxlan.remote else { return }
         if remote.isMulticast { message.vxlan.group = "\(remote)" } else { message.vxlan.remote = "\(remote)" }
     }

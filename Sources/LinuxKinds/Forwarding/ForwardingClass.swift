@@ -1,0 +1,184 @@
+internal import Model
+internal import Netlink
+internal import NetworkTypes
+internal import Reconciler
+
+/// Forwarding entries with our mark.
+///
+/// The kernel keeps no protocol number with them. What it keeps is `NTF_STICKY`: in a bridge it does what a declared entry is
+/// for, in a VXLAN it does nothing. Routing daemons set it only beside `NTF_EXT_LEARNED`.
+enum ForwardingClass: KernelClass {
+    static let mark = ForwardingEntry.sticky
+
+    static func isMarked(_ entry: ForwardingEntry) -> Bool {
+        entry.flags & mark != 0 && entry.flags & ForwardingEntry.externallyLearned == 0
+            && (!entry.isOfBridge || entry.state & ForwardingEntry.static != 0)
+    }
+
+    static func dump(
+        _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
+    ) throws(KernelError) {
+        // Other links have none.
+        guard dump.links.contains(where: { $0.port != nil || $0.kind.isOf(VXLANAttributes.self) }) else { return }
+        for case .forwarding(let entry) in try socket.dump(.forwarding) where isMarked(entry) {
+            dump.forwarding.append(entry)
+        }
+    }
+
+    static func takeIn(
+        _ dump: NamespaceDump, _ state: NamespaceState, former: NamespaceState.Contents, _ world: LinuxWorld
+    ) {
+        for entry in dump.forwarding {
+            guard let link = state.links[entry.linkIndex] else { continue }
+            let place = ForwardingPlace(entry)
+            let claim = former.links[entry.linkIndex]?.forwarding[place]?.claim
+            link.forwarding[place] = ForwardingState(entry: entry, claim: claim ?? Claim())
+        }
+    }
+
+    // MARK: - Changes
+
+    /// An entry is there, like this.
+    static func put(_ entry: ForwardingEntry, in state: NamespaceState, _ world: LinuxWorld) {
+        guard let link = state.links[entry.linkIndex] else { return }
+        let place = ForwardingPlace(entry)
+        let known = link.forwarding[place]
+        if !isMarked(entry) {
+            // Somebody's entry may have taken the place of ours.
+            if known != nil { remove(entry, in: state, world) }
+            return
+        }
+        if world.cause == .told, known?.entry == entry { return }
+        world.journals.remember(link: entry.linkIndex, in: state, isItself: false)
+        let claim = world.cause == .planned ? world.plannedClaim : known?.claim ?? Claim()
+        link.forwarding[place] = ForwardingState(entry: entry, claim: claim)
+        world.concern(link.link.name, in: state)
+    }
+
+    /// An entry is gone.
+    static func remove(_ entry: ForwardingEntry, in state: NamespaceState, _ world: LinuxWorld) {
+        let place = ForwardingPlace(entry)
+        guard let link = state.links[entry.linkIndex], let known = link.forwarding[place]?.entry else { return }
+        // What is told of a destination that was replaced is no longer about what is there.
+        if world.cause == .told, isMarked(entry), known.destination != entry.destination { return }
+        world.journals.remember(link: entry.linkIndex, in: state, isItself: false)
+        link.forwarding[place] = nil
+        world.concern(link.link.name, in: state)
+    }
+
+    /// A link leaves its bridge, whose entries for it go.
+    static func loseOfBridge(_ link: LinkState, _ world: LinuxWorld) {
+        let lost = link.forwarding.filter { $0.key.isOfBridge }
+        if lost.isEmpty { return }
+        world.journals.remember(link: link.link.index, in: link.namespace, isItself: false)
+        for (place, state) in lost {
+            link.forwarding[place] = nil
+            world.lose(state.claim)
+        }
+    }
+
+    // MARK: - Leftovers
+
+    static func appendLeftovers(_ turn: Turn, in states: [NamespaceState], to list: inout Leftovers) {
+        if turn != .last { return }
+        let ownership = list.world.ownership
+        for state in states where !list.goes(state) {
+            for link in state.links.values.sorted(by: { $0.link.index < $1.link.index }) where !link.forwarding.isEmpty
+            {
+                // What others have on links of theirs may look like ours.
+                let bridge = state.links[link.link.master]?.link.alias
+                for entry in link.sortedForwarding
+                where ownership.owns(alias: link.link.alias) || entry.entry.isOfBridge && ownership.owns(alias: bridge)
+                {
+                    append(entry, of: link, to: &list)
+                }
+            }
+        }
+    }
+
+    static func appendLeftovers(_ turn: Turn, at places: [Place], to list: inout Leftovers) {
+        if turn != .last { return }
+        for place in places {
+            guard case .forwarding(let index, let object) = place.object,
+                let state = list.world.states[place.namespace], !list.goes(state), let link = state.links[index],
+                let entry = link.forwarding[object]
+            else { continue }
+            append(entry, of: link, to: &list)
+        }
+    }
+
+    private static func append(_ state: ForwardingState, of link: LinkState, to list: inout Leftovers) {
+        if list.world.isClaimed(state.claim) { return }
+        let (entry, name, place) = (state.entry, link.link.name, link.namespace.reference.suffix)
+        list.add(
+            Place(link.namespace, .forwarding(link.link.index, ForwardingPlace(entry))),
+            key: "\(ForwardingKeys.prefix)\(name)/\(entry.mac)/\(entry.end)\(place)",
+            "forwarding entry \(entry.mac) dst \(entry.end) dev \(name)\(place)", .deleteForwarding(entry),
+            in: link.namespace)
+    }
+
+    // MARK: - The way back
+
+    static func restore(_ step: Restoration.Step, _ restoration: inout Restoration) {
+        if step != .finish { return }
+        for (state, part) in restoration.parts {
+            for (index, old) in part.links.sorted(by: { $0.key < $1.key }) {
+                guard let old, let link = state.links[restoration.current(index, in: state)] else { continue }
+                restore(link, to: old.forwarding, &restoration)
+            }
+        }
+    }
+
+    private static func restore(_ link: LinkState, to old: [ForwardingEntry], _ restoration: inout Restoration) {
+        let id = link.namespace.id
+        let places = Set(old.map(ForwardingPlace.init))
+        for entry in link.sortedForwarding where !places.contains(ForwardingPlace(entry.entry)) {
+            restoration.add(.request(.deleteForwarding(entry.entry)), in: id)
+        }
+        for var entry in old {
+            entry.linkIndex = link.link.index
+            if link.forwarding[ForwardingPlace(entry)]?.entry == entry { continue }
+            restoration.add(.request(.addForwarding(entry)), in: id)
+        }
+    }
+
+    // MARK: - Export
+
+    static func export(_ state: NamespaceState, to export: inout Export) {
+        for link in state.links.values.sorted(by: { $0.link.index < $1.link.index }) {
+            let remotes = Set(remotes(of: link))
+            for entry in link.sortedForwarding.map(\.entry) {
+                if entry.isPlainRemote, let remote = entry.destination, remotes.contains(remote) { continue }
+                var message = Nsmagent_Linux_ForwardingEntry()
+                message.interface = export.name(of: link)
+                message.mac = "\(entry.mac)"
+                message.vlan = UInt32(entry.vlan)
+                message.dst = entry.destination.map { "\($0)" } ?? ""
+                message.port = UInt32(entry.port ?? 0)
+                if let vni = entry.vni { message.vni = vni }
+                export.others.append(.forwarding(message))
+            }
+        }
+    }
+
+    /// The other ends that are part of a VXLAN of ours.
+    static func remotes(of link: LinkState) -> [IPAddress] {
+        guard let vxlan = link.link.kind[VXLANAttributes.self], vxlan.remote == nil else { return [] }
+        return link.sortedForwarding.map(\.entry).filter(\.isPlainRemote).compactMap(\.destination)
+    }
+}
+
+extension LinkState {
+    /// In an order that is the same each time.
+    fileprivate var sortedForwarding: [ForwardingState] {
+        if forwarding.count < 2 { return Array(forwarding.values) }
+        return forwarding.values.sorted {
+            ($0.entry.mac.bits, $0.entry.vlan, $0.entry.end) < ($1.entry.mac.bits, $1.entry.vlan, $1.entry.end)
+        }
+    }
+}
+
+extension ForwardingEntry {
+    /// Whether it only names another end.
+    fileprivate var isPlainRemote: Bool { mac.isZero && !isOfBridge && port == nil && vni == nil }
+}
