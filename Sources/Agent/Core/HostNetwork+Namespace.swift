@@ -10,6 +10,7 @@ extension HostNetwork {
         switch value {
         case .interface(let message): interface = message.name
         case .arp(let message): interface = message.interface
+        case .forwarding(let message): interface = message.interface
         case .route(let message): interface = outgoing(message)
         case .ruleChain, .rule, .filterTable, .allocation, .client, .endpoint, .namespace: interface = ""
         }

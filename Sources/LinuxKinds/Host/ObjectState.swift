@@ -35,6 +35,8 @@ final class LinkState {
         var networks: Set<IPPrefix> = []
         /// Those of which the scope is too wide for that.
         var wide: Set<IPPrefix> = []
+
+        func contains(_ network: IPPrefix) -> Bool { networks.contains(network) || wide.contains(network) }
     }
 
     init(_ link: Link, in namespace: NamespaceState) {

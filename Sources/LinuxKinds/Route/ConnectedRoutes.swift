@@ -13,7 +13,7 @@ enum ConnectedRoutes {
         guard let link = link(of: route, in: state) else { return }
         if world.cause == .told { link.goingNetworks.remove(route.destination) }
         if link.lostNetworks.remove(route.destination) != nil { world.concern(link.link.name, in: state) }
-        if isCounted(route, on: link, world), link.onLink?.contains(route.destination) == false {
+        if isCounted(route, on: link, world), link.onLink?.networks.contains(route.destination) == false {
             forgetOnLink(link, world)
         }
     }

@@ -56,7 +56,7 @@ enum Label {
         case .route(let message) where !message.dstNetwork.isReference && IPText(message.dstNetwork).prefix == nil:
             join(value.model, slashed(message.dstNetwork, message.outgoingInterface))
         case .arp(let message): join(value.model, slashed(message.interface, message.ipAddress))
-        case .interface, .route, .ruleChain, .client, .endpoint, .namespace, .rule, .filterTable:
+        case .interface, .route, .ruleChain, .client, .endpoint, .namespace, .rule, .filterTable, .forwarding:
             join(value.model, value.name)
         }
     }

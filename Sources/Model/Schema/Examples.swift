@@ -13,6 +13,7 @@ enum Examples {
         case .namespace: namespace
         case .rule: rule
         case .filterTable: filterTable
+        case .forwarding: forwarding
         }
     }
 
@@ -115,6 +116,19 @@ enum Examples {
           rules:
             # Packets from this network are looked up in table 100.
             - {name: from-office, from: 10.1.0.0/16, priority: 1000, table: 100}
+
+        """
+
+    private static let forwarding = """
+        linuxConfig:
+          interfaces:
+            - name: vx0
+              type: VXLAN
+              enabled: true
+              vxlan: {vni: 42, local: 192.0.2.1, noLearning: true}
+          forwardingEntries:
+            # Frames for this address go to that host.
+            - {mac: 02:00:00:00:00:07, interface: vx0, dst: 192.0.2.7}
 
         """
 

@@ -10,6 +10,7 @@ extension ModelValue {
         case .ruleChain(let message): namespace = message.namespace
         case .rule(let message): namespace = message.namespace
         case .filterTable(let message): namespace = message.namespace
+        case .forwarding(let message): namespace = message.namespace
         case .allocation, .client, .endpoint, .namespace: return nil
         }
         return namespace.type == .undefined ? nil : namespace

@@ -102,7 +102,7 @@ struct PageValue: Sendable, Equatable {
                 ("prefix", filled(message.interfaceNamePrefix)),
             ])
         case .namespace(let message): .fields([("is", "namespace"), ("name", bounded(message.name))])
-        case .arp, .route, .ruleChain, .allocation, .rule, .filterTable: nil
+        case .arp, .route, .ruleChain, .allocation, .rule, .filterTable, .forwarding: nil
         }
     }
 
@@ -130,6 +130,7 @@ struct PageValue: Sendable, Equatable {
             case .pid: "process"
             case .fd: "file"
             case .microservice: "microservice"
+            case .pod: "pod"
             case .undefined, .UNRECOGNIZED: "unknown"
             }
         return .array([.string(type), bounded(namespace.reference)])
