@@ -927,7 +927,7 @@ export class Filter {
 }
 
 """###),
-PageFile(name: "page.css", type: "text/css; charset=utf-8", tag: "\"cfea2a503c59a68fa920\"", text: ###"""
+PageFile(name: "page.css", type: "text/css; charset=utf-8", tag: "\"88cb0d3e663205a9ace1\"", text: ###"""
 :root {
   color-scheme: light dark;
   --ground: #f4f6f9; --paper: #fff; --raised: #fff; --ink: #17202b; --soft: #566273; --line: #d3dae3; --frame: #aab6c4;
@@ -1035,7 +1035,8 @@ footer { padding: 6px 16px; font-size: 12px; color: var(--soft); }
 .folded .head { height: 100%; }
 .head .label { flex: 1; min-width: 0; display: flex; gap: 5px; align-items: baseline; font-weight: 600; }
 .head .label > * { overflow: hidden; text-overflow: ellipsis; min-width: 0; }
-.head .label small { font-weight: 400; color: var(--soft); flex-shrink: 50; }
+.head .label small { font-weight: 400; color: var(--soft); flex-shrink: 1; }
+.head .label bdi { flex: none; max-width: 100%; }
 .head[aria-expanded]::before { content: ""; border: 5px solid transparent; border-left-color: var(--soft); margin-right: -5px; }
 .head[aria-expanded=true]::before { transform: rotate(90deg) translateX(3px); }
 .head .note { display: flex; gap: 7px; }
