@@ -19,7 +19,7 @@ import Testing
             config.warnings.map(\.description) == [
                 "\(corpus("upstream.yaml")):9:7: interface 'vrf1' stays down; write 'enabled: true', or 'enabled: false' if that is meant",
                 "\(corpus("upstream.yaml")):12:7: interface 'd1' stays down; write 'enabled: true', or 'enabled: false' if that is meant",
-                "\(corpus("upstream.yaml")):35:1: 'vppConfig' is skipped: there is no VPP here"
+                "\(corpus("upstream.yaml")):35:1: 'vppConfig' is skipped: there is no VPP here",
             ])
     }
 

@@ -13,7 +13,8 @@ import Testing
         arguments: [
             list(
                 "routes", "{outgoingInterface: e}",
-                "3:7: linux.l3.route 'e': dst_network is missing; write a network, or 0.0.0.0/0 or ::/0 for the default route"),
+                "3:7: linux.l3.route 'e': dst_network is missing; write a network, or 0.0.0.0/0 or ::/0 for the default route"
+            ),
             list(
                 "routes", "{dstNetwork: 10.0.0.0/8}",
                 "3:7: linux.l3.route '10.0.0.0/8': outgoing_interface is missing; name the interface the packets leave by"

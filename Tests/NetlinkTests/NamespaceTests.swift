@@ -71,19 +71,19 @@ struct NamespaceTests {
             try #require(cl_bind_mount(directory, view) == 0)
             #expect(try NetworkNamespace.list(directory: directory) == ["a"])
             #expect(try NetworkNamespace.list(directory: view).isEmpty)
-            #expect(NetworkNamespace.leftNames(of: "me", in: view).isEmpty)
+            #expect(NetworkNamespace.leftNames(of: "me", in: view, besides: []).isEmpty)
             try NetworkNamespace.removeLeftName("a", of: "me", in: view)
             #expect(try NetworkNamespace.list(directory: directory) == ["a"])
 
             // Before it is taken away it is marked, and locked until that is done.
             let file = cl_mark_beneath(directory, "a", "me")
             try #require(file >= 0)
-            #expect(NetworkNamespace.leftNames(of: "me", in: view).isEmpty)
+            #expect(NetworkNamespace.leftNames(of: "me", in: view, besides: []).isEmpty)
             // As a kill between the two steps leaves it.
             close(file)
             cl_unmount_detach("\(directory)/a")
-            #expect(NetworkNamespace.leftNames(of: "other", in: directory).isEmpty)
-            #expect(NetworkNamespace.leftNames(of: "me", in: directory) == ["a"])
+            #expect(NetworkNamespace.leftNames(of: "other", in: directory, besides: []).isEmpty)
+            #expect(NetworkNamespace.leftNames(of: "me", in: directory, besides: []) == ["a"])
             try NetworkNamespace.removeLeftName("a", of: "me", in: directory)
 
             _ = try NetworkNamespace.create(named: "b", directory: directory, owner: "me")

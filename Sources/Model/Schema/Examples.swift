@@ -126,7 +126,7 @@ enum Examples {
               type: VXLAN
               enabled: true
               vxlan: {vni: 42, local: 192.0.2.1, noLearning: true}
-          forwardingEntries:
+          fdb:
             # Frames for this address go to that host.
             - {mac: 02:00:00:00:00:07, interface: vx0, dst: 192.0.2.7}
 
