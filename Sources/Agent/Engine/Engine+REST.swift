@@ -15,7 +15,8 @@ extension Engine: RESTBackend {
             if let state = network.reconciler.status(of: key)?.state { services[state.name, default: 0] += 1 }
         }
         return AgentReport(
-            version: Version.text, label: options.settings.label, start: clock.wallTime(of: start),
+            version: Version.text, commit: Version.commit, label: options.settings.label,
+            start: clock.wallTime(of: start),
             isReady: hasReadFiles && !waitsAtStart, mistakes: files.mistakes, warnings: files.warnings,
             counts: network.reconciler.stateCounts(), services: services,
             kernel: .init(

@@ -42,7 +42,8 @@ struct InfoRoutes: Sendable {
         let architectures = ["x86_64": "amd64", "aarch64": "arm64"]
         return .json(
             .object([
-                ("App", "nsm-agent"), ("Version", .string(report.version)), ("GitCommit", ""), ("GitBranch", ""),
+                ("App", "nsm-agent"), ("Version", .string(report.version)), ("GitCommit", .string(report.commit)),
+                ("GitBranch", ""),
                 ("BuildUser", ""), ("BuildHost", ""), ("BuildTime", 0), ("GoVersion", ""), ("OS", "linux"),
                 ("Arch", .string(architectures[machine] ?? machine)), ("APIVersion", ""), ("OSType", ""),
             ]))

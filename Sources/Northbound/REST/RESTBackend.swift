@@ -6,6 +6,8 @@ public import Reconciler
 public struct AgentReport: Sendable {
     /// Its version.
     public var version: String
+    /// The commit that was built; empty: unknown.
+    public var commit: String
     /// Whose objects it keeps.
     public var label: String
     /// When it was started, by the wall clock.
@@ -48,10 +50,11 @@ public struct AgentReport: Sendable {
 
     /// Makes a report.
     public init(
-        version: String, label: String, start: Timestamp, isReady: Bool, mistakes: [String], warnings: [String],
-        counts: [ValueState: Int], services: [String: Int], kernel: Kernel
+        version: String, commit: String = "", label: String, start: Timestamp, isReady: Bool, mistakes: [String],
+        warnings: [String], counts: [ValueState: Int], services: [String: Int], kernel: Kernel
     ) {
         self.version = version
+        self.commit = commit
         self.label = label
         self.start = start
         self.isReady = isReady
