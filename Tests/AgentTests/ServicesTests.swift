@@ -186,8 +186,7 @@ struct ServicesTests {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await Self.runEndpoint(folder, namespace: namespace) }
             try await mesh.eventually("connected") {
-                try mesh.host.agent("status").output.contains("config/cnf/nsm/v1/client/0  CONFIGURED")
-                    || mesh.status().contains("CONFIGURED")
+                try mesh.status().contains("CONFIGURED")
             }
             #expect(try mesh.host.ip("address show dev nsm-7").contains("172.16.0.2/32"))
             // Without the option the resolver's file is not touched.
@@ -214,7 +213,7 @@ struct ServicesTests {
         try mesh.startMesh()
         try await mesh.eventually("all configured") {
             let status = try host.agent("status")
-            return status.status == 0 && status.output.contains("client/c2")
+            return status.status == 0 && status.output.contains("NSM client s2 on nsm-2 (c2)")
         }
         #expect(try host.ip("address").contains("10.61.0.1/30"))
         #expect(

@@ -83,7 +83,7 @@ struct BroughtRouteTests {
             let agent = host.agent()
             try agent.bring(Self.connection)
             try agent.apply("")
-            #expect(agent.problems.contains { $0.contains("a route that is not ours (proto 3) has its place") })
+            #expect(agent.problems.contains { $0.contains("a route that is not ours (proto boot) has its place") })
         }
     }
 }

@@ -48,7 +48,13 @@ struct NamespaceTests {
             try host.apply(yaml)
             try host.apply(linux(namespaces: ["name: green"]), label: "\(host.label)2")
             #expect(FileManager.default.createFile(atPath: host.file("theirs"), contents: nil))
-            for name in ["blue", "red", "green"] { #expect(cl_unmount_detach(host.file(name)) == 0) }
+            // Killed between the steps that take a namespace away.
+            for (name, owner) in [("blue", host.label), ("red", host.label), ("green", "\(host.label)2")] {
+                let file = cl_mark_beneath(host.directory, name, owner)
+                try #require(file >= 0)
+                close(file)
+                #expect(cl_unmount_detach(host.file(name)) == 0)
+            }
             #expect(try files() == ["blue", "green", "red", "theirs"] && host.namespaces == [])
             #expect(
                 try host.agent().plan(linux(namespaces: ["name: red"])).contains {

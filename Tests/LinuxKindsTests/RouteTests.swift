@@ -228,7 +228,7 @@ struct RouteTests {
             try agent.apply(yaml)
             #expect(agent.problems.count == 1)
             #expect(
-                agent.problems.first?.contains("a route that is not ours (proto 4) has its place in x: next hop")
+                agent.problems.first?.contains("a route that is not ours (proto static) has its place in x: next hop")
                     == true)
             #expect(try host.routes(in: "x") == ["10.8.0.0/16 via 10.0.0.2 dev a", "10.9.0.0/16 via 10.0.0.3 dev a"])
             try agent.apply("")

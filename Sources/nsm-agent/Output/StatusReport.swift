@@ -168,11 +168,16 @@ extension Nsmagent_Control_Value {
         let end = " in \(namespace)"
         let short = !namespace.isEmpty && summary.hasSuffix(end) ? String(summary.dropLast(end.count)) : summary
         switch kind {
-        case "interface":
-            let logical = status.key.split(separator: "/").last.map { String($0) } ?? ""
-            return short.split(separator: " ").contains { $0 == logical } ? short : "\(short) (\(logical))"
+        case "interface": return named(short)
+        case "NSM client": return named("\(kind) \(short)")
         case "admin state", "settings", "membership", "": return short
         default: return short.hasPrefix(kind) ? short : "\(kind) \(short)"
         }
+    }
+
+    /// With the name that others use for it, where that is another one.
+    private func named(_ text: String) -> String {
+        let name = status.key.split(separator: "/").last.map { String($0) } ?? ""
+        return text.split(separator: " ").contains { $0 == name } ? text : "\(text) (\(name))"
     }
 }
