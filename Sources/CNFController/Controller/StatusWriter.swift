@@ -75,6 +75,8 @@ struct StatusWriter: Sendable {
     }
 
     private func tell(_ next: Controller.StatusChange) async throws(KubernetesError) {
+        // Another replica may lead. If it is still this one, the status is written later.
+        guard controller.leadership.isValid else { return await controller.tellAgain(next.object, atOnce: false) }
         let wish = KubernetesPatch.apply(next.wish, manager: ControllerSettings.manager, isForced: true)
         do {
             try await patch(next.object, wish)
