@@ -46,6 +46,8 @@ extension Forwarder {
     func keptName(of id: String) -> String? {
         if let kept { return kept[id] }
         var names: [String: String] = [:]
+        // Who has a user namespace of his own can mark what he likes: of two names neither is believed.
+        var ambiguous: Set<String> = []
         for namespace in Self.namespacesOfHost() {
             defer { forgetSocket(namespace) }
             guard let links = try? socket(namespace).dump(.links) else { continue }
@@ -53,9 +55,10 @@ extension Forwarder {
                 guard let id = Self.connectionID(ofAlias: link.alias), link.alias != Self.alias(id, .client) else {
                     continue
                 }
-                names[id] = link.name
+                if let other = names.updateValue(link.name, forKey: id), other != link.name { ambiguous.insert(id) }
             }
         }
+        for id in ambiguous { names[id] = nil }
         kept = names
         return names[id]
     }
