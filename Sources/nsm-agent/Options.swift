@@ -199,6 +199,9 @@ struct AuditInterval: ExpressibleByArgument, CustomStringConvertible {
 
 /// The capabilities a command needs.
 enum Privileges {
+    /// Whether all that a plan is about can be looked at.
+    static var canLook: Bool { cl_has_capability(CL_CAP_NET_ADMIN) == 1 && cl_has_capability(CL_CAP_SYS_ADMIN) == 1 }
+
     /// Checks for the right to change the network, or only to look into namespaces.
     static func require(changing: Bool) throws {
         // In a pod's own namespace CAP_NET_ADMIN is enough; values in others then wait and say what is missing.

@@ -26,7 +26,13 @@ struct PlanCommand: ParsableCommand {
             if case .ruleChain = item.value { return true }
             return item.value.namespace != nil
         }
-        if needsRights { try Privileges.require(changing: false) }
+        if needsRights {
+            try Privileges.require(changing: false)
+        } else if !Privileges.canLook {
+            Failure.tell(
+                "without rights only this namespace is looked at, and no tables of nftables; what is left over elsewhere is "
+                    + "not in this plan")
+        }
         let network = try OneShot.network(owner, config)
         let plan = network.reconciler.plan()
         let report = PlanReport(plan, values: network.reconciler.status())
