@@ -129,6 +129,47 @@ struct ForwardingTests {
         }
     }
 
+    @Test("a bridge has an entry once: another program moves it, and two values for it are told apart")
+    func once() throws {
+        try Sandbox.run { host in
+            func yaml(_ ports: String...) -> String {
+                Config(
+                    interfaces: [
+                        "name: br, type: BRIDGE, enabled: true, bridge: {ports: [p, q]}", veth("p", "pp"),
+                        veth("pp", "p", in: "x"), veth("q", "qq"), veth("qq", "q", in: "x"),
+                    ], fdb: ports.map { "mac: '02:00:00:00:00:05', interface: \($0)" }
+                ).text
+            }
+            let agent = try host.apply(yaml("p"))
+            try agent.watch()
+            try host.command("bridge fdb replace 02:00:00:00:00:05 dev q master static")
+            #expect(
+                try agent.settle { try host.command("bridge fdb show dev p").contains("02:00:00:00:00:05 sticky") })
+            try agent.quiesce()
+            try agent.change(to: yaml("p", "q"))
+            #expect(agent.problems.count == 1 && agent.problems[0].contains("PENDING place-in-bridge"))
+            try agent.change(to: yaml("q"))
+            #expect(
+                try agent.settle { try host.command("bridge fdb show dev q").contains("02:00:00:00:00:05 sticky") })
+            #expect(agent.problems == [])
+            try agent.quiesce()
+            try host.expectInPlace(yaml("q"), agent)
+        }
+    }
+
+    @Test("what a VXLAN sends to its own remote is not taken for ours")
+    func ownRemote() throws {
+        try Sandbox.run { host in
+            let yaml = vxlan("local: 192.0.2.1, remote: 192.0.2.9", "mac: '\(Self.zero)', interface: v, dst: 192.0.2.7")
+            let agent = host.agent()
+            try agent.change(to: yaml)
+            #expect(agent.problems.count == 1 && agent.problems[0].contains("name all of them in its 'remotes'"))
+            try host.command("bridge fdb append \(Self.zero) dev v dst 192.0.2.8 sticky")
+            try host.agent().apply(vxlan("local: 192.0.2.1, remote: 192.0.2.9"))
+            #expect(try entries(host).contains { $0.hasPrefix("\(Self.zero) dst 192.0.2.9") })
+        }
+    }
+
     @Test("frames reach every other end")
     func traffic() throws {
         try Sandbox.run { host in

@@ -43,6 +43,7 @@ enum ForwardingClass: KernelClass {
         guard let link = state.links[entry.linkIndex] else { return }
         let place = ForwardingPlace(entry)
         let known = link.forwarding[place]
+        leaveOtherPorts(entry, link, world)
         if !isMarked(entry) {
             // Somebody's entry may have taken the place of ours.
             if known != nil { remove(entry, in: state, world) }
@@ -55,10 +56,28 @@ enum ForwardingClass: KernelClass {
         world.concern(link.link.name, in: state)
     }
 
+    /// A bridge has an entry once: what is there for one port is no more for another one.
+    private static func leaveOtherPorts(_ entry: ForwardingEntry, _ link: LinkState, _ world: LinuxWorld) {
+        // What a bridge learned gives way to ours.
+        guard entry.isOfBridge, entry.state & ForwardingEntry.static != 0 || entry.flags & mark != 0 else { return }
+        let place = ForwardingPlace(entry)
+        for other in link.otherPorts where other.forwarding[place] != nil {
+            world.journals.remember(link: other.link.index, in: other.namespace, isItself: false)
+            let claim = other.forwarding.removeValue(forKey: place)?.claim
+            world.concern(other.link.name, in: other.namespace)
+            if let claim, world.cause == .planned { world.lose(claim) }
+        }
+    }
+
     /// An entry is gone.
     static func remove(_ entry: ForwardingEntry, in state: NamespaceState, _ world: LinuxWorld) {
         let place = ForwardingPlace(entry)
-        guard let link = state.links[entry.linkIndex], let known = link.forwarding[place]?.entry else { return }
+        guard let link = state.links[entry.linkIndex] else { return }
+        // A value for another port may wait for the place.
+        if isMarked(entry), entry.isOfBridge {
+            for port in link.otherPorts { world.concern(port.link.name, in: state) }
+        }
+        guard let known = link.forwarding[place]?.entry else { return }
         // What is told of a destination that was replaced is no longer about what is there.
         if world.cause == .told, isMarked(entry), known.destination != entry.destination { return }
         world.journals.remember(link: entry.linkIndex, in: state, isItself: false)
@@ -108,13 +127,25 @@ enum ForwardingClass: KernelClass {
     }
 
     private static func append(_ state: ForwardingState, of link: LinkState, to list: inout Leftovers) {
-        if list.world.isClaimed(state.claim) { return }
+        if list.world.isClaimed(state.claim) || isBrought(state.entry, of: link, list.world) { return }
         let (entry, name, place) = (state.entry, link.link.name, link.namespace.reference.suffix)
         list.add(
             Place(link.namespace, .forwarding(link.link.index, ForwardingPlace(entry))),
             key: "\(ForwardingKeys.prefix)\(name)/\(entry.mac)/\(entry.end)\(place)",
             "forwarding entry \(entry.mac) dst \(entry.end) dev \(name)\(place)", .deleteForwarding(entry),
             in: link.namespace)
+    }
+
+    /// Whether the kernel made it with something that is declared: with an entry for all VLANs one for each, and with a VXLAN
+    /// the way to its other end. Source: `br_fdb_add`, net/bridge/br_fdb.c; `vxlan_fdb_update`, drivers/net/vxlan.
+    private static func isBrought(_ entry: ForwardingEntry, of link: LinkState, _ world: LinuxWorld) -> Bool {
+        if entry.isOfBridge {
+            var whole = entry
+            whole.vlan = 0
+            guard entry.vlan != 0, let known = link.forwarding[ForwardingPlace(whole)] else { return false }
+            return world.isClaimed(known.claim)
+        }
+        return entry.mac.isZero && entry.destination == link.link.kind[VXLANAttributes.self]?.remote
     }
 
     // MARK: - The way back
@@ -169,6 +200,12 @@ enum ForwardingClass: KernelClass {
 }
 
 extension LinkState {
+    /// The other ports of the bridge that it is a port of.
+    var otherPorts: [LinkState] {
+        if link.master == 0 { return [] }
+        return namespace.uppers(of: link.master).filter { $0.link.master == link.master && $0 !== self }
+    }
+
     /// In an order that is the same each time.
     fileprivate var sortedForwarding: [ForwardingState] {
         if forwarding.count < 2 { return Array(forwarding.values) }

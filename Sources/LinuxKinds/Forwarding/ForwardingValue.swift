@@ -114,6 +114,15 @@ public struct ForwardingValue: Value {
         if destination != nil, !link.link.kind.isOf(VXLANAttributes.self) {
             return Assessment(.blocked("\(interface) is not a VXLAN, and only these have entries with dst"))
         }
+        if mac.isZero, destination != nil, link.link.kind[VXLANAttributes.self]?.remote != nil {
+            return Assessment(.blocked("\(interface) has a remote of its own; name all of them in its 'remotes'"))
+        }
+        let place = ForwardingPlace(entry)
+        if let other = link.otherPorts.first(where: { port in
+            destination == nil && port.forwarding[place].map { world.isClaimed($0.claim) } ?? false
+        }) {
+            return Assessment(.waiting(["place-in-bridge: the entry for \(mac) by \(other.link.name) has it"]))
+        }
         let add = LinuxOperation(link.namespace, request: .addForwarding(entry))
         guard let have = link.forwarding[ForwardingPlace(entry)]?.entry else {
             return Assessment(.create, operations: [add])
