@@ -76,10 +76,10 @@ public final class Journal {
         change(state) { $0.made.insert(name) }
     }
 
-    fileprivate func remember(route id: RouteID, in state: NamespaceState) {
+    fileprivate func remember(route id: RouteID, replacing foreign: Route?, in state: NamespaceState) {
         change(state) { part in
             if part.routes.keys.contains(id) { return }
-            part.routes.updateValue(state.routes[id]?.route, forKey: id)
+            part.routes.updateValue(state.routes[id]?.route ?? foreign, forKey: id)
         }
     }
 
@@ -172,8 +172,9 @@ struct Journals {
         for reference in references { reference.journal?.remember(madeLink: name, in: state) }
     }
 
-    func remember(route id: RouteID, in state: NamespaceState) {
-        for reference in references { reference.journal?.remember(route: id, in: state) }
+    /// - Parameter foreign: The route of someone else's that goes for one of ours.
+    func remember(route id: RouteID, replacing foreign: Route? = nil, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(route: id, replacing: foreign, in: state) }
     }
 
     func remember(rule: Rule, in state: NamespaceState) {

@@ -28,7 +28,11 @@ enum RouteClass: KernelClass {
         ConnectedRoutes.put(route, in: state, world)
         if world.cause == .planned {
             if route.proto == Route.kernel { return }
-            world.journals.remember(route: id, in: state)
+            // A route that is taken over differs in its mark alone.
+            var former = state.foreignRoutes?[id]
+            former?.proto = route.proto
+            world.journals.remember(
+                route: id, replacing: former == route ? state.foreignRoutes?[id] : nil, in: state)
             state.setRoute(route)
             state.routes[id]?.claim = world.plannedClaim
             return
@@ -41,7 +45,7 @@ enum RouteClass: KernelClass {
         }
         let isOurs = route.proto == world.ownership.proto
         // A foreign route matters when it took the place of one of ours.
-        if !isOurs { state.noteForeign(route) }
+        if isOurs { _ = state.loseForeign(route) } else { state.noteForeign(route) }
         let known = state.routes[id]?.route
         guard isOurs || known != nil, known != route else { return }
         concern(route, in: state, world)
