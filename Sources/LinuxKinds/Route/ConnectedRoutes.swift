@@ -13,8 +13,10 @@ enum ConnectedRoutes {
         guard let link = link(of: route, in: state) else { return }
         if world.cause == .told { link.goingNetworks.remove(route.destination) }
         if link.lostNetworks.remove(route.destination) != nil { world.concern(link.link.name, in: state) }
-        if isCounted(route, on: link, world), link.onLink?.networks.contains(route.destination) == false {
-            forgetOnLink(link, world)
+        if let onLink = link.onLink, isCounted(route, on: link, world) {
+            let (known, other) =
+                route.isWide ? (onLink.wide, onLink.networks) : (onLink.networks, onLink.wide)
+            if !known.contains(route.destination) || other.contains(route.destination) { forgetOnLink(link, world) }
         }
     }
 
@@ -160,15 +162,16 @@ extension LinuxWorld {
                 route.nextHops.contains(where: { $0.gateway == nil && $0.linkIndex == link.link.index })
             else { continue }
             // An IPv4 route of a wider scope is no way to a gateway.
-            if route.destination.family == .v6 || route.scope >= Route.linkScope {
-                found.networks.insert(route.destination)
-            } else {
-                found.wide.insert(route.destination)
-            }
+            if route.isWide { found.wide.insert(route.destination) } else { found.networks.insert(route.destination) }
         }
         link.onLink = found
         return found
     }
+}
+
+extension Route {
+    /// Whether its scope is too wide for a way to a gateway. IPv6 knows no scopes of routes.
+    fileprivate var isWide: Bool { destination.family == .v4 && scope < Route.linkScope }
 }
 
 extension LinkState {
