@@ -4,12 +4,18 @@ internal import Reconciler
 /// What only one link can have: a place in the kernel's tables of tunnels, a tag, all that another link receives.
 extension LinuxWorld {
     /// Whether a link is built on another one, wherever that is.
-    func isBuilt(_ upper: LinkState, on link: LinkState) -> Bool {
+    ///
+    /// - Parameter doubt: the answer when the kernel can't be asked.
+    func isBuilt(_ upper: LinkState, on link: LinkState, doubt: Bool = false) -> Bool {
         guard upper.link.kind.lower(upper.link.link) == link.link.index else { return false }
         guard let number = upper.link.linkNamespaceID else { return upper.namespace === link.namespace }
         if let origin = upper.origin { return origin == link.namespace.id }
-        guard let handle = link.namespace.handle, let socket = try? routeSocket(upper.namespace) else { return false }
-        return (try? socket.namespaceID(of: handle.descriptor)) == number
+        guard let handle = link.namespace.handle else { return false }
+        do throws(KernelError) {
+            return try routeSocket(upper.namespace).namespaceID(of: handle.descriptor) == number
+        } catch {
+            return doubt
+        }
     }
 
     /// The links that are built on one, in all namespaces.
@@ -28,7 +34,9 @@ extension LinuxWorld {
     func holders(
         of new: Link, on below: LinkState?, in state: NamespaceState, besides others: [LinkState]
     ) -> [LinkState] {
-        let near = state.links.values.filter { $0.link.index > 0 && new.kind.excludes($0.link.kind, onSameLink: false) }
+        let near =
+            !new.kind.excludesInNamespace
+            ? [] : state.links.values.filter { $0.link.index > 0 && new.kind.excludes($0.link.kind, onSameLink: false) }
         let onTop = below.map { below in
             uppers(of: below).filter { $0.link.index > 0 && new.kind.excludes($0.link.kind, onSameLink: true) }
         }

@@ -54,7 +54,9 @@ extension Interface {
     private func parentMismatch(_ link: LinkState, in world: LinuxWorld) -> Difference? {
         guard let parent = kind.parent, let below = world.link(named: parent, in: namespace) else { return nil }
         let index = link.link.kind.lower(link.link.link)
-        return world.isBuilt(link, on: below) ? nil : Difference("parent", old: "link \(index)", new: parent)
+        // A shortage is no reason to make a link anew.
+        return world.isBuilt(link, on: below, doubt: true)
+            ? nil : Difference("parent", old: "link \(index)", new: parent)
     }
 
     /// Whether a link is to become another one, here or anew.

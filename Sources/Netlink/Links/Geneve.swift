@@ -34,6 +34,9 @@ public struct GeneveAttributes: LinkKindAttributes, LinkKindCodec {
 
     var isEmpty: Bool { false }
 
+    /// Two can't have the same place among the tunnels of a namespace.
+    public static var excludesInNamespace: Bool { true }
+
     /// With the same number and other end on one port, which one that is external has for itself.
     public func excludes(_ other: Self, onSameLink: Bool) -> Bool {
         port == other.port && (isExternal || other.isExternal || vni == other.vni && remote == other.remote)

@@ -33,6 +33,9 @@ public protocol LinkKindAttributes: Hashable, Sendable {
     /// Whether no other link of its receiver can be on the link below.
     var isAlone: Bool { get }
 
+    /// Whether there are links of the kind that the kernel refuses to have in one namespace, whatever they are built on.
+    static var excludesInNamespace: Bool { get }
+
     /// Whether the kernel refuses to have both in one namespace.
     ///
     /// - Parameter onSameLink: whether both are built on the same link.
@@ -63,6 +66,8 @@ extension LinkKindAttributes {
     public static func mtu(_ own: UInt32, below: UInt32) -> UInt32 { own }
     /// Others can, by default.
     public var isAlone: Bool { false }
+    /// None by default.
+    public static var excludesInNamespace: Bool { false }
     /// It doesn't by default.
     public func excludes(_ other: Self, onSameLink: Bool) -> Bool { false }
     /// The new attributes by default.
@@ -141,6 +146,9 @@ public struct LinkKind: Hashable, Sendable {
     public func mtu(_ own: UInt32, below: UInt32) -> UInt32 {
         codec.map { type(of: $0).mtu(own, below: below) } ?? own
     }
+
+    /// Whether there are links of the kind that the kernel refuses to have in one namespace, whatever they are built on.
+    public var excludesInNamespace: Bool { codec.map { type(of: $0).excludesInNamespace } ?? false }
 
     /// Whether the kernel refuses to have both in one namespace.
     ///

@@ -47,6 +47,9 @@ public struct TunnelAttributes<Form: TunnelForm>: LinkKindAttributes, LinkKindCo
 
     var isEmpty: Bool { false }
 
+    /// Two can't have the same place among the tunnels of a namespace.
+    public static var excludesInNamespace: Bool { true }
+
     /// With the same ends, key and interface below; one that is external has them all.
     public func excludes(_ other: Self, onSameLink: Bool) -> Bool {
         if isExternal || other.isExternal { return isExternal == other.isExternal }

@@ -37,6 +37,9 @@ public struct VXLANAttributes: LinkKindAttributes, LinkKindCodec {
 
     var isEmpty: Bool { false }
 
+    /// Two can't have the same place among the tunnels of a namespace.
+    public static var excludesInNamespace: Bool { true }
+
     /// With the same number on one port.
     public func excludes(_ other: Self, onSameLink: Bool) -> Bool {
         vni == other.vni && port == other.port && family == other.family
