@@ -30,5 +30,6 @@ extension HostNetwork {
         return world.takeIn(findings)
     }
 
-    private func noteAwaitedContainers() { awaitsContainers = looksForContainers != nil && world.awaitsContainers }
+    /// A one-shot command looks for none, so to it they may all be there.
+    private func noteAwaitedContainers() { awaitsContainers = world.awaitsContainers }
 }
