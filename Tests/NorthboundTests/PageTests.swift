@@ -1,6 +1,7 @@
 import Concurrency
 import HTTPTypes
 import Hummingbird
+import Logging
 import Model
 import NIOCore
 @testable import Reconciler
@@ -238,6 +239,22 @@ struct PageTests {
         var count = 0
         for await _ in stream.events { count += 1 }
         #expect(count == 1 + Self.limits.backlog)
+    }
+
+    @Test("HEAD begins no stream and looks at nothing")
+    func head() async throws {
+        let backend = Still()
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let responder = RESTResponder(RESTSettings(addresses: []), backend: backend, logger: logger)
+        for user in [0, 65534] as [UInt32] {
+            let head = HTTPRequest(method: .head, scheme: "http", authority: "localhost", path: "/ui/events")
+            let response = await responder.respond(
+                to: Request(head: head, body: RequestBody(buffer: .init())),
+                from: HTTPPeer(isUnix: false, user: user, address: "127.0.0.1", hasCertificate: false))
+            #expect(response.status == .ok)
+            #expect(response.headers[.contentType] == "text/event-stream; charset=utf-8")
+        }
+        #expect(backend.follows.withLock { $0 } == 0 && backend.looks.withLock { $0 } == 0)
     }
 
     @Test("every path of the page asks for the right to look")

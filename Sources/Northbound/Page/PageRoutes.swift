@@ -36,6 +36,12 @@ struct PageRoutes: Sendable {
 
     /// The same, and what changes of it from then on.
     func events(_ call: RESTCall) async throws -> Response {
+        var headers = Self.safety
+        headers[.contentType] = "text/event-stream; charset=utf-8"
+        headers[.cacheControl] = "no-store"
+        headers[.connection] = "close"
+        // Who wants no events must not make the agent look for them.
+        if call.isHead { return Response(status: .ok, headers: headers) }
         let stream = try await feed.follow(call.peer.group)
         let end = ContinuousClock.now + feed.limits.lifetime
         let body = ResponseBody { [request = call.requestBody] writer in
@@ -45,10 +51,6 @@ struct PageRoutes: Sendable {
                 try await Self.write(stream, until: end, &writer)
             }
         }
-        var headers = Self.safety
-        headers[.contentType] = "text/event-stream; charset=utf-8"
-        headers[.cacheControl] = "no-store"
-        headers[.connection] = "close"
         return Response(status: .ok, headers: headers, body: body)
     }
 

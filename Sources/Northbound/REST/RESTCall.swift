@@ -18,6 +18,8 @@ struct RESTCall: Sendable {
     var headers: HTTPFields = [:]
     /// The body as it comes, where the route takes none: its end is the client's.
     var requestBody: RequestBody?
+    /// Whether only the head of the answer is wanted.
+    var isHead = false
 }
 
 extension Request {

@@ -163,7 +163,7 @@ struct RESTResponder: Sendable {
         let call = RESTCall(
             parameters: context.parameters, peer: context.peer, query: QueryArguments(request.uri.query), body: body,
             gate: gate, token: SessionToken.of(request), headers: request.headers,
-            requestBody: route.takesBody ? nil : request.body)
+            requestBody: route.takesBody ? nil : request.body, isHead: request.method == .head)
         guard let gate else { return try await route.answer(call) }
         return try await gate.run { try await answerForLookers(call) }
     }
