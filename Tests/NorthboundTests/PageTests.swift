@@ -71,9 +71,9 @@ struct PageTests {
 
     // MARK: - Files
 
-    private func call(_ headers: HTTPFields, query: String? = nil) -> RESTCall {
+    private func call(_ headers: HTTPFields, query: String? = nil, user: UInt32 = 0) -> RESTCall {
         RESTCall(
-            parameters: .init(), peer: HTTPPeer(isUnix: true, user: 0, address: nil, hasCertificate: false),
+            parameters: .init(), peer: HTTPPeer(isUnix: true, user: user, address: nil, hasCertificate: false),
             query: QueryArguments(query), body: [], gate: nil, headers: headers)
     }
 
@@ -158,6 +158,7 @@ struct PageTests {
     private static let limits = {
         var limits = PageFeed.Limits()
         (limits.streams, limits.peerStreams, limits.backlog, limits.rest) = (3, 2, 2, .zero)
+        (limits.readers, limits.peerReaders) = (2, 1)
         return limits
     }()
 
@@ -241,6 +242,58 @@ struct PageTests {
         #expect(count == 1 + Self.limits.backlog)
     }
 
+    /// Follows until the stream has begun, and leaves.
+    private func peek(_ feed: PageFeed, _ user: UInt32 = 1) async throws -> String {
+        let stream = try await feed.follow(.user(user))
+        var events = stream.events.makeAsyncIterator()
+        return String(buffer: try #require(await events.next()))
+    }
+
+    @Test("who comes and goes gets what was seen a moment ago, and the engine its rest", .timeLimit(.minutes(5)))
+    func comingAndGoing() async throws {
+        let backend = Still()
+        var limits = Self.limits
+        (limits.rest, limits.age) = (.seconds(3600), .zero)
+        let feed = PageFeed(backend, limits: limits)
+        for _ in 0..<20 {
+            #expect(try await peek(feed).hasPrefix("event: state"))
+            try await until { await !feed.isAtWork }
+            #expect(try await String(buffer: feed.state(.user(2)).json).hasPrefix(#"{"agent""#))
+            backend.turn()
+        }
+        #expect(backend.looks.withLock { $0 } == 1)
+    }
+
+    @Test("a stream that begins with what was seen before its time is told what changed since", .timeLimit(.minutes(5)))
+    func catchingUp() async throws {
+        let backend = Still()
+        backend.states.withLock { $0 = [status("a", .pending)] }
+        var limits = Self.limits
+        limits.age = .seconds(3600)
+        let feed = PageFeed(backend, limits: limits)
+        #expect(try await peek(feed).contains("PENDING"))
+        try await until { await !feed.isAtWork }
+        backend.states.withLock { $0 = [status("a", .configured)] }
+        let stream = try await feed.follow(.user(1))
+        var events = stream.events.makeAsyncIterator()
+        #expect(String(buffer: try #require(await events.next())).contains("PENDING"))
+        #expect(String(buffer: try #require(await events.next())).contains("CONFIGURED"))
+        #expect(backend.looks.withLock { $0 } == 2)
+    }
+
+    @Test("what was seen is forgotten when it is old and nobody came back", .timeLimit(.minutes(5)))
+    func forgetting() async throws {
+        let backend = Still()
+        var limits = Self.limits
+        limits.age = .milliseconds(20)
+        let feed = PageFeed(backend, limits: limits)
+        _ = try await peek(feed)
+        try await until { await !feed.isMindful }
+        _ = try await feed.state(.user(1))
+        try await until { await !feed.isMindful }
+        #expect(await !feed.isAtWork && backend.looks.withLock { $0 } == 2)
+    }
+
     @Test("HEAD begins no stream and looks at nothing")
     func head() async throws {
         let backend = Still()
@@ -255,6 +308,66 @@ struct PageTests {
             #expect(response.headers[.contentType] == "text/event-stream; charset=utf-8")
         }
         #expect(backend.follows.withLock { $0 } == 0 && backend.looks.withLock { $0 } == 0)
+    }
+
+    private func address(_ buffer: ByteBuffer) -> UInt {
+        buffer.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
+    }
+
+    @Test("all who get the same snapshot get the same memory", .timeLimit(.minutes(5)))
+    func sharing() async throws {
+        let backend = Still()
+        backend.states.withLock { $0 = [status("a", .pending)] }
+        var limits = Self.limits
+        limits.age = .seconds(3600)
+        let feed = PageFeed(backend, limits: limits)
+        let one = try await feed.state(.user(1))
+        let two = try await feed.state(.user(2))
+        #expect(address(one.json) == address(two.json))
+        for user in [1, 2] as [UInt32] {
+            let stream = try await feed.follow(.user(user))
+            var events = stream.events.makeAsyncIterator()
+            let event = try #require(await events.next())
+            #expect(address(event) + UInt("event: state\ndata: ".utf8.count) == address(one.json))
+            #expect(String(buffer: event) == "event: state\ndata: \(String(buffer: one.json))\n\n")
+        }
+        // Another snapshot is another text, also for those who come later.
+        let stream = try await feed.follow(.user(1))
+        backend.states.withLock { $0 = [status("a", .configured)] }
+        backend.turn()
+        var events = stream.events.makeAsyncIterator()
+        while let event = await events.next(), !String(buffer: event).hasPrefix("event: change") {}
+        let three = try await feed.state(.user(3))
+        #expect(String(buffer: three.json).contains("CONFIGURED") && String(buffer: one.json).contains("PENDING"))
+    }
+
+    @Test("readers have places as streams have, until all is written; streams leave them some", .timeLimit(.minutes(5)))
+    func readers() async throws {
+        let backend = Still()
+        // More than a socket takes at once.
+        backend.states.withLock { $0 = (0..<1000).map { status("a\($0)", .pending) } }
+        let feed = PageFeed(backend, limits: Self.limits)
+        let routes = PageRoutes(feed: feed)
+        func read(_ user: UInt32) async throws -> Response {
+            try await routes.state(call([:], user: user))
+        }
+        var streams = [try await feed.follow(.user(1)), try await feed.follow(.user(1))]
+        await #expect(throws: RESTError.self) { _ = try await feed.follow(.user(1)) }
+        var answers = [try await read(1)]
+        #expect(try #require(answers[0].body.contentLength) > Response.part)
+        await #expect(throws: RESTError.self) { _ = try await read(1) }
+        // A peer's readers may take the room of its streams; all together are five.
+        answers.append(try await read(2))
+        answers.append(try await read(2))
+        await #expect(throws: RESTError.self) { _ = try await read(3) }
+        await #expect(throws: RESTError.self) { _ = try await feed.follow(.user(3)) }
+        answers.removeFirst()
+        answers.append(try await read(3))
+        streams.removeAll()
+        answers.append(try await read(1))
+        answers.removeAll()
+        for user in 10..<15 as Range<UInt32> { answers.append(try await read(user)) }
+        await #expect(throws: RESTError.self) { _ = try await read(15) }
     }
 
     @Test("every path of the page asks for the right to look")

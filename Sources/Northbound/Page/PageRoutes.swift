@@ -28,7 +28,8 @@ struct PageRoutes: Sendable {
 
     /// All that the page shows.
     func state(_ call: RESTCall) async throws -> Response {
-        var response = Response.text(await feed.state(), type: "application/json; charset=UTF-8")
+        let state = try await feed.state(call.peer.group)
+        var response = Response.bytes(state.json, type: "application/json; charset=UTF-8", keeping: state.place)
         response.headers.append(contentsOf: Self.safety)
         response.headers[.cacheControl] = "no-store"
         return response
@@ -66,6 +67,7 @@ struct PageRoutes: Sendable {
             if ContinuousClock.now >= end { break }
         }
         try await writer.finish(nil)
+        withExtendedLifetime(stream.place) {}
     }
 
     // MARK: - Headers

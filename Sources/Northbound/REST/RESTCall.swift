@@ -146,9 +146,15 @@ extension Response {
     static func text(
         _ text: String, type: String = "text/plain; charset=utf-8", status: HTTPResponse.Status = .ok
     ) -> Response {
-        let whole = ByteBuffer(string: text)
+        bytes(ByteBuffer(string: text), type: type, status: status)
+    }
+
+    /// What is in memory already, maybe for others, too. `place` is held until the client has all of it.
+    static func bytes(
+        _ whole: ByteBuffer, type: String, status: HTTPResponse.Status = .ok, keeping place: Places.Place? = nil
+    ) -> Response {
         var body = ResponseBody(byteBuffer: whole)
-        if whole.readableBytes > part {
+        if whole.readableBytes > part || place != nil {
             // How much of it the client has read is seen by what is written.
             body = ResponseBody(contentLength: whole.readableBytes) { writer in
                 var rest = whole
@@ -156,6 +162,7 @@ extension Response {
                     try await writer.write(next)
                 }
                 try await writer.finish(nil)
+                withExtendedLifetime(place) {}
             }
         }
         return Response(status: status, headers: [.contentType: type], body: body)
