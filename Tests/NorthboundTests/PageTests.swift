@@ -14,12 +14,16 @@ import Testing
 private final class Still: RESTBackend {
     let looks = Mutex(0)
     let states = Mutex<[ProvidedStatus]>([])
-    private let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    private let continuation = Mutex<AsyncStream<Void>.Continuation?>(nil)
     let follows = Mutex(0)
 
-    func turn() { continuation.yield() }
+    /// For who asked last.
+    func turn() { _ = continuation.withLock { $0?.yield() } }
     func turns() -> AsyncStream<Void> {
         follows.withLock { $0 += 1 }
+        // A stream ends with the task that reads it.
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        self.continuation.withLock { $0 = continuation }
         return stream
     }
     func statuses(prefix: String) async -> [ProvidedStatus] {
