@@ -210,6 +210,9 @@ public struct ControlClient: Sendable {
             throw Failure(description: "the agent on \(target.place) refuses: \(error.message)", isAnswer: true)
         } catch let error as RPCError {
             throw failure(error.message)
+        } catch let error as RuntimeError {
+            // The connection ended before the question was asked, as a server does that refuses a certificate.
+            throw failure(error.message)
         } catch let error as TransportError {
             throw failure("\(error)")
         }
