@@ -259,8 +259,17 @@ class CRI:
         self.call("RemoveContainer", field(1, container))
 
     def remove(self, pod):
-        self.call("StopPodSandbox", field(1, pod))
-        self.call("RemovePodSandbox", field(1, pod))
+        """Ends a pod. An engine that was just started may refuse at first, as it still looks for its shims."""
+        for method in ("StopPodSandbox", "RemovePodSandbox"):
+            end = time.monotonic() + 30
+            while True:
+                try:
+                    self.call(method, field(1, pod))
+                    break
+                except RuntimeError:
+                    if time.monotonic() > end:
+                        raise
+                    time.sleep(0.2)
 
     def pid(self, container):
         """The first process of a container or a sandbox."""
