@@ -133,7 +133,8 @@ struct ContainerTable {
         }
         if standings.contains(.listed) { return .missing("no \(query)") }
         if settings.engines.isEmpty { return .missing("no container engine is named in the settings") }
-        return .missing("no container engine's socket at \(Self.list(settings.engines.map(\.socket)))")
+        // An engine that was stopped takes its socket away, and its containers may go on.
+        return .unknown("no container engine's socket at \(Self.list(settings.engines.map(\.socket)))")
     }
 
     /// `a`, `a or b`, `a, b or c`
