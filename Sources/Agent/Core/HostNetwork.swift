@@ -47,7 +47,7 @@ public final class HostNetwork {
         didSet { isSilenceChanged = true }
     }
     var isSilenceChanged = false
-    /// Hears which containers values name, if somebody looks for them.
+    /// Called with the containers that values name; nil in a one-shot command, which looks for none.
     var looksForContainers: ((Set<ContainerName>) -> Void)?
     /// Whether it is not known yet of a container that values name if it runs: what is in it, and what belongs to that, stays.
     var awaitsContainers = false {

@@ -28,9 +28,9 @@ public actor Controller {
     var resting: [ResourceName: ContinuousClock.Instant] = [:]
     /// Those of them whose status is to be looked at again afterwards.
     var early: Set<ResourceName> = []
-    /// Whether somebody waits for that.
+    /// Whether a task waits for the end of that pause.
     var isRestTimed = false
-    /// When events are told again, after the server did not allow it.
+    /// When events are sent again after the server refused one.
     var eventsResume = ContinuousClock.now
     /// Resources whose status the server did not take.
     var refused: Set<ResourceName> = []

@@ -197,7 +197,7 @@ extension Controller {
 
     func noteEtcd(isThere: Bool) { isConnected = isThere }
 
-    /// Nil also before the connection has told what etcd holds: what it held before is no ground for leaving a key alone.
+    /// Also nil until this connection has read what etcd holds: an older picture may be wrong about a key.
     func nextDirty() -> ResourceName? {
         current = picture.isComplete ? table.nextDirty() : nil
         return current

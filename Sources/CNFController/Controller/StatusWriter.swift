@@ -67,7 +67,7 @@ struct StatusWriter: Sendable {
             if error.isNotFound || error.isConflict { return true }
             controller.logger.warning(
                 "a status can't be written", metadata: ["resource": "\(next.object.path)", "error": "\(error)"])
-            // What the server says of one resource is no reason to leave out others.
+            // An error about one resource does not stop the others.
             let isLost = error.code == .unreachable || error.code == .timedOut
             await controller.tellAgain(next.object, atOnce: isLost)
             return !isLost
@@ -165,7 +165,7 @@ extension Controller {
         guard table.isSettled, picture.isComplete, isConnected else { return nil }
         let now = ContinuousClock.now
         while let name = untold.popFirst() {
-            // What is about to be written is told when it is.
+            // A resource that is about to be written gets its status after that.
             guard let resource = resources[name], !resource.object.isDeleting,
                 resource.failure != nil || !(resource.needsMark || table.isDirty(name) || current == name)
             else { continue }

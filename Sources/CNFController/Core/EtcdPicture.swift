@@ -24,7 +24,7 @@ struct EtcdPicture: Sendable {
     let root: String
     private var values: [String: Value] = [:]
     private var reports: [String: Report] = [:]
-    /// Whether it shows what this connection was told, and not a former one.
+    /// Whether it was read through this connection, not an earlier one.
     private(set) var isComplete = false
     /// Up to which revision etcd has told what happened: our own writing of before adds nothing to that.
     private var told: Int64 = 0

@@ -5,8 +5,8 @@ internal import Synchronization
 
 /// Follows an engine that speaks the Container Runtime Interface: containerd, CRI-O.
 ///
-/// A container's network is that of its pod, which stays when a container of it ends and is started again. So what is told
-/// is the pod's sandbox: it is found by the pod's name, and by the labels of the containers in it.
+/// A container's network is that of its pod, which stays when a container of it ends and is started again. So a
+/// label leads to the pod's sandbox: it is found by the pod's name, and by the labels of the containers in it.
 struct CRIFollower: Sendable {
     private let settings: ContainerSettings
     private let socket: String
