@@ -103,6 +103,9 @@ package final class DescriptorChannel: Sendable {
         return try result.get()
     }
 
+    /// Gives up one arrival of a descriptor, if there is one.
+    func drop(_ inode: Inode) { _ = state.withLock { state in Self.remove(inode, &state) } }
+
     private func forget(_ answer: Promise<Answer>, _ inode: Inode) {
         state.withLock { state in
             state.waiters[inode]?.removeAll { $0 === answer }

@@ -300,6 +300,36 @@ struct BadPeerTests {
         }
     }
 
+    @Test("a request that is refused leaves no descriptor, whatever it is refused for")
+    func refusedDescriptors() async throws {
+        try await withTargets("bp10") { target in
+            try await target.withEvil { connection, component in
+                let pipe = try Pipe()
+                func ask(_ change: (inout Networkservice_NetworkServiceRequest) -> Void) async throws {
+                    var request = target.request()
+                    request.mechanismPreferences = [.kernel(name: "nsm-9", inodeURL: pipe.end.inode.url)]
+                    change(&request)
+                    try connection.info.descriptors?.send(pipe.end)
+                    let message = request
+                    await #expect(throws: (any Error).self) {
+                        try await Calls(connection, component: component).request(message, timeout: .seconds(60))
+                    }
+                }
+                try await ask { $0.mechanismPreferences += Array(repeating: .kernel(name: "x"), count: 64) }
+                try await ask { $0.mechanismPreferences[0].parameters["name"] = "a name that is too long" }
+                try await ask { $0.connection.networkService = "nobody's" }
+                try await ask { $0.connection.path.index = 7 }
+                var gone = target.request().connection
+                gone.mechanism = .kernel(name: "nsm-9", inodeURL: pipe.end.inode.url)
+                try connection.info.descriptors?.send(pipe.end)
+                try? await Calls(connection, component: component).close(gone, timeout: .seconds(60))
+                let inode = pipe.end.inode
+                // Ours is one, and what is sent by another connection would be closed with it.
+                try await eventually("the mesh holds none", within: .seconds(20)) { openCount([inode]) == 1 }
+            }
+        }
+    }
+
     @Test("peers that never read what they watch hold nobody up")
     func slow() async throws {
         try await withTargets("bp9") { target in

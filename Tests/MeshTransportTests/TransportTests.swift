@@ -84,6 +84,22 @@ struct TransportTests {
         }
     }
 
+    @Test("a message gives up the descriptor that it did not need, and that one alone")
+    func given() async throws {
+        let channel = DescriptorChannel()
+        let descriptor = try pipe("x")
+        for _ in 0..<3 { channel.arrived(try descriptor.duplicate()) }
+        let url = descriptor.inode.url
+        _ = ComingDescriptor(url, channel)
+        let needed = ComingDescriptor(url, channel)
+        _ = try await needed?.receive(within: .seconds(60))
+        #expect(channel.unclaimed == 1)
+        _ = ComingDescriptor(url, channel)
+        #expect(channel.unclaimed == 0)
+        #expect(ComingDescriptor("unix:///x", channel) == nil)
+        #expect(ComingDescriptor(url, nil) == nil)
+    }
+
     @Test("what nobody asks for is closed: the oldest of too many, after a while, and at once where nobody ever asks")
     func unclaimed() async throws {
         let channel = DescriptorChannel(longestWait: .milliseconds(50))

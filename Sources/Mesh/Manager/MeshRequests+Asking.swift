@@ -65,6 +65,7 @@ extension MeshRequests {
             var request = try onwardRequest(wanted, candidate, before, excluded, caller, peer, channel)
             if let kept { request.mechanismPreferences = [.kernel(name: kept)] }
             let answer = try await peer.gate.run { try await calls.request(request, timeout: component.requestTimeout) }
+            let coming = ComingDescriptor(answer.mechanism.inodeURL, channel)
             do {
                 guard answer.mechanism.type == WellKnown.kernel,
                     ConnectionEnd.mistake(inName: answer.mechanism.interfaceName) == nil
@@ -73,7 +74,7 @@ extension MeshRequests {
                 }
                 try check(answer, calls, wanted)
                 let (space, descriptor) = try await namespace(
-                    answer.mechanism.inodeURL, channel, of: candidate.registrant, "endpoint")
+                    answer.mechanism.inodeURL, coming, of: candidate.registrant, "endpoint")
                 peer.keep(descriptor)
                 let known = before.flatMap { $0.isOf(candidate) ? $0.granted : nil } ?? []
                 let given = Set(answer.context.ipContext.srcIpAddrs)
@@ -253,15 +254,15 @@ extension MeshRequests {
 
     /// The namespace that a peer sends, once it is known to be one, and his.
     func namespace(
-        _ url: String, _ channel: DescriptorChannel?, of caller: Caller?, _ whose: String
+        _ url: String, _ coming: ComingDescriptor?, of caller: Caller?, _ whose: String
     ) async throws(RPCError) -> (namespace: NetworkNamespace, descriptor: Descriptor) {
-        guard let inode = Inode(url: url), let channel else {
+        guard let coming else {
             throw RPCError(
                 code: .invalidArgument, message: "the \(whose)'s namespace is \(url.prefix(128)); inode:// is needed")
         }
         let descriptor: Descriptor
         do {
-            descriptor = try await channel.receive(inode, within: Self.descriptorWait)
+            descriptor = try await coming.receive(within: Self.descriptorWait)
         } catch {
             throw RPCError(code: .invalidArgument, message: "the \(whose)'s namespace: \(error)")
         }

@@ -14,13 +14,12 @@ extension MeshRequests {
     ) async throws -> ServerResponse<Google_Protobuf_Empty> {
         let call = try IncomingCall(request.metadata)
         var connection = request.message
+        // The client's namespace comes along, and nobody needs it.
+        let coming = ComingDescriptor(request.message.mechanism.inodeURL, call.info.descriptors)
         // A client that got no answer closes what it asked for.
         let namespace = ConnectionInfo.isOfOtherHost ? "" : request.message.mechanism.inodeURL
         let hop = try enter(&connection, call, namespace: namespace)
-        // The client's namespace comes along; left unclaimed it would be held until the transport connection ends.
-        if let inode = Inode(url: request.message.mechanism.inodeURL) {
-            _ = try? await call.info.descriptors?.receive(inode, within: .milliseconds(100))
-        }
+        _ = try? await coming?.receive(within: .milliseconds(100))
         try await queue.run(hop.ownID) {
             try call.checkOwner(of: hop.ownID, in: monitor)
             await self.release(hop.ownID)

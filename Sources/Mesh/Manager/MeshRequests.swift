@@ -85,6 +85,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         request: ServerRequest<Networkservice_NetworkServiceRequest>, context: ServerContext
     ) async throws -> ServerResponse<NSMConnection> {
         let call = try IncomingCall(request.metadata)
+        let coming = request.message.clientMechanism.flatMap {
+            ComingDescriptor($0.inodeURL, call.info.descriptors)
+        }
         guard request.message.mechanismPreferences.count <= ConnectionLimits.mechanisms else {
             throw RPCError(code: .invalidArgument, message: "there are too many mechanisms to choose from")
         }
@@ -96,7 +99,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         var answer = try await queue.run(hop.ownID) {
             // Nobody waits any more for the answer to a request that was given up while it stood in line.
             if context.cancellation.isCancelled { throw RPCError(code: .cancelled, message: "given up") }
-            return try await self.serve(wanted, preference, call)
+            return try await self.serve(wanted, preference, coming, call)
         }
         hop.leave(&answer)
         return ServerResponse(message: answer)
@@ -150,15 +153,13 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     private static func preference(
         _ request: Networkservice_NetworkServiceRequest
     ) throws(RPCError) -> NSMMechanism {
-        let connection = request.connection
-        let isSet = connection.hasMechanism && connection.mechanism.type == WellKnown.kernel
-        let wanted = request.mechanismPreferences.first { $0.type == WellKnown.kernel }
-        guard var mechanism = wanted ?? (isSet ? connection.mechanism : nil) else {
+        guard var mechanism = request.clientMechanism else {
             throw RPCError(
                 code: .invalidArgument, message: "only \(WellKnown.kernel) interfaces can be connected on this host")
         }
         if mechanism.interfaceName.isEmpty {
-            mechanism.parameters[WellKnown.interfaceName] = generatedInterfaceName(for: connection.networkService)
+            let name = generatedInterfaceName(for: request.connection.networkService)
+            mechanism.parameters[WellKnown.interfaceName] = name
         }
         if let mistake = ConnectionEnd.mistake(inName: mechanism.interfaceName) {
             throw RPCError(
@@ -169,7 +170,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     }
 
     private func serve(
-        _ wanted: NSMConnection, _ preference: NSMMechanism, _ call: IncomingCall
+        _ wanted: NSMConnection, _ preference: NSMMechanism, _ coming: ComingDescriptor?, _ call: IncomingCall
     ) async throws -> NSMConnection {
         let caller = rights.caller(call.info)
         try admit(wanted.id, call, caller)
@@ -177,8 +178,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         try claim(wanted, caller)
         // An id that nothing came of is not kept.
         defer { if monitor.connection(wanted.id) == nil { clientIDs.release(wanted.id) } }
-        let clientSpace = try await namespace(preference.inodeURL, call.info.descriptors, of: caller, "client")
-            .namespace
+        let clientSpace = try await namespace(preference.inodeURL, coming, of: caller, "client").namespace
         return try await serve(wanted, try candidates(wanted), caller) { candidate in
             try await connect(wanted, preference, clientSpace, candidate, caller)
         }
@@ -242,5 +242,14 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
                     + self.others.troubles).joined(separator: "; "))
         }
         return found
+    }
+}
+
+extension Networkservice_NetworkServiceRequest {
+    /// The interface that the client wants, or has; nil when none is a kernel interface.
+    fileprivate var clientMechanism: NSMMechanism? {
+        let wanted = mechanismPreferences.first { $0.type == WellKnown.kernel }
+        let isSet = connection.hasMechanism && connection.mechanism.type == WellKnown.kernel
+        return wanted ?? (isSet ? connection.mechanism : nil)
     }
 }
