@@ -23,18 +23,14 @@ public final class NetworkServiceEndpoint: Sendable {
     /// Says that ``takeChanges()`` has something, to the first who asks.
     package let ticks: AsyncStream<Void>
 
-    private let services: [Service]
     private let manager: PeerConnector
-    private let registry: RegistryClient
+    private let registration: EndpointRegistration
     private let address: SocketAddress
-    private let registersServices: Bool
     private let connections: EndpointConnections
     private let tick: AsyncStream<Void>.Continuation
     private let memory: Mutex<Memory>
 
     private struct Memory {
-        var registered: NSMNetworkServiceEndpoint?
-        var lastError: String?
         /// Connections that changed since they were last taken; nil: they never were.
         var changed: Set<String>?
     }
@@ -55,11 +51,13 @@ public final class NetworkServiceEndpoint: Sendable {
         namespace: String = "/proc/self/ns/net", registersServices: Bool = true
     ) {
         self.name = name
-        self.services = services
         self.address = address ?? .unix(Self.temporarySocket())
         self.manager = manager
-        self.registersServices = registersServices
-        registry = RegistryClient(manager)
+        let registrationChanged = Callback<Void>()
+        registration = EndpointRegistration(
+            name: name, offers: services.map { .init(service: $0.name, labels: $0.labels, payload: $0.payload) },
+            manager: manager, registersServices: registersServices
+        ) { registrationChanged(()) }
         var component = manager.component
         component.name = name
         let changed = Callback<String>()
@@ -74,6 +72,7 @@ public final class NetworkServiceEndpoint: Sendable {
         memory = Mutex(Memory())
         (ticks, tick) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         changed.set { [weak self] id in self?.told(id) }
+        registrationChanged.set { [weak self] _ in self?.told() }
     }
 
     /// The same, with the path of a Unix socket.
@@ -87,12 +86,13 @@ public final class NetworkServiceEndpoint: Sendable {
     }
 
     /// How it stands now.
-    public var state: State { memory.withLock { state($0, connections.monitor.connections) } }
+    public var state: State { state(connections.monitor.connections) }
 
-    private func state(_ memory: Memory, _ connections: [String: NSMConnection]) -> State {
-        State(
-            registeredUntil: memory.registered?.expirationTime.timestamp, name: memory.registered?.name ?? name,
-            lastError: memory.lastError, connections: connections)
+    private func state(_ connections: [String: NSMConnection]) -> State {
+        let status = registration.status
+        return State(
+            registeredUntil: status.registered?.expirationTime.timestamp, name: status.registered?.name ?? name,
+            lastError: status.lastError, connections: connections)
     }
 
     /// How it stands now, with no connections but those that changed since the last call; and the ids of those that are gone.
@@ -100,7 +100,7 @@ public final class NetworkServiceEndpoint: Sendable {
     package func takeChanges() -> (state: State, gone: Set<String>) {
         memory.withLock { memory in
             defer { memory.changed = [] }
-            guard let changed = memory.changed else { return (state(memory, connections.monitor.connections), []) }
+            guard let changed = memory.changed else { return (state(connections.monitor.connections), []) }
             var (found, gone): ([String: NSMConnection], Set<String>) = ([:], [])
             for id in changed {
                 if let connection = connections.monitor.connection(id) {
@@ -109,7 +109,7 @@ public final class NetworkServiceEndpoint: Sendable {
                     gone.insert(id)
                 }
             }
-            return (state(memory, found), gone)
+            return (state(found), gone)
         }
     }
 
@@ -148,7 +148,7 @@ public final class NetworkServiceEndpoint: Sendable {
             group.addTask { try await server.run() }
             group.addTask {
                 await withTaskGroup(of: Void.self) { registering in
-                    registering.addTask { await self.keepRegistered(place, at: listener.address) }
+                    registering.addTask { await self.registration.run(place, at: listener.address) }
                     registering.addTask { await end() }
                     await registering.next()
                     registering.cancelAll()
@@ -176,13 +176,7 @@ public final class NetworkServiceEndpoint: Sendable {
     /// Takes the registration back.
     ///
     /// - Throws: ``NSMError`` when the manager can't be told; the registration then ends by itself.
-    public func unregister() async throws {
-        guard let registered = memory.withLock({ $0.registered }) else { return }
-        let place = try? file()
-        try await registry.unregister(registered, socket: place)
-        memory.withLock { $0.registered = nil }
-        told()
-    }
+    public func unregister() async throws { try await registration.unregister(try? file()) }
 
     /// Replaces the policy routes or name servers that the clients of a service are given. Those that are connected are asked
     /// to come for them; no connection is dropped.
@@ -193,116 +187,5 @@ public final class NetworkServiceEndpoint: Sendable {
     ///   - service: The service's name; one that is not offered is left alone.
     public func replace(policies: [NSMPolicyRoute]? = nil, dns: [NSMDNSConfig]? = nil, of service: String) {
         connections.replace(policies: policies, dns: dns, of: service)
-    }
-
-    // MARK: - Registration
-
-    private func keepRegistered(_ socket: Descriptor?, at address: SocketAddress) async {
-        var backoff = Backoff()
-        while !Task.isCancelled {
-            do {
-                let registered = try await register(socket, at: address)
-                backoff.reset()
-                note(registered)
-                try await renew(registered, socket, at: address)
-            } catch {
-                if Task.isCancelled { return }
-                let text = "\(error)"
-                let isNew = memory.withLock { memory in
-                    defer { memory.lastError = text }
-                    return memory.lastError != text
-                }
-                if isNew {
-                    manager.component.logger.warning(
-                        "registration failed", metadata: ["endpoint": "\(name)", "error": "\(text)"])
-                }
-                told()
-                guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
-            }
-        }
-    }
-
-    private func register(_ socket: Descriptor?, at address: SocketAddress) async throws -> NSMNetworkServiceEndpoint {
-        let (isFirst, isAgain) = memory.withLock { ($0.registered == nil || $0.lastError != nil, $0.lastError != nil) }
-        if registersServices, isFirst {
-            for service in services { try await register(service) }
-        }
-        var message = NSMNetworkServiceEndpoint()
-        message.name = memory.withLock { $0.registered?.name } ?? name
-        message.networkServiceNames = services.map(\.name)
-        for service in services {
-            message.networkServiceLabels[service.name] = .with { $0.labels = service.labels }
-        }
-        message.url = address.url
-        let answer = try await registry.register(message, socket: socket)
-        if registersServices, isAgain {
-            // A registry that was ending may have taken the services, and its successor the endpoint.
-            for service in services { try await register(service) }
-        }
-        if isFirst {
-            manager.component.logger.info(
-                "registered",
-                metadata: [
-                    "endpoint": "\(answer.name)", "services": "\(message.networkServiceNames.joined(separator: ", "))",
-                ])
-        }
-        return answer
-    }
-
-    /// A service belongs to whoever registered it first. An endpoint of somebody else serves it all the same.
-    private func register(_ service: Service) async throws {
-        do {
-            _ = try await registry.register(
-                .with { message in
-                    message.name = service.name
-                    message.payload = service.payload
-                })
-        } catch let error as NSMError where error.code == .forbidden || error.code == .refused {
-            manager.component.logger.info(
-                "the service is not ours to register", metadata: ["service": "\(service.name)", "error": "\(error)"])
-        }
-    }
-
-    private func note(_ registered: NSMNetworkServiceEndpoint) {
-        memory.withLock { memory in
-            memory.registered = registered
-            memory.lastError = nil
-        }
-        told()
-    }
-
-    /// How often a registration is renewed before its watch moves to the newest transport connection.
-    private static let renewals = 15
-
-    /// Renews the registration whenever two thirds of its time are over, and returns when the registry is gone or has
-    /// forgotten it. The watch over that goes on across renewals.
-    private func renew(
-        _ registered: NSMNetworkServiceEndpoint, _ socket: Descriptor?, at address: SocketAddress
-    ) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            defer { group.cancelAll() }
-            group.addTask {
-                var registered = registered
-                for _ in 0..<Self.renewals {
-                    let end = registered.expirationTime.timestamp ?? Timestamp.now.advanced(by: .seconds(60))
-                    let left = end.since(.now) * 2 / 3
-                    let wait = min(max(left, .milliseconds(200)), .seconds(86400))
-                    try await Task.sleep(for: wait, tolerance: wait / 50)
-                    registered = try await self.register(socket, at: address)
-                    self.note(registered)
-                }
-            }
-            group.addTask {
-                var query = NSMNetworkServiceEndpoint()
-                query.name = registered.name
-                try? await self.registry.watch(query) { response in
-                    if response.deleted { throw NSMError(.refused, "the registration was removed") }
-                }
-                // The registry is gone, or has forgotten us: register again, but not in a hot loop.
-                self.memory.withLock { $0.lastError = $0.lastError ?? "the registry ended its watch" }
-                try? await Task.sleep(for: .milliseconds(200))
-            }
-            try await group.next()
-        }
     }
 }

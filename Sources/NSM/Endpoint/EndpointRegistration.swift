@@ -1,0 +1,186 @@
+internal import Concurrency
+package import MeshTransport
+internal import Logging
+internal import Synchronization
+
+/// Keeps an endpoint registered: registers it, renews the registration before it ends, and registers anew when the registry is
+/// gone or has forgotten it.
+package final class EndpointRegistration: Sendable {
+    /// A service that an endpoint offers, as the registry is told of it.
+    package struct Offer: Sendable {
+        /// Its name.
+        package let service: String
+        /// Labels of the endpoint for it.
+        package let labels: [String: String]
+        /// What its connections carry.
+        package let payload: String
+
+        /// Describes an offer.
+        package init(service: String, labels: [String: String], payload: String = "") {
+            self.service = service
+            self.labels = labels
+            self.payload = payload
+        }
+    }
+
+    /// How it stands.
+    package struct Status: Sendable {
+        /// The endpoint as the registry has it; nil: it is not registered.
+        package var registered: NSMNetworkServiceEndpoint?
+        /// Why the last try failed; nil: it did not.
+        package var lastError: String?
+    }
+
+    private let name: String
+    private let offers: [Offer]
+    private let manager: PeerConnector
+    private let registry: RegistryClient
+    private let registersServices: Bool
+    private let changed: @Sendable () -> Void
+    private let memory = Mutex(Status())
+
+    /// Describes a registration; nobody is told yet.
+    ///
+    /// - Parameters:
+    ///   - registersServices: Whether the services themselves are registered too.
+    ///   - changed: Told when ``status`` has changed.
+    package init(
+        name: String, offers: [Offer], manager: PeerConnector, registersServices: Bool,
+        changed: @escaping @Sendable () -> Void
+    ) {
+        self.name = name
+        self.offers = offers
+        self.manager = manager
+        self.registersServices = registersServices
+        self.changed = changed
+        registry = RegistryClient(manager)
+    }
+
+    /// How it stands now.
+    package var status: Status { memory.withLock { $0 } }
+
+    /// Takes the registration back.
+    ///
+    /// - Parameter socket: The socket that was registered; nil when it is gone, or over TCP.
+    /// - Throws: ``NSMError`` when the manager can't be told; the registration then ends by itself.
+    package func unregister(_ socket: Descriptor?) async throws {
+        guard let registered = memory.withLock({ $0.registered }) else { return }
+        try await registry.unregister(registered, socket: socket)
+        memory.withLock { $0.registered = nil }
+        changed()
+    }
+
+    /// Registers and renews until the task is cancelled.
+    ///
+    /// - Parameters:
+    ///   - socket: The socket that the endpoint listens on; nil over TCP.
+    ///   - address: Where it listens.
+    package func run(_ socket: Descriptor?, at address: SocketAddress) async {
+        var backoff = Backoff()
+        while !Task.isCancelled {
+            do {
+                let registered = try await register(socket, at: address)
+                backoff.reset()
+                note(registered)
+                try await renew(registered, socket, at: address)
+            } catch {
+                if Task.isCancelled { return }
+                let text = "\(error)"
+                let isNew = memory.withLock { memory in
+                    defer { memory.lastError = text }
+                    return memory.lastError != text
+                }
+                if isNew {
+                    manager.component.logger.warning(
+                        "registration failed", metadata: ["endpoint": "\(name)", "error": "\(text)"])
+                }
+                changed()
+                guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
+            }
+        }
+    }
+
+    private func register(_ socket: Descriptor?, at address: SocketAddress) async throws -> NSMNetworkServiceEndpoint {
+        let (isFirst, isAgain) = memory.withLock { ($0.registered == nil || $0.lastError != nil, $0.lastError != nil) }
+        if registersServices, isFirst {
+            for offer in offers { try await register(offer) }
+        }
+        var message = NSMNetworkServiceEndpoint()
+        message.name = memory.withLock { $0.registered?.name } ?? name
+        message.networkServiceNames = offers.map(\.service)
+        for offer in offers {
+            message.networkServiceLabels[offer.service] = .with { $0.labels = offer.labels }
+        }
+        message.url = address.url
+        let answer = try await registry.register(message, socket: socket)
+        if registersServices, isAgain {
+            // A registry that was ending may have taken the services, and its successor the endpoint.
+            for offer in offers { try await register(offer) }
+        }
+        if isFirst {
+            manager.component.logger.info(
+                "registered",
+                metadata: [
+                    "endpoint": "\(answer.name)", "services": "\(message.networkServiceNames.joined(separator: ", "))",
+                ])
+        }
+        return answer
+    }
+
+    /// A service belongs to whoever registered it first. An endpoint of somebody else serves it all the same.
+    private func register(_ offer: Offer) async throws {
+        do {
+            _ = try await registry.register(
+                .with { message in
+                    message.name = offer.service
+                    message.payload = offer.payload
+                })
+        } catch let error as NSMError where error.code == .forbidden || error.code == .refused {
+            manager.component.logger.info(
+                "the service is not ours to register", metadata: ["service": "\(offer.service)", "error": "\(error)"])
+        }
+    }
+
+    private func note(_ registered: NSMNetworkServiceEndpoint) {
+        memory.withLock { memory in
+            memory.registered = registered
+            memory.lastError = nil
+        }
+        changed()
+    }
+
+    /// How often a registration is renewed before its watch moves to the newest transport connection.
+    private static let renewals = 15
+
+    /// Renews the registration whenever two thirds of its time are over, and returns when the registry is gone or has
+    /// forgotten it. The watch over that goes on across renewals.
+    private func renew(
+        _ registered: NSMNetworkServiceEndpoint, _ socket: Descriptor?, at address: SocketAddress
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { group.cancelAll() }
+            group.addTask {
+                var registered = registered
+                for _ in 0..<Self.renewals {
+                    let end = registered.expirationTime.timestamp ?? Timestamp.now.advanced(by: .seconds(60))
+                    let left = end.since(.now) * 2 / 3
+                    let wait = min(max(left, .milliseconds(200)), .seconds(86400))
+                    try await Task.sleep(for: wait, tolerance: wait / 50)
+                    registered = try await self.register(socket, at: address)
+                    self.note(registered)
+                }
+            }
+            group.addTask {
+                var query = NSMNetworkServiceEndpoint()
+                query.name = registered.name
+                try? await self.registry.watch(query) { response in
+                    if response.deleted { throw NSMError(.refused, "the registration was removed") }
+                }
+                // The registry is gone, or has forgotten us: register again, but not in a hot loop.
+                self.memory.withLock { $0.lastError = $0.lastError ?? "the registry ended its watch" }
+                try? await Task.sleep(for: .milliseconds(200))
+            }
+            try await group.next()
+        }
+    }
+}
