@@ -37,6 +37,7 @@ public enum LinuxRegistry {
         case .ruleChain(let spec): .value(RuleChainKind.value(spec, ownership: ownership))
         case .client(let spec): .unimplemented(kind: "NSM client", summary: spec.name)
         case .endpoint(let spec): .unimplemented(kind: "NSM endpoint", summary: spec.networkService)
+        case .service(let spec): .unimplemented(kind: "NSM service", summary: spec.name)
         }
     }
 }
@@ -63,6 +64,7 @@ extension ModelValue {
         case .ruleChain: RuleChainKind.word
         case .client: "NSM client"
         case .endpoint: "NSM endpoint"
+        case .service: "NSM service"
         }
     }
 }

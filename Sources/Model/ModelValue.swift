@@ -27,6 +27,8 @@ public indirect enum ModelValue: Sendable, Hashable {
     case filterTable(Nsmagent_Linux_FilterTable)
     /// A forwarding entry.
     case forwarding(Nsmagent_Linux_ForwardingEntry)
+    /// A network service with its matches.
+    case service(Nsmagent_Nsm_NetworkService)
 
     /// Which model it is of.
     public var kind: ModelDescription.Kind {
@@ -42,6 +44,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .rule: .rule
         case .filterTable: .filterTable
         case .forwarding: .forwarding
+        case .service: .service
         }
     }
 
@@ -62,6 +65,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .rule(let message): message
         case .filterTable(let message): message
         case .forwarding(let message): message
+        case .service(let message): message
         }
     }
 
@@ -79,6 +83,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .rule: self = .rule(try Nsmagent_Linux_Rule(serializedBytes: bytes))
         case .filterTable: self = .filterTable(try Nsmagent_Linux_FilterTable(serializedBytes: bytes))
         case .forwarding: self = .forwarding(try Nsmagent_Linux_ForwardingEntry(serializedBytes: bytes))
+        case .service: self = .service(try Nsmagent_Nsm_NetworkService(serializedBytes: bytes))
         }
     }
 }

@@ -39,6 +39,36 @@ struct RegistryTests {
         #expect(throws: RegistryStore.Refused.self) { try store.register(service, .stranger("b"), pathIDs: ["b"]) }
     }
 
+    @Test("matches are kept though an endpoint came first with the name alone, and belong to their first owner")
+    func declared() throws {
+        let store = RegistryStore { _ in }
+        let plain = NSMNetworkService.with { $0.name = "s" }
+        let declared = NSMNetworkService.with { service in
+            service.name = "s"
+            service.matches = [.with { $0.routes = [.init()] }]
+        }
+        func refusal(_ service: NSMNetworkService, _ peer: String, isFree: Bool? = true) -> String {
+            do {
+                _ = try store.register(service, .stranger(peer), pathIDs: [peer], isFree: isFree)
+                return ""
+            } catch {
+                return "\(error)"
+            }
+        }
+        #expect(refusal(plain, "endpoint") == "")
+        // Without the operator's word the first one is the owner.
+        #expect(refusal(declared, "b", isFree: nil).contains("belongs to somebody else"))
+        #expect(refusal(plain, "b").contains("belongs to somebody else"))
+        #expect(refusal(declared, "a") == "")
+        #expect(store.service("s")?.pathIds == ["a"] && store.service("s")?.matches.count == 1)
+        for service in [plain, declared] {
+            #expect(refusal(service, "endpoint").contains("belongs to somebody else"))
+        }
+        #expect(refusal(declared, "a") == "")
+        #expect(throws: Never.self) { try store.unregister(declared, .stranger("a")) }
+        #expect(store.service("s") == nil)
+    }
+
     @Test("an endpoint that is not renewed ends, and keeps its name from others")
     func expiry() async throws {
         let gone = Gone()

@@ -99,6 +99,39 @@ struct ServiceCheckTests {
             ])
     }
 
+    @Test("matches of a service are checked field by field, and come back from a file as they were")
+    func matches() throws {
+        func service(_ text: String) -> String { "cnfConfig:\n  NetworkService_list:\n    - \(text)\n" }
+        func messages(_ text: String) -> [String] {
+            let config = load(service(text))
+            return (config.mistakes + config.warnings).map(\.description)
+        }
+        let whole = """
+            {name: s, payload: ETHERNET, matches: [{source_selector: [{key: a, value: b}], fall_through: true, \
+            routes: [{destination_selector: [{key: app, value: "{{.a}}"}], weight: 2}, {}]}]}
+            """
+        let config = load(service(whole))
+        #expect(config.mistakes.isEmpty && config.warnings.isEmpty)
+        let written = YAMLWriter.write(ConfigDocument.tree(of: config.items.map(\.value)))
+        #expect(load(written).items.map(\.value) == config.items.map(\.value))
+        #expect(config.items.first?.value.key == "config/nsmagent/nsm/v1/service/s")
+        for (text, part) in [
+            ("{name: s, matches: [{}]}", "matches[0].routes is missing"),
+            ("{name: s, payload: FRAMES}", "payload 'FRAMES'"), ("{matches: []}", "name"),
+            ("{name: s, matches: [{routes: [{}]}, {routes: [{}]}]}", "matches[1] is never reached"),
+            ("{name: s, matches: [{routes: [{destination_selector: [{value: x}]}]}]}", "key is missing"),
+            (
+                "{name: s, matches: [{source_selector: [{key: a}, {key: a}], routes: [{}]}]}",
+                "source_selector[1].key 'a' is there twice"
+            ),
+        ] {
+            let found = messages(text)
+            #expect(found.count == 1 && found[0].contains(part), "\(text): \(found)")
+        }
+        let many = Array(repeating: "{routes: [{}], fall_through: true}", count: 257).joined(separator: ", ")
+        #expect(messages("{name: s, matches: [\(many)]}").contains { $0.contains("more than 256") })
+    }
+
     @Test("an empty list of routes is not the same as none, there and back")
     func lists() throws {
         func read(_ text: String) throws -> Upnp_NetworkServiceClient {

@@ -12,7 +12,7 @@ extension HostNetwork {
         case .arp(let message): interface = message.interface
         case .forwarding(let message): interface = message.interface
         case .route(let message): interface = outgoing(message)
-        case .ruleChain, .rule, .filterTable, .allocation, .client, .endpoint, .namespace: interface = ""
+        case .ruleChain, .rule, .filterTable, .allocation, .client, .endpoint, .service, .namespace: interface = ""
         }
         return world.declaredNamespace(of: interface)?.label ?? value.namespace.map(label) ?? ""
     }

@@ -249,6 +249,7 @@ public final class HostNetwork {
             switch value {
             case .client(let message): .client(message)
             case .endpoint(let message): .endpoint(message)
+            case .service(let message): .service(message)
             case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, .forwarding, nil:
                 nil
             }
@@ -266,6 +267,7 @@ public final class HostNetwork {
             switch value {
             case .client(let message): .value(ClientValue<LinuxWorld>(message))
             case .endpoint(let message): .value(EndpointValue<LinuxWorld>(message))
+            case .service(let message): .value(ServiceValue<LinuxWorld>(message))
             case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, .forwarding:
                 item.specification.map { LinuxRegistry.desired($0, ownership: world.ownership) }
                     ?? LinuxRegistry.desired(value, ownership: world.ownership)
@@ -285,7 +287,7 @@ public final class HostNetwork {
         if let contradiction = together?.contradiction(key) { return (contradiction.text, contradiction.fields) }
         if isForeign(key) {
             switch value {
-            case .client, .endpoint:
+            case .client, .endpoint, .service:
                 guard let value, let finding = value.checked().obstacle else { return nil }
                 return (value.sentence(finding), finding.fields)
             // Those are checked as they become what the reconciler keeps.

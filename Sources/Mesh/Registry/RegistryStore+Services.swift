@@ -5,6 +5,9 @@ internal import Synchronization
 
 /// Services as they are registered.
 extension RegistryStore {
+    /// Registers a service. What endpoints say of theirs, which is no more than its name, gives way to matches: which of the
+    /// endpoints comes first is chance.
+    ///
     /// - Parameter isFree: Whether the peer may register it whoever offers it; nil: when it is the first to do so.
     func register(
         _ service: NSMNetworkService, _ caller: Caller, pathIDs: [String], isFree: Bool? = true
@@ -23,8 +26,12 @@ extension RegistryStore {
                 return "it is offered by somebody else"
             }
             let known = state.services[stored.name]
-            if known == nil || known?.owner.identity != caller.identity {
-                if let refusal = state.names.take(.init(kind: .service, text: stored.name), caller) { return refusal }
+            if known?.owner.identity != caller.identity {
+                let name = NameLedger.Name(kind: .service, text: stored.name)
+                if known?.service.matches.isEmpty == true, !stored.matches.isEmpty, isFree == true {
+                    state.names.release(name, isForgotten: true)
+                }
+                if let refusal = state.names.take(name, caller) { return refusal }
             }
             if known?.service != stored {
                 state.services[stored.name] = StoredService(service: stored, owner: caller)

@@ -5,7 +5,7 @@ public enum ConfigDocument {
     /// The order in which a reader wants to see the lists.
     private static let order: [ModelDescription.Kind] = [
         .namespace, .interface, .arp, .forwarding, .route, .rule, .ruleChain, .filterTable, .allocation, .client,
-        .endpoint,
+        .endpoint, .service,
     ]
 
     /// The document that ``ConfigLoader`` reads back as the same values. Values keep their order within a list.

@@ -232,7 +232,8 @@ extension ConfigReader {
                 return SourcePlaces.Point(line: UInt32(place.line), column: UInt32(place.column))
             }
             return .list(file: source.file, points)
-        case .interface, .arp, .route, .allocation, .client, .endpoint, .namespace, .rule, .forwarding: return nil
+        case .interface, .arp, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding:
+            return nil
         }
     }
 

@@ -170,7 +170,7 @@ struct Relations: Sendable {
         case .route(let route):
             for name in Set(route.hops.map(\.interface)) { update(&routeUsers, name) }
             if isThere { changedRoutes.insert(ref) }
-        case .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding, nil: break
+        case .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding, .service, nil: break
         }
     }
 

@@ -56,7 +56,7 @@ enum Label {
         case .route(let message) where !message.dstNetwork.isReference && IPText(message.dstNetwork).prefix == nil:
             join(value.model, slashed(message.dstNetwork, message.outgoingInterface))
         case .arp(let message): join(value.model, slashed(message.interface, message.ipAddress))
-        case .interface, .route, .ruleChain, .client, .endpoint, .namespace, .rule, .filterTable, .forwarding:
+        case .interface, .route, .ruleChain, .client, .endpoint, .service, .namespace, .rule, .filterTable, .forwarding:
             join(value.model, value.name)
         }
     }
@@ -81,7 +81,7 @@ enum Label {
         }
         let parts =
             switch kind {
-            case .interface, .ruleChain, .client, .namespace, .rule, .filterTable: [text("name")]
+            case .interface, .ruleChain, .client, .service, .namespace, .rule, .filterTable: [text("name")]
             case .arp: [text("interface"), text("ip_address")]
             case .forwarding: [text("interface"), text("mac")]
             case .route: [text("dst_network"), text("outgoing_interface")]

@@ -14,6 +14,7 @@ enum Examples {
         case .rule: rule
         case .filterTable: filterTable
         case .forwarding: forwarding
+        case .service: service
         }
     }
 
@@ -101,6 +102,20 @@ enum Examples {
             - network_service: web
               interface_name_prefix: client
               prefixes: [10.60.0.0/24]
+
+        """
+
+    private static let service = """
+        cnfConfig:
+          NetworkService_list:
+            # Clients with the label after=firewall go on to the gateway, all others to the firewall first.
+            - name: internet
+              matches:
+                - source_selector: [{key: after, value: firewall}]
+                  routes:
+                    - destination_selector: [{key: app, value: gateway}]
+                - routes:
+                    - destination_selector: [{key: app, value: firewall}]
 
         """
 

@@ -160,7 +160,7 @@ extension Explain {
     /// What follows the prefix in a key.
     private static func keyEnd(_ kind: ModelDescription.Kind) -> String {
         switch kind {
-        case .interface, .ruleChain, .client, .namespace, .rule, .filterTable: "NAME"
+        case .interface, .ruleChain, .client, .service, .namespace, .rule, .filterTable: "NAME"
         case .arp: "INTERFACE/ADDRESS"
         case .forwarding: "INTERFACE/MAC[/vlan/VLAN][/dst[/ADDRESS[/port/PORT][/vni/VNI]]][/namespace/TYPE/REFERENCE]"
         case .route: "NETWORK/LENGTH/INTERFACE[/table/TABLE][/namespace/TYPE/REFERENCE][/metric/METRIC]"

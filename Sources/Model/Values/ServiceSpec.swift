@@ -188,9 +188,14 @@ extension FieldFindings {
     }
 
     fileprivate mutating func labels(_ labels: [Upnp_ConnectionLabel], _ field: String) -> [ServiceLabel] {
+        self.labels(labels, [.field(field)])
+    }
+
+    /// Labels, each key once.
+    mutating func labels(_ labels: [Upnp_ConnectionLabel], _ field: [PathPart]) -> [ServiceLabel] {
         var seen: Set<String> = []
         return labels.enumerated().map { index, label in
-            let path: [PathPart] = [.field(field), .element(index), "key"]
+            let path = field + [.element(index), "key"]
             if label.key.isEmpty {
                 mistake(path, "is missing; a label has a key and a value")
             } else if !seen.insert(label.key).inserted {

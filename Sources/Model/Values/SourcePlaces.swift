@@ -41,7 +41,7 @@ extension Specification {
         case .filterTable(var table):
             table.places = places
             return .filterTable(table)
-        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .namespace, .rule, .forwarding:
+        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding:
             return self
         }
     }
@@ -51,7 +51,8 @@ extension Specification {
         switch self {
         case .ruleChain(let chain): chain.places
         case .filterTable(let table): table.places
-        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .namespace, .rule, .forwarding: nil
+        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding:
+            nil
         }
     }
 }

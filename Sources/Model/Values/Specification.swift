@@ -26,6 +26,8 @@ public indirect enum Specification: Hashable, Sendable {
     case filterTable(FilterTableSpec)
     /// A forwarding entry.
     case forwarding(ForwardingSpec)
+    /// A network service with its matches.
+    case service(NetworkServiceSpec)
 }
 
 /// What came of checking a value.
@@ -68,6 +70,7 @@ extension ModelValue {
             case .rule(let message): RuleSpec(message, &findings).map { .rule($0) }
             case .filterTable(let message): FilterTableSpec(message, &findings).map { .filterTable($0) }
             case .forwarding(let message): ForwardingSpec(message, &findings).map { .forwarding($0) }
+            case .service(let message): NetworkServiceSpec(message, &findings).map { .service($0) }
             }
         return CheckedValue(
             specification: findings.isBroken ? nil : specification, findings: findings.list,

@@ -79,10 +79,11 @@ package final class EndpointRegistration: Sendable {
         var backoff = Backoff()
         while !Task.isCancelled {
             do {
+                let isComeback = memory.withLock { $0.lastError != nil }
                 let registered = try await register(socket, at: address)
                 backoff.reset()
                 note(registered)
-                try await renew(registered, socket, at: address)
+                try await renew(registered, socket, at: address, isComeback: isComeback)
             } catch {
                 if Task.isCancelled { return }
                 let text = "\(error)"
@@ -102,7 +103,7 @@ package final class EndpointRegistration: Sendable {
 
     private func register(_ socket: Descriptor?, at address: SocketAddress) async throws -> NSMNetworkServiceEndpoint {
         let (isFirst, isAgain) = memory.withLock { ($0.registered == nil || $0.lastError != nil, $0.lastError != nil) }
-        if registersServices, isFirst {
+        if registersServices, isFirst, !isAgain {
             for offer in offers { try await register(offer) }
         }
         var message = NSMNetworkServiceEndpoint()
@@ -113,10 +114,6 @@ package final class EndpointRegistration: Sendable {
         }
         message.url = address.url
         let answer = try await registry.register(message, socket: socket)
-        if registersServices, isAgain {
-            // A registry that was ending may have taken the services, and its successor the endpoint.
-            for offer in offers { try await register(offer) }
-        }
         if isFirst {
             manager.component.logger.info(
                 "registered",
@@ -127,8 +124,11 @@ package final class EndpointRegistration: Sendable {
         return answer
     }
 
-    /// A service belongs to whoever registered it first. An endpoint of somebody else serves it all the same.
+    /// A service belongs to whoever registered it first. An endpoint of somebody else serves it all the same, and what is
+    /// declared of a service, such as its matches, stays.
     private func register(_ offer: Offer) async throws {
+        let known = try? await registry.find(NSMNetworkService.with { $0.name = offer.service })
+        if known?.contains(where: { $0.name == offer.service && !$0.matches.isEmpty }) == true { return }
         do {
             _ = try await registry.register(
                 .with { message in
@@ -149,17 +149,26 @@ package final class EndpointRegistration: Sendable {
         changed()
     }
 
+    /// After a start of the registry, how long those who declared a service may take to register it again: it belongs to the
+    /// first who does.
+    private static let comeback = Duration.seconds(2)
+
     /// How often a registration is renewed before its watch moves to the newest transport connection.
     private static let renewals = 15
 
     /// Renews the registration whenever two thirds of its time are over, and returns when the registry is gone or has
     /// forgotten it. The watch over that goes on across renewals.
     private func renew(
-        _ registered: NSMNetworkServiceEndpoint, _ socket: Descriptor?, at address: SocketAddress
+        _ registered: NSMNetworkServiceEndpoint, _ socket: Descriptor?, at address: SocketAddress, isComeback: Bool
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             defer { group.cancelAll() }
             group.addTask {
+                // A registry that was ending may have taken the services, and its successor the endpoint.
+                if self.registersServices, isComeback {
+                    try await Task.sleep(for: Self.comeback)
+                    for offer in self.offers { try await self.register(offer) }
+                }
                 var registered = registered
                 for _ in 0..<Self.renewals {
                     let end = registered.expirationTime.timestamp ?? Timestamp.now.advanced(by: .seconds(60))

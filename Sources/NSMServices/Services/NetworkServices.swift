@@ -18,6 +18,8 @@ public actor NetworkServices {
         case client(Upnp_NetworkServiceClient)
         /// A service that is offered.
         case endpoint(Upnp_NetworkServiceEndpoint)
+        /// A service with its matches.
+        case service(Nsmagent_Nsm_NetworkService)
     }
 
     private struct Active {
@@ -91,6 +93,7 @@ public actor NetworkServices {
             switch spec {
             case .client(let message): ClientSession(message, context)
             case .endpoint(let message): EndpointSession(message, context)
+            case .service(let message): RegistrationSession(message, context)
             }
         }
     }
@@ -300,14 +303,14 @@ extension NetworkServices.Spec {
     public var interfaceName: String? {
         switch self {
         case .client(let message): message.interfaceName
-        case .endpoint: nil
+        case .endpoint, .service: nil
         }
     }
 
     /// What the names of its interfaces begin with; nil when there is one interface with a name of its own.
     public var interfacePrefix: String? {
         switch self {
-        case .client: nil
+        case .client, .service: nil
         case .endpoint(let message): message.interfaceNamePrefix
         }
     }

@@ -118,7 +118,7 @@ extension Ligato_Configurator_Config {
             case .filterTable(let message): linuxConfig.nftables.append(message)
             case .forwarding(let message): linuxConfig.fdb.append(message)
             case .allocation(let message): netallocConfig.ipAddresses.append(message)
-            case .ruleChain, .client, .endpoint: break
+            case .ruleChain, .client, .endpoint, .service: break
             }
         }
     }

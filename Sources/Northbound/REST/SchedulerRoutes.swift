@@ -228,7 +228,7 @@ extension ModelDescription.Kind {
         case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable,
             .forwarding:
             true
-        case .client, .endpoint: false
+        case .client, .endpoint, .service: false
         }
     }
 }

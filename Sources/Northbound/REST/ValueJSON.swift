@@ -89,6 +89,7 @@ enum DescriptorName {
         case .allocation: "netalloc-ip-address"
         case .client: "nsm-client"
         case .endpoint: "nsm-endpoint"
+        case .service: "nsm-service"
         case .namespace: "linux-namespace"
         case .rule: "linux-rule"
         case .filterTable: "linux-nftables"

@@ -188,6 +188,7 @@ extension ModelDescription.Kind {
         case .allocation: "allocation"
         case .client: "NSM client"
         case .endpoint: "NSM endpoint"
+        case .service: "NSM service"
         case .namespace: "namespace"
         case .rule: "rule"
         case .filterTable: "nftables"
