@@ -202,7 +202,8 @@ class Registrar:
             why = "it ended"
         except (grpc.RpcError, Refused) as error:
             why = reason(error)
-        if not self._stopped and self._watched is channel:
+        # One that we left for a new identity is no sign of anything.
+        if not self._stopped and self._watched is channel and self._channel is channel:
             log.info("%s: %s", what, why)
             time.sleep(_PAUSE)
             self._wake.set()
