@@ -21,7 +21,8 @@ struct NSMAgent: ParsableCommand {
             CommandGroup(
                 name: "Daemon:",
                 subcommands: [
-                    Run.self, MeshCommand.self, Status.self, Get.self, SetCommand.self, Del.self, History.self,
+                    Run.self, MeshCommand.self, ForwarderCommand.self, Status.self, Get.self, SetCommand.self, Del.self,
+                    History.self,
                     Graph.self,
                     Reload.self, Confirm.self,
                 ]),

@@ -55,7 +55,7 @@ extension MeshRequests {
         let component = asLong(as: wanted.previousSegment?.expiry)
         // Of a connection of before our start the name of its interface is in the kernel alone.
         let isKept = before == nil && wanted.networkServiceEndpointName == candidate.endpoint.name
-        let kept = isKept ? await forwarder.keptName(of: id) : nil
+        let kept = isKept ? await forwarder.keptName(of: id) ?? formerInterface(wanted) : nil
         let (answer, granted) = try await call(peer, as: component) { calls in
             try checkListener(calls.connection.info, candidate)
             guard EndpointPin.allows(calls.connection.info.peer?.id, in: wanted.context) else {
@@ -117,14 +117,27 @@ extension MeshRequests {
 
     /// Checks that whoever listens for an endpoint is who registered it.
     private func checkListener(_ info: ConnectionInfo, _ candidate: RegistryStore.Entry) throws(NSMError) {
-        guard let registrant = candidate.registrant, registrant.standing != .manager, let peer = info.peer else {
-            return
+        guard let peer = info.peer else { return }
+        var owner: String?
+        if directory != nil {
+            // Who registered it is the first of those whose tokens its registration bears.
+            owner = candidate.endpoint.pathIds.first
+        } else if let registrant = candidate.registrant, registrant.standing != .manager {
+            owner = registrant.identity.description
         }
-        guard peer.id.description == registrant.identity.description else {
-            throw NSMError(
-                .forbidden, "\(peer.id) listens there, and \(registrant.identity) registered \(candidate.endpoint.name)"
-            )
-        }
+        guard let owner, peer.id.description != owner else { return }
+        throw NSMError(.forbidden, "\(peer.id) listens there, and \(owner) registered \(candidate.endpoint.name)")
+    }
+
+    /// The name that the endpoint's interface had when the client got its last answer, as the endpoint's segment says it: where
+    /// namespaces of pods are not to be seen, a forwarder that was started again knows it from there alone. It is a wish like that
+    /// of any client.
+    private func formerInterface(_ wanted: NSMConnection) -> String? {
+        guard directory != nil, wanted.path.pathSegments.count == Int(wanted.path.index) + 2 else { return nil }
+        let words = wanted.path.pathSegments.last?.metrics["server_interface"]?.split(separator: "/") ?? []
+        guard words.count == 2, words[0] == WellKnown.kernel else { return nil }
+        let name = String(words[1])
+        return ConnectionEnd.mistake(inName: name) == nil ? name : nil
     }
 
     /// Remembers a connection. Whoever had its other end before is told that it went elsewhere.
@@ -204,7 +217,7 @@ extension MeshRequests {
         onward.networkServiceEndpointName = candidate.endpoint.name
         if onward.payload.isEmpty {
             let service = store.service(wanted.networkService) ?? others.service(wanted.networkService)
-            onward.payload = service?.payload ?? ""
+            onward.payload = (service ?? directory?.service(wanted.networkService))?.payload ?? ""
         }
         onward.clearMechanism()
         if onward.state == .reselectRequested { onward.state = .up }
@@ -217,6 +230,8 @@ extension MeshRequests {
 
     /// What this host uses and what the operator named. Many requests at once read the host's state only once.
     func excludedPrefixes() async -> [IPPrefix] {
+        // Those of the host are the manager's to name.
+        if directory != nil { return [] }
         let now = ContinuousClock.now
         if let read = excluded.withLock({ $0 }), now - read.at < Self.excludedAge { return read.prefixes }
         let prefixes: [IPPrefix]

@@ -21,7 +21,7 @@ extension MeshRequests {
         let hop = try enter(&connection, call, namespace: namespace)
         _ = try? await coming?.receive(within: .milliseconds(100))
         try await queue.run(hop.ownID) {
-            try call.checkOwner(of: hop.ownID, in: monitor)
+            try self.checkOwner(of: hop.ownID, call)
             await self.release(hop.ownID)
         }
         return ServerResponse(message: Google_Protobuf_Empty())
@@ -60,7 +60,8 @@ extension MeshRequests {
         switch old.place {
         case .host(let address): peer = peers.host(address)
         case .endpoint(let name):
-            guard let entry = store.endpoint(name), let known = try? peers.peer(entry), !known.hasEnded else { return }
+            let entry = store.endpoint(name) ?? directory?.entry(name)
+            guard let entry, let known = try? peers.peer(entry), !known.hasEnded else { return }
             peer = known
         }
         do {
@@ -116,6 +117,10 @@ extension MeshRequests {
             guard case .endpoint(let name) = peer.place else { return }
             // Unless another process has taken its name meanwhile.
             if store.endpoint(name)?.socket === peer.socket { store.remove(name, .ended) }
+            if let socket = peer.socket, directory?.forget(name, socket) == true {
+                peers.remove(peer.place)
+                setDown(peer.place)
+            }
             letGo(peer.place)
         }
     }

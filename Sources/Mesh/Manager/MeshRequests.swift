@@ -18,6 +18,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let peers: EndpointPeers
     /// The endpoints of other hosts.
     let others = RemoteEndpoints()
+    /// Where endpoints are found when this is a forwarder under a manager of somebody else; nil: in our own registry.
+    let directory: ManagerDirectory?
     let settings: MeshSettings
     let rights: Rights
     let queue = KeyedQueue()
@@ -64,11 +66,12 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     private static let mostCandidates = 16
     /// Connections of a peer who is not trusted.
     static let mostOfOneAccount = 1024
-    /// Connections of all peers together.
-    static let mostConnections = 65536
 
-    init(_ settings: MeshSettings, _ store: RegistryStore) throws(ForwarderError) {
+    init(
+        _ settings: MeshSettings, _ store: RegistryStore, directory: ManagerDirectory? = nil
+    ) throws(ForwarderError) {
         self.settings = settings
+        self.directory = directory
         rights = settings.rights
         self.store = store
         component = settings.component
@@ -91,7 +94,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         guard request.message.mechanismPreferences.count <= ConnectionLimits.mechanisms else {
             throw RPCError(code: .invalidArgument, message: "there are too many mechanisms to choose from")
         }
-        if ConnectionInfo.isOfOtherHost { return try await requestOfOtherHost(request.message, call) }
+        if comesFromOtherHost(request.message) { return try await requestOfOtherHost(request.message, call) }
         var connection = request.message.connection
         let preference = try Self.preference(request.message)
         let hop = try enter(&connection, call, namespace: preference.inodeURL)
@@ -108,9 +111,11 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     /// Takes a connection in. Its id here is one that nobody else can name.
     func enter(_ connection: inout NSMConnection, _ call: IncomingCall, namespace: String) throws(RPCError) -> Hop {
         let client = connection.path.pathSegments.first
+        // Under a manager of somebody else, clients are told apart by what he says of them, and he may be replaced.
+        let namesPeer = directory == nil
         let id = { (peer: String) in
             // The same again after a restart of ours, so that the links of before are found by it.
-            Self.stableID(client: client, namespace: namespace, peer: peer)
+            Self.stableID(client: client, namespace: namespace, peer: namesPeer ? peer : "")
         }
         let peer = call.info.peer?.id.description ?? ""
         let hop = try call.enter(&connection, component) { id(peer) }
@@ -124,14 +129,19 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
 
     /// Checks that a connection is the caller's, and that he may have one more. To be called in the connection's turn.
     func admit(_ id: String, _ call: IncomingCall, _ caller: Caller) throws(RPCError) {
-        try call.checkOwner(of: id, in: monitor)
+        try checkOwner(of: id, call)
         guard monitor.owner(id) == nil else { return }
         let own = monitor.count(of: caller.identity)
-        guard caller.isTrusted || own < Self.mostOfOneAccount, monitor.count < Self.mostConnections else {
+        guard caller.isTrusted || own < Self.mostOfOneAccount, monitor.count < settings.mostConnections else {
             throw RPCError(
                 code: .resourceExhausted,
                 message: "\(caller.identity.account) has \(own) connections, which is the most")
         }
+    }
+
+    /// Checks that a connection is the caller's. All those of a forwarder are its manager's, also when that is a new one.
+    func checkOwner(of id: String, _ call: IncomingCall) throws(RPCError) {
+        if directory == nil { try call.checkOwner(of: id, in: monitor) }
     }
 
     /// Takes the id that the client gave its connection. Who had it and is not there any more, such as the pod before this one,
@@ -179,9 +189,14 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         // An id that nothing came of is not kept.
         defer { if monitor.connection(wanted.id) == nil { clientIDs.release(wanted.id) } }
         let clientSpace = try await namespace(preference.inodeURL, coming, of: caller, "client").namespace
-        return try await serve(wanted, try candidates(wanted), caller) { candidate in
+        return try await serve(wanted, try await candidates(wanted), caller) { candidate in
             try await connect(wanted, preference, clientSpace, candidate, caller)
         }
+    }
+
+    /// Whether the client is on another host. To a forwarder its manager speaks, wherever the client is.
+    private func comesFromOtherHost(_ message: Networkservice_NetworkServiceRequest) -> Bool {
+        directory == nil ? ConnectionInfo.isOfOtherHost : message.clientMechanism == nil
     }
 
     /// Tries candidates until one is connected.
@@ -214,7 +229,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     }
 
     /// The endpoints to try: the one that is named, or those of the service.
-    private func candidates(_ wanted: NSMConnection) throws(RPCError) -> [RegistryStore.Entry] {
+    private func candidates(_ wanted: NSMConnection) async throws -> [RegistryStore.Entry] {
+        if let directory { return try await directory.candidates(wanted, store) }
         let name = wanted.networkServiceEndpointName
         let service = wanted.networkService
         let before = known.withLock { $0[wanted.id] }

@@ -22,6 +22,8 @@ public struct MeshSettings: Sendable {
     public var remote: RemoteSettings?
     /// Who may do what.
     var rights = Rights(settings: MeshRights(), ownDomain: nil, host: "")
+    /// Connections of all peers together; more are refused.
+    var mostConnections = 65536
     /// The namespace whose network tunnels go through; nil: that of the process.
     var host: NetworkNamespace?
 

@@ -146,7 +146,7 @@ extension MeshRequests {
         var answer = try await queue.run(hop.ownID) {
             try self.admit(wanted.id, call, caller)
             if wanted.state == .reselectRequested { await self.release(wanted.id) }
-            return try await self.serve(wanted, try self.candidatesHere(wanted), caller) { candidate in
+            return try await self.serve(wanted, try await self.candidatesHere(wanted), caller) { candidate in
                 try await self.connect(wanted, preference, candidate, caller)
             }
         }
@@ -155,7 +155,8 @@ extension MeshRequests {
     }
 
     /// The endpoints of this host to try. The other manager decides which one, so the one it names is the only one.
-    private func candidatesHere(_ wanted: NSMConnection) throws(RPCError) -> [RegistryStore.Entry] {
+    private func candidatesHere(_ wanted: NSMConnection) async throws -> [RegistryStore.Entry] {
+        if let directory { return try await directory.candidates(wanted, store, onlyHere: true) }
         let name = wanted.networkServiceEndpointName
         let found =
             name.isEmpty

@@ -43,6 +43,8 @@ struct Rights: Sendable {
     let ownDomain: String?
     /// The name of the host in identities of its own authority.
     let host: String
+    /// Who the manager is that a forwarder serves, and no one else; the inner nil: that is not known yet. Nil: this is a mesh.
+    var served: (@Sendable () -> SPIFFEID?)?
 
     /// Which processes may connect to the sockets of the mesh.
     var admission: Admission {
@@ -60,7 +62,8 @@ struct Rights: Sendable {
     /// Who calls.
     func caller(_ info: ConnectionInfo) -> Caller {
         let standing: Caller.Standing =
-            if isManager(info.peer?.id) {
+            if served != nil || isManager(info.peer?.id) {
+                // A forwarder has no other callers.
                 .manager
             } else if info.credentials?.isHostRoot == true {
                 .root
@@ -75,6 +78,8 @@ struct Rights: Sendable {
     /// Whether an identity is that of a manager or a forwarder.
     func isManager(_ id: SPIFFEID?) -> Bool {
         guard let id else { return false }
+        // A forwarder's own manager tells where those of other hosts are.
+        if served != nil, settings.managers.isEmpty { return true }
         if ownDomain != nil, id.isManagerOfHost { return true }
         return settings.managers.contains { SPIFFEID.matches($0, id.description) }
     }
@@ -84,6 +89,11 @@ struct Rights: Sendable {
     /// An identity of our own authority counts only where it was given: on a socket of the same user, made in the same
     /// network namespace. Whoever else shows it has got hold of a key.
     func refusal(of info: ConnectionInfo) -> String? {
+        if let served {
+            guard let manager = served() else { return "this forwarder has not found its manager yet" }
+            if info.peer?.id == manager { return nil }
+            return "\(PeerIdentity(info)) is not \(manager), at which this forwarder is registered"
+        }
         guard let credentials = info.credentials else {
             if isManager(info.peer?.id) { return nil }
             return "only managers are served over TCP, and \(PeerIdentity(info)) is none: --manager names those"
@@ -178,7 +188,9 @@ struct Rights: Sendable {
 
     /// Whether a tunnel may lead to an address that a manager names.
     func mayTunnel(to address: IPAddress, of speaker: IPAddress?) -> Bool {
-        address == speaker || settings.tunnelSources.contains { $0.contains(address) }
+        // Managers of other hosts speak for forwarders, which have addresses of their own.
+        if served != nil, settings.tunnelSources.isEmpty { return true }
+        return address == speaker || settings.tunnelSources.contains { $0.contains(address) }
     }
 }
 
@@ -199,6 +211,10 @@ struct RightsInterceptor: ServerInterceptor {
     ) async throws -> StreamingServerResponse<Output> {
         guard let info = ConnectionInfo.current else {
             throw RPCError(code: .permissionDenied, message: "the call came by a transport that has no connections")
+        }
+        // Whether it is alive, everybody may know who has an identity: its probes have that of its own pod.
+        if rights.served != nil, context.descriptor.service == Grpc_Health_V1_Health.descriptor {
+            return try await next(request, context)
         }
         if let refusal = rights.refusal(of: info) { throw RPCError(code: .permissionDenied, message: refusal) }
         return try await next(request, context)

@@ -153,6 +153,50 @@ public struct RegistryClient: Sendable {
         try await find(endpoint, watch: true, body: body)
     }
 
+    /// Endpoints that match, those of this host with the sockets that the registry sends along.
+    ///
+    /// - Parameter isKnown: Whether the socket of an inode is had already; then nobody waits for it.
+    /// - Throws: ``NSMError``.
+    package func findWithSockets(
+        _ endpoint: NSMNetworkServiceEndpoint, isKnown: @escaping @Sendable (Inode) -> Bool
+    ) async throws -> [(endpoint: NSMNetworkServiceEndpoint, socket: Descriptor?)] {
+        let (calls, metadata) = try await begin()
+        let client = NSMNetworkServiceEndpointRegistry.Client(wrapping: calls.connection.client)
+        let query = NSMNetworkServiceEndpointQuery.with { $0.networkServiceEndpoint = endpoint }
+        let channel = calls.connection.info.descriptors
+        let limit = Self.most
+        let found = try await calls.explained {
+            try await client.find(query, metadata: metadata, options: options) { response in
+                var found: [(NSMNetworkServiceEndpoint, ComingDescriptor?)] = []
+                for try await message in response.messages where !message.deleted && found.count < limit {
+                    let endpoint = message.networkServiceEndpoint
+                    found.append((endpoint, ComingDescriptor(endpoint.url, channel)))
+                }
+                return found
+            }
+        }
+        var result: [(endpoint: NSMNetworkServiceEndpoint, socket: Descriptor?)] = []
+        for (endpoint, coming) in found {
+            guard let coming, !isKnown(coming.inode) else {
+                result.append((endpoint, nil))
+                continue
+            }
+            do throws(DescriptorError) {
+                result.append((endpoint, try await coming.receive(within: Self.socketWait)))
+            } catch {
+                logger.info(
+                    "an endpoint's socket did not come",
+                    metadata: ["endpoint": "\(endpoint.name)", "error": "\(error)"])
+            }
+        }
+        return result
+    }
+
+    /// Endpoints of one answer that are looked at.
+    private static let most = 1024
+    /// How long a socket may take that an answer names.
+    private static let socketWait = Duration.seconds(2)
+
     private func find(
         _ endpoint: NSMNetworkServiceEndpoint, watch: Bool,
         body: @escaping @Sendable (NSMNetworkServiceEndpointResponse) async throws -> Void

@@ -20,8 +20,11 @@ struct LogOptions: ParsableArguments, Sendable {
     }
 
     /// The level is the given one, that of the environment, or `info`.
-    var logger: Logger {
-        let name = logLevel ?? environment("INITIAL_LOGLVL") ?? "info"
+    var logger: Logger { logger(orOf: nil) }
+
+    /// - Parameter stock: The level as programs of Network Service Mesh are told it, such as `WARN`.
+    func logger(orOf stock: String?) -> Logger {
+        let name = logLevel ?? stock ?? environment("INITIAL_LOGLVL") ?? "info"
         let level = Logger.Level(name: name)
         let logger = Logger(label: "nsm-agent") { label in
             StandardErrorLog(label: label, format: logFormat.format, level: level ?? .info)

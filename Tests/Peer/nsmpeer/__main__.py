@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-from . import bad, calls, checks, client, endpoint, evil, faults, finder, manager, pings, probe, settings, workload
+from . import bad, calls, checks, client, endpoint, evil, faults, finder, manager, nsmgr, pings, probe, settings, workload
 from .settings import text
 
 _OWN_NETNS = "/proc/self/ns/net"
@@ -60,6 +60,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     role.add_argument("--control", action="store_true", help="lines on stdin: refresh [ID], down [ID], end-streams")
     role.add_argument("--close-at-end", action="store_true", help="SIGTERM closes every connection")
+
+    role = roles.add_parser("nsmgr", help="registry and manager that puts a forwarder of somebody else in between")
+    _common(role, "nsmgr")
+    role.add_argument("--listen", default=text("LISTEN_ON", settings.DEFAULT_MANAGER), help="NSM_LISTEN_ON")
+    role.add_argument("--listen-remote", default="", metavar="URL", help="where other hosts find it: tcp://host:port")
+    role.add_argument("--other", action="append", default=[], metavar="URL", help="the manager of another host")
+    role.add_argument("--registration-lifetime", default="1m")
+    role.add_argument("--exclude", action="append", default=[], metavar="PREFIX", help="excluded prefixes")
+    role.add_argument("--forwarder-service", default=text("FORWARDER_NETWORK_SERVICE_NAME", "forwarder"))
 
     role = roles.add_parser("endpoint", help="offers services; SIGUSR1 breaks off monitoring")
     _common(role, "icmp-server")
@@ -139,6 +148,7 @@ def main() -> int:
     run = {
         "workload": workload,
         "manager": manager,
+        "nsmgr": nsmgr,
         "endpoint": endpoint,
         "client": client,
         "find": finder,

@@ -95,6 +95,9 @@ class Registry:
         self.shared_services = False  # whether everybody may register every service
         self.removed: Callable[[str], None] = lambda name: None
         self.probe: Callable[[Endpoint], Channel] | None = None
+        self.public = ""  # where other hosts find the endpoints of this one
+        self.other_endpoints: Callable[[NetworkServiceEndpoint], list[NetworkServiceEndpoint]] = lambda wanted: []
+        self.other_services: Callable[[NetworkService], list[NetworkService]] = lambda wanted: []
         registry_pb2_grpc.add_NetworkServiceRegistryServicer_to_server(_Services(self), server.grpc)
         registry_pb2_grpc.add_NetworkServiceEndpointRegistryServicer_to_server(_Endpoints(self), server.grpc)
 
@@ -156,12 +159,15 @@ class _Services(registry_pb2_grpc.NetworkServiceRegistryServicer):
     def Find(
         self, request: registry_pb2.NetworkServiceQuery, context: grpc.ServicerContext
     ) -> Iterator[registry_pb2.NetworkServiceResponse]:
-        self._registry.server.caller(context, "Find of services", deadline=False)
+        caller = self._registry.server.caller(context, "Find of services", deadline=False)
         with self._watchers.lock:
             events = self._watchers.open(context) if request.watch else None
             present = list(self._registry.services.values())
         for service in present:
             if _service_matches(request.network_service, service):
+                yield registry_pb2.NetworkServiceResponse(network_service=service)
+        if caller.link.unix:  # those who come from other hosts ask every host
+            for service in self._registry.other_services(request.network_service):
                 yield registry_pb2.NetworkServiceResponse(network_service=service)
         while events and (item := events.get()):
             if _service_matches(request.network_service, item[0]):
@@ -294,6 +300,9 @@ class _Endpoints(registry_pb2_grpc.NetworkServiceEndpointRegistryServicer):
         for message in present:
             if _endpoint_matches(wanted, message):
                 yield self._found(message, False, caller)
+        if caller.link.unix and not request.watch:
+            for message in self._registry.other_endpoints(wanted):
+                yield registry_pb2.NetworkServiceEndpointResponse(network_service_endpoint=message)
         while events and (item := events.get()):
             if _endpoint_matches(wanted, item[0]):
                 yield self._found(item[0], item[1], caller)
@@ -301,6 +310,11 @@ class _Endpoints(registry_pb2_grpc.NetworkServiceEndpointRegistryServicer):
     def _found(
         self, message: NetworkServiceEndpoint, deleted: bool, caller: Caller
     ) -> registry_pb2.NetworkServiceEndpointResponse:
+        if not caller.link.unix:
+            copy = NetworkServiceEndpoint()
+            copy.CopyFrom(message)
+            copy.url = self._registry.public
+            return registry_pb2.NetworkServiceEndpointResponse(network_service_endpoint=copy, deleted=deleted)
         with self._registry.lock:
             entry = self._registry.endpoints.get(message.name)
             if entry and entry.descriptor is not None and not deleted:

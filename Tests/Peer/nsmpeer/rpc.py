@@ -82,15 +82,22 @@ class Server:
         self._inner = f"{inner_folder()}/{name[:20].replace('/', '_')}-{id(self):x}"
         self.grpc.add_insecure_port(f"unix:{self._inner}")
         health_pb2_grpc.add_HealthServicer_to_server(_Health(self, health), self.grpc)
-        self._acceptor = Acceptor(url, name, 0o777, self._serve)
-        self.url = self._acceptor.url
+        self._acceptors = [Acceptor(url, name, 0o777, self._serve)]
+        self.url = self._acceptors[0].url
+
+    def listen_also(self, url: str) -> str:
+        """At a second place, before it starts; returns its URL."""
+        self._acceptors.append(Acceptor(url, self._name, 0o777, self._serve))
+        return self._acceptors[-1].url
 
     def start(self) -> None:
         self.grpc.start()
-        self._acceptor.start()
+        for acceptor in self._acceptors:
+            acceptor.start()
 
     def stop(self, grace: float = 0.5) -> None:
-        self._acceptor.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         self.grpc.stop(grace).wait()
 
     def _serve(self, link: Link) -> None:

@@ -1,0 +1,52 @@
+internal import Agent
+internal import ArgumentParser
+internal import Glibc
+internal import Logging
+internal import Mesh
+internal import NSM
+
+struct ForwarderCommand: WaitingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "forwarder",
+        abstract: "Run the kernel forwarder of this host for a manager of Network Service Mesh v1.",
+        discussion: """
+            For hosts that have a manager of Network Service Mesh already, in the place of its VPP or OVS forwarder. It registers \
+            at the manager, which then puts it between clients and endpoints. Those of this host are connected by a veth pair, \
+            those of different hosts by VXLAN. There are kernel interfaces only: no memif, no SR-IOV, no WireGuard. \
+            Identities come from SPIRE's socket in SPIFFE_ENDPOINT_SOCKET. NSM_NAME, NSM_LABELS, NSM_NSNAME, NSM_CONNECT_TO, \
+            NSM_LISTEN_ON, NSM_TUNNEL_IP, NSM_VXLAN_PORT, NSM_MAX_TOKEN_LIFETIME, NSM_DIAL_TIMEOUT, NSM_REQUEST_TIMEOUT and \
+            NSM_LOG_LEVEL mean what they mean to stock forwarders. SIGTERM stops it; connections and traffic stay. \
+            Hosts without a manager have all in one with 'nsm-agent mesh'.
+            """)
+
+    @OptionGroup var options: ForwarderOptions
+    @OptionGroup var log: LogOptions
+
+    var descriptors: Int { Descriptors.mesh }
+
+    func run() async throws {
+        signal(SIGPIPE, SIG_IGN)
+        try Privileges.require(changing: true)
+        let logger = log.logger(orOf: environment("NSM_LOG_LEVEL"))
+        let service = ServiceManager()
+        let settings = try options.forwarder()
+        do {
+            let forwarder = try NodeForwarder(settings, workloadSocket: options.workloadSocket, logger: logger)
+            try await forwarder.run {
+                logger.info(
+                    "the forwarder is ready",
+                    metadata: [
+                        "name": "\(settings.name)", "at": "\(settings.listen.url)",
+                        "manager": "\(settings.manager.url)",
+                    ])
+                service.ready("registered at \(settings.manager.url)")
+            } until: {
+                await terminationSignal()
+                service.stopping("connections and traffic stay")
+            }
+            logger.info("stopped; connections and traffic stay")
+        } catch {
+            throw Failure("\(error)")
+        }
+    }
+}
