@@ -39,6 +39,25 @@ struct RightsTests {
         #expect(!Self.rights(settings).isManager(nil))
     }
 
+    @Test("a forwarder serves the manager that it is registered at, and no one else")
+    func served() throws {
+        var settings = MeshRights()
+        let manager = try SPIFFEID("spiffe://example.org/ns/nsm-system/pod/nsmgr-1")
+        let other = try SPIFFEID("spiffe://example.org/ns/default/pod/evil")
+        var rights = Self.rights(settings, domain: nil)
+        rights.served = { manager }
+        let address = try #require(IPAddress("192.0.2.7"))
+        #expect(rights.isManager(manager) && rights.isManager(other), "its manager says where others are")
+        #expect(!rights.isManager(nil))
+        #expect(rights.mayTunnel(to: address, of: nil))
+        settings.managers = ["spiffe://example.org/ns/nsm-system/*"]
+        settings.tunnelSources = [try #require(IPPrefix("198.51.100.0/24"))]
+        rights = Self.rights(settings, domain: nil)
+        rights.served = { manager }
+        #expect(rights.isManager(manager) && !rights.isManager(other))
+        #expect(!rights.mayTunnel(to: address, of: nil))
+    }
+
     @Test("a service is offered by whom the operator names, else by who comes first, or by anybody where SPIRE is")
     func offers() {
         let one = Caller.stranger("one")

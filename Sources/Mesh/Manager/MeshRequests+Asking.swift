@@ -165,6 +165,7 @@ extension MeshRequests {
         result.mechanism = mechanism
         result.state = .up
         result.context = result.context.accepted(for: wanted)
+        if directory != nil { result.noteInterfaces(server: answer.mechanism) }
         return result
     }
 
@@ -293,6 +294,19 @@ extension MeshRequests {
         }
         if let caller { try rights.check(space, of: caller, whose) }
         return (space, descriptor)
+    }
+}
+
+extension NSMConnection {
+    /// Says in our segment what was connected, as stock forwarders do.
+    fileprivate mutating func noteInterfaces(server: NSMMechanism) {
+        let own = Int(path.index)
+        guard own < path.pathSegments.count else { return }
+        for (key, mechanism) in [("client_interface", mechanism), ("server_interface", server)] {
+            let isKernel = mechanism.type == WellKnown.kernel
+            let name = isKernel ? mechanism.interfaceName : TunnelMechanism(mechanism)?.vni.map { "\($0)" } ?? ""
+            path.pathSegments[own].metrics[key] = "\(mechanism.type)/\(name)"
+        }
     }
 }
 

@@ -128,7 +128,9 @@ public final class NodeForwarder: Sendable {
             listener, security: settings.security,
             services: [
                 requests, MonitorService(requests.monitor, scope: { _ in .all }),
-                HealthService(["networkservice.NetworkService", "connection.MonitorConnection"]),
+                HealthService(["networkservice.NetworkService", "connection.MonitorConnection"]) { [registration] in
+                    registration.status.registered != nil
+                },
             ], interceptors: [RightsInterceptor(rights: settings.rights)], logger: logger)
         defer { requests.end() }
         try await withThrowingTaskGroup(of: Void.self) { group in

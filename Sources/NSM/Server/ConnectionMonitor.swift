@@ -236,12 +236,18 @@ package struct MonitorService: NSMMonitorConnection.SimpleServiceProtocol {
     }
 }
 
-/// The health service: everything named is serving.
+/// The health service: everything named is serving, and the server as a whole when it is of use.
 package struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
     private let services: Set<String>
+    private let isReady: @Sendable () -> Bool
 
     /// Answers for these services, and for the server as a whole.
-    package init(_ services: [String]) { self.services = Set(services + [""]) }
+    ///
+    /// - Parameter isReady: Whether the server as a whole is of use; always unless given.
+    package init(_ services: [String], isReady: @escaping @Sendable () -> Bool = { true }) {
+        self.services = Set(services + [""])
+        self.isReady = isReady
+    }
 
     /// Answers at once.
     package func check(
@@ -251,7 +257,7 @@ package struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
             throw RPCError(code: .notFound, message: "unknown service \(request.service.prefix(64))")
         }
         var response = Grpc_Health_V1_HealthCheckResponse()
-        response.status = .serving
+        response.status = request.service.isEmpty && !isReady() ? .notServing : .serving
         return response
     }
 

@@ -17,7 +17,7 @@ struct ForwarderCommand: WaitingCommand {
             NSM_LISTEN_ON, NSM_TUNNEL_IP, NSM_VXLAN_PORT, NSM_MAX_TOKEN_LIFETIME, NSM_DIAL_TIMEOUT, NSM_REQUEST_TIMEOUT and \
             NSM_LOG_LEVEL mean what they mean to stock forwarders. SIGTERM stops it; connections and traffic stay. \
             Hosts without a manager have all in one with 'nsm-agent mesh'.
-            """)
+            """, subcommands: [ForwarderHealth.self])
 
     @OptionGroup var options: ForwarderOptions
     @OptionGroup var log: LogOptions
@@ -48,5 +48,35 @@ struct ForwarderCommand: WaitingCommand {
         } catch {
             throw Failure("\(error)")
         }
+    }
+}
+
+struct ForwarderHealth: WaitingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "health", abstract: "Ask the forwarder that runs here whether its manager has it.",
+        discussion: """
+            For probes of Kubernetes: grpc.health.v1 on the forwarder's socket, with the identity of SPIFFE_ENDPOINT_SOCKET. \
+            Options and variables are those of 'nsm-agent forwarder'. Exit status 0, or 69 with the reason.
+            """)
+
+    @ParentCommand var command: ForwarderCommand
+    @Option(help: ArgumentHelp("How long to wait, in seconds.", valueName: "seconds"))
+    var timeout = 5
+
+    func validate() throws {
+        guard (1...600).contains(timeout) else { throw ValidationError("--timeout \(timeout): 1 to 600 are possible") }
+    }
+
+    func run() async throws {
+        signal(SIGPIPE, SIG_IGN)
+        let options = command.options
+        do {
+            try await NodeForwarder.probe(
+                options.forwarder().listen, workloadSocket: options.workloadSocket, within: .seconds(timeout),
+                logger: command.log.logger(orOf: "error"))
+        } catch {
+            throw Failure("\(error)", status: ExitStatus.unavailable)
+        }
+        Show.line("The manager has the forwarder.")
     }
 }
