@@ -26,7 +26,9 @@ kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.
 VERSIONS = ("1.29", kubernetes_validate.latest_version())
 # The capabilities of a container, by the command of nsm-agent that it runs. SYS_ADMIN excludes
 # `allowPrivilegeEscalation: false`, by the rules of the API server.
-CAPABILITIES = {"run": ["NET_ADMIN"], "mesh": ["NET_ADMIN", "SYS_ADMIN"]}
+CAPABILITIES = {
+    "run": ["NET_ADMIN"], "mesh": ["NET_ADMIN", "SYS_ADMIN"], "forwarder": ["NET_ADMIN", "SYS_ADMIN"],
+}
 
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -175,7 +177,7 @@ def agent_mistakes(container):
     for name, mount in mounts.items():
         if name == "network" and "subPath" in mount:
             yield "a subPath keeps changes of the ConfigMap away"
-        if command == "run" and name in ("nsm-socket", "spire-agent-socket") and not mount.get("readOnly"):
+        if command != "mesh" and name in ("nsm-socket", "spire-agent-socket") and not mount.get("readOnly"):
             yield f"{name} can be written"
     arguments = container.get("args", [])
     if "--config" in arguments and mounts.get("network", {}).get("mountPath") != arguments[arguments.index("--config") + 1]:
