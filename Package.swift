@@ -122,7 +122,7 @@ let package = Package(
                 "CLinux", "Concurrency", "NetworkTypes", "Netlink", "SPIFFE", "MeshTransport", "NSM", "Model",
                 "LinuxKinds", "Reconciler", .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
-            ], swiftSettings: strict),
+            ], exclude: ["Status/Protos"], swiftSettings: strict),
         .target(
             name: "LinuxKinds",
             dependencies: ["CLinux", "Concurrency", "Netlink", "Model", "Reconciler", "NetworkTypes"],

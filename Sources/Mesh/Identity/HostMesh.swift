@@ -33,6 +33,8 @@ public struct HostMesh: Sendable {
         public var rights = MeshRights()
         /// Files with the authorities of other trust domains, PEM, by trust domain.
         public var trustBundles: [String: String] = [:]
+        /// Where `mesh status` asks; nil: nowhere.
+        public var statusSocket: String?
 
         /// Makes options.
         public init(
@@ -57,6 +59,8 @@ public struct HostMesh: Sendable {
     private let own: (authority: HostAuthority, identity: FixedIdentity, listener: ServerListener)?
     /// The authorities of other hosts; nil: none are named.
     private let federation: FederatedBundles?
+    /// Where `mesh status` asks; nil: nowhere, or another mesh listens there.
+    private let statusListener: ServerListener?
 
     /// Takes hold of the sockets; nothing is served yet.
     ///
@@ -99,6 +103,20 @@ public struct HostMesh: Sendable {
             remote: options.remote, logger: logger)
         settings.rights = Self.rights(options, isOwn: own != nil)
         manager = try MeshManager(settings)
+        statusListener = Self.statusListener(options.statusSocket, logger)
+    }
+
+    /// A mesh that can't be asked serves all the same.
+    private static func statusListener(_ path: String?, _ logger: Logger) -> ServerListener? {
+        guard let path else { return nil }
+        do {
+            return try ServerListener(.unix(path), mode: 0o600)
+        } catch {
+            logger.warning(
+                "'mesh status' can't ask this mesh; --status-socket names another socket",
+                metadata: ["error": "\(error)"])
+            return nil
+        }
     }
 
     private static func rights(_ options: Options, isOwn: Bool) -> Rights {
@@ -125,6 +143,12 @@ public struct HostMesh: Sendable {
                 group.addTask {
                     for await identity in identities { own.identity.replace(identity) }
                 }
+            }
+            if let statusListener {
+                let server = RPCServer(
+                    statusListener, security: .insecure, services: [MeshStatus(manager: manager)],
+                    takesDescriptors: false, messageLimit: 1 << 14, logger: logger)
+                group.addTask { try await server.run() }
             }
             group.addTask { try await manager.run() }
         }

@@ -14,12 +14,12 @@ internal import Synchronization
 ///
 /// When it stops, connections and traffic stay. After a start it takes them over as their clients refresh them.
 public final class MeshManager: Sendable {
-    private let settings: MeshSettings
-    private let component: Component
+    let settings: MeshSettings
+    let component: Component
     private let listener: ServerListener
     /// Where other hosts' managers connect.
-    private let remoteListener: ServerListener?
-    private let store: RegistryStore
+    let remoteListener: ServerListener?
+    let store: RegistryStore
     let requests: MeshRequests
 
     /// Takes hold of the socket; nothing is served yet.

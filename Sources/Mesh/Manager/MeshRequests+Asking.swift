@@ -144,10 +144,12 @@ extension MeshRequests {
     func keep(
         _ id: String, _ candidate: RegistryStore.Entry, _ answer: NSMConnection, granted: Set<String> = []
     ) {
-        let new = Known(candidate, answer, granted: granted)
         let old = known.withLock { known in
-            defer { known[id] = new }
-            return known[id]
+            let old = known[id]
+            var new = Known(candidate, answer, granted: granted)
+            if let old { new.since = old.since }
+            known[id] = new
+            return old
         }
         if let old, !old.isOf(candidate) { Task { await self.tellClosed(old) } }
     }

@@ -32,7 +32,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
     /// How old the host's prefixes may be.
     static let excludedAge = Duration.seconds(5)
-    private let started = ContinuousClock.now
+    let started = ContinuousClock.now
     /// How long after our start an endpoint may take to register again. Our own do within two seconds of finding us.
     private static let comeback = Duration.seconds(10)
 
@@ -45,6 +45,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         var answer: NSMConnection
         /// Addresses of the client that the endpoint gave, and the client did not bring.
         var granted: Set<String>
+        /// When it was made, or taken over from the mesh before this one.
+        var since = Timestamp.now
 
         init(_ candidate: RegistryStore.Entry, _ answer: NSMConnection, granted: Set<String>) {
             endpoint = candidate.endpoint.name

@@ -159,6 +159,15 @@ final class RegistryStore: Sendable {
 
     func endpoint(_ name: String) -> Entry? { state.withLock { $0.endpoints[name] } }
 
+    /// Every endpoint, in no order.
+    var allEndpoints: [Entry] { state.withLock { Array($0.endpoints.values) } }
+
+    /// The services that are registered or offered.
+    var serviceNames: Set<String> { state.withLock { Set($0.services.keys).union($0.byService.keys) } }
+
+    /// How many endpoints offer a service.
+    func endpointCount(of service: String) -> Int { state.withLock { $0.byService[service]?.count ?? 0 } }
+
     /// Why an endpoint is no more.
     enum Reason {
         /// Its registration was not renewed.

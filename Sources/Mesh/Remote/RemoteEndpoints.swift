@@ -30,6 +30,8 @@ final class RemoteEndpoints: Sendable {
         var services: [String: [SocketAddress: NSMNetworkService]] = [:]
         /// Why registries can't be followed.
         var troubles: [SocketAddress: String] = [:]
+        /// Since when registries are followed.
+        var followed: [SocketAddress: Timestamp] = [:]
     }
     private let state = Mutex(State())
     /// How long endpoints of a registry that can't be reached count: as long as registrations live.
@@ -86,6 +88,7 @@ final class RemoteEndpoints: Sendable {
     func note(_ trouble: String?, of source: SocketAddress) -> Bool {
         state.withLock { state in
             defer { state.troubles[source] = trouble }
+            state.followed[source] = trouble == nil ? state.followed[source] ?? .now : nil
             return state.troubles[source] != trouble
         }
     }
@@ -96,6 +99,25 @@ final class RemoteEndpoints: Sendable {
     var troubles: [String] {
         let all = state.withLock { $0.troubles }
         return all.sorted { $0.key.url < $1.key.url }.prefix(3).map { "\($0.key.url) can't be followed: \($0.value)" }
+    }
+
+    /// Every live endpoint, in no order.
+    var all: [RegistryStore.Entry] {
+        let now = Timestamp.now
+        return state.withLock { $0.found.values.filter { $0.isLive(at: now) } }.map {
+            RegistryStore.Entry(endpoint: $0.endpoint, socket: nil)
+        }
+    }
+
+    /// The services that registries told of.
+    var serviceNames: Set<String> { state.withLock { Set($0.services.keys).union($0.byService.keys) } }
+
+    /// How a registry is followed: since when, else why not, and how many endpoints it told of.
+    func standing(of source: SocketAddress) -> (since: Timestamp?, trouble: String?, endpoints: Int) {
+        state.withLock { state in
+            let count = state.found.values.count { $0.sources[source] != nil }
+            return (state.followed[source], state.troubles[source], count)
+        }
     }
 
     /// The live endpoints of a service.

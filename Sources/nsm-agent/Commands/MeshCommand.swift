@@ -31,7 +31,7 @@ struct MeshCommand: WaitingCommand {
             otherwise the mesh keeps an authority of its own and serves identities to the programs of this host, by their \
             user, on the Workload API socket. SIGTERM stops the mesh; connections and traffic stay. 'nsm-agent run --mesh' \
             runs it beside the agent in one process.
-            """, subcommands: [MeshBundle.self])
+            """, subcommands: [MeshBundle.self, MeshStatusCommand.self])
 
     @OptionGroup var mesh: MeshOptions
     @OptionGroup var log: LogOptions

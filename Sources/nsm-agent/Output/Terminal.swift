@@ -59,6 +59,17 @@ enum Text {
         }
     }
 
+    /// An amount of data in powers of 1000: `812 B`, `1.2 kB`, `34 MB`.
+    static func bytes(_ count: UInt64) -> String {
+        var (value, unit) = (count, "B")
+        var tenth: UInt64 = 0
+        for next in ["kB", "MB", "GB", "TB", "PB", "EB"] where value >= 1000 {
+            tenth = value % 1000 / 100
+            (value, unit) = (value / 1000, next)
+        }
+        return value < 10 && unit != "B" ? "\(value).\(tenth) \(unit)" : "\(value) \(unit)"
+    }
+
     /// How long ago, coarsely: `4s`, `3m12s`, `5h07m`, `12d3h`.
     static func age(seconds: Int64) -> String {
         func two(_ number: Int64) -> String { number < 10 ? "0\(number)" : "\(number)" }

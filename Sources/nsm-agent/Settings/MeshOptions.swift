@@ -12,6 +12,8 @@ struct MeshOptions: ParsableArguments, Sendable {
     var stateDir = "/var/lib/nsm-agent/mesh"
     @Option(help: ArgumentHelp("Where programs find their identities when there is no SPIRE.", valueName: "path"))
     var workloadSocket = "/run/nsm-agent/workload.sock"
+    @Option(help: ArgumentHelp("Where 'mesh status' asks, for root alone.", valueName: "path"))
+    var statusSocket = MeshStatusClient.defaultPath
     @Option(help: "The authority's trust domain.")
     var trustDomain = "nsm.local"
     @Option(
@@ -56,6 +58,7 @@ struct MeshOptions: ParsableArguments, Sendable {
         options.rights = try rights.rights()
         options.trustBundles = try remote.bundles()
         options.tokenLifetime = try tokenLifetime()
+        options.statusSocket = statusSocket
         return options
     }
 }
