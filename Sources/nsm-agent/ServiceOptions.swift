@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Glibc
 internal import Logging
 internal import NSM
 internal import NSMServices
@@ -57,5 +58,23 @@ enum NameServerOption: String, ExpressibleByArgument, CaseIterable {
         case .file: .file
         case .print: .print
         }
+    }
+}
+
+extension OtherVariables {
+    /// Says in one line which variables of stock programs mean nothing here.
+    static func tell(_ logger: Logger) {
+        var all: [String: String] = [:]
+        var next = environ
+        while let entry = next.pointee {
+            let words = String(cString: entry).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if words.count == 2 { all[String(words[0])] = String(words[1]) }
+            next += 1
+        }
+        let names = ignored(all)
+        if names.isEmpty { return }
+        logger.warning(
+            "variables of Network Service Mesh that mean nothing here",
+            metadata: ["variables": "\(names.joined(separator: ", "))"])
     }
 }

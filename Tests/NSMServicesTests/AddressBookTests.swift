@@ -54,7 +54,7 @@ struct AddressBookTests {
         #expect(book.excluded(for: "a", group: 0).map(\.description) == ["10.0.0.4/32", "10.0.0.6/32"])
         #expect(book.excluded(for: "d", group: 0).map(\.description) == ["10.0.0.4/32", "10.0.0.6/32"])
         #expect(book.excluded(for: "c", group: 1).map(\.description) == ["10.0.0.2/32"])
-        for text in ["kernel://db", "[kernel://db", "[db]"] {
+        for text in ["kernel://db", "[kernel://db", "[memif://db]"] {
             #expect(throws: ServiceSettings.Mistake.self) { try AwarenessGroups(text) }
         }
     }

@@ -47,6 +47,50 @@ struct SettingsTests {
         #expect(settings.clients.map(\.networkService) == ["db"])
     }
 
+    @Test("NSM_LABELS are labels of all clients and endpoints, in both spellings")
+    func labels() throws {
+        #expect(try settings(["NSM_LABELS": "app:web,env=prod"]).labels == ["app": "web", "env": "prod"])
+        #expect(try settings(["NSM_LABELS": " url:http://x , e: "]).labels == ["url": "http://x", "e": ""])
+        // What is said of this program alone counts more than what the node says of all.
+        let both = try settings(["NSM_LABELS": "nodeName:mine", "NODE_NAME": "n", "POD_NAME": "p"])
+        #expect(both.labels == ["nodeName": "mine", "podName": "p"])
+    }
+
+    @Test("awareness groups take services with and without kernel://")
+    func awareness() throws {
+        let groups = try settings(["NSM_AWARENESS_GROUPS": "[kernel://db/nsm-1,web],[vpn/if-vpn?app=a]"]).awareness
+        func group(_ text: String) throws -> Int? { groups.group(of: try ServiceSettings.client(text, name: "c")) }
+        #expect(try group("db/nsm-1") == 0 && group("kernel://db/other") == nil)
+        #expect(try group("web") == 0 && group("web/any") == 0)
+        #expect(try group("vpn/if-vpn?app=a") == 1 && group("vpn/if-vpn") == nil)
+    }
+
+    @Test("what means nothing here is named, with what to use instead")
+    func otherVariables() throws {
+        let stock = [
+            // All that a stock client and a stock endpoint know.
+            "NSM_NAME", "NSM_CONNECT_TO", "NSM_DIAL_TIMEOUT", "NSM_REQUEST_TIMEOUT", "NSM_MAX_TOKEN_LIFETIME",
+            "NSM_LABELS", "NSM_NETWORK_SERVICES", "NSM_AWARENESS_GROUPS", "NSM_LOG_LEVEL",
+            "NSM_LIVENESS_CHECK_ENABLED", "NSM_LIVENESS_CHECK_INTERVAL", "NSM_LIVENESS_CHECK_TIMEOUT",
+            "NSM_PBR_CONFIG_PATH",
+        ]
+        let ignored = [
+            "NSM_BASE_DIR", "NSM_CIDR_PREFIX", "NSM_DNS_CONFIGS", "NSM_IDLE_TIMEOUT", "NSM_IPAM_POLICY",
+            "NSM_LOCAL_DNS_SERVER_ADDRESS", "NSM_LOCAL_DNS_SERVER_ENABLED", "NSM_METRICS_EXPORT_INTERVAL",
+            "NSM_OPEN_TELEMETRY_ENDPOINT", "NSM_PAYLOAD", "NSM_PPROF_ENABLED", "NSM_PPROF_LISTEN_ON",
+            "NSM_REGISTER_SERVICE", "NSM_REGISTRY_CLIENT_POLICIES", "NSM_SERVICE_NAMES", "NSM_UNREGISTER_ITSELF",
+        ]
+        let others = ["NSM_AGENT_SOCKET", "NSM_REGISTRY_SERVICE_HOST", "NSM_REGISTRY_PORT_5002_TCP", "PATH"]
+        var all = Dictionary(uniqueKeysWithValues: (stock + ignored + others).map { ($0, "x") })
+        all["NSM_MECHANISM"] = "kernel"
+        let told = OtherVariables.ignored(all)
+        #expect(told.map { String($0.prefix { $0 != " " }) } == ignored)
+        #expect(told.contains("NSM_LOCAL_DNS_SERVER_ENABLED (use --nsm-dns)"))
+        all["NSM_MECHANISM"] = "memif"
+        #expect(OtherVariables.ignored(all).contains("NSM_MECHANISM"))
+        #expect(OtherVariables.ignored(["NSM_NAME": "a"]).isEmpty)
+    }
+
     @Test("without variables there are the standard places")
     func standard() throws {
         let settings = try settings()
@@ -63,7 +107,8 @@ struct SettingsTests {
             ("NSM_CONNECT_TO", "x"), ("NSM_DIAL_TIMEOUT", "5"), ("NSM_REQUEST_TIMEOUT", "-1s"),
             ("NSM_REQUEST_TIMEOUT", "0"), ("NSM_MAX_TOKEN_LIFETIME", "10 m"), ("NSM_LIVENESS_CHECK_ENABLED", "yes"),
             ("NSM_LIVENESS_CHECK_TIMEOUT", "1d"), ("SPIFFE_ENDPOINT_SOCKET", "/run/agent.sock"),
-            ("NSM_NETWORK_SERVICES", "db"),
+            ("NSM_NETWORK_SERVICES", "memif://db"), ("NSM_LABELS", "app"), ("NSM_LABELS", ":x"),
+            ("NSM_AWARENESS_GROUPS", "db,web"),
         ])
     func mistakes(name: String, value: String) {
         let error = #expect(throws: ServiceSettings.Mistake.self) { try settings([name: value]) }
@@ -138,6 +183,19 @@ struct ServiceListTests {
         #expect(try ServiceList.clients("kernel://db/a")[0].interfaceType == .kernelInterface)
     }
 
+    @Test("kernel:// may be left out")
+    func withoutScheme() throws {
+        #expect(try clients("vpn/if-vpn") == ["0 vpn if-vpn "])
+        #expect(
+            try clients("db@other.domain/nsm-1?app=web, kernel://vl3/nsm-2") == [
+                "0 db@other.domain nsm-1 app=web", "1 vl3 nsm-2 ",
+            ])
+        #expect(try clients("db/i?to=http://x") == ["0 db i to=http://x"])
+        let (short, long) = (try ServiceList.clients("db"), try ServiceList.clients("kernel://db"))
+        #expect(short[0].networkService == "db" && long[0].networkService == "db")
+        #expect(try ServiceSettings.client("db/nsm-db", name: "main").name == "main")
+    }
+
     @Test("an interface that nobody named has the same name after each start, and fits")
     func generated() throws {
         let first = try ServiceList.clients("kernel://a-very-long-service,kernel://a/")
@@ -149,7 +207,8 @@ struct ServiceListTests {
 
     @Test(
         arguments: [
-            ("kernel://a/i,", "is empty"), ("db", "is no URL"), ("memif://a/i", "needs VPP"),
+            ("kernel://a/i,", "is empty"), ("db,", "is empty"), ("db/i/j", "has more than the interface"),
+            ("memif://a/i", "needs VPP"),
             ("vfio://a/i", "must start with kernel://"), ("kernel:///i", "names no service"),
             ("kernel://a/i/j", "has more than the interface"), ("kernel://a/i#x", "has a '#'"),
             ("kernel://a/abcdefghijklmnop", "16 bytes long"), ("kernel://a/i?=x", "without a name"),

@@ -53,7 +53,8 @@ public struct AwarenessGroups: Hashable, Sendable {
 
     private static func member(_ item: String) throws(ServiceSettings.Mistake) -> Member {
         let client = try ServiceList.client(item, of: variable)
-        let isNamed = item.drop { $0 != ":" }.dropFirst(3).prefix { $0 != "?" }.contains("/")
+        let place = item.prefix { $0 != "?" }
+        let isNamed = (place.firstRange(of: "://").map { place[$0.upperBound...] } ?? place).contains("/")
         return Member(
             service: client.networkService, interface: isNamed ? client.interfaceName : "",
             labels: Dictionary(

@@ -2,7 +2,8 @@ internal import Concurrency
 internal import Model
 internal import NetworkTypes
 
-/// Clients on one line, as stock clients are told: `kernel://service[@domain]/interface?label=value`, comma separated.
+/// Clients on one line, as stock clients are told: `kernel://service[@domain]/interface?label=value`, comma separated. `kernel://`
+/// may be left out.
 enum ServiceList {
     typealias Mistake = ServiceSettings.Mistake
     private static let variable = "NSM_NETWORK_SERVICES"
@@ -40,13 +41,17 @@ enum ServiceList {
 
     private static func client(_ item: String) throws(Mistake) -> Upnp_NetworkServiceClient {
         guard !item.isEmpty else { throw mistake(item, "is empty; take out the comma") }
-        guard let mark = item.firstRange(of: "://") else { throw mistake(item, "is no URL") }
-        let scheme = item[..<mark.lowerBound].lowercased()
-        guard scheme == "kernel" else {
-            throw mistake(
-                item, scheme == "memif" ? "needs VPP, which is not here; use kernel://" : "must start with kernel://")
+        var rest = item[...]
+        // One in a label's value is none of the URL's.
+        if let mark = item.firstRange(of: "://"), !item[..<mark.lowerBound].contains(where: { "/?".contains($0) }) {
+            let scheme = item[..<mark.lowerBound].lowercased()
+            guard scheme == "kernel" else {
+                let needsVPP = scheme == "memif"
+                throw mistake(
+                    item, needsVPP ? "needs VPP, which is not here; use kernel://" : "must start with kernel://")
+            }
+            rest = item[mark.upperBound...]
         }
-        var rest = item[mark.upperBound...]
         guard !rest.contains("#") else { throw mistake(item, "has a '#', which has no meaning here") }
         var client = Upnp_NetworkServiceClient()
         client.interfaceType = .kernelInterface
@@ -57,7 +62,7 @@ enum ServiceList {
         var path: [Substring] = rest.split(separator: "/", omittingEmptySubsequences: false)
         client.networkService = try decoded(path.removeFirst(), item)
         guard !client.networkService.isEmpty, !client.networkService.contains(where: \.isWhitespace) else {
-            throw mistake(item, "names no service behind kernel://")
+            throw mistake(item, "names no service")
         }
         if path.last?.isEmpty == true { path.removeLast() }
         guard path.count <= 1 else { throw mistake(item, "has more than the interface behind the service") }

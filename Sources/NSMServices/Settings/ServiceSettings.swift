@@ -56,6 +56,8 @@ public struct ServiceSettings: Sendable {
 
     /// Takes the variables that clients of Network Service Mesh know; `variable` looks one up, nil when it is not set.
     ///
+    /// `NSM_LABELS` are labels of every client and endpoint, before `NODE_NAME` and the like.
+    ///
     /// - Parameter host: The name when `NSM_NAME` gives none.
     /// - Throws: ``Mistake`` for a variable that can't be used.
     public init(environment variable: (String) -> String?, host: String) throws(Mistake) {
@@ -72,10 +74,33 @@ public struct ServiceSettings: Sendable {
         requestTimeout = environment.requestTimeout
         tokenLifetime = environment.tokenLifetime
         liveness = environment.liveness
-        labels = environment.labels
+        labels = try Self.labels(variable("NSM_LABELS") ?? "").merging(environment.labels) { own, _ in own }
         clients = try ServiceList.clients(variable("NSM_NETWORK_SERVICES") ?? "")
         awareness = try AwarenessGroups(variable("NSM_AWARENESS_GROUPS") ?? "")
         policyFile = variable("NSM_PBR_CONFIG_PATH").flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// A client of a service as it is written on a command line: `db`, `db/nsm-db?app=web` or the same behind `kernel://`.
+    ///
+    /// - Parameter name: The end of its connection's id.
+    /// - Throws: ``Mistake``.
+    public static func client(_ text: String, name: String) throws(Mistake) -> Upnp_NetworkServiceClient {
+        var client = try ServiceList.client(text, of: "the service")
+        client.name = name
+        return client
+    }
+
+    /// Labels as stock endpoints are told them, `key:value,key:value`, and as stock clients are, with `=`.
+    private static func labels(_ text: String) throws(Mistake) -> [String: String] {
+        var labels: [String: String] = [:]
+        for item in text.split(separator: ",") {
+            let item = item.trimmingWhitespace
+            guard let mark = item.firstIndex(where: { $0 == ":" || $0 == "=" }), mark != item.startIndex else {
+                throw Mistake(description: "NSM_LABELS: '\(item)' is no label; an item is key:value")
+            }
+            labels[String(item[..<mark])] = String(item[item.index(after: mark)...])
+        }
+        return labels
     }
 
     /// Checks what variables and options say together.
@@ -104,5 +129,14 @@ public struct ServiceSettings: Sendable {
             throw Mistake(description: "\(place) is '\(url)'; a URL such as unix:///path is needed")
         }
         return address
+    }
+}
+
+extension Substring {
+    /// Without spaces at its ends.
+    fileprivate var trimmingWhitespace: Substring {
+        var text = drop(while: \.isWhitespace)
+        while text.last?.isWhitespace == true { text.removeLast() }
+        return text
     }
 }

@@ -27,7 +27,7 @@ struct ForwarderCommand: WaitingCommand {
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
-        let logger = log.logger(orOf: environment("NSM_LOG_LEVEL"))
+        let logger = log.logger
         let service = ServiceManager()
         let settings = try options.forwarder()
         do {

@@ -75,6 +75,7 @@ struct Run: WaitingCommand {
                 "the mesh is used without TLS and tokens: whoever can open its socket can answer",
                 metadata: ["manager": "\(services.manager.url)"])
         }
+        OtherVariables.tell(logger)
         var rest = try http.settings(upstream)
         let ignored = try http.ignoredKeys()
         if let upstream {

@@ -6,7 +6,7 @@ internal import Logging
 struct LogOptions: ParsableArguments, Sendable {
     @Option(
         help:
-            "Least level that is logged: trace, debug, info, notice, warning, error. (default: $INITIAL_LOGLVL or info)"
+            "Least level that is logged: trace, debug, info, notice, warning, error. (default: $NSM_LOG_LEVEL, $INITIAL_LOGLVL or info)"
     )
     var logLevel: String?
     @Option(help: "How log lines look: text or json.")
@@ -20,11 +20,11 @@ struct LogOptions: ParsableArguments, Sendable {
     }
 
     /// The level is the given one, that of the environment, or `info`.
-    var logger: Logger { logger(orOf: nil) }
+    var logger: Logger { logger(orOf: environment("NSM_LOG_LEVEL")) }
 
-    /// - Parameter stock: The level as programs of Network Service Mesh are told it, such as `WARN`.
-    func logger(orOf stock: String?) -> Logger {
-        let name = logLevel ?? stock ?? environment("INITIAL_LOGLVL") ?? "info"
+    /// - Parameter other: The level where none was given, as programs of Network Service Mesh are told it, such as `WARN`.
+    func logger(orOf other: String?) -> Logger {
+        let name = logLevel ?? other ?? environment("INITIAL_LOGLVL") ?? "info"
         let level = Logger.Level(name: name)
         let logger = Logger(label: "nsm-agent") { label in
             StandardErrorLog(label: label, format: logFormat.format, level: level ?? .info)
