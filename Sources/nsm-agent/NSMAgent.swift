@@ -21,11 +21,14 @@ struct NSMAgent: ParsableCommand {
             CommandGroup(
                 name: "Daemon:",
                 subcommands: [
-                    Run.self, MeshCommand.self, ForwarderCommand.self, Status.self, Get.self, SetCommand.self, Del.self,
-                    History.self,
+                    Run.self, Status.self, Get.self, SetCommand.self, Del.self, History.self,
                     Graph.self,
                     Reload.self, Confirm.self,
                 ]),
-            CommandGroup(name: "Documentation:", subcommands: [ExplainCommand.self, SchemaCommand.self]),
+            CommandGroup(
+                name: "Network services:", subcommands: [MeshCommand.self, ForwarderCommand.self, Connect.self]),
+            CommandGroup(
+                name: "Documentation:",
+                subcommands: [ExplainCommand.self, SchemaCommand.self]),
         ])
 }

@@ -68,27 +68,12 @@ public actor NetworkServices {
 
     /// Keeps nothing yet, and talks to nobody before something is declared.
     public init(_ settings: ServiceSettings, logger: Logger) {
-        let identity =
-            settings.isInsecure ? nil : WorkloadIdentity(socket: settings.workloadSocket, logger: logger)
-        let manager = PeerConnector(
-            settings.manager,
-            component: Component(
-                name: settings.name, security: identity.map { .identity($0) } ?? .insecure,
-                tokenLifetime: settings.tokenLifetime, dialTimeout: settings.dialTimeout,
-                requestTimeout: settings.requestTimeout, logger: logger),
-            takesDescriptors: false)
-        let register = NameRegister()
-        let context = SessionContext(
-            settings: settings, manager: manager, identity: identity, register: register, addresses: AddressBook(),
-            host: HostInterfaces())
-        self.init(settings, logger: logger, register: register) {
+        let context = SessionContext(settings, logger: logger)
+        self.init(settings, logger: logger, register: context.register) {
             // Who is killed leaves the sockets of his endpoints.
             let swept = SocketAddress.removeAbandoned(in: settings.socketDirectory)
             if swept > 0 { logger.info("sockets of earlier endpoints were removed", metadata: ["count": "\(swept)"]) }
-            await withDiscardingTaskGroup { group in
-                if let identity { group.addTask { await identity.run() } }
-                group.addTask { await manager.run() }
-            }
+            await context.runSupport()
         } makeSession: { spec in
             switch spec {
             case .client(let message): ClientSession(message, context)

@@ -1,4 +1,6 @@
 internal import Concurrency
+internal import Logging
+internal import MeshTransport
 internal import Model
 internal import NSM
 internal import NetworkTypes
@@ -26,6 +28,41 @@ struct SessionContext: Sendable {
     let addresses: AddressBook
     let host: any InterfaceLookup
 
+    init(
+        settings: ServiceSettings, manager: PeerConnector, identity: WorkloadIdentity?, register: NameRegister,
+        addresses: AddressBook, host: any InterfaceLookup
+    ) {
+        self.settings = settings
+        self.manager = manager
+        self.identity = identity
+        self.register = register
+        self.addresses = addresses
+        self.host = host
+    }
+
+    /// What sessions of these settings share; nobody is talked to yet.
+    init(_ settings: ServiceSettings, logger: Logger) {
+        let identity = settings.isInsecure ? nil : WorkloadIdentity(socket: settings.workloadSocket, logger: logger)
+        let manager = PeerConnector(
+            settings.manager,
+            component: Component(
+                name: settings.name, security: identity.map { .identity($0) } ?? .insecure,
+                tokenLifetime: settings.tokenLifetime, dialTimeout: settings.dialTimeout,
+                requestTimeout: settings.requestTimeout, logger: logger),
+            takesDescriptors: false)
+        self.init(
+            settings: settings, manager: manager, identity: identity, register: NameRegister(),
+            addresses: AddressBook(), host: HostInterfaces())
+    }
+
+    /// Follows the identity and keeps the connection to the manager, until the task is cancelled.
+    func runSupport() async {
+        await withDiscardingTaskGroup { group in
+            if let identity { group.addTask { await identity.run() } }
+            group.addTask { await manager.run() }
+        }
+    }
+
     /// Why nothing is heard of the manager.
     var troubles: [String] {
         var texts: [String] = []
@@ -50,12 +87,17 @@ struct ClientSession: ServiceSession {
     init(_ message: Upnp_NetworkServiceClient, _ context: SessionContext) {
         self.message = message
         self.context = context
+        awareness = context.settings.awareness.group(of: message)
+        client = Self.client(message, context)
+    }
+
+    /// The connection that a message asks for, not asked for yet.
+    static func client(_ message: Upnp_NetworkServiceClient, _ context: SessionContext) -> NetworkServiceClient {
         let id = "\(context.settings.name)-\(message.name)"
         let addresses = context.addresses
         let awareness = context.settings.awareness.group(of: message)
-        self.awareness = awareness
         let terms = ClientTerms(message)
-        client = NetworkServiceClient(
+        return NetworkServiceClient(
             NetworkServiceClient.Configuration(
                 id: id, networkService: message.networkService, labels: context.labels(message.outgoingLabels),
                 interfaceName: message.interfaceName,
