@@ -29,6 +29,6 @@ struct NSMAgent: ParsableCommand {
                 name: "Network services:", subcommands: [MeshCommand.self, ForwarderCommand.self, Connect.self]),
             CommandGroup(
                 name: "Documentation:",
-                subcommands: [ExplainCommand.self, SchemaCommand.self]),
+                subcommands: [ExplainCommand.self, SchemaCommand.self, VersionCommand.self]),
         ])
 }

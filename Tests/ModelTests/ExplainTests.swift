@@ -11,6 +11,16 @@ import Testing
         }
     }
 
+    @Test("what begins so can be completed: models, and the fields of one")
+    func completes() {
+        #expect(Set(Explain.paths("")).isSuperset(of: ["linux.l3.route", "route", "neighbour", "CNFConfiguration"]))
+        #expect(Explain.paths("route.dst").contains("route.dstNetwork"))
+        #expect(Explain.paths("interface.veth.p").contains("interface.veth.peerIfName"))
+        #expect(Set(Explain.paths("nothing.such.x")) == Set(Explain.paths("")))
+        // A field without fields has none to offer.
+        #expect(!Explain.paths("route.dstNetwork.").contains { $0.hasPrefix("route.dstNetwork.") })
+    }
+
     @Test(
         "a path leads to a model, a message or a field",
         arguments: [

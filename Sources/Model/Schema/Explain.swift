@@ -28,6 +28,25 @@ public enum Explain {
         return Examples.text(model.kind)
     }
 
+    /// What a path can be that begins so: models, and the fields of the model or field that it names.
+    public static func paths(_ prefix: String) -> [String] {
+        let names = ModelRegistry.all.flatMap { model in
+            [model.name, model.group] + model.name.split(separator: ".").suffix(1).map { String($0) }
+                + [shortNames[model.kind]].compactMap { $0 }
+        }
+        guard let dot = prefix.lastIndex(of: "."), let (start, rest) = try? resolve(String(prefix[..<dot])) else {
+            return names + ["CNFConfiguration"]
+        }
+        var message = start.message
+        for name in rest {
+            guard let field = schema.field(named: name, in: message),
+                case .message(let inner) = schema.fields[field].type
+            else { return names }
+            message = inner
+        }
+        return names + schema.messages[message].fields.map { "\(prefix[...dot])\(schema.names[$0].json)" }
+    }
+
     private struct Start {
         var message: Int
         var model: ModelDescription?

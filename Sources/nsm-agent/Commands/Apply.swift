@@ -15,7 +15,7 @@ struct Apply: ParsableCommand {
             command is ended by SIGKILL or the machine stops.
             """)
 
-    @Argument(help: OneShot.pathsHelp)
+    @Argument(help: OneShot.pathsHelp, completion: .file())
     var paths: [String] = []
     @Flag(name: .shortAndLong, help: "Don't ask.")
     var yes = false
@@ -114,7 +114,8 @@ struct Export: ParsableCommand {
         abstract: "Write the kernel's state as a configuration file.",
         discussion: "An apply of the result finds everything in place.")
 
-    @Option(help: ArgumentHelp("Only this named namespace.", valueName: "name"))
+    @Option(
+        help: ArgumentHelp("Only this named namespace.", valueName: "name"), completion: Completions.namespaces)
     var namespace: String?
     @Flag(help: "Also what this label does not own.")
     var all = false

@@ -9,7 +9,7 @@ struct Check: ParsableCommand {
         discussion:
             "Lists every mistake of every file with its line and column. Touches nothing and needs no privileges.")
 
-    @Argument(help: OneShot.pathsHelp)
+    @Argument(help: OneShot.pathsHelp, completion: .file())
     var paths: [String] = []
     @OptionGroup var owner: OwnerOptions
     @OptionGroup var output: OutputOptions

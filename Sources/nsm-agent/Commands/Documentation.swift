@@ -12,7 +12,9 @@ struct ExplainCommand: WaitingCommand {
             'status' shows it: who wants the value, where it stands, what it waits for and what was done with it last.
             """)
 
-    @Argument(help: ArgumentHelp("A model, with or without a field, or a key.", valueName: "model[.field…]|key"))
+    @Argument(
+        help: ArgumentHelp("A model, with or without a field, or a key.", valueName: "model[.field…]|key"),
+        completion: Completions.modelsAndKeys)
     var path: String?
     @Flag(help: "Write a file with an example of the model.")
     var example = false

@@ -17,7 +17,7 @@ struct Graph: WaitingCommand {
         case svg
     }
 
-    @Argument(help: "Only values whose key starts with this.")
+    @Argument(help: "Only values whose key starts with this.", completion: Completions.keys)
     var keyPrefix = ""
     @Flag(help: "Draw the network instead of what depends on what.")
     var topology = false

@@ -11,7 +11,7 @@ struct PlanCommand: ParsableCommand {
             and what would stay pending and why. Lines that are indented belong to the value above.
             """)
 
-    @Argument(help: OneShot.pathsHelp)
+    @Argument(help: OneShot.pathsHelp, completion: .file())
     var paths: [String] = []
     @Flag(help: "Exit with status 2 if there are changes.")
     var detailedExitcode = false

@@ -15,7 +15,7 @@ struct Status: WaitingCommand {
     @Argument(
         help: ArgumentHelp(
             "Only values with this name, such as br0 or 10.0.0.1, of this namespace, or whose key starts with this.",
-            valueName: "name"))
+            valueName: "name"), completion: Completions.values)
     var name = ""
     @Flag(help: "Only what is not configured.")
     var problems = false

@@ -7,7 +7,7 @@ struct Get: WaitingCommand {
         abstract: "Write what is declared, whoever declares it, as a configuration file.",
         discussion: "With --output table: keys and where they stand.")
 
-    @Argument(help: "Only values whose key starts with this.")
+    @Argument(help: "Only values whose key starts with this.", completion: Completions.keys)
     var keyPrefix = ""
     @OptionGroup var socket: AgentOptions
     @Option(name: .shortAndLong, help: "yaml, json or table.")
@@ -36,7 +36,8 @@ struct SetCommand: WaitingCommand {
             a restart of the daemon it is declared again, and counts more than files and etcd.
             """)
 
-    @Argument(help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"))
+    @Argument(
+        help: ArgumentHelp("Files and directories; '-' is standard input.", valueName: "path"), completion: .file())
     var paths: [String]
     @Option(
         help:
@@ -67,7 +68,9 @@ struct Del: WaitingCommand {
         abstract: "Withdraw values that were declared by 'nsm-agent set'.",
         discussion: "What another source declares under the same key counts again then.")
 
-    @Argument(help: ArgumentHelp("Keys, as 'nsm-agent status' shows them.", valueName: "key"))
+    @Argument(
+        help: ArgumentHelp("Keys, as 'nsm-agent status -o wide' shows them.", valueName: "key"),
+        completion: Completions.keys)
     var keys: [String]
     @OptionGroup var socket: AgentOptions
     @OptionGroup var output: OutputOptions
