@@ -71,7 +71,7 @@ let package = Package(
         .target(name: "NetworkTypes", swiftSettings: plain),
         .target(name: "Concurrency", swiftSettings: plain),
         .target(name: "Netlink", dependencies: ["CLinux", "CMnl", "CNetlink", "NetworkTypes"], swiftSettings: strict),
-        .target(name: "YAML", dependencies: ["CYAML", "Concurrency"], swiftSettings: strict),
+        .target(name: "YAML", dependencies: ["CYAML", "Concurrency"], swiftSettings: plain),
         .target(
             name: "Model",
             dependencies: ["NetworkTypes", "YAML", .product(name: "SwiftProtobuf", package: "swift-protobuf")],

@@ -125,3 +125,20 @@ build_release() {
     fi
     export NSM_AGENT
 }
+
+# module_flags MODULE: the compiler's flags, one a line, with which a program can import a module of the debug build that is there.
+module_flags() {
+    python3 - "$root/.build/debug.yaml" "$1" <<'P'
+import json, re, sys
+
+try:
+    text = open(sys.argv[1]).read()
+    start = re.search(rf'^  "C\.{sys.argv[2]}-.*-debug\.module":$', text, re.M).end()
+    words = json.loads(re.search(r"args: (\[.*\])", text[start:])[1])
+except (OSError, TypeError, AttributeError):
+    sys.exit(f"{sys.argv[2]} is not built: run  swift build")
+for flag, value in zip(words, words[1:]):
+    if flag in ("-target", "-I") or flag == "-Xcc" and value.startswith(("-fmodule-map-file", "-I", "/")):
+        print(f"{flag}\n{value}")
+P
+}

@@ -35,7 +35,10 @@ public struct PointToPointIPAM: Sendable {
 
     /// Makes the groups; the pools of one group are taken one after the other.
     ///
-    /// - Parameter excluded: Prefixes from which no address is given.
+    /// - Parameters:
+    ///   - groups: The networks of each group. A client gets one pair of addresses from each group.
+    ///   - policy: What becomes of addresses that a client brings and that are from elsewhere.
+    ///   - excluded: Prefixes from which no address is given.
     public init(_ groups: [[IPPrefix]], policy: Policy = .polite, excluding excluded: [IPPrefix] = []) {
         self.groups = groups.map { $0.map(AddressPool.init) }
         self.policy = policy

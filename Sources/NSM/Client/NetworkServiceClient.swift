@@ -39,8 +39,11 @@ public final class NetworkServiceClient: Sendable {
 
     /// Makes a client that has not asked yet.
     ///
-    /// - Parameter excluded: Prefixes from which no addresses shall be given, beside those of the configuration, asked for
-    ///   with each request: what other connections of the same program have by then.
+    /// - Parameters:
+    ///   - configuration: What is wanted.
+    ///   - manager: Whom to ask.
+    ///   - excluded: Prefixes from which no addresses shall be given, beside those of the configuration, asked for with each
+    ///     request: what other connections of the same program have by then.
     public init(
         _ configuration: Configuration, manager: PeerConnector, excluded: @escaping @Sendable () -> [IPPrefix] = { [] }
     ) {

@@ -19,7 +19,9 @@ public final class MeshAccess: Sendable {
 
     /// Talks to nobody yet.
     ///
-    /// - Parameter logger: Where events are told. Tokens and keys never are.
+    /// - Parameters:
+    ///   - environment: Where the mesh is, and who this program is in it.
+    ///   - logger: Where events are logged. Tokens and keys never are.
     public init(_ environment: MeshEnvironment, logger: Logger) {
         self.environment = environment
         identity = WorkloadIdentity(socket: environment.workloadSocket, logger: logger)

@@ -14,7 +14,9 @@ public enum RegistryChange<Entry: Sendable>: Sendable {
 extension RegistryClient {
     /// Follows the services that match until the task is cancelled, also over times when the registry is away.
     ///
-    /// - Parameter body: Told what there is at first, and then each change; what stays as it was is not told again.
+    /// - Parameters:
+    ///   - service: What services must match.
+    ///   - body: Called with what there is at first, and then with each change.
     public func follow(
         _ service: NSMNetworkService, body: @escaping @Sendable (RegistryChange<NSMNetworkService>) async -> Void
     ) async {
@@ -27,8 +29,10 @@ extension RegistryClient {
 
     /// Follows the endpoints that match until the task is cancelled, also over times when the registry is away.
     ///
-    /// - Parameter body: Told what there is at first, and then each change; what stays as it was is not told again, and a
-    ///   later end of the registration alone is no change.
+    /// - Parameters:
+    ///   - endpoint: What endpoints must match.
+    ///   - body: Called with what there is at first, and then with each change. A later end of the registration alone is not
+    ///     one.
     public func follow(
         _ endpoint: NSMNetworkServiceEndpoint,
         body: @escaping @Sendable (RegistryChange<NSMNetworkServiceEndpoint>) async -> Void

@@ -120,7 +120,9 @@ public struct RegistryClient: Sendable {
 
     /// Takes an endpoint back.
     ///
-    /// - Parameter socket: The socket it listens on; nil when it is gone, or over TCP.
+    /// - Parameters:
+    ///   - endpoint: The endpoint; its name counts.
+    ///   - socket: The socket it listens on; nil when it is gone, or over TCP.
     /// - Throws: ``NSMError``; of the code `forbidden` when it belongs to another identity.
     public func unregister(_ endpoint: NSMNetworkServiceEndpoint, socket: Descriptor?) async throws {
         let (calls, metadata) = try await begin()
