@@ -33,10 +33,13 @@ struct History {
 
 extension Transaction {
     /// About how many bytes it keeps.
-    var bytes: Int { entries.reduce(MemoryLayout<Transaction>.stride + reason.heapBytes) { $0 + $1.bytes } }
+    var bytes: Int {
+        let details = found.details.reduce(0) { $0 + MemoryLayout<String>.stride + $1.heapBytes }
+        return entries.reduce(MemoryLayout<Transaction>.stride + reason.heapBytes + details) { $0 + $1.bytes }
+    }
 
     /// The same with as many entries as fit into so many bytes, failures before others.
-    func cut(to budget: Int) -> Transaction {
+    package func cut(to budget: Int) -> Transaction {
         if bytes <= budget { return self }
         var isKept = [Bool](repeating: false, count: entries.count)
         var rest = budget

@@ -106,6 +106,18 @@ public struct Transaction: Sendable {
         public var after: ValueState
         /// Text of the error; empty: it succeeded.
         public var error: String
+
+        /// Makes one from its parts.
+        public init(
+            verb: Verb, key: Key, summary: String, before: ValueState, after: ValueState, error: String
+        ) {
+            self.verb = verb
+            self.key = key
+            self.summary = summary
+            self.before = before
+            self.after = after
+            self.error = error
+        }
     }
 
     /// Its number, from 1.
@@ -124,9 +136,71 @@ public struct Transaction: Sendable {
     public var reverted = false
     /// What of others went and did not come back, in words.
     public var losses: [String] = []
+    /// What was found before anything was done.
+    public var found = Found()
+    /// Whether it is the first one since the program started.
+    public var isFirst = false
+
+    /// Makes one from its parts.
+    public init(
+        sequence: UInt64, reason: Reason, start: Timestamp, duration: Duration, entries: [Entry], omitted: Int = 0,
+        reverted: Bool = false, losses: [String] = [], found: Found = Found(), isFirst: Bool = false
+    ) {
+        self.sequence = sequence
+        self.reason = reason
+        self.start = start
+        self.duration = duration
+        self.entries = entries
+        self.omitted = omitted
+        self.reverted = reverted
+        self.losses = losses
+        self.found = found
+        self.isFirst = isFirst
+    }
 
     /// What could not be undone; empty: everything was, or nothing had to be.
     public var revertErrors: [String] {
         entries.filter { $0.verb == .revert && !$0.error.isEmpty }.map { "\($0.summary): \($0.error)" }
+    }
+}
+
+extension Transaction {
+    /// How the world was before a transaction: at the start of the program, or when the world told of changes.
+    public struct Found: Sendable, Hashable {
+        /// The most details that are kept.
+        static let mostDetails = 100
+
+        /// Values that were as declared.
+        public var inPlace = 0
+        /// Values that were declared and not there, or had gone.
+        public var missing = 0
+        /// Values that were there otherwise than declared.
+        public var different = 0
+        /// What carried our mark and no value claimed.
+        public var leftovers = 0
+        /// What had gone, or was changed and how, a line each: the first 100.
+        public var details: [String] = []
+
+        /// Nothing.
+        public init() {}
+
+        /// Whether there is nothing to tell.
+        public var isEmpty: Bool { inPlace == 0 && missing == 0 && different == 0 && leftovers == 0 }
+
+        /// In words, such as `12 in place, 1 missing`; empty: there is nothing to tell.
+        public var text: String {
+            let parts = [
+                (inPlace, "in place"), (missing, "missing"), (different, "different"), (leftovers, "left over"),
+            ]
+            return parts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
+        }
+
+        /// Takes up a value that had changed by itself.
+        mutating func add(_ summary: String, isGone: Bool, _ differences: [Difference]) {
+            if isGone { missing += 1 } else { different += 1 }
+            if details.count >= Self.mostDetails { return }
+            let changes = differences.map(\.description).joined(separator: ", ")
+            details.append(isGone ? "\(summary) is gone" : changes.isEmpty ? summary : "\(summary): \(changes)")
+        }
     }
 }

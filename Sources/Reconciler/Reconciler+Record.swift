@@ -31,6 +31,8 @@ struct Log {
     var losses: [String] = []
     /// Leftovers that were seen and left.
     var heldRemovals: Set<Key>?
+    /// How the world was before.
+    var found = Transaction.Found()
 }
 
 /// What went wrong in one round.
@@ -245,6 +247,38 @@ extension Reconciler {
         }
     }
 
+    /// What a plan says of the world as it is found: at the start, or where the world told of changes.
+    func found(_ planner: Planner<W>, isStart: Bool, isRepair: Bool) -> Transaction.Found {
+        var found = Transaction.Found()
+        if isStart { found.inPlace = countFound(planner) }
+        guard isStart || isRepair else { return found }
+        for step in planner.plan.steps {
+            guard let node = step.node.flatMap({ graph[$0] }) else {
+                if isStart { found.leftovers += 1 }
+                continue
+            }
+            if isStart {
+                if step.verb == .create { found.missing += 1 } else { found.different += 1 }
+            } else if node.available, !node.isChanged {
+                found.add(step.summary, isGone: step.verb == .create, step.differences)
+            }
+        }
+        return found
+    }
+
+    /// How many values are in place that are not so because what they are derived from is made by the same plan.
+    private func countFound(_ planner: Planner<W>) -> Int {
+        let made = Set(planner.plan.steps.compactMap(\.node))
+        return planner.inPlace.count { node in
+            var base = node.base
+            while let id = base {
+                if made.contains(id) { return false }
+                base = graph[id]?.base
+            }
+            return true
+        }
+    }
+
     /// Shows differences without repairing them.
     func show(_ planner: Planner<W>) {
         let time = now()
@@ -253,6 +287,7 @@ extension Reconciler {
         for step in planner.plan.steps {
             guard let id = step.node, let node = graph[id] else { continue }
             let changes = step.differences.map(\.description).joined(separator: ", ")
+            if !node.isDriftShown { shown.add(step.summary, isGone: step.verb == .create, step.differences) }
             node.isDriftShown = true
             node.enter(
                 step.verb == .create ? .missing : .failed,

@@ -54,6 +54,12 @@ public final class Reconciler<W: World> {
     private var isSparedDue = false
     /// Whether nothing is done until something else is declared.
     var isParked = false
+    /// What was shown of drift that is left alone, until a transaction tells it.
+    var shown = Transaction.Found()
+    /// Whether a look at the world at the start is a transaction even if nothing was to be done.
+    public var recordsStart = false
+    /// Whether there was a transaction since the program started.
+    private var hasBegun = false
     var history: History
     let now: @Sendable () -> Timestamp
     private var sequence: UInt64 = 0
@@ -167,12 +173,14 @@ public final class Reconciler<W: World> {
         var holds = holds()
         let before = revertOnFailure ? world.snapshot() : nil
         var isSettled = false
+        let isStart = recordsStart && !knowsPast
         for round in 0..<Self.rounds where !isSettled && !isParked {
             let planner = round == 0 ? makePlanner(scope, holds) : makePlanner(scope.afterwards, holds)
+            let isRepair = if case .keys = scope { round == 0 } else { false }
+            if round == 0 { log.found = found(planner, isStart: isStart, isRepair: isRepair) }
             let results = execute(planner.plan, done: log.stepCount, progress)
             log.stepCount += planner.plan.steps.count
             log.losses += planner.plan.losses + world.takeLosses()
-            let isRepair = if case .keys = scope { round == 0 } else { false }
             let failures = record(planner, results, isRepair: isRepair, into: &log)
             let culprit = log.isReverted || before == nil ? nil : failures.culprit
             isSettled = failures.isEmpty && culprit == nil
@@ -188,12 +196,23 @@ public final class Reconciler<W: World> {
         }
         if !isSettled { isAllDue = true }
         finish(&log)
-        guard !log.entries.isEmpty else { return nil }
+        if log.found.isEmpty { log.found = shown }
+        shown = Transaction.Found()
+        guard !log.entries.isEmpty || !log.found.isEmpty else { return nil }
         return keep(reason: reason, start: start, log)
     }
 
     /// Rounds of one transaction: each failure can free or block others, which the next round settles.
     private static var rounds: Int { 16 }
+
+    /// Takes in transactions of an earlier life of the program, oldest first; numbers go on behind the last one.
+    ///
+    /// - Precondition: there was no transaction yet.
+    public func restore(_ past: [Transaction]) {
+        precondition(!hasBegun && history.transactions.isEmpty, "transactions are restored before there are others")
+        for transaction in past { history.add(transaction) }
+        sequence = past.last?.sequence ?? 0
+    }
 
     func holds() -> Holds {
         if removals.isEmpty { return Holds(now: now(), keepsDrift: !repairsDrift) }
@@ -287,7 +306,8 @@ public final class Reconciler<W: World> {
         sequence += 1
         let transaction = Transaction(
             sequence: sequence, reason: reason, start: start, duration: now().since(start), entries: log.entries,
-            reverted: log.isReverted, losses: log.losses)
+            reverted: log.isReverted, losses: log.losses, found: log.found, isFirst: !hasBegun)
+        hasBegun = true
         history.add(transaction)
         return transaction
     }

@@ -52,6 +52,9 @@ private final class Talkative: ControlBackend {
         }
     }
 
+    func configuration(
+        _: Nsmagent_Control_ConfigurationRequest, to write: @escaping Write<Nsmagent_Control_ConfigurationResponse>
+    ) {}
     func explain(_ request: Nsmagent_Control_ExplainRequest) async throws -> Nsmagent_Control_ExplainResponse {
         .init()
     }

@@ -55,6 +55,35 @@ struct HistoryTests {
         #expect(history.transactions.map(\.omitted) == [5])
     }
 
+    @Test("what an earlier life did comes first, and numbers go on behind it")
+    func restored() throws {
+        let reconciler = Reconciler(world: FakeWorld(), now: { Timestamp(nanoseconds: 0) })
+        reconciler.restore([transaction(7, entries: 1), transaction(9, entries: 2)])
+        reconciler.recordsStart = true
+        #expect(reconciler.lastSequence == 9)
+        let start = reconciler.reconcile(reason: .start)
+        #expect(start == nil, "without a value there is nothing to tell")
+        reconciler.replace(source: "test", with: [(Item("a").key, .value(Item("a")))])
+        let next = try #require(reconciler.reconcile(reason: .files))
+        #expect(next.sequence == 10 && next.isFirst)
+        #expect(reconciler.transactions.map(\.sequence) == [7, 9, 10])
+    }
+
+    @Test("what was found at the start is told, even if nothing was to be done")
+    func foundAtStart() throws {
+        let world = FakeWorld()
+        func start() -> Transaction? {
+            let reconciler = Reconciler(world: world, now: { Timestamp(nanoseconds: 0) })
+            reconciler.recordsStart = true
+            reconciler.replace(source: "test", with: [(Item("a").key, .value(Item("a")))])
+            return reconciler.reconcile(reason: .files)
+        }
+        let first = try #require(start())
+        #expect(first.found.missing == 1 && first.found.inPlace == 0 && first.found.text == "1 missing")
+        let second = try #require(start())
+        #expect(second.entries.isEmpty && second.found.inPlace == 1 && second.isFirst)
+    }
+
     @Test("whoever reconciles is told everything, whatever the history keeps of it")
     func uncut() {
         let world = FakeWorld()

@@ -33,6 +33,8 @@ public final class HostNetwork {
     private(set) var together: DeclaredSet?
     /// What is declared again, as files withdrew what they had said later.
     var uncovered: [(key: Key, declaration: Declaration)] = []
+    /// Keys of what is declared otherwise than at the last ``takeDeclaredChanges()``; nil: nobody asks.
+    var changedKeys: Set<Key>?
     /// How many declared interfaces have a name in the kernel.
     private var hostNames: [String: Int] = [:]
     private let clients: [Upnp_NetworkServiceClient]
@@ -230,6 +232,7 @@ public final class HostNetwork {
     }
 
     private func replace(_ key: Key, _ declaration: Declaration?, _ names: inout Set<String>) {
+        changedKeys?.insert(key)
         let old: Declaration?
         if let declaration {
             old = declared.updateValue(declaration, forKey: key)

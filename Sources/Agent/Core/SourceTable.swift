@@ -26,6 +26,9 @@ struct SourceTable<Value> {
     /// The claims of every key that is kept, the one that is heard last.
     var all: some Sequence<[Claim]> { claims.values }
 
+    /// The sources that declare something, as far as that is kept here, sorted.
+    var sources: [String] { keys.keys.sorted() }
+
     /// Keys under which a source declares something.
     func keys(of source: String) -> Set<String> { keys[source] ?? [] }
 

@@ -86,7 +86,8 @@ extension Engine: ControlBackend {
         }
         return Report(
             values: values, provenances: provenances, namespaces: namespaces, files: files,
-            warnings: memory.warnings + (loop.isInForce ? [] : files.silence.map { [$0] } ?? []),
+            warnings: memory.warnings + historyWarnings + (history.obstacle.map { [$0] } ?? [])
+                + (loop.isInForce ? [] : files.silence.map { [$0] } ?? []),
             sourceWarnings: sourceWarnings.values.sorted(), now: network.clock.now,
             start: start)
     }

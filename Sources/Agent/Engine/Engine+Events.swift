@@ -22,6 +22,7 @@ extension Engine {
             case .due(.deadline), .due(.progress), .due(.read), .due(.audit), .due(.suspicion): break
             case .done(let transaction):
                 measures.note(transaction)
+                keep(transaction)
                 tell(transaction)
                 tellFollowers(transaction)
             case .reported(let keys):

@@ -88,6 +88,7 @@ extension Engine {
 
     private func adopt(_ difference: ConfigDifference, _ reason: ReloadReason) -> [String] {
         let findings = difference.findings
+        files.read = findings.files
         let warnings = Self.texts(findings.warnings, findings.omittedWarnings, "warnings") + watchWarnings
         let mistakes = Self.texts(findings.mistakes, findings.omittedMistakes, "mistakes")
         // Who looks often tells only what is new.

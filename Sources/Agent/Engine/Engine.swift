@@ -34,6 +34,8 @@ public actor Engine {
         public var auditInterval: Int64?
         /// The file that keeps what clients declare; nil: the next start knows nothing of it.
         public var journal: String?
+        /// The file that keeps what was done; nil: it is kept in memory.
+        public var history: String?
         /// Where the gRPC face listens; nil: nowhere.
         public var grpc: GRPCSettings?
         /// Where in etcd values are declared; nil: nowhere.
@@ -67,6 +69,8 @@ public actor Engine {
     /// The files as far as they were read.
     struct Files {
         var names: [String] = []
+        /// Those that were read, also if they have mistakes.
+        var read: [String] = []
         var mistakes: [String] = []
         var warnings: [String] = []
         /// What follows from files that say nothing, as long as nothing is in force.
@@ -93,6 +97,9 @@ public actor Engine {
     /// Looks for containers that values name.
     nonisolated let containers: ContainerWatch
 
+    /// Keeps what was done, and what was declared then.
+    nonisolated let history: HistoryStore
+
     /// One read of the files after the other.
     nonisolated let reloading = Gate(1)
     /// The files as last read. A read holds the lock, away from the engine's thread.
@@ -113,6 +120,10 @@ public actor Engine {
     var hasReadFiles = false
     /// What clients declared, and declare.
     var memory: ClientMemory
+    /// What of the history could not be read at the start, for the operator.
+    nonisolated let historyWarnings: [String]
+    /// Why the history was last only in memory; nil: it was not.
+    var historyObstacle: String?
     /// Declared interfaces as they were last told of.
     var interfaceFacts: [String: InterfaceFacts] = [:]
     /// Whether files were read that wait for other sources.
@@ -163,6 +174,14 @@ public actor Engine {
         }
         memory = try ClientMemory(options.journal)
         for warning in memory.warnings { logger.warning("values of clients", metadata: ["problem": "\(warning)"]) }
+        let past: HistoryStore.Opened
+        do {
+            past = try HistoryStore.open(options.history)
+        } catch {
+            throw AgentError("the history can't be kept: \(error)")
+        }
+        history = past.store
+        historyWarnings = past.warnings
         do {
             loop = try NetworkLoop(network)
         } catch {
@@ -180,6 +199,7 @@ public actor Engine {
         (reloads, reloadRequests) = AsyncStream.makeStream()
         loop.auditInterval = options.auditInterval
         loop.set(.watchdog, at: manager.watchdogInterval.map { _ in 0 })
+        Self.restore(past, in: network, logger)
     }
 
     // MARK: - The thread's life
@@ -206,6 +226,7 @@ public actor Engine {
             group.cancelAll()
         }
         happenings.withLock { $0.finish() }
+        await history.settle()
         if let obstacle = await obstacle { throw obstacle }
     }
 

@@ -126,6 +126,9 @@ private final class Answer: ControlBackend {
 
     func status(_: Nsmagent_Control_StatusRequest, to write: @escaping Write<Nsmagent_Control_StatusResponse>) {}
     func history(_: Nsmagent_Control_HistoryRequest, to write: @escaping Write<Nsmagent_Control_Transaction>) {}
+    func configuration(
+        _: Nsmagent_Control_ConfigurationRequest, to write: @escaping Write<Nsmagent_Control_ConfigurationResponse>
+    ) {}
     func explain(_: Nsmagent_Control_ExplainRequest) async -> Nsmagent_Control_ExplainResponse { .init() }
     func graph(_: Nsmagent_Control_GraphRequest, to write: @escaping Write<Nsmagent_Control_GraphResponse>) {}
     func reload(_: Nsmagent_Control_ReloadRequest) async -> Nsmagent_Control_ReloadResponse { .init() }

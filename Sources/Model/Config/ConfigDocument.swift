@@ -27,6 +27,11 @@ public enum ConfigDocument {
         return .mapping(groups.map { ($0.0, .mapping($0.1)) })
     }
 
+    /// The same; of no values a document that says that nothing is wanted, as one that is empty says nothing.
+    public static func whole(of values: [ModelValue]) -> Tree {
+        values.isEmpty ? .mapping([("linuxConfig", .mapping([]))]) : tree(of: values)
+    }
+
     /// The fields of one value: names in camelCase, enumerations by name, what has its default left out.
     public static func tree(of value: ModelValue, names: NameResolver = .none) -> Tree {
         tree(of: value, ValueWriting(names: names))

@@ -49,6 +49,12 @@ extension Nsmagent_Control_Transaction {
         (startSeconds, startNanos) = transaction.start.parts
         durationUs = transaction.duration.microseconds
         omitted = UInt64(transaction.omitted)
+        if transaction.found.isEmpty { return }
+        found.inPlace = UInt64(transaction.found.inPlace)
+        found.missing = UInt64(transaction.found.missing)
+        found.different = UInt64(transaction.found.different)
+        found.leftovers = UInt64(transaction.found.leftovers)
+        found.details = transaction.found.details.map(\.bounded)
     }
 }
 

@@ -80,6 +80,23 @@ public struct ControlClient: Sendable {
         }
     }
 
+    /// What was declared when a past transaction was done, and where the agent has what is declared from.
+    public func configuration(after sequence: UInt64) async throws -> Nsmagent_Control_ConfigurationResponse {
+        var request = Nsmagent_Control_ConfigurationRequest()
+        request.sequence = sequence
+        return try await call { [request] client in
+            try await client.configuration(request) { response in
+                var whole = Nsmagent_Control_ConfigurationResponse()
+                var isFirst = true
+                for try await part in response.messages {
+                    if isFirst { whole = part } else { whole.join(part) }
+                    isFirst = false
+                }
+                return whole
+            }
+        }
+    }
+
     /// All that is known of one value.
     public func explain(_ key: Key) async throws -> Nsmagent_Control_ExplainResponse {
         var request = Nsmagent_Control_ExplainRequest()

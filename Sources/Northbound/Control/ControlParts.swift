@@ -1,4 +1,5 @@
 internal import Model
+internal import SwiftProtobuf
 public import Reconciler
 
 /// Takes the next part of an answer; returns when there is room for another one.
@@ -91,6 +92,38 @@ extension Nsmagent_Control_Transaction: Joinable {
 
 extension Nsmagent_Control_Operation {
     fileprivate var size: Int { 32 + verb.size + key.size + summary.size + error.size }
+}
+
+// MARK: - Configuration
+
+extension Nsmagent_Control_ConfigurationResponse: Joinable {
+    /// Sends this and what was declared, in parts.
+    public func write(_ past: HistoryStore.Past, to write: @escaping Write<Self>) async throws {
+        var head = self
+        var values: [ModelValue] = []
+        switch past {
+        case .values(let known, _): (head.known, values) = (true, known)
+        case .unknown(let range): (head.first, head.last) = (range?.first ?? 0, range?.last ?? 0)
+        case .unreadable(let count): head.unreadable = UInt64(clamping: count)
+        }
+        (head.files, head.sources) = ([], [])
+        var parts = Parts(first: head, start: Self(), write: write)
+        for text in files { try await parts.add(text.size) { $0.files.append(text) } }
+        for text in sources { try await parts.add(text.size) { $0.sources.append(text) } }
+        for value in values {
+            var declared = Nsmagent_Control_DeclaredValue()
+            declared.model = value.model.name
+            declared.message = try value.message.serializedData()
+            try await parts.add(declared.model.size + declared.message.count + 8) { $0.values.append(declared) }
+        }
+        try await parts.finish()
+    }
+
+    mutating func join(_ part: Self) {
+        values += part.values
+        files += part.files
+        sources += part.sources
+    }
 }
 
 // MARK: - Graph

@@ -12,6 +12,11 @@ public protocol ControlBackend: Sendable {
     func history(
         _ request: Nsmagent_Control_HistoryRequest, to write: @escaping Write<Nsmagent_Control_Transaction>
     ) async throws
+    /// Sends what was declared when a past transaction was done.
+    func configuration(
+        _ request: Nsmagent_Control_ConfigurationRequest,
+        to write: @escaping Write<Nsmagent_Control_ConfigurationResponse>
+    ) async throws
     /// All that is known of one value.
     func explain(_ request: Nsmagent_Control_ExplainRequest) async throws -> Nsmagent_Control_ExplainResponse
     /// Sends the dependency graph.
@@ -84,6 +89,11 @@ struct ControlService<Backend: ControlBackend>: Nsmagent_Control_Control.SimpleS
         request: Nsmagent_Control_HistoryRequest, response: RPCWriter<Nsmagent_Control_Transaction>,
         context: ServerContext
     ) async throws { try await backend.history(request) { try await response.write($0) } }
+
+    func configuration(
+        request: Nsmagent_Control_ConfigurationRequest, response: RPCWriter<Nsmagent_Control_ConfigurationResponse>,
+        context: ServerContext
+    ) async throws { try await backend.configuration(request) { try await response.write($0) } }
 
     func explain(
         request: Nsmagent_Control_ExplainRequest, context: ServerContext

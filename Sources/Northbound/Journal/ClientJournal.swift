@@ -99,6 +99,21 @@ public actor ClientJournal {
         }
     }
 
+    /// Whether clients declare something by a journal; false, too, when there is none.
+    ///
+    /// - Throws: when it can't be read.
+    public static func declares(_ path: String) throws(JournalFailure) -> Bool {
+        guard let bytes = try JournalFile.read(path, limit: 4 * limit) else { return false }
+        // Those of one source replace or withdraw others of it.
+        var keys: [String: Set<String>] = [:]
+        for change in JournalRecord.decode(bytes).changes {
+            if change.replacesAll { keys[change.source] = [] }
+            keys[change.source, default: []].formUnion(change.values.map(\.key))
+            keys[change.source]?.subtract(change.removed)
+        }
+        return keys.values.contains { !$0.isEmpty }
+    }
+
     private init(path: String, file: Int32, length: Int, thread: ThreadExecutor) {
         self.path = path
         self.file = file

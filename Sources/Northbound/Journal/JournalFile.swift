@@ -62,8 +62,25 @@ enum JournalFile {
         return bytes
     }
 
+    /// Reads a file by its path; nil: there is none.
+    static func read(_ path: String, limit: Int) throws(JournalFailure) -> [UInt8]? {
+        let file = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        if file < 0 {
+            if errno == ENOENT || errno == ENOTDIR { return nil }
+            throw JournalFailure("open", path, errno)
+        }
+        defer { close(file) }
+        return try read(file, path, limit: limit)
+    }
+
     /// Writes bytes at a place; they are on the disk when it returns.
     static func replace(_ file: Int32, at place: Int, with bytes: [UInt8], _ path: String) throws(JournalFailure) {
+        try add(bytes, to: file, at: place, path)
+        guard fdatasync(file) == 0 else { throw JournalFailure("fdatasync", path, errno) }
+    }
+
+    /// Writes bytes at a place; the kernel brings them to the disk when it wants to.
+    static func add(_ bytes: [UInt8], to file: Int32, at place: Int, _ path: String) throws(JournalFailure) {
         var done = 0
         while done < bytes.count {
             let count = bytes.withUnsafeBytes { buffer in
@@ -73,7 +90,6 @@ enum JournalFile {
             guard count > 0 else { throw JournalFailure("write", path, count < 0 ? errno : EIO) }
             done += count
         }
-        guard fdatasync(file) == 0 else { throw JournalFailure("fdatasync", path, errno) }
     }
 
     static func truncate(_ file: Int32, to length: Int, _ path: String) throws(JournalFailure) {

@@ -128,6 +128,8 @@ struct PageSnapshot: Sendable {
             ("verbs", .object(verbs.sorted { $0.key < $1.key }.map { ($0.key, .int($0.value)) })),
             ("failed", failures > 0 ? .int(Int64(failures)) : nil),
             ("omitted", transaction.omitted > 0 ? .int(Int64(transaction.omitted)) : nil),
+            ("found", transaction.found.isEmpty ? nil : .string(transaction.found.text)),
+            ("details", texts(transaction.found.details)),
             ("reverted", transaction.reverted ? true : nil), ("losses", texts(transaction.losses)),
         ])
     }

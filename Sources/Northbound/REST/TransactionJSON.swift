@@ -32,7 +32,7 @@ package enum TransactionJSON {
         case .retry: ("RetryFailedOps", nil)
         case .drift, .event, .services: ("SBNotification", nil)
         case .signal, .request, .dump, .resync: ("NBTransaction", "DownstreamResync")
-        case .apply, .start, .files, .source: ("NBTransaction", transaction.sequence == 1 ? "FullResync" : nil)
+        case .apply, .start, .files, .source: ("NBTransaction", transaction.isFirst ? "FullResync" : nil)
         }
     }
 

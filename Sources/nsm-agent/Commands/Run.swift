@@ -102,6 +102,7 @@ struct Run: WaitingCommand {
             kubernetes: try kubernetes.settings(label: owner.label ?? environment("MICROSERVICE_LABEL")), rest: rest)
         options.containers = try containers.settings()
         options.needsFiles = upstream == nil
+        options.history = clients.history(label: owner.resolvedLabel)
         options.initialFile = initialConfig
         options.openFaces = openFaces(options)
         for text in options.openFaces { logger.warning("\(text)") }

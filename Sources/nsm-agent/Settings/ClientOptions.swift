@@ -9,9 +9,15 @@ struct ClientOptions: ParsableArguments, Sendable {
         inversion: .prefixedNo, exclusivity: .chooseLast,
         help: "Declare again after a restart what was declared by 'set' and by the APIs.")
     var persist = true
+    @Flag(
+        inversion: .prefixedNo, exclusivity: .chooseLast,
+        help: ArgumentHelp(
+            "Keep on the disk what was done, for 'history' after a restart and for 'rollback'.",
+            discussion: "Without, and with --no-persist, it is kept in memory."))
+    var history = true
     @Option(
         help: ArgumentHelp(
-            "Where that is kept, in one file for each label. The directory is made when it is needed. (default: /var/lib/nsm-agent; in a network namespace other than the host's own /run/nsm-agent/NUMBER, as its values end with it)",
+            "Where both are kept, in one file each for each label. The directory is made when it is needed. (default: /var/lib/nsm-agent; in a network namespace other than the host's own /run/nsm-agent/NUMBER, as its values end with it)",
             valueName: "directory"))
     var stateDir: String?
 
@@ -19,8 +25,19 @@ struct ClientOptions: ParsableArguments, Sendable {
         if stateDir?.isEmpty == true { throw ValidationError("--state-dir: a directory is needed") }
     }
 
+    /// The file that keeps what was done; nil: it is kept in memory.
+    func history(label: String) -> String? {
+        persist && history ? "\(stateDir ?? Self.directory)/\(label).history" : nil
+    }
+
     /// The file that keeps it; nil: it is not kept.
     func journal(label: String) -> String? { persist ? "\(stateDir ?? Self.directory)/\(label).journal" : nil }
+
+    /// Where a daemon keeps what was done, and what clients declare.
+    static func files(label: String, in stateDir: String?) -> (history: String, journal: String) {
+        let start = "\(stateDir ?? directory)/\(label)"
+        return (start + ".history", start + ".journal")
+    }
 
     /// Values of one network namespace are never those of another one, and names of namespaces are used again.
     private static var directory: String {

@@ -47,6 +47,19 @@ public enum Nsmagent_Control_Control: Sendable {
                 type: .serverStreaming
             )
         }
+        /// Namespace for "Configuration" metadata.
+        public enum Configuration: Sendable {
+            /// Request type for "Configuration".
+            public typealias Input = Nsmagent_Control_ConfigurationRequest
+            /// Response type for "Configuration".
+            public typealias Output = Nsmagent_Control_ConfigurationResponse
+            /// Descriptor for "Configuration".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "nsmagent.control.Control"),
+                method: "Configuration",
+                type: .serverStreaming
+            )
+        }
         /// Namespace for "Explain" metadata.
         public enum Explain: Sendable {
             /// Request type for "Explain".
@@ -103,6 +116,7 @@ public enum Nsmagent_Control_Control: Sendable {
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             Status.descriptor,
             History.descriptor,
+            Configuration.descriptor,
             Explain.descriptor,
             Graph.descriptor,
             Confirm.descriptor,
@@ -174,6 +188,24 @@ extension Nsmagent_Control_Control {
             request: GRPCCore.StreamingServerRequest<Nsmagent_Control_HistoryRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_Transaction>
+
+        /// Handle the "Configuration" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was declared once a past transaction was done, in parts.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Nsmagent_Control_ConfigurationRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Nsmagent_Control_ConfigurationResponse` messages.
+        func configuration(
+            request: GRPCCore.StreamingServerRequest<Nsmagent_Control_ConfigurationRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_ConfigurationResponse>
 
         /// Handle the "Explain" method.
         ///
@@ -298,6 +330,24 @@ extension Nsmagent_Control_Control {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_Transaction>
 
+        /// Handle the "Configuration" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was declared once a past transaction was done, in parts.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Nsmagent_Control_ConfigurationRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Nsmagent_Control_ConfigurationResponse` messages.
+        func configuration(
+            request: GRPCCore.ServerRequest<Nsmagent_Control_ConfigurationRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_ConfigurationResponse>
+
         /// Handle the "Explain" method.
         ///
         /// > Source IDL Documentation:
@@ -421,6 +471,25 @@ extension Nsmagent_Control_Control {
             context: GRPCCore.ServerContext
         ) async throws
 
+        /// Handle the "Configuration" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was declared once a past transaction was done, in parts.
+        ///
+        /// - Parameters:
+        ///   - request: A `Nsmagent_Control_ConfigurationRequest` message.
+        ///   - response: A response stream of `Nsmagent_Control_ConfigurationResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func configuration(
+            request: Nsmagent_Control_ConfigurationRequest,
+            response: GRPCCore.RPCWriter<Nsmagent_Control_ConfigurationResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
         /// Handle the "Explain" method.
         ///
         /// > Source IDL Documentation:
@@ -523,6 +592,17 @@ extension Nsmagent_Control_Control.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Nsmagent_Control_Control.Method.Configuration.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Nsmagent_Control_ConfigurationRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Nsmagent_Control_ConfigurationResponse>(),
+            handler: { request, context in
+                try await self.configuration(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Nsmagent_Control_Control.Method.Explain.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Nsmagent_Control_ExplainRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Nsmagent_Control_ExplainResponse>(),
@@ -588,6 +668,17 @@ extension Nsmagent_Control_Control.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_Transaction> {
         let response = try await self.history(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+
+    public func configuration(
+        request: GRPCCore.StreamingServerRequest<Nsmagent_Control_ConfigurationRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_ConfigurationResponse> {
+        let response = try await self.configuration(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -667,6 +758,23 @@ extension Nsmagent_Control_Control.SimpleServiceProtocol {
             metadata: [:],
             producer: { writer in
                 try await self.history(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    public func configuration(
+        request: GRPCCore.ServerRequest<Nsmagent_Control_ConfigurationRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Nsmagent_Control_ConfigurationResponse> {
+        return GRPCCore.StreamingServerResponse<Nsmagent_Control_ConfigurationResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.configuration(
                     request: request.message,
                     response: writer,
                     context: context
@@ -792,6 +900,29 @@ extension Nsmagent_Control_Control {
             deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_Transaction>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_Transaction>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Configuration" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was declared once a past transaction was done, in parts.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Nsmagent_Control_ConfigurationRequest` message.
+        ///   - serializer: A serializer for `Nsmagent_Control_ConfigurationRequest` messages.
+        ///   - deserializer: A deserializer for `Nsmagent_Control_ConfigurationResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func configuration<Result>(
+            request: GRPCCore.ClientRequest<Nsmagent_Control_ConfigurationRequest>,
+            serializer: some GRPCCore.MessageSerializer<Nsmagent_Control_ConfigurationRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_ConfigurationResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_ConfigurationResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Explain" method.
@@ -966,6 +1097,38 @@ extension Nsmagent_Control_Control {
             try await self.client.serverStreaming(
                 request: request,
                 descriptor: Nsmagent_Control_Control.Method.History.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Configuration" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What was declared once a past transaction was done, in parts.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Nsmagent_Control_ConfigurationRequest` message.
+        ///   - serializer: A serializer for `Nsmagent_Control_ConfigurationRequest` messages.
+        ///   - deserializer: A deserializer for `Nsmagent_Control_ConfigurationResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func configuration<Result>(
+            request: GRPCCore.ClientRequest<Nsmagent_Control_ConfigurationRequest>,
+            serializer: some GRPCCore.MessageSerializer<Nsmagent_Control_ConfigurationRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Nsmagent_Control_ConfigurationResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_ConfigurationResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Nsmagent_Control_Control.Method.Configuration.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -1166,6 +1329,33 @@ extension Nsmagent_Control_Control.ClientProtocol {
         )
     }
 
+    /// Call the "Configuration" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What was declared once a past transaction was done, in parts.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Nsmagent_Control_ConfigurationRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func configuration<Result>(
+        request: GRPCCore.ClientRequest<Nsmagent_Control_ConfigurationRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_ConfigurationResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.configuration(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Nsmagent_Control_ConfigurationRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Nsmagent_Control_ConfigurationResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "Explain" method.
     ///
     /// > Source IDL Documentation:
@@ -1340,6 +1530,37 @@ extension Nsmagent_Control_Control.ClientProtocol {
             metadata: metadata
         )
         return try await self.history(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Configuration" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What was declared once a past transaction was done, in parts.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func configuration<Result>(
+        _ message: Nsmagent_Control_ConfigurationRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Nsmagent_Control_ConfigurationResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Nsmagent_Control_ConfigurationRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.configuration(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -269,6 +269,110 @@ public nonisolated struct Nsmagent_Control_Transaction: Sendable {
   /// How many more operations there were, which are not kept.
   public var omitted: UInt64 = 0
 
+  /// How the network was found before. Absent: there is nothing to tell.
+  public var found: Nsmagent_Control_Found {
+    get {_found ?? Nsmagent_Control_Found()}
+    set {_found = newValue}
+  }
+  /// Returns true if `found` has been explicitly set.
+  public var hasFound: Bool {self._found != nil}
+  /// Clears the value of `found`. Subsequent reads from it will return its default value.
+  public mutating func clearFound() {self._found = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _found: Nsmagent_Control_Found? = nil
+}
+
+/// How the network was before a transaction.
+public nonisolated struct Nsmagent_Control_Found: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Values that were as declared; at the start of the agent.
+  public var inPlace: UInt64 = 0
+
+  /// Values that were not there, or had gone.
+  public var missing: UInt64 = 0
+
+  /// Values that were there otherwise than declared.
+  public var different: UInt64 = 0
+
+  /// What was ours and no value claimed; at the start of the agent.
+  public var leftovers: UInt64 = 0
+
+  /// What had gone or was changed from outside, and how, a line each: the first 100.
+  public var details: [String] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Nsmagent_Control_ConfigurationRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Number of the transaction.
+  public var sequence: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A declared value.
+public nonisolated struct Nsmagent_Control_DeclaredValue: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Name of its model.
+  public var model: String = String()
+
+  /// The message.
+  public var message: Data = Data()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Nsmagent_Control_ConfigurationResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Whether it is known. False: the numbers say for which transactions it is.
+  public var known: Bool = false
+
+  /// The first and the last transaction of which it is known. 0: of none.
+  public var first: UInt64 = 0
+
+  public var last: UInt64 = 0
+
+  /// The values, sorted by key.
+  public var values: [Nsmagent_Control_DeclaredValue] = []
+
+  /// The directory of files that the agent follows.
+  public var directory: String = String()
+
+  /// The files in it that the agent read, also those with mistakes.
+  public var files: [String] = []
+
+  /// The sources beside files that declare something now, or that the agent waits for.
+  public var sources: [String] = []
+
+  /// Owner label of the agent.
+  public var label: String = String()
+
+  /// So many values of it are of models that the agent can't read, which is then not known.
+  public var unreadable: UInt64 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -809,7 +913,7 @@ nonisolated extension Nsmagent_Control_Operation: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Nsmagent_Control_Transaction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Transaction"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}reason\0\u{3}start_seconds\0\u{3}start_nanos\0\u{3}duration_us\0\u{1}operations\0\u{1}omitted\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}reason\0\u{3}start_seconds\0\u{3}start_nanos\0\u{3}duration_us\0\u{1}operations\0\u{1}omitted\0\u{1}found\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -824,12 +928,17 @@ nonisolated extension Nsmagent_Control_Transaction: SwiftProtobuf.Message, Swift
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.durationUs) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.operations) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.omitted) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._found) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.sequence != 0 {
       try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 1)
     }
@@ -851,6 +960,9 @@ nonisolated extension Nsmagent_Control_Transaction: SwiftProtobuf.Message, Swift
     if self.omitted != 0 {
       try visitor.visitSingularUInt64Field(value: self.omitted, fieldNumber: 7)
     }
+    try { if let v = self._found {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -862,6 +974,192 @@ nonisolated extension Nsmagent_Control_Transaction: SwiftProtobuf.Message, Swift
     if lhs.durationUs != rhs.durationUs {return false}
     if lhs.operations != rhs.operations {return false}
     if lhs.omitted != rhs.omitted {return false}
+    if lhs._found != rhs._found {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Control_Found: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Found"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}in_place\0\u{1}missing\0\u{1}different\0\u{1}leftovers\0\u{1}details\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.inPlace) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.missing) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.different) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.leftovers) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.details) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.inPlace != 0 {
+      try visitor.visitSingularUInt64Field(value: self.inPlace, fieldNumber: 1)
+    }
+    if self.missing != 0 {
+      try visitor.visitSingularUInt64Field(value: self.missing, fieldNumber: 2)
+    }
+    if self.different != 0 {
+      try visitor.visitSingularUInt64Field(value: self.different, fieldNumber: 3)
+    }
+    if self.leftovers != 0 {
+      try visitor.visitSingularUInt64Field(value: self.leftovers, fieldNumber: 4)
+    }
+    if !self.details.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.details, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Control_Found, rhs: Nsmagent_Control_Found) -> Bool {
+    if lhs.inPlace != rhs.inPlace {return false}
+    if lhs.missing != rhs.missing {return false}
+    if lhs.different != rhs.different {return false}
+    if lhs.leftovers != rhs.leftovers {return false}
+    if lhs.details != rhs.details {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Control_ConfigurationRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ConfigurationRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.sequence != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Control_ConfigurationRequest, rhs: Nsmagent_Control_ConfigurationRequest) -> Bool {
+    if lhs.sequence != rhs.sequence {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Control_DeclaredValue: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeclaredValue"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}model\0\u{1}message\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.model) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.message) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.model.isEmpty {
+      try visitor.visitSingularStringField(value: self.model, fieldNumber: 1)
+    }
+    if !self.message.isEmpty {
+      try visitor.visitSingularBytesField(value: self.message, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Control_DeclaredValue, rhs: Nsmagent_Control_DeclaredValue) -> Bool {
+    if lhs.model != rhs.model {return false}
+    if lhs.message != rhs.message {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Control_ConfigurationResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ConfigurationResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}known\0\u{1}first\0\u{1}last\0\u{1}values\0\u{1}directory\0\u{1}files\0\u{1}sources\0\u{1}label\0\u{1}unreadable\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.known) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.first) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.last) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.values) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.directory) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.files) }()
+      case 7: try { try decoder.decodeRepeatedStringField(value: &self.sources) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.label) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.unreadable) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.known != false {
+      try visitor.visitSingularBoolField(value: self.known, fieldNumber: 1)
+    }
+    if self.first != 0 {
+      try visitor.visitSingularUInt64Field(value: self.first, fieldNumber: 2)
+    }
+    if self.last != 0 {
+      try visitor.visitSingularUInt64Field(value: self.last, fieldNumber: 3)
+    }
+    if !self.values.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.values, fieldNumber: 4)
+    }
+    if !self.directory.isEmpty {
+      try visitor.visitSingularStringField(value: self.directory, fieldNumber: 5)
+    }
+    if !self.files.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.files, fieldNumber: 6)
+    }
+    if !self.sources.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.sources, fieldNumber: 7)
+    }
+    if !self.label.isEmpty {
+      try visitor.visitSingularStringField(value: self.label, fieldNumber: 8)
+    }
+    if self.unreadable != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unreadable, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Control_ConfigurationResponse, rhs: Nsmagent_Control_ConfigurationResponse) -> Bool {
+    if lhs.known != rhs.known {return false}
+    if lhs.first != rhs.first {return false}
+    if lhs.last != rhs.last {return false}
+    if lhs.values != rhs.values {return false}
+    if lhs.directory != rhs.directory {return false}
+    if lhs.files != rhs.files {return false}
+    if lhs.sources != rhs.sources {return false}
+    if lhs.label != rhs.label {return false}
+    if lhs.unreadable != rhs.unreadable {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -199,7 +199,7 @@ export function follow(take, tell) {
 }
 
 """###),
-PageFile(name: "history.js", type: "text/javascript; charset=utf-8", tag: "\"8a9f91f76b79e953f74e\"", text: ###"""
+PageFile(name: "history.js", type: "text/javascript; charset=utf-8", tag: "\"90858154244994c9abf1\"", text: ###"""
 // What was done, the newest first, with a strip that shows when.
 
 import { groupOf, wordOf } from './model.js';
@@ -248,7 +248,7 @@ export class History {
       make('span', { className: `state ${group}` }, sign(group), make('span', { className: 'unseen', textContent: one.failed ? 'with failures' : 'done' })),
       make('time', { textContent: clock(one.start) }),
       make('span', { className: 'reason', textContent: clean(one.reason) }),
-      make('span', { className: 'done', textContent: done.join(', ') || 'nothing to do' }),
+      make('span', { className: 'done', textContent: `${one.found ? `${one.found}: ` : ''}${done.join(', ') || 'nothing to do'}` }),
       one.failed ? make('span', { className: 'failed', textContent: `${one.failed} failed` }) : null,
       one.reverted ? make('span', { className: 'failed', textContent: 'undone' }) : null,
       make('span', { className: 'took' }, span(one.seconds)),
@@ -269,6 +269,7 @@ export class History {
       if (!answer.ok) throw new Error(answer.status === 404 ? 'the agent remembers it no more' : `error ${answer.status}`);
       const all = (await answer.json()).Executed ?? [];
       list.replaceChildren(this.operations(all.slice(0, MOST)));
+      for (const change of one.details ?? []) list.append(make('p', {}, 'Found: ', bdi(change)));
       for (const loss of one.losses ?? []) list.append(make('p', { className: 'failed' }, 'Of others went: ', bdi(loss)));
       if (one.omitted) list.append(make('p', { textContent: `${count(one.omitted, 'more operation')} were not kept.` }));
       if (all.length > MOST) {
