@@ -21,8 +21,7 @@ struct NSMAgent: ParsableCommand {
             CommandGroup(
                 name: "Daemon:",
                 subcommands: [
-                    Run.self, Status.self, Get.self, SetCommand.self, Del.self, History.self,
-                    Graph.self,
+                    Run.self, Status.self, Get.self, SetCommand.self, Del.self, History.self, Rollback.self, Graph.self,
                     Reload.self, Confirm.self,
                 ]),
             CommandGroup(

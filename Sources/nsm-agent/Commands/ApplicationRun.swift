@@ -18,6 +18,18 @@ final class ApplicationRun {
         application = try OneShot.inWords { try Application(options, config) { teller.tell($0) } }
     }
 
+    /// What would be done.
+    func report() -> PlanReport { PlanReport(application.plan(), values: application.values) }
+
+    /// Says how changes are kept.
+    static func askForConfirmation(_ confirmation: ConfirmationOptions, byEnter: Bool) {
+        let ways = byEnter ? "press Enter here or run 'nsm-agent confirm'" : "run 'nsm-agent confirm'"
+        let socket = confirmation.socket
+        let place = socket == ControlSocket.confirmationPath ? "" : " (with --socket \(socket))"
+        Failure.tell(
+            "to keep these changes, \(ways)\(place) within \(Span(confirmation.time)); otherwise they are undone")
+    }
+
     /// Shows what would be done and asks, if anything would be lost by it.
     func isWanted(_ question: String) -> Bool {
         let plan = application.plan()
@@ -68,12 +80,7 @@ private final class Teller {
     }
 
     private func askForConfirmation(_ byEnter: Bool) {
-        guard let confirmation else { return }
-        let ways = byEnter ? "press Enter here or run 'nsm-agent confirm'" : "run 'nsm-agent confirm'"
-        let socket = confirmation.socket
-        let place = socket == ControlSocket.confirmationPath ? "" : " (with --socket \(socket))"
-        Failure.tell(
-            "to keep these changes, \(ways)\(place) within \(Span(confirmation.time)); otherwise they are undone")
+        if let confirmation { ApplicationRun.askForConfirmation(confirmation, byEnter: byEnter) }
     }
 }
 
