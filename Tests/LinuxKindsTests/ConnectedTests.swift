@@ -47,6 +47,36 @@ struct ConnectedTests {
         }
     }
 
+    @Test("a network that somebody else's address keeps is reach when ours in it goes", arguments: [true, false])
+    func keptReach(isSecondary: Bool) throws {
+        try Sandbox.run { host in
+            try Self.makeUplink(host)
+            func yaml(_ addresses: String) -> String {
+                Self.uplink(
+                    "ipAddresses: [\(addresses)]",
+                    routes: "outgoingInterface: up0, dstNetwork: 10.77.0.0/16, gwAddr: 10.0.0.254",
+                    // The kernel is asked what is on the link while an address of ours is in that network.
+                    "outgoingInterface: up0, dstNetwork: 10.78.0.0/16, gwAddr: 10.9.0.1")
+            }
+            if !isSecondary { try host.ip("addr add 10.0.0.100/24 dev up0") }
+            let agent = host.agent()
+            try agent.apply(yaml("10.0.0.1/24, 10.0.0.3/25"))
+            if isSecondary { try host.ip("addr add 10.0.0.100/24 dev up0") }
+            try agent.watch()
+            try agent.change(to: yaml("10.0.0.1/24, 10.0.0.3/25"))
+            try agent.change(to: yaml("10.0.0.3/25"))
+            #expect(
+                agent.problems == ["config/linux/l3/v2/route/10.78.0.0/16/up0 PENDING gw-reachable: 10.9.0.1 on up0"])
+            #expect(try host.routes().contains("10.77.0.0/16 via 10.0.0.254 dev up0"))
+            #expect(try host.agent().plan(yaml("10.0.0.3/25")) == [])
+            // It goes with the last address in the network.
+            try host.ip("addr del 10.0.0.100/24 dev up0")
+            #expect(try agent.settle { agent.problems.count == 2 })
+            try host.ip("addr add 10.0.0.100/24 dev up0")
+            #expect(try agent.settle { agent.problems.count == 1 })
+        }
+    }
+
     @Test("neither an address without its route, nor a route of a wider scope, is a way to a gateway")
     func noReach() throws {
         try Sandbox.run { host in

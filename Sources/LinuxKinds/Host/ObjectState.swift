@@ -35,6 +35,8 @@ final class LinkState {
         var networks: Set<IPPrefix> = []
         /// Those of which the scope is too wide for that.
         var wide: Set<IPPrefix> = []
+        /// Those that the kernel made with addresses, whosever: addresses of ours come and go after this was asked.
+        var kernel: Set<IPPrefix> = []
 
         func contains(_ network: IPPrefix) -> Bool { networks.contains(network) || wide.contains(network) }
     }

@@ -13,20 +13,32 @@ enum ConnectedRoutes {
         guard let link = link(of: route, in: state) else { return }
         if world.cause == .told { link.goingNetworks.remove(route.destination) }
         if link.lostNetworks.remove(route.destination) != nil { world.concern(link.link.name, in: state) }
-        if let onLink = link.onLink, isCounted(route, on: link, world) {
-            let (known, other) =
-                route.isWide ? (onLink.wide, onLink.networks) : (onLink.networks, onLink.wide)
-            if !known.contains(route.destination) || other.contains(route.destination) { forgetOnLink(link, world) }
+        guard let onLink = link.onLink, route.proto != world.ownership.proto else { return }
+        if route.isMadeWithAddress {
+            if onLink.kernel.contains(route.destination) { return }
+            if world.hasOurs(route.destination, on: link) {
+                link.onLink?.kernel.insert(route.destination)
+            } else {
+                forgetOnLink(link, world)
+            }
+            return
         }
+        let (known, other) = route.isWide ? (onLink.wide, onLink.networks) : (onLink.networks, onLink.wide)
+        if !known.contains(route.destination) || other.contains(route.destination) { forgetOnLink(link, world) }
     }
 
     /// A route is gone.
     static func remove(_ route: Route, in state: NamespaceState, _ world: LinuxWorld) {
         if route.makesLocal { state.localNetworks = nil }
         guard let link = link(of: route, in: state) else { return }
-        if world.cause == .told { link.goingNetworks.remove(route.destination) }
+        let wasToGo = world.cause == .told && link.goingNetworks.remove(route.destination) != nil
         // Another route may lead there, too.
-        if link.onLink?.contains(route.destination) == true { forgetOnLink(link, world) }
+        if link.onLink?.contains(route.destination) == true {
+            forgetOnLink(link, world)
+        } else if link.onLink?.kernel.contains(route.destination) == true {
+            // What goes with an address of ours is no news.
+            if wasToGo { link.onLink?.kernel.remove(route.destination) } else { forgetOnLink(link, world) }
+        }
         guard route.proto == Route.kernel, route.table == link.mainTable, world.cause == .told,
             link.addresses.contains(where: { $0.address.connected(on: link) == route.destination })
         else { return }
@@ -38,14 +50,6 @@ enum ConnectedRoutes {
     private static func link(of route: Route, in state: NamespaceState) -> LinkState? {
         guard route.type == 1, route.nextHops.count == 1, route.nextHops[0].gateway == nil else { return nil }
         return state.links[route.nextHops[0].linkIndex]
-    }
-
-    /// Whether it is none of ours, and none that comes and goes with an address of ours.
-    private static func isCounted(_ route: Route, on link: LinkState, _ world: LinuxWorld) -> Bool {
-        let own = world.ownership.proto
-        if route.proto == own { return false }
-        return route.proto != Route.kernel
-            || !link.addresses.contains { $0.address.proto == own && $0.address.network == route.destination }
     }
 
     private static func forgetOnLink(_ link: LinkState, _ world: LinuxWorld) {
@@ -81,7 +85,7 @@ extension LinuxWorld {
             return false
         }
         // Another route may stand for it.
-        return !onLinkNetworks(of: link).contains(network)
+        return !isOnLink(link, { $0 == network })
             && !link.routes.contains { id in
                 id.destination == network && link.namespace.routes[id]?.route.nextHops.first?.gateway == nil
             }
@@ -97,7 +101,7 @@ extension LinuxWorld {
                 && address.flags & Address.noPrefixRoute == 0
         }
         if isReached { return true }
-        return onLinkNetworks(of: link).contains { network in
+        return isOnLink(link) { network in
             // The kernel's route to a network of which no address stays goes with the last one.
             network.contains(gateway)
                 && (!link.goingNetworks.contains(network)
@@ -141,12 +145,22 @@ extension LinuxWorld {
             route.type == 1 && route.destination.contains(gateway) && route.nextHops.allSatisfy { $0.gateway == nil }
         }
         if known.contains(where: { $0.scope >= Route.linkScope }) { return false }
-        let others = onLink(link)
-        if others.networks.contains(where: { $0.contains(gateway) }) { return false }
-        return !known.isEmpty || others.wide.contains { $0.contains(gateway) }
+        if isOnLink(link, { $0.contains(gateway) }) { return false }
+        return !known.isEmpty || onLink(link).wide.contains { $0.contains(gateway) }
     }
 
-    private func onLinkNetworks(of link: LinkState) -> Set<IPPrefix> { onLink(link).networks }
+    /// Whether one of the networks is like this that are on a link by routes which don't come and go with addresses of ours. The
+    /// kernel's own route to a network serves all addresses in it, so it counts again as soon as none of these is ours.
+    private func isOnLink(_ link: LinkState, _ isWanted: (IPPrefix) -> Bool) -> Bool {
+        let known = onLink(link)
+        return known.networks.contains(where: isWanted)
+            || known.kernel.contains { isWanted($0) && !hasOurs($0, on: link) }
+    }
+
+    /// Whether an address of ours on a link is in just this network.
+    fileprivate func hasOurs(_ network: IPPrefix, on link: LinkState) -> Bool {
+        link.addresses.contains { $0.address.proto == ownership.proto && $0.address.network == network }
+    }
 
     /// What routes of others say is on a link. The kernel is asked when it matters, and again after a change.
     private func onLink(_ link: LinkState) -> LinkState.OnLink {
@@ -155,14 +169,18 @@ extension LinuxWorld {
         guard link.link.index > 0,
             let reports = try? routeSocket(link.namespace).dump(.routesOfLink(link.link.index))
         else { return found }
-        let ours = Set(link.addresses.filter { $0.address.proto == ownership.proto }.map(\.address.network))
         for case .route(let route) in reports {
             guard route.type == 1, route.proto != ownership.proto, route.table == link.mainTable,
-                !(route.proto == Route.kernel && ours.contains(route.destination)),
                 route.nextHops.contains(where: { $0.gateway == nil && $0.linkIndex == link.link.index })
             else { continue }
             // An IPv4 route of a wider scope is no way to a gateway.
-            if route.isWide { found.wide.insert(route.destination) } else { found.networks.insert(route.destination) }
+            if route.isMadeWithAddress {
+                found.kernel.insert(route.destination)
+            } else if route.isWide {
+                found.wide.insert(route.destination)
+            } else {
+                found.networks.insert(route.destination)
+            }
         }
         link.onLink = found
         return found
@@ -172,6 +190,9 @@ extension LinuxWorld {
 extension Route {
     /// Whether its scope is too wide for a way to a gateway. IPv6 knows no scopes of routes.
     fileprivate var isWide: Bool { destination.family == .v4 && scope < Route.linkScope }
+
+    /// Whether the kernel made it, to the network of an address.
+    fileprivate var isMadeWithAddress: Bool { proto == Self.kernel && !isWide }
 }
 
 extension LinkState {
