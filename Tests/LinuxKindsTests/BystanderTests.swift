@@ -234,6 +234,24 @@ struct BystanderTests {
         }
     }
 
+    @Test("a link that was made anew with what others have on it goes again when that is undone")
+    func undoRecreation() throws {
+        try Sandbox.run { host in
+            func interface(_ queues: Bool) -> String {
+                "name: tap0, type: TAP, enabled: true, ipAddresses: [10.0.0.1/24], tuntap: {multiQueue: \(queues)}"
+            }
+            let agent = try host.apply(linux(interface(false)))
+            try addVirtual(host, to: "tap0")
+            let before = try foreign(host, "tap0")
+            let transaction = try agent.apply(
+                linux(interface(true), "name: all, type: TAP, enabled: true"), revertOnFailure: true)
+            #expect(transaction?.reverted == true)
+            #expect(transaction?.revertErrors == [])
+            #expect(try foreign(host, "tap0") == before)
+            try host.expectInPlace(linux(interface(false)), agent)
+        }
+    }
+
     @Test("a link of ours that is removed and comes back by an undo has all that was on it")
     func undoRemoval() throws {
         try Sandbox.run { host in

@@ -260,6 +260,7 @@ extension LinuxWorld {
     func settle(_ link: LinkState, as index: Int32, mac: MACAddress?, mtu: UInt32) {
         let planned = link.link.index
         madeIndexes[planned] = index
+        journals.remember(newLink: index, in: link.namespace)
         var known = link.link
         known.index = index
         known.mac = mac

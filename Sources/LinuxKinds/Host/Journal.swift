@@ -76,6 +76,12 @@ public final class Journal {
         change(state) { $0.made.insert(name) }
     }
 
+    /// What others get back on it is none of what was there before.
+    fileprivate func remember(newLink index: Int32, in state: NamespaceState) {
+        if isClosed || parts[state.id]?.links.keys.contains(index) != false { return }
+        parts[state.id]?.links.updateValue(nil, forKey: index)
+    }
+
     fileprivate func remember(route id: RouteID, replacing foreign: Route?, in state: NamespaceState) {
         change(state) { part in
             if part.routes.keys.contains(id) { return }
@@ -170,6 +176,11 @@ struct Journals {
 
     func remember(madeLink name: String, in state: NamespaceState) {
         for reference in references { reference.journal?.remember(madeLink: name, in: state) }
+    }
+
+    /// A link that was made has got its index.
+    func remember(newLink index: Int32, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(newLink: index, in: state) }
     }
 
     /// - Parameter foreign: The route of someone else's that goes for one of ours.
