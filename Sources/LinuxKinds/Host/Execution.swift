@@ -11,6 +11,7 @@ extension LinuxWorld {
 
     /// As ``execute(_:)``; `progress` is told now and then how many operations were handed to the kernel.
     public func execute(_ operations: [LinuxOperation], progress: (Int) -> Void) -> [OperationResult] {
+        isFresh = false
         let start = SteadyClock.monotonic
         defer {
             tally.batches += 1
@@ -35,7 +36,7 @@ extension LinuxWorld {
             }
             switch operation.action {
             case .request(let request):
-                enqueue(request, of: index, in: state, &run)
+                if let request = withoutMark(request, in: state, &run) { enqueue(request, of: index, in: state, &run) }
             case .createLink(let creation): enqueue(creation, of: index, in: state, &run)
             case .deleteLinks(let indexes, let wholeGroup):
                 flushAll(&run)
@@ -57,6 +58,7 @@ extension LinuxWorld {
         }
         putBack(bystanders, &run)
         tryAgain(operations, besides: bystanders.isEmpty, &run)
+        markInherited(after: operations, &run)
         if run.isAllDone { keepChosenMTUs(after: operations) }
         keep(mtus, after: operations, run.results)
         takeTouchedTables(of: operations)
@@ -109,7 +111,7 @@ extension LinuxWorld {
 
     // MARK: - Batches
 
-    private func enqueue(
+    func enqueue(
         _ request: Request, of operation: Int, in state: NamespaceState, _ run: inout ExecutionRun
     ) {
         let resolved = request.resolved { resolve($0, &run) }
@@ -323,6 +325,8 @@ extension LinuxWorld {
 struct ExecutionRun {
     private(set) var results: [OperationResult]
     var waiting: [NamespaceState] = []
+    /// Our marks of links that are taken over: the namespace, the index, and the group.
+    var lateMarks: [(state: NamespaceState, index: Int32, group: UInt32)] = []
 
     /// Stands for the operation of a request that belongs to none.
     static let nobody = -1

@@ -97,6 +97,8 @@ public final class LinuxWorld: World {
     public internal(set) var modifyingRequests = 0
     /// What the last export left out, as the model has no words for it, one line each.
     public internal(set) var omissions: [String] = []
+    /// Whether this run has done nothing yet: what is found was there before it.
+    var isFresh = true
     /// Namespaces in which processes are, as seen in a pass.
     var occupied: (pass: Int32, namespaces: Set<NetworkNamespace.Identity>)?
     /// Links on which something changed since silent values were looked at, by number of the namespace and name.

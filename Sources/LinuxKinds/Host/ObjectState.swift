@@ -8,6 +8,8 @@ final class LinkState {
     var ownedAs: String?
     /// Whether it was found with our alias but in no group: the agent before this one, which marks nothing else, left it.
     var isInherited = false
+    /// Whether it has been marked since, with all that is on it.
+    var isTakenOver = false
     unowned let namespace: NamespaceState
     var addresses: [AddressState] = []
     /// Neighbours with our protocol number.

@@ -28,11 +28,9 @@ enum RouteClass: KernelClass {
         ConnectedRoutes.put(route, in: state, world)
         if world.cause == .planned {
             if route.proto == Route.kernel { return }
-            // A route that is taken over differs in its mark alone.
-            var former = state.foreignRoutes?[id]
-            former?.proto = route.proto
-            world.journals.remember(
-                route: id, replacing: former == route ? state.foreignRoutes?[id] : nil, in: state)
+            // By links that are there: of others nobody has asked what is in its place.
+            let isTakenOver = route.nextHops.allSatisfy { $0.linkIndex > 0 }
+            world.journals.remember(route: id, replacing: isTakenOver ? state.foreignRoutes?[id] : nil, in: state)
             state.setRoute(route)
             state.routes[id]?.claim = world.plannedClaim
             return

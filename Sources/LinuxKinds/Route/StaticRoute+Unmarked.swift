@@ -4,11 +4,18 @@ extension StaticRoute {
     /// `RTPROT_BOOT`, which routes have whose maker said nothing.
     private static let bootProtocol: UInt8 = 3
 
-    /// Whether a route just like the wanted one bears nobody's mark and leaves by links alone that the agent before this one left,
-    /// which marks no routes. It becomes ours, as addresses of such links do; otherwise it would outlive its value.
-    func isUnmarked(_ foreign: Route, like route: Route, in state: NamespaceState, _ world: LinuxWorld) -> Bool {
-        foreign.proto == Self.bootProtocol && !route.nextHops.isEmpty
-            && route.nextHops.allSatisfy { state.links[$0.linkIndex]?.isInherited ?? false }
-            && world.advertisedRoutes(RouteID(route), in: state).isEmpty
+    /// Whether a route in the place of a wanted one is ours to take though it bears nobody's mark: otherwise it would outlive its
+    /// value. It leaves by links of ours alone, and
+    /// - the agent before this one left these, which marks no routes. Until all on them is taken over the links keep that look,
+    ///   also after a kill (``LinuxWorld/markInherited(after:_:)``), and even what differs is taken.
+    /// - or it is as wanted and was there before this run, as one of ours is whose mark was lost while nobody looked.
+    func isLeft(_ foreign: Route, equal isEqual: Bool, in state: NamespaceState, _ world: LinuxWorld) -> Bool {
+        let links = foreign.nextHops.compactMap { state.links[$0.linkIndex] }
+        guard foreign.proto == Self.bootProtocol, !links.isEmpty, links.count == foreign.nextHops.count,
+            links.allSatisfy({ $0.ownedAs != nil && $0.link.index > 1 }),
+            world.advertisedRoutes(RouteID(foreign), in: state).isEmpty
+        else { return false }
+        if links.allSatisfy({ $0.isInherited && (isEqual || !$0.isTakenOver) }) { return true }
+        return isEqual && world.isFresh
     }
 }

@@ -250,12 +250,12 @@ public struct StaticRoute: Value {
                 if isBrought, foreign.leads(as: route) { return .inPlace }
                 let differences = route.differences(from: foreign, in: state)
                 let others = differences.filter { $0.attribute != "proto" }
-                if others.isEmpty {
-                    if !isUnmarked(foreign, like: route, in: state, world) { return .inPlace }
+                if isLeft(foreign, equal: others.isEmpty, in: state, world) {
                     // One request: packets find a route all the time.
                     let request = LinuxOperation(state, request: .addRoute(route, replace: true))
                     return Assessment(.update, operations: [request], differences: differences)
                 }
+                if others.isEmpty { return .inPlace }
                 let text = others.map(\.description).joined(separator: ", ")
                 return Assessment(
                     .blocked(
