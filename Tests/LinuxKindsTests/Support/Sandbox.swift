@@ -138,8 +138,9 @@ final class Sandbox {
         try links(in: namespace).first { $0.name == name }
     }
 
+    /// The links of a namespace, without those that a kernel with modules of tunnels puts everywhere.
     func links(in namespace: String? = nil) throws -> [LinkView] {
-        try json("link", in: namespace).map(LinkView.init)
+        try json("link", in: namespace).map(LinkView.init).filter { !LinkKind.fallbackTunnels.contains($0.name) }
     }
 
     /// Addresses of a link as `10.0.0.1/24`, in order, without those the kernel gives itself.
