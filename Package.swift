@@ -256,7 +256,9 @@ let package = Package(
             ], swiftSettings: plain),
         .testTarget(
             name: "ContainersTests",
-            dependencies: ["Containers", "CLinux", "TestSupport", .product(name: "Logging", package: "swift-log")],
+            dependencies: grpc + [
+                "Containers", "CLinux", "TestSupport", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "CNFControllerTests",

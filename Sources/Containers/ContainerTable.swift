@@ -12,6 +12,9 @@ struct ContainerTable {
         case listed
         /// It has never said so, and why.
         case failing(String)
+        /// It answers, but does not speak the Container Runtime Interface, and the words for that: a containerd that only
+        /// serves Docker.
+        case speechless(String)
     }
 
     /// A container, by the place of its engine in the settings.
@@ -22,6 +25,8 @@ struct ContainerTable {
 
     private let settings: ContainerSettings
     private(set) var standings: [Standing]
+    /// Why containers of an engine could not be looked at, by its place: what is not found may be one of them.
+    private var unseen: [Int: String] = [:]
     private var containers: [Place: Container] = [:]
     private var found: [ContainerQuery: Set<Place>] = [:]
     /// Which container is meant, with the process that it had when that was decided.
@@ -45,10 +50,20 @@ struct ContainerTable {
     mutating func note(_ standing: Standing, of engine: Int) -> Bool {
         switch (standings[engine], standing) {
         case (.listed, .failing), (.listed, .untried): return false
-        case (.listed, .absent), (.untried, _), (.absent, _), (.failing, _), (.listed, .listed): break
+        case (.listed, .absent), (.listed, .speechless), (.listed, .listed): break
+        case (.untried, _), (.absent, _), (.failing, _), (.speechless, _): break
         }
         if standings[engine] == standing { return false }
         standings[engine] = standing
+        return true
+    }
+
+    /// Some containers of an engine can't be looked at, and why; nil: all can.
+    ///
+    /// - Returns: Whether answers may differ.
+    mutating func noteUnseen(_ reason: String?, of engine: Int) -> Bool {
+        if unseen[engine] == reason { return false }
+        unseen[engine] = reason
         return true
     }
 
@@ -123,18 +138,25 @@ struct ContainerTable {
     /// Forgets who was meant, as nobody looks for it any more.
     mutating func forget(_ query: ContainerQuery) { holders[query] = nil }
 
+    /// What is not found is missing only if an engine said so: the containers of one that was stopped run on, and its socket
+    /// is gone all the same.
     private func absence(of query: ContainerQuery) -> ContainerAnswer {
-        for (engine, standing) in zip(settings.engines, standings) {
-            switch standing {
+        if settings.engines.isEmpty { return .missing("no container engine is named in the settings") }
+        var absent: [String] = []
+        var speechless: String?
+        for (index, engine) in settings.engines.enumerated() {
+            switch standings[index] {
             case .untried: return .unknown("\(engine.socket) has not answered yet")
             case .failing(let reason): return .unknown(reason)
-            case .absent, .listed: break
+            case .speechless(let reason): speechless = speechless ?? reason
+            case .absent: absent.append(engine.socket)
+            case .listed: break
             }
+            if let reason = unseen[index] { return .unknown(reason) }
         }
-        if standings.contains(.listed) { return .missing("no \(query)") }
-        if settings.engines.isEmpty { return .missing("no container engine is named in the settings") }
-        // An engine that was stopped takes its socket away, and its containers may go on.
-        return .unknown("no container engine's socket at \(Self.list(settings.engines.map(\.socket)))")
+        let isEnough = settings.areNamed ? absent.isEmpty && speechless == nil : standings.contains(.listed)
+        if isEnough { return .missing("no \(query)") }
+        return .unknown(speechless ?? "no container engine's socket at \(Self.list(absent))")
     }
 
     /// `a`, `a or b`, `a, b or c`

@@ -114,7 +114,8 @@ public final class ContainerWatch: Sendable {
                 try? await Task.sleep(for: settings.absence)
                 continue
             }
-            let failure: String
+            var failure = ""
+            var isSpeechless = false
             do {
                 try Self.checkOwner(of: engine.socket)
                 let source = source(index)
@@ -122,9 +123,9 @@ public final class ContainerWatch: Sendable {
                 case .docker: try await DockerFollower(settings, engine.socket, source).follow()
                 case .cri: try await CRIFollower(settings, engine.socket, source).follow()
                 }
-                failure = ""
             } catch {
                 failure = "\(error)"
+                isSpeechless = (error as? ContainerError)?.isSpeechless == true
             }
             if Task.isCancelled { return }
             if .now - began > settings.longestWait {
@@ -135,12 +136,15 @@ public final class ContainerWatch: Sendable {
             if failure.isEmpty { continue }
             if told != failure {
                 told = failure
-                logger.warning(
+                // Beside Docker a containerd is as it should be without that.
+                logger.log(
+                    level: isSpeechless && !settings.areNamed ? .debug : .warning,
                     "a container engine can't be followed",
                     metadata: ["engine": "\(engine.socket)", "error": "\(failure)"])
             }
-            note(.failing("\(engine.socket): \(failure)"), index)
-            try? await Task.sleep(for: backoff.wait())
+            let words = "\(engine.socket): \(failure)"
+            note(isSpeechless ? .speechless(words) : .failing(words), index)
+            try? await Task.sleep(for: isSpeechless ? settings.speechlessWait : backoff.wait())
         }
     }
 
@@ -176,6 +180,11 @@ public final class ContainerWatch: Sendable {
             },
             remove: { id in
                 self.state.withLock { state in self.settle(state.table.remove(id, of: index), &state) }
+            },
+            noteUnseen: { reason in
+                self.state.withLock { state in
+                    if state.table.noteUnseen(reason, of: index) { self.settle(state.wanted, &state) }
+                }
             })
     }
 }
@@ -192,4 +201,6 @@ struct ContainerSource: Sendable {
     let put: @Sendable (Container) -> Void
     /// This one does so no more.
     let remove: @Sendable (String) -> Void
+    /// Some can't be looked at, and why; nil: all can.
+    let noteUnseen: @Sendable (String?) -> Void
 }

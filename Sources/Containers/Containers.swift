@@ -23,8 +23,11 @@ public enum ContainerQuery: Hashable, Sendable, CustomStringConvertible {
 
 /// A container that runs, as its engine says.
 public struct Container: Hashable, Sendable {
-    /// Its id, most often 64 hexadecimal digits. It is part of the name of its control group.
+    /// Its id, most often 64 hexadecimal digits; of a pod that of its sandbox.
     public var id: String
+    /// The id of the container whose process `pid` is, which is part of the name of that one's control group. It is another
+    /// one than `id` where an engine keeps the network of a pod without a process of its own.
+    public var group: String
     /// Its name, for people.
     public var name: String
     /// The number of its first process, as the engine sees it.
@@ -33,19 +36,21 @@ public struct Container: Hashable, Sendable {
     public var namespaceFile: String
     /// By what it is found.
     public var queries: Set<ContainerQuery>
-    /// When it was made, and when this life of it began: texts in order of time (RFC 3339), or numbers of equal length.
-    public var created: String
-    /// The same, when it was started.
-    public var started: String
+    /// When it was made, nanoseconds since 1970; 0: its engine does not say.
+    public var created: Int64
+    /// When this life of it began, nanoseconds since 1970; the largest number: its engine does not say, so that nobody is the
+    /// first who has no time.
+    public var started: Int64
     /// Whether its processes are frozen. Its network is there all the same.
     public var isPaused: Bool
 
     /// Makes a description.
     public init(
-        id: String, name: String, pid: Int32, namespaceFile: String = "", queries: Set<ContainerQuery>, created: String,
-        started: String, isPaused: Bool = false
+        id: String, group: String? = nil, name: String, pid: Int32, namespaceFile: String = "",
+        queries: Set<ContainerQuery>, created: Int64, started: Int64, isPaused: Bool = false
     ) {
         self.id = id
+        self.group = group ?? id
         self.name = name
         self.pid = pid
         self.namespaceFile = namespaceFile
@@ -102,6 +107,9 @@ public struct ContainerSettings: Hashable, Sendable {
 
     /// Those that are asked; one whose socket is not there is waited for.
     public var engines: [Engine]
+    /// Whether somebody named them. Then each of them has to answer before anything is taken to be missing; of the usual ones
+    /// most hosts have only some, so that one answer is enough.
+    public internal(set) var areNamed: Bool
     /// Of several containers with one label the newest counts, not the one that was first.
     public var prefersNewest: Bool
     /// How often an engine is asked that sends no events.
@@ -112,6 +120,10 @@ public struct ContainerSettings: Hashable, Sendable {
     public var auditInterval = Duration.seconds(300)
     /// The longest wait between two tries to reach an engine.
     public var longestWait = Duration.seconds(5)
+    /// How long an engine is left alone that speaks no CRI: it has to be started again for that.
+    public var speechlessWait = Duration.seconds(30)
+    /// How long until a container is looked at again that could not be looked at.
+    public var secondLook = Duration.seconds(5)
     /// How long a socket that is not there is left alone.
     public var absence = Duration.seconds(1)
     /// How many running containers an engine may have.
@@ -123,9 +135,10 @@ public struct ContainerSettings: Hashable, Sendable {
         Engine(.cri, "/run/crio/crio.sock"),
     ]
 
-    /// Makes settings.
-    public init(engines: [Engine] = Self.usual, prefersNewest: Bool = false) {
-        self.engines = engines
+    /// Makes settings; without engines the usual ones are asked.
+    public init(engines: [Engine]? = nil, prefersNewest: Bool = false) {
+        self.engines = engines ?? Self.usual
+        areNamed = engines != nil
         self.prefersNewest = prefersNewest
     }
 }
@@ -134,6 +147,11 @@ public struct ContainerSettings: Hashable, Sendable {
 public struct ContainerError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What is wrong.
     public let description: String
+    /// Whether the engine answers and knows nothing of the Container Runtime Interface.
+    let isSpeechless: Bool
 
-    init(_ description: String) { self.description = description }
+    init(_ description: String, isSpeechless: Bool = false) {
+        self.description = description
+        self.isSpeechless = isSpeechless
+    }
 }

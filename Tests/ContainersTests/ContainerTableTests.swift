@@ -12,6 +12,7 @@ private final class Table {
     func put(_ container: Container, of engine: Int) -> Set<ContainerQuery> { table.put(container, of: engine) }
     func remove(_ id: String, of engine: Int) -> Set<ContainerQuery> { table.remove(id, of: engine) }
     func note(_ standing: ContainerTable.Standing, of engine: Int) -> Bool { table.note(standing, of: engine) }
+    func noteUnseen(_ reason: String?, of engine: Int) -> Bool { table.noteUnseen(reason, of: engine) }
     func answer(_ query: ContainerQuery) -> ContainerAnswer { table.answer(query) }
     func containers(of engine: Int) -> [Container] { table.containers(of: engine) }
 }
@@ -25,10 +26,8 @@ struct ContainerTableTests {
             engines: [.init(.docker, "/a"), .init(.cri, "/b")], prefersNewest: newest)
     }
 
-    private func container(_ id: String, pid: Int32, started: Int, created: Int? = nil) -> Container {
-        Container(
-            id: id, name: id, pid: pid, queries: [web], created: "2026-01-0\(created ?? started)",
-            started: "2026-01-0\(started)")
+    private func container(_ id: String, pid: Int32, started: Int64, created: Int64? = nil) -> Container {
+        Container(id: id, name: id, pid: pid, queries: [web], created: created ?? started, started: started)
     }
 
     private func holder(_ answer: ContainerAnswer) -> String? {
@@ -80,22 +79,71 @@ struct ContainerTableTests {
         #expect(holder(newest.answer(web)) == "newest")
     }
 
-    @Test("it is said why nothing is found, and not before all have answered that nothing is there")
+    @Test("it is said why nothing is found, and not before all that are named have answered that nothing is there")
     func absence() {
         let table = Table(settings())
         #expect(table.answer(web) == .unknown("/a has not answered yet"))
         #expect(table.note(.absent, of: 0))
         #expect(table.answer(web) == .unknown("/b has not answered yet"))
         #expect(table.note(.absent, of: 1))
+        // The containers of an engine that was stopped run on, and its socket is gone.
         #expect(table.answer(web) == .unknown("no container engine's socket at /a or /b"))
         #expect(table.note(.failing("/b: hangs"), of: 1))
         #expect(table.answer(web) == .unknown("/b: hangs"))
+        #expect(table.note(.speechless("/b: no CRI"), of: 1))
+        #expect(table.answer(web) == .unknown("/b: no CRI"))
         #expect(table.note(.listed, of: 1))
+        #expect(table.answer(web) == .unknown("no container engine's socket at /a"))
+        #expect(table.note(.speechless("/a: no CRI"), of: 0))
+        #expect(table.answer(web) == .unknown("/a: no CRI"))
+        #expect(table.note(.listed, of: 0))
         #expect(table.answer(web) == .missing("no container with MICROSERVICE_LABEL=web"))
         #expect(table.answer(.pod("x/y")) == .missing("no pod x/y"))
         // What it said before is not forgotten when it fails later.
         #expect(!table.note(.failing("/b: hangs"), of: 1))
         #expect(table.answer(web) == .missing("no container with MICROSERVICE_LABEL=web"))
+        #expect(table.note(.absent, of: 1))
+        #expect(table.answer(web) == .unknown("no container engine's socket at /b"))
+    }
+
+    @Test("of the usual engines one has to answer, and none of the others may be about to")
+    func usual() {
+        let table = Table(ContainerSettings())
+        let sockets = ContainerSettings.usual.map(\.socket)
+        for engine in sockets.indices {
+            #expect(table.answer(web) == .unknown("\(sockets[engine]) has not answered yet"))
+            #expect(table.note(.absent, of: engine))
+        }
+        let none = "no container engine's socket at \(sockets[0]), \(sockets[1]) or \(sockets[2])"
+        #expect(table.answer(web) == .unknown(none))
+        #expect(table.note(.speechless("no CRI"), of: 1))
+        #expect(table.answer(web) == .unknown("no CRI"))
+        #expect(table.note(.listed, of: 0))
+        #expect(table.answer(web) == .missing("no container with MICROSERVICE_LABEL=web"))
+        #expect(table.note(.failing("hangs"), of: 2))
+        #expect(table.answer(web) == .unknown("hangs"))
+    }
+
+    @Test("what is not found may be what can't be looked at")
+    func unseen() {
+        let table = Table(settings())
+        _ = table.list([container("one", pid: 1, started: 1)], of: 0)
+        for engine in 0...1 { #expect(table.note(.listed, of: engine)) }
+        #expect(table.noteUnseen("it hangs", of: 1) && !table.noteUnseen("it hangs", of: 1))
+        #expect(table.answer(.label("other")) == .unknown("it hangs"))
+        #expect(holder(table.answer(web)) == "one")
+        #expect(table.noteUnseen(nil, of: 1))
+        #expect(table.answer(.label("other")) == .missing("no container with MICROSERVICE_LABEL=other"))
+    }
+
+    @Test("who has no time is not the first, and not the newest")
+    func timeless() {
+        let all = [container("a", pid: 1, started: .max, created: 0), container("b", pid: 2, started: 2)]
+        for isNewest in [false, true] {
+            let table = Table(settings(newest: isNewest))
+            _ = table.list(all, of: 0)
+            #expect(holder(table.answer(web)) == "b")
+        }
     }
 
     @Test("a new list of one engine takes away what is not in it, and nothing of another")

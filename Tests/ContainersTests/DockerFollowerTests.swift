@@ -1,12 +1,12 @@
 import CLinux
 import Foundation
-import Logging
+import Synchronization
 import Testing
 
 @testable import Containers
 
 /// Something that listens where Docker should, and answers as it likes.
-private final class FakeDaemon: Sendable {
+final class FakeDaemon: Sendable {
     let path = "/tmp/nsm-agent-docker-\(UUID().uuidString.prefix(8)).sock"
     private let listener: Int32
 
@@ -69,30 +69,13 @@ struct DockerFollowerTests {
         settings.patience = .milliseconds(300)
         settings.mostContainers = 3
         let query = ContainerQuery.label("web")
-        let watch = ContainerWatch(settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        watch.look(for: [query])
-        return await withTaskGroup(of: ContainerAnswer?.self) { group in
-            group.addTask {
-                await watch.run()
-                return nil
-            }
-            group.addTask {
-                let end = Date().addingTimeInterval(seconds)
-                while Date() < end, !Task.isCancelled {
-                    if let answer = watch.answers[query], isRight(answer) { return answer }
-                    try? await Task.sleep(for: .milliseconds(10))
-                }
-                return watch.answers[query]
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
+        return await follow(settings, [query], within: seconds) { $0[query].map(isRight) ?? false }[query]
     }
 
     private static func inspection(pid: String = "12", env: String = "\"MICROSERVICE_LABEL=web\"") -> String {
         """
-        {"Name": "/web1", "Created": "2026", "State": {"Running": true, "Pid": \(pid), "StartedAt": "2026"},
-        "Config": {"Env": [\(env)]}}
+        {"Name": "/web1", "Created": "1970-01-01T00:00:01.000000002Z",
+        "State": {"Running": true, "Pid": \(pid), "StartedAt": "1970-01-01T01:00:03+01:00"}, "Config": {"Env": [\(env)]}}
         """
     }
 
@@ -106,6 +89,57 @@ struct DockerFollowerTests {
         let answer = await answer(daemon) { if case .found = $0 { true } else { false } }
         guard case .found(let container, _, _)? = answer else { Issue.record("\(answer as Any)"); return }
         #expect(container.pid == 12 && container.name == "web1" && container.id == Self.id)
+        #expect(container.created == 1_000_000_002 && container.started == 3_000_000_000)
+    }
+
+    @Test("one container that can't be looked at holds up no other", arguments: [true, false])
+    func oneIsHidden(hangs: Bool) async throws {
+        let other = String(repeating: "b", count: 64)
+        let isMended = Atomic(false)
+        let daemon = try FakeDaemon { path in
+            if path.hasPrefix("/events") { return FakeDaemon.stream }
+            if path.hasPrefix("/containers/json") {
+                return FakeDaemon.ok("[{\"Id\": \"\(other)\"}, {\"Id\": \"\(Self.id)\"}]")
+            }
+            if !path.contains(other) { return FakeDaemon.ok(Self.inspection()) }
+            if isMended.load(ordering: .relaxed) {
+                return FakeDaemon.ok(Self.inspection(env: "\"MICROSERVICE_LABEL=other\""))
+            }
+            return hangs ? nil : "HTTP/1.1 500 Bad\r\nContent-Length: 2\r\n\r\n{}"
+        }
+        var settings = ContainerSettings(engines: [.init(.docker, daemon.path)])
+        settings.patience = .milliseconds(300)
+        settings.secondLook = .milliseconds(50)
+        let (web, hidden) = (ContainerQuery.label("web"), ContainerQuery.label("other"))
+        let answers = await follow(settings, [web, hidden]) { answers in
+            guard case .found? = answers[web] else { return false }
+            // Once all else was seen, it is mended.
+            if case .unknown(let text)? = answers[hidden], text.contains("bbbbbbbbbbbb can't be looked at") {
+                isMended.store(true, ordering: .relaxed)
+            }
+            if case .found? = answers[hidden] { return true } else { return false }
+        }
+        let wasHidden = isMended.load(ordering: .relaxed)
+        #expect(wasHidden, "\(answers)")
+        guard case .found(let container, _, _)? = answers[hidden] else { Issue.record("\(answers)"); return }
+        #expect(container.id == other)
+    }
+
+    @Test("what was known of a container stays while it can't be looked at")
+    func formerStays() async throws {
+        let looks = Atomic(0)
+        let event = "{\"Action\": \"pause\", \"Actor\": {\"ID\": \"\(Self.id)\"}}\n"
+        let daemon = try FakeDaemon { path in
+            if path.hasPrefix("/events") { return FakeDaemon.stream + FakeDaemon.chunk(event) }
+            if path.hasPrefix("/containers/json") { return FakeDaemon.ok("[{\"Id\": \"\(Self.id)\"}]") }
+            if looks.add(1, ordering: .relaxed).oldValue == 0 { return FakeDaemon.ok(Self.inspection()) }
+            return "HTTP/1.1 500 Bad\r\nContent-Length: 21\r\n\r\n{\"message\": \"locked\"}"
+        }
+        let (web, other) = (ContainerQuery.label("web"), ContainerQuery.label("other"))
+        let answers = await follow(ContainerSettings(engines: [.init(.docker, daemon.path)]), [web, other]) { answers in
+            if case .unknown(let text)? = answers[other] { text.hasSuffix("can't be looked at: locked") } else { false }
+        }
+        guard case .unknown? = answers[other], case .found? = answers[web] else { Issue.record("\(answers)"); return }
     }
 
     @Test(

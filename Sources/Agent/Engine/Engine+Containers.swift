@@ -54,7 +54,8 @@ extension ContainerFinding {
         case .found(let container, _, _):
             self = .found(
                 ContainerProcess(
-                    id: container.id, name: container.text, pid: container.pid, namespaceFile: container.namespaceFile))
+                    id: container.group, name: container.text, pid: container.pid,
+                    namespaceFile: container.namespaceFile))
         case .missing(let reason): self = .missing(reason)
         case .unknown(let reason): self = .unknown(reason)
         }

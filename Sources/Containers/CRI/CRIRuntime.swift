@@ -31,7 +31,8 @@ struct CRIRuntime: Sendable {
                 throw Self.failure(error)
             }
         }
-        throw ContainerError("it does not speak the Container Runtime Interface, or has that switched off")
+        throw ContainerError(
+            "it does not speak the Container Runtime Interface, or has that switched off", isSpeechless: true)
     }
 
     // MARK: - Calls
@@ -46,8 +47,15 @@ struct CRIRuntime: Sendable {
         return answer.containers
     }
 
-    /// What is told of a pod's sandbox; nil: it is gone, or nothing is told.
-    func info(ofSandbox id: String) async throws(ContainerError) -> CRIInfo? {
+    /// What is told of a sandbox or a container; nil: it is gone, or nothing is told.
+    func look(at subject: CRISubject) async throws(ContainerError) -> CRILook? {
+        switch subject {
+        case .sandbox(let id): try await info(ofSandbox: id).map { CRILook(info: $0, started: 0) }
+        case .container(let id): try await info(ofContainer: id)
+        }
+    }
+
+    private func info(ofSandbox id: String) async throws(ContainerError) -> CRIInfo? {
         var request = CRI_PodSandboxStatusRequest()
         request.podSandboxID = id
         request.verbose = true
@@ -55,14 +63,13 @@ struct CRIRuntime: Sendable {
         return answer.flatMap { CRIInfo($0.info) }
     }
 
-    /// What is told of a container, and when it was started, nanoseconds; nil: it is gone, or nothing is told.
-    func info(ofContainer id: String) async throws(ContainerError) -> (CRIInfo, Int64)? {
+    private func info(ofContainer id: String) async throws(ContainerError) -> CRILook? {
         var request = CRI_ContainerStatusRequest()
         request.containerID = id
         request.verbose = true
         let answer: CRI_ContainerStatusResponse? = try await askUnlessGone("ContainerStatus", request)
         guard let answer, let info = CRIInfo(answer.info) else { return nil }
-        return (info, answer.status.startedAt)
+        return CRILook(info: info, started: answer.status.startedAt)
     }
 
     private func ask<Answer: Message>(
@@ -141,6 +148,21 @@ struct CRIRuntime: Sendable {
             return true
         }
     }
+}
+
+/// Of what an engine can be asked.
+enum CRISubject: Hashable, Sendable {
+    /// A pod's sandbox, by its id.
+    case sandbox(String)
+    /// A container, by its id.
+    case container(String)
+}
+
+/// What an engine says of that.
+struct CRILook: Sendable {
+    let info: CRIInfo
+    /// When a container was started, nanoseconds since 1970; 0: never.
+    let started: Int64
 }
 
 /// What an engine tells of a sandbox or a container beside its API: JSON of its own, in which containerd and CRI-O agree.

@@ -12,6 +12,8 @@ final class DockerFollower: Sendable {
     private let transport: HTTPTransport
     /// Containers without anything by which they could be found. Their environment never changes.
     private let plain = Mutex<Set<String>>([])
+    /// Containers that could not be looked at. What was known of them stays.
+    private let hidden = Mutex<[String: Hidden]>([:])
 
     init(_ settings: ContainerSettings, _ socket: String, _ source: ContainerSource) {
         self.settings = settings
@@ -30,6 +32,15 @@ final class DockerFollower: Sendable {
     /// Events that wait for those before them. With more than this all containers are listed again.
     private static let backlog = 4096
 
+    /// How many containers may keep the daemon from answering before it is the daemon that fails.
+    private static let mostHidden = 16
+
+    private struct Hidden {
+        var reason: String
+        /// How often something happened to it since.
+        var news = 0
+    }
+
     private enum Happening: Sendable {
         case begins
         case changed(String)
@@ -47,6 +58,7 @@ final class DockerFollower: Sendable {
             defer { group.cancelAll() }
             group.addTask { try await self.listen(queue) }
             group.addTask { for await happening in happenings { try await self.take(happening) } }
+            group.addTask { try await self.lookAgain() }
             try await group.next()
         }
     }
@@ -99,14 +111,67 @@ final class DockerFollower: Sendable {
 
     private func take(_ happening: Happening) async throws {
         switch happening {
-        case .begins: source.list(try await all())
+        case .begins:
+            let all = try await all()
+            tellHidden(onlyIfSome: true)
+            source.list(all)
+            tellHidden()
         case .changed(let id):
             if plain.withLock({ $0.contains(id) }) { return }
-            // Events may come late: the end of one life after the start of the next.
-            if let container = try await inspect(id) { source.put(container) } else { source.remove(id) }
+            // It would hold up those that come after it.
+            if hidden.withLock({ hidden in hidden[id].map { hidden[id]?.news = $0.news &+ 1 } }) != nil { return }
+            do {
+                tell(id, try await inspect(id))
+            } catch {
+                try hide(id, error)
+                tellHidden()
+            }
         case .destroyed(let id):
-            source.remove(id)
+            hidden.withLock { hidden in
+                hidden[id] = nil
+                source.remove(id)
+            }
             _ = plain.withLock { $0.remove(id) }
+            tellHidden()
+        }
+    }
+
+    /// Events may come late: the end of one life after the start of the next. So what counts is what is there.
+    private func tell(_ id: String, _ container: Container?) {
+        if let container { source.put(container) } else { source.remove(id) }
+    }
+
+    // MARK: - What can't be looked at
+
+    private func hide(_ id: String, _ error: any Error) throws {
+        try Task.checkCancellation()
+        let count = hidden.withLock { hidden in
+            hidden[id] = Hidden(reason: "\(error)")
+            return hidden.count
+        }
+        if count > Self.mostHidden { throw error }
+    }
+
+    private func tellHidden(onlyIfSome: Bool = false) {
+        let first = hidden.withLock { hidden in hidden.min { $0.key < $1.key } }
+        if onlyIfSome, first == nil { return }
+        source.noteUnseen(first.map { "container \($0.key.prefix(12)) can't be looked at: \($0.value.reason)" })
+    }
+
+    private func lookAgain() async throws {
+        while true {
+            try await Task.sleep(for: settings.secondLook)
+            for (id, before) in hidden.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
+                let container: Container?
+                do { container = try await inspect(id) } catch { continue }
+                hidden.withLock { hidden in
+                    // What happened meanwhile may be newer than this answer.
+                    guard hidden[id]?.news == before.news else { return }
+                    hidden[id] = nil
+                    tell(id, container)
+                }
+                tellHidden()
+            }
         }
     }
 
@@ -123,15 +188,29 @@ final class DockerFollower: Sendable {
         let ids = list.compactMap { $0["Id"]?.string }.filter(Self.isID)
         plain.withLock { $0.formIntersection(ids) }
         let unknown = plain.withLock { plain in ids.filter { !plain.contains($0) } }
-        return try await withThrowingTaskGroup(of: Container?.self) { group in
+        let former = Dictionary(source.known().map { ($0.id, $0) }) { first, _ in first }
+        return try await withThrowingTaskGroup(of: (id: String, look: Result<Container?, any Error>).self) { group in
             var found: [Container] = []
+            var failures: [String: any Error] = [:]
             var rest = unknown[...]
-            for id in rest.prefix(Self.mostAtOnce) { group.addTask { try await self.inspect(id) } }
-            rest = rest.dropFirst(Self.mostAtOnce)
-            while let container = try await group.next() {
-                if let container { found.append(container) }
-                if let id = rest.popFirst() { group.addTask { try await self.inspect(id) } }
+            func next() {
+                guard let id = rest.popFirst() else { return }
+                group.addTask {
+                    do { return (id, .success(try await self.inspect(id))) } catch { return (id, .failure(error)) }
+                }
             }
+            for _ in 0..<Self.mostAtOnce { next() }
+            while let (id, look) = try await group.next() {
+                switch look {
+                case .success(let container): if let container { found.append(container) }
+                case .failure(let error):
+                    failures[id] = error
+                    if failures.count > Self.mostHidden { throw error }
+                    if let container = former[id] { found.append(container) }
+                }
+                next()
+            }
+            for (id, error) in failures { try hide(id, error) }
             return found
         }
     }
@@ -151,8 +230,14 @@ final class DockerFollower: Sendable {
         return Container(
             id: id, name: String(name.drop { $0 == "/" }.prefix(256)), pid: pid,
             namespaceFile: json["NetworkSettings"]?["SandboxKey"]?.string ?? "", queries: queries,
-            created: json["Created"]?.string ?? "", started: state["StartedAt"]?.string ?? "",
+            created: Self.time(json["Created"]) ?? 0, started: Self.time(state["StartedAt"]) ?? .max,
             isPaused: state["Paused"]?.bool ?? false)
+    }
+
+    /// Nanoseconds since 1970; nil: it says none. The year 1 stands for "never".
+    private static func time(_ json: JSONValue?) -> Int64? {
+        guard let time = json?.string.flatMap({ Timestamp(rfc3339: $0) }), time.nanoseconds > 0 else { return nil }
+        return time.nanoseconds
     }
 
     private static func queries(_ json: JSONValue) -> Set<ContainerQuery> {
