@@ -55,6 +55,9 @@ public struct ForwardingEntry: Hashable, Sendable {
     /// Whether the kernel may have several for the MAC address, each with another destination.
     public var isOneOfSeveral: Bool { !isOfBridge && (mac.isZero || mac.isMulticast) }
 
+    /// Whether it was learned from frames, and ages.
+    public var isLearned: Bool { state & (Self.static | Self.permanent) == 0 }
+
     /// Whether the kernel takes both for the same entry, of which the later one replaces the earlier.
     public func isSameEntry(as other: ForwardingEntry) -> Bool {
         guard mac == other.mac, isOfBridge == other.isOfBridge, vlan == other.vlan else { return false }

@@ -180,6 +180,27 @@ extension RouteSocket {
         }
     }
 
+    /// The forwarding entry for an address in the bridge, or of the VXLAN, with an index; of several that of the first other end.
+    /// Source: `rtnl_fdb_get`, net/core/rtnetlink.c.
+    ///
+    /// - Returns: nil when there is none.
+    /// - Throws: what the kernel answers; before Linux 5.0 it knows no such request.
+    public func forwarding(
+        _ mac: MACAddress, vlan: UInt16, of index: Int32
+    ) throws(KernelError) -> ForwardingEntry? {
+        try object(RTM_GETNEIGH, unless: ENOENT) { writer in
+            writer.putStruct(ndmsg.self) { header in
+                header.ndm_family = UInt8(AF_BRIDGE)
+                header.ndm_ifindex = index
+                header.ndm_flags = UInt8(NTF_SELF)
+            }
+            writer.put(NDA_LLADDR, mac)
+            if vlan != 0 { writer.put(NDA_VLAN, u16: vlan) }
+        } decode: {
+            ForwardingEntry(payload: $0)
+        }
+    }
+
     /// Asks for one object; nil: the kernel has none, as an error with that code says.
     func object<T>(
         _ type: some BinaryInteger, unless absent: Int32, fill: (MessageWriter) -> Void,

@@ -157,6 +157,49 @@ struct ForwardingTests {
         }
     }
 
+    @Test(
+        "an entry of somebody else is not taken over without a word, and comes back when that is undone",
+        arguments: [true, false])
+    func stranger(isOfBridge: Bool) throws {
+        try Sandbox.run { host in
+            let links =
+                isOfBridge
+                ? [
+                    "name: br, type: BRIDGE, enabled: true, bridge: {ports: [p, s]}", veth("s", "t"),
+                    veth("t", "s", in: "y"),
+                ]
+                : ["name: v, type: VXLAN, enabled: true, vxlan: {vni: 7, local: 192.0.2.1}"]
+            func yaml(_ fdb: String..., broken: Bool = false) -> String {
+                let more = broken ? ["name: default, type: BRIDGE"] : []
+                return Config(interfaces: Self.below + links + more, fdb: fdb).text
+            }
+            let mac = "02:00:00:00:00:05"
+            let command = isOfBridge ? "add \(mac) dev s master static" : "add \(mac) dev v dst 192.0.2.9"
+            let agent = try host.apply(yaml())
+            try host.command("bridge fdb \(command)")
+            let show = "bridge fdb show \(isOfBridge ? "br br" : "dev v")"
+            // Multicast groups come and go.
+            func shown() throws -> [Substring] {
+                try host.command(show).split(separator: "\n").filter { $0.hasPrefix(mac) }
+            }
+            let before = try shown()
+            let wanted = "mac: '\(mac)', interface: " + (isOfBridge ? "p" : "v, dst: 192.0.2.2")
+            let plan = try host.agent().plan(yaml(wanted))
+            #expect(plan.count == 1 && plan[0].contains("somebody else"), "\(plan)")
+            #expect(plan.first?.contains(isOfBridge ? "dev s → p" : "dst 192.0.2.9 → 192.0.2.2") == true, "\(plan)")
+            let transaction = try agent.apply(yaml(wanted, broken: true), tolerant: true, revertOnFailure: true)
+            #expect(transaction?.reverted == true && transaction?.revertErrors ?? [] == [])
+            let after = try shown()
+            #expect(after == before)
+            try agent.change(to: yaml(wanted))
+            #expect(agent.problems == [])
+            #expect(try host.command(show).contains(isOfBridge ? "\(mac) dev p sticky" : "dst 192.0.2.2"))
+            try host.expectInPlace(yaml(wanted), agent)
+            try agent.change(to: yaml())
+            #expect(try !host.command(show).contains(mac))
+        }
+    }
+
     @Test("what a VXLAN sends to its own remote is not taken for ours")
     func ownRemote() throws {
         try Sandbox.run { host in

@@ -44,7 +44,7 @@ enum ForwardingClass: KernelClass {
         let place = ForwardingPlace(entry)
         let known = link.forwarding[place]
         leaveOtherPorts(entry, link, world)
-        if !isMarked(entry) {
+        if !isMarked(entry), world.cause == .told {
             // Somebody's entry may have taken the place of ours.
             if known != nil { remove(entry, in: state, world) }
             return
@@ -53,7 +53,14 @@ enum ForwardingClass: KernelClass {
         world.journals.remember(link: entry.linkIndex, in: state, isItself: false)
         let claim = world.cause == .planned ? world.plannedClaim : known?.claim ?? Claim()
         link.forwarding[place] = ForwardingState(entry: entry, claim: claim)
-        world.concern(link.link.name, in: state)
+        concern(entry, of: link, world)
+    }
+
+    /// Values are to be looked at, when the kernel told of an entry: of a bridge those for the same address, as one of another
+    /// port may wait for the place; else those of the link.
+    private static func concern(_ entry: ForwardingEntry, of link: LinkState, _ world: LinuxWorld) {
+        guard entry.isOfBridge else { return world.concern(link.link.name, in: link.namespace) }
+        if world.cause == .told { world.declarations.addKeys(forwarding: entry.mac, to: &world.told.keys) }
     }
 
     /// A bridge has an entry once: what is there for one port is no more for another one.
@@ -64,7 +71,7 @@ enum ForwardingClass: KernelClass {
         for other in link.otherPorts where other.forwarding[place] != nil {
             world.journals.remember(link: other.link.index, in: other.namespace, isItself: false)
             let claim = other.forwarding.removeValue(forKey: place)?.claim
-            world.concern(other.link.name, in: other.namespace)
+            concern(entry, of: other, world)
             if let claim, world.cause == .planned { world.lose(claim) }
         }
     }
@@ -73,16 +80,30 @@ enum ForwardingClass: KernelClass {
     static func remove(_ entry: ForwardingEntry, in state: NamespaceState, _ world: LinuxWorld) {
         let place = ForwardingPlace(entry)
         guard let link = state.links[entry.linkIndex] else { return }
-        // A value for another port may wait for the place.
-        if isMarked(entry), entry.isOfBridge {
-            for port in link.otherPorts { world.concern(port.link.name, in: state) }
-        }
+        concern(entry, of: link, world)
         guard let known = link.forwarding[place]?.entry else { return }
         // What is told of a destination that was replaced is no longer about what is there.
         if world.cause == .told, isMarked(entry), known.destination != entry.destination { return }
         world.journals.remember(link: entry.linkIndex, in: state, isItself: false)
         link.forwarding[place] = nil
-        world.concern(link.link.name, in: state)
+    }
+
+    /// Looks for somebody else's entry in the place of one that is wanted, which would go without a word, and takes it into the
+    /// picture until it has gone.
+    ///
+    /// - Returns: the link that it leads to.
+    static func stranger(at entry: ForwardingEntry, of link: LinkState, _ world: LinuxWorld) -> LinkState? {
+        let state = link.namespace
+        // Of several for one address each has a place of its own.
+        let holder = entry.isOfBridge ? link.link.master : link.link.index
+        guard !entry.isOneOfSeveral, holder > 0, state.handle != nil,
+            // A kernel before Linux 5.0 can't be asked for one.
+            let found = try? world.routeSocket(state).forwarding(entry.mac, vlan: entry.vlan, of: holder),
+            found.isOfBridge == entry.isOfBridge, !found.isLearned, !isMarked(found),
+            let place = state.links[found.linkIndex]
+        else { return nil }
+        place.forwarding[ForwardingPlace(found)] = ForwardingState(entry: found)
+        return place
     }
 
     /// A link leaves its bridge, whose entries for it go.
@@ -127,7 +148,9 @@ enum ForwardingClass: KernelClass {
     }
 
     private static func append(_ state: ForwardingState, of link: LinkState, to list: inout Leftovers) {
-        if list.world.isClaimed(state.claim) || isBrought(state.entry, of: link, list.world) { return }
+        if list.world.isClaimed(state.claim) || !isMarked(state.entry) || isBrought(state.entry, of: link, list.world) {
+            return
+        }
         let (entry, name, place) = (state.entry, link.link.name, link.namespace.reference.suffix)
         list.add(
             Place(link.namespace, .forwarding(link.link.index, ForwardingPlace(entry))),
@@ -178,7 +201,7 @@ enum ForwardingClass: KernelClass {
     static func export(_ state: NamespaceState, to export: inout Export) {
         for link in state.links.values.sorted(by: { $0.link.index < $1.link.index }) {
             let remotes = Set(remotes(of: link))
-            for entry in link.sortedForwarding.map(\.entry) {
+            for entry in link.sortedForwarding.map(\.entry) where isMarked(entry) {
                 if entry.isPlainRemote, let remote = entry.destination, remotes.contains(remote) { continue }
                 var message = Nsmagent_Linux_ForwardingEntry()
                 message.interface = export.name(of: link)

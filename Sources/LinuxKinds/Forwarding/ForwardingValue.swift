@@ -75,11 +75,13 @@ public struct ForwardingValue: Value {
     /// Reports about the interface concern it.
     public func declare(in world: LinuxWorld, key: Key) {
         world.declarations.enter(key, user: interface, in: namespace)
+        if destination == nil { world.declarations.enter(key, forwarding: mac) }
     }
 
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
         world.declarations.leave(key, user: interface, in: namespace)
+        if destination == nil { world.declarations.leave(key, forwarding: mac) }
     }
 
     private func wanted(in world: LinuxWorld) -> (LinkState, ForwardingEntry)? {
@@ -124,12 +126,25 @@ public struct ForwardingValue: Value {
             return Assessment(.waiting(["place-in-bridge: the entry for \(mac) by \(other.link.name) has it"]))
         }
         let add = LinuxOperation(link.namespace, request: .addForwarding(entry))
-        guard let have = link.forwarding[ForwardingPlace(entry)]?.entry else {
-            return Assessment(.create, operations: [add])
+        if let have = link.forwarding[place]?.entry, ForwardingClass.isMarked(have) {
+            if have.isEquivalent(to: entry) { return .inPlace }
+            let difference = Difference("dst", old: have.end, new: entry.end)
+            return Assessment(.update, operations: [add], differences: [difference])
         }
-        if have.isEquivalent(to: entry) { return .inPlace }
-        let difference = Difference("dst", old: have.end, new: entry.end)
-        return Assessment(.update, operations: [add], differences: [difference])
+        guard let other = ForwardingClass.stranger(at: entry, of: link, world),
+            let have = other.forwarding[place]?.entry
+        else { return Assessment(.create, operations: [add]) }
+        return Assessment(.update, operations: [add], differences: takingOver(have, by: other, as: entry, on: link))
+    }
+
+    /// What becomes of an entry of somebody else.
+    private func takingOver(
+        _ have: ForwardingEntry, by other: LinkState, as entry: ForwardingEntry, on link: LinkState
+    ) -> [Difference] {
+        var differences = [Difference("mark", old: "none (somebody else's)", new: "sticky")]
+        if other !== link { differences.append(Difference("dev", old: other.link.name, new: link.link.name)) }
+        if !have.isEquivalent(to: entry) { differences.append(Difference("dst", old: have.end, new: entry.end)) }
+        return differences
     }
 }
 

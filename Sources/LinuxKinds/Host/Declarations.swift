@@ -25,6 +25,8 @@ struct Declarations {
     private var tableUsers: [NamespaceReference: [FilterTable.ID: Set<Key>]] = [:]
     /// Keys of routes that prefer an address, by the logical name of the interface that they leave by.
     private var sourceUsers: [IPAddress: [String: SmallSet<Key>]] = [:]
+    /// Keys of values that are forwarding entries of bridges.
+    private var forwardingUsers: [MACAddress: SmallSet<Key>] = [:]
     /// In how many values a namespace occurs.
     private var references = Tally()
     /// In how many values settings of a namespace are declared.
@@ -154,6 +156,19 @@ struct Declarations {
 
     /// Whether routes prefer addresses.
     var hasSources: Bool { !sourceUsers.isEmpty }
+
+    /// A value is a bridge's forwarding entry for an address.
+    mutating func enter(_ key: Key, forwarding mac: MACAddress) {
+        forwardingUsers[mac, default: SmallSet<Key>()].insert(key)
+    }
+
+    mutating func leave(_ key: Key, forwarding mac: MACAddress) {
+        forwardingUsers[mac]?.remove(key)
+        if forwardingUsers[mac]?.isEmpty == true { forwardingUsers[mac] = nil }
+    }
+
+    /// The values that an entry of a bridge for an address concerns, whatever their ports.
+    func addKeys(forwarding mac: MACAddress, to keys: inout Set<Key>) { forwardingUsers[mac]?.add(to: &keys) }
 
     /// A value is a policy rule.
     mutating func enter(_ key: Key, rule: Rule, in namespace: NamespaceReference) {
