@@ -33,6 +33,8 @@ extension Request {
         case .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .addNeighbour, .deleteNeighbour,
             .addForwarding, .deleteForwarding:
             return fixed
+        case .addVLANs(let vlans, _, _), .deleteVLANs(let vlans, _, _):
+            return vlans.capacity
         case .restore(let object):
             return object.capacity
         }
@@ -80,6 +82,10 @@ extension Request {
             return entry.write(MessageWriter(at: start, type: RTM_NEWNEIGH, flags: entry.creation))
         case .deleteForwarding(let entry):
             return entry.write(MessageWriter(at: start, type: RTM_DELNEIGH))
+        case .addVLANs(let vlans, let link, let isPort):
+            return vlans.write(MessageWriter(at: start, type: RTM_SETLINK), of: link, isPort: isPort)
+        case .deleteVLANs(let vlans, let link, let isPort):
+            return vlans.write(MessageWriter(at: start, type: RTM_DELLINK), of: link, isPort: isPort)
         case .addRule(let rule):
             return rule.write(MessageWriter(at: start, type: RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL))
         case .deleteRule(let rule):

@@ -28,6 +28,10 @@ public enum Request: Hashable, Sendable {
     case addForwarding(ForwardingEntry)
     /// `RTM_DELNEIGH` of `AF_BRIDGE`.
     case deleteForwarding(ForwardingEntry)
+    /// `RTM_SETLINK` of `AF_BRIDGE`: VLANs of a port, or of the bridge itself, are there like this; others stay.
+    case addVLANs(BridgeVLANs, linkIndex: Int32, isPort: Bool)
+    /// `RTM_DELLINK` of `AF_BRIDGE`: VLANs of a port, or of the bridge itself, go.
+    case deleteVLANs(BridgeVLANs, linkIndex: Int32, isPort: Bool)
     /// `RTM_NEWRULE` with `NLM_F_EXCL`.
     case addRule(Rule)
     /// `RTM_DELRULE`.
@@ -123,8 +127,9 @@ public enum Report: Hashable, Sendable {
     case rule(Rule)
     /// `RTM_DELRULE`
     case ruleRemoved(Rule)
-    /// `RTM_NEWLINK` of `AF_BRIDGE`: what a bridge keeps for a port.
-    case port(linkIndex: Int32, BridgePort)
+    /// `RTM_NEWLINK` of `AF_BRIDGE`: what a bridge keeps for a port, and the VLANs of a port or of the bridge itself; nil: nothing
+    /// is said of that.
+    case port(linkIndex: Int32, BridgePort?, vlans: BridgeVLANs?)
     /// `RTM_NEWNEIGH` of `AF_BRIDGE`.
     case forwarding(ForwardingEntry)
     /// `RTM_DELNEIGH` of `AF_BRIDGE`.

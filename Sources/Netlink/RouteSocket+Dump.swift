@@ -26,6 +26,8 @@ public enum Dump: Hashable, Sendable {
     case neighbours(family: IPAddress.Family? = nil, proxy: Bool = false)
     /// Forwarding entries of bridges and VXLANs.
     case forwarding
+    /// Bridges and their ports, with their VLANs.
+    case bridges
     /// Policy rules of one family; nil: of both.
     case rules(family: IPAddress.Family? = nil)
 }
@@ -232,7 +234,7 @@ extension Dump {
         case .routes(_, _, _, ignoringKernel: true), .routesOfLink(_, ignoringKernel: true):
             Route.isKernels(message.payload)
         case .routes, .prefixRoutes, .routesOfLink, .links, .addresses, .addressesOfLink, .neighbours, .forwarding,
-            .rules:
+            .bridges, .rules:
             false
         }
     }
@@ -282,6 +284,11 @@ extension Dump {
         case .forwarding:
             let writer = MessageWriter(at: start, type: RTM_GETNEIGH, flags: NLM_F_DUMP)
             writer.putStruct(ndmsg.self) { $0.ndm_family = UInt8(AF_BRIDGE) }
+            return writer
+        case .bridges:
+            let writer = MessageWriter(at: start, type: RTM_GETLINK, flags: NLM_F_DUMP)
+            writer.putStruct(ifinfomsg.self) { $0.ifi_family = UInt8(AF_BRIDGE) }
+            writer.put(IFLA_EXT_MASK, u32: UInt32(RTEXT_FILTER_BRVLAN_COMPRESSED))
             return writer
         case .rules(let family):
             let writer = MessageWriter(at: start, type: RTM_GETRULE, flags: NLM_F_DUMP)

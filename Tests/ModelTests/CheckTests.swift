@@ -187,6 +187,21 @@ private let upper = "{name: up, type: EXISTING}"
                 "4:84 'a': bridge.port_settings[1].interface 'no' is not among the ports of the bridge",
                 "4:127 'a': bridge.port_settings[3].interface 'up' is there twice"),
             .interface(
+                [
+                    "{name: a, type: BRIDGE, bridge: {vlanFiltering: true, vlans: [{vid: 10, last: 4}, {vid: 20, last: 29, pvid: true}, {vid: 30, pvid: true}, {vid: 25}, {vid: 31, pvid: true}]}}"
+                ], "3:85 'a': bridge.vlans[0].last '4' is less than vid, the first one",
+                "3:115 'a': bridge.vlans[1].pvid can't hold for a range, as a frame without a tag belongs to one VLAN",
+                "3:138 'a': bridge.vlans[2].pvid is that of 20-29 already",
+                "3:151 'a': bridge.vlans[3].vid '25' is there twice: 20-29 is listed before",
+                "3:172 'a': bridge.vlans[4].pvid is that of 20-29 already"),
+            .interface(
+                ["{name: a, type: BRIDGE, bridge: {vlanFiltering: true, vlans: [{vid: 4095}, {vid: 0}]}}"],
+                "3:75 'a': bridge.vlans[0].vid '4095' is out of range (1–4094)",
+                "3:88 'a': bridge.vlans[1].vid '0' is out of range (1–4094)"),
+            .interface(
+                ["{name: a, type: BRIDGE, bridge: {vlans: [{vid: 7}]}}"],
+                "3:47 'a': bridge.vlans are there only with vlanFiltering: true"),
+            .interface(
                 ["{name: a, type: VXLAN, vxlan: {remote: 10.0.0.1, group: 10.0.0.2}}"],
                 "3:63 'a': vxlan.group '10.0.0.2' can't be set together with remote",
                 "3:63 'a': vxlan.group '10.0.0.2' is not a multicast address; use remote",

@@ -68,7 +68,7 @@ struct BridgePortTests {
         var port = BridgePort()
         port.cost = 10
         port[.isolated] = true
-        #expect(bytes.withUnsafeBytes { Report.decode(message: $0) } == .port(linkIndex: 4, port))
+        #expect(bytes.withUnsafeBytes { Report.decode(message: $0) } == .port(linkIndex: 4, port, vlans: BridgeVLANs()))
         // Without it, nothing is said of a port.
         var none = Array(bytes.prefix(32))
         none[0] = 32

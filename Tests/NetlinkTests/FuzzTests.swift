@@ -96,7 +96,8 @@ extension Report {
         case .rule(let rule): .addRule(rule)
         case .ruleRemoved(let rule): .deleteRule(rule)
         case .settings(let index): .deleteLink(index: index)
-        case .port(let index, let port): .setLink(LinkAttributes(index: index).with(port))
+        case .port(let index, let port?, _): .setLink(LinkAttributes(index: index).with(port))
+        case .port(let index, nil, let vlans): .addVLANs(vlans ?? BridgeVLANs(), linkIndex: index, isPort: true)
         case .link(let link):
             .createLink(
                 LinkAttributes(index: link.index, name: link.name).with(kind: link.kind, alias: link.alias),

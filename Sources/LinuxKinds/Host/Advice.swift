@@ -96,6 +96,7 @@ extension Request {
             route.nextHops.map(\.linkIndex)
         case .addNeighbour(let neighbour, _), .deleteNeighbour(let neighbour): [neighbour.linkIndex]
         case .addForwarding(let entry), .deleteForwarding(let entry): [entry.linkIndex]
+        case .addVLANs(_, let index, _), .deleteVLANs(_, let index, _): [index]
         case .restore(let object): object.linkIndexes
         case .createLink, .deleteLinkGroup, .addRule, .deleteRule: []
         }
@@ -110,7 +111,7 @@ extension Request {
         case .addNeighbour(let neighbour, _), .deleteNeighbour(let neighbour): neighbour.destination.family == .v6
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addForwarding, .deleteForwarding, .addRule,
             .deleteRule,
-            .restore:
+            .addVLANs, .deleteVLANs, .restore:
             false
         }
     }

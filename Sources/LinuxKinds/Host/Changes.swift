@@ -55,7 +55,9 @@ extension LinuxWorld {
         case .forwardingRemoved(let entry): ForwardingClass.remove(entry, in: state, self)
         case .rule(let rule): RuleClass.put(rule, in: state, self)
         case .ruleRemoved(let rule): RuleClass.remove(rule, in: state, self)
-        case .port(let index, let port): LinkClass.put(port, of: index, in: state, self)
+        case .port(let index, let port, let vlans):
+            if let port { LinkClass.put(port, of: index, in: state, self) }
+            if let vlans { BridgeVLANClass.put(vlans, of: index, in: state, self) }
         case .settings(let index): if let name = state.links[index]?.link.name { concern(name, in: state) }
         }
     }
@@ -111,6 +113,11 @@ extension LinuxWorld {
         case .deleteNeighbour(let neighbour): apply(.neighbourRemoved(neighbour), in: state)
         case .addForwarding(let entry): apply(.forwarding(entry), in: state)
         case .deleteForwarding(let entry): apply(.forwardingRemoved(entry), in: state)
+        case .addVLANs(let vlans, let index, _):
+            BridgeVLANClass.put((state.links[index]?.vlans ?? .kernelDefault).adding(vlans), of: index, in: state, self)
+        case .deleteVLANs(let vlans, let index, _):
+            BridgeVLANClass.put(
+                (state.links[index]?.vlans ?? .kernelDefault).removing(vlans), of: index, in: state, self)
         case .addRule(let rule): apply(.rule(rule), in: state)
         case .deleteRule(let rule): apply(.ruleRemoved(rule), in: state)
         case .restore: break

@@ -146,7 +146,8 @@ extension LinuxWorld {
         case .setLink(let attributes): index = attributes.index
         case .deleteAddress(let address): index = address.linkIndex
         case .createLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .deleteRoute,
-            .addNeighbour, .deleteNeighbour, .addForwarding, .deleteForwarding, .addRule, .deleteRule, .restore:
+            .addNeighbour, .deleteNeighbour, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .addRule,
+            .deleteRule, .restore:
             return
         }
         guard let link = state.links[index], !ownership.owns(alias: link.link.alias) || link.link.index == 1 else {

@@ -15,6 +15,7 @@ public final class Journal {
         var addresses: [Address]
         var neighbours: [Neighbour]
         var forwarding: [ForwardingEntry]
+        var vlans: BridgeVLANs?
         /// The other end of a pair.
         var peer: (namespace: Int, index: Int32)?
         /// The interface below, when it is in another namespace.
@@ -131,7 +132,7 @@ public final class Journal {
         LinkPart(
             link: link.link, isOurs: world.ownership.owns(alias: link.link.alias),
             addresses: link.addresses.map(\.address), neighbours: link.neighbours.map(\.neighbour),
-            forwarding: link.forwarding.values.map(\.entry), peer: peer(link), below: below(link))
+            forwarding: link.forwarding.values.map(\.entry), vlans: link.vlans, peer: peer(link), below: below(link))
     }
 
     /// As the kernel says it, which holds whatever is declared by now, and when the other end has left the picture.

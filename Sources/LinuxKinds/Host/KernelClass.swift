@@ -33,7 +33,7 @@ protocol KernelClass: Sendable {
 enum KernelClasses {
     static let all: [any KernelClass.Type] = [
         NamespaceClass.self, LinkClass.self, SettingClass.self, AddressClass.self, RouteClass.self, RuleClass.self,
-        NeighbourClass.self, ForwardingClass.self, FilterTableClass.self, RuleChainClass.self,
+        NeighbourClass.self, BridgeVLANClass.self, ForwardingClass.self, FilterTableClass.self, RuleChainClass.self,
     ]
 }
 
@@ -49,6 +49,8 @@ public struct NamespaceDump {
     public var neighbours: [Neighbour] = []
     /// Forwarding entries, of these links.
     public var forwarding: [ForwardingEntry] = []
+    /// VLANs of bridges and their ports, by index.
+    public var vlans: [Int32: BridgeVLANs] = [:]
     /// Policy rules.
     public var rules: [Rule] = []
 

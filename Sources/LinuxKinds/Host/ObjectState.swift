@@ -16,6 +16,8 @@ final class LinkState {
     var neighbours: [NeighbourState] = []
     /// Forwarding entries with our mark.
     var forwarding: [ForwardingPlace: ForwardingState] = [:]
+    /// VLANs of a bridge or a port of one; nil: it is neither, or nobody told.
+    var vlans: BridgeVLANs?
     /// Our routes that leave by this link.
     var routes: Set<RouteID> = []
     /// Networks of its addresses whose routes are gone though the addresses are there.

@@ -40,6 +40,8 @@ extension LinuxWorld {
         case .deleteNeighbour(let entry): words("RTM_DELNEIGH", .neighbour(entry), state)
         case .addForwarding(let entry): words("RTM_NEWNEIGH", .forwarding(entry), state)
         case .deleteForwarding(let entry): words("RTM_DELNEIGH", .forwarding(entry), state)
+        case .addVLANs(let vlans, let index, _): "RTM_SETLINK \(device(index, state)) vlan \(vlans.text)"
+        case .deleteVLANs(let vlans, let index, _): "RTM_DELLINK \(device(index, state)) vlan \(vlans.text)"
         case .addRule(let rule): words("RTM_NEWRULE", .rule(rule), state)
         case .deleteRule(let rule): words("RTM_DELRULE", .rule(rule), state)
         case .restore(let object): words("restore", object.report, state)

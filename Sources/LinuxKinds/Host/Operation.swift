@@ -94,10 +94,10 @@ extension Request {
     var isRemoval: Bool {
         switch self {
         case .deleteLink, .deleteLinkGroup, .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule,
-            .deleteForwarding:
+            .deleteForwarding, .deleteVLANs:
             true
         case .createLink, .setLink, .addAddress, .addRoute, .appendRoute, .addNeighbour, .addRule, .addForwarding,
-            .restore:
+            .addVLANs, .restore:
             false
         }
     }
@@ -107,7 +107,8 @@ extension Request {
         switch self {
         case .addRoute, .appendRoute: true
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .deleteRoute,
-            .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding, .deleteForwarding, .restore:
+            .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding, .deleteForwarding, .addVLANs,
+            .deleteVLANs, .restore:
             false
         }
     }
@@ -154,6 +155,10 @@ extension Request {
             guard let number = link(entry.linkIndex) else { return nil }
             entry.linkIndex = number
             return .deleteForwarding(entry)
+        case .addVLANs(let vlans, let index, let isPort):
+            return link(index).map { .addVLANs(vlans, linkIndex: $0, isPort: isPort) }
+        case .deleteVLANs(let vlans, let index, let isPort):
+            return link(index).map { .deleteVLANs(vlans, linkIndex: $0, isPort: isPort) }
         case .addRule, .deleteRule, .deleteLinkGroup:
             return self
         case .restore(let object): return object.relocated(by: link).map { .restore($0) }
@@ -204,7 +209,7 @@ extension Request {
         case .deleteNeighbour(let neighbour): neighbour.proto
         case .deleteRule(let rule): rule.proto
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .addNeighbour,
-            .addRule, .addForwarding, .deleteForwarding, .restore:
+            .addRule, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .restore:
             nil
         }
     }

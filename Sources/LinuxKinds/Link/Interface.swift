@@ -75,6 +75,10 @@ public struct Interface: Value {
                 port: kind.settings(of: port))
             values.append(DerivedValue(key: InterfaceKeys.port(name, port), value: membership))
         }
+        for (port, vlans) in kind.vlans {
+            let value = BridgeVLANValue(bridge: name, port: port, vlans: vlans)
+            values.append(DerivedValue(key: value.key, value: value))
+        }
         for remote in kind.remotes {
             let entry = ForwardingValue(remote: remote, of: name, in: namespace)
             values.append(DerivedValue(key: ForwardingKeys.remote(name, remote), value: entry))

@@ -79,6 +79,7 @@ enum LinkClass: KernelClass {
             let isVRF = [old.master, new.master].contains { state.links[$0]?.link.kind.isVRF ?? false }
             if isVRF { flushAfterDown(known, world) }
             ForwardingClass.loseOfBridge(known, world)
+            BridgeVLANClass.startAnew(known, in: new.master)
             if world.cause == .planned {
                 known.masterClaim = world.plannedClaim
                 if new.master < 0 { world.plannedDependants[new.master, default: []].append(known) }
@@ -224,6 +225,7 @@ enum LinkClass: KernelClass {
         }
         link.namespace.update(link, to: freed, ownership: world.ownership)
         ForwardingClass.loseOfBridge(link, world)
+        BridgeVLANClass.startAnew(link, in: 0)
         if master.kind.rulesPorts || master.kind.isVRF { flushAfterDown(link, world) }
     }
 

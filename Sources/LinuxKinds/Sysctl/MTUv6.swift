@@ -97,7 +97,7 @@ extension Request {
         switch self {
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup: true
         case .addAddress, .deleteAddress, .addRoute, .appendRoute, .deleteRoute, .addNeighbour, .deleteNeighbour,
-            .addRule, .deleteRule, .addForwarding, .deleteForwarding, .restore:
+            .addRule, .deleteRule, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .restore:
             false
         }
     }

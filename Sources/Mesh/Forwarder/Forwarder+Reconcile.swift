@@ -103,6 +103,8 @@ extension Forwarder {
         case .deleteNeighbour(let neighbour): return "removal of the neighbour \(neighbour.destination)\(place)"
         case .addForwarding(let entry): return "forwarding entry \(entry.mac)\(place)"
         case .deleteForwarding(let entry): return "removal of the forwarding entry \(entry.mac)\(place)"
+        case .addVLANs(let vlans, _, _): return "VLANs \(vlans.text)\(place)"
+        case .deleteVLANs(let vlans, _, _): return "removal of the VLANs \(vlans.text)\(place)"
         case .addRule(let rule): return "policy rule from \(rule.from.map { "\($0)" } ?? "all")\(place)"
         case .deleteRule(let rule):
             return "removal of the policy rule from \(rule.from.map { "\($0)" } ?? "all")\(place)"

@@ -597,6 +597,33 @@ public nonisolated struct Ligato_Linux_Interfaces_BridgeLink: Sendable {
   /// Settings of single ports. Whatever is not set here has the kernel's default, also on ports that are not named.
   public var portSettings: [Ligato_Linux_Interfaces_BridgePort] = []
 
+  /// VLANs of the bridge itself, with `vlanFiltering`: what it takes as an interface of this host, and what VLAN interfaces on it
+  /// get. Absent: the kernel's, which is 1 for frames without a tag.
+  public var vlans: [Ligato_Linux_Interfaces_BridgeVlan] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A VLAN of a bridge or of one of its ports, or a range of them.
+public nonisolated struct Ligato_Linux_Interfaces_BridgeVlan: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Its number, or the first one of the range.
+  public var vid: UInt32 = 0
+
+  /// The last one of the range. 0: it is one VLAN.
+  public var last: UInt32 = 0
+
+  /// Frames that come without a tag belong to it. Only one VLAN can have that.
+  public var pvid: Bool = false
+
+  /// Frames of it leave without a tag.
+  public var untagged: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -681,6 +708,9 @@ public nonisolated struct Ligato_Linux_Interfaces_BridgePort: Sendable {
 
   /// Multicast stops at the first message that says so, without asking for other listeners.
   public var fastleave: Bool = false
+
+  /// VLANs of the port, with `vlanFiltering`, and no others. Absent: the kernel's, which is 1 for frames without a tag.
+  public var vlans: [Ligato_Linux_Interfaces_BridgeVlan] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1812,7 +1842,7 @@ nonisolated extension Ligato_Linux_Interfaces_TunTapLink.Mode: SwiftProtobuf._Pr
 
 nonisolated extension Ligato_Linux_Interfaces_BridgeLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".BridgeLink"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ports\0\u{1}stp\0\u{3}vlan_filtering\0\u{3}ageing_time\0\u{3}forward_delay\0\u{3}port_settings\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ports\0\u{1}stp\0\u{3}vlan_filtering\0\u{3}ageing_time\0\u{3}forward_delay\0\u{3}port_settings\0\u{1}vlans\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1826,6 +1856,7 @@ nonisolated extension Ligato_Linux_Interfaces_BridgeLink: SwiftProtobuf.Message,
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.ageingTime) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.forwardDelay) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.portSettings) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.vlans) }()
       default: break
       }
     }
@@ -1850,6 +1881,9 @@ nonisolated extension Ligato_Linux_Interfaces_BridgeLink: SwiftProtobuf.Message,
     if !self.portSettings.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.portSettings, fieldNumber: 6)
     }
+    if !self.vlans.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.vlans, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1860,6 +1894,52 @@ nonisolated extension Ligato_Linux_Interfaces_BridgeLink: SwiftProtobuf.Message,
     if lhs.ageingTime != rhs.ageingTime {return false}
     if lhs.forwardDelay != rhs.forwardDelay {return false}
     if lhs.portSettings != rhs.portSettings {return false}
+    if lhs.vlans != rhs.vlans {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ligato_Linux_Interfaces_BridgeVlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".BridgeVlan"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vid\0\u{1}last\0\u{1}pvid\0\u{1}untagged\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.vid) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.last) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.pvid) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.untagged) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.vid != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vid, fieldNumber: 1)
+    }
+    if self.last != 0 {
+      try visitor.visitSingularUInt32Field(value: self.last, fieldNumber: 2)
+    }
+    if self.pvid != false {
+      try visitor.visitSingularBoolField(value: self.pvid, fieldNumber: 3)
+    }
+    if self.untagged != false {
+      try visitor.visitSingularBoolField(value: self.untagged, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ligato_Linux_Interfaces_BridgeVlan, rhs: Ligato_Linux_Interfaces_BridgeVlan) -> Bool {
+    if lhs.vid != rhs.vid {return false}
+    if lhs.last != rhs.last {return false}
+    if lhs.pvid != rhs.pvid {return false}
+    if lhs.untagged != rhs.untagged {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1867,7 +1947,7 @@ nonisolated extension Ligato_Linux_Interfaces_BridgeLink: SwiftProtobuf.Message,
 
 nonisolated extension Ligato_Linux_Interfaces_BridgePort: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".BridgePort"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{1}cost\0\u{1}priority\0\u{1}isolated\0\u{1}hairpin\0\u{1}learning\0\u{1}flood\0\u{3}mcast_flood\0\u{3}bcast_flood\0\u{3}neigh_suppress\0\u{1}guard\0\u{3}root_block\0\u{1}fastleave\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{1}cost\0\u{1}priority\0\u{1}isolated\0\u{1}hairpin\0\u{1}learning\0\u{1}flood\0\u{3}mcast_flood\0\u{3}bcast_flood\0\u{3}neigh_suppress\0\u{1}guard\0\u{3}root_block\0\u{1}fastleave\0\u{1}vlans\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1888,6 +1968,7 @@ nonisolated extension Ligato_Linux_Interfaces_BridgePort: SwiftProtobuf.Message,
       case 11: try { try decoder.decodeSingularBoolField(value: &self.`guard`) }()
       case 12: try { try decoder.decodeSingularBoolField(value: &self.rootBlock) }()
       case 13: try { try decoder.decodeSingularBoolField(value: &self.fastleave) }()
+      case 14: try { try decoder.decodeRepeatedMessageField(value: &self.vlans) }()
       default: break
       }
     }
@@ -1937,6 +2018,9 @@ nonisolated extension Ligato_Linux_Interfaces_BridgePort: SwiftProtobuf.Message,
     if self.fastleave != false {
       try visitor.visitSingularBoolField(value: self.fastleave, fieldNumber: 13)
     }
+    if !self.vlans.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.vlans, fieldNumber: 14)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1954,6 +2038,7 @@ nonisolated extension Ligato_Linux_Interfaces_BridgePort: SwiftProtobuf.Message,
     if lhs.`guard` != rhs.`guard` {return false}
     if lhs.rootBlock != rhs.rootBlock {return false}
     if lhs.fastleave != rhs.fastleave {return false}
+    if lhs.vlans != rhs.vlans {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

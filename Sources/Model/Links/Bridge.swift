@@ -17,6 +17,9 @@ public struct BridgeSpec: CheckedLinkSpec {
     /// What is declared for single ports, by logical name.
     public let portSettings: [String: BridgePortSpec]
 
+    /// VLANs of the bridge itself; empty: the kernel's own.
+    public let vlans: [BridgeVLANSpec]
+
     /// The kernel's own. Source: `br_dev_setup`, net/bridge/br_device.c.
     public static let defaultAgeingTime: UInt32 = 300
     /// The kernel's own.
@@ -34,6 +37,8 @@ public struct BridgeSpec: CheckedLinkSpec {
         if bridge.forwardDelay == 1 {
             findings.mistake(["bridge", "forward_delay"], value: "1", "is out of range (2–30, 0 for the default)")
         }
+        findings.check(bridge.vlans, ["bridge", "vlans"], isFiltering: bridge.vlanFiltering)
+        vlans = bridge.vlans.map(BridgeVLANSpec.init)
         ports = bridge.ports
         portSettings = findings.portSettings(bridge)
         isSTP = bridge.stp

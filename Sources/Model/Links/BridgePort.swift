@@ -25,10 +25,14 @@ public struct BridgePortSpec: Hashable, Sendable {
     /// Whether multicast stops at the first leave message.
     public let isLeavingFast: Bool
 
+    /// Its VLANs; empty: the kernel's own.
+    public let vlans: [BridgeVLANSpec]
+
     /// The kernel's own. Source: `new_nbp`, net/bridge/br_if.c.
     public static let defaultPriority: UInt32 = 32
 
     init(_ port: Ligato_Linux_Interfaces_BridgePort) {
+        vlans = port.vlans.map(BridgeVLANSpec.init)
         cost = port.cost == 0 ? nil : port.cost
         priority = port.hasPriority ? port.priority : Self.defaultPriority
         isIsolated = port.isolated
@@ -64,6 +68,7 @@ extension FieldFindings {
             } else if settings[port.interface] != nil {
                 mistake(path + ["interface"], value: port.interface, "is there twice")
             }
+            check(port.vlans, path + ["vlans"], isFiltering: bridge.vlanFiltering)
             settings[port.interface] = BridgePortSpec(port)
         }
         return settings

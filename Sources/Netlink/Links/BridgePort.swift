@@ -162,10 +162,20 @@ extension BridgePort {
     /// What `RTM_NEWLINK` of `AF_BRIDGE` tells: bridge(8) changes ports in a way that is told only there.
     static func report(_ payload: UnsafeRawBufferPointer) -> Report? {
         guard let header = payload.value(as: ifinfomsg.self), header.ifi_family == UInt8(AF_BRIDGE) else { return nil }
-        for attribute in AttributeReader(payload.after(MemoryLayout<ifinfomsg>.size))
-        where attribute.type == IFLA_PROTINFO {
-            return .port(linkIndex: header.ifi_index, BridgePort(data: attribute.payload))
+        var port: BridgePort?
+        var master: Int32 = 0
+        // A bridge or port without VLANs has nothing to tell of them.
+        var vlans: BridgeVLANs? = BridgeVLANs()
+        for attribute in AttributeReader(payload.after(MemoryLayout<ifinfomsg>.size)) {
+            switch attribute.type {
+            case IFLA_PROTINFO: port = BridgePort(data: attribute.payload)
+            case IFLA_MASTER: master = attribute.payload.i32
+            case IFLA_AF_SPEC: vlans = BridgeVLANs(specification: attribute.payload)
+            default: break
+            }
         }
-        return nil
+        // A bridge names itself as its master.
+        if port == nil, master != header.ifi_index { return nil }
+        return .port(linkIndex: header.ifi_index, port, vlans: vlans)
     }
 }

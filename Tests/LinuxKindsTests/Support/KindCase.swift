@@ -37,12 +37,14 @@ extension KindCase {
     }
 
     private static func beside(
-        _ name: String, _ with: Config, _ damage: [String], witnesses: [String] = [], isExported: Bool = true
+        _ name: String, _ with: Config, _ damage: [String], witnesses: [String] = [], isExported: Bool = true,
+        isThere: Bool = true
     ) -> KindCase {
         var with = with
         with.interfaces = pair + with.interfaces
         return KindCase(
-            name: name, base: Config(interfaces: pair).text, with: with.text, damage: damage, witnesses: witnesses,
+            name: name, isThere: isThere, base: Config(interfaces: pair).text, with: with.text, damage: damage,
+            witnesses: witnesses,
             isExported: isExported)
     }
 
@@ -61,6 +63,15 @@ extension KindCase {
             "BRIDGE", "mtu: 1400, bridge: {ports: [p], portSettings: [{interface: p, isolated: true, priority: 3}]}",
             damage: ["bridge link set dev p isolated off", "ip link set p type bridge_slave priority 9"]
         ).named("settings of a port").shown(by: "bridge -d link show dev p"),
+        link(
+            "BRIDGE",
+            "mtu: 1400, bridge: {ports: [p], vlanFiltering: true, vlans: [{vid: 9}], portSettings: [{interface: p, vlans: [{vid: 10, pvid: true, untagged: true}, {vid: 20, last: 29}]}]}",
+            Kernel.filtersVLANs,
+            damage: [
+                "bridge vlan del dev p vid 10", "bridge vlan add dev p vid 7", "bridge vlan del dev t vid 9 self",
+                "ip link set p nomaster",
+            ]
+        ).named("VLANs of a bridge").shown(by: "bridge -c vlan show dev p").shown(by: "bridge -c vlan show dev t"),
         link("BOND", "mtu: 1400, bond: {mode: active-backup}", Kernel.hasBond),
         link("VLAN", "mtu: 1400, vlan: {id: 7, parent: p}", Kernel.hasVLAN),
         link("VXLAN", "mtu: 1400, vxlan: {vni: 7, remote: 192.0.2.2}"),
@@ -130,6 +141,17 @@ extension KindCase {
                 "bridge fdb del 02:00:00:00:00:09 dev p master", "ip link set p nomaster", "ip link del dev br",
                 "bridge fdb replace 02:00:00:00:00:09 dev p master static",
             ], witnesses: ["bridge fdb show br br"]),
+        beside(
+            "forwarding entries of VLANs",
+            Config(
+                interfaces: [
+                    "name: br, type: BRIDGE, enabled: true, bridge: {ports: [p], vlanFiltering: true, portSettings: [{interface: p, vlans: [{vid: 7}, {vid: 8}]}]}"
+                ], fdb: ["mac: '02:00:00:00:00:09', interface: p, vlan: 7"]),
+            [
+                "bridge fdb del 02:00:00:00:00:09 dev p vlan 7 master", "bridge vlan del dev p vid 7",
+                "ip link del dev br",
+            ],
+            witnesses: ["bridge fdb show br br"], isThere: Kernel.filtersVLANs),
         beside("namespace", Config(namespaces: ["name: z"]), []),
     ]
 

@@ -25,8 +25,9 @@ extension Ligato_Linux_Interfaces_BridgePort {
     private static let costsOfSpeeds: Set<UInt32> = [2, 4, 19, 100]
 
     /// As a user would write it; nil: there is nothing to write.
-    init?(_ port: BridgePort, of interface: String) {
+    init?(_ port: BridgePort, _ vlans: BridgeVLANs, of interface: String) {
         self.init()
+        self.vlans = vlans.messages
         if let cost = port.cost, !Self.costsOfSpeeds.contains(cost) { self.cost = cost }
         if let priority = port.priority, UInt32(priority) != BridgePortSpec.defaultPriority {
             self.priority = UInt32(priority)

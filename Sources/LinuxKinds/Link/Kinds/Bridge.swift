@@ -12,8 +12,12 @@ struct BridgeKind: InterfaceKind {
     let ports: [String]
     /// Of ports for which something is declared, by logical name.
     private let settings: [String: BridgePort]
+    /// Of ports for which some are declared, by logical name, and with the empty name of the bridge itself.
+    private let declaredVLANs: [String: BridgeVLANs]
 
     init(_ bridge: BridgeSpec) {
+        declaredVLANs = bridge.portSettings.mapValues { BridgeVLANs($0.vlans) }
+            .merging(["": BridgeVLANs(bridge.vlans)]) { first, _ in first }
         settings = bridge.portSettings.mapValues(BridgePort.init)
         ports = bridge.ports
         // The kernel counts in 1/100 s.
@@ -25,6 +29,11 @@ struct BridgeKind: InterfaceKind {
     var word: String { "bridge" }
 
     func settings(of port: String) -> BridgePort? { settings[port] ?? .kernelDefault }
+
+    var vlans: [(port: String?, vlans: BridgeVLANs)] {
+        if attributes.vlanFiltering != true { return [] }
+        return [(nil, declaredVLANs[""] ?? .kernelDefault)] + ports.map { ($0, declaredVLANs[$0] ?? .kernelDefault) }
+    }
 
     func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
         // What it has already counts as chosen only when it has had another one.
@@ -84,8 +93,12 @@ struct BridgeKind: InterfaceKind {
         let ports = link.namespace.uppers(of: link.link.index).filter { $0.link.master == link.link.index }
         message.bridge.ports = ports.map { export.name(of: $0) }
         message.bridge.portSettings = ports.compactMap { port in
-            port.link.port.flatMap { Ligato_Linux_Interfaces_BridgePort($0, of: export.name(of: port)) }
+            port.link.port.flatMap { settings in
+                let vlans = message.bridge.vlanFiltering ? BridgeVLANClass.known(of: port) : .kernelDefault
+                return Ligato_Linux_Interfaces_BridgePort(settings, vlans, of: export.name(of: port))
+            }
         }
+        if message.bridge.vlanFiltering { message.bridge.vlans = BridgeVLANClass.known(of: link).messages }
         // Any other than that of its ports was chosen.
         if link.link.mtu != ports.map(\.link.mtu).min() ?? BridgeAttributes.kernelMTU { message.mtu = link.link.mtu }
         // Without an address of its own it has that of a port, which is better not written down.

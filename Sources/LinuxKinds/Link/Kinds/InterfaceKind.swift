@@ -48,6 +48,9 @@ protocol InterfaceKind: Hashable, Sendable {
     /// What a bridge is to keep for one of its ports; nil: it is no bridge.
     func settings(of port: String) -> BridgePort?
 
+    /// VLANs of a bridge that tells them apart, and of its ports; nil for a port: the bridge itself.
+    var vlans: [(port: String?, vlans: BridgeVLANs)] { get }
+
     /// The link, if it is there or planned.
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState?
 
@@ -94,6 +97,7 @@ extension InterfaceKind {
     var primary: String? { nil }
     var remotes: [IPAddress] { [] }
     func settings(of port: String) -> BridgePort? { nil }
+    var vlans: [(port: String?, vlans: BridgeVLANs)] { [] }
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState? { state.ownedLinks[interface.alias] }
     func finish(_ attributes: inout LinkAttributes, of interface: Interface) {}
     func mismatch(with have: LinkKind) -> Difference? { nil }
