@@ -10,7 +10,7 @@ again after a kill -9, but tells nobody of what happened before. With --tokens (
 asks who is there, and roles say what he may do. With --clients, authorities, certificates say it as well.
 
 POST /standin/forget makes every version that was handed out too old to be watched from. GET /standin/counts says how often what was
-asked for.
+asked for, and how many changes those were told who watch.
 """
 
 import bisect
@@ -159,6 +159,15 @@ def authorize(who, verb, key, namespace, name, part):
     where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
     raise Refusal(403, "Forbidden", f"{label(key, name or '')} is forbidden: User \"{who[0]}\" cannot {verb} resource "
                   f"\"{resource}\" in API group \"{key[0]}\" {where}")
+
+
+def the_one(query):
+    """The name of the one object that a list or a watch is about, which rights are asked for; None: it is about more."""
+    return re.sub("^metadata.name=", "", x) if (x := query.get("fieldSelector", [""])[0]).startswith("metadata.name=") else None
+
+
+def count(what):
+    counts[what] = counts.get(what, 0) + 1
 
 
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -408,9 +417,8 @@ class Handler(BaseHTTPRequestHandler):
         name, part = (rest + [None, None])[1:3]
         verb = VERBS.get(self.command) or ("get" if name else "watch" if "watch" in query else "list")
         with lock:
-            counted = f"{verb} {key[2]}" + (f"/{part}" if part else "")
-            counts[counted] = counts.get(counted, 0) + 1
-            authorize(who, verb, key, namespace, name, part)
+            count(f"{verb} {key[2]}" + (f"/{part}" if part else ""))
+            authorize(who, verb, key, namespace, name or the_one(query), part)
         if key not in kinds or (part and (part != "status" or not kinds[key]["status"])):
             raise Refusal(404, "", "the server could not find the requested resource")
         with lock:
@@ -464,10 +472,13 @@ class Handler(BaseHTTPRequestHandler):
     def send(self, kind, item):
         self.send_line(event(kind, item))
 
-    def tell_selected(self, change, query):
+    def tell_selected(self, key, change, query):
         """What is selected no more is gone for who watches, and what is now is new."""
         is_now = selected(change.item, query)
         was = is_now if change.before is None else selected(change.before, query)
+        if is_now or was:
+            with lock:
+                count(f"tell {key[2]}")
         if is_now and was:
             self.send_line(change.line)
         elif is_now or was:
@@ -501,7 +512,7 @@ class Handler(BaseHTTPRequestHandler):
                 for change in news:
                     since = change.version
                     if namespace in (None, change.item["metadata"].get("namespace")):
-                        self.tell_selected(change, query)
+                        self.tell_selected(key, change, query)
                 if time.monotonic() >= end:
                     if wants_bookmarks:
                         self.bookmark(key, since)

@@ -9,6 +9,7 @@ internal import SwiftProtobuf
 /// | key behind the agent's prefix | what | goes with the agent's session |
 /// |---|---|---|
 /// | `check/status/v1/agent`, `check/status/v1/plugin/etcd` | that they are well, every 10 s | no |
+/// | the same, with ``EtcdSettings/isQuiet`` | that they are well, once | yes |
 /// | `config-status/…` instead of `config/…` | the state of each value | yes |
 /// | `/vnf-agent/global/notification/nsm/endpoint/…` instead of all | a service that is offered, by its labels | yes |
 struct EtcdPublisher: Sendable {
@@ -31,7 +32,7 @@ struct EtcdPublisher: Sendable {
         let lease = try await connection.grantLease(seconds: settings.sessionSeconds)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await connection.keepAlive(lease) }
-            group.addTask { try await self.publishHealth(connection) }
+            group.addTask { try await self.publishHealth(connection, lease) }
             group.addTask { try await self.publishStates(connection, lease) }
             defer { group.cancelAll() }
             try await group.next()
@@ -40,14 +41,18 @@ struct EtcdPublisher: Sendable {
 
     // MARK: - The agent
 
-    private func publishHealth(_ connection: EtcdConnection) async throws {
+    private func publishHealth(_ connection: EtcdConnection, _ lease: Int64) async throws {
         let connected = Timestamp.now
+        // All agents come back at once after etcd was away. Their writes must not stay in step.
+        var wait = Self.interval * Double.random(in: 0...1)
         while true {
+            let bound = settings.isQuiet ? lease : 0
             _ = try await connection.transaction(then: [
-                .put(key: prefix + "check/status/v1/agent", value: agentText(since: connected)),
-                .put(key: prefix + "check/status/v1/plugin/etcd", value: pluginText(since: connected)),
+                .put(key: prefix + "check/status/v1/agent", value: agentText(since: connected), lease: bound),
+                .put(key: prefix + "check/status/v1/plugin/etcd", value: pluginText(since: connected), lease: bound),
             ])
-            try await Task.sleep(for: Self.interval)
+            try await Task.sleep(for: settings.isQuiet ? .seconds(365 * 86_400) : wait)
+            wait = Self.interval
         }
     }
 

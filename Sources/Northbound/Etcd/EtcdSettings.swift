@@ -14,6 +14,8 @@ public struct EtcdSettings: Sendable {
     public var expandsVariables: Bool
     /// Whether the state of each value is written under `config-status/`.
     public var publishesStates: Bool
+    /// Whether that the agent is well is written once for each session, which takes it along, instead of every 10 s.
+    public var isQuiet = false
     /// How much of the past etcd is to keep; nil: that is for others to say.
     public var history: Duration?
     /// The file that keeps what was last seen of etcd over a restart; nil: it is not kept.
@@ -34,6 +36,9 @@ public struct EtcdSettings: Sendable {
         self.publishesStates = publishesStates
         self.history = history
     }
+
+    /// How often etcd is asked whether it is there: as often as the session says that the agent is, but not more than every 5 s.
+    var probeInterval: Duration { .seconds(max(sessionSeconds / 3, 5)) }
 
     /// What all keys of the agent begin with.
     var prefix: String { "\(root)\(label)/" }

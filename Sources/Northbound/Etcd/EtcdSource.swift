@@ -9,11 +9,6 @@ public import Logging
 public struct EtcdSource: Sendable {
     /// The name under which it declares.
     public static let name = SourceName.etcd
-    /// How often etcd is asked whether it is there.
-    private static let probeInterval = Duration.seconds(5)
-    /// What it is asked for; nobody writes it.
-    private static let probeKey = "/probe-etcd-connection"
-
     /// How long until the status is written again after that failed.
     private static let publishRest = Duration.seconds(10)
 
@@ -84,15 +79,18 @@ public struct EtcdSource: Sendable {
         }
     }
 
+    /// Asks for a key of the agent's own, so it needs no rights for others.
     private func probe(_ connection: EtcdConnection) async throws {
+        // After etcd was away all agents come back at once; they need not ask at once from then on.
+        try await Task.sleep(for: settings.probeInterval * Double.random(in: 0...1))
         while true {
-            try await Task.sleep(for: Self.probeInterval)
             do {
-                _ = try await connection.get(Self.probeKey)
+                _ = try await connection.get(settings.prefix + "check/status/v1/agent")
             } catch {
                 // That is an answer, too: who may read only the configuration need not read this.
                 if error.code != .forbidden { throw error }
             }
+            try await Task.sleep(for: settings.probeInterval)
         }
     }
 
@@ -102,13 +100,14 @@ public struct EtcdSource: Sendable {
         while true {
             do {
                 try await publisher.run(connection)
-            } catch let error as EtcdError where !error.isOfConnection {
+            } catch let error as EtcdError where error.code != .unreachable {
+                // An etcd that is slow to write is followed all the same: to connect anew would only add to what it has to do.
                 if "\(error)" != told {
                     logger.warning("the agent's status can't be written to etcd", metadata: ["error": "\(error)"])
                 }
                 told = "\(error)"
             }
-            try await Task.sleep(for: Self.publishRest)
+            try await Task.sleep(for: Self.publishRest * Double.random(in: 0.5...1))
         }
     }
 

@@ -10,6 +10,8 @@ public struct KubernetesSettings: Sendable {
     public var namespace: String
     /// Which of them are looked at, by their labels; empty: all.
     public var selector: String
+    /// The one resource that is looked at; nil: all that are selected. The server need not look at the others.
+    public var name: String?
     /// The name of the agent in their status: that of its pod.
     public var instance: String
     /// Whether the state of resources is written to them.

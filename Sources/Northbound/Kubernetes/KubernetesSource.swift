@@ -46,7 +46,8 @@ public struct KubernetesSource: Sendable {
 
     private func follow() async {
         await client.follow(
-            .cnfConfiguration, namespace: settings.namespace, labels: settings.selector
+            .cnfConfiguration, namespace: settings.namespace, labels: settings.selector,
+            fields: settings.name.map { "metadata.name=\($0)" } ?? ""
         ) { update in
             await intake.take(update)
         } failed: { error, _ in

@@ -37,12 +37,25 @@ struct EtcdOptions: ParsableArguments, Sendable {
             "Write the state of each value to etcd, under config-status/. (default: if $ENABLE_STATUS_PUBLISHING is set)"
     )
     var etcdPublishStates = false
+    @Flag(
+        help:
+            "Say to etcd once for each session that the agent is well, which the session takes along, instead of every 10 s."
+    )
+    var etcdQuiet = false
+    @Option(
+        help: ArgumentHelp(
+            "How long what is bound to the agent's session in etcd outlives the agent; it gives three signs of life in that time. (default: 5, or session-ttl of the etcd.conf)",
+            valueName: "seconds"))
+    var etcdSessionSeconds: Int64?
 
     /// Each option by itself: that is how a file of settings is checked.
     mutating func validate() throws {
         _ = try endpoints()
         guard etcdPrefix.hasPrefix("/"), etcdPrefix.hasSuffix("/") else {
             throw ValidationError("--etcd-prefix '\(etcdPrefix)': it must begin and end with '/'")
+        }
+        guard (1...86_400).contains(etcdSessionSeconds ?? 5) else {
+            throw ValidationError("--etcd-session-seconds '\(etcdSessionSeconds ?? 0)': 1 to 86400 is needed")
         }
     }
 
@@ -65,7 +78,7 @@ struct EtcdOptions: ParsableArguments, Sendable {
         let endpoints = try endpoints()
         let file = try file(logger, tellsIgnored)
         guard file != nil || !endpoints.isEmpty else {
-            if namesTLS || etcdUser != nil || etcdPublishStates {
+            if namesTLS || etcdUser != nil || etcdPublishStates || etcdQuiet || etcdSessionSeconds != nil {
                 throw Failure(
                     "the options of etcd need --etcd-endpoints or --etcd-config", status: ExitStatus.invalid)
             }
@@ -87,6 +100,8 @@ struct EtcdOptions: ParsableArguments, Sendable {
             settings.expandsVariables = file.expandsVariables
             settings.history = file.history
         }
+        settings.isQuiet = etcdQuiet
+        if let etcdSessionSeconds { settings.sessionSeconds = etcdSessionSeconds }
         return settings
     }
 

@@ -17,6 +17,11 @@ struct KubernetesOptions: ParsableArguments, Sendable {
     var kubernetesSelector = ""
     @Option(
         help: ArgumentHelp(
+            "The one resource that is looked at, which needs rights for no other one. (default: all that are selected)",
+            valueName: "name"))
+    var kubernetesName: String?
+    @Option(
+        help: ArgumentHelp(
             "The microservice whose items are taken. (default: --label, $MICROSERVICE_LABEL or the pod's name)",
             valueName: "name"))
     var kubernetesMicroservice: String?
@@ -36,7 +41,8 @@ struct KubernetesOptions: ParsableArguments, Sendable {
     /// Each option by itself: that is how a file of settings is checked.
     mutating func validate() throws {
         for (name, text) in [
-            ("namespace", kubernetesNamespace), ("microservice", kubernetesMicroservice), ("pod", kubernetesPod),
+            ("namespace", kubernetesNamespace), ("name", kubernetesName), ("microservice", kubernetesMicroservice),
+            ("pod", kubernetesPod),
         ] {
             guard let text else { continue }
             guard !text.isEmpty, text.utf8.count <= 253, !text.contains(where: { $0 == "/" || $0.isWhitespace }) else {
@@ -47,7 +53,8 @@ struct KubernetesOptions: ParsableArguments, Sendable {
     }
 
     private var isAnyGiven: Bool {
-        kubernetesNamespace != nil || !kubernetesSelector.isEmpty || kubernetesMicroservice != nil
+        kubernetesNamespace != nil || kubernetesName != nil || !kubernetesSelector.isEmpty
+            || kubernetesMicroservice != nil
             || kubernetesPod != nil || kubernetesKubeconfig != nil || kubernetesContext != nil
     }
 
@@ -71,9 +78,11 @@ struct KubernetesOptions: ParsableArguments, Sendable {
         }
         let named = kubernetesPod ?? environment("POD_NAME")
         let pod = named ?? Self.hostName
-        return KubernetesSettings(
+        var settings = KubernetesSettings(
             client: client, label: kubernetesMicroservice ?? label ?? pod, namespace: kubernetesNamespace,
             selector: kubernetesSelector, instance: instance(pod, isNamed: named != nil, client))
+        settings.name = kubernetesName
+        return settings
     }
 
     /// The name of the agent in resources. One without a slash is taken for that of a pod beside the resources, which has to

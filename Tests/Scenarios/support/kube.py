@@ -4,11 +4,13 @@
 import glob
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 
 from cluster import Client, Refused, kubeconfig, tokens
 from harness import WORK, write
@@ -106,6 +108,24 @@ class KubeServer(Client):
         write(f"kube/{user}.token", f"{user}-token\n")
         cluster = {"server": self.url, "certificate-authority": self.authority or self.path("certs/apiserver.crt")}
         return write(f"kube/{user}.conf", kubeconfig(cluster, {"tokenFile": self.path(f"{user}.token")}))
+
+    def counts(self):
+        """How often the server was asked for what, and how many changes those were told who watch, as the stand-in counts it."""
+        request = urllib.request.Request(f"{self.url}/metrics", headers={"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(request, timeout=30, context=self.context) as answer:
+            text = answer.read().decode()
+        counts = {}
+        for name, labels, number in re.findall(r"^(apiserver_request_total|apiserver_watch_events_\w+){(.*)} (\S+)$", text, re.M):
+            label = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+            if name == "apiserver_request_total":
+                verb = {"post": "create", "put": "update", "apply": "patch"}.get(label["verb"].lower(), label["verb"].lower())
+                what = f"{verb} {label['resource']}" + (f"/{label['subresource']}" if label["subresource"] else "")
+            elif label["kind"] == "CNFConfiguration" and name.endswith(("_total", "_sizes_sum")):
+                what = "tell cnfconfigurations" if name.endswith("_total") else "bytes told of cnfconfigurations"
+            else:
+                continue
+            counts[what] = counts.get(what, 0) + int(float(number))
+        return counts
 
     def ctl(self, *arguments, fail=True, input=None):
         result = subprocess.run(
