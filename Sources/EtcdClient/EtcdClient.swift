@@ -15,6 +15,7 @@ public final class EtcdClient: Sendable {
     private let logger: Logger
     /// The member that is tried first.
     private let next = Mutex(0)
+    private let patience = Mutex(DialPatience())
 
     /// Makes a client that has not dialled yet.
     public init(_ configuration: EtcdConfiguration, logger: Logger) {
@@ -44,6 +45,7 @@ public final class EtcdClient: Sendable {
             }
         }
         try Task.checkCancellation()
+        patience.withLock { [failures] in $0.note(failures) }
         guard let first = failures.first else { throw EtcdError(.unreachable, "no endpoint is configured", nil) }
         if failures.count == 1 { throw first }
         // What is wrong with the user is wrong everywhere.
@@ -103,6 +105,8 @@ public final class EtcdClient: Sendable {
     private func connect<Result: Sendable>(
         to endpoint: EtcdEndpoint, _ body: @escaping @Sendable (EtcdConnection) async throws -> Result
     ) async throws -> Result {
+        var configuration = configuration
+        configuration.dialTimeout *= patience.withLock { $0.factor }
         let transport: HTTP2ClientTransport.Posix
         do {
             transport = try Transport.make(endpoint, configuration)
@@ -122,6 +126,7 @@ public final class EtcdClient: Sendable {
         } catch {
             throw DialFailure(error: error)
         }
+        patience.withLock { $0.reset() }
         logger.debug(
             "connected to etcd", metadata: ["endpoint": "\(endpoint)", "version": "\(connection.status.version)"])
         return try await body(connection)
