@@ -52,7 +52,7 @@ extension MeshRequests {
             throw NSMError(.unreachable, "its process has ended")
         }
         let excluded = await excludedPrefixes()
-        let component = asLong(as: wanted.previousSegment?.expiry)
+        let component = asLong(as: wanted.expiryBefore)
         // Of a connection of before our start the name of its interface is in the kernel alone.
         let isKept = before == nil && wanted.networkServiceEndpointName == candidate.endpoint.name
         let kept = isKept ? await forwarder.keptName(of: id) ?? formerInterface(wanted) : nil

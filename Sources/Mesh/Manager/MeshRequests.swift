@@ -213,7 +213,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
                 var answer = try await connect(candidate)
                 answer.networkServiceEndpointName = candidate.endpoint.name
                 monitor.update(answer, owner: caller.identity)
-                expiries.set(id, to: answer.previousSegment?.expiry.map { Self.closing(before: $0) })
+                expiries.set(id, to: answer.expiryBefore.map { Self.closing(before: $0) })
                 return answer
             } catch {
                 let text = String(((error as? RPCError)?.message ?? "\(error)").prefix(512))
@@ -232,7 +232,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
 
     /// The endpoints to try: the one that is named, or those of the service.
     private func candidates(_ wanted: NSMConnection) async throws -> [RegistryStore.Entry] {
-        if let directory { return try await directory.candidates(wanted, store) }
+        if let directory {
+            return try await directory.candidates(wanted, store, onlyHere: settings.remote == nil)
+        }
         let name = wanted.networkServiceEndpointName
         let service = wanted.networkService
         let before = known.withLock { $0[wanted.id] }
@@ -261,6 +263,12 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         }
         return found
     }
+}
+
+extension NSMConnection {
+    /// When the first token of those ends who stand before us on the path: nobody takes a Close of them any more after that, and the
+    /// client has been gone for long. Nil when none says.
+    var expiryBefore: Timestamp? { path.pathSegments.prefix(Int(path.index)).compactMap(\.expiry).min() }
 }
 
 extension Networkservice_NetworkServiceRequest {

@@ -41,7 +41,8 @@ final class ManagerDirectory: Sendable {
     ///
     /// - Parameters:
     ///   - store: Knows whose turn it is.
-    ///   - onlyHere: Whether endpoints of other hosts are left out: for a client of another host, whose forwarder has chosen.
+    ///   - onlyHere: Whether endpoints of other hosts are left out: for a client of another host, whose forwarder has chosen, and
+    ///     where there are no tunnels.
     /// - Throws: `RPCError` when there is none; ``NSMError`` when the manager can't be asked.
     func candidates(
         _ wanted: NSMConnection, _ store: RegistryStore, onlyHere: Bool = false
@@ -57,9 +58,9 @@ final class ManagerDirectory: Sendable {
         let endpoints = try await find(query)
         let declaration = try await declared
         let found = endpoints.filter { entry in
-            let isMeant =
-                name.isEmpty ? entry.endpoint.networkServiceNames.contains(service) : entry.endpoint.name == name
-            return isMeant && (!onlyHere || entry.host == nil) && (entry.endpoint.expiry.map { $0 > .now } ?? true)
+            // Of a service, the registry says who offers it: between domains names differ.
+            (name.isEmpty || entry.endpoint.name == name) && (!onlyHere || entry.host == nil)
+                && (entry.endpoint.expiry.map { $0 > .now } ?? true)
         }
         let chosen =
             name.isEmpty

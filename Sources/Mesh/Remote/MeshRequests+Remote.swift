@@ -30,7 +30,7 @@ extension MeshRequests {
         onward.context.mtu = try await fitting(onward.context.mtu, remote)
         if let before, before.isOf(candidate) { onward.mechanism = before.answer.mechanism }
         let asked = onward
-        let component = asLong(as: wanted.previousSegment?.expiry)
+        let component = asLong(as: wanted.expiryBefore)
         let answer = try await peer.connector.call(within: component.dialTimeout, as: component) { calls in
             try checkManager(calls.connection.info)
             return try await connect(wanted, asked, end, remote, calls, isNew: before == nil)
@@ -128,9 +128,11 @@ extension MeshRequests {
         }
         let preferences = message.mechanismPreferences.compactMap { TunnelMechanism($0) }
         guard let preference = preferences.first ?? TunnelMechanism(connection.mechanism) else {
+            let here = directory == nil ? "" : "on one host \(WellKnown.kernel) interfaces are connected, and "
             throw RPCError(
                 code: .invalidArgument,
-                message: "between hosts there are tunnels only: a \(WellKnown.vxlan) mechanism with src_ip is needed")
+                message: here
+                    + "between hosts there are tunnels only: a \(WellKnown.vxlan) mechanism with src_ip is needed")
         }
         let caller = rights.caller(call.info)
         guard rights.mayTunnel(to: preference.source, of: caller.address) else {
