@@ -127,6 +127,10 @@ extension YAMLMistake {
                     : "not valid UTF-8: \(problem)")
         case YAML_SCANNER_ERROR, YAML_PARSER_ERROR:
             let mark = parser.problem_mark
+            if let mistake = Self.indentation(parser, problem, input) {
+                self = mistake
+                return
+            }
             var text = problem
             if problem.hasPrefix("found character that cannot start any token") {
                 text = Self.badStart(line: mark.line, column: mark.column, in: input)
@@ -140,6 +144,52 @@ extension YAMLMistake {
         default:
             self.init(line: parser.mark.line + 1, column: parser.mark.column + 1, text: problem)
         }
+    }
+
+    /// The mistake of a line that is not indented as its neighbours are, where libyaml speaks of something else; nil: it is not
+    /// that.
+    private static func indentation(
+        _ parser: yaml_parser_t, _ problem: String, _ input: UnsafeRawBufferPointer
+    ) -> YAMLMistake? {
+        let mark = parser.problem_mark
+        let line = line(mark.line, of: input)
+        let blank = line.prefix { $0 == UInt8(ascii: " ") }.count
+        let start = parser.context_mark
+        let isFirst = blank == mark.column && start.line < mark.line && start.column != mark.column
+        switch problem {
+        case "did not find expected '-' indicator" where blank == mark.column && start.line < mark.line:
+            return YAMLMistake(
+                line: mark.line + 1, column: mark.column + 1,
+                text: "wrong indentation: items of the list that starts at line \(start.line + 1) begin with '-' "
+                    + "in column \(start.column + 1), and what belongs to an item stands further right")
+        case "did not find expected key" where isFirst:
+            return YAMLMistake(
+                line: mark.line + 1, column: mark.column + 1,
+                text: "wrong indentation: keys of the block that starts at line \(start.line + 1) begin in column "
+                    + "\(start.column + 1)")
+        case "mapping values are not allowed in this context":
+            // A key that stands further right than the value before it can take it in.
+            let word = line.dropFirst(blank).prefix { $0 != UInt8(ascii: ":") }
+            guard mark.line > 0, blank + word.count == mark.column, !word.isEmpty,
+                !word.contains(where: { $0 == UInt8(ascii: " ") || $0 >= 0x80 })
+            else { return nil }
+            let above = Self.line(mark.line - 1, of: input)
+            guard above.prefix(while: { $0 == UInt8(ascii: " ") }).count < blank else { return nil }
+            return YAMLMistake(
+                line: mark.line + 1, column: blank + 1,
+                text: "wrong indentation: this key stands further right than line \(mark.line), whose value ends there")
+        default: return nil
+        }
+    }
+
+    /// A line of the text, by its number from 0; empty beyond the end.
+    private static func line(_ number: Int, of input: UnsafeRawBufferPointer) -> Slice<UnsafeRawBufferPointer> {
+        var (rows, index) = (number, 0)
+        while index < input.count, rows > 0 {
+            if input[index] == UInt8(ascii: "\n") { rows -= 1 }
+            index += 1
+        }
+        return input[index...].prefix { $0 != UInt8(ascii: "\n") }
     }
 
     private static func badStart(line: Int, column: Int, in input: UnsafeRawBufferPointer) -> String {

@@ -47,7 +47,7 @@ import Testing
             ),
             (
                 #"{"microservice":"a","configItems":[{"module":"linux.l3","type":"arp","data":"interface: e\n  ipadress: 3"}]}"#,
-                "ns/x: spec.configItems[0].data:2:11: mapping values are not allowed in this context"
+                "ns/x: spec.configItems[0].data:2:3: wrong indentation: this key stands further right than line 1, whose value ends there"
             ),
             (
                 #"{"microservice":"a","configItems":[{"module":"linux.l3","type":"arp","data":"interface: e\nipadress: 3"}]}"#,

@@ -125,6 +125,26 @@ func mistakes(_ text: String) -> [String] {
             ),
             ("a:\n\t- b\n", "2:1: a tab can't indent YAML; use spaces"),
             ("a: \"x\n", "2:1: found unexpected end of stream while scanning a quoted scalar that starts at line 1"),
+            (
+                "l:\n  - a: 1\n    b: 2\n   c: 3\n",
+                "4:4: wrong indentation: items of the list that starts at line 2 begin with '-' in column 3, and what belongs to"
+                    + " an item stands further right"
+            ),
+            (
+                "l:\n  - a: 1\n  b: 2\n",
+                "3:3: wrong indentation: items of the list that starts at line 2 begin with '-' in column 3, and what belongs to"
+                    + " an item stands further right"
+            ),
+            (
+                "m:\n    a: 1\n  b: 2\n",
+                "3:3: wrong indentation: keys of the block that starts at line 1 begin in column 1"
+            ),
+            (
+                "m:\n  a: x\n    b: 2\n",
+                "3:5: wrong indentation: this key stands further right than line 2, whose value ends there"
+            ),
+            // What else libyaml says so of.
+            ("a: 'x' y\nb: 1\n", "1:8: did not find expected key while parsing a block mapping"),
             ("a: b: c\n", "1:5: mapping values are not allowed in this context"),
             ("a: @x\n", "1:4: '@' can't start a value; put the value in quotes"),
             ("a: !thing x\n", "1:4: tag '!thing' has no meaning here; remove it"),

@@ -29,6 +29,8 @@ extension ConfigReader {
             return words.count == 1 && ["Match", "NetDev", "Network", "Link"].contains(words[0]) ? .networkd : nil
         }
         guard tree.kind(of: root) == .mapping else { return nil }
+        // With a word of ours in it, it is ours, with a mistake.
+        if tree.pairs(of: root).contains(where: { Self.groups.contains(tree.string(of: $0.0)) }) { return nil }
         if tree.pair("cniVersion", in: root) != nil { return .cni }
         if let network = tree.pair("network", in: root)?.value, tree.kind(of: network) == .mapping { return .netplan }
         guard let interfaces = tree.pair("interfaces", in: root)?.value, tree.kind(of: interfaces) == .sequence else {

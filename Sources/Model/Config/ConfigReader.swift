@@ -168,6 +168,9 @@ extension ConfigReader {
         let group = Self.otherGroups[word] ?? word
         guard Self.groups.contains(group) else {
             if omitsMistake() { return }
+            if let owner = ModelRegistry.all.first(where: { $0.list == word || $0.otherList == word })?.group {
+                return report(key, "\(word.inQuotes) belongs to \(owner): indent it, so that it stands under it")
+            }
             let known = Self.groups + Self.foreignGroups
             let hint = hint(for: word, among: known)
             let all = "; it has \(Self.groups.joined(separator: ", "))"
