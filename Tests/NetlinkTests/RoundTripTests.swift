@@ -145,3 +145,20 @@ private func bond(mode: UInt8, primary: Int32?) -> BondAttributes {
     }
     return bond
 }
+
+@Suite("What a hint to modprobe(8) names")
+struct ModuleNameTests {
+    /// Source: `MODULE_ALIAS_RTNL_LINK` and the names of the files below drivers/net, net/8021q, net/ipv4 and net/ipv6.
+    private static let modules = [
+        "vlan": "8021q", "bond": "bonding", "gre": "ip_gre", "gretap": "ip_gre", "ip6gre": "ip6_gre",
+        "ip6gretap": "ip6_gre", "ip6tnl": "ip6_tunnel", "ipip": "ipip", "sit": "sit", "tun": "tun",
+    ]
+
+    @Test("the module of each kind, and not the kind's name where that is another one")
+    func names() {
+        for codec in LinkKind.all {
+            #expect(codec.moduleName == Self.modules[codec.kindName] ?? codec.kindName, "\(codec.kindName)")
+        }
+        #expect(Self.modules.keys.allSatisfy { name in LinkKind.all.contains { $0.kindName == name } })
+    }
+}
