@@ -67,7 +67,10 @@ extension Engine {
             }
         }
         for loss in transaction.losses { logger.warning("something of others went", metadata: ["what": "\(loss)"]) }
-        logger.info(
+        // That a retry failed again is told above, as often as it is worth it.
+        let isRepetition = transaction.reason == .retry && failures > 0 && failures == transaction.entries.count
+        logger.log(
+            level: isRepetition ? .debug : .info,
             transaction.reverted ? "transaction undone" : "transaction done",
             metadata: [
                 "txn": number, "reason": "\(transaction.reason.text)",

@@ -126,7 +126,7 @@ extension Engine {
             loop.isInForce
                 ? "the configuration has mistakes and is not used; the last one stays in force"
                 : "the configuration has mistakes and is not used; nothing is touched",
-            metadata: ["mistakes": "\(mistakeCount)"])
+            metadata: ["mistakes": .stringConvertible(mistakeCount)])
     }
 
     /// Mistakes or warnings for the log, with a last line that counts those not listed.

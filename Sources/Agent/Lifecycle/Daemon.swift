@@ -51,7 +51,8 @@ public struct Daemon: Sendable {
         logger.info(
             "starting",
             metadata: [
-                "version": "\(Version.text)", "label": "\(settings.label)", "protocol": "\(settings.ownership.proto)",
+                "version": "\(Version.text)", "label": "\(settings.label)",
+                "protocol": .stringConvertible(settings.ownership.proto),
                 "config": "\(options.configPath)", "socket": "\(socket)",
             ])
     }

@@ -25,6 +25,7 @@ public struct StandardErrorLog: LogHandler {
     private let format: Format
     private let label: String
     private let threshold: Threshold
+    private let repeated = RepeatedLines()
 
     /// The level that copies share.
     private final class Threshold: Sendable {
@@ -58,6 +59,11 @@ public struct StandardErrorLog: LogHandler {
         var details = metadata
         if let more = event.metadata { details.merge(more) { $1 } }
         if let error = event.error { details["error"] = "\(error)" }
+        switch repeated.verdict(event.level, "\(event.message)", details, at: SteadyClock.monotonic) {
+        case .write: break
+        case .writeCount(let count): details["count"] = .stringConvertible(count)
+        case .drop: return
+        }
         let time = Timestamp.now.rfc3339(fractionDigits: 3)
         var line =
             switch format {

@@ -81,7 +81,8 @@ public actor Controller {
                     { await self.take($0) },
                     failed: { error, wait in
                         self.logger.warning(
-                            "the API server can't be followed", metadata: ["error": "\(error)", "again": "\(wait)"])
+                            "the API server can't be followed",
+                            metadata: ["error": "\(error)", "again": .stringConvertible(wait)])
                     })
             }
             group.addTask { try await EtcdWriter(controller: self).run(etcd) }

@@ -35,7 +35,8 @@ struct EtcdWriter: Sendable {
                     }
                 } failed: { error, wait in
                     controller.logger.warning(
-                        "etcd can't be used", metadata: ["error": "\(error)", "again": "\(wait)"])
+                        "etcd can't be used",
+                        metadata: ["error": "\(error)", "again": .stringConvertible(wait)])
                     await controller.noteEtcd(isThere: false)
                 }
             }

@@ -22,7 +22,7 @@ extension MeshRequests {
         _ = try? await coming?.receive(within: .milliseconds(100))
         try await queue.run(hop.ownID) {
             try self.checkOwner(of: hop.ownID, call)
-            await self.release(hop.ownID)
+            await self.release(hop.ownID, because: "its client closed it")
         }
         return ServerResponse(message: Google_Protobuf_Empty())
     }
@@ -35,15 +35,20 @@ extension MeshRequests {
     }
 
     func expire(_ id: String) async {
-        component.logger.info("connection ended: its token was not renewed", metadata: ["connection": "\(id)"])
-        try? await queue.run(id) { await self.release(id) }
+        try? await queue.run(id) { await self.release(id, because: "its token was not renewed") }
     }
 
-    /// Tells the other end, and removes the links.
-    func release(_ id: String) async {
+    /// Tells the other end, and removes the links. The reason is for the log.
+    func release(_ id: String, because reason: String) async {
         expiries.set(id, to: nil)
         clientIDs.release(id)
         guard let old = known.withLock({ $0.removeValue(forKey: id) }) else { return }
+        component.logger.info(
+            "connection ended",
+            metadata: [
+                "connection": "\(id)", "service": "\(old.answer.networkService)", "endpoint": "\(old.endpoint)",
+                "reason": "\(reason)",
+            ])
         await tellClosed(old)
         do {
             try await forwarder.remove(id)
@@ -92,10 +97,7 @@ extension MeshRequests {
             for id in mine {
                 try? await queue.run(id) {
                     guard known.withLock({ $0[id]?.place }) == place else { return }
-                    component.logger.info(
-                        "connection ended: its endpoint offers the service no more",
-                        metadata: ["connection": "\(id)", "endpoint": "\(endpoint.name)"])
-                    await release(id)
+                    await release(id, because: "its endpoint offers the service no more")
                 }
             }
         }

@@ -159,7 +159,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             "a connection gives way to one of the same id from another network namespace",
             metadata: ["connection": "\(old)", "id": "\(wanted.path.pathSegments.first?.id ?? "")"])
         // Beside: two that displace each other must not wait for each other's turn.
-        Task { try? await queue.run(old) { await self.release(old) } }
+        Task { try? await queue.run(old) { await self.release(old, because: "another one has its id") } }
     }
 
     private static func preference(
@@ -186,7 +186,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     ) async throws -> NSMConnection {
         let caller = rights.caller(call.info)
         try admit(wanted.id, call, caller)
-        if wanted.state == .reselectRequested { await release(wanted.id) }
+        if wanted.state == .reselectRequested {
+            await release(wanted.id, because: "its client wants another endpoint")
+        }
         try claim(wanted, caller)
         // An id that nothing came of is not kept.
         defer { if monitor.connection(wanted.id) == nil { clientIDs.release(wanted.id) } }
@@ -212,6 +214,14 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             do {
                 var answer = try await connect(candidate)
                 answer.networkServiceEndpointName = candidate.endpoint.name
+                if monitor.connection(id) == nil {
+                    component.logger.info(
+                        "connection made",
+                        metadata: [
+                            "connection": "\(id)", "service": "\(wanted.networkService)",
+                            "client": "\(caller.identity.account)", "endpoint": "\(candidate.endpoint.name)",
+                        ])
+                }
                 monitor.update(answer, owner: caller.identity)
                 expiries.set(id, to: answer.expiryBefore.map { Self.closing(before: $0) })
                 return answer

@@ -147,7 +147,9 @@ extension MeshRequests {
         let wanted = connection
         var answer = try await queue.run(hop.ownID) {
             try self.admit(wanted.id, call, caller)
-            if wanted.state == .reselectRequested { await self.release(wanted.id) }
+            if wanted.state == .reselectRequested {
+                await self.release(wanted.id, because: "its client wants another endpoint")
+            }
             return try await self.serve(wanted, try await self.candidatesHere(wanted), caller) { candidate in
                 try await self.connect(wanted, preference, candidate, caller)
             }

@@ -101,9 +101,10 @@ public final class NetworkServiceClient: Sendable {
             } catch {
                 if Task.isCancelled || isClosed { return }
                 let last = "\(error)"
-                // Why there is no connection is told, once until it changes.
+                // Why there is no connection is told when it changes, and less and less often as long as it does not.
+                let isRare = attempts & (attempts - 1) == 0 && attempts >= 16
                 logger.log(
-                    level: last == told ? .debug : .warning, "request failed",
+                    level: last == told && !isRare ? .debug : .warning, "request failed",
                     metadata: ["error": "\(last)", "attempt": .stringConvertible(attempts)])
                 told = last
                 if let known = connection {

@@ -72,7 +72,9 @@ public actor NetworkServices {
         self.init(settings, logger: logger, register: context.register) {
             // Who is killed leaves the sockets of his endpoints.
             let swept = SocketAddress.removeAbandoned(in: settings.socketDirectory)
-            if swept > 0 { logger.info("sockets of earlier endpoints were removed", metadata: ["count": "\(swept)"]) }
+            if swept > 0 {
+                logger.info("sockets of earlier endpoints were removed", metadata: ["count": .stringConvertible(swept)])
+            }
             await context.runSupport()
         } makeSession: { spec in
             switch spec {

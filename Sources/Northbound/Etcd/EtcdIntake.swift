@@ -75,7 +75,7 @@ actor EtcdIntake {
                     "read from etcd",
                     metadata: [
                         "endpoint": "\(endpoint)", "keys": .stringConvertible(snapshot.entries.count),
-                        "revision": "\(snapshot.revision)",
+                        "revision": .stringConvertible(snapshot.revision),
                     ])
                 await declare(change)
                 await backend.note(EtcdSource.name, nil)
@@ -180,7 +180,7 @@ actor EtcdIntake {
             logger.warning(message, metadata: ["key": "\(key)", "error": "\(text)"])
         }
         if problems.count > Self.mostTold {
-            logger.warning(message, metadata: ["more": "\(problems.count - Self.mostTold)"])
+            logger.warning(message, metadata: ["more": .stringConvertible(problems.count - Self.mostTold)])
         }
     }
 }
