@@ -21,7 +21,7 @@ struct BridgeVLANTests {
 
     /// What `bridge vlan` says of a port: `1 PVID Egress Untagged`.
     private func vlans(_ name: String, _ host: Sandbox) throws -> [String] {
-        let all = try JSONSerialization.jsonObject(with: Data(host.command("bridge -c -j vlan show").utf8))
+        let all = try JSONSerialization.jsonObject(with: Data(host.command("bridge -compressvlans -j vlan show").utf8))
         let port = (all as? [[String: Any]])?.first { $0["ifname"] as? String == name }
         return (port?["vlans"] as? [[String: Any]] ?? []).map { vlan in
             let numbers = [vlan["vlan"], vlan["vlanEnd"]].compactMap { ($0 as? Int).map(String.init) }

@@ -1,10 +1,15 @@
+import Foundation
 import Model
 import Testing
 
 /// What holds for values of every kind. A kind is tested by a line in ``KindCase/all``.
 @Suite("every kind", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
 struct KindTests {
-    private static let cases = KindCase.all.filter(\.isThere)
+    /// All that are there, or those whose names hold what NSM_AGENT_KIND says, where each takes long.
+    private static let cases: [KindCase] = {
+        let word = ProcessInfo.processInfo.environment["NSM_AGENT_KIND"] ?? ""
+        return KindCase.all.filter { $0.isThere && (word.isEmpty || $0.name.contains(word)) }
+    }()
 
     /// All there is, as far as it doesn't differ from one life of an object to the next.
     private func picture(_ kind: KindCase, _ host: Sandbox) throws -> [String] {

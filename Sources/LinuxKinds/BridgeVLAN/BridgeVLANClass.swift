@@ -71,14 +71,20 @@ enum BridgeVLANClass: KernelClass {
         if step != .finish { return }
         for (state, part) in restoration.parts {
             for (index, old) in part.links.sorted(by: { $0.key < $1.key }) {
-                guard let vlans = old?.vlans, let link = state.links[restoration.current(index, in: state)] else {
-                    continue
-                }
+                guard let vlans = old?.vlans, let link = state.links[restoration.current(index, in: state)],
+                    areTold(of: link)
+                else { continue }
                 for operation in operations(for: vlans, on: link, isPort: link.link.port != nil) {
                     restoration.add(operation.action, in: state.id)
                 }
             }
         }
+    }
+
+    /// Whether the bridge tells VLANs apart. Otherwise nobody looks at them, and the kernel may have none.
+    private static func areTold(of link: LinkState) -> Bool {
+        let bridge = link.link.kind.isOf(BridgeAttributes.self) ? link : link.namespace.links[link.link.master]
+        return bridge?.link.kind[BridgeAttributes.self]?.vlanFiltering == true
     }
 
     // MARK: - Export

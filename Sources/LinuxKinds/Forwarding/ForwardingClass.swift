@@ -73,6 +73,22 @@ enum ForwardingClass: KernelClass {
             let claim = other.forwarding.removeValue(forKey: place)?.claim
             concern(entry, of: other, world)
             if let claim, world.cause == .planned { world.lose(claim) }
+            loseCopies(of: entry, for: link, on: other, world)
+        }
+    }
+
+    /// With a bridge's entry for all VLANs one for each VLAN of its port goes, which the kernel tells. Source: `br_fdb_add` and
+    /// `br_fdb_delete`, net/bridge/br_fdb.c.
+    private static func loseCopies(
+        of entry: ForwardingEntry, for port: LinkState, on link: LinkState, _ world: LinuxWorld
+    ) {
+        guard world.cause == .planned, entry.isOfBridge, entry.vlan == 0, link.forwarding.count > 0 else { return }
+        for range in BridgeVLANClass.known(of: port).ranges {
+            for vlan in range.first...range.last {
+                var copy = entry
+                copy.vlan = vlan
+                if let lost = link.forwarding.removeValue(forKey: ForwardingPlace(copy)) { world.lose(lost.claim) }
+            }
         }
     }
 
@@ -86,6 +102,7 @@ enum ForwardingClass: KernelClass {
         if world.cause == .told, isMarked(entry), known.destination != entry.destination { return }
         world.journals.remember(link: entry.linkIndex, in: state, isItself: false)
         link.forwarding[place] = nil
+        loseCopies(of: entry, for: link, on: link, world)
     }
 
     /// Looks for somebody else's entry in the place of one that is wanted, which would go without a word, and takes it into the
