@@ -129,7 +129,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "EtcdClient",
-            dependencies: grpc + ["Concurrency", .product(name: "Logging", package: "swift-log")],
+            dependencies: grpc + [
+                "Concurrency", "MeshTransport", .product(name: "Logging", package: "swift-log"),
+            ],
             exclude: ["Protos"], swiftSettings: plain),
         .target(
             name: "KubernetesClient",

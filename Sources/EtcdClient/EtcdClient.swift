@@ -3,6 +3,7 @@ internal import FoundationEssentials
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
 public import Logging
+internal import MeshTransport
 internal import Synchronization
 
 /// A client of etcd 3.4 or later.
@@ -145,6 +146,8 @@ private enum Transport {
             settings.connection.keepalive = .init(
                 time: configuration.keepaliveTime, timeout: configuration.operationTimeout, allowWithoutCalls: true)
             settings.http2.targetWindowSize = 1 << 20
+            // Called for each new connection, before it is used.
+            settings.channelDebuggingCallbacks.onCreateTCPConnection = { ClientGuard.add(to: $0) }
         }
         switch endpoint.address {
         case .ipv4(let host, let port):
