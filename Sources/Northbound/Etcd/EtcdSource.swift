@@ -79,13 +79,21 @@ public struct EtcdSource: Sendable {
         }
     }
 
+    /// How often in succession etcd may fail to answer. Without another member that may do better, one whose disk stalls is waited
+    /// for: if all its agents came anew, it would have even more to do. One that is gone is noticed all the same, by HTTP/2.
+    private var mostMisses: Int { settings.client.endpoints.count > 1 ? 0 : 2 }
+
     /// Asks for a key of the agent's own, so it needs no rights for others.
     private func probe(_ connection: EtcdConnection) async throws {
         // After etcd was away all agents come back at once; they need not ask at once from then on.
         try await Task.sleep(for: settings.probeInterval * Double.random(in: 0...1))
+        var misses = 0
         while true {
             do {
                 _ = try await connection.get(settings.prefix + "check/status/v1/agent")
+                misses = 0
+            } catch  where error.code == .timedOut && misses < mostMisses {
+                misses += 1
             } catch {
                 // That is an answer, too: who may read only the configuration need not read this.
                 if error.code != .forbidden { throw error }
