@@ -152,7 +152,7 @@ public final class ContainerWatch: Sendable {
     private static func checkOwner(of socket: String) throws(ContainerError) {
         var status = stat()
         guard stat(socket, &status) == 0 else { throw ContainerError(String(cString: strerror(errno))) }
-        guard status.st_mode & S_IFMT == S_IFSOCK else { throw ContainerError("it is no socket") }
+        guard status.st_mode & S_IFMT == S_IFSOCK else { throw ContainerError("it is not a socket") }
         guard status.st_uid == 0 || status.st_uid == geteuid() else {
             throw ContainerError("the socket belongs to user \(status.st_uid), who is not trusted")
         }

@@ -66,7 +66,7 @@ public struct EtcdConfiguration: Sendable {
             let endpoint = endpoints.first(where: { !$0.wantsTLS && !$0.isLocal })
         else { return nil }
         return
-            "the password for etcd goes to \(endpoint) without TLS, so whoever is on the way can read it; write https://"
+            "the password for etcd goes to \(endpoint) without TLS, where others can read it; write https://"
     }
 
     /// A user of etcd.

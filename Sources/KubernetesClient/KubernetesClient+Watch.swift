@@ -36,10 +36,10 @@ extension KubernetesClient {
             do throws(JSONValue.Mistake) {
                 event = try JSONValue(parsing: line)
             } catch {
-                throw KubernetesError(.malformed, "a line of a watch is no JSON: \(error)")
+                throw KubernetesError(.malformed, "a line of a watch is not JSON: \(error)")
             }
             guard let type = event["type"]?.string, let json = event["object"] else {
-                throw KubernetesError(.malformed, "a line of a watch is no event")
+                throw KubernetesError(.malformed, "a line of a watch is not an event")
             }
             let object = KubernetesObject(json)
             switch type {

@@ -131,7 +131,7 @@ public final class KubernetesClient: Sendable {
             }
             guard let items = page.json["items"]?.array ?? (page.json["items"] == .null ? [] : nil),
                 let metadata = page.json["metadata"]
-            else { throw KubernetesError(.malformed, "the server's answer is no list of \(resource)") }
+            else { throw KubernetesError(.malformed, "the server's answer is not a list of \(resource)") }
             bytes += page.bytes
             try checkSize(of: resource, count: list.objects.count + items.count, bytes: bytes)
             list.objects += items.map { KubernetesObject($0) }
@@ -181,7 +181,7 @@ public final class KubernetesClient: Sendable {
         do throws(JSONValue.Mistake) {
             return (try JSONValue(parsing: answer.body), answer.body.count)
         } catch {
-            throw KubernetesError(.malformed, "the server's answer is no JSON: \(error)")
+            throw KubernetesError(.malformed, "the server's answer is not JSON: \(error)")
         }
     }
 

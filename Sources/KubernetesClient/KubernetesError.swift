@@ -33,7 +33,7 @@ public struct KubernetesError: Error, Sendable, Hashable, CustomStringConvertibl
         self.retryAfter = retryAfter
     }
 
-    /// What the server's `Status` says; what is missing in it is told by the HTTP status.
+    /// What the server's `Status` says; the HTTP status fills in what is missing.
     init(status: JSONValue?, httpStatus: Int, retryAfter: Duration? = nil) {
         let isStatus = status?["kind"]?.string == "Status"
         let details = isStatus ? status?["details"] : nil

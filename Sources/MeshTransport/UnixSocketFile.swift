@@ -14,7 +14,7 @@ package enum ListenFailure: Error, Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .inUse(let path): "another program listens on \(path); stop it or choose another path"
-        case .notASocket(let path): "\(path) is there and is no socket; remove it or choose another path"
+        case .notASocket(let path): "\(path) is there and is not a socket; remove it or choose another path"
         case .refused(let call, let path, let code): "\(call) of \(path) failed: \(String(cString: strerror(code)))"
         }
     }

@@ -14,7 +14,7 @@ public struct Component: Sendable {
     public var dialTimeout: Duration
     /// The longest time for one request.
     public var requestTimeout: Duration
-    /// Where events are told. Tokens and keys never are.
+    /// Where events are logged. Tokens and keys never are.
     public var logger: Logger
 
     /// Makes a component.

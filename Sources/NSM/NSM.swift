@@ -1,8 +1,8 @@
-/// Network Service Mesh, v1 API: clients, endpoints, and the registry's client. What a manager is made of beside them is here
-/// too, for this package alone.
+/// Network Service Mesh, v1 API: clients, endpoints, and the registry's client. The parts that only a manager needs are here
+/// too; they are not public.
 ///
 /// A program finds its mesh by the environment that stock clients know, see ``MeshEnvironment``. A client asks for a service
-/// and keeps the connection, through refreshes, restarts of the manager and ends of endpoints, until it is told to close it:
+/// and keeps the connection, through refreshes, restarts of the manager and ends of endpoints, until the program closes it:
 ///
 /// ```swift
 /// let mesh = try MeshAccess(logger: logger)
@@ -23,13 +23,13 @@
 /// }
 /// ```
 ///
-/// Who has identities from elsewhere than the Workload API makes a ``Component`` with a `FileIdentity` or `FixedIdentity`, and
-/// a ``PeerConnector`` with it. What goes wrong is thrown as ``NSMError``; what listens or connects throws `TransportError`,
-/// identities throw `SPIFFEError`, and an endpoint refuses clients by ``EndpointRefusal``. Calls of a task that is cancelled
-/// throw `CancellationError`.
+/// For identities from elsewhere than the Workload API, make a ``Component`` with a `FileIdentity` or `FixedIdentity`, and a
+/// ``PeerConnector`` with that. Calls throw ``NSMError``; listening and connecting throw `TransportError`, identities throw
+/// `SPIFFEError`, and an endpoint refuses a client by throwing ``EndpointRefusal``. In a cancelled task, calls throw
+/// `CancellationError`.
 ///
-/// Imports nothing of the agent. Identities come from `SPIFFE`, connections with descriptors from `MeshTransport`. What a
-/// program needs beside this room comes with it: addresses and prefixes, identities, and where peers listen.
+/// Imports nothing of the agent. Identities come from `SPIFFE`, connections with descriptors from `MeshTransport`. `import NSM`
+/// also imports what programs need beside it: addresses and prefixes, identities, and socket addresses.
 
 @_exported public import struct Concurrency.Timestamp
 @_exported public import MeshTransport

@@ -35,7 +35,7 @@ package final class IdentityStore: Sendable {
     }
 }
 
-/// An identity that is given, and replaced by whoever gave it.
+/// An identity that the program sets, and can replace.
 public final class FixedIdentity: IdentitySource {
     private let store: IdentityStore
 

@@ -17,7 +17,9 @@ public struct SPIFFEID: Hashable, Sendable, CustomStringConvertible {
     ///
     /// - Throws: ``SPIFFEError`` when it is none.
     public init(_ text: String) throws(SPIFFEError) {
-        func refuse(_ reason: String) -> SPIFFEError { SPIFFEError("\(text.prefix(100)) is no SPIFFE id: \(reason)") }
+        func refuse(_ reason: String) -> SPIFFEError {
+            SPIFFEError("\(text.prefix(100)) is not a SPIFFE id: \(reason)")
+        }
         let scheme = "spiffe://"
         guard text.utf8.count <= 2048 else { throw refuse("longer than 2048 bytes") }
         guard text.utf8.starts(with: scheme.utf8) else { throw refuse("it does not start with \(scheme)") }

@@ -30,7 +30,7 @@ enum Descriptors {
     private static func refusal(_ code: Int32, missing: Int, of count: Int) -> Failure {
         guard code == EMFILE else {
             return Failure(
-                "no descriptors can be had: \(String(cString: strerror(code))); this needs \(count) (see fs.file-max)",
+                "can't open file descriptors: \(String(cString: strerror(code))); this needs \(count) (see fs.file-max)",
                 status: ExitStatus.refused)
         }
         let limit = Int(clamping: cl_raise_file_limit())

@@ -5,14 +5,14 @@ internal import ArgumentParser
 struct NSMAgent: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "nsm-agent",
-        abstract: "Makes the network of this host as YAML files say, and keeps it so.",
+        abstract: "Makes the network of this host match YAML files, and keeps it so.",
         discussion: """
-            Values that files declare (interfaces, addresses, routes, neighbours, rules, namespaces) are made by netlink in \
-            their network namespaces. What was made carries the owner's label in the kernel, so nothing else is ever \
-            touched, and leftovers are found after a crash.
+            Files declare interfaces, addresses, routes, neighbours, rules and namespaces; the agent makes them by netlink, each \
+            in its network namespace. All that it makes carries the owner's label in the kernel. So it never touches \
+            anything else, and finds what a crash left behind.
 
             Exit status: 0 done, 1 something failed or is pending, 2 changes (plan --detailed-exitcode), 64 wrong usage, \
-            65 wrong configuration, 69 no agent is running, 71 too few open files are allowed, 77 a capability is missing.
+            65 wrong configuration, 69 no agent is running, 71 the limit of open files is too low, 77 a capability is missing.
             """,
         version: Version.line(program: "nsm-agent"),
         groupedSubcommands: [

@@ -74,7 +74,7 @@ extension OtherVariables {
         let names = ignored(all)
         if names.isEmpty { return }
         logger.warning(
-            "variables of Network Service Mesh that mean nothing here",
+            "variables of Network Service Mesh that have no effect here",
             metadata: ["variables": "\(names.joined(separator: ", "))"])
     }
 }

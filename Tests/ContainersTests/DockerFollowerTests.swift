@@ -145,8 +145,8 @@ struct DockerFollowerTests {
     @Test(
         "what is no answer is told, and believed in nothing",
         arguments: [
-            ("hung", "no answer in time"), ("garbage", "no JSON"), ("many", "more than 3 containers"),
-            ("error", "the disk is full"), ("event", "an event is no JSON"),
+            ("hung", "no answer in time"), ("garbage", "not JSON"), ("many", "more than 3 containers"),
+            ("error", "the disk is full"), ("event", "an event is not JSON"),
         ])
     func bad(kind: String, words: String) async throws {
         let daemon = try FakeDaemon { path in

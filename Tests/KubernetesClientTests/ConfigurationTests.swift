@@ -55,7 +55,7 @@ import Testing
         ("exec: {command: aws}", "which is not run here"), ("auth-provider: {name: gcp}", "which is not run here"),
         ("username: a, password: b", "'username' can't be done"),
         ("client-certificate: a.pem", "a client certificate needs its key"),
-        ("client-certificate-data: '*', client-key-data: QUJD", "'client-certificate-data' is no Base64"),
+        ("client-certificate-data: '*', client-key-data: QUJD", "'client-certificate-data' is not Base64"),
     ]) func whatCantBeDoneIsSaidSo(user: String, expected: String) throws {
         try Self.file(Self.text(user: user)) { path in
             let error = #expect(throws: KubernetesError.self) { try KubernetesConfiguration.kubeconfig([path]) }
@@ -75,7 +75,7 @@ import Testing
         try Self.file(Self.text(user: "token: t", cluster: "server: '\(server)'")) { path in
             let error = #expect(throws: KubernetesError.self) { try KubernetesConfiguration.kubeconfig([path]) }
             let text = error?.message ?? ""
-            #expect(text.contains("kube") && text.contains("is no address of a server"), "\(text)")
+            #expect(text.contains("kube") && text.contains("is not an address of a server"), "\(text)")
             #expect(!text.contains("hun") && !text.contains("ter2"), "\(text)")
         }
     }

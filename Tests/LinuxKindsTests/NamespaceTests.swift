@@ -224,7 +224,8 @@ struct NamespaceTests {
                 veth("b", "a"))
             let agent = host.agent()
             try agent.apply(yaml)
-            #expect(agent.interface("a")?.details == ["namespace-available: \(path) is not there or is no namespace"])
+            #expect(
+                agent.interface("a")?.details == ["namespace-available: \(path) is not there or is not a namespace"])
             #expect(agent.interface("b")?.state == .pending)
             try agent.watch()
             try host.addNamespaces("later")

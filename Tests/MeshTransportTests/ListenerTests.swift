@@ -30,7 +30,7 @@ struct ListenerTests {
         #expect(SocketAddress.unix(path).isAbandoned)
     }
 
-    @Test("what is no socket stays, and the error says what is there")
+    @Test("what is not a socket stays, and the error says what is there")
     func others() throws {
         let path = directory + "/file"
         let file = open(path, O_CREAT | O_WRONLY, 0o644)

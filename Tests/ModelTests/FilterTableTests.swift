@@ -106,18 +106,20 @@ struct FilterTableTests {
                 $0.masquerade = [.with { $0.out = "a" }]
             }.contains("needs a table of family inet, ip or ip6"))
         for (to, problem) in [
-            ("", "forward[0].to is missing"), ("host", "is no address"), ("10.0.0.1:0", "is no address"),
-            ("10.0.0.1:65536", "is no address"), ("fd00::1:80x", "is no address"), ("[10.0.0.1]:80", "is no address"),
-            ("10.0.0.1:80; drop", "is no address"),
+            ("", "forward[0].to is missing"), ("host", "is not an address"), ("10.0.0.1:0", "is not an address"),
+            ("10.0.0.1:65536", "is not an address"), ("fd00::1:80x", "is not an address"),
+            ("[10.0.0.1]:80", "is not an address"),
+            ("10.0.0.1:80; drop", "is not an address"),
         ] {
             #expect(
                 check {
                     $0.forward = [.with { ($0.port, $0.to) = (80, to) }]
                 }.contains(problem), "\(to)")
         }
-        #expect(check { $0.forward = [.with { $0.to = "10.0.0.1" }] }.contains("forward[0].port '0' is no port"))
-        #expect(check { ($0.name, $0.ruleset) = ("a b", "chain c { }") }.contains("is no name of a table"))
-        #expect(check { ($0.table, $0.ruleset) = ("a{", "chain c { }") }.contains("table 'a{' is no name of a table"))
+        #expect(check { $0.forward = [.with { $0.to = "10.0.0.1" }] }.contains("forward[0].port '0' is not a port"))
+        #expect(check { ($0.name, $0.ruleset) = ("a b", "chain c { }") }.contains("is not a name of a table"))
+        #expect(
+            check { ($0.table, $0.ruleset) = ("a{", "chain c { }") }.contains("table 'a{' is not a name of a table"))
     }
 
     @Test("tables of iptables and its kin are left to them")

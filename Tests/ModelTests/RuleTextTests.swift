@@ -52,7 +52,7 @@ import Testing
     func bad(rule: String, option: String) {
         let found = mistakes(rule)
         #expect(found.count == 1)
-        #expect(found.first?.contains("holds '\(option)', which is no part of a rule") == true, "\(found)")
+        #expect(found.first?.contains("holds '\(option)', which is not part of a rule") == true, "\(found)")
     }
 
     @Test("a rule is one line of bounded length")
@@ -100,7 +100,7 @@ import Testing
         let found = ModelTests.mistakes(linux("RuleChain", "{name: c, chainName: c, rules: [-j DROP, -F]}"))
         #expect(
             found == [
-                "f.yaml:3:48: linux.iptables.rulechain 'c': rules[1] '-F' holds '-F', which is no part of a rule; write only what follows `-A CHAIN`"
+                "f.yaml:3:48: linux.iptables.rulechain 'c': rules[1] '-F' holds '-F', which is not part of a rule; write only what follows `-A CHAIN`"
             ])
     }
 

@@ -39,7 +39,7 @@ struct ServiceCheckTests {
         arguments: [
             ("spiffe://example.org/db", nil), ("spiffe://example.org/*", nil),
             ("spiffe://example.org/ns/*/sa/db-*", nil), ("spiffe://example-1.org/A.b_c", nil),
-            ("example.org/db", "is no SPIFFE id, such as spiffe://example.org/db"),
+            ("example.org/db", "is not a SPIFFE id, such as spiffe://example.org/db"),
             ("spiffe://*/db", "has a '*' in its trust domain; only the path can be a pattern"),
             ("spiffe:///db", "has a trust domain that is not 1 to 255 lower-case letters, digits, '.', '-' and '_'"),
             (

@@ -92,7 +92,7 @@ struct NamespaceTests {
         }
     }
 
-    @Test("what is no file name is refused", arguments: ["", ".", "..", "a/b", "../a", "a\0b"])
+    @Test("what is not a file name is refused", arguments: ["", ".", "..", "a/b", "../a", "a\0b"])
     func names(name: String) {
         let error = #expect(throws: KernelError.self) { try NetworkNamespace.create(named: name) }
         #expect(error?.code == EINVAL)

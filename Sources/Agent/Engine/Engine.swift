@@ -251,7 +251,7 @@ public actor Engine {
             if directory.mounts >= 0 { try loop.addPriority(directory.mounts, token: Token.mounts) }
             try loop.watch()
         } catch {
-            throw AgentError("the kernel's events can't be had: \(error)")
+            throw AgentError("can't subscribe to the kernel's events: \(error)")
         }
     }
 

@@ -285,7 +285,7 @@ public final class Application {
             }
             return nil
         } catch let error as KernelError {
-            throw AgentError("the kernel's events can't be had: \(error)")
+            throw AgentError("can't subscribe to the kernel's events: \(error)")
         }
     }
 

@@ -93,7 +93,7 @@ final class DockerFollower: Sendable {
         do throws(JSONValue.Mistake) {
             event = try JSONValue(parsing: line)
         } catch {
-            throw ContainerError("an event is no JSON: \(error)")
+            throw ContainerError("an event is not JSON: \(error)")
         }
         guard let id = event["Actor"]?["ID"]?.string ?? event["id"]?.string, isID(id) else { return nil }
         switch event["Action"]?.string ?? event["status"]?.string {
@@ -266,7 +266,7 @@ final class DockerFollower: Sendable {
         do throws(JSONValue.Mistake) {
             json = try JSONValue(parsing: answer.body)
         } catch {
-            throw ContainerError("the answer to \(path) is no JSON: \(error)")
+            throw ContainerError("the answer to \(path) is not JSON: \(error)")
         }
         guard answer.status == 200 else {
             throw ContainerError("\(json["message"]?.string?.prefix(200) ?? "HTTP status \(answer.status)")")

@@ -50,7 +50,7 @@ private struct KubeconfigFile {
             throw KubernetesError(.badConfiguration, "\(path):\(mistake.line):\(mistake.column): \(mistake.text)")
         }
         guard let document = tree.documents.first, tree.kind(of: document) == .mapping else {
-            throw KubernetesError(.badConfiguration, "\(path): this is no kubeconfig")
+            throw KubernetesError(.badConfiguration, "\(path): this is not a kubeconfig")
         }
         root = KubeconfigNode(tree: tree, node: document, path: path)
     }
@@ -105,7 +105,7 @@ private struct KubeconfigNode {
     private func pem(_ name: StaticString, _ data: StaticString) throws(KubernetesError) -> KubernetesConfiguration.PEM?
     {
         if let text = text(data) {
-            guard let bytes = Base64.decode(text) else { throw wrong("'\(data)' is no Base64") }
+            guard let bytes = Base64.decode(text) else { throw wrong("'\(data)' is not Base64") }
             return .inline(bytes)
         }
         return text(name).map { .file(resolved($0)) }
@@ -115,7 +115,7 @@ private struct KubeconfigNode {
         let text = try needed("server")
         guard let server = ServerAddress(text) else {
             throw wrong(
-                "'\(ServerAddress.withoutSecrets(text))' is no address of a server; https://host:port is needed")
+                "'\(ServerAddress.withoutSecrets(text))' is not an address of a server; https://host:port is needed")
         }
         if child("proxy-url") != nil { throw wrong("'proxy-url' can't be done; name the server itself") }
         var result = KubernetesConfiguration(server: server)

@@ -19,7 +19,7 @@ extension KubernetesConfiguration {
     ) throws(KubernetesError) -> KubernetesConfiguration {
         guard let host = variable("KUBERNETES_SERVICE_HOST") else {
             throw KubernetesError(
-                .badConfiguration, "this is no pod: $KUBERNETES_SERVICE_HOST is not set; give a kubeconfig")
+                .badConfiguration, "this is not a pod: $KUBERNETES_SERVICE_HOST is not set; give a kubeconfig")
         }
         let port = variable("KUBERNETES_SERVICE_PORT") ?? "443"
         guard let server = ServerAddress("https://\(host.contains(":") ? "[\(host)]" : host):\(port)") else {

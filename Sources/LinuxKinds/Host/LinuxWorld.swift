@@ -130,7 +130,7 @@ public final class LinuxWorld: World {
         case .own: return "the agent's own namespace can't be opened"
         case .named: return roomMistake.map { "\(reference) can't be made: \(text(for: $0))" }
         case .process(let pid): return "namespace-available: process \(pid) is not there"
-        case .file(let path): return "namespace-available: \(path) is not there or is no namespace"
+        case .file(let path): return "namespace-available: \(path) is not there or is not a namespace"
         case .microservice, .pod: return unmetContainer(reference)
         case .former: return "\(reference) was left"
         }

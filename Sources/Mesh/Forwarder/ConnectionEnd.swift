@@ -132,14 +132,14 @@ public struct EndPolicy: Hashable, Sendable {
         self.init()
         if !policy.from.isEmpty {
             guard let prefix = NSMIPContext.prefix(policy.from) else {
-                throw ForwarderError("policy route", "`from` is no prefix: \(policy.from.prefix(64))")
+                throw ForwarderError("policy route", "`from` is not a prefix: \(policy.from.prefix(64))")
             }
             from = prefix.network
         }
         if !policy.proto.isEmpty {
             guard let number = UInt8(policy.proto) else {
                 throw ForwarderError(
-                    "policy route", "`proto` is no protocol number from 0 to 255: \(policy.proto.prefix(64))")
+                    "policy route", "`proto` is not a protocol number from 0 to 255: \(policy.proto.prefix(64))")
             }
             ipProtocol = number
         }

@@ -169,7 +169,7 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
             throw RPCError(code: .invalidArgument, message: "the socket of \(name): \(error)")
         }
         guard let file = descriptor.file, file.isSocket else {
-            throw RPCError(code: .invalidArgument, message: "what was sent for the endpoint \(name) is no socket")
+            throw RPCError(code: .invalidArgument, message: "what was sent for the endpoint \(name) is not a socket")
         }
         guard caller.isTrusted || caller.credentials.map({ file.canBeWritten(by: $0) }) ?? false else {
             throw RPCError(

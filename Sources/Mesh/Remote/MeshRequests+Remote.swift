@@ -43,7 +43,7 @@ extension MeshRequests {
     /// Whoever listens where another host's manager should must be one: its port may be a user's while it is away.
     func checkManager(_ info: ConnectionInfo) throws(NSMError) {
         guard !rights.isManager(info.peer?.id) else { return }
-        throw NSMError(.forbidden, "\(PeerIdentity(info)) is no manager of another host; --manager names those")
+        throw NSMError(.forbidden, "\(PeerIdentity(info)) is not a manager of another host; --manager names those")
     }
 
     /// Asks until both hosts have agreed on an identifier that is free on both.

@@ -246,7 +246,7 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     /// One end of a virtual Ethernet pair. Both ends are declared and name each other.
     case veth // = 1
 
-    /// A TAP towards VPP. There is no VPP here: use TAP.
+    /// A TAP to VPP, which this agent does not have: use TAP.
     case tapToVpp // = 2
 
     /// The loopback interface `lo` of a namespace.
@@ -677,7 +677,7 @@ public nonisolated struct Ligato_Linux_Interfaces_BridgePort: Sendable {
   /// Clears the value of `flood`. Subsequent reads from it will return its default value.
   public mutating func clearFlood() {self._flood = nil}
 
-  /// Whether multicast frames that nobody asked for leave by it. Absent: yes.
+  /// Whether multicast frames without a known receiver leave by it. Absent: yes.
   public var mcastFlood: Bool {
     get {_mcastFlood ?? false}
     set {_mcastFlood = newValue}

@@ -24,7 +24,7 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
 public nonisolated enum Upnp_ConnectionInterfaceType: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
 
-  /// The kernel interface, as there is no other here.
+  /// A kernel interface, the only type here.
   case defaultInterface // = 0
 
   /// A kernel interface.

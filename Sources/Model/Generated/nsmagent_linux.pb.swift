@@ -360,7 +360,7 @@ public nonisolated struct Nsmagent_Linux_ForwardingEntry: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// MAC address. All zeros, in a VXLAN: traffic for which there is no other entry; several may be declared.
+  /// MAC address. All zeros, in a VXLAN: the default entry, for all other traffic; several can be declared.
   public var mac: String = String()
 
   /// Logical name of the port or VXLAN, or the name in the kernel of one that is not declared.

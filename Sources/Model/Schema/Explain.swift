@@ -23,7 +23,7 @@ public enum Explain {
     /// A file to start from, with values of the model that a path begins with.
     public static func example(for path: String) throws -> String {
         guard let model = try resolve(path).0.model else {
-            throw UnknownPath(description: "\(path.inQuotes) is no model; 'explain' alone lists them")
+            throw UnknownPath(description: "\(path.inQuotes) is not a model; 'explain' alone lists them")
         }
         return Examples.text(model.kind)
     }

@@ -134,7 +134,7 @@ extension FieldFindings {
             }
         }
         if !isName {
-            mistake([.field(field)], value: name, "is no name of a table: letters, digits, '_', '-' and '.'")
+            mistake([.field(field)], value: name, "is not a name of a table: letters, digits, '_', '-' and '.'")
         } else if name.utf8.count > 64 {
             mistake([.field(field)], value: name, "is longer than 64 bytes")
         }
@@ -180,7 +180,7 @@ extension FieldFindings {
             words.append("meta nfproto \(target.address.family == .v4 ? "ipv4" : "ipv6")")
         }
         if !(1...65535).contains(message.port) {
-            mistake(path + ["port"], value: String(message.port), "is no port: 1 to 65535")
+            mistake(path + ["port"], value: String(message.port), "is not a port: 1 to 65535")
         }
         guard let word = word(of: message.protocol, path + ["protocol"]) else { return "" }
         words.append("\(word) dport \(message.port)")
@@ -236,7 +236,7 @@ extension FieldFindings {
             if isBracketed { host = host.dropFirst().dropLast() }
             if let address = IPAddress(String(host)), isBracketed == (address.family == .v6) { return (address, port) }
         }
-        let problem = text.isEmpty ? "is missing" : "is no address with or without a port"
+        let problem = text.isEmpty ? "is missing" : "is not an address with or without a port"
         mistake(path, value: text.orNil, "\(problem), such as 10.0.0.2:80 or [fd00::2]:80")
         return nil
     }

@@ -89,7 +89,7 @@ extension FieldFindings {
         case .pod:
             let parts = reference.split(separator: "/", omittingEmptySubsequences: false)
             if parts.count != 2 || parts.contains(where: { $0.isEmpty || $0.utf8.count > 253 }) {
-                mistake(path, value: reference, "is no pod, such as default/web")
+                mistake(path, value: reference, "is not a pod, such as default/web")
             }
             return .pod(reference)
         case .undefined: return .own

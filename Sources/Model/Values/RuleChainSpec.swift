@@ -180,7 +180,7 @@ extension FieldFindings {
             mistake(["default_policy"], "is only for built-in chains of table FILTER")
         } else if policy == .queue || policy == .return {
             let word = message.defaultPolicy == .queue ? "QUEUE" : "RETURN"
-            impossible(["default_policy"], value: word, "is no policy any more: iptables knows ACCEPT and DROP")
+            impossible(["default_policy"], value: word, "is not a policy any more: iptables knows ACCEPT and DROP")
         }
         return policy
     }

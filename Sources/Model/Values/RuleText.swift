@@ -137,7 +137,7 @@ private enum RuleOptions {
         var isText = false
         for word in words {
             if let option = option(word, isText: isText) {
-                return "holds \(option.inQuotes), which is no part of a rule; write only what follows `-A CHAIN`"
+                return "holds \(option.inQuotes), which is not part of a rule; write only what follows `-A CHAIN`"
             }
             isText = !isText && texts.contains(word)
         }

@@ -124,7 +124,7 @@ enum SPIFFEPattern {
     static func mistake(in text: String) -> String? {
         let scheme = "spiffe://"
         guard text.utf8.count <= 2048 else { return "is longer than 2048 bytes" }
-        guard text.utf8.starts(with: scheme.utf8) else { return "is no SPIFFE id, such as spiffe://example.org/db" }
+        guard text.utf8.starts(with: scheme.utf8) else { return "is not a SPIFFE id, such as spiffe://example.org/db" }
         let rest = text.utf8.dropFirst(scheme.utf8.count)
         let domain = rest.prefix { $0 != UInt8(ascii: "/") }
         if domain.contains(UInt8(ascii: "*")) { return "has a '*' in its trust domain; only the path can be a pattern" }

@@ -68,7 +68,7 @@ extension NetworkServiceClient {
         case connecting(attempts: Int, lastError: String?)
         /// The connection is there, as the manager described it.
         case established(NSMConnection)
-        /// The connection was there and is being had again; why, and why it failed the last time. With the state
+        /// The connection was there and is requested again; why, and why it failed the last time. With the state
         /// `reselectRequested` it is given up for one by another endpoint.
         case healing(NSMConnection, reason: String, lastError: String?)
         /// The connection was closed.

@@ -6,15 +6,14 @@ public import NetworkTypes
 internal import SPIFFE
 internal import Synchronization
 
-/// One connection to one network service, had and kept: requested, refreshed, watched and healed.
+/// One connection to one network service. The client requests it, refreshes it, watches it and heals it.
 ///
-/// Requests of the connection go strictly one after another. ``run()`` does all of it; when its task is cancelled the
-/// connection stays as it is, until its tokens end or it is closed.
+/// There is never more than one request of a connection at a time. ``run()`` does all of the work. When its task is cancelled,
+/// the connection stays as it is until its tokens end or it is closed.
 public final class NetworkServiceClient: Sendable {
     /// What is wanted.
     public let configuration: Configuration
-    /// The states as they come, to the first who asks for them; who is slow gets the newest. They end when the connection is
-    /// closed.
+    /// The states as they come, for one reader; a slow reader gets the newest. The stream ends when the connection is closed.
     public let states: AsyncStream<State>
 
     let manager: PeerConnector
@@ -86,7 +85,7 @@ public final class NetworkServiceClient: Sendable {
 
     // MARK: - Life
 
-    /// Has the connection and keeps it, until the task is cancelled.
+    /// Requests the connection and keeps it, until the task is cancelled.
     public func run() async {
         let reports = manager.watch.follow(configuration.id)
         defer { manager.watch.leave(configuration.id, reports) }
@@ -120,10 +119,10 @@ public final class NetworkServiceClient: Sendable {
         }
     }
 
-    /// Has the connection and keeps it until `end` returns, and then closes it.
+    /// Requests the connection, keeps it until `end` returns, and then closes it.
     ///
     /// - Parameter end: Waits for the reason to end, such as ``terminationSignal()``.
-    /// - Throws: ``NSMError`` when the manager can't be told of the end; `CancellationError` when the task was cancelled, which
+    /// - Throws: ``NSMError`` when the manager does not take the close; `CancellationError` when the task was cancelled, which
     ///   leaves the connection as it is.
     public func run(until end: @escaping @Sendable () async -> Void) async throws {
         await withTaskGroup(of: Void.self) { group in
@@ -138,7 +137,7 @@ public final class NetworkServiceClient: Sendable {
 
     /// Closes the connection for good; ``run()`` then returns. Closing one that is not there is no error.
     ///
-    /// - Throws: ``NSMError`` when the manager can't be told; the connection then ends with its tokens.
+    /// - Throws: ``NSMError`` when the manager does not take the close; the connection then ends with its tokens.
     public func close() async throws {
         try await turn.run("") {
             // Whoever still keeps the connection must not have it again.
@@ -166,11 +165,11 @@ public final class NetworkServiceClient: Sendable {
 
     /// Asks for the connection again, at once.
     ///
-    /// - Throws: ``NSMError`` with the words of whoever on the path refused; the connection then stays as it was.
+    /// - Throws: ``NSMError`` with the text of the peer on the path that refused; the connection then stays as it was.
     public func refresh() async throws { try await request() }
 
-    /// Says that the interface of the connection is not there any more, so that it is had again before the next look at its data
-    /// path.
+    /// Reports that the interface of the connection has gone, so that the client requests it again before its next check of the
+    /// data path.
     public func noteInterfaceGone() { manager.watch.tell(configuration.id, .interfaceGone) }
 
     /// Asks for the connection, for the first time or again.

@@ -28,7 +28,8 @@ package struct IncomingCall: Sendable {
         }
         guard let expires = Timestamp(rfc3339: ends[0]) else {
             throw RPCError(
-                code: .unauthenticated, message: "\(WellKnown.tokenExpires) is no RFC 3339 time: \(ends[0].prefix(64))")
+                code: .unauthenticated,
+                message: "\(WellKnown.tokenExpires) is not an RFC 3339 time: \(ends[0].prefix(64))")
         }
         token = CallToken(text: tokens[0], expires: expires)
     }

@@ -96,7 +96,7 @@ public struct ServiceSettings: Sendable {
         for item in text.split(separator: ",") {
             let item = item.trimmingWhitespace
             guard let mark = item.firstIndex(where: { $0 == ":" || $0 == "=" }), mark != item.startIndex else {
-                throw Mistake(description: "NSM_LABELS: '\(item)' is no label; an item is key:value")
+                throw Mistake(description: "NSM_LABELS: '\(item)' is not a label; an item is key:value")
             }
             labels[String(item[..<mark])] = String(item[item.index(after: mark)...])
         }

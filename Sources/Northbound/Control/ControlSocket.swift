@@ -29,7 +29,7 @@ public enum ControlSocket {
             case .pathTooLong(let path):
                 "the name of the socket \(path) is too long; choose a shorter one"
             case .inUse(let path): "another agent is listening on \(path); stop it or give another --socket"
-            case .notASocket(let path): "\(path) is there and is no socket; remove it or give another --socket"
+            case .notASocket(let path): "\(path) is there and is not a socket; remove it or give another --socket"
             case .refused(let call, let path, let code):
                 "\(call) of \(path) failed: \(String(cString: strerror(code))); check its directory or give another --socket"
             case .noAgent(let path): "no agent is listening on \(path); start it with 'nsm-agent run' or give --socket"

@@ -107,7 +107,7 @@ public struct EtcdFile: Sendable {
         var endpoints: [EtcdEndpoint] = []
         for text in texts {
             guard let endpoint = EtcdEndpoint(text) else {
-                throw Mistake(description: "\(place): '\(text)' is no endpoint; host:port is needed")
+                throw Mistake(description: "\(place): '\(text)' is not an endpoint; host:port is needed")
             }
             endpoints.append(endpoint)
         }

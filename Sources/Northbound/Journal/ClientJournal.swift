@@ -66,7 +66,7 @@ public actor ClientJournal {
         do throws(JournalFailure) {
             let bytes = try JournalFile.read(file, path, limit: 4 * limit)
             guard JournalRecord.magic.starts(with: bytes.prefix(JournalRecord.magic.count)) else {
-                throw JournalFailure("\(path) is no journal of clients' values; move it away")
+                throw JournalFailure("\(path) is not a journal of clients' values; move it away")
             }
             let content = JournalRecord.decode(bytes)
             var warnings: [String] = []

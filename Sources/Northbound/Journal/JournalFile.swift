@@ -47,7 +47,7 @@ enum JournalFile {
         var status = stat()
         guard fstat(file, &status) == 0 else { throw JournalFailure("fstat", path, errno) }
         guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= limit else {
-            throw JournalFailure("\(path) is no file, or is larger than \(limit >> 20) MiB; move it away")
+            throw JournalFailure("\(path) is not a file, or is larger than \(limit >> 20) MiB; move it away")
         }
         var bytes = [UInt8](repeating: 0, count: status.st_size)
         var done = 0

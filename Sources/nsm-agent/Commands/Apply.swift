@@ -94,7 +94,7 @@ struct Delete: ParsableCommand {
                 "say 'delete --all' to remove everything that the label '\(owner.resolvedLabel)' owns")
         }
         if !yes, !Prompt.isPossible {
-            throw ValidationError("there is no terminal to ask at; say 'delete --all --yes' to remove everything")
+            throw ValidationError("without a terminal, 'delete --all' needs --yes")
         }
     }
 

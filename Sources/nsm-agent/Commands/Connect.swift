@@ -11,9 +11,9 @@ struct Connect: WaitingCommand {
         discussion: """
             Asks the mesh for each service, one after the other, and waits until its interface is there. With --once it then \
             exits, and the connections stay: the agent of the main container keeps them when it asks by the same ids, which \
-            it does with the same services in NSM_NETWORK_SERVICES, or with a client in its files that is called as --name \
-            says. Nobody keeping them, they end with their tokens (NSM_MAX_TOKEN_LIFETIME, 10 minutes). Without --once it \
-            keeps them until SIGTERM or Ctrl-C, and closes them.
+            it does with the same services in NSM_NETWORK_SERVICES, or with a client in its files that has the name of --name. \
+            Otherwise they end with their tokens (NSM_MAX_TOKEN_LIFETIME, 10 minutes). Without --once the command keeps the \
+            connections until SIGTERM or Ctrl-C, and then closes them.
 
             Exit status: 1 if a service is not connected in time, 69 if the mesh can't be reached.
             """)

@@ -23,7 +23,7 @@ enum OneShot {
         if !paths.isEmpty { return paths }
         guard access(defaultPath, F_OK) == 0 else {
             throw Failure(
-                "name files or directories; there is no \(defaultPath), which is read otherwise",
+                "name files or directories; the default, \(defaultPath), does not exist",
                 status: ExitStatus.usage)
         }
         return [defaultPath]

@@ -25,19 +25,19 @@ struct Run: WaitingCommand {
     var noRepair = false
     @Option(
         help: ArgumentHelp(
-            "How often to compare what the kernel changes without telling: proxy neighbours, most sysctls, offloads. 'off': never.",
+            "How often to compare what the kernel sends no events for: proxy neighbours, most sysctls, offloads. 'off': never.",
             valueName: "time"))
     var auditInterval = AuditInterval(milliseconds: 60_000)
     @Flag(help: "Run Network Service Mesh on this host beside the agent, as 'nsm-agent mesh' does.")
     var mesh = false
     @Option(
         help: ArgumentHelp(
-            "YAML with options of this command as keys, such as 'mesh: true'; what the command line says counts more. (default: \(SettingsFile.defaultPath), if it is there)",
+            "YAML with options of this command as keys, such as 'mesh: true'; the command line overrides it. (default: \(SettingsFile.defaultPath), if it is there)",
             valueName: "file"))
     var settings: String?
     @Option(
         help: ArgumentHelp(
-            "A file that is read once, at the start. What all other sources declare counts more. (default: none)",
+            "A file that is read once, at the start. All other sources override it. (default: none)",
             valueName: "file"))
     var initialConfig: String?
     @OptionGroup var log: LogOptions
@@ -72,7 +72,7 @@ struct Run: WaitingCommand {
         if mesh != nil { try Descriptors.require(Descriptors.daemon + Descriptors.mesh) }
         if services.isInsecure {
             logger.warning(
-                "the mesh is used without TLS and tokens: whoever can open its socket can answer",
+                "the mesh is used without TLS and tokens: any program that can open its socket can answer",
                 metadata: ["manager": "\(services.manager.url)"])
         }
         OtherVariables.tell(logger)
@@ -82,7 +82,7 @@ struct Run: WaitingCommand {
             upstream.tell(logger)
         } else if !ignored.isEmpty {
             logger.warning(
-                "keys of http.conf that mean nothing here", metadata: ["keys": "\(ignored.joined(separator: ", "))"])
+                "keys of http.conf that have no effect here", metadata: ["keys": "\(ignored.joined(separator: ", "))"])
         }
         if let place = rest?.placeOfPlainPasswords {
             logger.warning(
@@ -137,8 +137,8 @@ struct Reload: WaitingCommand {
 
     @Flag(
         help: ArgumentHelp(
-            "Take what etcd holds now for what is wanted.",
-            discussion: "An etcd that seems to have lost what it held before is not believed until somebody says so."))
+            "Accept what etcd holds now, even if that is less than before.",
+            discussion: "When etcd seems to have lost its data, the agent keeps the former values until this is said."))
     var acceptEmpty = false
     @OptionGroup var socket: AgentOptions
 

@@ -17,13 +17,13 @@ struct Status: WaitingCommand {
             "Only values with this name, such as br0 or 10.0.0.1, of this namespace, or whose key starts with this.",
             valueName: "name"), completion: Completions.values)
     var name = ""
-    @Flag(help: "Only what is not configured.")
+    @Flag(help: "Only values that are not configured.")
     var problems = false
     @Option(
         name: .customLong("state"), parsing: .singleValue,
         help: ArgumentHelp("Only values in this state. Can be given more than once.", valueName: "state"))
     var states: [ShownState] = []
-    @Flag(help: "Only mistakes, warnings and how many values are in which state.")
+    @Flag(help: "Only mistakes, warnings and the number of values in each state.")
     var summary = false
     @Flag(name: .shortAndLong, help: "Show it again whenever it changes, until Ctrl-C.")
     var watch = false

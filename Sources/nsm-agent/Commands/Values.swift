@@ -4,7 +4,7 @@ internal import Northbound
 
 struct Get: WaitingCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Write what is declared, whoever declares it, as a configuration file.",
+        abstract: "Write all declared values, from all sources, as a configuration file.",
         discussion: "With --output table: keys and where they stand.")
 
     @Argument(help: "Only values whose key starts with this.", completion: Completions.keys)
@@ -29,11 +29,11 @@ struct Get: WaitingCommand {
 struct SetCommand: WaitingCommand {
     static let configuration = CommandConfiguration(
         commandName: "set",
-        abstract: "Declare values beside what the files of the daemon say.",
+        abstract: "Declare values beside those in the daemon's files.",
         discussion: """
             Each value of the files given here replaces what was declared under its key before, until 'nsm-agent del' \
-            withdraws it or another source writes it. Other values stay as they are. It is done when the command ends. After \
-            a restart of the daemon it is declared again, and counts more than files and etcd.
+            withdraws it or another source writes it. Other values stay as they are. The command ends when the kernel has the \
+            values. The daemon declares them again after a restart; they override files and etcd.
             """)
 
     @Argument(
@@ -66,7 +66,7 @@ struct SetCommand: WaitingCommand {
 struct Del: WaitingCommand {
     static let configuration = CommandConfiguration(
         abstract: "Withdraw values that were declared by 'nsm-agent set'.",
-        discussion: "What another source declares under the same key counts again then.")
+        discussion: "A value that another source declares under the same key then counts again.")
 
     @Argument(
         help: ArgumentHelp("Keys, as 'nsm-agent status -o wide' shows them.", valueName: "key"),

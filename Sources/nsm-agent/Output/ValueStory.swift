@@ -33,7 +33,7 @@ struct ValueStory {
         var lines = [status.status.key + (status.summary.isEmpty ? "" : ": \(status.summary)")]
         func add(_ name: String, _ text: String) { lines.append("  \(Text.pad(name, 13))\(text)") }
         if !status.baseKey.isEmpty { add("part of", status.baseKey) }
-        add("wanted by", status.source.isEmpty ? "nobody any more" : status.source)
+        add("wanted by", status.source.isEmpty ? "no source any more" : status.source)
         for other in status.otherSources { add("overruled", other) }
         let since = Timestamp(seconds: status.sinceSeconds, nanos: status.sinceNanos)
         let age = since.map { ", since \(Text.age(seconds: now.since($0).components.seconds))" } ?? ""

@@ -7,7 +7,7 @@ internal import NSM
 struct ClientOptions: ParsableArguments, Sendable {
     @Flag(
         inversion: .prefixedNo, exclusivity: .chooseLast,
-        help: "Declare again after a restart what was declared by 'set' and by the APIs.")
+        help: "After a restart, declare again the values of 'set' and of the APIs.")
     var persist = true
     @Flag(
         inversion: .prefixedNo, exclusivity: .chooseLast,
@@ -17,7 +17,7 @@ struct ClientOptions: ParsableArguments, Sendable {
     var history = true
     @Option(
         help: ArgumentHelp(
-            "Where both are kept, in one file each for each label. The directory is made when it is needed. (default: /var/lib/nsm-agent; in a network namespace other than the host's own /run/nsm-agent/NUMBER, as its values end with it)",
+            "Where both are kept, in one file each for each label. The directory is made when needed. (default: /var/lib/nsm-agent; in a network namespace other than the host's own /run/nsm-agent/NUMBER, as its values end with it)",
             valueName: "directory"))
     var stateDir: String?
 

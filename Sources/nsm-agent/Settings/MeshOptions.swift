@@ -26,10 +26,10 @@ struct MeshOptions: ParsableArguments, Sendable {
 
     mutating func validate() throws {
         guard case .unix? = SocketAddress(url: listen) else {
-            throw ValidationError("'\(listen)' is no unix:///path; descriptors travel on Unix sockets only")
+            throw ValidationError("'\(listen)' is not a unix:///path; descriptors travel on Unix sockets only")
         }
         for text in excluded where IPPrefix(text) == nil {
-            throw ValidationError("'\(text)' is no prefix such as 10.0.0.0/8")
+            throw ValidationError("'\(text)' is not a prefix such as 10.0.0.0/8")
         }
         _ = try tokenLifetime()
     }
@@ -50,7 +50,7 @@ struct MeshOptions: ParsableArguments, Sendable {
 
     /// The options, with SPIRE's socket from the environment.
     func hostOptions() throws -> HostMesh.Options {
-        guard let address = SocketAddress(url: listen) else { throw ValidationError("'\(listen)' is no address") }
+        guard let address = SocketAddress(url: listen) else { throw ValidationError("'\(listen)' is not an address") }
         var options = HostMesh.Options(
             listen: address, stateDirectory: stateDir, spireSocket: environment("SPIFFE_ENDPOINT_SOCKET"),
             workloadSocket: workloadSocket, trustDomain: trustDomain, host: remote.hostName ?? MeshEnvironment.hostName,

@@ -90,7 +90,7 @@ struct RemoteOptions: ParsableArguments, Sendable {
         if let tunnelAddress {
             guard let address = IPAddress(tunnelAddress), !address.isUnspecified, !address.isMulticast else {
                 throw ValidationError(
-                    "--tunnel-address '\(tunnelAddress)' is no address of this host such as 192.0.2.1")
+                    "--tunnel-address '\(tunnelAddress)' is not an address of this host such as 192.0.2.1")
             }
             return address
         }

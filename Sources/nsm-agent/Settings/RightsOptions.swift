@@ -14,19 +14,19 @@ struct RightsOptions: ParsableArguments, Sendable {
     @Option(
         name: .customLong("offer"), parsing: .singleValue,
         help: ArgumentHelp(
-            "Who may offer a service: root, any, uid:N, gid:N or a pattern of SPIFFE ids, several with commas between; * stands for all services. Without it whoever offered it first, and root; with SPIRE everybody. Can be given more than once.",
+            "Who may offer a service: root, any, uid:N, gid:N or a pattern of SPIFFE ids, several with commas between; * stands for all services. Without it the first to offer it, and root; with SPIRE everybody. Can be given more than once.",
             valueName: "service=who"))
     var offers: [String] = []
     @Option(
         name: .customLong("manager"), parsing: .singleValue,
         help: ArgumentHelp(
-            "A pattern of the SPIFFE ids of managers, forwarders and registries, such as spiffe://example.org/*/nsmgr. They speak for others. Without it those whose authority is another host's mesh. Can be given more than once.",
+            "A pattern of the SPIFFE ids of managers, forwarders and registries, such as spiffe://example.org/*/nsmgr. They act for others. Without it the managers of other hosts' own authorities. Can be given more than once.",
             valueName: "pattern"))
     var managers: [String] = []
     @Option(
         name: .customLong("tunnel-from"), parsing: .singleValue,
         help: ArgumentHelp(
-            "Where tunnels of other managers may start or end, beside the address that they speak from. Can be given more than once.",
+            "Where tunnels of other managers may start or end, beside the address that they connect from. Can be given more than once.",
             valueName: "prefix"))
     var tunnelSources: [String] = []
     @Flag(
@@ -57,7 +57,7 @@ struct RightsOptions: ParsableArguments, Sendable {
         }
         rights.tunnelSources = try tunnelSources.map { text in
             guard let prefix = IPPrefix(text) else {
-                throw ValidationError("--tunnel-from '\(text)' is no prefix such as 192.0.2.0/24")
+                throw ValidationError("--tunnel-from '\(text)' is not a prefix such as 192.0.2.0/24")
             }
             return prefix
         }
