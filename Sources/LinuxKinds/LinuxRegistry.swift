@@ -32,7 +32,7 @@ public enum LinuxRegistry {
         case .rule(let spec): .value(PolicyRule(spec))
         case .filterTable(let spec): .value(FilterTableValue(spec, ownership: ownership))
         case .forwarding(let spec): .value(ForwardingValue(spec))
-        case .namespace(let spec): .value(NamedNamespace(name: spec.name))
+        case .namespace(let spec): .value(NamedNamespace(spec))
         case .allocation(let spec): .value(Allocation(spec))
         case .ruleChain(let spec): .value(RuleChainKind.value(spec, ownership: ownership))
         case .client(let spec): .unimplemented(kind: "NSM client", summary: spec.name)

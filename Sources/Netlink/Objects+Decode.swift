@@ -11,12 +11,19 @@ extension Address {
         var other: IPAddress?
         var flags = UInt32(header.ifa_flags)
         var proto: UInt8 = 0
+        var label: String?
+        var isDeprecated = false
         for attribute in AttributeReader(payload.after(MemoryLayout<ifaddrmsg>.size)) {
             switch attribute.type {
             case IFA_LOCAL: local = IPAddress(attribute.payload, family)
             case IFA_ADDRESS: other = IPAddress(attribute.payload, family)
             case IFA_FLAGS: flags = attribute.payload.u32
             case IFA_PROTO: proto = attribute.payload.u8
+            // `struct ifa_cacheinfo`: preferred for 0 seconds, valid for ever.
+            case IFA_CACHEINFO
+            where attribute.payload.count >= 8 && attribute.payload.u32 == 0 && attribute.payload.after(4).u32 == .max:
+                isDeprecated = true
+            case IFA_LABEL where attribute.payload.contains(UInt8(ascii: ":")): label = attribute.payload.text
             default: break
             }
         }
@@ -25,6 +32,8 @@ extension Address {
         self.init(
             linkIndex: Int32(bitPattern: header.ifa_index), local: prefix, peer: other == own ? nil : other,
             scope: header.ifa_scope, flags: flags, proto: proto)
+        if isDeprecated { self.flags |= Self.deprecated }
+        self.label = label
     }
 }
 
@@ -78,7 +87,9 @@ extension Rule {
             case FRA_SPORT_RANGE: sourcePorts = value.portRange
             case FRA_DPORT_RANGE: destinationPorts = value.portRange
             // All ones: not set, but told.
-            case FRA_SUPPRESS_PREFIXLEN where value.u32 == .max: break
+            case FRA_SUPPRESS_PREFIXLEN: suppressedLength = value.u32 == .max ? nil : value.u32
+            case FRA_UID_RANGE: users = value.numberRange
+            case FRA_L3MDEV: isOfVRF = value.u8 != 0
             // FRA_SPORT_MASK and FRA_DPORT_MASK, which older headers lack: of a single port, all of it counts.
             case 28 where value.u16 == .max, 29 where value.u16 == .max: break
             case FRA_PAD: break
@@ -104,5 +115,11 @@ extension UnsafeRawBufferPointer {
     fileprivate var portRange: ClosedRange<UInt16>? {
         let last = after(2).u16
         return count >= 4 && u16 <= last ? u16...last : nil
+    }
+
+    /// `struct fib_rule_uid_range`; nil as above.
+    fileprivate var numberRange: ClosedRange<UInt32>? {
+        let last = after(4).u32
+        return count >= 8 && u32 <= last ? u32...last : nil
     }
 }

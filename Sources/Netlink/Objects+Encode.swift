@@ -5,15 +5,22 @@ import NetworkTypes
 extension Address {
     /// Appends `struct ifaddrmsg` and attributes. Like ip-address(8) it sets no broadcast address.
     func write(_ writer: MessageWriter) -> MessageWriter {
+        // What makes it deprecated is its lifetime.
+        let flags = flags & ~Self.deprecated
         writer.putStruct(ifaddrmsg.self) { header in
             header.ifa_family = local.family.rawValue
             header.ifa_prefixlen = local.length
-            header.ifa_flags = UInt8(truncatingIfNeeded: flags)
+            header.ifa_flags = UInt8(exactly: flags) ?? 0
             header.ifa_scope = scope
             header.ifa_index = UInt32(bitPattern: linkIndex)
         }
         writer.put(IFA_LOCAL, local.address)
         writer.put(IFA_ADDRESS, peer ?? local.address)
+        if let label { writer.put(IFA_LABEL, name: label) }
+        if self.flags & Self.deprecated != 0 {
+            // `struct ifa_cacheinfo`: preferred for 0 seconds, valid for ever.
+            withUnsafeBytes(of: (UInt32(0), UInt32.max, UInt32(0), UInt32(0))) { writer.put(IFA_CACHEINFO, $0) }
+        }
         // The header has room for the first eight flags only.
         if flags > 255 { writer.put(IFA_FLAGS, u32: flags) }
         if proto != 0 { writer.put(IFA_PROTO, u8: proto) }
@@ -75,6 +82,11 @@ extension Rule {
         if ipProtocol != 0 { writer.put(FRA_IP_PROTO, u8: ipProtocol) }
         if let sourcePorts { writer.put(FRA_SPORT_RANGE, sourcePorts) }
         if let destinationPorts { writer.put(FRA_DPORT_RANGE, destinationPorts) }
+        if let users {
+            withUnsafeBytes(of: (users.lowerBound, users.upperBound)) { writer.put(FRA_UID_RANGE, $0) }
+        }
+        if let suppressedLength { writer.put(FRA_SUPPRESS_PREFIXLEN, u32: suppressedLength) }
+        if isOfVRF { writer.put(FRA_L3MDEV, u8: 1) }
         others.forEach { writer.put($0.type, $0.payload) }
         return writer
     }

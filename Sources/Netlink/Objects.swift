@@ -14,6 +14,8 @@ public struct Address: Hashable, Sendable {
     public var flags: UInt32
     /// `IFA_PROTO`: who made it; 0: unknown. Kernels before 5.18 do not keep it.
     public var proto: UInt8
+    /// `IFA_LABEL` with a colon; the kernel tells the name of the link where there is none.
+    public var label: String?
 
     /// Makes an address from its parts.
     public init(
@@ -39,6 +41,8 @@ public struct Address: Hashable, Sendable {
     public static let tentative: UInt32 = 0x40
     /// `IFA_F_PERMANENT`: has no lifetime.
     public static let permanent: UInt32 = 0x80
+    /// Those that somebody sets, and which stay.
+    public static let chosen: UInt32 = noPrefixRoute | deprecated
     /// `IFA_F_NOPREFIXROUTE`: the kernel makes no route to its network.
     public static let noPrefixRoute: UInt32 = 0x200
 }
@@ -81,6 +85,14 @@ public struct Route: Hashable, Sendable {
     public var source: IPAddress?
     /// `RTAX_MTU`; 0: that of the link.
     public var mtu: UInt32
+    /// `RTAX_ADVMSS`, bytes; 0: not set.
+    public var advertisedMSS: UInt32 = 0
+    /// `RTAX_INITCWND`, segments; 0: not set.
+    public var initialCongestionWindow: UInt32 = 0
+    /// `RTAX_INITRWND`, segments; 0: not set.
+    public var initialReceiveWindow: UInt32 = 0
+    /// `RTA_PREF`: 0 medium, 1 high, 3 low (`ICMPV6_ROUTER_PREF_*`); of IPv6 alone.
+    public var preference: UInt8 = 0
     /// `rtm_tos`.
     public var tos: UInt8
     /// Where it leads: one entry, several for multipath, none for blackhole and its kin.
@@ -180,9 +192,15 @@ public struct Rule: Hashable, Sendable {
     public var sourcePorts: ClosedRange<UInt16>?
     /// `FRA_DPORT_RANGE`; nil: any.
     public var destinationPorts: ClosedRange<UInt16>?
+    /// `FRA_UID_RANGE`: users whose sockets send the packet; nil: any.
+    public var users: ClosedRange<UInt32>?
+    /// `FRA_SUPPRESS_PREFIXLEN`: routes with a prefix this long or shorter don't count; nil: all count.
+    public var suppressedLength: UInt32?
+    /// `FRA_L3MDEV`: looked up in the table of the interface's VRF.
+    public var isOfVRF = false
     /// `tos`; 0: any.
     public var tos: UInt8 = 0
-    /// More conditions, such as `FRA_UID_RANGE` and `FRA_SUPPRESS_PREFIXLEN`.
+    /// More conditions, such as `FRA_SUPPRESS_IFGROUP`.
     public var others = UnknownAttributes()
 
     /// Makes a rule from its parts.

@@ -23,8 +23,7 @@ extension Route {
             case RTA_GATEWAY: hop.gateway = IPAddress(value, family)
             case RTA_VIA: hop.gateway = IPAddress(via: value)
             case RTA_METRICS:
-                mtu = Self.mtu(in: value)
-                if Self.hasMore(value) { others.append(attribute) }
+                if !takeMetrics(value) { others.append(attribute) }
             case RTA_MULTIPATH: several = value
             case RTA_SRC: isForSomeSources = header.rtm_src_len > 0
             case RTA_CACHEINFO:
@@ -32,8 +31,7 @@ extension Route {
                 if value.count >= 12, value.after(8).u32 != 0 {
                     others.append(Attribute(type: Int(RTA_EXPIRES.rawValue), payload: value.after(value.count)))
                 }
-            // Of middle preference, which is told of each.
-            case RTA_PREF where value.u8 == 0: break
+            case RTA_PREF: preference = value.u8
             case RTA_PAD, RTA_MARK, RTA_UID, RTA_IIF, RTA_EXPIRES, RTA_MFC_STATS: break
             default: others.append(attribute)
             }
@@ -61,14 +59,19 @@ extension Route {
         (RTN_BLACKHOLE...RTN_THROW).contains(Int(type))
     }
 
-    /// Whether there are metrics beside the MTU.
-    private static func hasMore(_ metrics: UnsafeRawBufferPointer) -> Bool {
-        AttributeReader(metrics).contains { $0.type != RTAX_MTU }
-    }
-
-    private static func mtu(in metrics: UnsafeRawBufferPointer) -> UInt32 {
-        for attribute in AttributeReader(metrics) where attribute.type == RTAX_MTU { return attribute.payload.u32 }
-        return 0
+    /// Returns false when there are metrics that are not known here.
+    private mutating func takeMetrics(_ metrics: UnsafeRawBufferPointer) -> Bool {
+        var isAll = true
+        for attribute in AttributeReader(metrics) {
+            switch attribute.type {
+            case RTAX_MTU: mtu = attribute.payload.u32
+            case RTAX_ADVMSS: advertisedMSS = attribute.payload.u32
+            case RTAX_INITCWND: initialCongestionWindow = attribute.payload.u32
+            case RTAX_INITRWND: initialReceiveWindow = attribute.payload.u32
+            default: isAll = false
+            }
+        }
+        return isAll
     }
 }
 

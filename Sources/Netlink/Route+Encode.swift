@@ -8,7 +8,16 @@ extension Route {
         writeHeader(writer, scope: scope)
         writeDestination(writer)
         if let source { writer.put(RTA_PREFSRC.rawValue, source) }
-        if mtu != 0 { writer.nest(RTA_METRICS.rawValue) { writer.put(RTAX_MTU, u32: mtu) } }
+        let metrics = [
+            (RTAX_MTU, mtu), (RTAX_ADVMSS, advertisedMSS), (RTAX_INITCWND, initialCongestionWindow),
+            (RTAX_INITRWND, initialReceiveWindow),
+        ]
+        if metrics.contains(where: { $0.1 != 0 }) {
+            writer.nest(RTA_METRICS.rawValue) {
+                for (type, value) in metrics where value != 0 { writer.put(type, u32: value) }
+            }
+        }
+        if preference != 0 { writer.put(RTA_PREF.rawValue, u8: preference) }
         writeNextHops(writer)
         return writer
     }

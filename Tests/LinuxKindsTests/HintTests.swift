@@ -61,8 +61,9 @@ struct HintTests {
     @Test(
         "rules of others are named as ip-rule(8) does",
         arguments: [
-            "50: from 10.0.0.0/8 ipproto tcp dport 80 lookup 100", "51: from all suppress_prefixlength 0 lookup main",
-            "52: from all uidrange 1-5 lookup 100", "53: from all goto 32766", "54: from all tos 0x10 lookup 7",
+            "50: from 10.0.0.0/8 tos 0x10 ipproto tcp dport 80 lookup 100",
+            "51: from all suppress_ifgroup 7 lookup main",
+            "53: from all goto 32766", "54: from all tos 0x10 lookup 7",
         ])
     func rules(_ rule: String) throws {
         try Sandbox.run { host in

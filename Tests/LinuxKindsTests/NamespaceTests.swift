@@ -22,6 +22,33 @@ struct NamespaceTests {
         }
     }
 
+    @Test("settings of a namespace are made with it, and put back by a look at what nobody tells of")
+    func settings() throws {
+        try Sandbox.run { host in
+            func yaml(_ forward: Int, more: String = "") -> String {
+                linux(
+                    namespaces: [
+                        "name: blue, sysctls: {net.ipv4.ip_forward: '\(forward)', net.ipv4.ping_group_range: '0   7'\(more)}"
+                    ])
+            }
+            func setting(_ name: String) throws -> String {
+                try host.command("sysctl -n \(name)", in: "blue").trimmingCharacters(in: .whitespacesAndNewlines)
+            }
+            let agent = try host.apply(yaml(1))
+            #expect(try setting("net.ipv4.ip_forward") == "1" && setting("net.ipv4.ping_group_range") == "0\t7")
+            #expect(try host.command("sysctl -n net.ipv4.ip_forward").hasPrefix("0"))
+            try host.command("sysctl -w net.ipv4.ip_forward=0", in: "blue")
+            agent.reconciler.reconcile(reason: .drift, scope: .keys(agent.world.audit(suspectsOnly: false).keys))
+            #expect(try setting("net.ipv4.ip_forward") == "1")
+            try agent.change(to: yaml(0))
+            #expect(try setting("net.ipv4.ip_forward") == "0")
+            try host.expectInPlace(yaml(0), agent)
+            try agent.change(to: yaml(1, more: ", net.ipv4.nonsense: '1'"))
+            #expect(agent.problems.count == 1 && agent.problems[0].contains("has no /proc/sys/net/ipv4/nonsense"))
+            #expect(try setting("net.ipv4.ip_forward") == "1")
+        }
+    }
+
     @Test("a declared namespace comes and goes")
     func declared() throws {
         try Sandbox.run { host in

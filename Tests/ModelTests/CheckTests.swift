@@ -199,6 +199,13 @@ private let upper = "{name: up, type: EXISTING}"
                 "3:75 'a': bridge.vlans[0].vid '4095' is out of range (1–4094)",
                 "3:88 'a': bridge.vlans[1].vid '0' is out of range (1–4094)"),
             .interface(
+                [
+                    "{name: a, type: BRIDGE, addresses: [{address: 10.0.0.1/24, label: b:1}, {address: 'fd00::1/64', label: a:1}, {address: 10.0.0.2/24, label: 'a:'}, {address: 10.0.0.3/24, label: a:12345678901234}, {address: 10.0.0.4/24, label: a:1}]}"
+                ], "3:73 'a': addresses[0].label 'b:1' has to be a: and more, at most 15 bytes",
+                "3:110 'a': addresses[1].label 'a:1' is only for IPv4 addresses; fd00::1/64 is IPv6",
+                "3:146 'a': addresses[2].label 'a:' has to be a: and more, at most 15 bytes",
+                "3:183 'a': addresses[3].label 'a:12345678901234' has to be a: and more, at most 15 bytes"),
+            .interface(
                 ["{name: a, type: BRIDGE, bridge: {vlans: [{vid: 7}]}}"],
                 "3:47 'a': bridge.vlans are there only with vlanFiltering: true"),
             .interface(

@@ -24,8 +24,17 @@ import Testing
                 "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr '10.0.0.1/24' is an address with a prefix length; write 10.0.0.1 alone"
             ),
             list(
-                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 'fd00::1'}",
-                "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr 'fd00::1' is IPv6, but the destination is IPv4"),
+                "routes", "{dstNetwork: 'fd00::/8', outgoingInterface: e, gwAddr: 10.0.0.1, pref: HIGH}",
+                "3:62: linux.l3.route 'fd00::/8/e': gw_addr '10.0.0.1' is IPv4, but the destination is IPv6"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, pref: LOW}",
+                "3:60: linux.l3.route '10.0.0.0/8/e': pref is only for IPv6 routes; 10.0.0.0/8 is IPv4"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, type: BLACKHOLE, advmss: 1400}",
+                "3:57: linux.l3.route '10.0.0.0/8/blackhole': advmss '1400' does not belong to a BLACKHOLE route"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, initcwnd: 65536}",
+                "3:64: linux.l3.route '10.0.0.0/8/e': initcwnd '65536' is out of range (0–65535)"),
             list(
                 "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, gwAddr: 224.0.0.1}",
                 "3:62: linux.l3.route '10.0.0.0/8/e': gw_addr '224.0.0.1' is a multicast address"),
@@ -63,7 +72,6 @@ import Testing
                 "routes",
                 "{dstNetwork: 10.0.0.0/8, nextHops: [{gwAddr: 'fd00::1'}, {outgoingInterface: e, onlink: true}]}",
                 "3:43: linux.l3.route '10.0.0.0/8/ecmp': next_hops[0].outgoing_interface is missing; name the interface the packets leave by",
-                "3:52: linux.l3.route '10.0.0.0/8/ecmp': next_hops[0].gw_addr 'fd00::1' is IPv6, but the destination is IPv4",
                 "3:95: linux.l3.route '10.0.0.0/8/ecmp': next_hops[1].onlink is about a gateway; there is none"),
             list(
                 "routes", "{dstNetwork: 10.0.0.0/33, outgoingInterface: e}",
@@ -87,6 +95,20 @@ import Testing
             list(
                 "rules", "{name: r, priority: 1, table: 5, action: PROHIBIT}",
                 "3:37: nsmagent.linux.rule 'r': table '5' belongs to action LOOKUP only"),
+            list(
+                "rules",
+                "{name: r, priority: 1, table: 5, l3mdev: true, ipProto: foo, sport: 9-3, dport: '0', uidRange: '+1'}",
+                "3:37: nsmagent.linux.rule 'r': table '5' can't be set together with l3mdev",
+                "3:63: nsmagent.linux.rule 'r': ip_proto 'foo' is not a protocol: ah, dccp, esp, gre, icmp, ipv6-icmp, sctp, tcp, udp, or a number (1–255)",
+                "3:75: nsmagent.linux.rule 'r': sport '9-3' is not a port (1–65534), nor a range of them, such as 1000-1999",
+                "3:87: nsmagent.linux.rule 'r': dport '0' is not a port (1–65534), nor a range of them, such as 1000-1999",
+                "3:102: nsmagent.linux.rule 'r': uid_range '+1' is not a user's number (0–4294967294), nor a range of them, such as 1000-1999"
+            ),
+            list(
+                "rules", "{name: r, priority: 1, action: BLACKHOLE, l3mdev: true, suppressPrefixlength: 33}",
+                "3:57: nsmagent.linux.rule 'r': l3mdev belongs to action LOOKUP only",
+                "3:85: nsmagent.linux.rule 'r': suppress_prefixlength '33' is out of range (0–32)",
+                "3:85: nsmagent.linux.rule 'r': suppress_prefixlength belongs to action LOOKUP only"),
             list(
                 "rules", "{name: r, priority: 1, table: 5, iif: a/b}",
                 "3:45: nsmagent.linux.rule 'r': iif 'a/b' holds '/', ':', '%', a space or a control character"),
@@ -112,6 +134,13 @@ import Testing
             list(
                 "namespaces", "{name: a/b}",
                 "3:14: nsmagent.linux.namespace 'a/b': name 'a/b' holds a '/'; for a path use type FD"),
+            list(
+                "namespaces",
+                "{name: a, sysctls: {ipv4.ip_forward: '1', net.ipv4.conf.eth0.rp_filter: '1', net.ipv4.x/y: '1', net.ipv4.a: ''}}",
+                "3:27: nsmagent.linux.namespace 'a': sysctls['ipv4.ip_forward'] is not a setting of a namespace, such as net.ipv4.ip_forward",
+                "3:49: nsmagent.linux.namespace 'a': sysctls['net.ipv4.conf.eth0.rp_filter'] is a setting of an interface; write it in 'sysctls' of that",
+                "3:84: nsmagent.linux.namespace 'a': sysctls['net.ipv4.x/y'] is not a setting of a namespace, such as net.ipv4.ip_forward",
+                "3:103: nsmagent.linux.namespace 'a': sysctls['net.ipv4.a'] '' is no value for a setting"),
             list("namespaces", "{}", "3:7: nsmagent.linux.namespace: name is missing; give it a name"),
             list(
                 "RuleChain", "{name: c, chainType: CUSTOM, table: NAT, defaultPolicy: DROP}",

@@ -164,16 +164,21 @@ enum AddressClass: KernelClass {
                 {
                     restoration.add(.request(.deleteAddress(entry.address)), in: state.id)
                 }
-                for var address in old.addresses
-                where address.proto == proto
-                    && !link.addresses.contains(where: { $0.address.isSameAddress(as: address) })
-                {
-                    address.linkIndex = link.link.index
-                    address.flags &= Address.noDAD
-                    restoration.add(.request(.addAddress(address, replace: true)), in: state.id)
-                }
+                for address in old.addresses where address.proto == proto { restore(address, on: link, &restoration) }
             }
         }
+    }
+
+    private static func restore(_ old: Address, on link: LinkState, _ restoration: inout Restoration) {
+        let now = link.addresses.first { $0.address.isSameAddress(as: old) }?.address
+        if let now, !now.isFixed(unlike: old), (now.flags ^ old.flags) & Address.chosen == 0 { return }
+        var address = old
+        address.linkIndex = link.link.index
+        address.flags &= Address.noDAD | Address.chosen
+        if let now, now.local.family == .v4, now.isFixed(unlike: old) {
+            restoration.add(.request(.deleteAddress(now)), in: link.namespace.id)
+        }
+        restoration.add(.request(.addAddress(address, replace: true)), in: link.namespace.id)
     }
 
     // MARK: - Export

@@ -11,7 +11,7 @@ extension InterfaceAddress {
         let address = entry.address
         let isOurs =
             entry.wasOurs || address.proto == world.ownership.proto || world.ownership.owns(alias: link.link.alias)
-        var differences = isOurs ? flagDifferences(of: address) : []
+        var differences = isOurs ? flagDifferences(of: address, wanted) : []
         if entry.wasOurs, address.proto != world.ownership.proto {
             differences.append(Difference("proto", old: "\(address.proto)", new: "\(world.ownership.proto)"))
         }
@@ -21,8 +21,8 @@ extension InterfaceAddress {
         }
         if differences.isEmpty { return .inPlace }
         var operations: [LinuxOperation] = []
-        if address.local.family == .v4, isOurs, address.flags & Address.noPrefixRoute != 0 {
-            // The kernel sets this flag of an IPv4 address only when it makes it.
+        if address.local.family == .v4, isOurs, address.isFixed(unlike: wanted) {
+            // The kernel sets these of an IPv4 address only when it makes it.
             operations.append(LinuxOperation(link.namespace, request: .deleteAddress(address)))
             operations.append(LinuxOperation(link.namespace, request: .addAddress(wanted, replace: true)))
         } else {
@@ -42,16 +42,22 @@ extension InterfaceAddress {
         return Assessment(.update, operations: operations, differences: differences)
     }
 
-    private func flagDifferences(of address: Address) -> [Difference] {
+    private func flagDifferences(of address: Address, _ wanted: Address) -> [Difference] {
         var differences: [Difference] = []
-        if address.flags & Address.deprecated != 0 {
-            differences.append(Difference("preferred", old: "no", new: "yes"))
+        let unlike = address.flags ^ wanted.flags
+        if unlike & Address.deprecated != 0 {
+            differences.append(
+                Difference("preferred", old: isDeprecated ? "yes" : "no", new: isDeprecated ? "no" : "yes"))
+        }
+        if address.label != wanted.label {
+            differences.append(Difference("label", old: address.label ?? "none", new: wanted.label ?? "none"))
         }
         if address.flags & Address.permanent == 0 {
             differences.append(Difference("lifetime", old: "limited", new: "forever"))
         }
-        if address.flags & Address.noPrefixRoute != 0 {
-            differences.append(Difference("prefix route", old: "off", new: "on"))
+        if unlike & Address.noPrefixRoute != 0 {
+            differences.append(
+                Difference("prefix route", old: hasNoPrefixRoute ? "on" : "off", new: hasNoPrefixRoute ? "off" : "on"))
         }
         return differences
     }
@@ -81,5 +87,12 @@ extension InterfaceAddress {
         return Route(
             destination: destination, table: route.table, proto: Route.kernel, scope: 254, type: 2, source: source,
             nextHops: [NextHop(linkIndex: link.link.index)])
+    }
+}
+
+extension Address {
+    /// Whether something differs that stays as long as an IPv4 address does.
+    func isFixed(unlike other: Address) -> Bool {
+        (flags ^ other.flags) & Self.noPrefixRoute != 0 || label != other.label
     }
 }

@@ -19,6 +19,9 @@ public struct InterfaceAddress: Value {
     let source: AddressSource
     let peer: IPPrefix?
     let noDAD: Bool
+    let label: String?
+    let isDeprecated: Bool
+    let hasNoPrefixRoute: Bool
     /// Someone else assigns it, and we only wait for it.
     let isExpected: Bool
     let vrf: String?
@@ -36,6 +39,9 @@ public struct InterfaceAddress: Value {
         source = spec.source
         peer = spec.peer
         noDAD = spec.isNoDAD
+        label = spec.label
+        isDeprecated = spec.isDeprecated
+        hasNoPrefixRoute = spec.hasNoPrefixRoute
     }
 
     var key: Key {
@@ -57,7 +63,7 @@ public struct InterfaceAddress: Value {
     }
 
     /// Routes look here for what makes their gateway reachable.
-    public var groups: [String] { [Self.reachGroup(interface)] }
+    public var groups: [String] { hasNoPrefixRoute ? [] : [Self.reachGroup(interface)] }
 
     static func reachGroup(_ interface: String) -> String { "reach/\(interface)" }
 
@@ -92,6 +98,9 @@ public struct InterfaceAddress: Value {
         var address = Address(
             linkIndex: index, local: prefix, flags: noDAD && prefix.family == .v6 ? Address.noDAD : 0,
             proto: world.ownership.proto)
+        if hasNoPrefixRoute { address.flags |= Address.noPrefixRoute }
+        if isDeprecated { address.flags |= Address.deprecated }
+        address.label = label
         if prefix.address.isLoopback { address.scope = 254 }
         if prefix.family == .v6, prefix.address.isLinkLocal { address.scope = 253 }
         if let peer {

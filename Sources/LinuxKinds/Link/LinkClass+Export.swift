@@ -70,12 +70,15 @@ extension LinkClass {
             // Addresses of the link and of the loopback interface that the kernel gives by itself.
             let isKernels = address.local.address.isLinkLocal || address.local.address.isLoopback
             if isKernels, address.proto != export.ownership.proto { continue }
-            if address.peer == nil, address.flags & Address.noDAD == 0 {
+            if address.peer == nil, address.flags & (Address.noDAD | Address.chosen) == 0, address.label == nil {
                 message.ipAddresses.append("\(address.local)")
                 continue
             }
             var part = Ligato_Linux_Interfaces_InterfaceAddress()
             part.nodad = address.flags & Address.noDAD != 0
+            part.label = address.label ?? ""
+            part.deprecated = address.flags & Address.deprecated != 0
+            part.noprefixroute = address.flags & Address.noPrefixRoute != 0
             if let peer = address.peer {
                 part.address = "\(address.local.address)"
                 part.peer = "\(peer)/\(address.local.length)"

@@ -15,6 +15,18 @@ public struct NamedNamespace: Value {
     public static let rank = 1
 
     let name: String
+    private let sysctls: [NamespaceSpec.Sysctl]
+
+    /// Takes a checked namespace.
+    init(_ spec: NamespaceSpec) { (name, sysctls) = (spec.name, spec.sysctls) }
+
+    /// Its settings.
+    public var derived: [DerivedValue<LinuxWorld>] {
+        sysctls.map { sysctl in
+            let setting = NamespaceSetting(namespace: name, name: sysctl.name, path: sysctl.path, value: sysctl.value)
+            return DerivedValue(key: "linux/namespace/\(name)/sysctl/\(sysctl.name)", value: setting)
+        }
+    }
 
     /// None.
     public var dependencies: [Dependency<LinuxWorld>] { [] }

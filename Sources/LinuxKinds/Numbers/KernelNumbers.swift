@@ -31,6 +31,9 @@ enum Numbers {
     /// `RT_SCOPE_*`, linux/rtnetlink.h.
     static let scope = KernelNumbers<RouteScope, UInt8>([.global: 0, .site: 200, .link: 253, .host: 254])
 
+    /// `ICMPV6_ROUTER_PREF_*`, linux/icmpv6.h.
+    static let preference = KernelNumbers<RouterPreference, UInt8>([.medium: 0, .high: 1, .low: 3])
+
     /// `FR_ACT_TO_TBL`, linux/fib_rules.h. What drops packets has the number of such a route.
     static let lookupAction: UInt8 = 1
 }

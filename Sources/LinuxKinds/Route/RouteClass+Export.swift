@@ -41,6 +41,10 @@ extension RouteClass {
         message.type = Ligato_Linux_L3_Route.TypeEnum(type)
         message.srcAddr = route.source?.description ?? ""
         message.mtu = route.mtu
+        message.advmss = route.advertisedMSS
+        message.initcwnd = route.initialCongestionWindow
+        message.initrwnd = route.initialReceiveWindow
+        message.pref = Ligato_Linux_L3_Route.Preference(Numbers.preference.word(route.preference) ?? .medium)
         var vrfTable: UInt32?
         for hop in route.nextHops {
             guard let link = state.links[hop.linkIndex] else { return nil }
@@ -77,7 +81,8 @@ extension Route {
     /// Whether it is of a form that the model has words for.
     fileprivate var isDeclarable: Bool {
         [1, 6, 7, 8].contains(type) && tos == 0 && others.isEmpty && !isForSomeSources
-            && nextHops.allSatisfy { $0.gateway.map { $0.family == destination.family } ?? true }
+            && Numbers.preference.word(preference) != nil
+            && nextHops.allSatisfy { $0.gateway.map { $0.family == destination.family || $0.family == .v6 } ?? true }
     }
 
     /// Names of what the model has no words for. Source: `RTA_*`, linux/rtnetlink.h.

@@ -11,6 +11,10 @@ extension StaticRoute {
         metric = spec.metric
         table = spec.table
         mtu = spec.mtu
+        advertisedMSS = spec.advertisedMSS
+        initialCongestionWindow = spec.initialCongestionWindow
+        initialReceiveWindow = spec.initialReceiveWindow
+        preference = Numbers.preference[spec.preference]
         scope = spec.scope.map { Numbers.scope[$0] }
         source = spec.source
         hops = spec.hops.map {

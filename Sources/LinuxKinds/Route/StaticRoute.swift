@@ -53,6 +53,11 @@ public struct StaticRoute: Value {
     let type: UInt8
     let source: IPAddress?
     let mtu: UInt32
+    let advertisedMSS: UInt32
+    let initialCongestionWindow: UInt32
+    let initialReceiveWindow: UInt32
+    /// `ICMPV6_ROUTER_PREF_*`
+    let preference: UInt8
     /// Whether a connection brought it: what its forwarder made in this place is as good.
     let isBrought: Bool
 
@@ -185,6 +190,10 @@ public struct StaticRoute: Value {
         var route = Route(
             destination: prefix.network, table: table ?? 254, type: type, metric: metric, source: source, mtu: mtu,
             nextHops: nextHops)
+        route.advertisedMSS = advertisedMSS
+        route.initialCongestionWindow = initialCongestionWindow
+        route.initialReceiveWindow = initialReceiveWindow
+        route.preference = preference
         if prefix.family == .v4 {
             let isOnLink = nextHops.allSatisfy { $0.gateway == nil } && type == 1
             route.scope = scope ?? (isOnLink ? Route.linkScope : 0)
@@ -337,6 +346,15 @@ extension Route {
         note("proto", Names.routeProtocol(old.proto), Names.routeProtocol(proto), old.proto == proto)
         note("type", Names.routeType(old.type), Names.routeType(type), old.type == type)
         note("mtu", "\(old.mtu)", "\(mtu)", old.mtu == mtu)
+        for (name, have, wanted) in [
+            ("advmss", old.advertisedMSS, advertisedMSS),
+            ("initcwnd", old.initialCongestionWindow, initialCongestionWindow),
+            ("initrwnd", old.initialReceiveWindow, initialReceiveWindow),
+        ] { note(name, "\(have)", "\(wanted)", have == wanted) }
+        let (had, wanted) = (Numbers.preference.word(old.preference), Numbers.preference.word(preference))
+        note(
+            "pref", had.map { "\($0)" } ?? "\(old.preference)", wanted.map { "\($0)" } ?? "\(preference)",
+            old.preference == preference)
         note("src", old.source?.description ?? "none", source?.description ?? "none", old.source == source)
         let others = old.otherText
         note("other attributes", others, "none", others.isEmpty)

@@ -27,12 +27,18 @@ public struct PolicyRule: Value {
         let action: UInt8
         switch spec.action {
         case .lookup(let number): (table, action) = (number, Numbers.lookupAction)
+        case .lookupOfVRF: (table, action) = (0, Numbers.lookupAction)
         case .drop(let type): (table, action) = (0, Numbers.routeType[type])
         }
-        rule = Rule(
+        var rule = Rule(
             family: spec.family, priority: spec.priority, from: spec.from, to: spec.to,
             inputInterface: spec.inputInterface, outputInterface: spec.outputInterface, mark: spec.mark,
             mask: spec.mask, table: table, action: action, invert: spec.isInverted)
+        rule.ipProtocol = spec.ipProtocol
+        (rule.sourcePorts, rule.destinationPorts) = (spec.sourcePorts, spec.destinationPorts)
+        (rule.users, rule.suppressedLength) = (spec.users, spec.suppressedLength)
+        rule.isOfVRF = spec.action == .lookupOfVRF
+        self.rule = rule
     }
 
     /// Takes the kernel's form of a rule in a namespace that is known by a label.

@@ -1,3 +1,4 @@
+internal import Model
 internal import Netlink
 
 extension Rule {
@@ -17,19 +18,22 @@ extension Rule {
         if ipProtocol != 0 { words.append("ipproto \(Self.protocolName(ipProtocol))") }
         if let sourcePorts { words.append("sport \(Self.text(sourcePorts))") }
         if let destinationPorts { words.append("dport \(Self.text(destinationPorts))") }
+        if let users { words.append("uidrange \(users.lowerBound)-\(users.upperBound)") }
         words += otherConditions
+        if isOfVRF { words.append("lookup [l3mdev-table]") }
         if let actionText { words.append(actionText) }
+        if let suppressedLength { words.append("suppress_prefixlength \(suppressedLength)") }
         return words.joined(separator: " ")
     }
 
-    private static func text(_ ports: ClosedRange<UInt16>) -> String {
-        ports.count == 1 ? "\(ports.lowerBound)" : "\(ports.lowerBound)-\(ports.upperBound)"
+    /// `53`, `1000-1999`
+    static func text(_ range: ClosedRange<some BinaryInteger>) -> String {
+        range.lowerBound == range.upperBound ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
     }
 
     /// Whether the model has words for all of it.
     var isDeclarable: Bool {
-        [1, 6, 7, 8].contains(action) && tos == 0 && ipProtocol == 0 && sourcePorts == nil && destinationPorts == nil
-            && others.isEmpty
+        [1, 6, 7, 8].contains(action) && tos == 0 && others.isEmpty && (table == 0 || !isOfVRF)
     }
 
     /// What is done; nil: it is among the other attributes. Source: `FR_ACT_*`, linux/fib_rules.h.
@@ -43,25 +47,20 @@ extension Rule {
         }
     }
 
-    private static func protocolName(_ number: UInt8) -> String {
-        let names: [UInt8: String] = [
-            1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 50: "esp", 51: "ah", 58: "ipv6-icmp", 132: "sctp",
-        ]
-        return names[number] ?? "\(number)"
+    /// `tcp`, or a number.
+    static func protocolName(_ number: UInt8) -> String {
+        RuleSpec.protocols.first { $0.value == number }?.key ?? "\(number)"
     }
 
     /// Conditions and actions that the model has no words for, as ip-rule(8) says them. Source: `FRA_*`, linux/fib_rules.h.
     private var otherConditions: [String] {
         let numbers = [
-            4: "goto", 11: "realms", 12: "tun_id", 13: "suppress_ifgroup", 14: "suppress_prefixlength", 25: "dscp",
-            26: "flowlabel", 28: "sport mask", 29: "dport mask",
+            4: "goto", 11: "realms", 12: "tun_id", 13: "suppress_ifgroup", 25: "dscp", 26: "flowlabel",
+            28: "sport mask", 29: "dport mask",
         ]
         var words: [String] = []
         for (type, bytes) in others.list {
             switch (type, bytes.count) {
-            case (19, _): words.append("lookup [l3mdev-table]")
-            case (20, 8):
-                words.append("uidrange \(Self.number(bytes.prefix(4)))-\(Self.number(bytes.suffix(4)))")
             case (12, _), (26, _): words.append(numbers[type] ?? "")
             case (_, 1), (_, 4): words.append("\(numbers[type] ?? "attribute \(type)") \(Self.number(bytes[...]))")
             default: words.append(numbers[type] ?? "attribute \(type)")

@@ -38,6 +38,12 @@ extension RuleClass {
             message.action = [6: .blackhole, 7: .unreachable, 8: .prohibit][rule.action] ?? .lookup
             if rule.from == nil, rule.to == nil, rule.family == .v6 { message.family = .ipv6 }
             message.invert = rule.invert
+            message.ipProto = rule.ipProtocol == 0 ? "" : Rule.protocolName(rule.ipProtocol)
+            message.sport = rule.sourcePorts.map { Rule.text($0) } ?? ""
+            message.dport = rule.destinationPorts.map { Rule.text($0) } ?? ""
+            message.uidRange = rule.users.map { Rule.text($0) } ?? ""
+            if let length = rule.suppressedLength { message.suppressPrefixlength = length }
+            message.l3Mdev = rule.isOfVRF
             export.others.append(.rule(message))
         }
     }

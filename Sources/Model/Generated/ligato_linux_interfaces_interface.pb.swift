@@ -1284,6 +1284,17 @@ public nonisolated struct Ligato_Linux_Interfaces_InterfaceAddress: Sendable {
   /// Skip duplicate address detection (IPv6).
   public var nodad: Bool = false
 
+  /// Another name of the interface that goes with the address, for old programs (IPv4): its name in the kernel, a colon and more,
+  /// such as eth0:1. At most 15 bytes.
+  public var label: String = String()
+
+  /// Nothing new starts from the address unless a program asks for it: preferred_lft 0. Other lifetimes can't be declared, as what
+  /// is declared does not end.
+  public var deprecated: Bool = false
+
+  /// The kernel makes no route to the network of the address.
+  public var noprefixroute: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2457,7 +2468,7 @@ nonisolated extension Ligato_Linux_Interfaces_BondLink.AggregatorSelection: Swif
 
 nonisolated extension Ligato_Linux_Interfaces_InterfaceAddress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".InterfaceAddress"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}peer\0\u{1}nodad\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}peer\0\u{1}nodad\0\u{1}label\0\u{1}deprecated\0\u{1}noprefixroute\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2468,6 +2479,9 @@ nonisolated extension Ligato_Linux_Interfaces_InterfaceAddress: SwiftProtobuf.Me
       case 1: try { try decoder.decodeSingularStringField(value: &self.address) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.peer) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.nodad) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.label) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.deprecated) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.noprefixroute) }()
       default: break
       }
     }
@@ -2483,6 +2497,15 @@ nonisolated extension Ligato_Linux_Interfaces_InterfaceAddress: SwiftProtobuf.Me
     if self.nodad != false {
       try visitor.visitSingularBoolField(value: self.nodad, fieldNumber: 3)
     }
+    if !self.label.isEmpty {
+      try visitor.visitSingularStringField(value: self.label, fieldNumber: 4)
+    }
+    if self.deprecated != false {
+      try visitor.visitSingularBoolField(value: self.deprecated, fieldNumber: 5)
+    }
+    if self.noprefixroute != false {
+      try visitor.visitSingularBoolField(value: self.noprefixroute, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2490,6 +2513,9 @@ nonisolated extension Ligato_Linux_Interfaces_InterfaceAddress: SwiftProtobuf.Me
     if lhs.address != rhs.address {return false}
     if lhs.peer != rhs.peer {return false}
     if lhs.nodad != rhs.nodad {return false}
+    if lhs.label != rhs.label {return false}
+    if lhs.deprecated != rhs.deprecated {return false}
+    if lhs.noprefixroute != rhs.noprefixroute {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -21,54 +21,110 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
 }
 
 /// A route.
-public nonisolated struct Ligato_Linux_L3_Route: Sendable {
+public nonisolated struct Ligato_Linux_L3_Route: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Logical name of the interface, or the kernel's name of one the agent does not manage.
   /// Empty for blackhole, unreachable, prohibit and for routes with next_hops.
-  public var outgoingInterface: String = String()
+  public var outgoingInterface: String {
+    get {_storage._outgoingInterface}
+    set {_uniqueStorage()._outgoingInterface = newValue}
+  }
 
   /// How far the destination is. Absent: LINK without a gateway, GLOBAL with one.
-  public var scope: Ligato_Linux_L3_Route.Scope = .undefined
+  public var scope: Ligato_Linux_L3_Route.Scope {
+    get {_storage._scope}
+    set {_uniqueStorage()._scope = newValue}
+  }
 
   /// Destination prefix; 0.0.0.0/0 and ::/0 are the default routes. A destination without a prefix length is a host.
-  public var dstNetwork: String = String()
+  public var dstNetwork: String {
+    get {_storage._dstNetwork}
+    set {_uniqueStorage()._dstNetwork = newValue}
+  }
 
-  /// Address of the next hop.
-  public var gwAddr: String = String()
+  /// Address of the next hop. That of an IPv4 route may be IPv6.
+  public var gwAddr: String {
+    get {_storage._gwAddr}
+    set {_uniqueStorage()._gwAddr = newValue}
+  }
 
   /// Preference, the lowest wins. 0: the kernel's default (0 for IPv4, 1024 for IPv6).
-  public var metric: UInt32 = 0
+  public var metric: UInt32 {
+    get {_storage._metric}
+    set {_uniqueStorage()._metric = newValue}
+  }
 
   /// Routing table. 0: the VRF's table if the interface is in a VRF, else main (254).
-  public var table: UInt32 = 0
+  public var table: UInt32 {
+    get {_storage._table}
+    set {_uniqueStorage()._table = newValue}
+  }
 
   /// What happens to packets for the destination.
-  public var type: Ligato_Linux_L3_Route.TypeEnum = .unicast
+  public var type: Ligato_Linux_L3_Route.TypeEnum {
+    get {_storage._type}
+    set {_uniqueStorage()._type = newValue}
+  }
 
   /// Preferred source address.
-  public var srcAddr: String = String()
+  public var srcAddr: String {
+    get {_storage._srcAddr}
+    set {_uniqueStorage()._srcAddr = newValue}
+  }
 
   /// Path MTU in bytes. 0: that of the interface.
-  public var mtu: UInt32 = 0
+  public var mtu: UInt32 {
+    get {_storage._mtu}
+    set {_uniqueStorage()._mtu = newValue}
+  }
 
   /// The gateway is on the link although no address says so.
-  public var onlink: Bool = false
+  public var onlink: Bool {
+    get {_storage._onlink}
+    set {_uniqueStorage()._onlink = newValue}
+  }
 
   /// Several next hops that share the traffic (ECMP).
-  public var nextHops: [Ligato_Linux_L3_NextHop] = []
+  public var nextHops: [Ligato_Linux_L3_NextHop] {
+    get {_storage._nextHops}
+    set {_uniqueStorage()._nextHops = newValue}
+  }
 
   /// Namespace of a route without an interface, or of an interface that the agent does not manage. Absent: the agent's own.
   public var namespace: Ligato_Linux_Namespace_NetNamespace {
-    get {_namespace ?? Ligato_Linux_Namespace_NetNamespace()}
-    set {_namespace = newValue}
+    get {_storage._namespace ?? Ligato_Linux_Namespace_NetNamespace()}
+    set {_uniqueStorage()._namespace = newValue}
   }
   /// Returns true if `namespace` has been explicitly set.
-  public var hasNamespace: Bool {self._namespace != nil}
+  public var hasNamespace: Bool {_storage._namespace != nil}
   /// Clears the value of `namespace`. Subsequent reads from it will return its default value.
-  public mutating func clearNamespace() {self._namespace = nil}
+  public mutating func clearNamespace() {_uniqueStorage()._namespace = nil}
+
+  /// Largest TCP segment that is announced to the other end, in bytes. 0: what follows from the MTU.
+  public var advmss: UInt32 {
+    get {_storage._advmss}
+    set {_uniqueStorage()._advmss = newValue}
+  }
+
+  /// Segments that a TCP connection sends before the first acknowledgement. 0: the kernel's 10.
+  public var initcwnd: UInt32 {
+    get {_storage._initcwnd}
+    set {_uniqueStorage()._initcwnd = newValue}
+  }
+
+  /// Segments for which a TCP connection announces room at first. 0: the kernel's choice.
+  public var initrwnd: UInt32 {
+    get {_storage._initrwnd}
+    set {_uniqueStorage()._initrwnd = newValue}
+  }
+
+  public var pref: Ligato_Linux_L3_Route.Preference {
+    get {_storage._pref}
+    set {_uniqueStorage()._pref = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -166,9 +222,48 @@ public nonisolated struct Ligato_Linux_L3_Route: Sendable {
 
   }
 
+  /// Which of several routers is preferred, for IPv6 routes of one destination and metric (RFC 4191).
+  public nonisolated enum Preference: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case medium // = 0
+    case low // = 1
+    case high // = 2
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .medium
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .medium
+      case 1: self = .low
+      case 2: self = .high
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .medium: return 0
+      case .low: return 1
+      case .high: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Ligato_Linux_L3_Route.Preference] = [
+      .medium,
+      .low,
+      .high,
+    ]
+
+  }
+
   public init() {}
 
-  fileprivate var _namespace: Ligato_Linux_Namespace_NetNamespace? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// One of several next hops.
@@ -177,7 +272,7 @@ public nonisolated struct Ligato_Linux_L3_NextHop: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Address of the next hop. Empty: the destination is on the link.
+  /// Address of the next hop. That of an IPv4 route may be IPv6. Empty: the destination is on the link.
   public var gwAddr: String = String()
 
   /// Logical name of the interface, or the kernel's name of one the agent does not manage.
@@ -200,88 +295,174 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux.l3"
 
 nonisolated extension Ligato_Linux_L3_Route: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Route"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}outgoing_interface\0\u{1}scope\0\u{3}dst_network\0\u{3}gw_addr\0\u{1}metric\0\u{2}c\u{f}table\0\u{1}type\0\u{3}src_addr\0\u{1}mtu\0\u{1}onlink\0\u{3}next_hops\0\u{1}namespace\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}outgoing_interface\0\u{1}scope\0\u{3}dst_network\0\u{3}gw_addr\0\u{1}metric\0\u{2}c\u{f}table\0\u{1}type\0\u{3}src_addr\0\u{1}mtu\0\u{1}onlink\0\u{3}next_hops\0\u{1}namespace\0\u{1}advmss\0\u{1}initcwnd\0\u{1}initrwnd\0\u{1}pref\0")
+
+  fileprivate class _StorageClass {
+    var _outgoingInterface: String = String()
+    var _scope: Ligato_Linux_L3_Route.Scope = .undefined
+    var _dstNetwork: String = String()
+    var _gwAddr: String = String()
+    var _metric: UInt32 = 0
+    var _table: UInt32 = 0
+    var _type: Ligato_Linux_L3_Route.TypeEnum = .unicast
+    var _srcAddr: String = String()
+    var _mtu: UInt32 = 0
+    var _onlink: Bool = false
+    var _nextHops: [Ligato_Linux_L3_NextHop] = []
+    var _namespace: Ligato_Linux_Namespace_NetNamespace? = nil
+    var _advmss: UInt32 = 0
+    var _initcwnd: UInt32 = 0
+    var _initrwnd: UInt32 = 0
+    var _pref: Ligato_Linux_L3_Route.Preference = .medium
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _outgoingInterface = source._outgoingInterface
+      _scope = source._scope
+      _dstNetwork = source._dstNetwork
+      _gwAddr = source._gwAddr
+      _metric = source._metric
+      _table = source._table
+      _type = source._type
+      _srcAddr = source._srcAddr
+      _mtu = source._mtu
+      _onlink = source._onlink
+      _nextHops = source._nextHops
+      _namespace = source._namespace
+      _advmss = source._advmss
+      _initcwnd = source._initcwnd
+      _initrwnd = source._initrwnd
+      _pref = source._pref
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.outgoingInterface) }()
-      case 2: try { try decoder.decodeSingularEnumField(value: &self.scope) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.dstNetwork) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.gwAddr) }()
-      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.metric) }()
-      case 1000: try { try decoder.decodeSingularUInt32Field(value: &self.table) }()
-      case 1001: try { try decoder.decodeSingularEnumField(value: &self.type) }()
-      case 1002: try { try decoder.decodeSingularStringField(value: &self.srcAddr) }()
-      case 1003: try { try decoder.decodeSingularUInt32Field(value: &self.mtu) }()
-      case 1004: try { try decoder.decodeSingularBoolField(value: &self.onlink) }()
-      case 1005: try { try decoder.decodeRepeatedMessageField(value: &self.nextHops) }()
-      case 1006: try { try decoder.decodeSingularMessageField(value: &self._namespace) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._outgoingInterface) }()
+        case 2: try { try decoder.decodeSingularEnumField(value: &_storage._scope) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._dstNetwork) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._gwAddr) }()
+        case 5: try { try decoder.decodeSingularUInt32Field(value: &_storage._metric) }()
+        case 1000: try { try decoder.decodeSingularUInt32Field(value: &_storage._table) }()
+        case 1001: try { try decoder.decodeSingularEnumField(value: &_storage._type) }()
+        case 1002: try { try decoder.decodeSingularStringField(value: &_storage._srcAddr) }()
+        case 1003: try { try decoder.decodeSingularUInt32Field(value: &_storage._mtu) }()
+        case 1004: try { try decoder.decodeSingularBoolField(value: &_storage._onlink) }()
+        case 1005: try { try decoder.decodeRepeatedMessageField(value: &_storage._nextHops) }()
+        case 1006: try { try decoder.decodeSingularMessageField(value: &_storage._namespace) }()
+        case 1007: try { try decoder.decodeSingularUInt32Field(value: &_storage._advmss) }()
+        case 1008: try { try decoder.decodeSingularUInt32Field(value: &_storage._initcwnd) }()
+        case 1009: try { try decoder.decodeSingularUInt32Field(value: &_storage._initrwnd) }()
+        case 1010: try { try decoder.decodeSingularEnumField(value: &_storage._pref) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.outgoingInterface.isEmpty {
-      try visitor.visitSingularStringField(value: self.outgoingInterface, fieldNumber: 1)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._outgoingInterface.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._outgoingInterface, fieldNumber: 1)
+      }
+      if _storage._scope != .undefined {
+        try visitor.visitSingularEnumField(value: _storage._scope, fieldNumber: 2)
+      }
+      if !_storage._dstNetwork.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._dstNetwork, fieldNumber: 3)
+      }
+      if !_storage._gwAddr.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._gwAddr, fieldNumber: 4)
+      }
+      if _storage._metric != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._metric, fieldNumber: 5)
+      }
+      if _storage._table != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._table, fieldNumber: 1000)
+      }
+      if _storage._type != .unicast {
+        try visitor.visitSingularEnumField(value: _storage._type, fieldNumber: 1001)
+      }
+      if !_storage._srcAddr.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._srcAddr, fieldNumber: 1002)
+      }
+      if _storage._mtu != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._mtu, fieldNumber: 1003)
+      }
+      if _storage._onlink != false {
+        try visitor.visitSingularBoolField(value: _storage._onlink, fieldNumber: 1004)
+      }
+      if !_storage._nextHops.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._nextHops, fieldNumber: 1005)
+      }
+      try { if let v = _storage._namespace {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1006)
+      } }()
+      if _storage._advmss != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._advmss, fieldNumber: 1007)
+      }
+      if _storage._initcwnd != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._initcwnd, fieldNumber: 1008)
+      }
+      if _storage._initrwnd != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._initrwnd, fieldNumber: 1009)
+      }
+      if _storage._pref != .medium {
+        try visitor.visitSingularEnumField(value: _storage._pref, fieldNumber: 1010)
+      }
     }
-    if self.scope != .undefined {
-      try visitor.visitSingularEnumField(value: self.scope, fieldNumber: 2)
-    }
-    if !self.dstNetwork.isEmpty {
-      try visitor.visitSingularStringField(value: self.dstNetwork, fieldNumber: 3)
-    }
-    if !self.gwAddr.isEmpty {
-      try visitor.visitSingularStringField(value: self.gwAddr, fieldNumber: 4)
-    }
-    if self.metric != 0 {
-      try visitor.visitSingularUInt32Field(value: self.metric, fieldNumber: 5)
-    }
-    if self.table != 0 {
-      try visitor.visitSingularUInt32Field(value: self.table, fieldNumber: 1000)
-    }
-    if self.type != .unicast {
-      try visitor.visitSingularEnumField(value: self.type, fieldNumber: 1001)
-    }
-    if !self.srcAddr.isEmpty {
-      try visitor.visitSingularStringField(value: self.srcAddr, fieldNumber: 1002)
-    }
-    if self.mtu != 0 {
-      try visitor.visitSingularUInt32Field(value: self.mtu, fieldNumber: 1003)
-    }
-    if self.onlink != false {
-      try visitor.visitSingularBoolField(value: self.onlink, fieldNumber: 1004)
-    }
-    if !self.nextHops.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.nextHops, fieldNumber: 1005)
-    }
-    try { if let v = self._namespace {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 1006)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Ligato_Linux_L3_Route, rhs: Ligato_Linux_L3_Route) -> Bool {
-    if lhs.outgoingInterface != rhs.outgoingInterface {return false}
-    if lhs.scope != rhs.scope {return false}
-    if lhs.dstNetwork != rhs.dstNetwork {return false}
-    if lhs.gwAddr != rhs.gwAddr {return false}
-    if lhs.metric != rhs.metric {return false}
-    if lhs.table != rhs.table {return false}
-    if lhs.type != rhs.type {return false}
-    if lhs.srcAddr != rhs.srcAddr {return false}
-    if lhs.mtu != rhs.mtu {return false}
-    if lhs.onlink != rhs.onlink {return false}
-    if lhs.nextHops != rhs.nextHops {return false}
-    if lhs._namespace != rhs._namespace {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._outgoingInterface != rhs_storage._outgoingInterface {return false}
+        if _storage._scope != rhs_storage._scope {return false}
+        if _storage._dstNetwork != rhs_storage._dstNetwork {return false}
+        if _storage._gwAddr != rhs_storage._gwAddr {return false}
+        if _storage._metric != rhs_storage._metric {return false}
+        if _storage._table != rhs_storage._table {return false}
+        if _storage._type != rhs_storage._type {return false}
+        if _storage._srcAddr != rhs_storage._srcAddr {return false}
+        if _storage._mtu != rhs_storage._mtu {return false}
+        if _storage._onlink != rhs_storage._onlink {return false}
+        if _storage._nextHops != rhs_storage._nextHops {return false}
+        if _storage._namespace != rhs_storage._namespace {return false}
+        if _storage._advmss != rhs_storage._advmss {return false}
+        if _storage._initcwnd != rhs_storage._initcwnd {return false}
+        if _storage._initrwnd != rhs_storage._initrwnd {return false}
+        if _storage._pref != rhs_storage._pref {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -293,6 +474,10 @@ nonisolated extension Ligato_Linux_L3_Route.Scope: SwiftProtobuf._ProtoNameProvi
 
 nonisolated extension Ligato_Linux_L3_Route.TypeEnum: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNICAST\0\u{1}BLACKHOLE\0\u{1}UNREACHABLE\0\u{1}PROHIBIT\0")
+}
+
+nonisolated extension Ligato_Linux_L3_Route.Preference: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0MEDIUM\0\u{1}LOW\0\u{1}HIGH\0")
 }
 
 nonisolated extension Ligato_Linux_L3_NextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -29,62 +29,143 @@ public nonisolated struct Nsmagent_Linux_Namespace: Sendable {
   /// Its name under /run/netns.
   public var name: String = String()
 
+  /// Kernel settings of the namespace, by their names in sysctl(8): `net.ipv4.ip_forward: "1"`. Those of an interface belong to the
+  /// interface. One that is no longer declared stays as it is.
+  public var sysctls: Dictionary<String,String> = [:]
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
 /// A policy rule: which routing table a packet is looked up in.
-public nonisolated struct Nsmagent_Linux_Rule: Sendable {
+public nonisolated struct Nsmagent_Linux_Rule: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// The logical name: unique in the configuration.
-  public var name: String = String()
+  public var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
 
   /// Namespace the rule is in. Absent: the agent's own.
   public var namespace: Ligato_Linux_Namespace_NetNamespace {
-    get {_namespace ?? Ligato_Linux_Namespace_NetNamespace()}
-    set {_namespace = newValue}
+    get {_storage._namespace ?? Ligato_Linux_Namespace_NetNamespace()}
+    set {_uniqueStorage()._namespace = newValue}
   }
   /// Returns true if `namespace` has been explicitly set.
-  public var hasNamespace: Bool {self._namespace != nil}
+  public var hasNamespace: Bool {_storage._namespace != nil}
   /// Clears the value of `namespace`. Subsequent reads from it will return its default value.
-  public mutating func clearNamespace() {self._namespace = nil}
+  public mutating func clearNamespace() {_uniqueStorage()._namespace = nil}
 
   /// Order, the lowest number first: 1 to 32765.
-  public var priority: UInt32 = 0
+  public var priority: UInt32 {
+    get {_storage._priority}
+    set {_uniqueStorage()._priority = newValue}
+  }
 
   /// Source prefix.
-  public var from: String = String()
+  public var from: String {
+    get {_storage._from}
+    set {_uniqueStorage()._from = newValue}
+  }
 
   /// Destination prefix.
-  public var to: String = String()
+  public var to: String {
+    get {_storage._to}
+    set {_uniqueStorage()._to = newValue}
+  }
 
   /// Kernel name of the incoming interface.
-  public var iif: String = String()
+  public var iif: String {
+    get {_storage._iif}
+    set {_uniqueStorage()._iif = newValue}
+  }
 
   /// Kernel name of the outgoing interface, of locally made packets.
-  public var oif: String = String()
+  public var oif: String {
+    get {_storage._oif}
+    set {_uniqueStorage()._oif = newValue}
+  }
 
   /// Firewall mark to match. 0: any.
-  public var fwmark: UInt32 = 0
+  public var fwmark: UInt32 {
+    get {_storage._fwmark}
+    set {_uniqueStorage()._fwmark = newValue}
+  }
 
   /// Bits of the mark that count. 0: all.
-  public var fwmask: UInt32 = 0
+  public var fwmask: UInt32 {
+    get {_storage._fwmask}
+    set {_uniqueStorage()._fwmask = newValue}
+  }
 
   /// Table to look in. Needed for LOOKUP.
-  public var table: UInt32 = 0
+  public var table: UInt32 {
+    get {_storage._table}
+    set {_uniqueStorage()._table = newValue}
+  }
 
   /// What to do with a packet that matches.
-  public var action: Nsmagent_Linux_Rule.Action = .lookup
+  public var action: Nsmagent_Linux_Rule.Action {
+    get {_storage._action}
+    set {_uniqueStorage()._action = newValue}
+  }
 
   /// Address family, when neither from nor to tells it.
-  public var family: Nsmagent_Linux_Rule.Family = .ipv4
+  public var family: Nsmagent_Linux_Rule.Family {
+    get {_storage._family}
+    set {_uniqueStorage()._family = newValue}
+  }
 
   /// Match everything except this rule's conditions.
-  public var invert: Bool = false
+  public var invert: Bool {
+    get {_storage._invert}
+    set {_uniqueStorage()._invert = newValue}
+  }
+
+  /// Routes to networks with a prefix of this length or less don't count, so that the next rules are tried: 0 passes over default
+  /// routes. Absent: all count. Belongs to LOOKUP.
+  public var suppressPrefixlength: UInt32 {
+    get {_storage._suppressPrefixlength ?? 0}
+    set {_uniqueStorage()._suppressPrefixlength = newValue}
+  }
+  /// Returns true if `suppressPrefixlength` has been explicitly set.
+  public var hasSuppressPrefixlength: Bool {_storage._suppressPrefixlength != nil}
+  /// Clears the value of `suppressPrefixlength`. Subsequent reads from it will return its default value.
+  public mutating func clearSuppressPrefixlength() {_uniqueStorage()._suppressPrefixlength = nil}
+
+  /// Protocol of the packet: tcp, udp, sctp, icmp, ipv6-icmp, gre, esp, ah, dccp, or a number. Empty: any.
+  public var ipProto: String {
+    get {_storage._ipProto}
+    set {_uniqueStorage()._ipProto = newValue}
+  }
+
+  /// Source port, or a range of them: 53, 1024-65534. The kernel takes no 65535. Empty: any.
+  public var sport: String {
+    get {_storage._sport}
+    set {_uniqueStorage()._sport = newValue}
+  }
+
+  /// Destination port, or a range of them, 1 to 65534. Empty: any.
+  public var dport: String {
+    get {_storage._dport}
+    set {_uniqueStorage()._dport = newValue}
+  }
+
+  /// Number of the user whose socket sends the packet, or a range of them: 1000, 1000-1999. Empty: any.
+  public var uidRange: String {
+    get {_storage._uidRange}
+    set {_uniqueStorage()._uidRange = newValue}
+  }
+
+  /// Look the packet up in the table of the VRF that its interface belongs to, instead of `table`.
+  public var l3Mdev: Bool {
+    get {_storage._l3Mdev}
+    set {_uniqueStorage()._l3Mdev = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -169,7 +250,7 @@ public nonisolated struct Nsmagent_Linux_Rule: Sendable {
 
   public init() {}
 
-  fileprivate var _namespace: Ligato_Linux_Namespace_NetNamespace? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// A table of packet filter and NAT rules, kept by nft(8). Whatever else is in nf_tables stays as it is.
@@ -354,7 +435,7 @@ public nonisolated struct Nsmagent_Linux_FilterTable: Sendable {
 
 /// A forwarding entry: by which port of a bridge a MAC address is reached, or behind which other end of a VXLAN it is. It stays,
 /// whatever frames come by. The agent knows its own by the flag `sticky`; those that routing daemons keep (`extern_learn`) stay
-/// as they are.
+/// as they are. A static entry of somebody else in its place becomes the agent's, which a plan says.
 public nonisolated struct Nsmagent_Linux_ForwardingEntry: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -409,7 +490,7 @@ fileprivate nonisolated let _protobuf_package = "nsmagent.linux"
 
 nonisolated extension Nsmagent_Linux_Namespace: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Namespace"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}sysctls\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -418,6 +499,7 @@ nonisolated extension Nsmagent_Linux_Namespace: SwiftProtobuf.Message, SwiftProt
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.sysctls) }()
       default: break
       }
     }
@@ -427,11 +509,15 @@ nonisolated extension Nsmagent_Linux_Namespace: SwiftProtobuf.Message, SwiftProt
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
+    if !self.sysctls.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.sysctls, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Nsmagent_Linux_Namespace, rhs: Nsmagent_Linux_Namespace) -> Bool {
     if lhs.name != rhs.name {return false}
+    if lhs.sysctls != rhs.sysctls {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -439,93 +525,195 @@ nonisolated extension Nsmagent_Linux_Namespace: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Nsmagent_Linux_Rule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Rule"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}namespace\0\u{1}priority\0\u{1}from\0\u{1}to\0\u{1}iif\0\u{1}oif\0\u{1}fwmark\0\u{1}fwmask\0\u{1}table\0\u{1}action\0\u{1}family\0\u{1}invert\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}namespace\0\u{1}priority\0\u{1}from\0\u{1}to\0\u{1}iif\0\u{1}oif\0\u{1}fwmark\0\u{1}fwmask\0\u{1}table\0\u{1}action\0\u{1}family\0\u{1}invert\0\u{3}suppress_prefixlength\0\u{3}ip_proto\0\u{1}sport\0\u{1}dport\0\u{3}uid_range\0\u{1}l3mdev\0")
+
+  fileprivate class _StorageClass {
+    var _name: String = String()
+    var _namespace: Ligato_Linux_Namespace_NetNamespace? = nil
+    var _priority: UInt32 = 0
+    var _from: String = String()
+    var _to: String = String()
+    var _iif: String = String()
+    var _oif: String = String()
+    var _fwmark: UInt32 = 0
+    var _fwmask: UInt32 = 0
+    var _table: UInt32 = 0
+    var _action: Nsmagent_Linux_Rule.Action = .lookup
+    var _family: Nsmagent_Linux_Rule.Family = .ipv4
+    var _invert: Bool = false
+    var _suppressPrefixlength: UInt32? = nil
+    var _ipProto: String = String()
+    var _sport: String = String()
+    var _dport: String = String()
+    var _uidRange: String = String()
+    var _l3Mdev: Bool = false
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _name = source._name
+      _namespace = source._namespace
+      _priority = source._priority
+      _from = source._from
+      _to = source._to
+      _iif = source._iif
+      _oif = source._oif
+      _fwmark = source._fwmark
+      _fwmask = source._fwmask
+      _table = source._table
+      _action = source._action
+      _family = source._family
+      _invert = source._invert
+      _suppressPrefixlength = source._suppressPrefixlength
+      _ipProto = source._ipProto
+      _sport = source._sport
+      _dport = source._dport
+      _uidRange = source._uidRange
+      _l3Mdev = source._l3Mdev
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._namespace) }()
-      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.priority) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.from) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.to) }()
-      case 6: try { try decoder.decodeSingularStringField(value: &self.iif) }()
-      case 7: try { try decoder.decodeSingularStringField(value: &self.oif) }()
-      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.fwmark) }()
-      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.fwmask) }()
-      case 10: try { try decoder.decodeSingularUInt32Field(value: &self.table) }()
-      case 11: try { try decoder.decodeSingularEnumField(value: &self.action) }()
-      case 12: try { try decoder.decodeSingularEnumField(value: &self.family) }()
-      case 13: try { try decoder.decodeSingularBoolField(value: &self.invert) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._namespace) }()
+        case 3: try { try decoder.decodeSingularUInt32Field(value: &_storage._priority) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._from) }()
+        case 5: try { try decoder.decodeSingularStringField(value: &_storage._to) }()
+        case 6: try { try decoder.decodeSingularStringField(value: &_storage._iif) }()
+        case 7: try { try decoder.decodeSingularStringField(value: &_storage._oif) }()
+        case 8: try { try decoder.decodeSingularUInt32Field(value: &_storage._fwmark) }()
+        case 9: try { try decoder.decodeSingularUInt32Field(value: &_storage._fwmask) }()
+        case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._table) }()
+        case 11: try { try decoder.decodeSingularEnumField(value: &_storage._action) }()
+        case 12: try { try decoder.decodeSingularEnumField(value: &_storage._family) }()
+        case 13: try { try decoder.decodeSingularBoolField(value: &_storage._invert) }()
+        case 14: try { try decoder.decodeSingularUInt32Field(value: &_storage._suppressPrefixlength) }()
+        case 15: try { try decoder.decodeSingularStringField(value: &_storage._ipProto) }()
+        case 16: try { try decoder.decodeSingularStringField(value: &_storage._sport) }()
+        case 17: try { try decoder.decodeSingularStringField(value: &_storage._dport) }()
+        case 18: try { try decoder.decodeSingularStringField(value: &_storage._uidRange) }()
+        case 19: try { try decoder.decodeSingularBoolField(value: &_storage._l3Mdev) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
-    }
-    try { if let v = self._namespace {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
-    if self.priority != 0 {
-      try visitor.visitSingularUInt32Field(value: self.priority, fieldNumber: 3)
-    }
-    if !self.from.isEmpty {
-      try visitor.visitSingularStringField(value: self.from, fieldNumber: 4)
-    }
-    if !self.to.isEmpty {
-      try visitor.visitSingularStringField(value: self.to, fieldNumber: 5)
-    }
-    if !self.iif.isEmpty {
-      try visitor.visitSingularStringField(value: self.iif, fieldNumber: 6)
-    }
-    if !self.oif.isEmpty {
-      try visitor.visitSingularStringField(value: self.oif, fieldNumber: 7)
-    }
-    if self.fwmark != 0 {
-      try visitor.visitSingularUInt32Field(value: self.fwmark, fieldNumber: 8)
-    }
-    if self.fwmask != 0 {
-      try visitor.visitSingularUInt32Field(value: self.fwmask, fieldNumber: 9)
-    }
-    if self.table != 0 {
-      try visitor.visitSingularUInt32Field(value: self.table, fieldNumber: 10)
-    }
-    if self.action != .lookup {
-      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 11)
-    }
-    if self.family != .ipv4 {
-      try visitor.visitSingularEnumField(value: self.family, fieldNumber: 12)
-    }
-    if self.invert != false {
-      try visitor.visitSingularBoolField(value: self.invert, fieldNumber: 13)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
+      }
+      try { if let v = _storage._namespace {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      if _storage._priority != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._priority, fieldNumber: 3)
+      }
+      if !_storage._from.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._from, fieldNumber: 4)
+      }
+      if !_storage._to.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._to, fieldNumber: 5)
+      }
+      if !_storage._iif.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._iif, fieldNumber: 6)
+      }
+      if !_storage._oif.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._oif, fieldNumber: 7)
+      }
+      if _storage._fwmark != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._fwmark, fieldNumber: 8)
+      }
+      if _storage._fwmask != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._fwmask, fieldNumber: 9)
+      }
+      if _storage._table != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._table, fieldNumber: 10)
+      }
+      if _storage._action != .lookup {
+        try visitor.visitSingularEnumField(value: _storage._action, fieldNumber: 11)
+      }
+      if _storage._family != .ipv4 {
+        try visitor.visitSingularEnumField(value: _storage._family, fieldNumber: 12)
+      }
+      if _storage._invert != false {
+        try visitor.visitSingularBoolField(value: _storage._invert, fieldNumber: 13)
+      }
+      try { if let v = _storage._suppressPrefixlength {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 14)
+      } }()
+      if !_storage._ipProto.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._ipProto, fieldNumber: 15)
+      }
+      if !_storage._sport.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._sport, fieldNumber: 16)
+      }
+      if !_storage._dport.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._dport, fieldNumber: 17)
+      }
+      if !_storage._uidRange.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._uidRange, fieldNumber: 18)
+      }
+      if _storage._l3Mdev != false {
+        try visitor.visitSingularBoolField(value: _storage._l3Mdev, fieldNumber: 19)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Nsmagent_Linux_Rule, rhs: Nsmagent_Linux_Rule) -> Bool {
-    if lhs.name != rhs.name {return false}
-    if lhs._namespace != rhs._namespace {return false}
-    if lhs.priority != rhs.priority {return false}
-    if lhs.from != rhs.from {return false}
-    if lhs.to != rhs.to {return false}
-    if lhs.iif != rhs.iif {return false}
-    if lhs.oif != rhs.oif {return false}
-    if lhs.fwmark != rhs.fwmark {return false}
-    if lhs.fwmask != rhs.fwmask {return false}
-    if lhs.table != rhs.table {return false}
-    if lhs.action != rhs.action {return false}
-    if lhs.family != rhs.family {return false}
-    if lhs.invert != rhs.invert {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._namespace != rhs_storage._namespace {return false}
+        if _storage._priority != rhs_storage._priority {return false}
+        if _storage._from != rhs_storage._from {return false}
+        if _storage._to != rhs_storage._to {return false}
+        if _storage._iif != rhs_storage._iif {return false}
+        if _storage._oif != rhs_storage._oif {return false}
+        if _storage._fwmark != rhs_storage._fwmark {return false}
+        if _storage._fwmask != rhs_storage._fwmask {return false}
+        if _storage._table != rhs_storage._table {return false}
+        if _storage._action != rhs_storage._action {return false}
+        if _storage._family != rhs_storage._family {return false}
+        if _storage._invert != rhs_storage._invert {return false}
+        if _storage._suppressPrefixlength != rhs_storage._suppressPrefixlength {return false}
+        if _storage._ipProto != rhs_storage._ipProto {return false}
+        if _storage._sport != rhs_storage._sport {return false}
+        if _storage._dport != rhs_storage._dport {return false}
+        if _storage._uidRange != rhs_storage._uidRange {return false}
+        if _storage._l3Mdev != rhs_storage._l3Mdev {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

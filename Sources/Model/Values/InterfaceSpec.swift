@@ -12,6 +12,12 @@ public struct InterfaceSpec: Hashable, Sendable {
         public let peer: IPPrefix?
         /// Whether no other host is asked if it has the address, too.
         public let isNoDAD: Bool
+        /// Another name of the interface that goes with it, of IPv4; nil: none.
+        public var label: String?
+        /// Whether nothing new starts from it.
+        public var isDeprecated = false
+        /// Whether there is no route to its network.
+        public var hasNoPrefixRoute = false
     }
 
     /// A setting below /proc/sys/net.
@@ -233,10 +239,30 @@ extension FieldFindings {
             if entry.nodad, prefix.family == .v4 {
                 mistake(path + ["nodad"], "is only for IPv6 addresses; \(entry.address) is IPv4")
             }
+            checkLabel(entry, prefix.family, message, path + ["label"])
             result.append(
-                InterfaceSpec.Address(source: .literal(prefix), text: entry.address, peer: peer, isNoDAD: entry.nodad))
+                InterfaceSpec.Address(
+                    source: .literal(prefix), text: entry.address, peer: peer, isNoDAD: entry.nodad,
+                    label: entry.label.isEmpty ? nil : entry.label, isDeprecated: entry.deprecated,
+                    hasNoPrefixRoute: entry.noprefixroute))
         }
         return result
+    }
+
+    private mutating func checkLabel(
+        _ entry: Ligato_Linux_Interfaces_InterfaceAddress, _ family: IPAddress.Family,
+        _ message: Ligato_Linux_Interfaces_Interface, _ path: [PathPart]
+    ) {
+        let label = entry.label
+        if label.isEmpty { return }
+        let start = (message.hostIfName.isEmpty ? message.name : message.hostIfName) + ":"
+        if family == .v6 {
+            mistake(path, value: label, "is only for IPv4 addresses; \(entry.address) is IPv6")
+        } else if !label.hasPrefix(start) || label.utf8.count == start.utf8.count || label.utf8.count > 15
+            || label.hasControlCharacter
+        {
+            mistake(path, value: label, "has to be \(start) and more, at most 15 bytes")
+        }
     }
 
     private mutating func addressSource(

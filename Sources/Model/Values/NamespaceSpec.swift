@@ -25,11 +25,25 @@ public enum NetNamespace: Hashable, Sendable {
 
 /// A named network namespace that is declared.
 public struct NamespaceSpec: Hashable, Sendable {
+    /// A setting below /proc/sys/net.
+    public struct Sysctl: Hashable, Sendable {
+        /// As sysctl(8) has it: `net.ipv4.ip_forward`.
+        public let name: String
+        /// What it is to be, words with one space between.
+        public let value: String
+
+        /// The file.
+        public var path: String { "/proc/sys/" + name.split(separator: ".").joined(separator: "/") }
+    }
+
     /// Its name under /run/netns.
     public let name: String
+    /// Its settings, sorted by name.
+    public let sysctls: [Sysctl]
 
     init?(_ message: Nsmagent_Linux_Namespace, _ findings: inout FieldFindings) {
         name = message.name
+        sysctls = message.sysctls.sorted { $0.key < $1.key }.compactMap { findings.sysctl($0.key, $0.value) }
         findings.check(name: name, "name")
         if !name.isEmpty, let problem = NetNamespace.mistake(inName: name) {
             findings.mistake(["name"], value: name, problem)
@@ -49,6 +63,29 @@ extension NetNamespace {
 }
 
 extension FieldFindings {
+    /// Reads a setting of a namespace.
+    fileprivate mutating func sysctl(_ name: String, _ value: String) -> NamespaceSpec.Sysctl? {
+        let path: [PathPart] = ["sysctls", .key(name)]
+        let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+        let isName = parts.allSatisfy { part in
+            !part.isEmpty
+                && part.utf8.allSatisfy { byte in
+                    (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || byte == 0x5F || byte == 0x2D
+                }
+        }
+        let words = value.split { $0 == " " || $0 == "\t" }
+        if parts.count < 3 || parts[0] != "net" || !isName || name.utf8.count > 128 {
+            mistake(path, "is not a setting of a namespace, such as net.ipv4.ip_forward")
+        } else if parts.count > 3, ["conf", "neigh"].contains(parts[2]), !["all", "default"].contains(parts[3]) {
+            mistake(path, "is a setting of an interface; write it in 'sysctls' of that")
+        } else if words.isEmpty || value.utf8.count > 256 || value.hasControlCharacter && !value.contains("\t") {
+            mistake(path, value: value, "is no value for a setting")
+        } else {
+            return NamespaceSpec.Sysctl(name: name, value: words.joined(separator: " "))
+        }
+        return nil
+    }
+
     /// Why a text can't be the label of a container: what nobody could have in an environment, or look for.
     private static func mistake(inLabel label: String) -> String? {
         if label.utf8.count > 255 { return "is longer than 255 bytes" }

@@ -24,6 +24,16 @@ public enum RouteType: Hashable, Sendable, CaseIterable {
     case prohibit
 }
 
+/// Which of several routers is preferred. Source: RFC 4191.
+public enum RouterPreference: Hashable, Sendable, CaseIterable {
+    /// As all without a word.
+    case medium
+    /// Less than those.
+    case low
+    /// More than those.
+    case high
+}
+
 /// A route.
 public struct RouteSpec: Hashable, Sendable {
     /// One way to the destination.
@@ -58,6 +68,14 @@ public struct RouteSpec: Hashable, Sendable {
     public let source: IPAddress?
     /// Bytes; 0: that of the link.
     public let mtu: UInt32
+    /// Largest TCP segment that is announced, bytes; 0: what follows from the MTU.
+    public let advertisedMSS: UInt32
+    /// Segments that are sent at first; 0: the kernel's choice.
+    public let initialCongestionWindow: UInt32
+    /// Segments for which there is room at first; 0: the kernel's choice.
+    public let initialReceiveWindow: UInt32
+    /// How much it is preferred; of IPv6 alone.
+    public let preference: RouterPreference
 
     /// The metric that the kernel gives to a route without one.
     ///
@@ -70,6 +88,10 @@ public struct RouteSpec: Hashable, Sendable {
         metric = message.metric
         table = message.table == 0 ? nil : message.table
         mtu = message.mtu
+        advertisedMSS = message.advmss
+        initialCongestionWindow = message.initcwnd
+        initialReceiveWindow = message.initrwnd
+        findings.checkMetrics(message)
         let owner = message.outgoingInterface
         let destination = findings.destination(message.dstNetwork, owner: owner)
         let family = destination?.family
@@ -83,6 +105,7 @@ public struct RouteSpec: Hashable, Sendable {
         }
         if message.onlink, message.gwAddr.isEmpty { findings.mistake(["onlink"], "is about a gateway; there is none") }
         source = findings.source(message, family)
+        preference = findings.preference(message, family)
         findings.check(mtu: message.mtu, family)
         if message.nextHops.isEmpty {
             hops =
@@ -116,6 +139,7 @@ extension AddressSource {
 
 extension FieldFindings {
     private static let routeMTU = Schema.plain.range(of: "mtu", in: "ligato.linux.l3.Route")
+    private static let metrics = Schema.plain.range(of: "advmss", in: "ligato.linux.l3.Route")
     private static let weight = Schema.plain.range(of: "weight", in: "ligato.linux.l3.NextHop")
 
     fileprivate mutating func destination(_ text: String, owner: String) -> AddressSource? {
@@ -201,7 +225,8 @@ extension FieldFindings {
             return reference(text, path(), owner: owner, gateway: .required).map { .allocated($0) }
         }
         guard let gateway = address(text, path()) else { return nil }
-        if let family, gateway.family != family {
+        // IPv4 packets may go to a router that has only an IPv6 address, not the other way round.
+        if let family, gateway.family != family, family == .v6 {
             mistake(path(), value: text, "is \(gateway.family.word), but the destination is \(family.word)")
         } else if gateway.isMulticast {
             mistake(path(), value: text, "is a multicast address")
@@ -217,6 +242,34 @@ extension FieldFindings {
             mistake(["src_addr"], value: route.srcAddr, "can't be the source of a packet")
         }
         return source
+    }
+
+    fileprivate mutating func checkMetrics(_ route: Ligato_Linux_L3_Route) {
+        check(route.advmss, Self.metrics, ["advmss"])
+        check(route.initcwnd, Self.metrics, ["initcwnd"])
+        check(route.initrwnd, Self.metrics, ["initrwnd"])
+        if route.type == .unicast { return }
+        for (value, field) in [(route.advmss, "advmss"), (route.initcwnd, "initcwnd"), (route.initrwnd, "initrwnd")]
+        where value != 0 {
+            let word = Schema.plain.enumName(route.type.rawValue, of: "ligato.linux.l3.Route.Type")
+            mistake([.field(field)], value: "\(value)", "does not belong to a \(word) route")
+        }
+    }
+
+    fileprivate mutating func preference(_ route: Ligato_Linux_L3_Route, _ family: IPAddress.Family?)
+        -> RouterPreference
+    {
+        let preference: RouterPreference
+        switch route.pref {
+        case .medium: return .medium
+        case .low: preference = .low
+        case .high: preference = .high
+        case .UNRECOGNIZED(let number):
+            unknown(number, "ligato.linux.l3.Route.Preference", ["pref"])
+            return .medium
+        }
+        if family == .v4 { mistake(["pref"], "is only for IPv6 routes; \(route.dstNetwork) is IPv4") }
+        return preference
     }
 
     fileprivate mutating func check(mtu: UInt32, _ family: IPAddress.Family?) {
@@ -236,6 +289,17 @@ extension Ligato_Linux_L3_Route.Scope {
         case .site: self = .site
         case .link: self = .link
         case .host: self = .host
+        }
+    }
+}
+
+extension Ligato_Linux_L3_Route.Preference {
+    /// As it is written.
+    public init(_ preference: RouterPreference) {
+        switch preference {
+        case .medium: self = .medium
+        case .low: self = .low
+        case .high: self = .high
         }
     }
 }

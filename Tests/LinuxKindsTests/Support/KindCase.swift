@@ -91,6 +91,23 @@ extension KindCase {
             "address", Config(interfaces: ["name: lo1, type: LOOPBACK, enabled: true, ipAddresses: [10.7.0.1/32]"]),
             ["ip addr del 10.7.0.1/32 dev lo"]),
         beside(
+            "address with label and flags",
+            Config(interfaces: [
+                veth(
+                    "s", "r",
+                    "addresses: [{address: 10.7.0.1/24, label: 's:one', noprefixroute: true}, {address: 10.8.0.1/24, deprecated: true}, {address: 'fd07::1/64', nodad: true, deprecated: true, noprefixroute: true}]"
+                ),
+                veth("r", "s", in: "y"),
+            ]),
+            [
+                "ip addr del 10.7.0.1/24 dev s", "ip addr change 10.8.0.1/24 dev s preferred_lft forever",
+                "ip addr change fd07::1/64 dev s preferred_lft forever", "ip link set s down",
+            ],
+            witnesses: [
+                "ip -o addr show dev s to 10.7.0.0/24", "ip -o addr show dev s to 10.8.0.0/24",
+                "ip -o addr show dev s to fd07::/64", "ip route show dev s",
+            ]),
+        beside(
             "EXISTING", Config(interfaces: ["name: up0, type: EXISTING, enabled: true, ipAddresses: [10.8.0.1/24]"]),
             ["ip link set up0 down", "ip addr flush dev up0"], isExported: false),
         beside(
@@ -99,6 +116,16 @@ extension KindCase {
                 "outgoingInterface: p, dstNetwork: 10.1.0.0/16, gwAddr: 192.0.2.9, metric: 5",
                 "outgoingInterface: p, dstNetwork: 'fd01::/64', gwAddr: 'fd00::9'",
             ]), ["ip route del 10.1.0.0/16", "ip -6 route del fd01::/64", "ip link set p down"]),
+        beside(
+            "route with metrics, by a router of the other family",
+            Config(routes: [
+                "outgoingInterface: p, dstNetwork: 10.1.0.0/16, gwAddr: 'fd00::9', advmss: 1300, initcwnd: 20, initrwnd: 30, mtu: 1400",
+                "outgoingInterface: p, dstNetwork: 'fd01::/64', gwAddr: 'fd00::9', pref: HIGH, advmss: 1200",
+            ]),
+            [
+                "ip route del 10.1.0.0/16", "ip -6 route del fd01::/64", "ip link set p down",
+
+            ], witnesses: ["ip route show 10.1.0.0/16", "ip -6 route show fd01::/64"]),
         beside(
             "route by several ways",
             Config(routes: [
@@ -110,6 +137,16 @@ extension KindCase {
         beside(
             "rule", Config(rules: ["name: r, priority: 100, from: 10.0.0.0/8, fwmark: 5, table: 100"]),
             ["ip rule del priority 100"]),
+        beside(
+            "rule with every condition",
+            Config(rules: [
+                "name: r, priority: 100, table: 254, suppressPrefixlength: 0, ipProto: tcp, sport: 1024-65534, dport: '443', uidRange: 1000-1999",
+                "name: s, priority: 101, table: 100, suppressPrefixlength: 8, ipProto: '89', uidRange: '7', family: IPV6",
+            ]), ["ip rule del priority 100", "ip -6 rule del priority 101"], witnesses: ["ip rule", "ip -6 rule"]),
+        beside(
+            "rule of VRFs", Config(rules: ["name: r, priority: 999, l3mdev: true, iif: p"]),
+            ["ip rule del priority 999"],
+            witnesses: ["ip rule"], isThere: Kernel.hasVRF),
         beside(
             "setting",
             Config(interfaces: [
@@ -153,6 +190,11 @@ extension KindCase {
             ],
             witnesses: ["bridge fdb show br br"], isThere: Kernel.filtersVLANs),
         beside("namespace", Config(namespaces: ["name: z"]), []),
+        beside(
+            "settings of a namespace",
+            Config(namespaces: ["name: z, sysctls: {net.ipv4.ip_forward: '1', net.ipv4.ping_group_range: '0 7'}"]),
+            [],
+            witnesses: ["ip netns exec z sysctl net.ipv4.ip_forward net.ipv4.ping_group_range"], isExported: false),
     ]
 
     /// All kinds: a new one gets every test of kinds by being listed here.

@@ -110,9 +110,65 @@ let objectGoldens: [Golden] = [
             """,
         .addRule(Rule(family: .v6, priority: 104, from: prefix("fd00::/8"), outputInterface: "p0", table: 100))),
     Golden(
+        "ip rule add table 254 suppress_prefixlength 0 priority 110 ipproto tcp sport 1024-65535 dport 443 uidrange 1000-1999",
+        hex: """
+            5000000020000506000000000000000002000000fe0000010000000008000e0000000000080006006e00000005001600
+            06000000080017000004ffff08001800bb01bb010c001400e8030000cf070000
+            """,
+        .addRule(detailedRule)),
+    Golden(
+        "ip rule add l3mdev priority 1000",
+        hex: """
+            2c000000200005060000000000000000020000000000000100000000050013000100000008000600e8030000
+            """,
+        .addRule(ruleOfVRF)),
+    Golden(
+        "ip addr add 10.9.0.7/24 dev p0 label p0:one noprefixroute",
+        hex: """
+            3c0000001400050600000000000000000218000005000000080002000a0900070b00030070303a6f6e65000008000800
+            00020000080001000a090007
+            """,
+        .addAddress(labelled(address("10.9.0.7/24", flags: Address.noPrefixRoute), 5, "p0:one"), replace: false)),
+    Golden(
+        "ip addr add 10.9.0.8/24 dev p0 preferred_lft 0",
+        hex: """
+            3c0000001400050600000000000000000218000005000000080002000a090008080001000a0900081400060000000000
+            ffffffff0000000000000000
+            """,
+        .addAddress(labelled(address("10.9.0.8/24", flags: Address.deprecated), 5), replace: false)),
+    Golden(
+        "ip addr add fd09::8/64 dev p0 preferred_lft 0 noprefixroute nodad",
+        hex: """
+            5c0000001400050600000000000000000a4000000500000014000200fd09000000000000000000000000000808000800
+            0202000014000100fd0900000000000000000000000000081400060000000000ffffffff0000000000000000
+            """,
+        .addAddress(
+            labelled(address("fd09::8/64", flags: Address.deprecated | Address.noPrefixRoute | Address.noDAD), 5),
+            replace: false)),
+    Golden(
         "ip rule del from 10.0.0.0/8 table 100 priority 100",
         hex: """
             2c000000210005000000000000000000020008006400000000000000080002000a0000000800060064000000
             """,
         .deleteRule(Rule(family: .v4, priority: 100, from: prefix("10.0.0.0/8"), table: 100))),
 ]
+
+private let detailedRule: Rule = {
+    var rule = Rule(family: .v4, priority: 110, table: 254)
+    rule.ipProtocol = 6
+    (rule.sourcePorts, rule.destinationPorts, rule.users) = (1024...65535, 443...443, 1000...1999)
+    rule.suppressedLength = 0
+    return rule
+}()
+
+private let ruleOfVRF: Rule = {
+    var rule = Rule(family: .v4, priority: 1000)
+    rule.isOfVRF = true
+    return rule
+}()
+
+private func labelled(_ address: Address, _ index: Int32, _ label: String? = nil) -> Address {
+    var address = address
+    (address.linkIndex, address.label) = (index, label)
+    return address
+}

@@ -32,6 +32,31 @@ let routeGoldens: [Golden] = [
             """,
         .addRoute(route("fd03::/64", metric: 50, [hop(nil, 5)]), replace: false)),
     Golden(
+        "ip route add 10.7.0.0/16 via inet6 fe80::9 dev p0 advmss 1300 initcwnd 20 initrwnd 30 mtu 1400",
+        hex: """
+            6800000018000506000000000000000002100000fe03000100000000080001000a070000160012000a00fe8000000000
+            000000000000000000090000080004000500000024000800080008001405000008000b001400000008000e001e000000
+            0800020078050000
+            """,
+        .addRoute(
+            tuned(
+                route("10.7.0.0/16", [hop("fe80::9", 5)]), mtu: 1400, mss: 1300, windows: (send: 20, receive: 30)),
+            replace: false)),
+    Golden(
+        "ip -6 route add fd07::/64 via fd09::2 dev p0 pref high",
+        hex: """
+            540000001800050600000000000000000a400000fe0300010000000014000100fd070000000000000000000000000000
+            14000500fd09000000000000000000000000000205001400010000000800040005000000
+            """,
+        .addRoute(tuned(route("fd07::/64", [hop("fd09::2", 5)]), preference: 1), replace: false)),
+    Golden(
+        "ip -6 route add fd08::/64 via fd09::2 dev p0 pref low advmss 1200",
+        hex: """
+            600000001800050600000000000000000a400000fe0300010000000014000100fd080000000000000000000000000000
+            14000500fd090000000000000000000000000002050014000300000008000400050000000c00080008000800b0040000
+            """,
+        .addRoute(tuned(route("fd08::/64", [hop("fd09::2", 5)]), mss: 1200, preference: 3), replace: false)),
+    Golden(
         "ip route add blackhole 10.4.0.0/16",
         hex: """
             2400000018000506000000000000000002100000fe03000600000000080001000a040000
@@ -120,3 +145,13 @@ let routeGoldens: [Golden] = [
             """,
         .deleteRoute(route("10.2.0.0/16", proto: 4, [hop("10.9.0.2")]))),
 ]
+
+private func tuned(
+    _ route: Route, mtu: UInt32 = 0, mss: UInt32 = 0, windows: (send: UInt32, receive: UInt32) = (0, 0),
+    preference: UInt8 = 0
+) -> Route {
+    var route = route
+    (route.mtu, route.advertisedMSS, route.preference) = (mtu, mss, preference)
+    (route.initialCongestionWindow, route.initialReceiveWindow) = (windows.send, windows.receive)
+    return route
+}
