@@ -19,7 +19,7 @@
 typedef struct job {
     const void *metadata;
     uintptr_t references;
-    struct job *next; /* for whoever runs the job */
+    struct job *next; /* for the thread that runs the job */
     void *unused;
 } job;
 

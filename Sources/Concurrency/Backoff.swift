@@ -1,4 +1,4 @@
-/// Growing waits between tries, with jitter so that many that failed together don't come back together.
+/// Growing waits between attempts, with jitter so that callers that failed together do not all retry at the same time.
 package struct Backoff: Sendable {
     private let first: Duration
     private let limit: Duration

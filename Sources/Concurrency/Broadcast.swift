@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// The streams of those who follow something.
+/// The streams of an event source's followers.
 ///
 /// It belongs under the lock of what it tells about, so that what a stream begins with and what follows fit together.
 /// A follower may name one topic, and is then found by it: most follow one thing among many, and an event must not cost a look
@@ -20,19 +20,20 @@ package struct Broadcast<Event: Sendable, Topic: Hashable & Sendable, Interest: 
         let endsWhenFull: Bool
         let events: AsyncStream<Event>.Continuation
     }
-    /// Numbers of those whose streams were cancelled. A cancelled task is locked while it says so, and an event for it waits for
-    /// that: the lock under which events are told must not be taken there, or both wait for ever.
+    /// Numbers of the followers whose streams were cancelled. A cancelled task stays locked while it reports that, and
+    /// an event for the task waits for it: the report must not take the lock under which events are sent, or both
+    /// deadlock.
     private final class Ended: Sendable {
         let numbers = Mutex<[UInt64]>([])
     }
     private var followers: [UInt64: Follower] = [:]
     private var byTopic: [Topic: Set<UInt64>] = [:]
-    /// Those who named no topic.
+    /// The followers without a topic.
     private var general: Set<UInt64> = []
     private var next: UInt64 = 0
     private let ended = Ended()
 
-    /// Makes one that nobody follows.
+    /// Creates one without followers.
     package init() {}
 
     /// How many follow.
@@ -83,7 +84,7 @@ package struct Broadcast<Event: Sendable, Topic: Hashable & Sendable, Interest: 
         return stream
     }
 
-    /// Tells an event to those who follow one of its topics, or all.
+    /// Sends an event to the followers of one of its topics, or of all.
     package mutating func tell(_ event: Event, on topics: Set<Topic> = [], where isFor: (Interest) -> Bool) {
         removeEnded()
         for number in general { tell(event, to: number, isFor) }

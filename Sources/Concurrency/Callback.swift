@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// A closure that is set after whoever calls it was made, where two objects need each other.
+/// A closure that is set after its caller was created, where two objects need each other.
 package final class Callback<Value: Sendable>: Sendable {
     private let body = Mutex<(@Sendable (Value) -> Void)?>(nil)
 

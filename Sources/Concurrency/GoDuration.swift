@@ -5,7 +5,7 @@ package enum GoDuration {
         "ns": 1, "us": 1e3, "\u{b5}s": 1e3, "\u{3bc}s": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9,
     ]
 
-    /// Nil when the text is no such time. Times before now are none.
+    /// Nil when the text is not a Go duration. Negative durations are not accepted.
     package static func parse(_ text: String) -> Duration? {
         if text == "0" { return .zero }
         var rest = Substring(text)

@@ -85,7 +85,7 @@ private struct CivilDate: Equatable {
     /// From the first of March of the year 0, which years with their leap day at the end count from, to 1970-01-01.
     private static let epoch: Int64 = 719_468
 
-    /// Nil when there is no such day.
+    /// Nil when the day does not exist.
     init?(year: Int64, month: Int64, day: Int64) {
         self.year = year
         self.month = month

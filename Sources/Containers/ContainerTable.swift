@@ -119,7 +119,7 @@ struct ContainerTable {
         return .found(container, engine: settings.engines[place.engine].socket, others: others)
     }
 
-    /// Others that are told of.
+    /// The most other containers that are listed.
     private static let mostOthers = 8
 
     private func holder(of query: ContainerQuery, _ places: Set<Place>) -> Place? {

@@ -10,7 +10,7 @@ public final class ContainerWatch: Sendable {
     private struct State {
         var wanted: Set<ContainerQuery> = []
         var table: ContainerTable
-        /// As they were last told.
+        /// As they were last reported.
         var answers: [ContainerQuery: ContainerAnswer] = [:]
         /// What has another answer since somebody asked.
         var changed: Set<ContainerQuery> = []

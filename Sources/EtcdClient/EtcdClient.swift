@@ -57,7 +57,7 @@ public final class EtcdClient: Sendable {
     /// Connects again and again, as long as the task is not cancelled: runs `body` on each connection, and connects anew when
     /// it is done or fails.
     ///
-    /// - Parameter failed: Told why a connection ended or could not be made, and when the next one is tried.
+    /// - Parameter failed: Gets the reason why a connection ended or could not be made, and when the next is tried.
     public func keepConnected(
         _ body: @escaping @Sendable (EtcdConnection) async throws -> Void,
         failed: @Sendable (EtcdError, Duration) async -> Void
@@ -79,7 +79,7 @@ public final class EtcdClient: Sendable {
                 failure = EtcdError(.refused, "\(error)", nil)
             }
             if Task.isCancelled { return }
-            // A connection that does not last is no better than none.
+            // A connection that does not last counts as a failed one.
             let since = connected.withLock { connected in
                 defer { connected = nil }
                 return connected

@@ -11,11 +11,11 @@ public enum EtcdUpdate: Sendable {
 }
 
 extension EtcdConnection {
-    /// Tells of each event in a range from a revision on, until the task is cancelled.
+    /// Reports each event in a range from a revision on, until the task is cancelled.
     ///
     /// - Parameters:
-    ///   - revision: The first one that is told of.
-    ///   - body: Gets the events that etcd sends together, and the revision up to which all have been told.
+    ///   - revision: The first one that is reported.
+    ///   - body: Gets the events that etcd sends together, and the revision up to which all have been reported.
     /// - Throws: ``EtcdError``, such as with ``EtcdError/Code/compacted(_:)`` when etcd has forgotten that revision, and what
     ///   `body` throws.
     public func watch(
@@ -140,7 +140,7 @@ final class EventBuffer: Sendable {
         var isFull: Bool { events.count >= 50_000 || bytes >= 64 << 20 }
     }
     private let state = Mutex(State())
-    /// Told once something is there.
+    /// Yields once something is there.
     let filled: AsyncStream<Void>
     private let fill: AsyncStream<Void>.Continuation
     private let emptied: AsyncStream<Void>

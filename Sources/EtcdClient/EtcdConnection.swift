@@ -59,7 +59,7 @@ public struct EtcdConnection: Sendable {
             }
             token.text.withLock { $0 = answer.token }
         } catch  where error.text.contains("authentication is not enabled") {
-            // Who has users needs no password yet.
+            // An etcd with users may not require passwords yet.
             token.text.withLock { $0 = nil }
         }
     }
@@ -206,7 +206,7 @@ public struct EtcdConnection: Sendable {
 
     /// Does all of `then` if all conditions hold, else all of `otherwise`. Returns whether they held.
     ///
-    /// - Throws: ``EtcdError``; etcd takes 128 operations at once unless it is told otherwise.
+    /// - Throws: ``EtcdError``; etcd takes 128 operations at once unless configured otherwise.
     public func transaction(
         if conditions: [EtcdCondition] = [], then: [EtcdOperation], otherwise: [EtcdOperation] = []
     ) async throws(EtcdError) -> Bool {

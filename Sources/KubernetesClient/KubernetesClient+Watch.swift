@@ -17,9 +17,9 @@ public enum KubernetesUpdate: Sendable {
 }
 
 extension KubernetesClient {
-    /// Tells of what happens from a version on, until the server ends it.
+    /// Reports what happens from a version on, until the server ends it.
     ///
-    /// - Returns: The version up to which all was told.
+    /// - Returns: The version up to which all was reported.
     /// - Throws: ``KubernetesError``, ``KubernetesError/isExpired`` when the version is too old; and what `body` throws.
     func watch(
         _ selection: Selection, from version: inout String, _ body: (KubernetesEvent) async throws -> Void
@@ -62,7 +62,7 @@ extension KubernetesClient {
     ///   - namespace: Nil: all namespaces.
     ///   - labels: A selector; empty: all objects.
     ///   - body: Takes an update in. What it throws counts like a failure of the connection.
-    ///   - failed: Told why the server could not be followed, and when it is tried again.
+    ///   - failed: Gets the reason why the server could not be followed, and when it is tried again.
     public func follow(
         _ resource: KubernetesResource, namespace: String?, labels: String = "", fields: String = "",
         _ body: (KubernetesUpdate) async throws -> Void,

@@ -59,7 +59,7 @@ public struct KubernetesError: Error, Sendable, Hashable, CustomStringConvertibl
     public var isConflict: Bool { code == .status(409) }
     /// Whether an object of this name is there already.
     public var isAlreadyExists: Bool { reason == "AlreadyExists" }
-    /// Whether a resource version, or the rest of a list, is too old to be had.
+    /// Whether a resource version, or the rest of a list, is too old to be available.
     public var isExpired: Bool { code == .status(410) || reason == "Expired" || reason == "Gone" }
     /// Whether we may not do that.
     public var isForbidden: Bool { code == .status(403) || code == .status(401) }

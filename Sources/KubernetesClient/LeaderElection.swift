@@ -35,7 +35,7 @@ public struct LeaderElection: Sendable {
     private let logger: Logger
     private let trouble = Trouble()
 
-    /// What keeps us from having the lease, as it was told last.
+    /// What keeps us from holding the lease, as it was last reported.
     private final class Trouble: Sendable {
         private let text = Mutex<String?>(nil)
 

@@ -22,7 +22,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
     /// How long a peer may take for its handshake.
     let handshakeTimeout: Duration
     let logger: Logger
-    /// Told of each connection, for tests.
+    /// Called for each connection, for tests.
     let observer: (@Sendable (any Channel) -> Void)?
     let eventLoopGroup: any EventLoopGroup
     private let loop: RelayLoop
@@ -199,8 +199,8 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             try await awaitHandshake(done, of: raw, until: deadline)
             state.values.withLock { values in values.handshakes.removeAll { $0 == load.id } }
         } catch {
-            // The transport's half of the channel must outlive it: one that has closed already, as its peer hung up, lets go
-            // of that half a turn of its loop later.
+            // The transport's half must outlive the channel: a channel that has already closed, as its peer hung up,
+            // releases that half one turn of its event loop later.
             raw.close(promise: nil)
             try? await raw.closeFuture.get()
             withExtendedLifetime(connection) {}
@@ -279,7 +279,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             return (configured, done.futureResult)
         } catch {
             done.fail(error)
-            // Without a channel the socket is nobody's.
+            // Without a channel the socket has no owner.
             if !hasChannel.load(ordering: .relaxed) { close(socket) }
             throw error
         }

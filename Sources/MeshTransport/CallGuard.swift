@@ -51,7 +51,7 @@ final class CallGuard: ChannelInboundHandler {
     func cancel(_ code: UInt32) {
         isRefusing = true
         guard let context else { return }
-        // As if HTTP/2 had told: the handler of the call is cancelled by it.
+        // As if HTTP/2 had reported it: this cancels the call's handler.
         context.fireChannelRead(wrapInboundOut(.rstStream(HTTP2ErrorCode(networkCode: Int(code)))))
         context.close(promise: nil)
     }

@@ -27,7 +27,7 @@ package final class ClientConnection: Sendable {
         self.info = info
         self.channel = channel
         client = GRPCClient(transport: transport)
-        // The transport's half of the channel must outlive it, also when nobody ever ran it.
+        // The transport's half must outlive the channel, also when it never ran.
         channel.closeFuture.whenComplete { [hasEnded] _ in withExtendedLifetime(transport) { hasEnded.open() } }
     }
 
@@ -110,7 +110,7 @@ package final class ClientConnection: Sendable {
             }
         } catch {
             done.fail(error)
-            // Without a channel the socket is nobody's.
+            // Without a channel the socket has no owner.
             if let socket, made.withLock({ $0 == nil }) { Glibc.close(socket.inner) }
             throw error
         }
@@ -118,8 +118,8 @@ package final class ClientConnection: Sendable {
         do {
             try await awaitHandshake(done.futureResult, of: channel, until: deadline)
         } catch {
-            // The transport's half of the channel must outlive it: one that has closed already, as its peer hung up, lets go
-            // of that half a turn of its loop later.
+            // The transport's half must outlive the channel: a channel that has already closed, as its peer hung up,
+            // releases that half one turn of its event loop later.
             channel.close(promise: nil)
             try? await channel.closeFuture.get()
             withExtendedLifetime(transport) {}

@@ -23,7 +23,7 @@ package struct PeerNamespace: Hashable, Sendable {
         self.init(socket: socket)
     }
 
-    /// One that no kernel told, for tests.
+    /// One that does not come from the kernel, for tests.
     init(cookie: UInt64?, inode: Inode?) {
         self.cookie = cookie
         self.inode = inode
@@ -38,7 +38,7 @@ package struct PeerNamespace: Hashable, Sendable {
         if cookie == nil, inode == nil { return nil }
     }
 
-    /// The namespace of this process's main thread, told in the same way; nil when there are no descriptors to ask with.
+    /// The namespace of this process's main thread, found in the same way; nil when no descriptors are left.
     package static var own: PeerNamespace? {
         known.withLock { known in
             if known == nil {
@@ -68,12 +68,12 @@ package struct PeerCredentials: Hashable, Sendable {
     package let uid: UInt32
     /// Its group.
     package let gid: UInt32
-    /// Its other groups, as many as there may be without being a burden.
+    /// Its supplementary groups, up to a limit that keeps the list cheap.
     package let groups: [UInt32]
     /// Where its socket was made; nil for a listener that we connected to, of which the kernel does not tell it.
     package let namespace: PeerNamespace?
 
-    /// Longer lists of groups are taken for none.
+    /// Longer lists of groups count as empty.
     private static let mostGroups = 256
 
     init?(socket: Int32, isAccepted: Bool) {

@@ -14,7 +14,7 @@ final class ConnectionLife: ChannelInboundHandler {
     /// What stands before the handlers of the open calls, by their streams.
     private var calls: [UInt32: CallGuard] = [:]
 
-    /// How long a peer may take to let go of a connection that is idle.
+    /// How long a peer may take to close an idle connection.
     private static let farewell = TimeAmount.seconds(30)
 
     init(_ load: ConnectionLoad, patience: Duration, idleTime: Duration?) {

@@ -1,7 +1,7 @@
 internal import Glibc
 internal import Synchronization
 
-/// Takes connections from a listener and tells who made them. What they are used for is for the caller.
+/// Accepts connections from a listener and identifies their peers. The caller decides what to use them for.
 package final class ConnectionSource: Sendable {
     /// A connection that has just come.
     package struct Connection: Sendable {
@@ -21,7 +21,7 @@ package final class ConnectionSource: Sendable {
     /// Makes a source that takes nothing until it is started.
     package init(_ listener: ServerListener) { self.listener = listener }
 
-    /// Begins to take connections. They are told of on a thread that must not wait.
+    /// Starts accepting connections. `accepted` runs on a thread that must not block.
     ///
     /// - Throws: ``TransportError`` when the process has no descriptors or threads left.
     package func start(_ accepted: @escaping @Sendable (Connection) -> Void) throws(TransportError) {

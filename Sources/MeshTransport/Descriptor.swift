@@ -38,7 +38,7 @@ public struct Inode: Hashable, Sendable {
     public var url: String { "inode://\(device)/\(number)" }
 }
 
-/// An owned file descriptor. It is closed when nobody holds it any more.
+/// An owned file descriptor. It is closed when its last reference is gone.
 public final class Descriptor: Sendable {
     /// Its number in this process.
     public let number: Int32

@@ -7,7 +7,7 @@ internal import Synchronization
 /// the connection ends. A peer sends descriptors again with every message that names them: each arrival is for one who asks,
 /// so that messages side by side with the same inode all get it, and a connection that lives for long collects nothing.
 ///
-/// A peer that sends what nobody asks for, or takes nothing of what it is sent, costs a bounded number of descriptors.
+/// A peer that sends unrequested descriptors, or reads none of those that it is sent, costs a bounded number of them.
 package final class DescriptorChannel: Sendable {
     private typealias Answer = Result<Descriptor, DescriptorError>
     private struct Arrival {
@@ -44,7 +44,7 @@ package final class DescriptorChannel: Sendable {
 
     /// - Parameters:
     ///   - isTaking: Whether anybody here will ask for descriptors. Otherwise they are closed as they arrive.
-    ///   - longestWait: How long one that nobody asks for is kept.
+    ///   - longestWait: How long an unclaimed descriptor is kept.
     ///   - account: Counts those of all connections of the peer.
     init(isTaking: Bool = true, longestWait: Duration = .seconds(60), account: PeerAccount? = nil) {
         self.isTaking = isTaking
@@ -113,7 +113,7 @@ package final class DescriptorChannel: Sendable {
         }
     }
 
-    /// How many descriptors arrived that nobody has asked for.
+    /// How many descriptors arrived that no caller has requested.
     package var unclaimed: Int { state.withLock { $0.incoming.count } }
 
     // MARK: - The relay's side
@@ -136,7 +136,7 @@ package final class DescriptorChannel: Sendable {
     func takeOutgoing() -> Descriptor? { takeDeparture()?.descriptor }
 
     func putBack(_ descriptor: Descriptor) {
-        // It keeps its place, and for the moment nobody's right: there was room for it before.
+        // It keeps its place, and has no claim for the moment: there was room for it before.
         state.withLock { state in
             if state.isFinished { return }
             state.outgoing.insert(Departure(descriptor: descriptor, claim: nil), at: state.sent)
@@ -208,7 +208,7 @@ package final class DescriptorChannel: Sendable {
         }
     }
 
-    /// The connection has ended: closes what nobody asked for.
+    /// The connection has ended: closes the unclaimed descriptors.
     func finish() {
         let waiters = state.withLock { state in
             state.isFinished = true

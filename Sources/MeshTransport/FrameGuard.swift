@@ -69,8 +69,8 @@ final class FrameGuard: ChannelDuplexHandler {
     /// - Parameters:
     ///   - shared: What all connections of the peer may do together; nil: this one counts alone.
     ///   - resets: How calls are cancelled here; nil: by HTTP/2.
-    ///   - began: Told of the first frame.
-    ///   - refused: Told why a connection is ended.
+    ///   - began: Called at the first frame.
+    ///   - refused: Called with the reason when a connection is closed.
     init(
         isServer: Bool, budget: FrameBudget, shared: SharedFrameBudget? = nil, resets: Resets? = nil,
         began: @escaping () -> Void = {},
@@ -201,7 +201,7 @@ final class FrameGuard: ChannelDuplexHandler {
     }
 
     private func answer(_ ping: ByteBuffer, _ head: FrameHead) {
-        // An answer to nothing is for nobody.
+        // An acknowledgement of a ping gets no answer.
         guard head.flags & FrameHead.acknowledges == 0 else { return }
         let start = answers.writerIndex
         answers.writeImmutableBuffer(ping)
@@ -280,7 +280,7 @@ final class FrameGuard: ChannelDuplexHandler {
         refused(reason)
         guard outbound.isBetweenFrames else { return context.close(promise: nil) }
         context.writeAndFlush(wrapOutboundOut(goAway(reason)), promise: nil)
-        // Closing with bytes that nobody has read would take the frame back from the peer.
+        // Closing with unread bytes would take the frame back from the peer.
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         context.eventLoop.scheduleTask(in: Self.lastWait) { bound.value.close(promise: nil) }
     }

@@ -22,7 +22,7 @@ struct FrameHead {
 
     /// Bytes of the payload.
     let length: Int
-    /// Nil: one that nobody knows, which HTTP/2 ignores.
+    /// Nil: an unknown one, which HTTP/2 ignores.
     let kind: Kind?
     let flags: UInt8
     let stream: UInt32

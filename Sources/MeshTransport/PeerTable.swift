@@ -281,7 +281,7 @@ final class PeerAccount: Sendable {
     }
 }
 
-/// The right to hold one descriptor; it goes back when nobody holds it any more.
+/// The right to hold one descriptor; it returns when its last reference is gone.
 final class DescriptorClaim: Sendable {
     private let account: PeerAccount
     private let isSent: Bool

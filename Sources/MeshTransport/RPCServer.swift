@@ -9,7 +9,7 @@ internal import NIOPosix
 internal import SPIFFE
 internal import Synchronization
 
-/// Serves gRPC on a listener. In every handler ``ConnectionInfo/current`` tells who calls.
+/// Serves gRPC on a listener. In every handler ``ConnectionInfo/current`` identifies the caller.
 package final class RPCServer: Sendable {
     private typealias Server = GRPCServer<HTTP2ServerTransport.Custom<Acceptor>>
     private struct State {
@@ -47,7 +47,7 @@ package final class RPCServer: Sendable {
 
     /// - Parameters:
     ///   - capacity: What all servers have together.
-    ///   - observer: Told of each connection.
+    ///   - observer: Called for each connection.
     init(
         _ listener: ServerListener, security: Security, certificates: CertificateFiles? = nil,
         services: [any RegistrableRPCService],

@@ -61,7 +61,7 @@ package final class ServerTrust: Sendable {
     /// Why TLS ended; nil: it did not, as far as is known.
     package var refusal: String? { alert.withLock { $0 } }
 
-    /// What an error of TLS means for whoever wants to connect.
+    /// Explains a TLS error to the client.
     func explanation(_ error: any Error) -> String? {
         if let error = error as? NIOSSLExtraError, error == .failedToValidateHostname {
             return "its certificate is not one of '\(place)': \(error)"

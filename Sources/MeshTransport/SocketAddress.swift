@@ -36,16 +36,16 @@ public enum SocketAddress: Hashable, Sendable {
         }
     }
 
-    /// Whether it is a Unix socket that nobody listens on any more: whoever made it has ended. Asked by connecting.
+    /// Whether it is a Unix socket without a listener: the process that created it has ended. Checked by connecting.
     package var isAbandoned: Bool {
         guard case .unix(let path) = self else { return false }
         return UnixSocketFile.probe(path) == -ECONNREFUSED
     }
 
-    /// Removes the Unix sockets of a directory that nobody listens on any more. Returns how many those were.
+    /// Removes the Unix sockets in a directory that have no listener any more. Returns their number.
     package static func removeAbandoned(in directory: String) -> Int { UnixSocketFile.removeAbandoned(in: directory) }
 
-    /// Connects to a Unix socket, to see whether somebody listens: 0, or the error as a negative number; `-EINVAL` over TCP.
+    /// Connects to a Unix socket, to check for a listener: 0, or the error as a negative number; `-EINVAL` over TCP.
     package func probe() -> Int32 {
         guard case .unix(let path) = self else { return -EINVAL }
         return UnixSocketFile.probe(path)

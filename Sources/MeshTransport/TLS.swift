@@ -55,7 +55,7 @@ final class Handshake: Sendable {
     private let identity: Identity
     private let refused: @Sendable (String) -> Void
 
-    /// - Parameter refused: Told why the peer is refused.
+    /// - Parameter refused: Called with the reason when the peer is refused.
     init(_ identity: Identity, refused: @escaping @Sendable (String) -> Void) {
         self.identity = identity
         self.refused = refused

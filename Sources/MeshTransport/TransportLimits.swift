@@ -1,8 +1,8 @@
-/// What one peer may use of a server, and all peers together. Who goes beyond is refused; nobody else notices.
+/// What one peer may use of a server, and all peers together. A peer beyond it is refused; no other peer notices.
 ///
 /// On Unix sockets a peer is a user, and user 0 of each network namespace, as every pod has one; over TCP it is an address, or
 /// the first 64 bits of an IPv6 address.
-/// The host's root has limits of its own, and a part of all connections that nobody else can take.
+/// The host's root has limits of its own, and a part of all connections that no other peer can take.
 package struct TransportLimits: Hashable, Sendable {
     /// Connections of one peer; never more than half of what all have together. The next one is closed as it comes.
     package var connections = 256
@@ -19,8 +19,8 @@ package struct TransportLimits: Hashable, Sendable {
 
     /// Calls at once on one connection. The next one ends with RESOURCE_EXHAUSTED.
     ///
-    /// The greater of this and ``rootStreams`` is what peers are told (`SETTINGS_MAX_CONCURRENT_STREAMS`): streams beyond it are
-    /// refused by HTTP/2 itself, for next to nothing.
+    /// Peers get the greater of this and ``rootStreams`` as `SETTINGS_MAX_CONCURRENT_STREAMS`: HTTP/2 itself refuses
+    /// streams beyond it, at almost no cost.
     package var streams = 1024
     /// The same for the host's root.
     package var rootStreams = 1024

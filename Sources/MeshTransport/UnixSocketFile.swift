@@ -1,11 +1,11 @@
 internal import CLinux
 internal import Glibc
 
-/// Why nobody can listen at a path.
+/// Why listening at a path fails.
 package enum ListenFailure: Error, Hashable, Sendable, CustomStringConvertible {
     /// Another program listens there.
     case inUse(String)
-    /// Something that is no socket is there: it is not ours to remove.
+    /// The path exists and is not a socket: it is not ours to remove.
     case notASocket(String)
     /// A system call failed.
     case refused(call: String, path: String, code: Int32)
@@ -57,7 +57,7 @@ enum UnixSocketFile {
         withExtendedLifetime(kept) {}
     }
 
-    /// Connects, to see whether somebody listens: 0, or the error as a negative number.
+    /// Connects, to see whether it has a listener: 0, or the error as a negative number.
     static func probe(_ path: String) -> Int32 {
         guard let (short, kept) = try? shortened(path) else { return -ENOENT }
         let result = cl_unix_connect(short)

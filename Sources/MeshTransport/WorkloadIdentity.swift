@@ -34,7 +34,7 @@ public final class WorkloadIdentity: IdentitySource {
     /// The present identity, if there is one, and then each new one.
     public func identities() -> AsyncStream<Identity> { store.follow() }
 
-    /// Why there is no new identity; nil when the API answered last.
+    /// Why the last attempt brought no identity; nil if the API answered it.
     public var lastError: String? { error.withLock { $0 } }
 
     /// Follows the API until the task is cancelled, or the API says that the request is wrong.

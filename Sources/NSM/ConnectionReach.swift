@@ -31,7 +31,7 @@ package struct ConnectionReach: Sendable {
         return isOnLink ? nil : peers.first { $0.family == destination.family }?.address
     }
 
-    /// Whether an address can be a neighbour's. Neighbours are told to both ends, and an end is none of its own.
+    /// Whether an address can be a neighbour's. Both ends get all neighbours, and an end is not its own neighbour.
     package func isNeighbour(_ address: IPAddress) -> Bool { !addresses.contains { $0.address == address } }
 
     /// The families of the packets that a policy chooses: as its source says, or its routes, or the addresses of both ends.

@@ -62,8 +62,9 @@ extension NSMIPContext {
     /// The endpoint's addresses that can be read.
     public var destinationPrefixes: [IPPrefix] { dstIpAddrs.compactMap { NSMIPContext.prefix($0) } }
 
-    /// The client's addresses that are led to in the endpoint's namespace: those that the endpoint gave, has a route to, or has
-    /// in a network of its own. Any other would be the client's word alone, and take the packets of whoever has it.
+    /// The client's addresses that get a route in the endpoint's namespace: those that the endpoint gave, has a route
+    /// to, or has in a network of its own. Any other is only the client's claim, and would take the packets of the
+    /// address's owner.
     ///
     /// - Parameter granted: Addresses, as they are written, that the endpoint gave.
     package func sources(granted: Set<String>) -> [IPPrefix] {

@@ -23,10 +23,10 @@ public struct ClientValue<W: World>: Value {
     /// The service and the interface.
     public var summary: String { "\(message.networkService) on \(message.interfaceName)" }
 
-    /// Whoever keeps connections says how it stands.
+    /// The component that keeps connections reports the state.
     public static var isObserved: Bool { true }
 
-    /// What it waits for as long as nobody does.
+    /// What it waits for while no component does.
     public static var unkept: String { "a running agent: 'nsm-agent run' keeps connections to network services" }
 
     /// It is not compared with the kernel.

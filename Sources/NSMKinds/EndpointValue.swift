@@ -21,10 +21,10 @@ public struct EndpointValue<W: World>: Value {
     /// The service and the interfaces.
     public var summary: String { "\(message.networkService) on \(message.interfaceNamePrefix)*" }
 
-    /// Whoever keeps connections says how it stands.
+    /// The component that keeps connections reports the state.
     public static var isObserved: Bool { true }
 
-    /// What it waits for as long as nobody does.
+    /// What it waits for while no component does.
     public static var unkept: String { "a running agent: 'nsm-agent run' offers network services" }
 
     /// It is not compared with the kernel.

@@ -143,7 +143,7 @@ extension BridgeVLANs {
         var begin: UInt16?
         for attribute in AttributeReader(specification) {
             switch attribute.type {
-            // What a network card tells of its own bridge.
+            // A network card's report of its own bridge.
             case Self.bridgeFlags, Self.bridgeMode: return nil
             case Self.vlanInfo:
                 guard let flags = attribute.payload.value(as: UInt16.self),

@@ -6,7 +6,7 @@ import Glibc
 ///
 /// Used by one thread. Put ``descriptor`` into an ``EventLoop`` and call ``drain(_:)`` when it is readable.
 public final class EventSocket {
-    /// What to be told about.
+    /// The notifications to receive.
     public struct Groups: OptionSet, Sendable {
         /// `RTMGRP_*` bits: bit n-1 for group n.
         public let rawValue: UInt32
@@ -26,7 +26,7 @@ public final class EventSocket {
         public static let neighbours = Groups(RTNLGRP_NEIGH)
         /// `RTNLGRP_IPV4_RULE` and `RTNLGRP_IPV6_RULE`.
         public static let rules: Groups = [Groups(RTNLGRP_IPV4_RULE), Groups(RTNLGRP_IPV6_RULE)]
-        /// `RTNLGRP_IPV4_NETCONF` and `RTNLGRP_IPV6_NETCONF`: settings of links, as far as the kernel tells of them.
+        /// `RTNLGRP_IPV4_NETCONF` and `RTNLGRP_IPV6_NETCONF`: settings of links, as far as the kernel reports them.
         public static let settings: Groups = [Groups(RTNLGRP_IPV4_NETCONF), Groups(RTNLGRP_IPV6_NETCONF)]
         /// All that concern objects, so all but ``settings``.
         public static let all: Groups = [.links, .addresses, .routes, .neighbours, .rules]
@@ -61,7 +61,7 @@ public final class EventSocket {
     /// Joins these groups and leaves all others, at the cost of one system call.
     ///
     /// Every notification of any namespace passes every socket on the machine that is in any group, inside the system
-    /// call of whoever caused it: about 5 ns for each socket. With a thousand sockets a new veth pair takes twice as
+    /// call that caused it: about 5 ns for each socket. With a thousand sockets a new veth pair takes twice as
     /// long. So leave all groups (`[]`) for changes by the thousand, and read the state again after joining.
     public func subscribe(to groups: Groups) throws(KernelError) {
         try channel.join(groups: groups.rawValue)

@@ -2,7 +2,7 @@ import CLinux
 import CMnl
 import Glibc
 
-/// A table of nf_tables, as far as the kernel tells of it in one message.
+/// A table of nf_tables, as far as the kernel reports it in one message.
 public struct FilterTable: Hashable, Sendable {
     /// Which packets a table sees, in the words of nft(8).
     public enum Family: UInt8, Hashable, Sendable, CaseIterable {
@@ -186,7 +186,7 @@ public final class FilterEvents {
 
     /// Delivers the notifications that wait. Never blocks.
     ///
-    /// - Parameter each: is told which table changed, and the port number of who did it: most often that of the process.
+    /// - Parameter each: gets the table that changed, and the netlink port of the sender: usually its process number.
     public func drain(_ each: (FilterTable.ID, _ port: UInt32) -> Void) -> EventSocket.Drained {
         NetlinkChannel.withBuffer { buffer in
             // A bound, so that a flood here doesn't starve other sockets.

@@ -20,7 +20,7 @@ extension KernelError {
         [EINTR, EAGAIN, EBUSY, ENOBUFS, ENOMEM].contains(code)
     }
 
-    /// `File exists (EEXIST)`, followed by the kernel's own words when it sent some. A limit is told with its name.
+    /// `File exists (EEXIST)`, followed by the kernel's own words when it sent some. A limit appears with its name.
     public var description: String {
         let text = cl_error_text(code).map { String(cString: $0) } ?? "Unknown error"
         let words = message.map { ": \($0)" } ?? ""

@@ -13,8 +13,8 @@ extension NetworkNamespace {
     ///
     /// - Parameters:
     ///   - owner: who may take the file away when a kill left it without its namespace; nil: nobody does.
-    ///   - prepare: is done in the namespace before it has its name, and so before anybody can see it.
-    /// - Throws: `EEXIST` when the name is taken; `EINVAL` when it is no file name; `EPERM` without `CAP_SYS_ADMIN`.
+    ///   - prepare: runs in the namespace before it has its name, and so before other processes can see it.
+    /// - Throws: `EEXIST` when the name is taken; `EINVAL` when it is not a file name; `EPERM` without `CAP_SYS_ADMIN`.
     public static func create(
         named name: String, directory: String = standardDirectory, owner: String? = nil,
         prepare: (NetworkNamespace) throws(KernelError) -> Void = { _ in }
@@ -41,7 +41,7 @@ extension NetworkNamespace {
     /// Takes a name away, as `ip netns delete` does. The namespace itself goes with its last user.
     ///
     /// - Parameter owner: who may take the file away when a kill leaves it without its namespace; nil: nobody does.
-    /// - Throws: `ENOENT` when there is no such name; `EINVAL` when it is no file name.
+    /// - Throws: `ENOENT` when there is no such name; `EINVAL` when it is not a file name.
     public static func remove(
         named name: String, directory: String = standardDirectory, owner: String? = nil
     ) throws(KernelError) {

@@ -4,7 +4,7 @@ import Glibc
 /// A name that one process at a time has in a network namespace: that of an abstract Unix socket, which lives in the namespace
 /// and goes with the process, however it ends.
 public final class NamespaceLock: Sendable {
-    /// Who has a name.
+    /// The holder of a name.
     public struct Holder: Sendable {
         /// The process, as far as it can be seen from here; 0: it can't.
         public let pid: Int32
@@ -31,9 +31,9 @@ public final class NamespaceLock: Sendable {
     public enum Attempt: Sendable {
         /// It is ours for as long as the lock lives.
         case taken(NamespaceLock)
-        /// A process of root has it.
+        /// A process of root holds it.
         case held(Holder)
-        /// Somebody has it whose word does not count: the kernel does not say that he is root.
+        /// Its holder is not trusted: the kernel does not report that it runs as root.
         case squatted
     }
 
@@ -43,13 +43,13 @@ public final class NamespaceLock: Sendable {
 
     /// Tries to take a name in the network namespace of the calling thread.
     public static func take(_ name: String) throws(KernelError) -> Attempt {
-        // Whoever has it may give it up between our two looks.
+        // The holder may release the name between our two looks.
         for _ in 0..<3 {
             let result = cl_abstract_listen(name)
             if result != -EADDRINUSE { return .taken(NamespaceLock(try Descriptor(result))) }
             let connection = cl_abstract_connect(name)
             if connection >= 0 { return try Holder(Descriptor(connection)).map { .held($0) } ?? .squatted }
-            // EAGAIN: strangers fill the queue of who listens.
+            // EAGAIN: strangers fill the queue of the listener.
             if connection != -ECONNREFUSED { return .squatted }
         }
         return .squatted

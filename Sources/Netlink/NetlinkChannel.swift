@@ -19,7 +19,7 @@ final class NetlinkChannel {
         guard mnl_socket_bind(socket, groups, MNL_SOCKET_AUTOPID) == 0 else { throw KernelError(errno: errno) }
     }
 
-    /// Bytes that the kernel may queue for us, and that we may send in one piece; nil: as many as the system has by default.
+    /// Bytes that the kernel may queue for us, and that we may send in one piece; nil: the system's default.
     func setBuffers(receive: Int32, send: Int32? = nil) throws(KernelError) {
         let result = cl_set_receive_buffer(descriptor, receive)
         guard result == 0 else { throw KernelError(errno: result) }

@@ -22,7 +22,7 @@ public final class NetworkNamespace: Sendable {
 
     /// Opens the namespace behind a file such as `/run/netns/NAME` or `/proc/PID/ns/net`.
     ///
-    /// A name is a mount, which whoever made it may unmount at any time: it is not held, unless `CAP_SYS_ADMIN` is missing.
+    /// A name is a mount, which its creator may unmount at any time: it is not held, unless `CAP_SYS_ADMIN` is missing.
     ///
     /// - Parameter home: where the calling thread is, if that is known: to find it out takes two system calls.
     /// - Throws: `ENOENT` and others of open(2); `EINVAL` when the file is not a network namespace.
@@ -116,8 +116,8 @@ public final class NetworkNamespace: Sendable {
         return origin
     }
 
-    /// Moves the calling thread back. There is no error to throw: whatever this thread did next, it would do to somebody
-    /// else's network.
+    /// Moves the calling thread back. It throws no error: whatever this thread did next, it would do to the network of
+    /// another namespace.
     static func leave(to origin: Descriptor) {
         let result = cl_setns_net(origin.rawValue)
         guard result == 0 else {

@@ -36,7 +36,7 @@ public enum Request: Hashable, Sendable {
     case addRule(Rule)
     /// `RTM_DELRULE`.
     case deleteRule(Rule)
-    /// `RTM_NEWADDR`, `RTM_NEWROUTE` or `RTM_NEWNEIGH` with all that a dump told of the object; `EEXIST` when it is there.
+    /// `RTM_NEWADDR`, `RTM_NEWROUTE` or `RTM_NEWNEIGH` with all that a dump reported; `EEXIST` when it is there.
     case restore(SavedObject)
 }
 

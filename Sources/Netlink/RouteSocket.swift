@@ -43,7 +43,7 @@ public final class RouteSocket {
         try channel.enable(Int32(NETLINK_GET_STRICT_CHK))
     }
 
-    /// Gets the buffers that many requests at a time take. Who only asks never needs them.
+    /// Sets the buffers that a batch of requests takes. A socket that only queries never needs them.
     func prepareForRequests() throws(KernelError) {
         if hasBuffers { return }
         try channel.setBuffers(receive: receiveBuffer, send: 1 << 20)

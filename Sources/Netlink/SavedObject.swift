@@ -54,7 +54,7 @@ public struct SavedObject: Hashable, Sendable {
         return writer
     }
 
-    // MARK: - From what is told to what is asked
+    // MARK: - From a report to a request
 
     private static func address(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         copy(bytes, header: MemoryLayout<ifaddrmsg>.size) { _ in true }
@@ -66,7 +66,7 @@ public struct SavedObject: Hashable, Sendable {
         }
         result.withUnsafeMutableBytes { bytes in
             guard var header = UnsafeRawBufferPointer(bytes).value(as: ndmsg.self) else { return }
-            // Of proxy entries no state is told; without this one they go with the carrier.
+            // The kernel reports no state of proxy entries; without this one they go with the carrier.
             if header.ndm_flags & Neighbour.proxy != 0 { header.ndm_state = Neighbour.permanent }
             bytes.storeBytes(of: header, as: ndmsg.self)
         }
@@ -76,7 +76,7 @@ public struct SavedObject: Hashable, Sendable {
     private static func route(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         let size = MemoryLayout<rtmsg>.size
         let types = Set(AttributeReader(bytes.after(size)).map(\.type))
-        // A nexthop object is told with what it stands for, and asked for alone.
+        // A report has a nexthop object and the next hops behind it; a request names the object alone.
         let spelled = [RTA_OIF, RTA_GATEWAY, RTA_VIA, RTA_MULTIPATH].map { Int($0.rawValue) }
         var lifetime: Int32 = 0
         var result = copy(bytes, header: size) { attribute in
@@ -100,7 +100,7 @@ public struct SavedObject: Hashable, Sendable {
         return result
     }
 
-    /// `RTA_EXPIRES`, seconds; told in `USER_HZ`, of which the kernel has 100 (asm-generic/param.h).
+    /// `RTA_EXPIRES`, seconds; reported in `USER_HZ`, of which the kernel has 100 (asm-generic/param.h).
     private static func expiry(_ ticks: UInt32) -> [UInt8] {
         var bytes: [UInt8] = []
         withUnsafeBytes(of: UInt16(8)) { bytes += $0 }

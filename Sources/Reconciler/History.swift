@@ -1,4 +1,4 @@
-/// Past transactions, oldest first, as many as a number and a budget of bytes allow.
+/// Past transactions, oldest first, within a limit on their number and a budget of bytes.
 ///
 /// The newest one is always kept. One that alone would take too much of the budget is cut: its failures stay before the
 /// rest, in the order of what was done, and it says how many entries are missing.

@@ -210,7 +210,7 @@ extension NodeState {
         return new
     }
 
-    /// What it is, where there is no value that could tell.
+    /// A description, where no value is there to give one.
     final private(set) var summary: String {
         get { rarities?.summary ?? "" }
         set { if rarities != nil || !newValue.isEmpty { own.summary = newValue } }

@@ -165,7 +165,7 @@ public struct Transaction: Sendable {
 }
 
 extension Transaction {
-    /// How the world was before a transaction: at the start of the program, or when the world told of changes.
+    /// How the world was before a transaction: at the start of the program, or when the world reported changes.
     public struct Found: Sendable, Hashable {
         /// The most details that are kept.
         static let mostDetails = 100

@@ -247,7 +247,7 @@ extension Reconciler {
         }
     }
 
-    /// What a plan says of the world as it is found: at the start, or where the world told of changes.
+    /// What a plan says of the world as it is found: at the start, or where the world reported changes.
     func found(_ planner: Planner<W>, isStart: Bool, isRepair: Bool) -> Transaction.Found {
         var found = Transaction.Found()
         if isStart { found.inPlace = countFound(planner) }

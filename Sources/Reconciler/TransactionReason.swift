@@ -9,7 +9,7 @@ extension Transaction {
         case files
         /// Another source does.
         case source(String)
-        /// What others told of declared values brought more of them.
+        /// Reports of others about declared values brought more values.
         case services
         /// Somebody sent a signal to have all looked at.
         case signal
@@ -21,9 +21,9 @@ extension Transaction {
         case resync
         /// A failure may have passed.
         case retry
-        /// The world told of changes of some values.
+        /// The world reported changes of some values.
         case drift
-        /// The world told of changes that may concern all.
+        /// The world reported changes that may concern all values.
         case event
     }
 }

@@ -39,15 +39,15 @@ public protocol World: AnyObject {
     /// assessed as if the operation had been done.
     func simulate(_ operation: Operation)
 
-    /// Claimants whose objects were taken along by operations simulated since the last call: an address that went with a
-    /// sibling, the addresses of a link that was made anew. What an operation is about is no such object.
+    /// Claimants whose objects went with operations simulated since the last call: an address that went with a
+    /// sibling, the addresses of a link that was made anew. The object of the operation itself does not count.
     func takeDisturbed() -> [Claimant]
 
     /// Keys of values whose comparison may end differently since others were declared or withdrawn: two routes that want
-    /// the same place. Each is told once.
+    /// the same place. Each is returned once.
     func takeConcerned() -> Set<Key>
 
-    /// A value was declared in a form that can't be configured, or is so no more. What is in force under its key may stay.
+    /// A value was declared in an invalid form, or no longer is. What is in force under its key may stay.
     func note(invalid key: Key, _ isInvalid: Bool)
 
     /// What of others goes with operations simulated or executed since the last call and does not come back, for people.
@@ -56,7 +56,7 @@ public protocol World: AnyObject {
     /// Does the operations in order, and answers for each one. An operation that can't be done leaves the others.
     func execute(_ operations: [Operation]) -> [OperationResult]
 
-    /// As ``execute(_:)``; `progress` is told how many operations have been answered, as often as is convenient.
+    /// As ``execute(_:)``; `progress` gets the number of operations answered so far, as often as is convenient.
     func execute(_ operations: [Operation], progress: (Int) -> Void) -> [OperationResult]
 
     /// Reads the world again where operations failed, or were simulated and never executed, so that what it is

@@ -7,7 +7,7 @@ internal import Synchronization
 
 /// The authorities of other trust domains, from PEM files that are read again when they change.
 ///
-/// A file that is missing or wrong is told of, and what was read from it before stays.
+/// A missing or invalid file is reported, and what was read from it before stays in use.
 package final class FederatedBundles: Sendable {
     /// What tells one state of a file from another.
     private struct Stamp: Hashable {
@@ -141,7 +141,7 @@ package struct FederatedIdentity: IdentitySource {
 }
 
 extension TrustBundles {
-    /// The authorities of a trust domain as PEM, to be told to others; empty when there are none.
+    /// The authorities of a trust domain as PEM, to send to others; empty when there are none.
     package func pem(of domain: String) -> String {
         (authorities[domain] ?? []).map { PEMDocument(type: "CERTIFICATE", derBytes: $0).pemString + "\n" }.joined()
     }

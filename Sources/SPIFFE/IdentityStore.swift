@@ -1,7 +1,7 @@
 internal import Concurrency
 internal import Synchronization
 
-/// The newest identity, and those who wait for it or follow it. What the sources have in common.
+/// The newest identity, and the callers that wait for it or follow it. The common part of the sources.
 package final class IdentityStore: Sendable {
     private struct State {
         var identity: Identity?

@@ -108,7 +108,7 @@ struct PlainObject {
             return take("]") ? texts : nil
         }
 
-        /// Digits without a leading zero, as many as surely fit.
+        /// Digits without a leading zero, at most the number that always fits.
         private mutating func number() -> Int64? {
             let start = place
             var value: Int64 = 0

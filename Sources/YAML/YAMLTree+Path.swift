@@ -1,8 +1,8 @@
 extension YAMLTree {
     /// Where a node is, as a path from the root of its document: `spec.routes[0].metric`. Of a key: that of its value.
     ///
-    /// Whoever reads a text that a program wrote is helped by no lines and columns. Nodes that an alias stands for have the place
-    /// where they were written.
+    /// Lines and columns do not help the reader of a text that a program wrote. Nodes that an alias stands for have the
+    /// place where they were written.
     public func path(to node: Index) -> String {
         var path = ""
         guard var current = documents.last(where: { $0 <= node }) else { return path }

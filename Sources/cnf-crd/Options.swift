@@ -203,7 +203,7 @@ struct LogOptions: ParsableArguments {
     }
 }
 
-/// Where the health is told.
+/// The address that serves the health.
 struct HealthAddress: ExpressibleByArgument, CustomStringConvertible {
     let host: String
     /// Nil: nowhere.

@@ -16,7 +16,7 @@ enum Descriptors {
     /// There is an event loop of three descriptors for each processor.
     private static var loops: Int { 3 * max(Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), 1) }
 
-    /// Makes sure that so many more can be had.
+    /// Checks that `count` more descriptors are available.
     static func require(_ count: Int) throws {
         var made: [Int32] = []
         defer { for descriptor in made { close(descriptor) } }

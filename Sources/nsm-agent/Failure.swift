@@ -41,7 +41,7 @@ struct Failure: Error {
     /// Writes to standard error as it is.
     static func write(_ text: String) {
         var text = text
-        // There is nowhere to tell that this can't be told.
+        // There is nowhere to report that reporting failed.
         text.withUTF8 { _ = cl_write_all(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 }

@@ -63,7 +63,7 @@ struct SocketOptions: ParsableArguments, Sendable {
 
     var path: String { socket ?? Self.usualPath }
 
-    /// Where an agent listens unless a command is told otherwise.
+    /// The socket of the agent unless a command names another one.
     static var usualPath: String { environment("NSM_AGENT_SOCKET") ?? ControlSocket.defaultPath }
 
     /// A client, or a failure that says what to do.

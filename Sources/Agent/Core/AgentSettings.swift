@@ -1,6 +1,6 @@
 public import LinuxKinds
 
-/// What an agent is told when it starts.
+/// The settings that an agent starts with.
 public struct AgentSettings: Sendable {
     /// The owner of everything it makes: `default` unless set.
     public var label: String

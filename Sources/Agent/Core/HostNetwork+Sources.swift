@@ -2,7 +2,7 @@ public import Model
 public import Northbound
 public import Reconciler
 
-/// What a source that is no file wants to be changed.
+/// A change that a source other than a file asks for.
 public struct SourceChange: Sendable {
     /// Such as `grpc`.
     public var source: String
@@ -135,7 +135,7 @@ extension HostNetwork {
         }
     }
 
-    /// Whether a source that is no file is heard under a key.
+    /// Whether a source other than a file counts for a key.
     func isForeign(_ key: Key) -> Bool {
         if table.isEmpty { return false }
         return table.claims(key).last.map { $0.source != Self.filesSource } ?? false

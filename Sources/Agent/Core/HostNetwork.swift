@@ -386,6 +386,6 @@ public final class HostNetwork {
         try world.settleMarks()
     }
 
-    /// Reads only what events have not told. For a network whose world is watched.
+    /// Reads only what events have not reported. For a network whose world is watched.
     public func readNew() throws(KernelError) { try world.readNew() }
 }

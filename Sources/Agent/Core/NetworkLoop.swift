@@ -17,7 +17,7 @@ final class NetworkLoop {
         case due(Moment)
         /// The network was changed, or could not be.
         case done(Transaction)
-        /// The kernel told something that concerns these.
+        /// The kernel reported something that concerns these.
         case reported(Set<Key>)
         /// These differ from what is declared and are left alone.
         case drift(Set<Key>)
@@ -73,7 +73,7 @@ final class NetworkLoop {
     private var kept: [UInt64] = []
     /// Moments of CLOCK_MONOTONIC, nanoseconds.
     private var moments = [Int64?](repeating: nil, count: Moment.allCases.count)
-    /// Before this no retry is made, whatever the reconciler thinks.
+    /// The earliest moment of the next retry, whatever the reconciler asks for.
     private var retryFloor: Int64 = 0
 
     /// Makes a loop that hears nothing of the kernel until ``watch()``.
@@ -198,7 +198,7 @@ final class NetworkLoop {
         return repair(changes)
     }
 
-    /// Makes the kernel as declared, after reading it: from the ground up, or only what events have not told.
+    /// Makes the kernel as declared, after reading it: from the ground up, or only what events have not reported.
     func readAndReconcile(reason: Transaction.Reason, isAudit: Bool = true) -> [Occurrence] {
         set(.read, at: nil)
         let told = takeWaitingEvents()

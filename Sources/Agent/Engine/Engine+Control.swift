@@ -104,7 +104,7 @@ extension Engine: ControlBackend {
         return (values, edges)
     }
 
-    /// A value as the command line is told of it; `now` is the wall clock.
+    /// A value as the command line gets it; `now` is the wall clock.
     nonisolated func control(
         _ status: ValueStatus, _ provenance: Provenance?, _ note: ServiceNote?, _ now: Timestamp
     ) -> Nsmagent_Control_Value {

@@ -67,7 +67,7 @@ extension Engine {
             }
         }
         for loss in transaction.losses { logger.warning("something of others went", metadata: ["what": "\(loss)"]) }
-        // That a retry failed again is told above, as often as it is worth it.
+        // The lines above report a retry that failed again, as often as is useful.
         let isRepetition = transaction.reason == .retry && failures > 0 && failures == transaction.entries.count
         logger.log(
             level: isRepetition ? .debug : .info,

@@ -7,7 +7,7 @@ public import Northbound
 internal import Reconciler
 
 extension Engine {
-    /// Derived values and steps that are told of one value.
+    /// The most derived values and steps that are listed for one value.
     private static var mostParts: Int { 100 }
     private static var mostSteps: Int { 5 }
 
@@ -73,7 +73,7 @@ extension Engine {
         return found.reversed()
     }
 
-    /// What the kernel has of a value, as its events have told.
+    /// What the kernel has of a value, as its events have reported.
     private func kernelFacts(_ key: Key) -> [String] {
         var facts: [String] = []
         if case .interface(let message)? = network.declaredValue(key),

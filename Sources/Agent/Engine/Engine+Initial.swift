@@ -24,7 +24,7 @@ extension Engine {
             note(
                 Self.initialSource,
                 "the initial file has mistakes and is not used; mend it and restart the agent\(first)")
-            // What it declared before may be in the kernel. That nobody declares it now is no reason to remove it.
+            // What the file declared before may be in the kernel. It stays there although no source declares it now.
             network.awaitedSources.insert(Self.initialSource)
             return
         }

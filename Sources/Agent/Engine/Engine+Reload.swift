@@ -50,7 +50,7 @@ extension Engine {
 
     /// Returns which files may have changed; nil when there is nothing to read.
     ///
-    /// A program that is told by its environment which services it needs may have no files at all.
+    /// A program that gets the services it needs from its environment may have no files at all.
     private func beginReload(_ reason: ReloadReason) -> FileChanges? {
         switch reason {
         case .start, .poll: break

@@ -16,7 +16,7 @@ extension Engine {
 
     private func adopt(_ reports: [Key: ServiceReport?]) {
         take(loop.takeIn(reports))
-        // Nothing is done in the kernel when a service is registered, so no transaction tells of it.
+        // Nothing is done in the kernel when a service is registered, so no transaction reports it.
         tellUntouched(reports.keys.sorted(), [])
     }
 }

@@ -14,7 +14,7 @@ internal import Synchronization
 /// An actor with a thread of its own, which waits in the ``NetworkLoop``: for the kernel's events, for changes of the files and
 /// for calls of others.
 public actor Engine {
-    /// What an engine is told when it is made.
+    /// The options of an engine.
     public struct Options: Sendable {
         /// Owner, marks, places.
         public var settings: AgentSettings
@@ -26,7 +26,7 @@ public actor Engine {
         public var initialFile: String?
         /// What is to be said of faces by which everybody can change things.
         public var openFaces: [String] = []
-        /// Whether it is worth a word that there is no directory of files.
+        /// Whether a missing directory of files is logged.
         public var needsFiles = true
         /// Where the mesh is.
         public var services: ServiceSettings
@@ -124,7 +124,7 @@ public actor Engine {
     nonisolated let historyWarnings: [String]
     /// Why the history was last only in memory; nil: it was not.
     var historyObstacle: String?
-    /// Declared interfaces as they were last told of.
+    /// Declared interfaces as they were last reported.
     var interfaceFacts: [String: InterfaceFacts] = [:]
     /// Whether files were read that wait for other sources.
     var hasWaitingFiles = false

@@ -18,7 +18,7 @@ public struct Daemon: Sendable {
     /// Takes hold of the control socket; nothing runs yet.
     ///
     /// - Parameter beside: What starts and stops with the agent; when one ends, all do.
-    /// - Throws: when there is another agent, or no socket can be had.
+    /// - Throws: when there is another agent, or no socket is available.
     public init(_ options: Engine.Options, socket: String, beside others: [any Service] = [], logger: Logger) throws {
         self.logger = logger
         self.others = others

@@ -2,14 +2,14 @@ internal import Concurrency
 internal import Logging
 internal import Synchronization
 
-/// Makes one line of failures that are told again and again: the first, and at growing intervals one more with a count.
+/// Merges failures that repeat: the first is logged, and at growing intervals one more line with a count.
 ///
-/// Two lines are the same when level, message and details are, but for numbers, durations and the transaction. When the value
-/// they are about is told to be done, the next failure is a new one.
+/// Two lines are the same when level, message and details are, but for numbers, durations and the transaction. When a
+/// line says that the value is done, its next failure is a new one.
 final class RepeatedLines: Sendable {
     /// Failures that are remembered; of more the one that was seen least lately is forgotten.
     static let most = 512
-    /// How long after a line the same is told again, nanoseconds; the last one from then on.
+    /// How long after a line the same is logged again, nanoseconds; the last interval applies from then on.
     static let intervals: [Int64] = [10, 60, 600, 3600].map { $0 * 1_000_000_000 }
 
     fileprivate struct Failure {

@@ -9,7 +9,7 @@ public import Reconciler
 /// What `apply` and `delete` are. It waits in the daemon's loop, until all is settled, time is over or a signal comes. Belongs to
 /// one thread.
 public final class Application {
-    /// What an application is told when it is made.
+    /// The options of an application.
     public struct Options: Sendable {
         /// Owner, marks, places.
         public var settings: AgentSettings
@@ -25,14 +25,14 @@ public final class Application {
         public var isForced = false
         /// Where a daemon with the same label may listen, which is asked to put right what others changed; nil: nobody is asked.
         public var daemonSocket: String?
-        /// Whether ``Event/applying(done:total:)`` and ``Event/waiting(_:rest:)`` are told.
+        /// Whether ``Event/applying(done:total:)`` and ``Event/waiting(_:rest:)`` are reported.
         public var showsProgress = false
 
         /// Makes options.
         public init(settings: AgentSettings) { self.settings = settings }
     }
 
-    /// What is told while it goes on.
+    /// What an application reports while it runs.
     public enum Event {
         /// So many values of all that change are done.
         case applying(done: Int, total: Int)
@@ -101,7 +101,7 @@ public final class Application {
         do {
             // Before any other thread starts, which would take the signals.
             interruption = try mayUndo ? Interruption() : nil
-            // Before anything is changed: without a socket there is no way back.
+            // Before anything is changed: without a socket the changes can't be undone.
             confirmation = try options.confirmation.map { try Confirmation($0, network) }
         } catch let error as KernelError {
             throw AgentError("the event loop can't be made: \(error)")
@@ -113,7 +113,7 @@ public final class Application {
         past = mayUndo ? network.world.snapshot() : nil
     }
 
-    /// Nobody else may have the label where we work. Returns who has.
+    /// No other agent may hold the label where we work. Returns the holder, if there is one.
     private func lock() throws -> LabelInUse? {
         do {
             try network.world.lock(patience: .seconds(1))
@@ -126,7 +126,7 @@ public final class Application {
         }
     }
 
-    /// Who finds all as it is wanted is in nobody's way.
+    /// An application with nothing to change does not disturb the other agent.
     private func requireNothingToDo(beside inUse: LabelInUse, _ config: LoadedConfig) throws {
         if hasNothingToDo { return }
         var more = ""

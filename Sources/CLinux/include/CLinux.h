@@ -150,8 +150,8 @@ int cl_unix_listen(const char *path, mode_t mode);
 /* Connects; -EAGAIN when the listener's queue is full. */
 int cl_unix_connect(const char *path);
 /*
- * The same for an abstract name in the calling thread's network namespace, which goes with its socket: -EADDRINUSE when
- * another socket has it. Of who has it cl_peer_credentials() tells.
+ * The same for an abstract name in the calling thread's network namespace, which disappears with its socket:
+ * -EADDRINUSE when another socket has it. cl_peer_credentials() returns the owner's credentials.
  */
 int cl_abstract_listen(const char *name);
 int cl_abstract_connect(const char *name);
@@ -262,10 +262,10 @@ int cl_new_network_namespace(void);
 
 /* Has all threads take memory from one heap, so that what one gives back serves the others. */
 void cl_share_heap(void);
-/* Gives memory back to the kernel that nobody uses. */
+/* Returns unused memory to the kernel. */
 void cl_trim_heap(void);
-/* Lets go of the parts of the program that are in memory. What is needed again comes from the page cache; what only a start or
- * other rare work needed does not. */
+/* Releases the program's resident pages. Pages that are needed again come from the page cache; pages that only the
+ * start or other rare work needed stay out. */
 void cl_release_program(void);
 
 /* Runs Swift tasks that prefer no executor on threads of our own from now on. To be called before the first such task. */

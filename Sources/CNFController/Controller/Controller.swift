@@ -36,7 +36,7 @@ public actor Controller {
     var refused: Set<ResourceName> = []
     /// Whether all resources were listed.
     private var isListed = false
-    /// What is told of the controller's health.
+    /// The controller's health, as the health server reports it.
     private let facts: HealthServer.Facts
     /// Rings when there is something to do.
     var bell = Bell()
@@ -192,7 +192,7 @@ public actor Controller {
 
     private func noteFacts() { facts.missing = isListed ? isConnected ? nil : .etcd : .resources }
 
-    /// Nothing is decided before both sides are known: what is not wanted any more can't be told from what is not known yet.
+    /// Nothing is decided before both sides are known: until then, an unwanted key looks like an unknown one.
     private func settle() {
         guard isListed, picture.isComplete else { return }
         table.settle(only: Set(resources.values.filter { !$0.object.isDeleting }.map(\.name)))

@@ -25,7 +25,7 @@ struct Resource: Sendable {
     /// Whether the finalizer is to be put on it.
     var needsMark: Bool { verdict == .accepted && !hasFinalizer && !object.isDeleting }
 
-    /// How many mistakes are told.
+    /// The largest number of mistakes to report.
     private static let mostMistakes = 5
 
     init(_ object: KubernetesObject, _ settings: ControllerSettings) {

@@ -90,7 +90,7 @@ struct StatusWriter: Sendable {
                     notice, of: next.object, .cnfConfiguration, controller: "pantheon.tech/cnf-crd",
                     instance: controller.settings.identity)
             } catch {
-                // Nobody depends on them.
+                // Nothing depends on the events.
                 await controller.noteEventFailure(error, of: next.object)
             }
         }
@@ -161,7 +161,7 @@ extension Controller {
     /// The next status that is not what it should be; nil: all are.
     func nextStatus() -> StatusChange? {
         untold.formUnion(table.takeTouched())
-        // Before all is known, what is told would be wrong.
+        // Until everything is known, a status would be wrong.
         guard table.isSettled, picture.isComplete, isConnected else { return nil }
         let now = ContinuousClock.now
         while let name = untold.popFirst() {

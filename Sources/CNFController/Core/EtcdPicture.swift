@@ -26,7 +26,7 @@ struct EtcdPicture: Sendable {
     private var reports: [String: Report] = [:]
     /// Whether it was read through this connection, not an earlier one.
     private(set) var isComplete = false
-    /// Up to which revision etcd has told what happened: our own writing of before adds nothing to that.
+    /// Up to which revision etcd has reported the changes: our own earlier writes add nothing to them.
     private var told: Int64 = 0
 
     init(root: String) { self.root = root }
@@ -74,7 +74,7 @@ struct EtcdPicture: Sendable {
         }
     }
 
-    /// Takes in what was written by ourselves, before etcd tells of it. If it has told already, others may have changed it since.
+    /// Records our own write before etcd reports it. If etcd has reported it already, others may have changed it since.
     mutating func take(_ operations: [EtcdOperation], revision: Int64) {
         guard revision > told else { return }
         for operation in operations {

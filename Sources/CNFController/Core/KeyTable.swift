@@ -1,14 +1,14 @@
 /// Which keys of etcd belong to which resource.
 ///
-/// A key has one owner: the resource that had it first, for as long as that one wants it. Others that want it wait, and take it over
-/// when the owner lets go. What belongs to whom is also written in etcd (`records`), so it is known after a restart, and nothing is
-/// ever removed that is in nobody's record.
+/// A key has one owner: the resource that had it first, while that resource wants it. Other resources that want it
+/// wait, and take it over when the owner releases it. etcd also holds the owners (`records`), so they are known after a
+/// restart, and a key without a record is never removed.
 public struct KeyTable: Sendable {
     /// What a resource wants under a key.
     public enum Wish: Hashable, Sendable {
         /// This value.
         case value([UInt8])
-        /// Whatever is there: the resource is not understood any more, so what it has stays as it is.
+        /// The present value: the resource is no longer understood, so its keys stay as they are.
         case asItIs
     }
 
@@ -58,7 +58,7 @@ public struct KeyTable: Sendable {
     /// A resource is gone.
     public mutating func remove(_ name: ResourceName) {
         guard let claim = claims.removeValue(forKey: name) else {
-            // Perhaps it was removed while nobody looked.
+            // It may have been removed while we did not watch.
             if records[name] != nil { dirty.insert(name) }
             return
         }
@@ -111,7 +111,7 @@ public struct KeyTable: Sendable {
             return age(left) < age(right)
         }
         owners[key] = next
-        // Those that wait for the former owner to take it wait for nobody any more.
+        // Resources that wait for the former owner to take it have nothing to wait for any more.
         dirty.formUnion(givers.removeValue(forKey: key) ?? [])
         guard let next else { return }
         dirty.insert(next)
@@ -134,7 +134,7 @@ public struct KeyTable: Sendable {
         if isSettled { settle(only: Set(claims.keys)) }
     }
 
-    /// A key changed in etcd, perhaps by somebody else.
+    /// A key changed in etcd, possibly by another client.
     public mutating func noteChange(of key: String) {
         if let owner = owners[key] { dirty.insert(owner) }
     }
@@ -163,7 +163,7 @@ public struct KeyTable: Sendable {
         return touched
     }
 
-    /// What a resource wants and who has it, when that is somebody else who wants something else there.
+    /// The keys that a resource wants and another resource owns and wants a different value for, with that owner.
     public func conflicts(of name: ResourceName) -> [String: ResourceName] {
         var conflicts: [String: ResourceName] = [:]
         for (key, wish) in claims[name]?.wishes ?? [:] {

@@ -26,7 +26,7 @@ public struct KeyWork: Sendable {
         public var recorded: Set<String>
     }
 
-    /// How much fits into a transaction: etcd takes 128 operations and 1.5 MiB unless it is told otherwise.
+    /// The size limits of a transaction: etcd accepts 128 operations and 1.5 MiB by default.
     public struct Limits: Sendable {
         /// Operations.
         public var operations = 100

@@ -24,7 +24,7 @@ enum Verdict: Hashable, Sendable {
 
 /// What one agent says of the values that it has from a resource.
 struct AgentEntry: Hashable, Sendable {
-    /// How many errors of an agent are told.
+    /// The largest number of an agent's errors to report.
     static let mostErrors = 5
 
     var microservice: String
@@ -127,9 +127,9 @@ struct ResourceConditions: Hashable, Sendable {
         return condition(.yes, "Configured", "\(agents.reduce(0) { $0 + $1.configured }) values are configured")
     }
 
-    /// What readers without conditions are told: what is wrong, or missing yet.
+    /// The message for readers that do not use conditions: what is wrong, or still missing.
     var message: String { conditions.first { $0.state != .yes }?.message ?? "" }
 
-    /// What they are told of it in one word.
+    /// The same for them in one word.
     var word: String { conditions.prefix(2).allSatisfy { $0.state == .yes } ? "Success" : "Failure" }
 }

@@ -9,7 +9,7 @@ struct StatusText {
     let change: JSONValue
     /// Whether the resource says so already.
     let isSaid: Bool
-    /// What people are told of the change.
+    /// The events that report the change to users.
     let notices: [KubernetesNotice]
 
     init(_ said: ResourceConditions, of object: KubernetesObject, at time: Timestamp) {

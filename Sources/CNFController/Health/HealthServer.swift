@@ -3,9 +3,9 @@ internal import NIOHTTP1
 internal import NIOPosix
 internal import Synchronization
 
-/// How the controller is, for those who ask by HTTP: `/healthz`, whether it lives; `/readyz`, whether it does its work.
+/// Serves the controller's health over HTTP: `/healthz`, whether it is alive; `/readyz`, whether it does its work.
 public struct HealthServer: Sendable {
-    /// What is told.
+    /// The health to report.
     public final class Facts: Sendable {
         /// What the controller waits for before it does its work.
         public enum Lack: String, Sendable {
@@ -17,7 +17,7 @@ public struct HealthServer: Sendable {
 
         private let lack = Mutex<Lack?>(nil)
 
-        /// One that waits for its turn to lead does its work.
+        /// A controller that waits to become the leader counts as doing its work.
         public init() {}
 
         /// What is missing; nil: nothing.
@@ -40,7 +40,7 @@ public struct HealthServer: Sendable {
 
     /// Serves until the task is cancelled.
     ///
-    /// - Throws: when the address can't be had.
+    /// - Throws: when the address is not available.
     public func run() async throws {
         let counts = ConnectionCounts()
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -63,7 +63,7 @@ public struct HealthServer: Sendable {
     }
 }
 
-/// Counts connections, so that nobody takes all descriptors.
+/// Counts connections, so that no client takes all descriptors.
 private final class ConnectionCounts: Sendable {
     private static let most = (all: 64, peer: 16)
     private let counts = Mutex<[String: Int]>([:])

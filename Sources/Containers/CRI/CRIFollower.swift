@@ -66,7 +66,7 @@ struct CRIFollower: Sendable {
                 for await _ in wakes {
                     try await picture.look()
                     guard news.has.exchange(false, ordering: .relaxed) else { continue }
-                    // A pod is told of before it is ready, and none tells when it is.
+                    // The event of a pod comes before the pod is ready, and no event says when it is.
                     for wait in Self.afterthoughts {
                         try await Task.sleep(for: wait)
                         try await picture.look()
@@ -74,7 +74,7 @@ struct CRIFollower: Sendable {
                 }
             }
             try await group.next()
-            // The events are over, which is no reason to stop.
+            // The events are over, but the follower goes on.
             try await group.next()
         }
     }

@@ -47,7 +47,7 @@ struct CRIRuntime: Sendable {
         return answer.containers
     }
 
-    /// What is told of a sandbox or a container; nil: it is gone, or nothing is told.
+    /// What the runtime reports of a sandbox or a container; nil: it is gone, or there is no report.
     func look(at subject: CRISubject) async throws(ContainerError) -> CRILook? {
         switch subject {
         case .sandbox(let id): try await info(ofSandbox: id).map { CRILook(info: $0, started: 0) }
@@ -165,7 +165,7 @@ struct CRILook: Sendable {
     let started: Int64
 }
 
-/// What an engine tells of a sandbox or a container beside its API: JSON of its own, in which containerd and CRI-O agree.
+/// What an engine reports of a sandbox or container beside its API: its own JSON, in which containerd and CRI-O agree.
 struct CRIInfo: Sendable {
     /// The number of the first process; 0: there is none.
     let pid: Int32

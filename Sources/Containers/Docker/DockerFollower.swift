@@ -68,7 +68,7 @@ final class DockerFollower: Sendable {
         let request = HTTPRequest(get: "/events", query: [("filters", filters)])
         var hasBegun = false
         do {
-            // What happens from now on is told, so that nothing falls between the list and the events.
+            // The daemon reports events from now on, so that nothing falls between the list and the events.
             try await transport.lines(
                 request, time: settings.auditInterval,
                 began: {

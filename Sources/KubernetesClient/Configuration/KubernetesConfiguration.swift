@@ -123,7 +123,7 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
     public let port: Int
     /// What all paths begin with, without a slash at its end.
     public let path: String
-    /// The Unix socket where a server listens that speaks HTTP and is no API server; nil: host and port count.
+    /// The Unix socket of a server that speaks HTTP and is not an API server; nil: host and port count.
     package let socket: String?
 
     /// Reads the address; nil when it is none.

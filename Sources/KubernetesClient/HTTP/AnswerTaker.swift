@@ -105,10 +105,10 @@ final class LineAnswer: AnswerTaker {
             return state.partial.count > limit
         }
         if isTooLong { throw KubernetesError(.tooLarge, "an object that is watched is longer than \(limit) bytes") }
-        // Half a line is of no use to whoever waits.
+        // Half a line is of no use to the waiting reader.
     }
 
-    /// Waits for the first word of the server; false: there is none, or it is no good one.
+    /// Waits for the start of the server's answer; false: there is none, or it is not a success.
     func hasBegunWell() async -> Bool {
         let turn = Promise<Void>()
         let isWaiting = state.withLock { state in

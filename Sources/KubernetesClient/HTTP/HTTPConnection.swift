@@ -102,7 +102,7 @@ enum ConnectionFailure {
     }
 }
 
-/// Sends one request after the other, and hands what is answered to whoever asked.
+/// Sends one request after the other, and hands each answer to its caller.
 private final class ExchangeHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundOut = HTTPClientRequestPart

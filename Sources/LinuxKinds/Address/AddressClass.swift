@@ -208,7 +208,7 @@ extension Address {
 }
 
 extension LinuxWorld {
-    /// What is told of an address concerns routes of the namespace that prefer it.
+    /// A report about an address concerns routes of the namespace that prefer it.
     fileprivate func tellRoutes(from source: IPAddress, in state: NamespaceState) {
         guard declarations.hasSources else { return }
         for reference in state.references { declarations.addKeys(from: source, in: reference, state, to: &told.keys) }

@@ -56,14 +56,14 @@ enum ForwardingClass: KernelClass {
         concern(entry, of: link, world)
     }
 
-    /// Values are to be looked at, when the kernel told of an entry: of a bridge those for the same address, as one of another
-    /// port may wait for the place; else those of the link.
+    /// Marks values for a check, when the kernel reported an entry: for a bridge those of the same address, as one of
+    /// another port may wait for the place; else those of the link.
     private static func concern(_ entry: ForwardingEntry, of link: LinkState, _ world: LinuxWorld) {
         guard entry.isOfBridge else { return world.concern(link.link.name, in: link.namespace) }
         if world.cause == .told { world.declarations.addKeys(forwarding: entry.mac, to: &world.told.keys) }
     }
 
-    /// A bridge has an entry once: what is there for one port is no more for another one.
+    /// A bridge has an entry once: an entry for one port is gone from every other port.
     private static func leaveOtherPorts(_ entry: ForwardingEntry, _ link: LinkState, _ world: LinuxWorld) {
         // What a bridge learned gives way to ours.
         guard entry.isOfBridge, entry.state & ForwardingEntry.static != 0 || entry.flags & mark != 0 else { return }
@@ -98,7 +98,7 @@ enum ForwardingClass: KernelClass {
         guard let link = state.links[entry.linkIndex] else { return }
         concern(entry, of: link, world)
         guard let known = link.forwarding[place]?.entry else { return }
-        // What is told of a destination that was replaced is no longer about what is there.
+        // A report about a replaced destination does not concern the present entry.
         if world.cause == .told, isMarked(entry), known.destination != entry.destination { return }
         world.journals.remember(link: entry.linkIndex, in: state, isItself: false)
         link.forwarding[place] = nil

@@ -50,7 +50,7 @@ extension LinuxWorld {
     /// What the kernel says of a kind of links that it does not have. Source: `__rtnl_newlink`, net/core/rtnetlink.c.
     private static let unknownKind = "Unknown device type"
 
-    /// Whose link has a name; nil: nobody's.
+    /// Whose link has a name; nil: no link has it.
     private func holder(of name: String, _ creation: LinkCreation) -> String? {
         guard let target = states[creation.target], target.handle != nil,
             let link = try? routeSocket(target).link(name: name)
@@ -65,7 +65,7 @@ extension LinuxWorld {
         for index in request.linkIndexes {
             let index = madeIndexes[index] ?? index
             guard index > 0, let socket = try? routeSocket(state) else { continue }
-            // What can't be read is no link that is gone.
+            // A link that can't be read is not necessarily gone.
             guard let answer = try? socket.link(index: index) else {
                 if error.code == ENODEV, (try? socket.dump(.links)) != nil { return "; the link is gone" }
                 continue

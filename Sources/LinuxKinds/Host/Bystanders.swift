@@ -83,7 +83,7 @@ extension LinuxWorld {
         let (risks, own) = (state.bystanders.risks, ownership.proto)
         var objects: [SavedObject] = []
         func isConcerned(_ index: Int32) -> Bool { state.bystanders.links.contains(index) }
-        // Whoever has links alone has all addresses on them.
+        // An agent that owns links only owns all addresses on them.
         if risks.contains(.addresses), ownership.extent == .namespaces {
             objects += try socket.save(.addresses) { report in
                 guard case .address(let address) = report else { return false }

@@ -148,15 +148,15 @@ extension LinuxWorld {
         return concerned
     }
 
-    /// Notes that values of a policy rule are to be looked at, when the kernel told of it.
+    /// Marks the values of a policy rule for a check, when the kernel reported the rule.
     func concern(_ rule: Rule, in state: NamespaceState) {
         guard cause == .told else { return }
         declarations.addKeys(of: rule, in: state.reference, to: &told.keys)
         for reference in state.otherReferences { declarations.addKeys(of: rule, in: reference, to: &told.keys) }
     }
 
-    /// Notes that values which have to do with a link are to be looked at, when the kernel told of it; the empty name stands
-    /// for the namespace itself.
+    /// Marks the values that concern a link for a check, when the kernel reported it; the empty name stands for the
+    /// namespace itself.
     func concern(_ name: String, in state: NamespaceState) {
         suspect(name, in: state)
         guard cause == .told, told.noted[state.id, default: []].insert(name).inserted else { return }

@@ -45,7 +45,7 @@ extension LinuxWorld {
         var mayPass = false
     }
 
-    /// Takes in what is known of containers that values name. Others are told by the changes that come back.
+    /// Takes in what is known of containers that values name. The returned changes inform others.
     public func takeIn(_ findings: [ContainerName: ContainerFinding]) -> WorldChanges {
         for (name, finding) in findings.sorted(by: { $0.key.key < $1.key.key }) {
             let reference = NamespaceReference(name)
@@ -92,7 +92,7 @@ extension LinuxWorld {
         }
     }
 
-    /// Why the namespace of a container can't be had.
+    /// Why the namespace of a container is not available.
     func unmetContainer(_ reference: NamespaceReference) -> String {
         let reason: String
         switch containers[reference] {

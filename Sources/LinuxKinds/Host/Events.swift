@@ -53,8 +53,8 @@ extension LinuxWorld {
         if isAwaiting || byReference.keys.contains(where: isAbandoned) { watcher.scheduleRecheck() }
     }
 
-    /// Listens in a namespace. One of which no events can be had is not kept: what is not seen is not repaired, and
-    /// nobody would know.
+    /// Listens in a namespace. One whose events are not available is not kept: changes there would go unseen and
+    /// unrepaired, without notice.
     func watch(_ state: NamespaceState) {
         do throws(KernelError) {
             try watcher?.watch(state, groups: groups(for: state))
@@ -120,9 +120,9 @@ extension LinuxWorld {
         return told
     }
 
-    /// A link that is being removed is first told to be down, or its ports to be free, up to 20 ms before it is told to be
-    /// gone. Asking for it waits
-    /// for whoever holds the kernel's lock, so afterwards it is known which of the two it is.
+    /// When a link is removed, the kernel first reports it as down, or its ports as free, and up to 20 ms later as
+    /// gone. A request for the link waits for the holder of the kernel's lock, so its answer tells which of the two it
+    /// is.
     private func settleDowns() {
         let downs = told.downs
         told.downs.removeAll()

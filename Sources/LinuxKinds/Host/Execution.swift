@@ -9,7 +9,7 @@ extension LinuxWorld {
     /// when a later operation needs to know the index of a link they make, or must not overtake them.
     public func execute(_ operations: [LinuxOperation]) -> [OperationResult] { execute(operations) { _ in } }
 
-    /// As ``execute(_:)``; `progress` is told now and then how many operations were handed to the kernel.
+    /// As ``execute(_:)``; `progress` gets the number of operations handed to the kernel now and then.
     public func execute(_ operations: [LinuxOperation], progress: (Int) -> Void) -> [OperationResult] {
         isFresh = false
         let start = SteadyClock.monotonic
@@ -226,8 +226,8 @@ extension LinuxWorld {
                 answers.append((position, error))
             }
         } catch {
-            // What became of the requests is not known; the namespace is read again, and what is missing done again. What others
-            // had is nobody's to do again.
+            // The outcome of the requests is unknown; the namespace is read again, and what is missing is done again.
+            // No operation restores the objects of others again.
             for (position, object) in state.restorations where state.batched[position] == ExecutionRun.nobody {
                 if !isThere(object, error, in: state) { lose(object, error, in: state) }
             }
@@ -339,7 +339,7 @@ struct ExecutionRun {
         results = Array(repeating: .done, count: operations.count)
     }
 
-    /// The operation with a number; nil: it is nobody's.
+    /// The operation with a number; nil: the number stands for no operation.
     func operation(_ number: Int) -> LinuxOperation? { number == Self.nobody ? nil : operations[number] }
 
     /// How many failed or were skipped.

@@ -89,7 +89,7 @@ extension LinuxWorld {
             else { continue }
             takeTouched(state.touchedTables, in: state)
             state.touchedTables = []
-            // Nobody takes what is told now.
+            // No caller takes the changes noted now.
             hasMissedEvents = true
             watcher?.scheduleRecheck(after: 1)
         }

@@ -231,7 +231,7 @@ extension LinuxWorld {
 
     /// What leads from the picture of now to that of a journal's start, as far as we may touch things.
     public func operations(toRestore journal: Journal) -> [LinuxOperation] {
-        // What leads back is no part of what was done.
+        // The operations that lead back are not part of the journal.
         journal.isClosed = true
         var restoration = Restoration(world: self, journal: journal)
         for step in Restoration.Step.allCases {

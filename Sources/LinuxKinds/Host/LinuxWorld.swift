@@ -35,7 +35,7 @@ public final class LinuxWorld: World {
     /// Namespaces that were left and in which something of ours may be, by number, and until when they are kept at most,
     /// nanoseconds of CLOCK_MONOTONIC.
     var formerNamespaces: [Int: Int64] = [:]
-    /// Namespaces that are there and that can't be had, and why.
+    /// Namespaces that exist but are not available, and why.
     var unreachable: [NamespaceReference: String] = [:]
     /// Those among them that another agent with our label has.
     var held: Set<NamespaceReference> = []
@@ -122,7 +122,7 @@ public final class LinuxWorld: World {
 
     // MARK: - Namespaces
 
-    /// Why the namespace behind a reference can't be had, and can't be made either.
+    /// Why the namespace behind a reference is not available, and can't be made either.
     func unmetCondition(_ reference: NamespaceReference) -> String? {
         if byReference[reference] != nil { return nil }
         if let reason = unreachable[reference] { return reason }
@@ -159,7 +159,7 @@ public final class LinuxWorld: World {
         stale.append(state)
     }
 
-    /// Returns the namespaces to read again. Whoever takes them marks those that could not be read.
+    /// Returns the namespaces to read again. The caller marks those that could not be read.
     func takeStale() -> [NamespaceState] {
         defer { stale.removeAll() }
         for state in stale { state.isStale = false }

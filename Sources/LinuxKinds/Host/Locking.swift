@@ -18,7 +18,7 @@ extension LinuxWorld {
         case none
         /// Nobody else with our label touches it.
         case ours(NamespaceLock?)
-        /// Another agent has it.
+        /// Another agent holds it.
         case others(NamespaceLock.Holder)
     }
 
@@ -48,7 +48,7 @@ extension LinuxWorld {
         }
     }
 
-    /// Looks at namespaces whoever has them, after ``lock(patience:waiting:)`` failed.
+    /// Looks at namespaces regardless of their lock holder, after ``lock(patience:waiting:)`` failed.
     public func goOnWithoutLocks() { locksNamespaces = false }
 
     private func inUse(_ holder: NamespaceLock.Holder) -> LabelInUse {
@@ -60,7 +60,7 @@ extension LinuxWorld {
     /// Nanoseconds.
     private static var shortestPatience: Int64 { 200_000_000 }
 
-    /// Tries to take the lock where the calling thread is, and again when who has it ends.
+    /// Tries to take the lock where the calling thread is, and again when the holder ends.
     private func takeLock(
         waitingUntil end: Int64, onWait: (NamespaceLock.Holder) -> Void = { _ in }
     ) throws(KernelError) -> NamespaceLock.Attempt {
@@ -102,7 +102,7 @@ extension LinuxWorld {
         return false
     }
 
-    /// Leaves a namespace to the agent that has it, until that one gives it up.
+    /// Leaves a namespace to the agent that holds it, until that agent releases it.
     func leaveToHolder(_ state: NamespaceState) {
         guard case .others(let holder) = state.hold else { return }
         if let identity = state.handle?.identity { others.insert(identity) }
@@ -126,7 +126,7 @@ extension LinuxWorld {
         }
     }
 
-    /// Why declared values can't be had, as another agent has their namespaces.
+    /// Why declared values are not available: another agent holds their namespaces.
     public var heldElsewhere: [String] {
         held.filter(declarations.isReferenced).compactMap { unreachable[$0] }.sorted()
     }

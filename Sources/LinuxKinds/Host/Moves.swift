@@ -52,7 +52,7 @@ extension LinuxWorld {
             guard let alias = link.alias, ownership.owns(alias: alias) else { continue }
             if visitors.contains(alias) { dump.links.append(link) } else { others.append(link.name) }
         }
-        // What left is no visitor any more: another link may get its alias.
+        // A link that left is no longer a visitor: another link may get its alias.
         state.visitors = Set(dump.links.compactMap(\.alias))
         state.besideVisitors = others.sorted()
         return dump
@@ -67,7 +67,7 @@ extension LinuxWorld {
         }
     }
 
-    /// Tells of what has our mark and stays.
+    /// Reports what has our mark and stays.
     func tellOfOthersBesideVisitors() {
         for state in states where !state.besideVisitors.isEmpty {
             losses.append(

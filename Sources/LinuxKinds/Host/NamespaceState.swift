@@ -231,7 +231,7 @@ final class NamespaceState {
         return true
     }
 
-    /// Whether a route was ours and has just gone, so that there is no need to ask whether it is someone else's.
+    /// Whether a route was ours and has just gone, so that a request whether it belongs to others is not needed.
     func hasJustLost(_ id: RouteID) -> Bool { lostRoutes.contains(id) || formerlyLostRoutes.contains(id) }
 
     /// Whether something in it carries our mark.
@@ -292,7 +292,7 @@ final class NamespaceState {
         state.ownedAs = nil
     }
 
-    /// The kernel has told of the end of a link; its index may be used again.
+    /// The kernel has reported the end of a link; its index may be used again.
     func forgetIndex(_ index: Int32) {
         gone.remove(index)
         touched.remove(index)

@@ -2,7 +2,7 @@ internal import Concurrency
 internal import Netlink
 internal import NetworkTypes
 
-/// How the kernel is told whose an object is, so that it is known after a crash.
+/// How an object in the kernel is marked with its owner, so that the owner is known after a crash.
 ///
 /// - Links carry the alias `/vnf-agent/LABEL/NAME…`. The kernel takes no alias when it creates a link, so a link group
 ///   marks it from its first moment.

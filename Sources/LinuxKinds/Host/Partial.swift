@@ -1,7 +1,7 @@
 public import Netlink
 internal import Reconciler
 
-/// Namespaces that whoever has the world gives it, and of which only a part is looked at.
+/// Namespaces that the owner of the world adds to it, and of which only a part is looked at.
 extension LinuxWorld {
     /// What reads a part of a namespace; the socket is in that namespace.
     public typealias Reading = (RouteSocket) throws(KernelError) -> NamespaceDump

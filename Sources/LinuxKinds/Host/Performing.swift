@@ -5,7 +5,7 @@ internal import Reconciler
 
 /// Operations that are not requests of a batch: system calls, files, and requests that need an answer in between.
 extension LinuxWorld {
-    /// Does what is no single request of a batch.
+    /// Does an action that is not a single request of a batch.
     func perform(_ action: LinuxOperation.Action, in state: NamespaceState) -> OperationResult {
         modifyingRequests += 1
         do {

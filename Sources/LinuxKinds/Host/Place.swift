@@ -58,7 +58,7 @@ extension LinuxWorld {
     /// Whether a value claimed an object in this pass.
     func isClaimed(_ claim: Claim) -> Bool { claim.pass == pass }
 
-    /// The claim on an object that is planned: it is no leftover, whoever's it is.
+    /// The claim on a planned object: it is not a leftover, whichever value it belongs to.
     var plannedClaim: Claim { Claim(pass: pass) }
 
     /// Takes a claim back, unless another value has it by now.

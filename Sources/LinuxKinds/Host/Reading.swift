@@ -96,8 +96,8 @@ extension LinuxWorld {
         return true
     }
 
-    /// The namespace behind a path. A file that is no namespace, or one that went away just now, is not ours to complain
-    /// about; what is there and can't be had is.
+    /// The namespace behind a path. A file that is not a namespace, or that went away just now, is not reported; a
+    /// namespace that exists but is not available is.
     func handle(at path: String, as reference: NamespaceReference) -> NetworkNamespace? {
         do throws(KernelError) {
             let handle = try NetworkNamespace(path: path, home: home)
@@ -113,7 +113,7 @@ extension LinuxWorld {
         }
     }
 
-    /// Why no other namespace can be had: the descriptors are used up that are meant for them.
+    /// Why no other namespace can be opened: the descriptors meant for namespaces are used up.
     var roomMistake: KernelError? { byIdentity.count < mostNamespaces ? nil : KernelError(code: EMFILE) }
 
     /// Refuses another namespace when there is no room for it.

@@ -126,7 +126,7 @@ final class Watcher {
         try? loop.add(descriptor, token: Token.processes + UInt64(UInt32(bitPattern: process)))
     }
 
-    /// Whether the end of a process will be told.
+    /// Whether the end of a process will be reported.
     func isWatching(process: Int32) -> Bool { processes[process] != nil }
 
     func forget(process: Int32) {
@@ -141,7 +141,7 @@ final class Watcher {
         holders.append(holder)
     }
 
-    /// One of them gave something up: whoever still has a namespace is found again.
+    /// One of the holders released something: those that still hold a namespace are found again.
     func forgetHolders() {
         for holder in holders { try? loop.remove(holder.descriptor) }
         holders.removeAll()

@@ -54,7 +54,7 @@ extension Interface {
     private func parentMismatch(_ link: LinkState, in world: LinuxWorld) -> Difference? {
         guard let parent = kind.parent, let below = world.link(named: parent, in: namespace) else { return nil }
         let index = link.link.kind.lower(link.link.link)
-        // A shortage is no reason to make a link anew.
+        // A shortage is not a reason to recreate a link.
         return world.isBuilt(link, on: below, doubt: true)
             ? nil : Difference("parent", old: "link \(index)", new: parent)
     }

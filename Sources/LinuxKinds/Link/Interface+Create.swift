@@ -46,14 +46,14 @@ struct LinkPlan {
         operations.append(LinuxOperation(namespace: namespace ?? target, action))
     }
 
-    /// What follows happens in this namespace. Returns false when it can't be had.
+    /// What follows happens in this namespace. Returns false when it is not available.
     mutating func enter(_ reference: NamespaceReference) -> Bool {
         guard let place = place(reference) else { return false }
         target = place
         return true
     }
 
-    /// The number of the namespace behind a reference; a named one that is absent is made. nil: it can't be had.
+    /// The number of the namespace behind a reference; an absent named one is made. nil: it is not available.
     mutating func place(_ reference: NamespaceReference) -> Int? {
         if let state = world.byReference[reference] { return state.id }
         if let id = planned[reference] { return id }
@@ -149,7 +149,7 @@ extension Interface {
         return nil
     }
 
-    /// What the kernel is told of any new link.
+    /// The attributes that every new link gets.
     private func baseAttributes(_ world: LinuxWorld) -> LinkAttributes {
         var attributes = LinkAttributes(name: hostName)
         attributes.mtu = mtu == defaultMTU ? nil : mtu

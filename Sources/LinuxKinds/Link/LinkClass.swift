@@ -48,7 +48,7 @@ enum LinkClass: KernelClass {
 
     /// A bridge keeps this for one of its ports.
     static func put(_ port: BridgePort, of index: Int32, in state: NamespaceState, _ world: LinuxWorld) {
-        // What is told of a link that joins or leaves just now comes with the report of the link.
+        // For a link that joins or leaves just now, the report of the link itself brings this.
         guard let known = state.links[index], known.link.port != nil, known.link.port != port else { return }
         var link = known.link
         link.port = port

@@ -33,7 +33,7 @@ public struct NamedNamespace: Value {
     /// `namespace p1`
     public var summary: String { "namespace \(name)" }
 
-    /// One that is there and can't be had is not made again.
+    /// A namespace that exists but is not available is not made again.
     public func unmetConditions(in world: LinuxWorld) -> [String] {
         world.unmetCondition(.named(name)).map { [$0] } ?? []
     }

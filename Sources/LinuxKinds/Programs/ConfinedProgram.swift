@@ -56,7 +56,7 @@ struct ConfinedProgram: ~Copyable {
     ///   - arguments: without the name of the program.
     ///   - input: what it reads from standard input.
     ///   - namespace: where it runs; nil: where we are.
-    ///   - onStart: is told its number as soon as there is one.
+    ///   - onStart: gets the process number as soon as there is one.
     func run(
         _ arguments: [String], input: String = "", in namespace: NetworkNamespace?, limits: Limits = Limits(),
         onStart: (pid_t) -> Void = { _ in }

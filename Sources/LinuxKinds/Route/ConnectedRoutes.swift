@@ -132,8 +132,8 @@ extension LinuxWorld {
         return networks
     }
 
-    /// Whether the kernel takes a gateway only if it is told that it is on the link: what leads there is a route of someone
-    /// else's with a scope that is too wide for a way to a gateway. IPv6 knows no scopes of routes.
+    /// Whether the kernel accepts a gateway only with the on-link flag: the route to it belongs to others, with a scope
+    /// too wide to resolve a gateway. IPv6 routes have no scopes.
     ///
     /// Source: `fib_check_nh_v4_gw`, net/ipv4/fib_semantics.c.
     func needsOnLink(_ gateway: IPAddress, over link: LinkState) -> Bool {
@@ -173,7 +173,7 @@ extension LinuxWorld {
             guard route.type == 1, route.proto != ownership.proto, route.table == link.mainTable,
                 route.nextHops.contains(where: { $0.gateway == nil && $0.linkIndex == link.link.index })
             else { continue }
-            // An IPv4 route of a wider scope is no way to a gateway.
+            // An IPv4 route of a wider scope does not resolve a gateway.
             if route.isMadeWithAddress {
                 found.kernel.insert(route.destination)
             } else if route.isWide {

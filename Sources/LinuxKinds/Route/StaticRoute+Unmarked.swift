@@ -4,11 +4,11 @@ extension StaticRoute {
     /// `RTPROT_BOOT`, which routes have whose maker said nothing.
     private static let bootProtocol: UInt8 = 3
 
-    /// Whether a route in the place of a wanted one is ours to take though it bears nobody's mark: otherwise it would outlive its
-    /// value. It leaves by links of ours alone, and
-    /// - the agent before this one left these, which marks no routes. Until all on them is taken over the links keep that look,
-    ///   also after a kill (``LinuxWorld/markInherited(after:_:)``), and even what differs is taken.
-    /// - or it is as wanted and was there before this run, as one of ours is whose mark was lost while nobody looked.
+    /// Whether a route in the place of a wanted one is ours to take though it has no owner's mark: otherwise it would
+    /// outlive its value. All its next hops leave by links of ours, and
+    /// - the agent before this one, which marks no routes, left these links. Until all on them is taken over the links
+    ///   keep that look, also after a kill (``LinuxWorld/markInherited(after:_:)``), and even what differs is taken.
+    /// - or it is as wanted and was there before this run, like a route of ours whose mark was lost while no agent ran.
     func isLeft(_ foreign: Route, equal isEqual: Bool, in state: NamespaceState, _ world: LinuxWorld) -> Bool {
         let links = foreign.nextHops.compactMap { state.links[$0.linkIndex] }
         guard foreign.proto == Self.bootProtocol, !links.isEmpty, links.count == foreign.nextHops.count,

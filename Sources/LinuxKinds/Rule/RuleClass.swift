@@ -52,7 +52,7 @@ enum RuleClass: KernelClass {
     }
 
     private static func noteForeign(_ rule: Rule, in state: NamespaceState, _ world: LinuxWorld) {
-        // Those that are always there (`RTPROT_KERNEL`) are nobody's.
+        // Rules that are always there (`RTPROT_KERNEL`) have no owner.
         if rule.proto != 2 { state.foreignRules.insert(rule.asOurs(world)) }
     }
 

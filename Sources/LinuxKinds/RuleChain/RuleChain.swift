@@ -198,6 +198,6 @@ enum RuleChainKind {
 }
 
 extension RuleChainSpec {
-    /// Whether it is no chain that the kernel has.
+    /// Whether it is a custom chain, not one of the kernel's built-in chains.
     fileprivate var isCustom: Bool { if case .custom = chain { true } else { false } }
 }

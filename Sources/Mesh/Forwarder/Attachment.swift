@@ -70,8 +70,8 @@ struct Attachment {
         }
     }
 
-    /// What the MACs are to be; none: the kernel's choice. They are chosen here where the other end is told of them: so they
-    /// are known before there are links.
+    /// The MACs to set; none: the kernel's choice. They are chosen here where the other end needs them: so they are
+    /// known before the links exist.
     func macs(_ links: [Segment: Link]) -> [Segment: MACAddress] {
         var result: [Segment: MACAddress] = [:]
         for item in ends {

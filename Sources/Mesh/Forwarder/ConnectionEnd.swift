@@ -37,7 +37,7 @@ public struct ConnectionEnd: Sendable {
         resolvesPeers = false
     }
 
-    /// What of it the kernel is told.
+    /// The part of it that is configured in the kernel.
     var configuration: EndConfiguration {
         EndConfiguration(
             name: name, mac: mac, addresses: addresses, routes: routes, peers: peers, neighbours: neighbours,

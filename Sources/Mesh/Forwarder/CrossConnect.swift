@@ -42,9 +42,9 @@ public struct CrossConnect: Sendable {
 
 /// Which end of a connection an interface is.
 public enum ConnectionSide: Hashable, Sendable {
-    /// The one who asked: `src` in the mesh's words.
+    /// The client: `src` in the mesh's terms.
     case client
-    /// The one who serves: `dst`.
+    /// The endpoint: `dst`.
     case endpoint
 }
 

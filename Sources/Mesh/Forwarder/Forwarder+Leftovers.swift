@@ -39,8 +39,8 @@ extension Forwarder {
         return removed
     }
 
-    /// The name of the interface that an earlier process made at the endpoint of a connection; nil when there is none. An endpoint
-    /// that makes up names keeps its interface only if it is told this one.
+    /// The name of the interface that an earlier process made at the endpoint of a connection; nil when there is none.
+    /// An endpoint that generates names keeps its interface only if it gets this name.
     ///
     /// The first call looks at all namespaces with a name or a process.
     func keptName(of id: String) -> String? {

@@ -40,7 +40,7 @@ extension Forwarder {
     public func remove(_ id: String) throws(ForwarderError) {
         guard let known = made.removeValue(forKey: id) else { return }
         defer { release(known.namespace) }
-        // The kernel removes the other end, and the addresses and routes of both. The index may be somebody else's by now.
+        // The kernel removes the other end, and the addresses and routes of both. The index may be reused by now.
         guard let first = known.links.first, let link = try link(first.index, known.namespace),
             link.alias == Self.alias(id, first.segment)
         else { return }
@@ -52,8 +52,8 @@ extension Forwarder {
         if let failure = try discard(sight).failure { throw failure }
     }
 
-    /// Removes links of nobody with what is on them. Rules that can't be read, as there are too many, hold no link up: whoever
-    /// is in the namespace could keep it for ever.
+    /// Removes links without an owner, with what is on them. Rules that can't be read, as there are too many, do not
+    /// block the removal: any process in the namespace could otherwise keep a link for ever.
     ///
     /// - Throws: ``ForwarderError`` when the links can't be read.
     func discard(_ sight: Sight) throws(ForwarderError) -> Outcome {

@@ -48,8 +48,8 @@ extension Forwarder {
         return attributes.isOf(tunnel) ? tunnel.vni : nil
     }
 
-    /// Forgets the end of a tunnel, and so lets go of its namespace. The interface stays until the namespace goes, or is
-    /// adopted by the next `apply`.
+    /// Forgets the end of a tunnel, and so releases its namespace. The interface stays until the namespace is
+    /// destroyed, or the next `apply` adopts it.
     func letGo(_ id: String) {
         guard let known = made[id], known.form.tunnel != nil else { return }
         made[id] = nil

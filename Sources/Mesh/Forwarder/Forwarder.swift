@@ -63,7 +63,7 @@ public actor Forwarder {
     /// Namespaces that connections hold, one handle for all of them, and how many those are.
     private var held: [NetworkNamespace.Identity: (namespace: NetworkNamespace, count: Int)] = [:]
     private var sockets: [NetworkNamespace.Identity: Socket] = [:]
-    /// Names of endpoints' interfaces that an earlier process made, by connection; nil: nobody looked yet.
+    /// Names of endpoints' interfaces that an earlier process made, by connection; nil: not searched for yet.
     var kept: [String: String]?
     private var clock: UInt64 = 0
     private var host: NetworkNamespace?

@@ -12,8 +12,8 @@ struct PolicyTables {
     private let usedPriorities: Set<UInt32>
     private let lastOfOurs: UInt32?
 
-    /// Rules, or routes, of a namespace for which policy routes are made. It belongs to whoever asks for a connection, and what
-    /// he has there must not hold others up.
+    /// The limit of rules, or routes, in a namespace that gets policy routes. The namespace belongs to the peer that
+    /// requests a connection, and its contents must not delay others.
     private static let mostObjects = 32768
 
     init(rules: [Rule] = [], routes: [Route] = []) {

@@ -3,7 +3,7 @@ public import NetworkTypes
 
 /// A VXLAN tunnel to another host (RFC 7348).
 public struct Tunnel: Hashable, Sendable {
-    /// The VXLAN network identifier, 1 to 16777215. One host can't use it twice, whoever is at the other end.
+    /// The VXLAN network identifier, 1 to 16777215. A host can't use it twice, even with different peers.
     public var vni: UInt32
     /// The address of this host.
     public var local: IPAddress

@@ -20,7 +20,7 @@ struct Sight {
     var ends: [End] = []
     /// The marks of the connection.
     let ownership: Ownership
-    /// Indexes of links that belong to nobody.
+    /// Indexes of links without an owner.
     var nobodys: Set<Int32> = []
     /// What was read already, for the first look.
     var links: [Link] = []
@@ -66,7 +66,7 @@ struct Sight {
         let end = ends.first { $0.name == link.name }
         for case .address(var address) in try socket.dump(.addressesOfLink(link.index))
         where address.linkIndex == link.index && address.scope == 0 {
-            // What is on a link of ours is ours, whoever put it there.
+            // Every address on a link of ours is ours, even if another process added it.
             address.proto = end?.ownsAddresses ?? true ? ownership.proto : 0
             dump.addresses.append(address)
         }

@@ -9,9 +9,9 @@ internal import Synchronization
 
 /// The authority of a host without SPIRE: kept in a directory that only root can read, and made at the first start.
 ///
-/// A workload's identity follows from its user and its network namespace: whoever may act as a user there may have that user's
-/// connections, and a workload that is started again is the same one to the registry. Processes in other user namespaces are
-/// seen by their user here.
+/// A workload's identity follows from its user and its network namespace: a process that may act as a user there may
+/// have that user's connections, and a restarted workload has the same identity in the registry. A process in another
+/// user namespace has the identity of its user here.
 ///
 /// Long before an authority ends a next one is made. It is trusted at once, and signs only when every identity that was
 /// given without it has ended; so at no moment somebody meets a certificate of an authority that is unknown to him.
@@ -28,7 +28,7 @@ public final class HostAuthority: Sendable {
     private let path: String
     private let host: String
     private let logger: Logger
-    /// Identities that were given a short while ago. Whoever asks again and again gets the same one: a new one costs two
+    /// Identities that were issued recently. A caller that asks repeatedly gets the same one: a new one costs two
     /// signatures.
     private let given = Mutex<[SPIFFEID: (identity: Identity, at: Timestamp)]>([:])
     private static let mostGiven = 1024

@@ -9,7 +9,7 @@ internal import SPIFFE
 
 /// The whole mesh of a host: the manager, and, where there is no SPIRE, an authority with its Workload API.
 public struct HostMesh: Sendable {
-    /// What a mesh of a host is told.
+    /// The settings of a host's mesh.
     public struct Options: Sendable {
         /// Where clients and endpoints find the manager.
         public var listen: SocketAddress
@@ -62,9 +62,9 @@ public struct HostMesh: Sendable {
     /// Where `mesh status` asks; nil: nowhere, or another mesh listens there.
     private let statusListener: ServerListener?
 
-    /// Takes hold of the sockets; nothing is served yet.
+    /// Opens the sockets; nothing is served yet.
     ///
-    /// - Throws: when there is another mesh, or the authority can't be had.
+    /// - Throws: when there is another mesh, or the authority is not available.
     public init(_ options: Options, logger: Logger) throws {
         self.options = options
         self.logger = logger

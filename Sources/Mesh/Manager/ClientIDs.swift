@@ -11,7 +11,7 @@ final class ClientIDs: Sendable {
         var client: String
         var id: String
     }
-    /// Who has it.
+    /// The connection that holds the id.
     struct Holder: Hashable, Sendable {
         /// The connection's id here.
         var id: String
@@ -28,8 +28,8 @@ final class ClientIDs: Sendable {
     /// Takes the id for a connection, unless one that counts has it from another namespace.
     ///
     /// - Parameters:
-    ///   - holder: Who asks.
-    ///   - isInUse: Whether the one who has it counts.
+    ///   - holder: The connection that requests it.
+    ///   - isInUse: Whether the present holder counts.
     /// - Returns: the connection that had it before.
     /// - Throws: `RPCError` for the client.
     func take(

@@ -4,7 +4,7 @@ internal import Logging
 internal import NSM
 internal import Synchronization
 
-/// The transport connections to endpoints and to managers of other hosts, and the watch over those that serve somebody.
+/// The transport connections to endpoints and to managers of other hosts, and the watch over those in use.
 final class EndpointPeers: Sendable {
     /// An endpoint, or a manager, that is called.
     final class Peer: Sendable {
@@ -85,7 +85,7 @@ final class EndpointPeers: Sendable {
         return peer(entry.place, address, nil)
     }
 
-    /// A peer who is not trusted may have others listen for him only if they are the same user.
+    /// An untrusted peer may have another process listen for it only if both have the same user.
     private static func admission(_ registrant: Caller?) -> Admission {
         { listener in
             guard let registrant, !registrant.isTrusted, listener?.uid != registrant.credentials?.uid else {
@@ -148,7 +148,7 @@ final class EndpointPeers: Sendable {
                     // One that ends each stream at once is not asked in a hot loop.
                     guard (try? await Task.sleep(for: backoff.wait())) != nil else { break }
                 }
-                // As long as it is heard of, it is told of a Close with the namespace that it sent.
+                // A Close to the peer carries the namespace that the peer sent only while the peer is watched.
                 peer.forgetSpaces()
                 if !Task.isCancelled { report(peer, .silent) }
                 let isOver = await Self.hasEnded(peer)
@@ -158,7 +158,7 @@ final class EndpointPeers: Sendable {
         }
     }
 
-    /// How long a peer is looked for whose stream broke, before its clients are told.
+    /// How long to look for a peer whose stream broke before its clients get a notice.
     private static let secondLook = Duration.milliseconds(500)
 
     /// Watches by one stream until that ends. Returns whether it had begun.

@@ -22,7 +22,7 @@ public final class MeshManager: Sendable {
     let store: RegistryStore
     let requests: MeshRequests
 
-    /// Takes hold of the socket; nothing is served yet.
+    /// Opens the socket; nothing is served yet.
     ///
     /// - Throws: `TransportError` when there is another manager, `NSMError` when other hosts can't be joined like this.
     public init(_ settings: MeshSettings) throws {

@@ -47,7 +47,7 @@ extension MeshRequests {
         let id = wanted.id
         let before = known.withLock { $0[id] }
         let peer = try peers.peer(candidate)
-        // Whoever waits for one that has ended does not try the next one.
+        // A request that waits for an endpoint that has ended would not try the next one.
         if peer.hasEnded {
             throw NSMError(.unreachable, "its process has ended")
         }
@@ -92,8 +92,8 @@ extension MeshRequests {
         return answer
     }
 
-    /// Calls an endpoint, and once more when it says that it can't answer at the moment, as some do in a burst: its client would
-    /// else go to another one, or be told of a failure that is over before it asks again.
+    /// Calls an endpoint, and retries once when it says that it can't answer at the moment, as some do in a burst: the
+    /// client would otherwise go to another endpoint, or get an error that is over before its next request.
     private func call<Result>(
         _ peer: EndpointPeers.Peer, as component: Component, _ body: (Calls) async throws -> Result
     ) async throws -> Result {
@@ -115,7 +115,7 @@ extension MeshRequests {
         }
     }
 
-    /// Checks that whoever listens for an endpoint is who registered it.
+    /// Checks that an endpoint's listener is the peer that registered the endpoint.
     private func checkListener(_ info: ConnectionInfo, _ candidate: RegistryStore.Entry) throws(NSMError) {
         guard let peer = info.peer else { return }
         var owner: String?
@@ -140,7 +140,7 @@ extension MeshRequests {
         return ConnectionEnd.mistake(inName: name) == nil ? name : nil
     }
 
-    /// Remembers a connection. Whoever had its other end before is told that it went elsewhere.
+    /// Remembers a connection. The endpoint that had its other end before gets a notice that it has moved.
     func keep(
         _ id: String, _ candidate: RegistryStore.Entry, _ answer: NSMConnection, granted: Set<String> = []
     ) {
@@ -154,12 +154,12 @@ extension MeshRequests {
         if let old, !old.isOf(candidate) { Task { await self.tellClosed(old) } }
     }
 
-    /// Whether a connection still belongs to somebody.
+    /// Whether a connection still has an owner.
     var isKnown: @Sendable (String) -> Bool {
         { id in self.known.withLock { $0[id] != nil } }
     }
 
-    /// What the one who asked is answered.
+    /// The answer to the caller.
     func answer(_ answer: NSMConnection, to wanted: NSMConnection, _ mechanism: NSMMechanism) -> NSMConnection {
         var result = answer
         result.id = wanted.id
@@ -195,7 +195,7 @@ extension MeshRequests {
         var interface = ""
         if let before, before.isOf(candidate) {
             interface = before.answer.mechanism.interfaceName
-            // Whoever names a namespace has to send it. An endpoint that was gone since names its own anew.
+            // A request that names a namespace must send its descriptor. An endpoint that was gone names its own again.
             if let space = peer.space(before.answer.mechanism.inodeURL) {
                 try channel?.send(space)
                 onward.mechanism = before.answer.mechanism

@@ -14,7 +14,7 @@ extension MeshRequests {
     ) async throws -> ServerResponse<Google_Protobuf_Empty> {
         let call = try IncomingCall(request.metadata)
         var connection = request.message
-        // The client's namespace comes along, and nobody needs it.
+        // The client's namespace comes along, and is not needed.
         let coming = ComingDescriptor(request.message.mechanism.inodeURL, call.info.descriptors)
         // A client that got no answer closes what it asked for.
         let namespace = ConnectionInfo.isOfOtherHost ? "" : request.message.mechanism.inodeURL
@@ -79,7 +79,7 @@ extension MeshRequests {
         }
     }
 
-    /// How long whoever takes a registration back may take to offer the same again, as after a change of its settings.
+    /// How long an endpoint that unregisters may take to offer the same again, as after a change of its settings.
     private static let reconsideration = Duration.seconds(2)
 
     /// An endpoint's registration ended. Connections to one that only fell silent stay as long as their clients want them; a
@@ -152,8 +152,8 @@ extension MeshRequests {
         }
     }
 
-    /// Links of connections of an earlier process that nobody asked for since. Whoever has a connection asks before our
-    /// token in its path ends.
+    /// Links of connections of an earlier process that no client has requested since. A client with a connection
+    /// requests it again before our token in its path expires.
     func removeLeftovers() async {
         guard (try? await Task.sleep(for: component.tokenLifetime + .seconds(10))) != nil else { return }
         let removed = await forwarder.removeLeftovers()

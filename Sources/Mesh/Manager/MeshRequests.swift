@@ -102,7 +102,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let hop = try enter(&connection, call, namespace: preference.inodeURL)
         let wanted = connection
         var answer = try await queue.run(hop.ownID) {
-            // Nobody waits any more for the answer to a request that was given up while it stood in line.
+            // No caller waits for the answer to a request that was cancelled while it was queued.
             if context.cancellation.isCancelled { throw RPCError(code: .cancelled, message: "given up") }
             return try await self.serve(wanted, preference, coming, call)
         }
@@ -110,10 +110,10 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         return ServerResponse(message: answer)
     }
 
-    /// Takes a connection in. Its id here is one that nobody else can name.
+    /// Accepts a connection. Its id here is one that no other peer can name.
     func enter(_ connection: inout NSMConnection, _ call: IncomingCall, namespace: String) throws(RPCError) -> Hop {
         let client = connection.path.pathSegments.first
-        // Under a manager of somebody else, clients are told apart by what he says of them, and he may be replaced.
+        // Under an external manager, clients are distinguished by what it says of them, and it may be replaced.
         let namesPeer = directory == nil
         let id = { (peer: String) in
             // The same again after a restart of ours, so that the links of before are found by it.
@@ -129,7 +129,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         return hop.renamed(id(peer), in: &connection)
     }
 
-    /// Checks that a connection is the caller's, and that he may have one more. To be called in the connection's turn.
+    /// Checks that a connection is the caller's and that the caller may have another. Call it in the connection's turn.
     func admit(_ id: String, _ call: IncomingCall, _ caller: Caller) throws(RPCError) {
         try checkOwner(of: id, call)
         guard monitor.owner(id) == nil else { return }

@@ -4,7 +4,7 @@ internal import NSM
 internal import Netlink
 public import NetworkTypes
 
-/// What a mesh is told when it starts.
+/// The settings of a mesh at its start.
 public struct MeshSettings: Sendable {
     /// Its name in paths; it must differ from those of clients and endpoints.
     public var name: String
@@ -16,7 +16,7 @@ public struct MeshSettings: Sendable {
     public var tokenLifetime: Duration
     /// Prefixes that no connection gets addresses from, beside those of this host.
     public var excludedPrefixes: [IPPrefix]
-    /// Where events are told.
+    /// The log of events.
     public var logger: Logger
     /// How it is joined with other hosts; nil: not at all.
     public var remote: RemoteSettings?

@@ -15,7 +15,7 @@ private struct Registration {
     let path: Metadata
     let expires: Timestamp
 
-    /// How long a registration lasts at most; whoever is alive renews it before.
+    /// The longest lifetime of a registration; a live peer renews it before it expires.
     static let longest = Duration.seconds(60)
 
     init(_ metadata: Metadata, _ component: Component, _ rights: Rights) throws(RPCError) {
@@ -133,7 +133,7 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         let found = store.find(
             request.message.networkServiceEndpoint, watch: request.message.watch, for: registration.viewer)
         return StreamingServerResponse(metadata: registration.path) { writer in
-            // Whoever finds an endpoint of this host can connect to it without seeing its file.
+            // A client that finds an endpoint of this host can connect to it without access to its socket file.
             let sending = SendingWriter(writer: writer, channel: channel, store: store, remoteURL: remoteURL)
             try await forward(found, to: RPCWriter(wrapping: sending), context)
             return [:]
@@ -142,8 +142,8 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
 
     /// The socket of an endpoint on this host, received beside the message.
     ///
-    /// A path or an address would make us dial, with root's rights, what the peer could not reach himself. A descriptor of a
-    /// socket can be had without the right to connect to it, so that right is asked for, too.
+    /// A path or an address would make us dial, with root's rights, what the peer itself could not reach. A process can
+    /// hold a descriptor of a socket without the right to connect to it, so that right is checked, too.
     private static func socket(_ url: String, name: String, _ caller: Caller) async throws(RPCError) -> Descriptor? {
         let name = name.prefix(64)
         if ConnectionInfo.isOfOtherHost {

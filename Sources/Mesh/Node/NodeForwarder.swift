@@ -14,7 +14,7 @@ internal import Synchronization
 /// Only the manager that it is registered at is served. When it stops, connections and traffic stay; after a start it takes them
 /// over as their clients refresh them.
 public final class NodeForwarder: Sendable {
-    /// What a forwarder is told.
+    /// The settings of a forwarder.
     public struct Options: Sendable {
         /// Its name in the registry and in paths; no other component has it.
         public var name: String
@@ -61,10 +61,10 @@ public final class NodeForwarder: Sendable {
     private let registered: Callback<Void>
     private let isReady = Atomic(false)
 
-    /// Takes hold of the socket; nothing is served yet.
+    /// Opens the socket; nothing is served yet.
     ///
     /// - Parameter workloadSocket: The Workload API, as a URL.
-    /// - Throws: `TransportError` when somebody listens there.
+    /// - Throws: `TransportError` when another process listens there.
     public init(_ options: Options, workloadSocket: String, logger: Logger) throws {
         self.options = options
         self.logger = logger
@@ -107,7 +107,7 @@ public final class NodeForwarder: Sendable {
     /// stay.
     ///
     /// - Parameters:
-    ///   - ready: Told when the manager has it in its registry, the first time.
+    ///   - ready: Called when the manager has it in its registry for the first time.
     ///   - end: Waits for the reason to end.
     /// - Throws: when it can't serve.
     public func run(

@@ -34,16 +34,16 @@ struct NameLedger {
     static let mostOfOneAccount = 2048
     /// Of root and of managers.
     static let mostOfTrusted = 65536
-    /// How long a name of a user of the host is kept: it outlives a restart, and a reboot of whoever it is.
+    /// How long a name of a user of the host is kept: it outlives a restart, and a reboot of its owner.
     static let hostMemory = Duration.seconds(86400)
-    /// How long a name of a pod is kept: as a container may take that is started again. The next pod is somebody else, and must
-    /// not have to wait for long.
+    /// How long a name of a pod is kept: the time that a restarted container may take. The next pod is another owner,
+    /// and must not have to wait long.
     static let podMemory = Duration.seconds(10)
 
     /// How many names are known.
     var count: Int { holdings.count }
 
-    /// Who a name belongs to; nil: to nobody.
+    /// The owner of a name; nil: it has none.
     func owner(_ name: Name, now: Timestamp = .now) -> PeerIdentity? {
         guard let holding = holdings[name], holding.end.map({ $0 > now }) ?? true else { return nil }
         return holding.owner
@@ -74,7 +74,7 @@ struct NameLedger {
         return nil
     }
 
-    /// Ends one use of a name. It is kept for its owner, unless nobody is to come back for it.
+    /// Ends one use of a name. It is kept for its owner, unless the owner will not come back for it.
     mutating func release(_ name: Name, isForgotten: Bool = false, now: Timestamp = .now) {
         guard var holding = holdings[name], holding.uses > 0 else { return }
         holding.uses -= 1

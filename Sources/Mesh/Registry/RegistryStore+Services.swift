@@ -5,10 +5,10 @@ internal import Synchronization
 
 /// Services as they are registered.
 extension RegistryStore {
-    /// Registers a service. What endpoints say of theirs, which is no more than its name, gives way to matches: which of the
-    /// endpoints comes first is chance.
+    /// Registers a service. A registration by an endpoint, which has only the service's name, yields to one with
+    /// matches: the order in which endpoints register is arbitrary.
     ///
-    /// - Parameter isFree: Whether the peer may register it whoever offers it; nil: when it is the first to do so.
+    /// - Parameter isFree: Whether the peer may register it even if others offer it; nil: only if it is the first.
     func register(
         _ service: NSMNetworkService, _ caller: Caller, pathIDs: [String], isFree: Bool? = true
     ) throws(Refused) -> NSMNetworkService {
@@ -68,7 +68,7 @@ extension RegistryStore {
         tell(event, of: old.owner.identity, &state.serviceWatchers)
     }
 
-    /// A service that nobody offers is forgotten some time later.
+    /// A service without endpoints is removed after a while.
     func remindOfService(_ name: String) {
         let isIdle = state.withLock { state in
             state.services[name].map { !$0.owner.isTrusted && state.byService[name] == nil } ?? false
@@ -97,7 +97,7 @@ extension RegistryStore {
 
     func service(_ name: String) -> NSMNetworkService? { state.withLock { $0.services[name]?.service } }
 
-    /// - Parameter viewer: Whose registrations are shown; nil: everybody's.
+    /// - Parameter viewer: The peer whose registrations are shown; nil: all peers'.
     func find(
         _ query: NSMNetworkService, watch: Bool, for viewer: PeerIdentity? = nil
     ) -> AsyncStream<NSMNetworkServiceResponse> {

@@ -17,9 +17,9 @@ final class RegistryStore: Sendable {
         var endpoint: NSMNetworkServiceEndpoint
         /// Its socket, if it has one on this host.
         var socket: Descriptor?
-        /// Who registered it here; nil: another registry tells of it.
+        /// The peer that registered it here; nil: another registry reports it.
         var registrant: Caller?
-        /// The services that it offers because nobody else did before.
+        /// The services that it claims, as no other peer offered them before.
         fileprivate var claims: Set<String> = []
 
         init(endpoint: NSMNetworkServiceEndpoint, socket: Descriptor?, registrant: Caller? = nil) {
@@ -33,9 +33,9 @@ final class RegistryStore: Sendable {
         var service: NSMNetworkService
         let owner: Caller
     }
-    /// What one who watches is told of.
+    /// The stream of events for one watcher.
     struct Watch<Event: Sendable>: Sendable {
-        /// Whose registrations he may see; nil: everybody's.
+        /// The peer whose registrations the watcher may see; nil: all peers'.
         let viewer: PeerIdentity?
         let matches: @Sendable (Event) -> Bool
     }
@@ -69,7 +69,7 @@ final class RegistryStore: Sendable {
     /// Services of one endpoint.
     static let mostServices = 64
 
-    /// Makes an empty registry. `gone` is told of each endpoint that was removed or expired.
+    /// Creates an empty registry. `gone` is called for each endpoint that was removed or expired.
     init(gone: @escaping @Sendable (Gone) -> Void) {
         self.gone = gone
         expiries.whenOver { [weak self] name in self?.remove(name) }
@@ -81,7 +81,7 @@ final class RegistryStore: Sendable {
 
     // MARK: - Endpoints
 
-    /// - Parameter isFree: Whether the peer may offer a service whoever else does; nil: when it is the first to do so.
+    /// - Parameter isFree: Whether the peer may offer a service even if others do; nil: only if it is the first.
     func register(_ entry: Entry, _ caller: Caller, isFree: (String) -> Bool? = { _ in true }) throws(Refused) {
         let endpoint = entry.endpoint
         try Self.check(endpoint.name, "an endpoint", (try? endpoint.serializedData().count) ?? .max)
@@ -131,7 +131,7 @@ final class RegistryStore: Sendable {
         state.endpoints[endpoint.name] = entry
         if let old { unlist(old.endpoint, &state) }
         for service in endpoint.networkServiceNames { state.byService[service, default: []].insert(endpoint.name) }
-        // A renewal moves the end and nothing else; those who watch are not woken for it.
+        // A renewal only moves the expiry; it does not wake watchers.
         if old?.endpoint.withoutTimes != endpoint.withoutTimes {
             tell(.with { $0.networkServiceEndpoint = endpoint }, of: caller.identity, &state.endpointWatchers)
         }
@@ -178,13 +178,13 @@ final class RegistryStore: Sendable {
         case ended
     }
 
-    /// Forgets an endpoint, and tells those who watch it.
+    /// Removes an endpoint, and notifies its watchers.
     func remove(_ name: String, _ reason: Reason = .expired) {
         expiries.set(name, to: nil)
         let old: Entry? = state.withLock { state in
             guard let old = state.endpoints.removeValue(forKey: name) else { return nil }
             Self.unlist(old.endpoint, &state)
-            // Nobody comes back for the name of an endpoint that is known to be gone.
+            // No peer comes back for the name of an endpoint that is known to be gone.
             state.names.release(.init(kind: .endpoint, text: name), isForgotten: reason != .expired)
             for service in old.claims { state.names.release(.init(kind: .offer, text: service)) }
             let event = NSMNetworkServiceEndpointResponse.with { response in
@@ -199,7 +199,7 @@ final class RegistryStore: Sendable {
         gone(Gone(name: name, isWithdrawn: reason == .withdrawn))
     }
 
-    /// - Parameter viewer: Whose registrations are shown; nil: everybody's.
+    /// - Parameter viewer: The peer whose registrations are shown; nil: all peers'.
     func find(
         _ query: NSMNetworkServiceEndpoint, watch: Bool, for viewer: PeerIdentity? = nil
     ) -> AsyncStream<NSMNetworkServiceEndpointResponse> {
@@ -224,7 +224,7 @@ final class RegistryStore: Sendable {
     /// others the next in turn first.
     ///
     /// - Parameters:
-    ///   - others: Endpoints of the service that other registries told of.
+    ///   - others: Endpoints of the service that other registries reported.
     ///   - known: The service as they have it, for when it is not registered here.
     func candidates(
         service name: String, labels: [String: String], others: [Entry] = [], known: NSMNetworkService? = nil

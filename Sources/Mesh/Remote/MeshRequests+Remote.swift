@@ -40,7 +40,8 @@ extension MeshRequests {
         return answer
     }
 
-    /// Whoever listens where another host's manager should must be one: its port may be a user's while it is away.
+    /// The listener at the address of another host's manager must be a manager: a user may have its port while it is
+    /// down.
     func checkManager(_ info: ConnectionInfo) throws(NSMError) {
         guard !rights.isManager(info.peer?.id) else { return }
         throw NSMError(.forbidden, "\(PeerIdentity(info)) is not a manager of another host; --manager names those")

@@ -4,9 +4,9 @@ internal import NSM
 internal import SPIFFE
 internal import Synchronization
 
-/// The endpoints and services that registries of others told us of. Lookups ask nobody.
+/// The endpoints and services that other registries reported. Lookups send no request.
 ///
-/// When a registry can't be reached, what it told stays for a while: its host may only have started its manager anew.
+/// When a registry can't be reached, its reports stay for a while: its host may only have restarted its manager.
 final class RemoteEndpoints: Sendable {
     /// An endpoint at one address. Two hosts may have endpoints of one name.
     private struct Key: Hashable {
@@ -19,7 +19,7 @@ final class RemoteEndpoints: Sendable {
     }
     private struct Found {
         var endpoint: NSMNetworkServiceEndpoint
-        /// The registries that told of it, with the moment at which that counts no more; nil: they still say so.
+        /// The registries that reported it, with the time at which the report expires; nil: they still report it.
         var sources: [SocketAddress: Timestamp?]
 
         func isLive(at now: Timestamp) -> Bool { sources.values.contains { $0.map { $0 > now } ?? true } }
@@ -109,10 +109,10 @@ final class RemoteEndpoints: Sendable {
         }
     }
 
-    /// The services that registries told of.
+    /// The services that registries reported.
     var serviceNames: Set<String> { state.withLock { Set($0.services.keys).union($0.byService.keys) } }
 
-    /// How a registry is followed: since when, else why not, and how many endpoints it told of.
+    /// The state of a watch on a registry: since when, or why it failed, and how many endpoints the registry reported.
     func standing(of source: SocketAddress) -> (since: Timestamp?, trouble: String?, endpoints: Int) {
         state.withLock { state in
             let count = state.found.values.count { $0.sources[source] != nil }

@@ -64,7 +64,7 @@ struct RemoteRegistries: Sendable {
         }
     }
 
-    /// A registry that has been followed for so long, or that told something, is followed.
+    /// A registry that has been followed for so long, or that reported something, counts as followed.
     private static let steady = Duration.seconds(1)
 
     /// Follows a registry until it can't be reached any more.
@@ -124,7 +124,7 @@ struct RemoteRegistries: Sendable {
 
 /// Keeps the endpoints and services of this host registered in a registry that many hosts share.
 ///
-/// The endpoints' address there is this manager's: whoever finds them asks it for a connection.
+/// The endpoints' address there is this manager's: a client that finds them requests a connection from it.
 private struct Announcements {
     private enum Work {
         case endpoint(NSMNetworkServiceEndpointResponse)

@@ -4,7 +4,7 @@ internal import SPIFFE
 
 /// Whom a peer must be, in the words of an option.
 public enum PeerPattern: Hashable, Sendable, CustomStringConvertible {
-    /// Everybody.
+    /// All peers.
     case any
     /// This host's root: user 0 whose socket was made in the mesh's own network namespace.
     case root

@@ -6,7 +6,7 @@ internal import Netlink
 internal import NetworkTypes
 internal import SPIFFE
 
-/// A peer of the mesh, and what he is trusted with.
+/// A peer of the mesh, and its rights.
 struct Caller: Sendable {
     /// How far a peer is trusted.
     enum Standing: Sendable {
@@ -18,15 +18,15 @@ struct Caller: Sendable {
         case stranger
     }
 
-    /// Who he is, as far as it is proven.
+    /// Its identity, as far as it is proven.
     let identity: PeerIdentity
-    /// What the kernel says of him; nil over TCP.
+    /// What the kernel says of it; nil over TCP.
     let credentials: PeerCredentials?
     let standing: Standing
-    /// Where he speaks from; nil on Unix sockets.
+    /// Its address; nil on Unix sockets.
     let address: IPAddress?
 
-    /// Whether he may name what is not his: namespaces, sockets, the connections of those he speaks for.
+    /// Whether it may name what is not its own: namespaces, sockets, the connections of those it speaks for.
     var isTrusted: Bool {
         switch standing {
         case .root, .manager: true
@@ -84,10 +84,10 @@ struct Rights: Sendable {
         return settings.managers.contains { SPIFFEID.matches($0, id.description) }
     }
 
-    /// Why a peer is not served at all; nil when he is.
+    /// Why a peer is not served at all; nil when it is.
     ///
     /// An identity of our own authority counts only where it was given: on a socket of the same user, made in the same
-    /// network namespace. Whoever else shows it has got hold of a key.
+    /// network namespace. Any other peer that presents it has obtained a key.
     func refusal(of info: ConnectionInfo) -> String? {
         if let served {
             guard let manager = served() else { return "this forwarder has not found its manager yet" }
@@ -118,7 +118,7 @@ struct Rights: Sendable {
 
     // MARK: - Namespaces
 
-    /// Checks that a network namespace is a peer's to use: the one in which his socket was made, unless he is trusted.
+    /// Checks that a network namespace is a peer's to use: the one in which its socket was made, unless it is trusted.
     ///
     /// - Throws: `RPCError`.
     func check(_ space: NetworkNamespace, of caller: Caller, _ whose: String) throws(RPCError) {
@@ -158,7 +158,7 @@ struct Rights: Sendable {
 
     /// Makes an end fit for the namespace that it is in.
     ///
-    /// - Throws: `NSMError` when it would take packets of the host itself that nobody agreed to.
+    /// - Throws: `NSMError` when it would take packets of the host itself without a setting that allows it.
     func fit(_ end: inout ConnectionEnd) throws(NSMError) {
         guard !settings.usesHostNetwork, Self.isOwn(end.namespace) else { return }
         end.setsSysctls = false
@@ -201,7 +201,7 @@ extension Inode {
     }
 }
 
-/// Turns away whoever is not to be served before a handler sees the call.
+/// Rejects peers without access before a handler sees the call.
 struct RightsInterceptor: ServerInterceptor {
     let rights: Rights
 
@@ -212,7 +212,7 @@ struct RightsInterceptor: ServerInterceptor {
         guard let info = ConnectionInfo.current else {
             throw RPCError(code: .permissionDenied, message: "the call came by a transport that has no connections")
         }
-        // Whether it is alive, everybody may know who has an identity: its probes have that of its own pod.
+        // Every peer with an identity may check whether it is alive: its probes have the identity of its own pod.
         if rights.served != nil, context.descriptor.service == Grpc_Health_V1_Health.descriptor {
             return try await next(request, context)
         }

@@ -6,12 +6,12 @@ internal import MeshTransport
 
 /// Asks the mesh of this host what it has.
 package struct MeshStatusClient: Sendable {
-    /// Where the mesh answers unless told otherwise.
+    /// The default address of the mesh's status.
     package static let defaultPath = "/run/nsm-agent/mesh.sock"
 
     /// Why there is no answer.
     package enum Failure: Error, Sendable, CustomStringConvertible {
-        /// Nobody listens there.
+        /// The socket has no listener.
         case noMesh(String)
         /// We may not ask.
         case forbidden(String)
@@ -35,7 +35,7 @@ package struct MeshStatusClient: Sendable {
 
     /// A client of the mesh that listens at a path.
     ///
-    /// - Throws: ``Failure`` when nobody listens there, or we may not ask.
+    /// - Throws: ``Failure`` when the socket has no listener, or we may not connect.
     package init(path: String) throws(Failure) {
         let result = -SocketAddress.unix(path).probe()
         switch result {

@@ -55,7 +55,7 @@ struct NamespaceNames {
         var line = [CChar](repeating: 0, count: 64)
         guard fgets(&line, Int32(line.count), file) != nil else { return "" }
         let text = String(decoding: line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        // A process chooses its name itself; a terminal is not to be told anything by it.
+        // A process chooses its name itself; it must not send control codes to a terminal.
         let isPlain = text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
         return isPlain && !text.isEmpty ? " (\(text))" : ""
     }

@@ -45,7 +45,7 @@ public enum ConfigDocument {
             let bytes: [UInt8] = try value.message.serializedBytes()
             return Schema.plain.tree(of: Schema.modelMessages[value.kind.rawValue], Wire(bytes), writing)
         } catch {
-            // Only text that is no Unicode fails, and Swift's strings can't hold that.
+            // Only text that is not Unicode fails, and Swift's strings can't hold that.
             return .mapping([])
         }
     }

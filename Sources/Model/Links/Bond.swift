@@ -135,7 +135,7 @@ public enum BondMode: String, Hashable, Sendable, CaseIterable {
 
     /// Whether the kernel wants the links of the ports to be looked at.
     var needsMonitoring: Bool { self == .lacp || self == .transmitLoad || self == .adaptiveLoad }
-    /// Whether packets are told apart by a hash.
+    /// Whether a hash distributes the packets.
     public var usesHash: Bool { self == .xor || self == .lacp || self == .transmitLoad }
     /// Whether one port can be preferred.
     public var usesPrimary: Bool { self == .activeBackup || self == .transmitLoad || self == .adaptiveLoad }

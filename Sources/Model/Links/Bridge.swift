@@ -8,7 +8,7 @@ public struct BridgeSpec: CheckedLinkSpec {
     public let ports: [String]
     /// Whether the kernel's spanning tree protocol runs.
     public let isSTP: Bool
-    /// Whether frames are told apart by VLAN.
+    /// Whether the bridge separates frames by VLAN.
     public let isFilteringVLANs: Bool
     /// How long an address is kept that is not seen any more, in seconds.
     public let ageingTime: UInt32

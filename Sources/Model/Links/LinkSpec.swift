@@ -21,7 +21,7 @@ protocol CheckedLinkSpec: LinkSpec {
     /// The field that holds what is special about the kind; nil when nothing is.
     static var block: LinkBlock? { get }
 
-    /// What the MTU can be, in bytes; nil: that is for whoever makes the interface to know.
+    /// What the MTU can be, in bytes; nil: only the creator of the interface knows.
     static var mtuRange: ClosedRange<UInt32>? { get }
 
     /// Reads what is special about the kind; its block is there or all of it has its default.

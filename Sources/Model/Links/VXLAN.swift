@@ -54,7 +54,7 @@ public struct VXLANSpec: CheckedLinkSpec {
 }
 
 extension FieldFindings {
-    /// As many as the kernel walks through for each frame of that kind.
+    /// The most remotes: the kernel walks through all of them for each frame of that kind.
     private static var mostRemotes: Int { 4096 }
 
     fileprivate mutating func remotes(

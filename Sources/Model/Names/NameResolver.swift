@@ -1,7 +1,7 @@
 /// What names of this host stand for, such as those of routing tables.
 ///
-/// Files may say `table: blue`; messages carry numbers. Which names there are only the host knows, so whoever reads files
-/// brings this along.
+/// Files may say `table: blue`; messages carry numbers. Only the host knows which names exist, so the reader of the
+/// files supplies this.
 public struct NameResolver: Sendable {
     /// A list of names.
     public enum Vocabulary: Sendable, Hashable, CaseIterable {

@@ -92,7 +92,7 @@ struct EnumSchema {
         var name: String
         var number: Int32
         var comment: String
-        /// What others call it, where that is no name for the .proto file.
+        /// What others call it, where that is not a valid name in the .proto file.
         var word: String?
 
         /// What people say.

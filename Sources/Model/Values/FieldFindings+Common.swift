@@ -77,7 +77,7 @@ extension FieldFindings {
 enum IPText {
     case address(IPAddress)
     case prefix(IPPrefix)
-    /// The address is one, and what stands behind the slash is no length of its prefixes.
+    /// The address is valid, but what follows the slash is not a valid prefix length for it.
     case badLength(IPAddress)
     case nothing
 

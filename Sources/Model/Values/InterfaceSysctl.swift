@@ -55,7 +55,7 @@ public struct InterfaceSysctl: Hashable, Sendable {
         "rp_filter", "secure_redirects", "send_redirects", "shared_media", "src_valid_mark", "tag",
     ]
 
-    /// Source: `addrconf_sysctl`, net/ipv6/addrconf.c. `stable_secret` is no number and `mc_forwarding` can't be written.
+    /// Source: `addrconf_sysctl`, net/ipv6/addrconf.c. `stable_secret` is not a number; `mc_forwarding` is read-only.
     private static let ipv6: [String] = [
         "accept_dad", "accept_ra", "accept_ra_defrtr", "accept_ra_from_local", "accept_ra_min_hop_limit",
         "accept_ra_min_lft", "accept_ra_mtu", "accept_ra_pinfo", "accept_ra_rt_info_max_plen",

@@ -21,7 +21,7 @@ public struct PointToPointIPAM: Sendable {
         package let source: IPAddress
     }
 
-    /// There is no address left, or no pool that can be used.
+    /// No address is left, or no pool is usable.
     package struct Exhausted: Error, Sendable, CustomStringConvertible {
         /// Which pools.
         package let description: String

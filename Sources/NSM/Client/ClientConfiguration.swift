@@ -55,7 +55,7 @@ extension NetworkServiceClient {
         /// Whether name servers are taken.
         public var dns: Bool
 
-        /// Takes everything unless told otherwise.
+        /// Accepts everything by default.
         public init(routes: [IPPrefix]? = nil, dns: Bool = true) {
             self.routes = routes
             self.dns = dns
@@ -64,7 +64,7 @@ extension NetworkServiceClient {
 
     /// How a client stands.
     public enum State: Sendable {
-        /// There is no connection yet; how often it was tried, and why it failed the last time.
+        /// Not connected yet; the number of attempts, and why the last one failed.
         case connecting(attempts: Int, lastError: String?)
         /// The connection is there, as the manager described it.
         case established(NSMConnection)

@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// Watches the connections of a component at its manager, all of them by one stream.
 ///
-/// A stream for each would be more than a manager may allow on one transport connection, and all of them to be had again at
-/// once when it is gone.
+/// One stream per connection could exceed the manager's limit for one transport connection, and all streams would have
+/// to be reopened at once when that is lost.
 final class ConnectionWatch: Sendable {
     /// What is heard of a connection.
     enum Event: Sendable {
@@ -18,7 +18,7 @@ final class ConnectionWatch: Sendable {
         case deleted
         /// The manager is gone, or does not let us watch.
         case gone(String)
-        /// Its interface is not there any more. Not of the manager: somebody looked.
+        /// Its interface is gone. Not from the manager: a check here found it.
         case interfaceGone
     }
 
@@ -40,7 +40,7 @@ final class ConnectionWatch: Sendable {
 
     init() { (wanted, want) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1)) }
 
-    /// What is heard of a connection from now on, until ``leave(_:_:)``; a list that came before is told at once.
+    /// Reports on a connection from now on, until ``leave(_:_:)``; a list that arrived before is reported at once.
     ///
     /// - Parameter id: The connection's id at its client.
     func follow(_ id: String) -> Mailbox<Report> {
@@ -60,10 +60,10 @@ final class ConnectionWatch: Sendable {
         state.withLock { if $0.followers[id] === reports { $0.followers[id] = nil } }
     }
 
-    /// Tells who follows a connection of something that is not heard of the manager.
+    /// Reports to the follower of a connection an event that does not come from the manager.
     func tell(_ id: String, _ event: Event) { state.withLock { $0.followers[id]?.put(Report(event: event)) } }
 
-    /// Watches while somebody follows, until the task is cancelled.
+    /// Watches while there are followers, until the task is cancelled.
     func run(_ manager: PeerConnector) async {
         for await _ in wanted {
             var backoff = Backoff()

@@ -60,7 +60,7 @@ extension NetworkServiceClient {
     }
 }
 
-/// Which endpoint may serve a client, as a manager of this kind is told, so that it asks no other.
+/// Names the only endpoint that may serve a client, for managers of this kind, so that they ask no other.
 package enum EndpointPin {
     private static let key = "nsm-agent/endpoint-id"
 

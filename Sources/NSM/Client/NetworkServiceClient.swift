@@ -20,7 +20,7 @@ public final class NetworkServiceClient: Sendable {
     let logger: Logger
     private let excluded: @Sendable () -> [IPPrefix]
     private let tell: AsyncStream<State>.Continuation
-    /// One request at a time, whoever makes it.
+    /// One request at a time, for all callers.
     private let turn = KeyedQueue()
     private let memory = Mutex(Memory())
 
@@ -100,7 +100,7 @@ public final class NetworkServiceClient: Sendable {
             } catch {
                 if Task.isCancelled || isClosed { return }
                 let last = "\(error)"
-                // Why there is no connection is told when it changes, and less and less often as long as it does not.
+                // Logs why the connection failed when the reason changes, and less and less often while it does not.
                 let isRare = attempts & (attempts - 1) == 0 && attempts >= 16
                 logger.log(
                     level: last == told && !isRare ? .debug : .warning, "request failed",
@@ -140,7 +140,7 @@ public final class NetworkServiceClient: Sendable {
     /// - Throws: ``NSMError`` when the manager does not take the close; the connection then ends with its tokens.
     public func close() async throws {
         try await turn.run("") {
-            // Whoever still keeps the connection must not have it again.
+            // A task that still keeps the connection must not request it again.
             memory.withLock { $0.isClosed = true }
             guard let known = connection else {
                 // What was asked for and given up may have been made all the same.

@@ -12,7 +12,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     let monitor = ConnectionMonitor()
     private let component: Component
     private let namespace: String
-    /// Told the id of each connection that comes, changes or goes.
+    /// Called with the id of each connection that is added, changed or removed.
     private let changed: @Sendable (String) -> Void
     /// Whom it serves: why not, or nil.
     private let callers: @Sendable (ConnectionInfo) -> String?
@@ -28,7 +28,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         let service: String
         let name: String
         let id: String
-        /// Whoever asks for it here, and proved who he is: what a path says of its start, everybody can make up.
+        /// The peer that requests it here, with its proven identity: anyone can make up what a path says of its start.
         let asker: PeerIdentity
 
         /// Nil for a path without a start.
@@ -122,7 +122,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         if let client { clients.withLock { $0[client] = id } }
         monitor.update(connection, owner: call.peer)
         expiries.set(id, to: connection.previousSegment?.expiry)
-        // Tokens change with every refresh; for those who follow the connections that is no change.
+        // Tokens change with every refresh; for followers of the connections that is not a change.
         if before.map({ !connection.isSame(as: $0) }) ?? true { changed(id) }
         return connection
     }

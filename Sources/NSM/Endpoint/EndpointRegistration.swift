@@ -6,7 +6,7 @@ internal import Synchronization
 /// Keeps an endpoint registered: registers it, renews the registration before it ends, and registers anew when the registry is
 /// gone or has forgotten it.
 package final class EndpointRegistration: Sendable {
-    /// A service that an endpoint offers, as the registry is told of it.
+    /// A service that an endpoint offers, as it is registered.
     package struct Offer: Sendable {
         /// Its name.
         package let service: String
@@ -39,11 +39,11 @@ package final class EndpointRegistration: Sendable {
     private let changed: @Sendable () -> Void
     private let memory = Mutex(Status())
 
-    /// Describes a registration; nobody is told yet.
+    /// Describes a registration; nothing is sent yet.
     ///
     /// - Parameters:
     ///   - registersServices: Whether the services themselves are registered too.
-    ///   - changed: Told when ``status`` has changed.
+    ///   - changed: Called when ``status`` has changed.
     package init(
         name: String, offers: [Offer], manager: PeerConnector, registersServices: Bool,
         changed: @escaping @Sendable () -> Void
@@ -62,7 +62,7 @@ package final class EndpointRegistration: Sendable {
     /// Takes the registration back.
     ///
     /// - Parameter socket: The socket that was registered; nil when it is gone, or over TCP.
-    /// - Throws: ``NSMError`` when the manager can't be told; the registration then ends by itself.
+    /// - Throws: ``NSMError`` when unregistering at the manager fails; the registration then expires.
     package func unregister(_ socket: Descriptor?) async throws {
         guard let registered = memory.withLock({ $0.registered }) else { return }
         try await registry.unregister(registered, socket: socket)
@@ -124,8 +124,8 @@ package final class EndpointRegistration: Sendable {
         return answer
     }
 
-    /// A service belongs to whoever registered it first. An endpoint of somebody else serves it all the same, and what is
-    /// declared of a service, such as its matches, stays.
+    /// A service belongs to the peer that registered it first. Endpoints of other peers may still serve it, and the
+    /// service's declaration, such as its matches, stays unchanged.
     private func register(_ offer: Offer) async throws {
         let known = try? await registry.find(NSMNetworkService.with { $0.name = offer.service })
         if known?.contains(where: { $0.name == offer.service && !$0.matches.isEmpty }) == true { return }

@@ -81,7 +81,7 @@ extension NetworkServiceEndpoint {
         public var policies: [NSMPolicyRoute]
         /// Takes a client, or throws ``EndpointRefusal``. Requests of one connection come one after another.
         public var admit: @Sendable (EndpointRequest) async throws -> EndpointAdmission
-        /// Told when a connection is gone, with its id at the endpoint.
+        /// Called when a connection is gone, with its id at the endpoint.
         public var released: @Sendable (String) async -> Void
 
         /// Describes a service.

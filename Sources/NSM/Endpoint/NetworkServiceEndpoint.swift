@@ -124,13 +124,13 @@ public final class NetworkServiceEndpoint: Sendable {
 
     /// Listens, registers and serves until the task is cancelled.
     ///
-    /// - Throws: `TransportError` when the socket can't be had.
+    /// - Throws: `TransportError` when the socket is not available.
     public func run() async throws { try await serve { await Task.untilCancelled() } }
 
     /// Listens, registers and serves until `end` returns; then takes the registration back.
     ///
     /// - Parameter end: Waits for the reason to end, such as ``terminationSignal()``.
-    /// - Throws: `TransportError` when the socket can't be had; ``NSMError`` when the manager can't be told of the end.
+    /// - Throws: `TransportError` when the socket is not available; ``NSMError`` when the manager can't unregister it.
     public func run(until end: @escaping @Sendable () async -> Void) async throws { try await serve(until: end) }
 
     private func serve(until end: @escaping @Sendable () async -> Void) async throws {
@@ -175,7 +175,7 @@ public final class NetworkServiceEndpoint: Sendable {
 
     /// Takes the registration back.
     ///
-    /// - Throws: ``NSMError`` when the manager can't be told; the registration then ends by itself.
+    /// - Throws: ``NSMError`` when unregistering at the manager fails; the registration then expires.
     public func unregister() async throws { try await registration.unregister(try? file()) }
 
     /// Replaces the policy routes or name servers that the clients of a service are given. Those that are connected are asked

@@ -17,7 +17,7 @@ public final class MeshAccess: Sendable {
         self.init(try MeshEnvironment(), logger: logger)
     }
 
-    /// Talks to nobody yet.
+    /// Contacts no peer yet.
     ///
     /// - Parameters:
     ///   - environment: Where the mesh is, and who this program is in it.

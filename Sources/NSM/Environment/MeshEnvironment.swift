@@ -93,7 +93,7 @@ public struct MeshEnvironment: Sendable {
         return "\(host)-\(space.st_ino)"
     }
 
-    /// Whether this process is in the host's own network namespace, as far as can be told.
+    /// Whether this process is in the host's own network namespace, as far as can be determined.
     package static var isOfHost: Bool { isOfHost(process: "self") }
 
     private static func isOfHost(process: String) -> Bool {

@@ -1,4 +1,4 @@
-/// How much a connection may hold. What a peer says beyond it is refused, as every list costs whoever keeps it.
+/// Limits on the size of a connection. A message beyond them is refused, as each list costs its receiver memory.
 ///
 /// Far above what clients and endpoints of today need.
 package enum ConnectionLimits {

@@ -42,7 +42,7 @@ extension NSMConnection {
     ///
     /// - Parameters:
     ///   - name: The component's name.
-    ///   - newID: Gives ids that nobody else gives.
+    ///   - newID: Creates unique ids.
     /// - Throws: when index, segments and id don't fit together.
     @discardableResult
     package mutating func enter(

@@ -64,7 +64,7 @@ extension RegistryClient {
             do {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await watch { await followed.note($0, isGone: $1) } }
-                    // What went while nobody watched is in no stream.
+                    // A removal while no stream was open is in no stream.
                     group.addTask { await followed.settle(try await find()) }
                     try await group.waitForAll()
                 }
@@ -81,7 +81,7 @@ extension RegistryClient {
 private final class Followed<Entry: Equatable & Sendable>: Sendable {
     private struct State {
         var known: [String: Entry] = [:]
-        /// What was known before the present stream, and has not been told by it.
+        /// What was known before the present stream, and the stream has not reported.
         var doubtful: Set<String> = []
         var hasHeard = false
     }
@@ -99,7 +99,7 @@ private final class Followed<Entry: Equatable & Sendable>: Sendable {
         self.body = body
     }
 
-    /// Whether the present stream told anything.
+    /// Whether the present stream reported anything.
     var hasHeard: Bool { state.withLock { $0.hasHeard } }
 
     /// A new stream begins.

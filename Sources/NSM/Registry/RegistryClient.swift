@@ -7,7 +7,7 @@ internal import Synchronization
 /// The registry as a client sees it.
 ///
 /// Answers are checked: each carries a path of tokens in its header `path`, of which the registry's is signed with the key of
-/// its certificate, and names stay with those who registered them.
+/// its certificate, and names stay with the peers that registered them.
 public struct RegistryClient: Sendable {
     private let manager: PeerConnector
     private let owners = Owners()
@@ -157,7 +157,7 @@ public struct RegistryClient: Sendable {
 
     /// Endpoints that match, those of this host with the sockets that the registry sends along.
     ///
-    /// - Parameter isKnown: Whether the socket of an inode is had already; then nobody waits for it.
+    /// - Parameter isKnown: Whether the caller already has the socket of an inode; the call then does not wait for it.
     /// - Throws: ``NSMError``.
     package func findWithSockets(
         _ endpoint: NSMNetworkServiceEndpoint, isKnown: @escaping @Sendable (Inode) -> Bool

@@ -4,12 +4,12 @@ package import GRPCCore
 internal import SPIFFE
 internal import Synchronization
 
-/// The connections of a component, and those who watch them.
+/// The connections of a component, and their watchers.
 package final class ConnectionMonitor: Sendable {
     private struct Watch {
         let scope: MonitorScope
         let selector: NSMMonitorScopeSelector
-        /// Where the one who watches has his socket; nil: nobody says.
+        /// Where the watcher's socket is; nil: unknown.
         let namespace: PeerNamespace?
     }
     private struct State {
@@ -92,7 +92,7 @@ package final class ConnectionMonitor: Sendable {
     /// How many connections those have who share a peer's limits.
     package func count(of owner: PeerIdentity) -> Int { state.withLock { $0.counts[owner.account, default: 0] } }
 
-    /// Stores a connection under our id and tells those who watch it, unless nothing changed.
+    /// Stores a connection under our id and notifies its watchers, unless nothing changed.
     ///
     /// - Parameter owner: Who asked for it: only that peer may see it, close it and ask for it again.
     package func update(_ connection: NSMConnection, owner: PeerIdentity) {
@@ -105,7 +105,7 @@ package final class ConnectionMonitor: Sendable {
         }
     }
 
-    /// Forgets a connection and tells those who watch it.
+    /// Forgets a connection and notifies its watchers.
     package func delete(_ id: String) {
         state.withLock { state in
             guard let connection = state.connections[id] else { return }
@@ -114,7 +114,7 @@ package final class ConnectionMonitor: Sendable {
         }
     }
 
-    /// Changes the state of a connection and tells those who watch it.
+    /// Changes the state of a connection and notifies its watchers.
     package func setState(_ newState: NSMState, of id: String) {
         state.withLock { state in
             guard var connection = state.connections[id], connection.state != newState else { return }
@@ -124,10 +124,10 @@ package final class ConnectionMonitor: Sendable {
         }
     }
 
-    /// Events for one who watches: all that match at once, also when there are none, and then each change.
+    /// Events for one watcher: all that match at once, also when there are none, and then each change.
     ///
     /// - Parameters:
-    ///   - scope: What of it he may see.
+    ///   - scope: What the watcher may see of it.
     ///   - namespace: Where his socket was made.
     package func watch(
         _ selector: NSMMonitorScopeSelector, in scope: MonitorScope = .all, from namespace: PeerNamespace? = nil

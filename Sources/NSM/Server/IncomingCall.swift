@@ -100,7 +100,7 @@ package struct IncomingCall: Sendable {
                     connection.path.pathSegments[own - 1].setToken(
                         CallToken(text: token.text, expires: tokens[own - 1].expires))
                 }
-                // Nobody may be longer here than his certificate lets him.
+                // No peer may stay longer than its certificate is valid.
                 if let end = connection.path.pathSegments[own - 1].expiry, end > peer.notAfter {
                     connection.path.pathSegments[own - 1].setToken(
                         CallToken(text: token.text, expires: peer.notAfter))

@@ -1,8 +1,8 @@
 package import MeshTransport
 
-/// Who is at the other end of a transport connection, as far as the kernel or a certificate proves it.
+/// The identity of the peer of a transport connection, as far as the kernel or a certificate proves it.
 ///
-/// What a peer says of itself or of others, such as the subject of a token that somebody else signed, is no part of it.
+/// What a peer says of itself or of others, such as the subject of a token signed by others, is not part of it.
 package struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
     /// A SPIFFE id; without certificates `uid:USER net:NAMESPACE`, or the transport connection alone.
     package let description: String
@@ -34,14 +34,14 @@ package struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
         self.account = account ?? description
     }
 
-    /// By who he is.
+    /// By its identity.
     package static func == (left: PeerIdentity, right: PeerIdentity) -> Bool { left.description == right.description }
 
-    /// By who he is.
+    /// By its identity.
     package func hash(into hasher: inout Hasher) { hasher.combine(description) }
 }
 
-/// Which connections of a monitor somebody may see.
+/// Which connections of a monitor a peer may see.
 package enum MonitorScope: Hashable, Sendable {
     /// All of them.
     case all

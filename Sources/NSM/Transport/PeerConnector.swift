@@ -167,7 +167,7 @@ public final class PeerConnector: Sendable {
         }
     }
 
-    /// One dial at a time, whoever waits for it.
+    /// One dial at a time, shared by all callers that wait for it.
     private func dial() -> Task<ClientConnection, any Error> {
         state.withLock { state in
             if let dial = state.dial { return dial }

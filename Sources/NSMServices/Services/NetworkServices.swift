@@ -9,8 +9,8 @@ internal import SPIFFE
 
 /// Keeps the connections of declared clients and endpoints.
 ///
-/// Level-triggered: it is told what is declared, and starts, changes and stops what differs. What it keeps survives its
-/// end: connections stay until their tokens end, and are found again by their ids.
+/// Level-triggered: it receives the declared state, and starts, changes and stops what differs. Connections survive its
+/// end: they stay until their tokens expire, and it finds them again by their ids.
 public actor NetworkServices {
     /// What is declared under a key.
     public enum Spec: Hashable, Sendable {
@@ -34,7 +34,7 @@ public actor NetworkServices {
         /// What all sessions need, which is not started before there is one.
         case support
         case session(Key, number: Int, any ServiceSession, stop: AsyncStream<Void>)
-        /// Interfaces of which the kernel told something.
+        /// Interfaces that the kernel reported a change of.
         case look(Set<String>)
     }
 
@@ -66,7 +66,7 @@ public actor NetworkServices {
     /// Clients of which is not known yet what they give.
     private var silent: Set<Key> = []
 
-    /// Keeps nothing yet, and talks to nobody before something is declared.
+    /// Keeps nothing yet, and contacts no peer before something is declared.
     public init(_ settings: ServiceSettings, logger: Logger) {
         let context = SessionContext(settings, logger: logger)
         self.init(settings, logger: logger, register: context.register) {
@@ -118,7 +118,7 @@ public actor NetworkServices {
         }
     }
 
-    /// One session from its start until it is told to stop, and then its end in the mesh.
+    /// Runs one session from its start until `stop` finishes, and then ends it in the mesh.
     private nonisolated func live(
         _ key: Key, _ number: Int, _ session: any ServiceSession, _ stop: AsyncStream<Void>
     ) async {
@@ -139,7 +139,7 @@ public actor NetworkServices {
         await end(key, number)
     }
 
-    /// Has it looked at the interfaces of clients, as the kernel told something of them. Returns at once.
+    /// Schedules a look at the clients' interfaces, as the kernel reported a change of them. Returns at once.
     public nonisolated func look(at interfaces: Set<String>) {
         if !interfaces.isEmpty { order.yield(.look(interfaces)) }
     }
@@ -243,7 +243,7 @@ public actor NetworkServices {
         if !changed.isEmpty { tell.yield() }
     }
 
-    /// What changed since the last call; nil: nobody keeps the connection any more.
+    /// What changed since the last call; nil: no session keeps the connection any more.
     public func takeChanges() -> [Key: ServiceReport?] {
         defer { changed = [:] }
         return Dictionary(uniqueKeysWithValues: changed.map { key, parts in (key, current[key]?.report(of: parts)) })

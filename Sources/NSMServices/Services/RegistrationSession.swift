@@ -29,13 +29,13 @@ final class RegistrationSession: ServiceSession {
                 if Task.isCancelled { return }
                 await note("\(error)", tell)
             }
-            // What was kept for long is had again at once; what is taken back by somebody all the time is not.
+            // A registration that lasted long is made again soon; one that another party keeps removing is not.
             if ContinuousClock.now - began > .seconds(60) { backoff.reset() }
             guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
         }
     }
 
-    /// Registers it, and returns when the registry has it no more, or otherwise.
+    /// Registers it, and returns when the registry no longer has it, or has another version.
     private func keep(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async throws {
         let entry = try await registry.register(service)
         guard entry.isDeclared(as: service) else {

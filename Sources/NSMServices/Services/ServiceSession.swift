@@ -40,7 +40,7 @@ struct SessionContext: Sendable {
         self.host = host
     }
 
-    /// What sessions of these settings share; nobody is talked to yet.
+    /// What sessions of these settings share; no peer is contacted yet.
     init(_ settings: ServiceSettings, logger: Logger) {
         let identity = settings.isInsecure ? nil : WorkloadIdentity(socket: settings.workloadSocket, logger: logger)
         let manager = PeerConnector(
@@ -207,7 +207,7 @@ struct EndpointSession: ServiceSession {
         "\(directory)/\(String(FNV1a.hash64(name.utf8), radix: 16)).sock"
     }
 
-    /// The policies of a file; nil when it can't be used, which is told.
+    /// The policies of a file; nil when the file is not usable, which is reported.
     private static func read(_ file: PolicyFile?, _ context: SessionContext) -> [NSMPolicyRoute]? {
         do throws(PolicyFile.Failure) {
             return try file?.read()
@@ -231,7 +231,7 @@ struct EndpointSession: ServiceSession {
         }
     }
 
-    /// A socket that can't be had is tried again: somebody may make room for it.
+    /// Retries a socket that is not available: its present owner may release it.
     func run(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async {
         await withDiscardingTaskGroup { group in
             group.addTask {

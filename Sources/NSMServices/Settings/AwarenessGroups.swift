@@ -2,7 +2,7 @@ internal import Model
 
 /// Groups of services that know of each other: their clients may be given the same addresses.
 ///
-/// Stock clients are told them by `NSM_AWARENESS_GROUPS`.
+/// Stock clients read them from `NSM_AWARENESS_GROUPS`.
 public struct AwarenessGroups: Hashable, Sendable {
     /// A client, as far as a group describes it.
     private struct Member: Hashable {

@@ -2,8 +2,8 @@ internal import Concurrency
 internal import Model
 internal import NetworkTypes
 
-/// Clients on one line, as stock clients are told: `kernel://service[@domain]/interface?label=value`, comma separated. `kernel://`
-/// may be left out.
+/// Clients on one line, in the format of stock clients: `kernel://service[@domain]/interface?label=value`, comma
+/// separated. `kernel://` is optional.
 enum ServiceList {
     typealias Mistake = ServiceSettings.Mistake
     private static let variable = "NSM_NETWORK_SERVICES"

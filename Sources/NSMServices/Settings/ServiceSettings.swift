@@ -90,7 +90,7 @@ public struct ServiceSettings: Sendable {
         return client
     }
 
-    /// Labels as stock endpoints are told them, `key:value,key:value`, and as stock clients are, with `=`.
+    /// Labels in the format of stock endpoints, `key:value,key:value`, or of stock clients, with `=`.
     private static func labels(_ text: String) throws(Mistake) -> [String: String] {
         var labels: [String: String] = [:]
         for item in text.split(separator: ",") {

@@ -123,7 +123,7 @@ public struct BridgePort: Hashable, Sendable {
 extension BridgePort {
     private static let masterKind = "bridge"
 
-    /// Reads `IFLA_LINKINFO`; nil: the link is no port of a bridge.
+    /// Reads `IFLA_LINKINFO`; nil: the link is not a port of a bridge.
     init?(info: UnsafeRawBufferPointer) {
         var isPort = false
         var data = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -159,7 +159,7 @@ extension BridgePort {
         }
     }
 
-    /// What `RTM_NEWLINK` of `AF_BRIDGE` tells: bridge(8) changes ports in a way that is told only there.
+    /// The content of `RTM_NEWLINK` of `AF_BRIDGE`: bridge(8) changes ports in a way that is reported only there.
     static func report(_ payload: UnsafeRawBufferPointer) -> Report? {
         guard let header = payload.value(as: ifinfomsg.self), header.ifi_family == UInt8(AF_BRIDGE) else { return nil }
         var port: BridgePort?

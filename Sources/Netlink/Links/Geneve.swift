@@ -60,7 +60,7 @@ public struct GeneveAttributes: LinkKindAttributes, LinkKindCodec {
         if isExternal { (vni, remote, ttl, tos) = (0, nil, 0, 0) }
     }
 
-    /// What a change does not name stays: the kernel refuses to be told the port again.
+    /// What a change does not name stays: the kernel refuses to take the port again.
     public func merged(with change: Self) -> Self {
         var merged = change
         merged.port = change.port ?? port

@@ -22,7 +22,7 @@ extension Nsmagent_Control_Value {
         kind = status.kind
     }
 
-    /// As many of the details as are of use to a reader, who is told how many there are.
+    /// The first details, up to a size that is useful to a reader, and the number of those left out.
     private static func bounded(_ details: [String]) -> [String] {
         var rest = 64 << 10
         let start = details.prefix { detail in

@@ -191,7 +191,7 @@ public struct ControlClient: Sendable {
 
     private typealias Manager = Ligato_Generic_ManagerService.Client<HTTP2ClientTransport.WrappedChannel>
 
-    /// What the agent refuses is told in its words.
+    /// A refusal is reported in the agent's words.
     private func callManager<Answer: Sendable>(
         _ body: @escaping @Sendable (Manager) async throws -> Answer
     ) async throws -> Answer {

@@ -38,8 +38,8 @@ public struct ControlServer: Sendable {
 
     /// Listens; ``run()`` answers.
     ///
-    /// - Parameter configuration: Takes and tells single values; nil: nobody does.
-    /// - Throws: when the socket can't be had, in words for the operator.
+    /// - Parameter configuration: Accepts and returns single values; nil: these calls are not served.
+    /// - Throws: when the socket is not available, in words for the operator.
     public init(
         path: String, backend: some ControlBackend, configuration: (any ConfigurationBackend)? = nil,
         logger: Logger = Logger(label: "control") { _ in SwiftLogNoOpLogHandler() }

@@ -3,9 +3,9 @@ internal import Glibc
 
 /// The Unix socket on which an agent listens, and by which the command line finds it.
 public enum ControlSocket {
-    /// Where the daemon listens unless told otherwise.
+    /// Where the daemon listens by default.
     public static let defaultPath = "/run/nsm-agent/control.sock"
-    /// Where an apply that waits for confirmation listens unless told otherwise.
+    /// Where an apply that waits for confirmation listens by default.
     public static let confirmationPath = "/run/nsm-agent/confirm.sock"
 
     /// Why there is no socket.
@@ -14,7 +14,7 @@ public enum ControlSocket {
         case pathTooLong(String)
         /// Another process listens there.
         case inUse(String)
-        /// Something that is no socket is there.
+        /// The file at the path is not a socket.
         case notASocket(String)
         /// A system call failed.
         case refused(call: String, path: String, code: Int32)

@@ -8,7 +8,7 @@ internal import Synchronization
 actor EtcdIntake {
     /// How long it must be quiet until what was written to an etcd that lost its mind is taken for all that is wanted.
     private static let rest = Duration.seconds(1)
-    /// Problems and failures that are told one by one.
+    /// The most problems and failures that are reported one by one.
     private static let mostTold = 20
 
     /// How long what is to be remembered may wait to be written.
@@ -26,9 +26,9 @@ actor EtcdIntake {
     private let hasStopped = Mutex(false)
     /// Counts what was taken in.
     private var generation: UInt64 = 0
-    /// Who told last what etcd holds.
+    /// The endpoint that last reported the content of etcd.
     private var endpoint = ""
-    /// Why etcd could not be had the last time.
+    /// Why etcd was not available the last time.
     private var lastLoss = ""
 
     init(_ mirror: EtcdMirror, path: String? = nil, backend: any ConfigurationBackend, logger: Logger) {
@@ -93,7 +93,7 @@ actor EtcdIntake {
         if mirror.wasWrittenInDoubt { settleDoubtWhenQuiet(generation, endpoint) }
     }
 
-    /// Whoever fills an empty etcd again writes more than one key.
+    /// A client that refills an empty etcd writes more than one key.
     private nonisolated func settleDoubtWhenQuiet(_ number: UInt64, _ endpoint: EtcdEndpoint) {
         Task {
             try? await Task.sleep(for: Self.rest)

@@ -12,8 +12,8 @@ struct EtcdMemory: Sendable, Equatable {
     /// What was there.
     var content = Content()
 
-    /// Some keys with what they hold, as a number that tells whether two are the same. It is no proof against who means harm,
-    /// as who writes in etcd needs none.
+    /// Some keys with what they hold, as a number that tells whether two are the same. It does not withstand an
+    /// attacker: one who can write to etcd does not need a collision.
     struct Content: Sendable, Equatable {
         /// How many keys there are.
         private(set) var count = 0

@@ -159,7 +159,7 @@ struct EtcdMirror {
         } else {
             return nil
         }
-        // Whoever has all that was there, as it was, has lost nothing.
+        // An etcd that holds all known entries unchanged has lost nothing.
         let isSame = known.allSatisfy { name, known in entries[name].map { Self.hash($0.value) } == known.content }
         return isSame ? nil : text
     }

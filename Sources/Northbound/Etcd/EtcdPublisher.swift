@@ -17,7 +17,7 @@ struct EtcdPublisher: Sendable {
     private static let interval = Duration.seconds(10)
     /// How long it waits until it writes all again.
     private static let rest = Duration.seconds(1)
-    /// etcd takes 128 unless it is told otherwise.
+    /// etcd takes 128 unless configured otherwise.
     private static let batch = 100
 
     let settings: EtcdSettings

@@ -3,7 +3,7 @@ internal import Model
 
 /// A configuration file, and what tells whether it changed.
 struct ConfigFile {
-    /// A state of a file. Whoever changes its content changes one of these, though within a tick of the clock perhaps none.
+    /// A state of a file. A change of its content changes one of these, but perhaps none within one tick of the clock.
     struct Identity: Hashable {
         var device: UInt64
         var inode: UInt64
@@ -25,7 +25,7 @@ struct ConfigFile {
     var path: String
     /// Its state when it was listed; nil for standard input.
     var identity: Identity?
-    /// Whether it is a link: the file that it leads to may be changed unnoticed by whoever watches the directory.
+    /// Whether it is a symbolic link: a watch of the directory does not notice changes of the file behind it.
     var isLink = false
 
     /// The content of a file.

@@ -3,8 +3,8 @@ internal import Glibc
 
 /// One configuration file in the place of those that there are, which stay beside it under other names.
 ///
-/// Whoever reads the files in between finds values that are declared twice, which is a mistake and changes nothing, or what
-/// files that are still to go declare: nothing goes that is not to go in the end.
+/// A reader of the files in between finds values that are declared twice, which is a mistake and changes nothing, or
+/// what files that are still to go declare: nothing goes that is not to go in the end.
 public struct FileReplacement: Sendable {
     /// It could not be done, in words for the operator.
     public struct Failure: Error, Sendable, CustomStringConvertible {

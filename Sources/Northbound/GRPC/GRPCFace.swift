@@ -6,7 +6,7 @@ public import MeshTransport
 public struct GRPCSettings: Sendable {
     /// Where it listens.
     public var addresses: [SocketAddress]
-    /// Whether whoever reaches an address over TCP may change things.
+    /// Whether every client that reaches an address over TCP may change things.
     public var isInsecure: Bool
     /// Files for TLS over TCP; nil: none.
     public var tls: TLSFiles?
@@ -14,9 +14,9 @@ public struct GRPCSettings: Sendable {
     public var messageLimit: Int
     /// Calls at once on one connection.
     public var streamLimit: Int
-    /// Counts calls; nil: nobody does.
+    /// Counts calls; nil: they are not counted.
     public var statistics: CallStatistics?
-    /// Why whoever is not root of this host may only look, over TCP.
+    /// Why clients other than root of this host may only look, over TCP.
     public var lookReason =
         "only root of this host may change things here; use the Unix socket, or the setting insecure"
 
@@ -42,8 +42,8 @@ public struct GRPCFace: Sendable {
 
     /// Listens; ``run()`` answers.
     ///
-    /// - Parameter control: Answers the command line of other hosts, if it may change things; nil: nobody does.
-    /// - Throws: ``TransportError`` when an address can't be had.
+    /// - Parameter control: Answers the command line of other hosts, if it may change things; nil: it gets no answer.
+    /// - Throws: ``TransportError`` when an address is not available.
     public init(
         _ settings: GRPCSettings, backend: some ConfigurationBackend, control: (any ControlBackend)? = nil,
         logger: Logger

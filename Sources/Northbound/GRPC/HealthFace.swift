@@ -1,6 +1,6 @@
 internal import GRPCCore
 
-/// `grpc.health.v1.Health`. Whoever gets an answer is served.
+/// `grpc.health.v1.Health`. A server that answers is serving.
 struct HealthFace: Grpc_Health_V1_Health.SimpleServiceProtocol {
     /// Full names of the services.
     let services: [String]

@@ -259,7 +259,7 @@ public actor HistoryStore {
         let opened = try JournalFile.open(path, patience: Self.patience)
         do throws(JournalFailure) {
             if length < HistoryRecord.magic.count {
-                // What it is instead was told when it was read.
+                // What it is instead was reported when it was read.
                 try JournalFile.truncate(opened, to: 0, path)
                 try JournalFile.add(HistoryRecord.magic, to: opened, at: 0, path)
                 length = HistoryRecord.magic.count

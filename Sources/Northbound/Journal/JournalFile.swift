@@ -96,7 +96,7 @@ enum JournalFile {
         guard ftruncate(file, off_t(length)) == 0 else { throw JournalFailure("ftruncate", path, errno) }
     }
 
-    /// Writes a file in one step: whoever looks finds the old content or the new.
+    /// Writes a file in one step: a reader finds the old content or the new.
     ///
     /// - Returns: the new file, open, and held if that is asked for.
     @discardableResult

@@ -14,7 +14,7 @@ struct KubernetesEntry: Equatable, Sendable {
     /// The first ones.
     var errors: [String] = []
 
-    /// The most errors that are told, and how long one may be.
+    /// The most errors that are reported, and how long one may be.
     static let mostErrors = 5
     private static let longestError = 512
 
@@ -55,7 +55,7 @@ struct KubernetesEntry: Equatable, Sendable {
     /// What a status says of an agent; nil: nothing that can be read.
     init?(_ json: JSONValue) {
         guard let name = json["name"]?.string else { return nil }
-        // Whoever may write a status can write any number.
+        // A client that may write a status can write any number.
         func number(_ key: String) -> Int { Int(min(max(json[key]?.int ?? 0, 0), Int64(Int32.max))) }
         self.name = name
         microservice = json["microservice"]?.string ?? ""

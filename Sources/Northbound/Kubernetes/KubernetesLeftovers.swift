@@ -11,7 +11,7 @@ struct KubernetesLeftovers: Sendable {
     static let firstWait = Duration.seconds(5)
     /// How often it looks afterwards.
     static let interval = Duration.seconds(60)
-    /// The most pods that are looked for at a time: whoever may write a status can name any.
+    /// The most pods that are looked for at a time: a client that may write a status can name any.
     private static let mostLooks = 64
 
     let settings: KubernetesSettings

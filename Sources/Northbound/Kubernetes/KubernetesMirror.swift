@@ -44,7 +44,7 @@ struct KubernetesMirror {
         var blocked: [Key: ModelValue] = [:]
     }
 
-    /// The most mistakes that are told of a resource.
+    /// The most mistakes that are reported of a resource.
     static let mostMistakes = 5
 
     private let label: String

@@ -22,11 +22,11 @@ actor KubernetesReporter {
         var due = ContinuousClock.now
         var isDirty = true
         var backoff = Backoff(first: .seconds(2), limit: .seconds(60))
-        /// What was told last, so that it is told once.
+        /// What was reported last, so that it is reported once.
         var told: Phase?
     }
 
-    /// What is told by events.
+    /// What events report.
     private enum Phase: Equatable {
         case rejected(Int64, String)
         case accepted(Int64)
@@ -40,7 +40,7 @@ actor KubernetesReporter {
     private let logger: Logger
     private var kept: [String: Kept] = [:]
     private nonisolated let bell = Mailbox<Void>(limit: 1)
-    /// What was refused, told once.
+    /// What was refused, reported once.
     private var told = ""
     private var eventsResume = ContinuousClock.now
 
@@ -179,7 +179,7 @@ actor KubernetesReporter {
 
     // MARK: - Events
 
-    /// What an agent before this one told already.
+    /// What an agent before this one reported already.
     private static func phase(told resource: KubernetesMirror.Known, _ instance: String) -> Phase? {
         let entries = (resource.object["status"]?["agents"]?.array ?? []).compactMap { KubernetesEntry($0) }
         guard let entry = entries.first(where: { $0.name == instance }) else { return nil }

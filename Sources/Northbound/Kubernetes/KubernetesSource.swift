@@ -71,7 +71,7 @@ public struct KubernetesSource: Sendable {
 
 /// Declares what resources say, one change after the other.
 actor KubernetesIntake {
-    /// Problems and failures that are told one by one.
+    /// The most problems and failures that are reported one by one.
     private static let mostTold = 20
 
     private var mirror: KubernetesMirror
@@ -81,7 +81,7 @@ actor KubernetesIntake {
     private let logger: Logger
     private nonisolated let gate = Gate(1)
     private let hasStopped = Mutex(false)
-    /// Why the server could not be had the last time; empty: it is there.
+    /// Why the server was not available the last time; empty: it is there.
     private var lastLoss = ""
 
     init(

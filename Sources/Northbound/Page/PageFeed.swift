@@ -91,7 +91,7 @@ actor PageFeed {
         let isFirst = work == nil
         if isFirst { begin() }
         if isFirst || snapshot == nil { await refresh() }
-        // What others were told in the meantime is in it.
+        // It includes what others got in the meantime.
         let start = try all().event
         return PageStream(
             events: followers.follow(backlog: .all(limit: limits.backlog), from: [start]), place: place)
@@ -105,7 +105,7 @@ actor PageFeed {
         return whole
     }
 
-    /// Lets go of the engine when nobody follows any more, and of what was seen when nobody came back for it.
+    /// Releases the engine when no client follows any more, and what was seen when no client came back for it.
     fileprivate func leave() {
         if places.streams == 0 {
             work?.cancel()
@@ -203,17 +203,17 @@ actor PageFeed {
     }
 }
 
-/// What one who follows gets.
+/// What a follower gets.
 struct PageStream: Sendable {
     let events: AsyncStream<ByteBuffer>
-    /// Whoever holds it is counted.
+    /// Counts the client while it is held.
     let place: Places.Place
 }
 
-/// What one who reads gets.
+/// What a reader gets.
 struct PageState: Sendable {
     let json: ByteBuffer
-    /// Whoever holds it is counted.
+    /// Counts the client while it is held.
     let place: Places.Place
 }
 

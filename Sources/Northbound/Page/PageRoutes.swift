@@ -60,7 +60,7 @@ struct PageRoutes: Sendable {
     ) async throws {
         for await event in stream.events {
             var rest = event
-            // Part by part, so that a slow reader is told from one that does not read.
+            // Part by part, to distinguish a slow reader from one that does not read.
             while let part = rest.readSlice(length: min(Response.part, rest.readableBytes)), part.readableBytes > 0 {
                 try await writer.write(part)
             }

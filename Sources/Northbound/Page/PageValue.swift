@@ -19,7 +19,7 @@ struct PageValue: Sendable, Equatable {
         var needs: [Key: [Key]] = [:]
     }
 
-    /// What is told of a device in the kernel.
+    /// What the page gets of a device in the kernel.
     struct Device: Sendable, Equatable {
         let name: String
         let index: Int32

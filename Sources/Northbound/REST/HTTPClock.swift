@@ -65,7 +65,7 @@ final class HTTPClock: ChannelDuplexHandler, RemovableChannelHandler {
         unwritten -= 1
         guard context.channel.isActive else { return }
         if isEarly, isEnd {
-            // What is left of the request is nobody's any more. The client gets time to read the answer.
+            // Nothing reads the rest of the request. The client gets time to read the answer.
             context.close(mode: .output, promise: nil)
             return wait(context, .seconds(1))
         }

@@ -35,7 +35,7 @@ final class HTTPServer: Sendable {
     private struct State {
         var channels: [UInt64: any Channel] = [:]
         var count: ConnectionCount
-        /// When it was last told that there are too many.
+        /// When it was last reported that there are too many.
         var complaint: ContinuousClock.Instant?
         var next: UInt64 = 0
         var hasStopped = false
@@ -133,7 +133,7 @@ final class HTTPServer: Sendable {
         }
     }
 
-    /// Tells of a connection that was refused, once a minute.
+    /// Reports a connection that was refused, once a minute.
     private func complain(_ connection: ConnectionSource.Connection) {
         let isDue = state.withLock { state in
             let now = ContinuousClock.now
@@ -190,7 +190,7 @@ final class HTTPServer: Sendable {
             if hasStopped { value.channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
             await http.handle(value: value, logger: logger)
         } catch {
-            // Without a channel the socket is nobody's.
+            // Without a channel the socket has no owner.
             if !hasChannel.load(ordering: .relaxed) { close(connection.socket) }
             logger.debug("connection ended", metadata: ["at": "\(listener.address.url)", "error": "\(error)"])
         }

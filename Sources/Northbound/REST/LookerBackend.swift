@@ -2,7 +2,7 @@ internal import Concurrency
 internal import Model
 internal import Reconciler
 
-/// The agent for those who may only look: what takes long to tell is told anew once a second, however many ask.
+/// The agent for read-only clients: expensive answers are computed once a second, however many clients ask.
 struct LookerBackend: RESTBackend {
     private let backend: any RESTBackend
     private let declared: Recent<[DeclaredValue]>

@@ -9,7 +9,7 @@ public struct PasswordHash: Sendable, Hashable {
     /// Hashing takes twice the time with each more: from 10 on it is slow enough, and beyond 14 a second and more.
     private static let costs = 4...14
 
-    /// Nil when the text is no such hash.
+    /// Nil when the text is not such a hash.
     public init?(_ text: String) {
         let parts = text.split(separator: "$", omittingEmptySubsequences: false)
         guard text.utf8.count == 60, text.utf8.allSatisfy({ $0 < 0x80 }), parts.count == 4, parts[0].isEmpty,

@@ -22,7 +22,7 @@ public struct AgentReport: Sendable {
     public var counts: [ValueState: Int]
     /// How many declared connections to network services, and services that are offered, are in each state.
     public var services: [String: Int]
-    /// What was asked of the kernel, and what it told.
+    /// Requests to the kernel, and its reports.
     public var kernel: Kernel
 
     /// Numbers since the start.
@@ -33,9 +33,9 @@ public struct AgentReport: Sendable {
         public var batchSeconds: Double
         /// Operations in them.
         public var operations: UInt64
-        /// Events that it told of.
+        /// Events that it reported.
         public var events: UInt64
-        /// How often it could not tell of all of them.
+        /// How often it could not report all of them.
         public var overruns: UInt64
 
         /// Makes them.

@@ -12,7 +12,7 @@ struct RESTCall: Sendable {
     let body: [UInt8]
     /// What work for the answer has to wait at; nil: nothing.
     let gate: Gate?
-    /// The token of whoever logged in; nil: there is none.
+    /// The token of a logged-in user; nil: there is none.
     var token: String?
     /// What the client says of itself and of what it wants.
     var headers: HTTPFields = [:]

@@ -13,7 +13,7 @@ public struct RESTFace: Sendable {
 
     /// Listens; ``run()`` answers.
     ///
-    /// - Throws: ``TransportError`` when an address or a file can't be had.
+    /// - Throws: ``TransportError`` when an address or a file is not available.
     public init(
         _ settings: RESTSettings, backend: some RESTBackend, logger: Logger
     ) throws(TransportError) {
@@ -157,7 +157,7 @@ struct RESTResponder: Sendable {
         if route.access == .change, let obstacle { throw RESTError(obstacle, .forbidden) }
         var gate: Gate?
         if obstacle != nil, route.access != .probe { gate = route.takesBody ? lookers.bodies : lookers.answers }
-        // Nobody waits for somebody else's body.
+        // The body is read first: no request waits for the body of another one.
         let longest = min(gate == nil ? limit : min(limit, Lookers.body), route.bodyLimit ?? limit)
         let body = route.takesBody ? try await request.bytes(upTo: longest) : []
         let call = RESTCall(

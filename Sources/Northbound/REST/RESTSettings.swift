@@ -46,9 +46,9 @@ public struct RESTSettings: Sendable {
     public var isReadOnly = false
     /// Why that is, for those who want to change something.
     public var readOnlyReason = "nothing can be changed here: the setting http: {readOnly: true} says so"
-    /// Whether whoever reaches it may change things.
+    /// Whether every client that reaches it may change things.
     public var isInsecure = false
-    /// Whether values are told as JSON text in a string, as old clients want them.
+    /// Whether values are sent as JSON text in a string, as old clients want them.
     public var dataIsText = false
     /// Who may change things, and beyond root is served at all, if there are any.
     public var users: [User] = []

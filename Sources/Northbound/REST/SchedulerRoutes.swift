@@ -141,7 +141,7 @@ struct SchedulerRoutes: Sendable {
         if view == .kernel, entry.name != "linux-interface-watcher" {
             throw RESTError("descriptor does not support Retrieve operation")
         }
-        // Addresses and the like are told with the interfaces that they are derived from.
+        // Addresses and the like appear with the interfaces that they are derived from.
         if view == .declared || entry.name.hasPrefix("linux-interface-") && entry.name != "linux-interface-watcher" {
             return .json(.null)
         }

@@ -66,7 +66,7 @@ struct SessionRoutes: Sendable {
     }
 }
 
-/// What a request shows of whoever logged in.
+/// What a request shows of a logged-in user.
 enum SessionToken {
     static let cookie = "ligato-rest"
 

@@ -100,12 +100,12 @@ public final class Sessions: Sendable {
     /// How many tokens there are.
     var count: Int { open.withLock { $0.count } }
 
-    /// Whose token it is; nil: nobody's, or not any more.
+    /// The account of a token; nil: the token is unknown or has expired.
     func account(_ token: String) -> Account? {
         open.withLock { open in open[token].flatMap { $0.end > .now ? $0.account : nil } }
     }
 
-    /// Ends all tokens of whoever has this one.
+    /// Ends all tokens of the account that has this one.
     func logOut(_ token: String) {
         guard let name = account(token)?.name else { return }
         open.withLock { open in open = open.filter { $0.value.account.name != name } }

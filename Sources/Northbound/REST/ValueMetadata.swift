@@ -1,7 +1,7 @@
 internal import Model
 internal import NetworkTypes
 
-/// What the ancestor of this agent tells of a value beside it.
+/// What the ancestor of this agent reports beside a value.
 enum ValueMetadata {
     static func json(_ value: ModelValue, _ devices: [String: InterfaceDevice]) -> JSON {
         switch value {

@@ -84,9 +84,9 @@ private final class Teller {
     }
 }
 
-/// Questions to whoever sits at the terminal.
+/// Questions to the user at the terminal.
 enum Prompt {
-    /// Whether somebody does.
+    /// Whether there is a terminal.
     static var isPossible: Bool { cl_is_terminal(STDIN_FILENO) && cl_is_terminal(STDERR_FILENO) }
 
     /// Whether the answer is yes. What was typed before the question is none.

@@ -67,7 +67,7 @@ struct GraphDrawing {
 
     private func label(_ node: Nsmagent_Control_GraphNode) -> String { node.label.isEmpty ? node.key : node.label }
 
-    /// What is no value has no state: somebody waits for it.
+    /// A node that is not a value has no state: another value waits for it.
     private static func stateName(_ state: ValueState) -> String { state == .nonexistent ? "" : state.name }
 
     static func dotText(_ text: String) -> String {

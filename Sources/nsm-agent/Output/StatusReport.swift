@@ -28,7 +28,7 @@ struct StatusReport {
         shown = response.values.filter { filter.shows(ValueState($0.status.state)) }
     }
 
-    /// Whether there is no value that was asked for.
+    /// Whether none of the requested values exists.
     var isEmpty: Bool { response.values.isEmpty }
 
     /// Whether all is as the files say.

@@ -9,7 +9,7 @@ struct ValueStory {
     private let value: ModelValue?
     private let now = Timestamp.now
 
-    /// How many parts are told one by one.
+    /// The largest number of parts to list one by one.
     private static let mostParts = 10
 
     /// Asks the daemon.

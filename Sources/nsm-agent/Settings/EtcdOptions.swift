@@ -71,9 +71,9 @@ struct EtcdOptions: ParsableArguments, Sendable {
 
     private var namesTLS: Bool { etcdCaFile != nil || etcdCertFile != nil || etcdKeyFile != nil }
 
-    /// Nil: there is no etcd.
+    /// Nil: etcd is not used.
     ///
-    /// - Parameter tellsIgnored: Whether keys of the file that mean nothing are told; else somebody else does.
+    /// - Parameter tellsIgnored: Whether to report the file's unknown keys; false: another part reports them.
     func settings(label: String, tellsIgnored: Bool = true, logger: Logger) throws -> EtcdSettings? {
         let endpoints = try endpoints()
         let file = try file(logger, tellsIgnored)

@@ -47,7 +47,7 @@ struct GRPCOptions: ParsableArguments, Sendable {
         }
     }
 
-    /// Nil: there is no gRPC API.
+    /// Nil: the gRPC API is off.
     ///
     /// - Parameter isUpstream: Whether the agent before this one is meant, which serves everybody.
     func settings(isUpstream: Bool = false) throws -> GRPCSettings? {

@@ -8,7 +8,7 @@ struct HTTPConf {
     /// Nil: it names none.
     private(set) var address: SocketAddress?
     private(set) var users: [RESTSettings.User] = []
-    /// Nil: nobody logs in for a token.
+    /// Nil: no user logs in for a token.
     private(set) var sessions: Sessions?
     private(set) var tls: TLSFiles?
     /// Keys that mean nothing here.
@@ -54,7 +54,7 @@ struct HTTPConf {
             tlsPlace = tlsPlace ?? entry
         case "client-basic-auth":
             users = try entry.texts().map { text throws(Failure) in
-                // What it says may be a password, so it is not told.
+                // Its text may be a password, so it is not reported.
                 guard let user = RESTSettings.User(text) else { throw entry.wrong("entries are user:password") }
                 return user
             }

@@ -63,7 +63,7 @@ struct HTTPOptions: ParsableArguments, Sendable {
         }
     }
 
-    /// Nil: there is no REST API. What the command line and the settings say counts more than an http.conf.
+    /// Nil: the REST API is off. The command line and the settings take precedence over an http.conf.
     ///
     /// - Parameter upstream: The agent before this one, which always has a REST API.
     func settings(_ upstream: Upstream? = nil) throws -> RESTSettings? {

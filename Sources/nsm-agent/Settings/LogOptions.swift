@@ -22,7 +22,7 @@ struct LogOptions: ParsableArguments, Sendable {
     /// The level is the given one, that of the environment, or `info`.
     var logger: Logger { logger(orOf: environment("NSM_LOG_LEVEL")) }
 
-    /// - Parameter other: The level where none was given, as programs of Network Service Mesh are told it, such as `WARN`.
+    /// - Parameter other: The default level, in the format of Network Service Mesh programs, such as `WARN`.
     func logger(orOf other: String?) -> Logger {
         let name = logLevel ?? other ?? environment("INITIAL_LOGLVL") ?? "info"
         let level = Logger.Level(name: name)

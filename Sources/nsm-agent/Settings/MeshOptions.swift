@@ -34,7 +34,7 @@ struct MeshOptions: ParsableArguments, Sendable {
         _ = try tokenLifetime()
     }
 
-    /// As stock managers are told.
+    /// In the format of stock managers.
     private func tokenLifetime() throws -> Duration {
         do throws(NSMError) {
             return try MeshEnvironment(environment).tokenLifetime

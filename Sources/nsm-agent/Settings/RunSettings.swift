@@ -1,6 +1,6 @@
 internal import ArgumentParser
 
-/// What `run` is told by its file of settings and the command line together.
+/// The settings of `run`: its settings file and the command line together.
 struct RunSettings {
     /// The options, those of the command line before those of the file.
     let run: Run
@@ -13,12 +13,12 @@ struct RunSettings {
         "kubernetes": KubernetesOptions.self, "containers": ContainerOptions.self,
     ]
 
-    /// Puts both together. Each setting is checked by itself, so that a mistake is told with its place.
+    /// Merges both. Each setting is checked by itself, so that an error names its place.
     ///
     /// - Parameters:
     ///   - arguments: The words behind `run` on the command line.
-    ///   - upstream: What the agent before this one is told; both others count more.
-    /// - Throws: `Failure` for what the file says wrong, and what the parser throws for the command line.
+    ///   - upstream: The options of the agent before this one; the file and the command line take precedence.
+    /// - Throws: `Failure` for an error in the file, and the parser's error for the command line.
     init(_ file: SettingsFile, arguments: [String], upstream: Upstream? = nil) throws {
         var meshWords: [String] = []
         var words: [String] = []

@@ -28,9 +28,9 @@ struct GRPCConf {
             case "max-concurrent-streams":
                 let count = try entry.number(0...Int(UInt32.max))
                 if count > 0 { words.append("--grpc-max-streams=\(min(count, 65536))") }
-            // Both always: root alone reaches a Unix socket, and one that nobody listens on is replaced.
+            // Both always: root alone reaches a Unix socket, and one without a listener is replaced.
             case "permission", "force-socket-removal": ignored.append(entry.name)
-            // What is counted is told wherever the REST API tells of metrics.
+            // The counters appear wherever the REST API serves metrics.
             case "prometheus-metrics": _ = try entry.flag()
             default: ignored.append(entry.name)
             }

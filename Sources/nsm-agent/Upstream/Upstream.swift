@@ -16,7 +16,7 @@ struct Upstream {
     private let flags: UpstreamFlags
     private let folder: String
 
-    /// Its name in the mesh of keys, unless it is told another one.
+    /// Its default name among the keys of all agents.
     private static let label = "vpp1"
     /// Options that can be given more than once, and so are not replaced by later ones.
     private static let lists = ["--grpc-listen", "--grpc-client-ca"]
@@ -112,7 +112,7 @@ struct Upstream {
         if access(name, F_OK) == 0 { return name }
         let path = folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
         if access(path, F_OK) == 0 { return path }
-        // The one of etcd that only the environment names is told of where etcd is.
+        // The code for etcd reports a missing etcd file that only the environment names.
         if flags[flag] != nil {
             warnings.append("\(flags.origin(flag)) \(name): there is no such file, here or in \(folder)")
         }

@@ -1,4 +1,4 @@
-/// How the agent before this one is told what to do: flags with one dash or two, and a variable of the environment for each.
+/// The options of the agent before this one: flags with one dash or two, each also an environment variable.
 ///
 /// It is meant by its name `nsm-agent-linux`, by `-config-dir`, or by `CONFIG_DIR` where `run` or nothing is said.
 struct UpstreamFlags {

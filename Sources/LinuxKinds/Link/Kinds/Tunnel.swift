@@ -40,7 +40,7 @@ struct TunnelKind<Form: TunnelForm>: InterfaceKind {
     func change(from have: LinkKind, _ differences: inout [Difference]) -> LinkKind? {
         guard let old = have[TunnelAttributes<Form>.self] else { return nil }
         var new = attributes
-        // Another interface below is seen by whoever knows the links.
+        // The caller, which knows the links, detects another interface below.
         new.link = old.link
         if new == old || new.isExternal { return nil }
         differences.append(Difference(word, old: old.text, new: new.text))

@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// What the process counts and measures, as text for Prometheus.
 ///
-/// It takes what is told through the API of swift-metrics, of this agent and of libraries.
+/// It collects what this agent and libraries report through the API of swift-metrics.
 public final class PrometheusRegistry: MetricsFactory {
     /// What a family of series is, as the text says.
     enum Kind: String, Sendable {
