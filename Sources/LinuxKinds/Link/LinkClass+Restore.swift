@@ -190,7 +190,10 @@ extension LinkClass {
         {
             attributes.mtu = old.mtu
         }
-        if let mac = old.mac, link.link.mac != mac, !isNew || kind.isOf(TUNAttributes.self) { attributes.mac = mac }
+        // A bridge that has lost its ports has none, which can't be set.
+        if let mac = old.mac, !mac.isZero, link.link.mac != mac, !isNew || kind.isOf(TUNAttributes.self) {
+            attributes.mac = mac
+        }
         if link.link.group != old.group { attributes.group = old.group }
         if link.link.kind != old.kind {
             attributes.kind = InterfaceKinds.kind(of: kind).wayBack(from: link.link.kind, to: kind)
