@@ -42,6 +42,7 @@ public final class EtcdClient: Sendable {
                 turn(from: endpoint)
             } catch let error as EtcdError where error.isOfConnection {
                 turn(from: endpoint)
+                patience.withLock { $0.note([error]) }
                 throw error
             }
         }
@@ -84,8 +85,8 @@ public final class EtcdClient: Sendable {
                 defer { connected = nil }
                 return connected
             }
-            if let since, .now - since > configuration.longestWait { backoff.reset() }
-            let wait = backoff.wait()
+            if let since, .now - since > configuration.longestWait, failure.code != .timedOut { backoff.reset() }
+            let wait = backoff.wait() * patience.withLock { $0.factor }
             await failed(failure, wait)
             try? await Task.sleep(for: wait)
         }
@@ -107,7 +108,9 @@ public final class EtcdClient: Sendable {
         to endpoint: EtcdEndpoint, _ body: @escaping @Sendable (EtcdConnection) async throws -> Result
     ) async throws -> Result {
         var configuration = configuration
-        configuration.dialTimeout *= patience.withLock { $0.factor }
+        let factor = patience.withLock { $0.factor }
+        configuration.dialTimeout *= factor
+        configuration.operationTimeout *= factor
         let transport: HTTP2ClientTransport.Posix
         do {
             transport = try Transport.make(endpoint, configuration)
@@ -127,15 +130,19 @@ public final class EtcdClient: Sendable {
         } catch {
             throw DialFailure(error: error)
         }
-        patience.withLock { $0.reset() }
         logger.debug(
             "connected to etcd", metadata: ["endpoint": "\(endpoint)", "version": "\(connection.status.version)"])
+        let start = ContinuousClock.now
+        defer { if .now - start > DialPatience.proof { patience.withLock { $0.reset() } } }
         return try await body(connection)
     }
 }
 
 /// The way to a member.
 private enum Transport {
+    /// A member that is busy for some seconds must not lose all its clients at once: they would come back together.
+    private static let keepalivePatience = Duration.seconds(10)
+
     static func make(
         _ endpoint: EtcdEndpoint, _ configuration: EtcdConfiguration
     ) throws -> HTTP2ClientTransport.Posix {
@@ -144,7 +151,8 @@ private enum Transport {
             settings.backoff.initial = .milliseconds(100)
             settings.backoff.max = .seconds(1)
             settings.connection.keepalive = .init(
-                time: configuration.keepaliveTime, timeout: configuration.operationTimeout, allowWithoutCalls: true)
+                time: configuration.keepaliveTime, timeout: max(configuration.operationTimeout, keepalivePatience),
+                allowWithoutCalls: true)
             settings.http2.targetWindowSize = 1 << 20
             // Called for each new connection, before it is used.
             settings.channelDebuggingCallbacks.onCreateTCPConnection = { ClientGuard.add(to: $0) }
