@@ -229,6 +229,16 @@ let package = Package(
             name: "nsm-endpoint-example", dependencies: ["NSM", .product(name: "Logging", package: "swift-log")],
             path: "examples/nsm-endpoint", exclude: ["README.md", "run"], packageAccess: false, swiftSettings: plain),
 
+        // Many agents in one process, for examples/scale.
+        .executableTarget(
+            name: "scale-agents",
+            dependencies: [
+                "EtcdClient", "KubernetesClient", "Model", "Northbound",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], path: "examples/scale", exclude: ["README.md", "kubernetes.py", "measure.py", "run"],
+            swiftSettings: strict),
+
         // A part of scripts/bench.
         .executableTarget(
             name: "change-bench",
