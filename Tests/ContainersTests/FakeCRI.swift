@@ -97,11 +97,13 @@ final class FakeCRI: Sendable, RegistrableRPCService {
                 address: .unixDomainSocket(path: path), transportSecurity: .plaintext),
             services: speaks ? [self] : [])
         let task = Task { try await server.serve() }
-        defer {
-            task.cancel()
-            unlink(path)
-        }
-        return try await body()
+        let result: Swift.Result<Result, any Error>
+        do { result = .success(try await body()) } catch { result = .failure(error) }
+        // Cancelled, the server would end the process if a call came just then.
+        server.beginGracefulShutdown()
+        _ = await task.result
+        unlink(path)
+        return try result.get()
     }
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {

@@ -189,29 +189,36 @@ final class DockerFollower: Sendable {
         plain.withLock { $0.formIntersection(ids) }
         let unknown = plain.withLock { plain in ids.filter { !plain.contains($0) } }
         let former = Dictionary(source.known().map { ($0.id, $0) }) { first, _ in first }
-        return try await withThrowingTaskGroup(of: (id: String, look: Result<Container?, any Error>).self) { group in
+        let failures = Failures()
+        let found = await withTaskGroup(of: Container?.self) { group in
             var found: [Container] = []
-            var failures: [String: any Error] = [:]
-            var rest = unknown[...]
-            func next() {
-                guard let id = rest.popFirst() else { return }
-                group.addTask {
-                    do { return (id, .success(try await self.inspect(id))) } catch { return (id, .failure(error)) }
-                }
+            for (place, id) in unknown.enumerated() {
+                // Some at a time.
+                if place >= Self.mostAtOnce, let container = await group.next() ?? nil { found.append(container) }
+                if failures.all.withLock({ $0.count }) > Self.mostHidden { break }
+                group.addTask { await self.inspect(id, former[id], failures) }
             }
-            for _ in 0..<Self.mostAtOnce { next() }
-            while let (id, look) = try await group.next() {
-                switch look {
-                case .success(let container): if let container { found.append(container) }
-                case .failure(let error):
-                    failures[id] = error
-                    if failures.count > Self.mostHidden { throw error }
-                    if let container = former[id] { found.append(container) }
-                }
-                next()
-            }
-            for (id, error) in failures { try hide(id, error) }
+            for await case let container? in group { found.append(container) }
             return found
+        }
+        let failed = failures.all.withLock { $0 }
+        if failed.count > Self.mostHidden, let error = failed.values.first { throw error }
+        for (id, error) in failed { try hide(id, error) }
+        return found
+    }
+
+    /// Why containers could not be looked at, by their ids.
+    private final class Failures: Sendable {
+        let all = Mutex<[String: any Error]>([:])
+    }
+
+    /// A container as it is, or, without an answer, as it was.
+    private func inspect(_ id: String, _ former: Container?, _ failures: Failures) async -> Container? {
+        do {
+            return try await inspect(id)
+        } catch {
+            failures.all.withLock { $0[id] = error }
+            return former
         }
     }
 
