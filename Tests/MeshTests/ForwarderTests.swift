@@ -184,6 +184,12 @@ extension OnTheKernel {
 
             try spaces.ip("server", "link set srv-1 alias nsm/gone/e")
             _ = await refusal { try await forwarder.apply(connection) }
+            // A connection that is not known here may be one of another forwarder.
+            let group = { (owner: String) in "link set srv-1 group \(Forwarder.group(of: owner))" }
+            try spaces.ip("server", group("b"))
+            let other = await refusal { try await forwarder.apply(connection) { $0 != "gone" } }
+            #expect(other?.object == "link srv-1")
+            try spaces.ip("server", group(""))
             try await forwarder.apply(connection) { $0 != "gone" }
             #expect(try spaces.links("server") == ["srv-1"])
             try pings("172.16.0.1")

@@ -47,9 +47,13 @@ struct RegistryTests {
             service.name = "s"
             service.matches = [.with { $0.routes = [.init()] }]
         }
-        func refusal(_ service: NSMNetworkService, _ peer: String, isFree: Bool? = true) -> String {
+        func refusal(
+            _ service: NSMNetworkService, _ peer: String, isFree: Bool? = true, as standing: Caller.Standing = .stranger
+        ) -> String {
+            let caller = Caller(
+                identity: PeerIdentity(unproven: peer), credentials: nil, standing: standing, address: nil)
             do {
-                _ = try store.register(service, .stranger(peer), pathIDs: [peer], isFree: isFree)
+                _ = try store.register(service, caller, pathIDs: [peer], isFree: isFree)
                 return ""
             } catch {
                 return "\(error)"
@@ -59,6 +63,14 @@ struct RegistryTests {
         // Without the operator's word the first one is the owner.
         #expect(refusal(declared, "b", isFree: nil).contains("belongs to somebody else"))
         #expect(refusal(plain, "b").contains("belongs to somebody else"))
+        // One who may have no more names leaves it to its owner.
+        for number in 0..<NameLedger.mostOfOneAccount {
+            #expect(refusal(.with { $0.name = "s\(number)" }, "full") == "")
+        }
+        #expect(refusal(declared, "full").contains("which is the most"))
+        #expect(store.service("s")?.pathIds == ["endpoint"])
+        #expect(refusal(plain, "b").contains("belongs to somebody else"))
+        #expect(refusal(plain, "endpoint") == "")
         #expect(refusal(declared, "a") == "")
         #expect(store.service("s")?.pathIds == ["a"] && store.service("s")?.matches.count == 1)
         for service in [plain, declared] {
@@ -67,6 +79,15 @@ struct RegistryTests {
         #expect(refusal(declared, "a") == "")
         #expect(throws: Never.self) { try store.unregister(declared, .stranger("a")) }
         #expect(store.service("s") == nil)
+        // What root or a manager registered is no stranger's to declare.
+        var (ofRoot, declaration) = (plain, declared)
+        ofRoot.name = "t"
+        declaration.name = "t"
+        #expect(refusal(ofRoot, "root", as: .root) == "")
+        #expect(refusal(declaration, "a").contains("belongs to somebody else"))
+        #expect(store.service("t")?.pathIds == ["root"] && store.service("t")?.matches.isEmpty == true)
+        #expect(refusal(declaration, "manager", as: .manager) == "")
+        #expect(store.service("t")?.pathIds == ["manager"] && store.service("t")?.matches.count == 1)
     }
 
     @Test("an endpoint that is not renewed ends, and keeps its name from others")

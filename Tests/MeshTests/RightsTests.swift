@@ -138,6 +138,45 @@ struct RightsTests {
     }
 }
 
+@Suite("Whom a forwarder's manager speaks for")
+struct ForwarderClientTests {
+    private static func connection(_ names: [String], at index: UInt32) -> NSMConnection {
+        .with { connection in
+            connection.path.index = index
+            connection.path.pathSegments = names.map { name in
+                NSMPathSegment.with { segment in
+                    segment.name = name
+                    segment.token = Token.insecure(
+                        subject: "of \(name)", expires: Timestamp.now.advanced(by: .seconds(60)))
+                }
+            }
+        }
+    }
+
+    @Test("the client is who called the manager, whatever he says of those before him")
+    func callers() {
+        let plain = ["client", "manager", "forwarder", "endpoint"]
+        // Before and after the forwarder has entered it.
+        for index: UInt32 in [1, 2] {
+            let connection = Self.connection(plain, at: index)
+            #expect(connection.client(of: "forwarder", isOfOtherHost: false) == "of client")
+        }
+        let forged = Self.connection(["client", "evil", "manager", "forwarder"], at: 3)
+        #expect(forged.client(of: "forwarder", isOfOtherHost: false) == "of evil")
+        #expect(NSMConnection().client(of: "forwarder", isOfOtherHost: false) == nil)
+        #expect(Self.connection(plain, at: 9).client(of: "forwarder", isOfOtherHost: false) == nil)
+    }
+
+    @Test("a client of another host is the first of the path")
+    func remote() {
+        let path = ["client", "manager-1", "forwarder-1", "manager-2", "forwarder-2"]
+        for index: UInt32 in [3, 4] {
+            let connection = Self.connection(path, at: index)
+            #expect(connection.client(of: "forwarder-2", isOfOtherHost: true) == "of client")
+        }
+    }
+}
+
 @Suite("To whom names belong")
 struct NameLedgerTests {
     private static func name(_ text: String) -> NameLedger.Name { NameLedger.Name(kind: .offer, text: text) }

@@ -8,7 +8,7 @@ extension Forwarder {
     private var formerGroup: UInt32 { Marks.Group.agent.of(group) }
 
     /// Whether the mark says that this forwarder made a link.
-    private func isMarked(_ link: Link) -> Bool {
+    func isMarked(_ link: Link) -> Bool {
         link.group == group || link.group == formerGroup && Self.connectionID(ofAlias: link.alias) != nil
     }
 

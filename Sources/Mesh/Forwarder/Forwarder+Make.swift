@@ -135,7 +135,7 @@ extension Forwarder {
                 continue
             }
             let isUnfinished = link.group == group && link.alias == nil
-            let isAbandoned = Self.connectionID(ofAlias: link.alias).map { !isKnown($0) } ?? false
+            let isAbandoned = isMarked(link) && Self.connectionID(ofAlias: link.alias).map { !isKnown($0) } ?? false
             guard isUnfinished || isAbandoned else {
                 throw ForwarderError(
                     "link \(name)", in: namespace,

@@ -49,6 +49,8 @@ final class EndpointPeers: Sendable {
 
     private let component: Component
     private let peers = Mutex<[Place: Peer]>([:])
+    /// How many connections there are of a place, and requests that ask it.
+    private let uses = Mutex<[Place: Int]>([:])
     /// What happens to endpoints and other managers.
     enum Event: Sendable {
         /// One reports of its connections.
@@ -121,6 +123,21 @@ final class EndpointPeers: Sendable {
         }
         return peer
     }
+
+    /// Notes that a connection is had of a place, or that it is asked for one.
+    func use(_ place: Place) { uses.withLock { $0[place, default: 0] += 1 } }
+
+    /// Ends a use. After the last one `unused` is called, before anybody uses the place again.
+    func leave(_ place: Place, unused: () -> Void) {
+        uses.withLock { uses in
+            let left = uses[place, default: 1] - 1
+            uses[place] = left > 0 ? left : nil
+            if left <= 0 { unused() }
+        }
+    }
+
+    /// Calls `body` with the places in use. No use begins or ends meanwhile.
+    func withUsed(_ body: (Set<Place>) -> Void) { uses.withLock { uses in body(Set(uses.keys)) } }
 
     func remove(_ place: Place) {
         let peer = peers.withLock { $0.removeValue(forKey: place) }

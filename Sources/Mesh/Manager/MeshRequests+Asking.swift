@@ -151,7 +151,12 @@ extension MeshRequests {
             known[id] = new
             return old
         }
-        if let old, !old.isOf(candidate) { Task { await self.tellClosed(old) } }
+        if old?.place != candidate.place { peers.use(candidate.place) }
+        guard let old, !old.isOf(candidate) else { return }
+        Task {
+            await self.tellClosed(old)
+            if old.place != candidate.place { self.leave(old.place) }
+        }
     }
 
     /// Whether a connection still has an owner.

@@ -19,9 +19,10 @@ extension MeshRequests {
         // A client that got no answer closes what it asked for.
         let namespace = ConnectionInfo.isOfOtherHost ? "" : request.message.mechanism.inodeURL
         let hop = try enter(&connection, call, namespace: namespace)
+        let closed = connection
         _ = try? await coming?.receive(within: .milliseconds(100))
         try await queue.run(hop.ownID) {
-            try self.checkOwner(of: hop.ownID, call)
+            try self.checkOwner(of: closed, call)
             await self.release(hop.ownID, because: "its client closed it")
         }
         return ServerResponse(message: Google_Protobuf_Empty())
@@ -43,6 +44,7 @@ extension MeshRequests {
         expiries.set(id, to: nil)
         clientIDs.release(id)
         guard let old = known.withLock({ $0.removeValue(forKey: id) }) else { return }
+        defer { leave(old.place) }
         component.logger.info(
             "connection ended",
             metadata: [
@@ -57,6 +59,16 @@ extension MeshRequests {
         }
         vnis.withLock { $0.release(id) }
         monitor.delete(id)
+    }
+
+    /// Ends a use of a place. A forwarder gives up the peer that nobody uses, as it is not told when that ends.
+    func leave(_ place: Place) {
+        peers.leave(place) {
+            guard let directory else { return }
+            peers.remove(place)
+            unconfirmed.withLock { $0[place] = nil }
+            if case .endpoint(let name) = place { directory.drop(name) }
+        }
     }
 
     /// Closes a connection at the endpoint, or at its manager.

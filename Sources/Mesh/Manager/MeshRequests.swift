@@ -68,6 +68,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     private static let mostCandidates = 16
     /// Connections of a peer who is not trusted.
     static let mostOfOneAccount = 1024
+    /// Connections of one client that a forwarder takes in any case.
+    static let leastOfOneClient = 64
 
     init(
         _ settings: MeshSettings, _ store: RegistryStore, directory: ManagerDirectory? = nil
@@ -113,42 +115,71 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     /// Accepts a connection. Its id here is one that no other peer can name.
     func enter(_ connection: inout NSMConnection, _ call: IncomingCall, namespace: String) throws(RPCError) -> Hop {
         let client = connection.path.pathSegments.first
-        // Under an external manager, clients are distinguished by what it says of them, and it may be replaced.
-        let namesPeer = directory == nil
         let id = { (peer: String) in
             // The same again after a restart of ours, so that the links of before are found by it.
-            Self.stableID(client: client, namespace: namespace, peer: namesPeer ? peer : "")
+            Self.stableID(client: client, namespace: namespace, peer: peer)
         }
-        let peer = call.info.peer?.id.description ?? ""
+        // An external manager may be replaced.
+        let peer = self.client(of: connection, isOfOtherHost: false) ?? call.info.peer?.id.description ?? ""
         let hop = try call.enter(&connection, component) { id(peer) }
         // Who is not trusted may bring the id back that he got here, and no other: it could be somebody's who has not come
-        // back yet since our start.
-        if monitor.owner(hop.ownID) != nil || rights.caller(call.info).isTrusted { return hop }
+        // back yet since our start. An external manager brings what its clients say.
+        let mayBringAny = directory == nil && rights.caller(call.info).isTrusted
+        if mayBringAny || monitor.owner(hop.ownID) != nil { return hop }
         let former = rights.formerID(call.info).map(id)
         if hop.ownID == id(peer) || hop.ownID == former { return hop }
         return hop.renamed(id(peer), in: &connection)
     }
 
+    /// The client that an external manager asks for, by a token that it verified: that of whoever called it. For one of
+    /// another host it is the first token, as those between that client and us may be replaced. Nil: this is a mesh.
+    private func client(of connection: NSMConnection, isOfOtherHost: Bool) -> String? {
+        directory == nil ? nil : connection.client(of: component.name, isOfOtherHost: isOfOtherHost)
+    }
+
+    /// Who asks for a connection: the caller, or the client that an external manager speaks for.
+    func caller(_ connection: NSMConnection, _ call: IncomingCall, isOfOtherHost: Bool) -> Caller {
+        let caller = rights.caller(call.info)
+        guard let subject = client(of: connection, isOfOtherHost: isOfOtherHost) else { return caller }
+        return Caller(
+            identity: PeerIdentity(unproven: subject), credentials: caller.credentials, standing: caller.standing,
+            address: caller.address)
+    }
+
     /// Checks that a connection is the caller's and that the caller may have another. Call it in the connection's turn.
-    func admit(_ id: String, _ call: IncomingCall, _ caller: Caller) throws(RPCError) {
-        try checkOwner(of: id, call)
-        guard monitor.owner(id) == nil else { return }
+    func admit(_ wanted: NSMConnection, _ call: IncomingCall, _ caller: Caller) throws(RPCError) {
+        try checkOwner(of: wanted, call)
+        guard monitor.owner(wanted.id) == nil else { return }
         let own = monitor.count(of: caller.identity)
-        guard caller.isTrusted || own < Self.mostOfOneAccount, monitor.count < settings.mostConnections else {
+        guard own < mostConnections(of: caller), monitor.count < settings.mostConnections else {
             throw RPCError(
                 code: .resourceExhausted,
                 message: "\(caller.identity.account) has \(own) connections, which is the most")
         }
     }
 
-    /// Checks that a connection is the caller's. All those of a forwarder are its manager's, also when that is a new one.
-    func checkOwner(of id: String, _ call: IncomingCall) throws(RPCError) {
-        if directory == nil { try call.checkOwner(of: id, in: monitor) }
+    /// Of the clients of a forwarder none is to take up all the room.
+    private func mostConnections(of caller: Caller) -> Int {
+        if directory != nil { return max(settings.mostConnections / 4, Self.leastOfOneClient) }
+        return caller.isTrusted ? .max : Self.mostOfOneAccount
+    }
+
+    /// Checks that a connection is the caller's, or the client's that an external manager speaks for, whichever manager
+    /// that is.
+    func checkOwner(of connection: NSMConnection, _ call: IncomingCall) throws(RPCError) {
+        guard let owner = monitor.owner(connection.id) else { return }
+        // What it is counts, and not what it is asked for now: the first token of a path is easily made up.
+        let isOfOtherHost = monitor.connection(connection.id)?.mechanism.type != WellKnown.kernel
+        guard owner != caller(connection, call, isOfOtherHost: isOfOtherHost).identity else { return }
+        throw RPCError(
+            code: .permissionDenied, message: "the connection \(connection.id) belongs to another client")
     }
 
     /// Takes the id that the client gave its connection. Who had it and is not there any more, such as the pod before this one,
     /// gives way.
     private func claim(_ wanted: NSMConnection, _ caller: Caller) throws(RPCError) {
+        // Behind an external manager names and ids of clients are not to be believed, and all come from its namespace.
+        if directory != nil { return }
         let claimant = ClientIDs.Holder(
             id: wanted.id, peer: caller.identity, namespace: caller.credentials?.namespace, isTrusted: caller.isTrusted)
         let old = try clientIDs.take(for: wanted, claimant) { holder in
@@ -184,8 +215,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     private func serve(
         _ wanted: NSMConnection, _ preference: NSMMechanism, _ coming: ComingDescriptor?, _ call: IncomingCall
     ) async throws -> NSMConnection {
-        let caller = rights.caller(call.info)
-        try admit(wanted.id, call, caller)
+        let caller = self.caller(wanted, call, isOfOtherHost: false)
+        try admit(wanted, call, caller)
         if wanted.state == .reselectRequested {
             await release(wanted.id, because: "its client wants another endpoint")
         }
@@ -211,6 +242,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let id = wanted.id
         var failures: [String] = []
         for candidate in candidates.prefix(Self.mostCandidates) {
+            peers.use(candidate.place)
+            directory?.keep(candidate)
+            defer { leave(candidate.place) }
             do {
                 var answer = try await connect(candidate)
                 answer.networkServiceEndpointName = candidate.endpoint.name
@@ -243,7 +277,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     /// The endpoints to try: the one that is named, or those of the service.
     private func candidates(_ wanted: NSMConnection) async throws -> [RegistryStore.Entry] {
         if let directory {
-            return try await directory.candidates(wanted, store, onlyHere: settings.remote == nil)
+            return try await directory.candidates(wanted, store, peers, onlyHere: settings.remote == nil)
         }
         let name = wanted.networkServiceEndpointName
         let service = wanted.networkService
@@ -279,6 +313,17 @@ extension NSMConnection {
     /// When the first token of those ends who stand before us on the path: nobody takes a Close of them any more after that, and the
     /// client has been gone for long. Nil when none says.
     var expiryBefore: Timestamp? { path.pathSegments.prefix(Int(path.index)).compactMap(\.expiry).min() }
+
+    /// Whose token stands before that of a forwarder's manager; for a client of another host, whose is the first one.
+    /// Nil when it can't be read.
+    ///
+    /// - Parameter forwarder: The name of the forwarder, which the path may have entered already.
+    func client(of forwarder: String, isOfOtherHost: Bool) -> String? {
+        let manager = Int(path.index) - (currentSegment?.name == forwarder ? 1 : 0)
+        let place = isOfOtherHost ? 0 : max(manager - 1, 0)
+        guard place < path.pathSegments.count else { return nil }
+        return (try? Token(parsing: path.pathSegments[place].token))?.subject
+    }
 }
 
 extension Networkservice_NetworkServiceRequest {

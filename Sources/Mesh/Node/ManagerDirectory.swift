@@ -8,7 +8,8 @@ internal import Synchronization
 /// The endpoints that a manager knows, as a forwarder asks for them: a request names a service, or an endpoint that served it
 /// before.
 ///
-/// A socket that came once is kept as long as its endpoint answers: while it is held, its inode is nobody else's.
+/// A socket that came once is kept until its endpoint was asked and has no connections. While it is held, its inode is
+/// nobody else's.
 final class ManagerDirectory: Sendable {
     private struct State {
         var entries: [String: RegistryStore.Entry] = [:]
@@ -37,15 +38,27 @@ final class ManagerDirectory: Sendable {
         }
     }
 
+    /// Keeps an endpoint that is used, unless one is known by its name.
+    func keep(_ entry: RegistryStore.Entry) {
+        guard entry.host == nil else { return }
+        state.withLock { state in
+            if state.entries[entry.endpoint.name] == nil { state.entries[entry.endpoint.name] = entry }
+        }
+    }
+
+    /// Forgets an endpoint that nobody uses.
+    func drop(_ name: String) { state.withLock { $0.entries[name] = nil } }
+
     /// The endpoints to try for a connection, the best first.
     ///
     /// - Parameters:
     ///   - store: Knows whose turn it is.
+    ///   - peers: Knows which endpoints are in use; those are never forgotten for want of room.
     ///   - onlyHere: Whether endpoints of other hosts are left out: for a client of another host, whose forwarder has chosen, and
     ///     where there are no tunnels.
     /// - Throws: `RPCError` when there is none; ``NSMError`` when the manager can't be asked.
     func candidates(
-        _ wanted: NSMConnection, _ store: RegistryStore, onlyHere: Bool = false
+        _ wanted: NSMConnection, _ store: RegistryStore, _ peers: EndpointPeers, onlyHere: Bool = false
     ) async throws -> [RegistryStore.Entry] {
         let (service, name) = (wanted.networkService, wanted.networkServiceEndpointName)
         guard !service.isEmpty || !name.isEmpty else {
@@ -55,7 +68,7 @@ final class ManagerDirectory: Sendable {
             if name.isEmpty { query.networkServiceNames = [service] } else { query.name = name }
         }
         async let declared = declaration(of: service, isNeeded: name.isEmpty || wanted.payload.isEmpty)
-        let endpoints = try await find(query)
+        let endpoints = try await find(query, peers)
         let declaration = try await declared
         let found = endpoints.filter { entry in
             // Of a service, the registry says who offers it: between domains names differ.
@@ -83,15 +96,23 @@ final class ManagerDirectory: Sendable {
         return found
     }
 
-    private func find(_ query: NSMNetworkServiceEndpoint) async throws -> [RegistryStore.Entry] {
+    private func find(
+        _ query: NSMNetworkServiceEndpoint, _ peers: EndpointPeers
+    ) async throws -> [RegistryStore.Entry] {
         let held = state.withLock { state in
             let sockets = state.entries.values.compactMap(\.socket)
             return Dictionary(sockets.map { ($0.inode.url, $0) }, uniquingKeysWith: { first, _ in first })
         }
         let found = try await registry.findWithSockets(query) { held[$0.url] != nil }
+        if state.withLock({ $0.entries.count + found.count > Self.most }) {
+            peers.withUsed { used in
+                state.withLock { state in
+                    state.entries = state.entries.filter { $0.value.host == nil && used.contains($0.value.place) }
+                }
+            }
+        }
         return state.withLock { state in
-            if state.entries.count + found.count > Self.most { state.entries = [:] }
-            return found.compactMap { endpoint, socket in
+            found.compactMap { endpoint, socket in
                 // The one that is held, so that calls go on by the connection that there is.
                 let entry = RegistryStore.Entry(endpoint: endpoint, socket: held[endpoint.url] ?? socket)
                 if entry.socket == nil, entry.host == nil { return nil }

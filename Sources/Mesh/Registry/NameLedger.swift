@@ -60,18 +60,29 @@ struct NameLedger {
             return nil
         }
         forget(name)
-        let most = caller.isTrusted ? Self.mostOfTrusted : Self.mostOfOneAccount
-        guard counts[caller.identity.account, default: 0] < most else {
-            prune(now)
-            guard counts[caller.identity.account, default: 0] < most else {
-                return "\(caller.identity.account) has registered \(most) names, which is the most"
-            }
-            return take(name, caller, now: now)
-        }
+        if let refusal = refusalOfMore(caller, now) { return refusal }
         let isOfHost = caller.credentials?.isOfHost ?? true
         holdings[name] = Holding(owner: caller.identity, isOfHost: isOfHost, uses: 1)
         counts[caller.identity.account, default: 0] += 1
         return nil
+    }
+
+    /// Gives a name that is used once to another peer, whoever has it.
+    ///
+    /// - Returns: why he may not have it, and the name is still who had it; nil when it is his.
+    mutating func pass(_ name: Name, to caller: Caller, now: Timestamp = .now) -> String? {
+        if let refusal = refusalOfMore(caller, now) { return refusal }
+        release(name, isForgotten: true, now: now)
+        return take(name, caller, now: now)
+    }
+
+    /// Why a peer may have no more names; nil when he may.
+    private mutating func refusalOfMore(_ caller: Caller, _ now: Timestamp) -> String? {
+        let most = caller.isTrusted ? Self.mostOfTrusted : Self.mostOfOneAccount
+        if counts[caller.identity.account, default: 0] < most { return nil }
+        prune(now)
+        if counts[caller.identity.account, default: 0] < most { return nil }
+        return "\(caller.identity.account) has registered \(most) names, which is the most"
     }
 
     /// Ends one use of a name. It is kept for its owner, unless the owner will not come back for it.

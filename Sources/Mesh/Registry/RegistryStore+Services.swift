@@ -6,7 +6,7 @@ internal import Synchronization
 /// Services as they are registered.
 extension RegistryStore {
     /// Registers a service. A registration by an endpoint, which has only the service's name, yields to one with
-    /// matches: the order in which endpoints register is arbitrary.
+    /// matches: the order in which endpoints register is arbitrary. That of root or of a manager yields to no stranger.
     ///
     /// - Parameter isFree: Whether the peer may register it even if others offer it; nil: only if it is the first.
     func register(
@@ -28,10 +28,10 @@ extension RegistryStore {
             let known = state.services[stored.name]
             if known?.owner.identity != caller.identity {
                 let name = NameLedger.Name(kind: .service, text: stored.name)
-                if known?.service.matches.isEmpty == true, !stored.matches.isEmpty, isFree == true {
-                    state.names.release(name, isForgotten: true)
-                }
-                if let refusal = state.names.take(name, caller) { return refusal }
+                let isDeclaration = known?.service.matches.isEmpty == true && !stored.matches.isEmpty && isFree == true
+                let yields = isDeclaration && (caller.isTrusted || known?.owner.isTrusted == false)
+                let refusal = yields ? state.names.pass(name, to: caller) : state.names.take(name, caller)
+                if let refusal { return refusal }
             }
             if known?.service != stored {
                 state.services[stored.name] = StoredService(service: stored, owner: caller)

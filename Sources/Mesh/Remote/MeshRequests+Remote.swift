@@ -135,19 +135,22 @@ extension MeshRequests {
                 message: here
                     + "between hosts there are tunnels only: a \(WellKnown.vxlan) mechanism with src_ip is needed")
         }
-        let caller = rights.caller(call.info)
+        let caller = self.caller(connection, call, isOfOtherHost: true)
         guard rights.mayTunnel(to: preference.source, of: caller.address) else {
             throw RPCError(
                 code: .permissionDenied,
                 message: "a tunnel from \(preference.source) is asked for by \(call.info.address ?? "?"); --tunnel-from"
                     + " allows that")
         }
-        let hop = try call.enter(&connection, component) {
-            Self.stableID(client: previous, namespace: "", peer: call.info.peer?.id.description ?? "")
-        }
+        let peer = directory == nil ? call.info.peer?.id.description ?? "" : caller.identity.description
+        let id = Self.stableID(client: previous, namespace: "", peer: peer)
+        let entered = try call.enter(&connection, component) { id }
+        // An id that an external manager brings is its client's word, and may be somebody's who has not come back yet.
+        let isStrange = directory != nil && monitor.owner(entered.ownID) == nil
+        let hop = isStrange ? entered.renamed(id, in: &connection) : entered
         let wanted = connection
         var answer = try await queue.run(hop.ownID) {
-            try self.admit(wanted.id, call, caller)
+            try self.admit(wanted, call, caller)
             if wanted.state == .reselectRequested {
                 await self.release(wanted.id, because: "its client wants another endpoint")
             }
@@ -161,7 +164,7 @@ extension MeshRequests {
 
     /// The endpoints of this host to try. The other manager decides which one, so the one it names is the only one.
     private func candidatesHere(_ wanted: NSMConnection) async throws -> [RegistryStore.Entry] {
-        if let directory { return try await directory.candidates(wanted, store, onlyHere: true) }
+        if let directory { return try await directory.candidates(wanted, store, peers, onlyHere: true) }
         let name = wanted.networkServiceEndpointName
         let found =
             name.isEmpty

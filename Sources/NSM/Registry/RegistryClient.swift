@@ -178,13 +178,15 @@ public struct RegistryClient: Sendable {
             }
         }
         var result: [(endpoint: NSMNetworkServiceEndpoint, socket: Descriptor?)] = []
+        let end = ContinuousClock.now + Self.socketWait
         for (endpoint, coming) in found {
             guard let coming, !isKnown(coming.inode) else {
                 result.append((endpoint, nil))
                 continue
             }
             do throws(DescriptorError) {
-                result.append((endpoint, try await coming.receive(within: Self.socketWait)))
+                let left = max(end - ContinuousClock.now, .zero)
+                result.append((endpoint, try await coming.receive(within: left)))
             } catch {
                 logger.info(
                     "an endpoint's socket did not come",
@@ -196,7 +198,7 @@ public struct RegistryClient: Sendable {
 
     /// Endpoints of one answer that are looked at.
     private static let most = 1024
-    /// How long a socket may take that an answer names.
+    /// How long the sockets may take that an answer names, all together.
     private static let socketWait = Duration.seconds(2)
 
     private func find(

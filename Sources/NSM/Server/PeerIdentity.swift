@@ -28,7 +28,7 @@ package struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// One that nothing proves, for tests.
+    /// One that the transport does not prove: a forwarder's manager has verified it.
     package init(unproven description: String, account: String? = nil) {
         self.description = description
         self.account = account ?? description
