@@ -28,6 +28,12 @@ enum JournalFile {
         for _ in 0...patience {
             let file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
             if file < 0 { throw JournalFailure("open", path, errno) }
+            do throws(JournalFailure) {
+                try checkOwner(of: file, path)
+            } catch {
+                close(file)
+                throw error
+            }
             if flock(file, LOCK_EX | LOCK_NB) == 0, isAt(path, file) { return file }
             close(file)
             usleep(50_000)
@@ -70,7 +76,18 @@ enum JournalFile {
             throw JournalFailure("open", path, errno)
         }
         defer { close(file) }
+        try checkOwner(of: file, path)
         return try read(file, path, limit: limit)
+    }
+
+    /// Refuses a file that another user made, can write to, or has under another name: what is in it would count as ours, and
+    /// what is written to it would go there.
+    private static func checkOwner(of file: Int32, _ path: String) throws(JournalFailure) {
+        var status = stat()
+        guard fstat(file, &status) == 0 else { throw JournalFailure("fstat", path, errno) }
+        guard status.st_uid == geteuid() || status.st_uid == 0, status.st_nlink <= 1, status.st_mode & 0o022 == 0 else {
+            throw JournalFailure("\(path) is not the agent's alone: another user owns or can change it; move it away")
+        }
     }
 
     /// Writes bytes at a place; they are on the disk when it returns.

@@ -36,10 +36,19 @@ enum Completions {
     private static let patience = Duration.seconds(1)
 
     private static func matching(_ prefix: String, _ words: [String]) -> [String] {
-        let found = Set(words).filter { word in
-            !word.isEmpty && word.hasPrefix(prefix) && !word.contains(where: \.isWhitespace)
-        }
+        let found = Set(words).filter { !$0.isEmpty && $0.hasPrefix(prefix) && $0.utf8.allSatisfy(isPlain) }
         return Array(found.sorted().prefix(most))
+    }
+
+    /// Whether a shell takes a byte as it stands. Bash expands the words that it is offered, so a `$(…)` in the name of a value
+    /// would run as a command of whoever presses Tab.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "A")...UInt8(ascii: "Z"):
+            true
+        default: "/._:,@%+=-".utf8.contains(byte)
+        }
     }
 
     /// The values of the agent that the words name; none when it does not answer.

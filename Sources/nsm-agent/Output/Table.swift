@@ -5,7 +5,7 @@ struct Table {
         var colour: Terminal.Colour?
 
         init(_ text: String, _ colour: Terminal.Colour? = nil) {
-            self.text = text
+            self.text = text.withoutControls
             self.colour = colour
         }
     }
@@ -65,5 +65,17 @@ struct Table {
             while line.last == " " { line.removeLast() }
             text += line + "\n"
         }
+    }
+}
+
+extension String {
+    /// The text with a mark in the place of control characters. Peers choose names, and those must not steer the terminal of
+    /// the one who reads them.
+    var withoutControls: String {
+        func isControl(_ scalar: Unicode.Scalar) -> Bool {
+            scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
+        }
+        guard unicodeScalars.contains(where: isControl) else { return self }
+        return String(String.UnicodeScalarView(unicodeScalars.map { isControl($0) ? "\u{fffd}" : $0 }))
     }
 }
