@@ -225,6 +225,18 @@ int cl_signal_descriptor(const int *signals, int count)
 int cl_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 int cl_inotify_create(void) { return result(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)); }
 int cl_inotify_add(int fd, const char *path, uint32_t mask) { return result(inotify_add_watch(fd, path, mask)); }
+int cl_rename_new(const char *from, const char *to)
+{
+	int done = result(renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE));
+	/* Some file systems can't. */
+	if (done != -EINVAL && done != -ENOSYS)
+		return done;
+	done = result(link(from, to));
+	if (done == 0)
+		unlink(from);
+	return done;
+}
+
 int cl_memfd(const char *name) { return result(memfd_create(name, MFD_CLOEXEC)); }
 int cl_pidfd_open(pid_t pid) { return result(syscall(SYS_pidfd_open, pid, 0)); }
 

@@ -205,13 +205,18 @@ public final class Reconciler<W: World> {
     /// Rounds of one transaction: each failure can free or block others, which the next round settles.
     private static var rounds: Int { 16 }
 
+    /// The largest number of a transaction that is taken in: no file may leave too few for those to come.
+    private static var mostRestored: UInt64 { 1 << 62 }
+
     /// Takes in transactions of an earlier life of the program, oldest first; numbers go on behind the last one.
     ///
     /// - Precondition: there was no transaction yet.
     public func restore(_ past: [Transaction]) {
         precondition(!hasBegun && history.transactions.isEmpty, "transactions are restored before there are others")
-        for transaction in past { history.add(transaction) }
-        sequence = past.last?.sequence ?? 0
+        for transaction in past where transaction.sequence <= Self.mostRestored {
+            history.add(transaction)
+            sequence = transaction.sequence
+        }
     }
 
     func holds() -> Holds {

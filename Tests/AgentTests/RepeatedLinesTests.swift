@@ -53,6 +53,14 @@ struct RepeatedLinesTests {
         #expect(verdict("refused", key: "b", at: 2) == .drop)
     }
 
+    @Test("after a long rest a failure is a new one")
+    func rest() {
+        for second in [0, 10.0, 70] { #expect(verdict("refused", at: second) != .drop) }
+        #expect(verdict("refused", at: 370) == .drop)
+        #expect(verdict("refused", at: 671) == .write)
+        #expect(verdict("refused", at: 672) == .drop)
+    }
+
     @Test("lines that are no failures are all written, and the memory has a bound")
     func bounds() {
         for _ in 0..<3 { #expect(lines.verdict(.info, "read", ["files": "x"], at: 0) == .write) }

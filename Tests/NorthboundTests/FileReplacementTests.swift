@@ -88,6 +88,37 @@ struct FileReplacementTests {
         }
     }
 
+    @Test("nobody may read the new file who may not read all that it replaces")
+    func modes() throws {
+        let folder = try Folder()
+        folder.write("a.yaml", "a", mode: 0o644)
+        folder.write("b.yaml", "b", mode: 0o640)
+        folder.write("c.yaml", "c", mode: 0o604)
+        let present = try FileReplacement.present(in: folder.path)
+        _ = try FileReplacement(of: folder.path, name: "n.yaml", by: "new", files: present)
+        var status = stat()
+        #expect(stat("\(folder.path)/n.yaml", &status) == 0 && status.st_mode & 0o777 == 0o600)
+    }
+
+    @Test("what somebody writes meanwhile is not overwritten")
+    func writtenMeanwhile() throws {
+        for name in ["a.yaml", "n.yaml"] {
+            let folder = try Folder()
+            folder.write("a.yaml", "a")
+            folder.write("b.yaml", "b")
+            let present = try FileReplacement.present(in: folder.path)
+            let replacement = try FileReplacement(of: folder.path, name: "n.yaml", by: "new", files: present)
+            folder.write(name, "theirs")
+            #expect(throws: FileReplacement.Failure.self) { try replacement.undo() }
+            #expect(folder.text(name) == "theirs" && folder.text("b.yaml") == "b")
+            if name == "a.yaml" {
+                #expect(folder.all == ["a.yaml", "a.yaml.orig", "b.yaml"] && folder.text("a.yaml.orig") == "a")
+            } else {
+                #expect(folder.all == ["a.yaml", "b.yaml", "n.yaml"] && folder.text("a.yaml") == "a")
+            }
+        }
+    }
+
     @Test("what fails leaves all as it was")
     func failures() throws {
         let folder = try Folder()

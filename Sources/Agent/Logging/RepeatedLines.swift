@@ -5,12 +5,15 @@ internal import Synchronization
 /// Merges failures that repeat: the first is logged, and at growing intervals one more line with a count.
 ///
 /// Two lines are the same when level, message and details are, but for numbers, durations and the transaction. When a
-/// line says that the value is done, its next failure is a new one.
+/// line says that the value is done, its next failure is a new one; so is one after a long rest.
 final class RepeatedLines: Sendable {
     /// Failures that are remembered; of more the one that was seen least lately is forgotten.
     static let most = 512
     /// How long after a line the same is logged again, nanoseconds; the last interval applies from then on.
     static let intervals: [Int64] = [10, 60, 600, 3600].map { $0 * 1_000_000_000 }
+
+    /// After how long without it a failure is a new one, nanoseconds.
+    static let longestRest: Int64 = 300 * 1_000_000_000
 
     fileprivate struct Failure {
         /// The value that it is about; empty: none.
@@ -71,6 +74,7 @@ final class RepeatedLines: Sendable {
 
 extension RepeatedLines.State {
     fileprivate mutating func verdict(_ text: String, _ key: String, _ now: Int64) -> RepeatedLines.Verdict {
+        if let old = failures[text], now - old.seen > RepeatedLines.longestRest { remove(text) }
         guard var failure = failures[text] else {
             if failures.count >= RepeatedLines.most, let oldest = failures.min(by: { $0.value.seen < $1.value.seen }) {
                 remove(oldest.key)

@@ -98,6 +98,8 @@ extern const uint32_t CL_ETHTOOL_GRXCSUM, CL_ETHTOOL_SRXCSUM, CL_ETHTOOL_GTXCSUM
 
 /* Writes all bytes, however few the kernel takes at a time; 0, or -errno, which is in errno too, when it took only some. */
 int cl_write_all(int fd, const void *bytes, size_t count);
+/* Gives a file a name that no other has; 0, or -errno, -EEXIST where one has it. */
+int cl_rename_new(const char *from, const char *to);
 /* Raises the soft limit of open files to the hard one; the new limit. */
 uint64_t cl_raise_file_limit(void);
 /* The soft limit of open files. */

@@ -26,8 +26,26 @@ public struct FileReplacement: Sendable {
         public var kept: String
     }
 
+    /// What tells a file from others, and from itself once somebody has written to it.
+    private struct Identity: Equatable {
+        private var device: dev_t
+        private var number: ino_t
+        private var size: off_t
+        private var seconds: Int
+        private var nanoseconds: Int
+
+        /// nil: there is no file.
+        init?(_ path: String) {
+            var status = stat()
+            guard lstat(path, &status) == 0 else { return nil }
+            (device, number, size) = (status.st_dev, status.st_ino, status.st_size)
+            (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+        }
+    }
+
     /// The new file.
     public let path: String
+    private let identity: Identity?
     /// The files that it replaces, and where they are kept.
     public private(set) var aside: [Aside] = []
 
@@ -63,8 +81,11 @@ public struct FileReplacement: Sendable {
         if !files.contains(path), access(path, F_OK) == 0 {
             throw Failure("\(path) is there and is no file to be replaced")
         }
+        let held = HeldSignals()
+        defer { held.release() }
         let new = Self.beside(path, prefix: ".", suffix: ".new")
-        try Self.write(content, to: new, like: files.first)
+        try Self.write(content, to: new, like: files)
+        identity = Identity(new)
         do throws(Failure) {
             for file in files { aside.append(Aside(path: file, kept: try Self.keep(file))) }
             guard rename(new, path) == 0 else { throw Failure("rename", new) }
@@ -84,19 +105,45 @@ public struct FileReplacement: Sendable {
         }
     }
 
-    /// Puts the files back. What is the new file now goes.
+    /// Puts the files back, and the new one goes. What somebody has written in their places meanwhile stays.
     ///
     /// - Throws: ``Failure``; what could not be put back is still where it is kept.
     public func undo() throws(Failure) {
+        let held = HeldSignals()
+        defer { held.release() }
+        let isThere = identity != nil && Identity(path) == identity
+        var left: [String] = []
         for file in aside {
-            guard rename(file.kept, file.path) == 0 else { throw Failure("rename", file.kept) }
-            // Two names of one file are not renamed, rename(2).
-            unlink(file.kept)
+            if file.path == path, isThere {
+                // A reader finds one of them at any time.
+                guard rename(file.kept, path) == 0 else { throw Failure("rename", file.kept) }
+            } else if try !Self.putBack(file) {
+                left.append("\(file.path) (before: \(file.kept))")
+            }
         }
         if !aside.contains(where: { $0.path == path }) {
-            guard unlink(path) == 0 || errno == ENOENT else { throw Failure("unlink", path) }
+            if isThere {
+                guard unlink(path) == 0 || errno == ENOENT else { throw Failure("unlink", path) }
+            } else if access(path, F_OK) == 0 {
+                left.append(path)
+            }
         }
         try Self.sync(path)
+        if left.isEmpty { return }
+        throw Failure("somebody has written meanwhile, and it stays: \(left.joined(separator: ", "))")
+    }
+
+    /// Gives a file its name back. Returns whether no other file has it.
+    private static func putBack(_ file: Aside) throws(Failure) -> Bool {
+        // Who watches the folder is told of a move, and not of a new file that is still to be written.
+        let result = cl_rename_new(file.kept, file.path)
+        if result == 0 { return true }
+        errno = -result
+        guard errno == EEXIST else { throw Failure("rename", file.kept) }
+        // Two names of one file.
+        guard Identity(file.kept) == Identity(file.path) else { return false }
+        unlink(file.kept)
+        return true
     }
 
     /// Gives a file another name ending in `.orig`, beside the one that it has, and never that of another file.
@@ -114,15 +161,24 @@ public struct FileReplacement: Sendable {
         return String(path[..<name]) + prefix + String(path[name...]) + suffix
     }
 
-    private static func write(_ content: String, to path: String, like other: String?) throws(Failure) {
+    /// Nobody may read it who may not read all that it is like.
+    private static func write(_ content: String, to path: String, like others: [String]) throws(Failure) {
         unlink(path)
-        let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, others.isEmpty ? 0o644 : 0o600)
         guard file >= 0 else { throw Failure("open", path) }
         defer { close(file) }
-        var status = stat()
-        if let other, stat(other, &status) == 0 {
-            _ = fchown(file, status.st_uid, status.st_gid)
-            _ = fchmod(file, status.st_mode & 0o777)
+        var mode: mode_t = 0o777
+        var owners: [(user: uid_t, group: gid_t)] = []
+        for other in others {
+            var status = stat()
+            guard stat(other, &status) == 0 else { continue }
+            mode &= status.st_mode
+            owners.append((status.st_uid, status.st_gid))
+        }
+        if let first = owners.first {
+            // Files of several owners make one of ours.
+            if owners.allSatisfy({ $0 == first }) { _ = fchown(file, first.user, first.group) }
+            _ = fchmod(file, mode)
         }
         var content = content
         let result = content.withUTF8 { cl_write_all(file, $0.baseAddress, $0.count) }
@@ -140,5 +196,22 @@ public struct FileReplacement: Sendable {
         guard directory >= 0 else { throw Failure("open", folder) }
         defer { close(directory) }
         guard fsync(directory) == 0 else { throw Failure("fsync", folder) }
+    }
+}
+
+/// Holds back the signals that would end the program, in this thread: files don't stop halfway between their places.
+private struct HeldSignals {
+    private var former = sigset_t()
+
+    init() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] { sigaddset(&signals, signal) }
+        pthread_sigmask(SIG_BLOCK, &signals, &former)
+    }
+
+    func release() {
+        var former = former
+        pthread_sigmask(SIG_SETMASK, &former, nil)
     }
 }

@@ -142,15 +142,16 @@ public actor HistoryStore {
         var isWhole = false
         if declared == nil {
             // The first note of this life has everything: what is as an earlier life left it is no change.
-            let old = recovered.map { $0.compactMapValues(HistoryRecord.value) }
-            for (key, value) in old ?? [:] {
+            isWhole = recovered == nil
+            for (key, kept) in recovered ?? [:] {
                 if let new = changes[key] {
-                    if new == value { changes[key] = nil }
+                    // A value that this version can't read is none that is declared.
+                    if new != nil, new == HistoryRecord.value(kept) { changes[key] = nil }
                 } else {
                     changes[key] = .some(nil)
                 }
             }
-            (recovered, isWhole) = (nil, old == nil)
+            recovered = nil
             declared = note.changes.compactMapValues { $0 }
         } else {
             for (key, value) in changes { declared?[key] = value }

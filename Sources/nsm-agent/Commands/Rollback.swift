@@ -14,6 +14,9 @@ struct Rollback: ParsableCommand {
             that end in '.orig', and the network is made so: by the daemon if one runs, as it follows its files, and by this \
             command otherwise. It is for hosts that files alone declare: while another source declares values it is refused, \
             as no file can take those back. 'nsm-agent history' has the numbers.
+
+            If the machine stops while files change places, values may be declared twice, which changes nothing: remove \
+            'rollback-NUMBER.yaml', and give files that are only there as '.orig' their names back.
             """)
 
     @Argument(help: ArgumentHelp("Number of a transaction.", valueName: "number"))
@@ -91,8 +94,20 @@ struct Rollback: ParsableCommand {
             try? daemon.takeIn()
             throw error
         }
-        let isGood = try daemon.isSettled(within: timeout.duration)
-        if let waiting, !(try isKept(waiting)) {
+        let isGood: Bool
+        let stays: Bool
+        do {
+            isGood = try daemon.isSettled(within: timeout.duration)
+            stays = try waiting.map { try isKept($0) } ?? true
+        } catch {
+            // What nobody could confirm does not stay.
+            if waiting != nil {
+                try target.undo(replacement)
+                try? daemon.takeIn()
+            }
+            throw error
+        }
+        if !stays {
             try target.undo(replacement)
             try daemon.takeIn()
             Failure.tell("not confirmed: the files are back as they were, and so is the network")
@@ -125,13 +140,15 @@ struct Rollback: ParsableCommand {
         try agree(run.report(), target)
         let replacement = try target.replaceFiles()
         let isGood: Bool
+        let stays: Bool
         do {
             isGood = try run.apply()
+            stays = try run.isKept()
         } catch {
             try target.undo(replacement)
             throw error
         }
-        guard try run.isKept() else {
+        if !stays {
             try target.undo(replacement)
             Failure.tell("the files are back as they were")
             OneShot.finish(ExitStatus.failure)
