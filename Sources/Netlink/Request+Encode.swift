@@ -66,7 +66,9 @@ extension Request {
             return writer
         case .addAddress(let address, let replace):
             return address.write(MessageWriter(at: start, type: RTM_NEWADDR, flags: Self.creation(replace)))
-        case .deleteAddress(let address):
+        case .deleteAddress(var address):
+            // The kernel compares it, and has another one since the link got a new name.
+            address.label = nil
             return address.write(MessageWriter(at: start, type: RTM_DELADDR))
         case .addRoute(let route, let replace):
             return route.write(MessageWriter(at: start, type: RTM_NEWROUTE, flags: Self.creation(replace)))

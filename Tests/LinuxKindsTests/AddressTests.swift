@@ -50,6 +50,21 @@ struct AddressTests {
         }
     }
 
+    @Test("the kernel's labels of addresses on a link with a new name are taken away at once")
+    func renamedLink() throws {
+        try Sandbox.run { host in
+            func yaml(_ name: String) -> String {
+                linux(
+                    veth("a", "b", in: "x", host: name, "ipAddresses: [10.0.0.1/24, 10.0.1.1/24, 10.0.0.2/24]"),
+                    veth("b", "a"))
+            }
+            let agent = try host.apply(yaml("one"))
+            try agent.apply(yaml("two"))
+            #expect(agent.problems == [])
+            try host.expectInPlace(yaml("two"), agent)
+        }
+    }
+
     @Test("the only address is replaced, and the default route stays")
     func replaceOnly() throws {
         try Sandbox.run { host in

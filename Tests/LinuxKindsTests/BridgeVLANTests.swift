@@ -55,9 +55,15 @@ struct BridgeVLANTests {
             #expect(try vlans("p", host) == ["10"])
             #expect(try vlans("q", host) == ["5", "10 PVID", "20-29"])
             try host.expectInPlace(trunk, agent)
-            try agent.change(to: yaml())
+            let normal = yaml("vlans: [{vid: 1, pvid: true, untagged: true}]")
+            try agent.change(to: normal)
             for name in ["br", "p", "q"] { #expect(try vlans(name, host) == Self.normal) }
+            try host.expectInPlace(normal, agent)
+            // Without any declaration they are the business of others.
+            try agent.change(to: yaml())
+            try host.command("bridge vlan add dev q vid 99")
             try host.expectInPlace(yaml(), agent)
+            #expect(try vlans("q", host) == Self.normal + ["99"])
         }
     }
 

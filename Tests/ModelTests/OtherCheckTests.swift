@@ -33,6 +33,12 @@ import Testing
                 "routes", "{dstNetwork: 10.0.0.0/8, type: BLACKHOLE, advmss: 1400}",
                 "3:57: linux.l3.route '10.0.0.0/8/blackhole': advmss '1400' does not belong to a BLACKHOLE route"),
             list(
+                "routes", "{dstNetwork: 'fd00::/8', type: BLACKHOLE, pref: HIGH}",
+                "3:55: linux.l3.route 'fd00::/8/blackhole': pref belongs to UNICAST routes only"),
+            list(
+                "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, advmss: 65496}",
+                "3:62: linux.l3.route '10.0.0.0/8/e': advmss '65496' is out of range (0–65495)"),
+            list(
                 "routes", "{dstNetwork: 10.0.0.0/8, outgoingInterface: e, initcwnd: 65536}",
                 "3:64: linux.l3.route '10.0.0.0/8/e': initcwnd '65536' is out of range (0–65535)"),
             list(
@@ -141,6 +147,11 @@ import Testing
                 "3:49: nsmagent.linux.namespace 'a': sysctls['net.ipv4.conf.eth0.rp_filter'] is a setting of an interface; write it in 'sysctls' of that",
                 "3:84: nsmagent.linux.namespace 'a': sysctls['net.ipv4.x/y'] is not a setting of a namespace, such as net.ipv4.ip_forward",
                 "3:103: nsmagent.linux.namespace 'a': sysctls['net.ipv4.a'] '' is no value for a setting"),
+            list(
+                "namespaces",
+                "{name: a, sysctls: {net.ipv6.conf.all.disable_ipv6: '1', net.ipv4.ip_local_reserved_ports: '8080,8081'}}",
+                "3:27: nsmagent.linux.namespace 'a': sysctls['net.ipv6.conf.all.disable_ipv6'] takes IPv6 from all interfaces; write disable_ipv6 in 'sysctls' of those that are to have none"
+            ),
             list("namespaces", "{}", "3:7: nsmagent.linux.namespace: name is missing; give it a name"),
             list(
                 "RuleChain", "{name: c, chainType: CUSTOM, table: NAT, defaultPolicy: DROP}",

@@ -53,7 +53,8 @@ enum AddressClass: KernelClass {
                 if old.proto == proto { world.tellRoutes(from: address.local.address, in: state) }
                 // What the kernel makes of an address by itself concerns nobody here.
                 let concerning = Address.dadFailed | Address.deprecated | Address.permanent | Address.noPrefixRoute
-                if (old.flags ^ address.flags) & concerning == 0, old.proto == address.proto { return }
+                let isAlike = (old.flags ^ address.flags) & concerning == 0 && old.proto == address.proto
+                if isAlike, old.label == address.label { return }
             } else {
                 link.addresses.append(AddressState(address: address))
                 world.tellRoutes(from: address.local.address, in: state)

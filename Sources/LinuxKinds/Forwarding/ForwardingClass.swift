@@ -119,6 +119,8 @@ enum ForwardingClass: KernelClass {
             found.isOfBridge == entry.isOfBridge, !found.isLearned, !isMarked(found),
             let place = state.links[found.linkIndex]
         else { return nil }
+        // What is noted of its link may be from before it was seen.
+        world.journals.remember(stranger: found, in: state)
         place.forwarding[ForwardingPlace(found)] = ForwardingState(entry: found)
         return place
     }

@@ -126,13 +126,26 @@ public final class Journal {
         parts[state.id] = part
     }
 
+    /// An entry of somebody else that ours is about to replace, which is known only since its link was noted.
+    fileprivate func remember(stranger entry: ForwardingEntry, in state: NamespaceState) {
+        guard !isClosed, var part = parts[state.id], var link = part.links[entry.linkIndex] ?? nil,
+            !link.forwarding.contains(entry)
+        else { return }
+        link.forwarding.append(entry)
+        part.links.updateValue(link, forKey: entry.linkIndex)
+        parts[state.id] = part
+    }
+
     fileprivate func remember(newNamespace state: NamespaceState) { change(state) { $0.isNew = true } }
 
     private func part(_ link: LinkState) -> LinkPart {
         LinkPart(
             link: link.link, isOurs: world.ownership.owns(alias: link.link.alias),
             addresses: link.addresses.map(\.address), neighbours: link.neighbours.map(\.neighbour),
-            forwarding: link.forwarding.values.map(\.entry), vlans: link.vlans, peer: peer(link), below: below(link))
+            forwarding: link.forwarding.values.map(\.entry),
+            // The kernel does not report what a new bridge has.
+            vlans: link.vlans ?? (link.link.kind.isOf(BridgeAttributes.self) ? .kernelDefault : nil), peer: peer(link),
+            below: below(link))
     }
 
     /// As the kernel says it, which holds whatever is declared by now, and when the other end has left the picture.
@@ -211,6 +224,10 @@ struct Journals {
 
     func remember(saved: [SavedObject], on links: Set<Int32>, in state: NamespaceState) {
         for reference in references { reference.journal?.remember(saved: saved, on: links, in: state) }
+    }
+
+    func remember(stranger entry: ForwardingEntry, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(stranger: entry, in: state) }
     }
 
     /// Whether what changes now may be undone.

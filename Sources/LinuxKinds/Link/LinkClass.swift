@@ -137,6 +137,26 @@ enum LinkClass: KernelClass {
         var renamed = link.link
         renamed.name = name
         state.update(link, to: renamed, ownership: world.ownership)
+        relabel(link, world)
+    }
+
+    /// With its name the IPv4 addresses of a link get other labels. Source: `inetdev_changename`, net/ipv4/devinet.c.
+    private static func relabel(_ link: LinkState, _ world: LinuxWorld) {
+        let name = link.link.name
+        // Longer ones lose the end of the name: IFNAMSIZ has room for a zero.
+        let most = 15
+        for (position, index) in link.orderOfV4.enumerated() {
+            let old = link.addresses[index].address.label
+            var new: String?
+            if position > 0 {
+                let suffix = old.flatMap { text in text.firstIndex(of: ":").map { String(text[$0...]) } }
+                let tail = suffix ?? ":\(position + 1)"
+                new = String(decoding: name.utf8.prefix(max(most - tail.utf8.count, 0)), as: UTF8.self) + tail
+            }
+            if old == new { continue }
+            link.addresses[index].address.label = new
+            world.lose(link.addresses[index].claim)
+        }
     }
 
     /// A link that goes down loses its neighbours, its IPv6 addresses, and the routes that have no other way.
@@ -317,6 +337,19 @@ extension Link {
         } else if state.links[former]?.link.kind.rulesPorts == true {
             flags &= ~LinkFlags.up
         }
+    }
+}
+
+extension LinkState {
+    /// Its IPv4 addresses, by their places in ``addresses``, in the order of the kernel: secondary ones last, and of the others
+    /// those of the widest scope. Source: `__inet_insert_ifa`, net/ipv4/devinet.c.
+    fileprivate var orderOfV4: [Int] {
+        func rank(_ index: Int) -> Int {
+            let address = addresses[index].address
+            return address.flags & Address.secondary != 0 ? 256 : 255 - Int(address.scope)
+        }
+        return addresses.indices.filter { addresses[$0].address.local.family == .v4 }
+            .sorted { (rank($0), $0) < (rank($1), $1) }
     }
 }
 

@@ -43,8 +43,27 @@ public struct NamespaceSetting: Value {
             return Assessment(.blocked("the namespace has no \(path): this kernel doesn't, or only for all namespaces"))
         }
         let have = text.split { $0 == " " || $0 == "\t" }.joined(separator: " ")
-        if have == value { return .inPlace }
+        if agrees(with: have) { return .inPlace }
         return Assessment(.update, operations: [write], differences: [Difference(name, old: have, new: value)])
+    }
+
+    /// Whether the file says the same. The kernel writes a list of ports in its own way.
+    private func agrees(with text: String) -> Bool {
+        if text == value { return true }
+        guard name == "net.ipv4.ip_local_reserved_ports", let ports = Self.ports(value) else { return false }
+        return Self.ports(text) == ports
+    }
+
+    /// Which ports a list such as `8080,9000-9010` names, by number; nil: it is none.
+    private static func ports(_ text: String) -> [Bool]? {
+        var ports = [Bool](repeating: false, count: 1 << 16)
+        for part in text.split(separator: ",") {
+            let ends = part.split(separator: "-", omittingEmptySubsequences: false)
+            guard ends.count <= 2, let first = UInt16(ends[0]), let last = UInt16(ends[ends.count - 1]), first <= last
+            else { return nil }
+            for port in first...last { ports[Int(port)] = true }
+        }
+        return ports
     }
 }
 

@@ -598,7 +598,7 @@ public nonisolated struct Ligato_Linux_Interfaces_BridgeLink: Sendable {
   public var portSettings: [Ligato_Linux_Interfaces_BridgePort] = []
 
   /// VLANs of the bridge itself, with `vlanFiltering`: what it takes as an interface of this host, and what VLAN interfaces on it
-  /// get. Absent: the kernel's, which is 1 for frames without a tag.
+  /// get. Absent: the kernel's, which is 1 for frames without a tag. Without any here and on ports, VLANs stay as they are.
   public var vlans: [Ligato_Linux_Interfaces_BridgeVlan] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -709,7 +709,8 @@ public nonisolated struct Ligato_Linux_Interfaces_BridgePort: Sendable {
   /// Multicast stops at the first message that says so, without asking for other listeners.
   public var fastleave: Bool = false
 
-  /// VLANs of the port, with `vlanFiltering`, and no others. Absent: the kernel's, which is 1 for frames without a tag.
+  /// VLANs of the port, with `vlanFiltering`, and no others. Absent: the kernel's, which is 1 for frames without a tag, as soon
+  /// as the bridge or another port has some here.
   public var vlans: [Ligato_Linux_Interfaces_BridgeVlan] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()

@@ -78,6 +78,10 @@ extension FieldFindings {
             mistake(path, "is not a setting of a namespace, such as net.ipv4.ip_forward")
         } else if parts.count > 3, ["conf", "neigh"].contains(parts[2]), !["all", "default"].contains(parts[3]) {
             mistake(path, "is a setting of an interface; write it in 'sysctls' of that")
+        } else if name == "net.ipv6.conf.all.disable_ipv6" {
+            // It takes away all IPv6 addresses, of which the kernel tells nobody.
+            mistake(
+                path, "takes IPv6 from all interfaces; write disable_ipv6 in 'sysctls' of those that are to have none")
         } else if words.isEmpty || value.utf8.count > 256 || value.hasControlCharacter && !value.contains("\t") {
             mistake(path, value: value, "is no value for a setting")
         } else {

@@ -139,7 +139,8 @@ extension AddressSource {
 
 extension FieldFindings {
     private static let routeMTU = Schema.plain.range(of: "mtu", in: "ligato.linux.l3.Route")
-    private static let metrics = Schema.plain.range(of: "advmss", in: "ligato.linux.l3.Route")
+    private static let segment = Schema.plain.range(of: "advmss", in: "ligato.linux.l3.Route")
+    private static let windows = Schema.plain.range(of: "initcwnd", in: "ligato.linux.l3.Route")
     private static let weight = Schema.plain.range(of: "weight", in: "ligato.linux.l3.NextHop")
 
     fileprivate mutating func destination(_ text: String, owner: String) -> AddressSource? {
@@ -245,9 +246,9 @@ extension FieldFindings {
     }
 
     fileprivate mutating func checkMetrics(_ route: Ligato_Linux_L3_Route) {
-        check(route.advmss, Self.metrics, ["advmss"])
-        check(route.initcwnd, Self.metrics, ["initcwnd"])
-        check(route.initrwnd, Self.metrics, ["initrwnd"])
+        check(route.advmss, Self.segment, ["advmss"])
+        check(route.initcwnd, Self.windows, ["initcwnd"])
+        check(route.initrwnd, Self.windows, ["initrwnd"])
         if route.type == .unicast { return }
         for (value, field) in [(route.advmss, "advmss"), (route.initcwnd, "initcwnd"), (route.initrwnd, "initrwnd")]
         where value != 0 {
@@ -268,7 +269,11 @@ extension FieldFindings {
             unknown(number, "ligato.linux.l3.Route.Preference", ["pref"])
             return .medium
         }
-        if family == .v4 { mistake(["pref"], "is only for IPv6 routes; \(route.dstNetwork) is IPv4") }
+        if route.type != .unicast {
+            mistake(["pref"], "belongs to UNICAST routes only")
+        } else if family == .v4 {
+            mistake(["pref"], "is only for IPv6 routes; \(route.dstNetwork) is IPv4")
+        }
         return preference
     }
 

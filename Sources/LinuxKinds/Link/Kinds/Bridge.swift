@@ -14,10 +14,13 @@ struct BridgeKind: InterfaceKind {
     private let settings: [String: BridgePort]
     /// Of ports for which some are declared, by logical name, and with the empty name of the bridge itself.
     private let declaredVLANs: [String: BridgeVLANs]
+    /// Whether any are declared. Without, VLANs are the business of others.
+    private let declaresVLANs: Bool
 
     init(_ bridge: BridgeSpec) {
         declaredVLANs = bridge.portSettings.mapValues { BridgeVLANs($0.vlans) }
             .merging(["": BridgeVLANs(bridge.vlans)]) { first, _ in first }
+        declaresVLANs = !bridge.vlans.isEmpty || bridge.portSettings.values.contains { !$0.vlans.isEmpty }
         settings = bridge.portSettings.mapValues(BridgePort.init)
         ports = bridge.ports
         // The kernel counts in 1/100 s.
@@ -31,7 +34,7 @@ struct BridgeKind: InterfaceKind {
     func settings(of port: String) -> BridgePort? { settings[port] ?? .kernelDefault }
 
     var vlans: [(port: String?, vlans: BridgeVLANs)] {
-        if attributes.vlanFiltering != true { return [] }
+        if attributes.vlanFiltering != true || !declaresVLANs { return [] }
         return [(nil, declaredVLANs[""] ?? .kernelDefault)] + ports.map { ($0, declaredVLANs[$0] ?? .kernelDefault) }
     }
 
@@ -98,7 +101,12 @@ struct BridgeKind: InterfaceKind {
                 return Ligato_Linux_Interfaces_BridgePort(settings, vlans, of: export.name(of: port))
             }
         }
-        if message.bridge.vlanFiltering { message.bridge.vlans = BridgeVLANClass.known(of: link).messages }
+        if message.bridge.vlanFiltering {
+            message.bridge.vlans = BridgeVLANClass.known(of: link).messages
+            for one in [link] + ports where BridgeVLANClass.known(of: one).ranges.isEmpty {
+                export.omit("VLANs of \(one.link.name)", "are none at all, which can't be declared")
+            }
+        }
         // Any other than that of its ports was chosen.
         if link.link.mtu != ports.map(\.link.mtu).min() ?? BridgeAttributes.kernelMTU { message.mtu = link.link.mtu }
         // Without an address of its own it has that of a port, which is better not written down.
