@@ -339,9 +339,17 @@ class Docker(Process):
             return int(file.read().rsplit(")", 1)[1].split()[1])
 
     def again(self, name):
-        """Starts a container that has ended, once the daemon knows that."""
-        end = time.monotonic() + 30
+        """Starts a container that has ended, once the daemon knows that. An end that it missed, as nobody was left to tell, it
+        learns when it is started again itself."""
+        begin = time.monotonic()
+        end, helped = begin + 40, False
         while time.monotonic() < end:
+            if not helped and time.monotonic() > begin + 8:
+                helped = True
+                self.kill()
+                self.containerd.kill()
+                self.containerd.start()
+                self.start()
             # Asked to start what it takes to be alive, it says that it did.
             ended = self("inspect", "-f", "{{.State.Running}}", name, fail=False).stdout.strip() == b"false"
             if ended and self("start", name, fail=False).returncode == 0 and alive(self.pid(name)):
