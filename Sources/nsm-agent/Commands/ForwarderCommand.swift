@@ -29,6 +29,7 @@ struct ForwarderCommand: WaitingCommand {
         try Privileges.require(changing: true)
         let logger = log.logger
         let service = ServiceManager()
+        try options.checkTunnels()
         let settings = try options.forwarder()
         do {
             let forwarder = try NodeForwarder(settings, workloadSocket: options.workloadSocket, logger: logger)

@@ -47,13 +47,13 @@ struct ForwarderOptions: ParsableArguments, Sendable {
     @Option(
         name: .customLong("manager"), parsing: .singleValue,
         help: ArgumentHelp(
-            "A pattern of the SPIFFE ids that managers of this and of other hosts have, such as spiffe://example.org/ns/nsm-system/*. Without it whoever listens at --nsm-manager and where that says managers are. Can be given more than once.",
+            "A pattern of the SPIFFE ids that managers of this and of other hosts have, such as spiffe://example.org/ns/nsm-system/*. Tunnels need it, or --tunnel-from. Can be given more than once.",
             valueName: "pattern"))
     var managers: [String] = []
     @Option(
         name: .customLong("tunnel-from"), parsing: .singleValue,
         help: ArgumentHelp(
-            "Where tunnels to other hosts may lead; anywhere unless given. Can be given more than once.",
+            "Where tunnels to other hosts may lead; with --manager alone anywhere. Can be given more than once.",
             valueName: "prefix"))
     var tunnelSources: [String] = []
     @Flag(
@@ -106,6 +106,15 @@ struct ForwarderOptions: ParsableArguments, Sendable {
         return options
     }
 
+    /// Refuses tunnels that could lead anywhere: any endpoint can pass for the manager of another host.
+    ///
+    /// - Throws: `ValidationError`. A probe has not these options, so it does not ask.
+    func checkTunnels() throws {
+        if try address() == nil || !managers.isEmpty || !tunnelSources.isEmpty { return }
+        throw ValidationError(
+            "tunnels need --manager, the SPIFFE ids of the other hosts' managers, or --tunnel-from, their addresses")
+    }
+
     private func labelsGiven() throws -> [String: String]? {
         let given =
             labels.isEmpty ? environment("NSM_LABELS").map { $0.split(separator: ",").map(String.init) } : labels
@@ -149,18 +158,8 @@ struct ForwarderOptions: ParsableArguments, Sendable {
         var rights = MeshRights()
         rights.isOpen = true
         rights.usesHostNetwork = hostNetwork
-        rights.managers = try managers.map { text in
-            guard case .id? = PeerPattern(text) else {
-                throw ValidationError("--manager '\(text)': a SPIFFE id such as spiffe://example.org/*/nsmgr is needed")
-            }
-            return text
-        }
-        rights.tunnelSources = try tunnelSources.map { text in
-            guard let prefix = IPPrefix(text) else {
-                throw ValidationError("--tunnel-from '\(text)' is no prefix such as 192.0.2.0/24")
-            }
-            return prefix
-        }
+        rights.managers = try RightsOptions.ids(managers)
+        rights.tunnelSources = try RightsOptions.prefixes(tunnelSources)
         return rights
     }
 }

@@ -49,18 +49,8 @@ struct RightsOptions: ParsableArguments, Sendable {
             }
             return try Self.pattern(text, "--allow")
         }
-        rights.managers = try managers.map { text in
-            guard case .id? = PeerPattern(text) else {
-                throw ValidationError("--manager '\(text)': a SPIFFE id such as spiffe://example.org/*/nsmgr is needed")
-            }
-            return text
-        }
-        rights.tunnelSources = try tunnelSources.map { text in
-            guard let prefix = IPPrefix(text) else {
-                throw ValidationError("--tunnel-from '\(text)' is not a prefix such as 192.0.2.0/24")
-            }
-            return prefix
-        }
+        rights.managers = try Self.ids(managers)
+        rights.tunnelSources = try Self.prefixes(tunnelSources)
         for text in offers {
             let words = text.split(separator: "=", maxSplits: 1).map(String.init)
             guard words.count == 2 else {
@@ -72,6 +62,26 @@ struct RightsOptions: ParsableArguments, Sendable {
             }
         }
         return rights
+    }
+
+    /// The patterns of `--manager`.
+    static func ids(_ texts: [String]) throws -> [String] {
+        for text in texts {
+            guard case .id? = PeerPattern(text) else {
+                throw ValidationError("--manager '\(text)': a SPIFFE id such as spiffe://example.org/*/nsmgr is needed")
+            }
+        }
+        return texts
+    }
+
+    /// The prefixes of `--tunnel-from`.
+    static func prefixes(_ texts: [String]) throws -> [IPPrefix] {
+        try texts.map { text in
+            guard let prefix = IPPrefix(text) else {
+                throw ValidationError("--tunnel-from '\(text)' is not a prefix such as 192.0.2.0/24")
+            }
+            return prefix
+        }
     }
 
     private static func pattern(_ text: String, _ option: String) throws -> PeerPattern {
