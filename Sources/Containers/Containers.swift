@@ -107,7 +107,7 @@ public struct ContainerSettings: Hashable, Sendable {
 
     /// Those that are asked; one whose socket is not there is waited for.
     public var engines: [Engine]
-    /// Whether somebody named them. Then each of them has to answer before anything is taken to be missing; of the usual ones
+    /// Whether settings name them. Then each of them has to answer before anything is taken to be missing; of the usual ones
     /// most hosts have only some, so that one answer is enough.
     public internal(set) var areNamed: Bool
     /// Of several containers with one label the newest counts, not the one that was first.

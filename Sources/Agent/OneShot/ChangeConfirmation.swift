@@ -1,4 +1,4 @@
-/// Waits until somebody says that a change is to stay which another process makes: a daemon that follows its files.
+/// Waits for the confirmation of a change that another process makes: a daemon that follows its files.
 public final class ChangeConfirmation {
     private let interruption: Interruption
     private let confirmation: Confirmation
@@ -11,7 +11,7 @@ public final class ChangeConfirmation {
         do {
             interruption = try Interruption()
         } catch {
-            throw AgentError("signals can't be had: \(error)")
+            throw AgentError("signals can't be handled: \(error)")
         }
         confirmation = try Confirmation(options, HostNetwork(settings))
     }

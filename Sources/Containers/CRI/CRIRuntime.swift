@@ -47,7 +47,7 @@ struct CRIRuntime: Sendable {
         return answer.containers
     }
 
-    /// What the runtime reports of a sandbox or a container; nil: it is gone, or there is no report.
+    /// What the runtime reports of a sandbox or a container; nil: it is gone, or the runtime reports nothing.
     func look(at subject: CRISubject) async throws(ContainerError) -> CRILook? {
         switch subject {
         case .sandbox(let id): try await info(ofSandbox: id).map { CRILook(info: $0, started: 0) }
