@@ -146,7 +146,7 @@ import Testing
                 "3:27: nsmagent.linux.namespace 'a': sysctls['ipv4.ip_forward'] is not a setting of a namespace, such as net.ipv4.ip_forward",
                 "3:49: nsmagent.linux.namespace 'a': sysctls['net.ipv4.conf.eth0.rp_filter'] is a setting of an interface; write it in 'sysctls' of that",
                 "3:84: nsmagent.linux.namespace 'a': sysctls['net.ipv4.x/y'] is not a setting of a namespace, such as net.ipv4.ip_forward",
-                "3:103: nsmagent.linux.namespace 'a': sysctls['net.ipv4.a'] '' is no value for a setting"),
+                "3:103: nsmagent.linux.namespace 'a': sysctls['net.ipv4.a'] '' is not a value for a setting"),
             list(
                 "namespaces",
                 "{name: a, sysctls: {net.ipv6.conf.all.disable_ipv6: '1', net.ipv4.ip_local_reserved_ports: '8080,8081'}}",

@@ -83,7 +83,7 @@ extension FieldFindings {
             mistake(
                 path, "takes IPv6 from all interfaces; write disable_ipv6 in 'sysctls' of those that are to have none")
         } else if words.isEmpty || value.utf8.count > 256 || value.hasControlCharacter && !value.contains("\t") {
-            mistake(path, value: value, "is no value for a setting")
+            mistake(path, value: value, "is not a value for a setting")
         } else {
             return NamespaceSpec.Sysctl(name: name, value: words.joined(separator: " "))
         }

@@ -79,7 +79,7 @@ public struct FileReplacement: Sendable {
         let folder = directory.count > 1 && directory.hasSuffix("/") ? String(directory.dropLast()) : directory
         path = files == [directory] ? directory : "\(folder)/\(name)"
         if !files.contains(path), access(path, F_OK) == 0 {
-            throw Failure("\(path) is there and is no file to be replaced")
+            throw Failure("\(path) exists and is not one of the files to replace")
         }
         let held = HeldSignals()
         defer { held.release() }

@@ -33,7 +33,7 @@ struct RollbackTarget {
         config = ConfigLoader.load(bytes: Array(content.utf8), name: name, label: label, names: HostNames.resolver)
         if config.isValid { return }
         Failure.write(OneShot.mistakes(of: config))
-        throw Failure("what was declared then is no right configuration now; nothing was changed")
+        throw Failure("what was declared then has mistakes now; nothing was changed")
     }
 
     /// - Throws: when others than files declare something.

@@ -77,7 +77,7 @@ struct ForwarderOptions: ParsableArguments, Sendable {
         }
         let place = listen ?? environment("NSM_LISTEN_ON") ?? "unix:///run/nsm-agent/forwarder.sock"
         guard case .unix(let path)? = SocketAddress(url: place) else {
-            throw ValidationError("--listen '\(place)' is no unix:///path; descriptors travel on Unix sockets only")
+            throw ValidationError("--listen '\(place)' is not a unix:///path; descriptors travel on Unix sockets only")
         }
         let manager = try nsmManager.map { text in
             guard let address = SocketAddress(url: text) else {
@@ -126,7 +126,7 @@ struct ForwarderOptions: ParsableArguments, Sendable {
             guard words.count == 2, !words[0].isEmpty else {
                 throw ValidationError(
                     labels.isEmpty
-                        ? "NSM_LABELS: '\(text)' is no key:value" : "--label '\(text)': key=value is needed")
+                        ? "NSM_LABELS: '\(text)' is not a key:value" : "--label '\(text)': key=value is needed")
             }
             found[String(words[0]).trimmed] = String(words[1]).trimmed
         }
@@ -137,7 +137,7 @@ struct ForwarderOptions: ParsableArguments, Sendable {
         guard let text = tunnelAddress ?? environment("NSM_TUNNEL_IP") else { return nil }
         guard let address = IPAddress(text), !address.isUnspecified, !address.isMulticast else {
             let source = tunnelAddress == nil ? "NSM_TUNNEL_IP" : "--tunnel-address"
-            throw ValidationError("\(source) '\(text)' is no address of this host such as 192.0.2.1")
+            throw ValidationError("\(source) '\(text)' is not an address of a host such as 192.0.2.1")
         }
         return address
     }
