@@ -19,10 +19,13 @@ public enum KubernetesUpdate: Sendable {
 extension KubernetesClient {
     /// Reports what happens from a version on, until the server ends it.
     ///
-    /// - Returns: The version up to which all was reported.
+    /// - Parameters:
+    ///   - version: The version to start from; in the end the one up to which all was reported.
+    ///   - began: Called once the server has accepted the watch.
     /// - Throws: ``KubernetesError``, ``KubernetesError/isExpired`` when the version is too old; and what `body` throws.
     func watch(
-        _ selection: Selection, from version: inout String, _ body: (KubernetesEvent) async throws -> Void
+        _ selection: Selection, from version: inout String, began: () async throws -> Void = {},
+        _ body: (KubernetesEvent) async throws -> Void
     ) async throws {
         // Not all at once: many agents were started together.
         let time = configuration.limits.watchTime * Double.random(in: 0.8...1)
@@ -30,7 +33,8 @@ extension KubernetesClient {
         var latest = version
         defer { version = latest }
         try await transport.lines(
-            selection.watch(from: version, seconds: seconds), time: .seconds(seconds) + .seconds(30)
+            selection.watch(from: version, seconds: seconds), time: .seconds(seconds) + .seconds(30),
+            began: began
         ) { line in
             let event: JSONValue
             do throws(JSONValue.Mistake) {
@@ -62,10 +66,13 @@ extension KubernetesClient {
     ///   - namespace: Nil: all namespaces.
     ///   - labels: A selector; empty: all objects.
     ///   - body: Takes an update in. What it throws counts like a failure of the connection.
+    ///   - watching: Called each time the server has accepted a watch. After a failure it says that the server is back, even
+    ///     if nothing has changed.
     ///   - failed: Gets the reason why the server could not be followed, and when it is tried again.
     public func follow(
         _ resource: KubernetesResource, namespace: String?, labels: String = "", fields: String = "",
         _ body: (KubernetesUpdate) async throws -> Void,
+        watching: () async -> Void = {},
         failed: (KubernetesError, Duration) async -> Void
     ) async {
         let selection = Selection(resource, namespace, labels, fields)
@@ -82,7 +89,7 @@ extension KubernetesClient {
                 }
                 var latest = version ?? ""
                 defer { if version != nil { version = latest } }
-                try await watch(selection, from: &latest) { try await body(.event($0)) }
+                try await watch(selection, from: &latest, began: watching) { try await body(.event($0)) }
                 failure = KubernetesError(.unreachable, "the server ended the watch")
                 // That is how watches end.
                 if .now - began > .seconds(1) {

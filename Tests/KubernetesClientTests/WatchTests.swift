@@ -112,6 +112,36 @@ import Testing
         }
     }
 
+    /// A watch that goes on tells so at once: the next event may be hours away.
+    @Test func aServerThatIsBackIsNoticedWithoutAnEvent() async throws {
+        try await ScriptedServer.serve({ request in
+            switch request.number {
+            case 0: [.list(["a"], version: 5)]
+            case 1: [.close]
+            default: [.watchHead]
+            }
+        }) { client, _ in
+            let (notes, tell) = AsyncStream<String>.makeStream()
+            let task = Task {
+                await client.follow(.cnfConfiguration, namespace: "here") { _ in
+                    tell.yield("update")
+                } watching: {
+                    tell.yield("watching")
+                } failed: { _, _ in
+                    tell.yield("failed")
+                }
+            }
+            var seen: [String] = []
+            for await note in notes {
+                if seen.last != note { seen.append(note) }
+                if note == "watching" { break }
+            }
+            task.cancel()
+            await task.value
+            #expect(seen == ["update", "failed", "watching"])
+        }
+    }
+
     /// Wherever the network cuts the stream, the lines are the same.
     @Test func linesMayBeCutAnywhere() async throws {
         let text = "{\"a\":\"ä\"}\n\n{\"b\":2}\n{}\n"

@@ -50,6 +50,8 @@ public struct KubernetesSource: Sendable {
             fields: settings.name.map { "metadata.name=\($0)" } ?? ""
         ) { update in
             await intake.take(update)
+        } watching: {
+            await intake.noteServer()
         } failed: { error, _ in
             await intake.noteLoss(error)
         }
@@ -120,6 +122,14 @@ actor KubernetesIntake {
         await backend.note(KubernetesSource.name, "no Kubernetes API, what is in force stays: \(text)")
     }
 
+    /// Notes that the server is there, once after each loss. A watch that goes on where it was may have nothing to tell for long.
+    func noteServer() async {
+        if lastLoss.isEmpty { return }
+        lastLoss = ""
+        logger.info("the Kubernetes API answers again")
+        await backend.note(KubernetesSource.name, nil)
+    }
+
     /// Takes in that values are in other states; nil: any of them may be.
     func noteStates(_ keys: [Key]?) async {
         let names = keys.map { Set($0.compactMap { mirror.owner(of: $0) }) } ?? Set(mirror.known.keys)
@@ -139,10 +149,8 @@ actor KubernetesIntake {
                 ])
         case .event(let event): change = mirror.take(event)
         }
-        if !lastLoss.isEmpty || change.replacesAll {
-            lastLoss = ""
-            await backend.note(KubernetesSource.name, nil)
-        }
+        if change.replacesAll { await backend.note(KubernetesSource.name, nil) }
+        await noteServer()
         tell(change)
         if !change.isEmpty { await declare(change) }
         for name in change.touched.sorted() { await reporter.note(name, mirror.known[name]) }
