@@ -1,4 +1,5 @@
 import Concurrency
+import GRPCCore
 import MeshTransport
 import NSM
 import Netlink
@@ -106,6 +107,23 @@ struct RightsTests {
         var all = try end(["0.0.0.0/0"], policies: [EndPolicy()])
         try Self.rights(settings).fit(&all)
         #expect(all.setsSysctls)
+    }
+
+    @Test("pods behind a forwarder's manager can't name the forwarder's own namespace")
+    func ownNamespace() throws {
+        let space = try NetworkNamespace(path: "/proc/self/ns/net")
+        let manager = Caller(identity: PeerIdentity(unproven: "m"), credentials: nil, standing: .manager, address: nil)
+        try Self.rights().check(space, of: manager, "client")
+        var forwarder = Self.rights()
+        forwarder.served = { nil }
+        for whose in ["client", "endpoint"] {
+            #expect(throws: RPCError.self) { try forwarder.check(space, of: manager, whose) }
+        }
+        var settings = MeshRights()
+        settings.usesHostNetwork = true
+        var open = Self.rights(settings)
+        open.served = { nil }
+        try open.check(space, of: manager, "client")
     }
 
     @Test("what a client says of itself is not led to in the endpoint's namespace unless the endpoint agrees")

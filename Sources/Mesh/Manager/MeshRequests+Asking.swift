@@ -73,8 +73,10 @@ extension MeshRequests {
                     throw NSMError(.protocolViolation, "the endpoint's answer names no \(WellKnown.kernel) interface")
                 }
                 try check(answer, calls, wanted)
+                // Of an external manager's endpoints is known as much as of its clients.
+                let owner = candidate.registrant ?? (directory == nil ? nil : caller)
                 let (space, descriptor) = try await namespace(
-                    answer.mechanism.inodeURL, coming, of: candidate.registrant, "endpoint")
+                    answer.mechanism.inodeURL, coming, of: owner, "endpoint")
                 peer.keep(descriptor)
                 let known = before.flatMap { $0.isOf(candidate) ? $0.granted : nil } ?? []
                 let given = Set(answer.context.ipContext.srcIpAddrs)

@@ -118,24 +118,30 @@ struct Rights: Sendable {
 
     // MARK: - Namespaces
 
-    /// Checks that a network namespace is a peer's to use: the one in which its socket was made, unless it is trusted.
+    /// Checks that a network namespace is a peer's to use: the one in which its socket was made, unless it is trusted. For
+    /// the clients and endpoints of a forwarder it is not the forwarder's own.
     ///
     /// - Throws: `RPCError`.
     func check(_ space: NetworkNamespace, of caller: Caller, _ whose: String) throws(RPCError) {
         switch caller.standing {
-        case .root, .manager: return
-        case .stranger: break
-        }
-        guard let namespace = caller.credentials?.namespace, try Self.isSame(space, namespace) else {
-            throw RPCError(
-                code: .permissionDenied,
-                message:
-                    "the \(whose)'s namespace is not the one that \(caller.identity) is in; only root may name others")
+        case .root: return
+        case .manager:
+            // A manager of ours has looked at what it names. One that a forwarder serves passes on what pods send it.
+            if served == nil { return }
+        case .stranger:
+            guard let namespace = caller.credentials?.namespace, try Self.isSame(space, namespace) else {
+                throw RPCError(
+                    code: .permissionDenied,
+                    message:
+                        "the \(whose)'s namespace is not the one that \(caller.identity) is in; only root may name others"
+                )
+            }
         }
         guard Self.isOwn(space), !settings.usesHostNetwork else { return }
+        let own = served == nil ? "the mesh itself" : "this forwarder"
         throw RPCError(
             code: .permissionDenied,
-            message: "the \(whose) is in the network namespace of the mesh itself; --host-network allows that")
+            message: "the \(whose) is in the network namespace of \(own); --host-network allows that")
     }
 
     /// By the cookie where it is known: the number of a file is given again when its namespace is gone.
