@@ -1,5 +1,6 @@
 /// Past transactions, oldest first, within a limit on their number and a budget of bytes.
 ///
+/// A retry that fails as the one before it did takes its place, so what fails for days does not displace what was done before.
 /// The newest one is always kept. One that alone would take too much of the budget is cut: its failures stay before the
 /// rest, in the order of what was done, and it says how many entries are missing.
 struct History {
@@ -19,6 +20,10 @@ struct History {
 
     mutating func add(_ transaction: Transaction) {
         let transaction = transaction.cut(to: budget / 4)
+        if let last = transactions.last, transaction.isSameRetry(as: last) {
+            bytes -= last.bytes
+            transactions.removeLast()
+        }
         transactions.append(transaction)
         bytes += transaction.bytes
         var surplus = max(transactions.count - limit, 0)
@@ -32,6 +37,15 @@ struct History {
 }
 
 extension Transaction {
+    /// Whether both are retries that did the same and failed alike.
+    fileprivate func isSameRetry(as other: Transaction) -> Bool {
+        guard reason == .retry, other.reason == .retry, entries.contains(where: { !$0.error.isEmpty }) else {
+            return false
+        }
+        return entries == other.entries && omitted == other.omitted && reverted == other.reverted
+            && losses == other.losses && found == other.found
+    }
+
     /// About how many bytes it keeps.
     var bytes: Int {
         let details = found.details.reduce(0) { $0 + MemoryLayout<String>.stride + $1.heapBytes }

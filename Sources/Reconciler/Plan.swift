@@ -93,7 +93,7 @@ public struct Transaction: Sendable {
     }
 
     /// One thing that was done.
-    public struct Entry: Sendable {
+    public struct Entry: Sendable, Hashable {
         /// What was done.
         public var verb: Verb
         /// Key of the value; empty for an operation of an undoing that failed.

@@ -47,6 +47,25 @@ struct HistoryTests {
         #expect(kept.entries.last?.error == "refused")
     }
 
+    @Test("a retry that fails like the one before takes its place, and nothing else's")
+    func retries() {
+        func retry(_ number: UInt64, failing: Set<Int>) -> Transaction {
+            var retry = transaction(number, entries: 2, failing: failing)
+            retry.reason = .retry
+            return retry
+        }
+        var history = History(limit: 10, budget: 1 << 20)
+        history.add(transaction(1, entries: 2, failing: [0]))
+        for number in 2...50 { history.add(retry(UInt64(number), failing: [0])) }
+        #expect(history.transactions.map(\.sequence) == [1, 50])
+        history.add(retry(51, failing: [1]))
+        history.add(transaction(52, entries: 1))
+        history.add(retry(53, failing: [1]))
+        for number in 54...55 { history.add(retry(UInt64(number), failing: [])) }
+        #expect(history.transactions.map(\.sequence) == [1, 50, 51, 52, 53, 54, 55])
+        #expect(history.bytes == history.transactions.reduce(0) { $0 + $1.bytes })
+    }
+
     @Test("without any budget the newest one is still told")
     func none() {
         var history = History(limit: 0, budget: 0)
