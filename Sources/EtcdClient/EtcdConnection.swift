@@ -131,9 +131,12 @@ public struct EtcdConnection: Sendable {
 
     /// Everything in a range, at one moment, read in pages.
     ///
-    /// - Throws: ``EtcdError``.
-    public func range(_ range: EtcdRange) async throws(EtcdError) -> EtcdSnapshot {
+    /// - Parameter past: The revision to read, as long as etcd has not compacted it; nil: the present one. The revision of the
+    ///   snapshot is the present one either way.
+    /// - Throws: ``EtcdError``, ``EtcdError/Code/compacted(_:)`` when the past one is not there any more.
+    public func range(_ range: EtcdRange, at past: Int64? = nil) async throws(EtcdError) -> EtcdSnapshot {
         var request = Etcdserverpb_RangeRequest()
+        request.revision = past ?? 0
         request.key = Data(range.key)
         request.rangeEnd = Data(range.end)
         request.limit = Int64(configuration.pageSize)
@@ -154,7 +157,7 @@ public struct EtcdConnection: Sendable {
                 throw EtcdError(.tooLarge, "more than \(Self.mostBytes >> 20) MiB in the range", endpoint)
             }
             guard answer.more, let last = answer.kvs.last else { return snapshot }
-            request.revision = snapshot.revision
+            request.revision = past ?? snapshot.revision
             request.key = last.key + [0]
         }
     }

@@ -214,6 +214,26 @@ import Testing
         }
     }
 
+    /// One that was set back gets on to the same revision by what others write.
+    @Test(arguments: [false, true]) func anEtcdThatWasSetBackIsAskedForItsPast(isRestarted: Bool) throws {
+        let before = Self.mirror([Self.bridge("a"), Self.bridge("b")])
+        var mirror = isRestarted ? Self.restarted(before) : before
+        let later = Self.snapshot([Self.bridge("a")], 12)
+        let last = try #require(mirror.unproven(by: later))
+        #expect(last.revision == 10 && last.content == before.memory?.content)
+        // As it was, of another cluster, or older: there is nothing to ask for.
+        #expect(mirror.unproven(by: Self.snapshot([Self.bridge("b"), Self.bridge("a")], 12)) == nil)
+        #expect(mirror.unproven(by: Self.snapshot([Self.bridge("a")], 12, cluster: 2)) == nil)
+        #expect(mirror.unproven(by: Self.snapshot([Self.bridge("a")], 9)) == nil)
+        guard case .keep(let reason) = mirror.take(later, hasOtherPast: true) else {
+            return #expect(Bool(false), "believed")
+        }
+        #expect(reason.contains("revision 10 holds something else"))
+        var believed = isRestarted ? Self.restarted(before) : before
+        _ = try Self.change(believed.take(later))
+        #expect(believed.memory?.revision == 12)
+    }
+
     @Test func theSameContentIsTheSameAfterARestart() throws {
         var before = Self.mirror([Self.bridge("a"), Self.bridge("x")])
         _ = before.take([.put(Self.bridge("b", 11)), Self.delete("x", 12)], revision: 12)

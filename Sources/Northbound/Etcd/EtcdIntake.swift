@@ -39,10 +39,26 @@ actor EtcdIntake {
     }
 
     /// Takes in what etcd tells, and returns when it is declared. What was taken in is declared even when the task is cancelled.
-    nonisolated func take(_ update: EtcdUpdate, from endpoint: EtcdEndpoint) async {
-        await Task {
-            try? await gate.run { await self.settle(update, endpoint) }
+    ///
+    /// - Throws: `EtcdError` when etcd can't be asked for what it held before.
+    nonisolated func take(_ update: EtcdUpdate, from connection: EtcdConnection) async throws(EtcdError) {
+        var hasOtherPast = false
+        if case .state(let snapshot) = update { hasOtherPast = try await self.hasOtherPast(snapshot, connection) }
+        await Task { [hasOtherPast] in
+            try? await gate.run { await self.settle(update, hasOtherPast, connection.endpoint) }
         }.value
+    }
+
+    /// Whether etcd holds something else for the revision that was seen last. False when that is compacted.
+    private func hasOtherPast(_ snapshot: EtcdSnapshot, _ connection: EtcdConnection) async throws(EtcdError) -> Bool {
+        guard let last = mirror.unproven(by: snapshot) else { return false }
+        do throws(EtcdError) {
+            return EtcdMemory.Content(try await connection.range(mirror.range, at: last.revision).entries)
+                != last.content
+        } catch {
+            if error.isOfConnection { throw error }
+            return false
+        }
     }
 
     /// Tells that etcd was reached.
@@ -63,13 +79,13 @@ actor EtcdIntake {
     /// Gives up what could not be declared yet.
     nonisolated func stop() { hasStopped.withLock { $0 = true } }
 
-    private func settle(_ update: EtcdUpdate, _ endpoint: EtcdEndpoint) async {
+    private func settle(_ update: EtcdUpdate, _ hasOtherPast: Bool, _ endpoint: EtcdEndpoint) async {
         generation += 1
         self.endpoint = "\(endpoint)"
         switch update {
         case .state(let snapshot):
             lastLoss = ""
-            switch mirror.take(snapshot) {
+            switch mirror.take(snapshot, hasOtherPast: hasOtherPast) {
             case .change(let change):
                 logger.info(
                     "read from etcd",

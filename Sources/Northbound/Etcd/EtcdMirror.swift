@@ -88,11 +88,25 @@ struct EtcdMirror {
 
     // MARK: - Looking
 
+    /// What was seen last, in this life or an earlier one, if etcd has to be asked whether it still knows it: the same
+    /// cluster holds something else by now. An etcd that was set back to an earlier time gets on to the same revision by what
+    /// is written to it since, so the number alone proves nothing.
+    func unproven(by snapshot: EtcdSnapshot) -> EtcdMemory? {
+        guard let last = memory ?? past, last.content.count > 0, last.cluster == snapshot.cluster,
+            last.revision <= snapshot.revision, last.content != EtcdMemory.Content(snapshot.entries)
+        else { return nil }
+        return last
+    }
+
     /// Takes in all that etcd holds.
-    mutating func take(_ snapshot: EtcdSnapshot) -> Outcome {
+    ///
+    /// - Parameter hasOtherPast: Whether it holds something else for the revision that was seen last.
+    mutating func take(_ snapshot: EtcdSnapshot, hasOtherPast: Bool = false) -> Outcome {
         var entries: [String: EtcdEntry] = [:]
         for entry in snapshot.entries { entries[name(entry.key)] = entry }
-        let reason = position.map { reasonToDoubt(snapshot, $0, entries) } ?? reasonToDoubtFirst(snapshot)
+        let reason =
+            position.map { reasonToDoubt(snapshot, $0, entries, hasOtherPast) }
+            ?? reasonToDoubtFirst(snapshot, hasOtherPast)
         if let reason {
             let isSame = doubt.map { $0.cluster == snapshot.cluster && $0.revision <= snapshot.revision } ?? false
             let last = isSame ? doubt?.revision ?? 0 : snapshot.revision
@@ -146,7 +160,8 @@ struct EtcdMirror {
     // MARK: - Doubting
 
     private func reasonToDoubt(
-        _ snapshot: EtcdSnapshot, _ position: (cluster: UInt64, revision: Int64), _ entries: [String: EtcdEntry]
+        _ snapshot: EtcdSnapshot, _ position: (cluster: UInt64, revision: Int64), _ entries: [String: EtcdEntry],
+        _ hasOtherPast: Bool
     ) -> String? {
         if known.isEmpty { return nil }
         let text: String
@@ -156,6 +171,8 @@ struct EtcdMirror {
             text = "another cluster answers than before"
         } else if snapshot.revision < position.revision {
             text = "revision \(snapshot.revision) is older than \(position.revision), which was there before"
+        } else if hasOtherPast {
+            text = "revision \(position.revision) holds something else than the one which was there before"
         } else {
             return nil
         }
@@ -165,7 +182,7 @@ struct EtcdMirror {
     }
 
     /// The same before anything was read, by what an earlier life of the agent saw.
-    private func reasonToDoubtFirst(_ snapshot: EtcdSnapshot) -> String? {
+    private func reasonToDoubtFirst(_ snapshot: EtcdSnapshot, _ hasOtherPast: Bool) -> String? {
         let isEmpty = snapshot.entries.isEmpty
         guard let past else { return isEmpty ? "nothing is under \(prefix)config/" : nil }
         if isEmpty, past.content.count > 0 {
@@ -176,6 +193,8 @@ struct EtcdMirror {
             text = "another cluster answers than before the restart"
         } else if snapshot.revision < past.revision {
             text = "revision \(snapshot.revision) is older than \(past.revision), which was there before the restart"
+        } else if hasOtherPast {
+            text = "revision \(past.revision) holds something else than the one which was there before the restart"
         } else {
             return nil
         }

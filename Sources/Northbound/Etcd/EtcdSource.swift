@@ -69,7 +69,7 @@ public struct EtcdSource: Sendable {
         let range = EtcdMirror(prefix: settings.prefix).range
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                try await connection.follow(range) { update in await intake.take(update, from: connection.endpoint) }
+                try await connection.follow(range) { update in try await intake.take(update, from: connection) }
             }
             group.addTask { try await probe(connection) }
             group.addTask { try await publish(connection) }
