@@ -65,6 +65,11 @@ import Testing
         ] {
             #expect(MACAddress(bad) == nil)
         }
+        // All digits, and what stands beside them among the characters.
+        for digit in "0123456789abcdefABCDEF" {
+            #expect(MACAddress("00:00:00:00:00:0\(digit)")?.bits == UInt64(String(digit), radix: 16))
+        }
+        for other in "/:@G`gé０" { #expect(MACAddress("00:00:00:00:00:0\(other)") == nil) }
     }
 
     @Test("interface names")
