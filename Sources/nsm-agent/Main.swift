@@ -17,8 +17,7 @@ enum Main {
         do {
             let line = try UpstreamFlags.split(CommandLine.arguments, environment: environment)
             let words = Apply.plain(line.words)
-            if let failure = Misspelling.failure(words) { throw failure }
-            var command = try NSMAgent.parseAsRoot(words)
+            var command = try parse(words)
             if let waiting = command as? any WaitingCommand, try !waiting.isDoneAtOnce() {
                 try Descriptors.require(waiting.descriptors)
                 cl_use_own_workers()
@@ -33,6 +32,18 @@ enum Main {
             exit(Show.status(ExitStatus.success))
         } catch {
             end(error)
+        }
+    }
+
+    private static func parse(_ words: [String]) throws -> any ParsableCommand {
+        // Words that ask for help are understood, whatever stands before them.
+        let asksForHelp = words.contains { $0 == "-h" || $0 == "-help" || $0.hasPrefix("--help") }
+        do {
+            if asksForHelp, let failure = Misspelling.failure(words) { throw failure }
+            return try NSMAgent.parseAsRoot(words)
+        } catch {
+            // Only then, as to ask for the names of all commands takes milliseconds.
+            throw Misspelling.failure(words) ?? error
         }
     }
 
