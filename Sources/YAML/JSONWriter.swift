@@ -74,23 +74,60 @@ public struct JSONWriter {
 enum Escaping {
     static func quote(_ text: String, into out: inout [UInt8]) {
         out.append(UInt8(ascii: "\""))
-        for scalar in text.unicodeScalars {
+        var text = text
+        text.withUTF8 { bytes in
+            // What goes as it is, which is nearly all, goes in one piece.
+            var start = 0
+            var index = 0
+            while index < bytes.count {
+                let length = lengthOfEscaped(bytes, at: index)
+                if length == 0 {
+                    index += 1
+                    continue
+                }
+                out.append(contentsOf: bytes[start..<index])
+                escape(bytes[index..<index + length], into: &out)
+                index += length
+                start = index
+            }
+            out.append(contentsOf: bytes[start...])
+        }
+        out.append(UInt8(ascii: "\""))
+    }
+
+    /// How many bytes a character at a place of valid UTF-8 has that can't stand as it is; 0: it can. That are the quote, the
+    /// backslash, and what YAML does not allow: controls, its other line ends, the byte order mark and what is no character.
+    private static func lengthOfEscaped(_ bytes: UnsafeBufferPointer<UInt8>, at index: Int) -> Int {
+        switch bytes[index] {
+        case 0..<0x20, UInt8(ascii: "\""), UInt8(ascii: "\\"), 0x7f: 1
+        // U+0080 to U+009F
+        case 0xc2: bytes[index + 1] < 0xa0 ? 2 : 0
+        // U+2028, U+2029
+        case 0xe2: bytes[index + 1] == 0x80 && bytes[index + 2] & 0xfe == 0xa8 ? 3 : 0
+        // U+FEFF, U+FFFE, U+FFFF
+        case 0xef:
+            switch (bytes[index + 1], bytes[index + 2]) {
+            case (0xbb, 0xbf), (0xbf, 0xbe), (0xbf, 0xbf): 3
+            default: 0
+            }
+        default: 0
+        }
+    }
+
+    private static func escape(_ character: Slice<UnsafeBufferPointer<UInt8>>, into out: inout [UInt8]) {
+        for scalar in String(decoding: character, as: UTF8.self).unicodeScalars {
             switch scalar {
             case "\"": out += "\\\"".utf8
             case "\\": out += "\\\\".utf8
             case "\n": out += "\\n".utf8
             case "\r": out += "\\r".utf8
             case "\t": out += "\\t".utf8
-            // What YAML does not allow to stand as it is: controls, its other line ends, the byte order mark.
-            case "\0"..."\u{1f}", "\u{7f}"..."\u{9f}", "\u{2028}", "\u{2029}", "\u{feff}", "\u{fffe}", "\u{ffff}":
+            default:
                 let code = String(scalar.value, radix: 16)
                 out += "\\u".utf8
                 out += String(repeating: "0", count: 4 - code.utf8.count).utf8
                 out += code.utf8
-            default:
-                out.append(contentsOf: UTF8.encode(scalar)?.map { $0 } ?? [])
             }
         }
-        out.append(UInt8(ascii: "\""))
     }
 }

@@ -56,6 +56,37 @@ import YAML
                 """)
     }
 
+    @Test("characters are escaped that have to be, and no others, wherever they stand")
+    func escapes() {
+        let scalars: [Unicode.Scalar] = [
+            "\0", "\u{1f}", " ", "a", "\"", "\\", "\n", "\r", "\t", "~", "\u{7f}", "\u{80}", "\u{9f}", "\u{a0}", "é",
+            "\u{2027}",
+            "\u{2028}", "\u{2029}", "\u{202a}", "\u{20a8}", "\u{e0a9}", "\u{efff}", "\u{fefe}", "\u{feff}", "\u{ff00}",
+            "\u{fffd}", "\u{fffe}", "\u{ffff}", "\u{10000}", "\u{1f600}",
+        ]
+        func escaped(_ scalar: Unicode.Scalar) -> String {
+            switch scalar.value {
+            case 0x22: return "\\\""
+            case 0x5c: return "\\\\"
+            case 0x0a: return "\\n"
+            case 0x0d: return "\\r"
+            case 0x09: return "\\t"
+            case 0..<0x20, 0x7f...0x9f, 0x2028, 0x2029, 0xfeff, 0xfffe, 0xffff:
+                let code = String(scalar.value, radix: 16)
+                return "\\u" + String(repeating: "0", count: 4 - code.count) + code
+            default: return String(Character(scalar))
+            }
+        }
+        var generator = SeededGenerator(seed: 3)
+        for _ in 0..<1000 {
+            let chosen = (0..<generator.below(12)).map { _ in generator.pick(scalars) }
+            var text = ""
+            text.unicodeScalars.append(contentsOf: chosen)
+            // Bytes, as equal strings may be written otherwise.
+            #expect(Array(JSONWriter.quote(text).utf8) == Array("\"\(chosen.map(escaped).joined())\"".utf8))
+        }
+    }
+
     @Test("what would not read back as text is put in quotes")
     func quotes() {
         for text in [
