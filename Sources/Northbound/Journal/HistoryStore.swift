@@ -194,9 +194,11 @@ public actor HistoryStore {
 
     private static func add(_ changes: [Key: ModelValue?], to record: inout Nsmagent_History_Record, limit: Int) {
         var rest = limit
+        // Beside the record: to change a field of a large message copies what the field holds, each time.
+        var (values, removed): ([Nsmagent_History_Value], [String]) = ([], [])
         for (key, value) in changes.sorted(by: { $0.key < $1.key }) {
             guard let value else {
-                record.removed.append(key)
+                removed.append(key)
                 rest -= key.utf8.count + 8
                 continue
             }
@@ -206,10 +208,10 @@ public actor HistoryStore {
             }
             rest -= kept.key.utf8.count + kept.model.utf8.count + kept.message.count + 16
             if rest < 0 { break }
-            record.values.append(kept)
+            values.append(kept)
         }
-        if rest >= 0 { return }
-        (record.values, record.removed, record.omitsValues) = ([], [], true)
+        record.omitsValues = rest < 0
+        if rest >= 0 { (record.values, record.removed) = (values, removed) }
     }
 
     // MARK: - The disk
