@@ -31,6 +31,7 @@ extension GraphShape {
         if node.floor >= 0, requirements == node.requirements { return false }
         node.requirements = requirements
         var targets: [Int] = []
+        targets.reserveCapacity(requirements.count)
         for requirement in requirements { requirement.forEachTarget { targets.append($0) } }
         if targets.count > 1 {
             targets.sort()
@@ -48,6 +49,7 @@ extension GraphShape {
 
     private func requirements(of node: NodeState, _ watched: inout [Key]) -> [Requirement] {
         var result: [Requirement] = []
+        result.reserveCapacity(node.needs.count + 1)
         if let base = node.base { result.append(.one(base)) }
         for (label, need) in node.needs.enumerated() {
             switch need.target {

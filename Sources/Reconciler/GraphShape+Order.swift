@@ -46,6 +46,9 @@ extension GraphShape {
         if !changed.isEmpty { deepen(changed) }
     }
 
+    /// Nodes in order, without those that are gone. Here, as a planner that sorts by itself is compiled for no world in particular.
+    func inOrder(_ ids: [Int]) -> [Int] { ids.compactMap { states[$0]?.position }.sorted().map { $0.id } }
+
     /// Whether a target does not come before the node that needs it, in the order there was.
     private func isNotBefore(_ target: Int, _ node: NodeState) -> Bool {
         guard let other = states[target], other !== node else { return false }

@@ -151,7 +151,7 @@ struct Planner<W: World> {
         grow()
         settlePossible()
         if needsAll { return }
-        let order = concerned.compactMap { graph[$0]?.position }.sorted().map { $0.id }
+        let order = graph.inOrder(concerned)
         claim(order)
         let early = graph.released.union(places)
         if !early.isEmpty { remove(world.leftovers(.first, at: Array(early))) }
@@ -173,7 +173,7 @@ struct Planner<W: World> {
         _ = world.takeDisturbed()
         startPass()
         for case let node? in ids.lazy.map({ [graph] in graph[$0] }) { join(node) }
-        walk(concerned.compactMap { graph[$0]?.position }.sorted().map { $0.id })
+        walk(graph.inOrder(concerned))
         return concerned.filter { graph.states[$0]?.look.isThere == false }
     }
 
