@@ -4,12 +4,38 @@ extension ConfigSet {
 
     /// Looks again at all that what changed may have to do with.
     mutating func checkRelations() {
-        let (interfaces, clients) = concerned()
-        for ref in interfaces { checkInterface(ref) }
-        for ref in clients { checkClient(ref) }
-        for place in relations.changedPolicies { checkPolicies(place) }
-        checkRoutes()
+        if relations.isFirst {
+            let (interfaces, clients, routes) = everything()
+            for ref in interfaces { checkInterface(ref) }
+            for ref in clients { checkClient(ref) }
+            for place in relations.policies.keys { checkPolicies(place) }
+            checkRoutes(routes)
+        } else {
+            let (interfaces, clients) = concerned()
+            for ref in interfaces { checkInterface(ref) }
+            for ref in clients { checkClient(ref) }
+            for place in relations.changedPolicies { checkPolicies(place) }
+            checkRoutes(concernedRoutes())
+        }
         relations.forgetChanges()
+    }
+
+    private func everything() -> (interfaces: [Ref], clients: [Ref], routes: [Ref]) {
+        var (interfaces, clients, routes): ([Ref], [Ref], [Ref]) = ([], [], [])
+        for (number, member) in members {
+            for (index, item) in member.text.items.enumerated() {
+                let ref = Ref(text: number, item: Int32(index))
+                switch item.specification {
+                case .interface: interfaces.append(ref)
+                case .client: clients.append(ref)
+                case .route: routes.append(ref)
+                case .endpoint, .ruleChain, .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding,
+                    .service, nil:
+                    break
+                }
+            }
+        }
+        return (interfaces, clients, routes)
     }
 
     private func concerned() -> (interfaces: Set<Ref>, clients: Set<Ref>) {

@@ -10,13 +10,17 @@ struct RoutePlace: Hashable, Sendable {
 
 extension ConfigSet {
     /// Finds routes that want the same place.
-    mutating func checkRoutes() {
-        let routes = concernedRoutes()
+    mutating func checkRoutes(_ routes: some Sequence<Ref>) {
         var places = relations.leftPlaces
         for ref in routes {
             let place = routePlace(ref)
             if let former = relations.setPlace(of: ref, to: place) { places.insert(former) }
-            if let place { places.insert(place) } else { relations.setProblems(of: ref, to: nil) }
+            guard let place else {
+                relations.setProblems(of: ref, to: nil)
+                continue
+            }
+            // Nothing is known to be wrong yet where a route is alone.
+            if !relations.isFirst || relations.routes[place]?.only == nil { places.insert(place) }
         }
         for place in places {
             guard let group = relations.routes[place] else { continue }
@@ -31,7 +35,7 @@ extension ConfigSet {
     }
 
     /// Routes that changed, and those that leave by interfaces that did, or whose VRF did.
-    private func concernedRoutes() -> Set<Ref> {
+    func concernedRoutes() -> Set<Ref> {
         var routes = relations.changedRoutes
         if relations.routeUsers.isEmpty { return routes }
         for name in relations.changedNames {

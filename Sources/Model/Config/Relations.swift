@@ -72,6 +72,8 @@ struct Relations: Sendable {
     private var changedProblems: Set<Ref> = []
     /// Whether everything that is referred to is to be there.
     var expectsAll = true
+    /// Whether nothing was checked yet. Then all is concerned, and what changes is not noted one by one.
+    private(set) var isFirst = true
 
     // What changed since the last check.
     private(set) var changedNames: Set<String> = []
@@ -99,6 +101,7 @@ struct Relations: Sendable {
     }
 
     mutating func forgetChanges() {
+        isFirst = false
         changedNames = []
         changedHosts = []
         changedShares = []
@@ -147,29 +150,28 @@ struct Relations: Sendable {
             update(&interfaces, interface.name)
             update(&hosts, host)
             for name in interface.references { update(&referrers, name) }
+            let link = interface.checkedLink
+            let share = link.share(in: interface.namespace)
+            if let share { update(&shares, share) }
+            for port in link.ports { update(&ports, port) }
+            if isFirst { return }
             changedNames.insert(interface.name)
             changedHosts.insert(host)
-            let link = interface.checkedLink
-            if let share = link.share(in: interface.namespace) {
-                update(&shares, share)
-                changedShares.insert(share)
-            }
-            for port in link.ports {
-                update(&ports, port)
-                changedPorts.insert(port)
-            }
+            if let share { changedShares.insert(share) }
+            changedPorts.formUnion(link.ports)
             changedValues.insert(ref)
         case .client(let client):
             update(&clients, client.interfaceName)
-            changedClients.insert(client.interfaceName)
+            if !isFirst { changedClients.insert(client.interfaceName) }
         case .endpoint(let endpoint): count(&prefixes, endpoint.interfaceNamePrefix, isThere ? 1 : -1)
         case .ruleChain(let chain):
             guard let place = PolicyPlace(chain) else { return }
             update(&policies, place)
-            changedPolicies.insert(place)
+            if !isFirst { changedPolicies.insert(place) }
         case .route(let route):
-            for name in Set(route.hops.map(\.interface)) { update(&routeUsers, name) }
-            if isThere { changedRoutes.insert(ref) }
+            let names = route.hops.map(\.interface)
+            for name in names.count > 1 ? Array(Set(names)) : names { update(&routeUsers, name) }
+            if isThere, !isFirst { changedRoutes.insert(ref) }
         case .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding, .service, nil: break
         }
     }
