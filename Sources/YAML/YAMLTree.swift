@@ -117,6 +117,27 @@ public struct YAMLTree: Sendable {
     /// The hash by which keys are looked up (32-bit FNV-1a).
     @inlinable public static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt32 { FNV1a.hash32(bytes) }
 
+    /// Takes what a node holds into a hash, wherever it stands in the text. Returns false when something else than what stands
+    /// there says what it holds: an alias, or `<<`.
+    public func hash(_ index: Index, into hasher: inout Hasher) -> Bool {
+        let end = nodes[index].kind.isScalar ? index + 1 : Int(nodes[index].end)
+        var words: Range<Int>?
+        for node in nodes[index..<end] {
+            switch node.kind {
+            case .alias, .merge: return false
+            case .sequence, .mapping: break
+            case .plain, .quoted, .literal, .folded:
+                // Without aliases the texts lie one behind the other.
+                words = (words?.lowerBound ?? Int(node.start))..<Int(node.start + node.count)
+            }
+            hasher.combine(UInt64(node.count) << 8 | UInt64(node.kind.rawValue))
+        }
+        if let words {
+            text.withUnsafeBytes { hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: $0[words])) }
+        }
+        return true
+    }
+
     /// Follows an alias to what it stands for.
     @inlinable func resolve(_ index: Index) -> Index {
         nodes[index].kind == .alias ? Int(nodes[index].start) : index

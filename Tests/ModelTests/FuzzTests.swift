@@ -59,6 +59,77 @@ import Testing
         #expect(peakKilobytes() - before < 256 << 10)
     }
 
+    private func text(_ bytes: [UInt8], former: ConfigText? = nil, names: NameResolver = .none) -> ConfigText {
+        bytes.withUnsafeBytes { ConfigText($0, name: "fuzz", label: "default", names: names, former: former) }
+    }
+
+    /// What a text says; with `former`, in the place of that one.
+    private func said(_ bytes: [UInt8], inPlaceOf former: ConfigText? = nil, reused: inout Int) -> LoadedConfig {
+        var set = ConfigSet()
+        if let former {
+            set.set(former)
+            _ = set.settle()
+            set.forgetPlaces()
+        }
+        let text = text(bytes, former: set.text(named: "fuzz"))
+        reused += text.reused
+        set.set(text)
+        let difference = set.settle()
+        return set.whole(difference)
+    }
+
+    /// Values of which nothing is to be said, unlike those of the corpus.
+    private static let plain: [UInt8] =
+        Array(
+            (0..<12).map { number in
+                """
+                - {name: d\(number), type: DUMMY, enabled: true, mtu: \(1400 + number), ipAddresses: [10.0.\(number).1/24]}
+                """
+            }.reduce("linuxConfig:\n  interfaces:\n") { "\($0)    \($1)\n" }.utf8)
+        + Array(
+            (0..<8).map { "    - {dstNetwork: 10.1.\($0).0/24, outgoingInterface: d\($0), metric: \($0 % 3)}\n" }
+                .reduce("  routes:\n", +).utf8)
+
+    @Test("a damaged text in the place of another one says what it says alone")
+    func damagedTextsInPlace() {
+        var generator = SeededGenerator(seed: 7)
+        let seeds =
+            ["upstream.yaml", "own.yaml", "cnf.yaml", "config.json"].map(corpusText) + [Self.plain, Self.plain]
+        var reused = 0
+        for _ in 0..<800 {
+            let (seed, other) = (generator.pick(seeds), generator.pick(seeds))
+            let before = generator.below(2) == 0 ? seed : mutate(seed, other, &generator)
+            let after = mutate(generator.below(4) == 0 ? other : seed, other, &generator)
+            let found = said(after, inPlaceOf: text(before), reused: &reused)
+            let expected = said(after, reused: &reused)
+            let texts = "\(String(decoding: before, as: UTF8.self))\n=>\n\(String(decoding: after, as: UTF8.self))"
+            #expect(found.findings == expected.findings, "\(texts)")
+            #expect(found.items.map(\.key) == expected.items.map(\.key), "\(texts)")
+            #expect(found.items.map(\.value) == expected.items.map(\.value), "\(texts)")
+            #expect(found.items.map(\.specification) == expected.items.map(\.specification), "\(texts)")
+            #expect(found.items.map(\.position) == expected.items.map(\.position), "\(texts)")
+        }
+        #expect(reused > 500, "hardly anything was taken over, so this tests nothing")
+    }
+
+    @Test("what a name of this host stands for is looked up in each text")
+    func namesInPlace() throws {
+        let bytes = Array(
+            "linuxConfig: {routes: [{dstNetwork: 10.0.0.0/8, outgoingInterface: e, table: blue}, {dstNetwork: 11.0.0.0/8, outgoingInterface: e, table: 9}]}"
+                .utf8)
+        func names(_ number: Int64) -> NameResolver {
+            NameResolver(
+                number: { $1 == .table && $0 == "blue" ? number : nil }, name: { _, _ in nil }, names: { _ in ["blue"] }
+            )
+        }
+        let first = text(bytes, names: names(7))
+        let second = text(bytes, former: first, names: names(8))
+        let tables = second.values.map { value -> UInt32? in
+            if case .route(let route) = value { route.table } else { nil }
+        }
+        #expect(tables == [8, 9] && second.usesNames && second.reused == 1)
+    }
+
     @Test("texts made to be expensive are answered")
     func expensiveTexts() {
         let texts = [

@@ -12,14 +12,18 @@ struct ConfigReader {
     private var input = UnsafeRawBufferPointer(start: nil, count: 0)
     /// Where its lines start; filled when first needed.
     private var lineStarts: [Int] = []
+    /// Items of the text before, by their fingerprints.
+    private let former: [Int: ConfigText.Item]
 
     /// Groups of a configuration file whose content is for VPP.
     private static let foreignGroups = ["vppConfig", "vpp_config"]
     static let groups = ["linuxConfig", "netallocConfig", "cnfConfig"]
     private static let otherGroups = ["linux_config": "linuxConfig", "netalloc_config": "netallocConfig"]
 
-    init(name: String, resources: ResourceReading, names: NameResolver) {
+    init(name: String, resources: ResourceReading, names: NameResolver, former: ConfigText? = nil) {
         self.resources = resources
+        let items = (former?.items ?? []).lazy.compactMap { item in item.fingerprint.map { ($0, item) } }
+        self.former = Dictionary(items) { first, _ in first }
         text = ConfigText(name: name)
         decoder = MessageDecoder(source: Source(file: name, tree: YAMLTree(parsing: "")), names: names)
     }
@@ -40,7 +44,7 @@ struct ConfigReader {
         text.mistakes.add(decoder.mistakes)
         text.mistakes.finish()
         text.warnings.finish()
-        text.usesNames = decoder.usesNames
+        text.usesNames = decoder.lookups > 0
         return text
     }
 
@@ -79,10 +83,33 @@ struct ConfigReader {
     }
 
     mutating func add(_ kind: ModelDescription.Kind, _ node: Int) {
+        let fingerprint = fingerprint(kind, node)
+        let known = fingerprint.flatMap { former[$0] }
+        if known != nil { text.reused += 1 }
+        guard var item = known ?? read(kind, node, fingerprint) else { return }
+        item.position = decoder.source.position(of: node)
+        item.place = ConfigText.Place(source: Int32(text.sources.count - 1), node: Int32(node))
+        text.items.append(item)
+        if resources.label == nil { text.microservices.append(microservice) }
+    }
+
+    /// Keyed anew in each process, so nobody can make two that are the same.
+    private func fingerprint(_ kind: ModelDescription.Kind, _ node: Int) -> Int? {
+        var hasher = Hasher()
+        hasher.combine(kind)
+        hasher.combine(decoder.source.origin.number)
+        return tree.hash(node, into: &hasher) ? hasher.finalize() : nil
+    }
+
+    /// Decodes and checks a value; nil when it can't be decoded.
+    private mutating func read(
+        _ kind: ModelDescription.Kind, _ node: Int, _ fingerprint: Int?
+    ) -> ConfigText.Item? {
+        let before = (lookups: decoder.lookups, warnings: text.warnings.count)
         guard let value = decoder.decode(kind, node)?.inFull else {
             if kind == .interface { text.brokenInterfaces.append(Label.name(of: kind, decoder.source, node)) }
             if let part = decoder.part(kind) { noteMalformed(part, node) }
-            return
+            return nil
         }
         if case .interface(let message) = value { warnOfMissingState(message, node) }
         let checked = value.checked(suggestions: text.mistakes.suggestionsLeft)
@@ -92,12 +119,14 @@ struct ConfigReader {
         if checked.specification == nil, case .interface(let message) = value {
             text.brokenInterfaces.append(message.name)
         }
-        text.items.append(
-            ConfigText.Item(
-                key: key, value: value, specification: checked.specification?.with(places(of: value, node)),
-                position: decoder.source.position(of: node),
-                place: ConfigText.Place(source: Int32(text.sources.count - 1), node: Int32(node))))
-        if resources.label == nil { text.microservices.append(microservice) }
+        let places = places(of: value, node)
+        let isPlain =
+            places == nil && checked.findings.isEmpty && checked.omittedMistakes == 0
+            && before == (decoder.lookups, text.warnings.count)
+        return ConfigText.Item(
+            key: key, value: value, specification: checked.specification?.with(places),
+            position: decoder.source.position(of: node), place: ConfigText.Place(source: 0, node: 0),
+            fingerprint: isPlain ? fingerprint : nil)
     }
 
     /// An interface that is made stays down unless its file says otherwise, which is rarely meant.

@@ -77,6 +77,9 @@ public struct ConfigSet: Sendable {
     /// An empty one.
     public init() {}
 
+    /// The text of a name, as it was taken in last; nil: there is none.
+    public func text(named name: String) -> ConfigText? { numbers[name].flatMap { members[$0]?.text } }
+
     /// The texts' names, in order.
     public var names: [String] { order.compactMap { facts[$0]?.name } }
 

@@ -14,6 +14,9 @@ public struct ConfigText: Sendable {
         var position: SourcePosition
         /// Where its fields can be looked up.
         var place: Place
+        /// Equal, within this process, for items in the same words, of which then all is the same but their place. nil: more than
+        /// their words says what they mean, or there is something to be said of them.
+        var fingerprint: Int?
 
         /// Whether it says the same in the same place, wherever its fields can be looked up. What a value means follows from it.
         func isSame(as other: Item) -> Bool {
@@ -61,6 +64,8 @@ public struct ConfigText: Sendable {
     var brokenInterfaces: [String] = []
     /// Whether parts of it could not be read: what seems to be missing may be there.
     var isIncomplete = false
+    /// How many of its items are those of the text before, for tests.
+    package internal(set) var reused = 0
     /// Its trees; empty once they were given up.
     var sources: [Source] = []
 
@@ -73,8 +78,11 @@ public struct ConfigText: Sendable {
     ///   - name: stands for the text in positions.
     ///   - label: the microservice this agent is; resources take items for others.
     ///   - names: what names of this host stand for.
-    public init(_ bytes: UnsafeRawBufferPointer, name: String, label: String, names: NameResolver) {
-        self.init(bytes, name: name, ResourceReading(label: label), names)
+    ///   - former: the text in whose place it comes. What is in the same words in both is not looked at again.
+    public init(
+        _ bytes: UnsafeRawBufferPointer, name: String, label: String, names: NameResolver, former: ConfigText? = nil
+    ) {
+        self.init(bytes, name: name, ResourceReading(label: label), names, former: former)
     }
 
     /// Reads an object as an API server of Kubernetes hands it out. Mistakes are at fields, such as
@@ -89,8 +97,11 @@ public struct ConfigText: Sendable {
         self.init(bytes, name: name, ResourceReading(label: label, isObject: true), names)
     }
 
-    init(_ bytes: UnsafeRawBufferPointer, name: String, _ resources: ResourceReading, _ names: NameResolver) {
-        var reader = ConfigReader(name: name, resources: resources, names: names)
+    init(
+        _ bytes: UnsafeRawBufferPointer, name: String, _ resources: ResourceReading, _ names: NameResolver,
+        former: ConfigText? = nil
+    ) {
+        var reader = ConfigReader(name: name, resources: resources, names: names, former: former)
         reader.read(bytes)
         self = reader.finish()
     }

@@ -11,6 +11,8 @@ struct Findings: Sendable {
 
     private(set) var list: [Mistake] = []
     private(set) var omitted = 0
+    /// How many there are.
+    var count: Int { list.count + omitted }
     /// Whether nothing was found.
     var isEmpty: Bool { list.isEmpty && omitted == 0 }
 

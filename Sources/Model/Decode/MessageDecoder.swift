@@ -31,8 +31,8 @@ struct MessageDecoder {
     /// What was found wrong.
     private(set) var mistakes = Findings()
 
-    /// Whether a name of this host was looked up.
-    private(set) var usesNames = false
+    /// How many names of this host were looked up.
+    private(set) var lookups = 0
     private let names: NameResolver
 
     private var path: [Step] = []
@@ -279,7 +279,7 @@ extension MessageDecoder {
     private mutating func number(
         named node: Int, _ vocabulary: NameResolver.Vocabulary, _ shape: FieldSchema
     ) -> UInt64? {
-        usesNames = true
+        lookups += 1
         let word = source.tree.string(of: node)
         if let number = names.number(of: word, in: vocabulary) { return UInt64(bitPattern: number) }
         let hint = mistakes.wantsSuggestion ? Suggestion.phrase(for: word, among: names.names(in: vocabulary)) : ""
@@ -306,7 +306,7 @@ extension MessageDecoder {
             return nil
         }
         if let vocabulary = shape.vocabulary {
-            usesNames = true
+            lookups += 1
             let number = names.number(of: source.tree.string(of: node), in: vocabulary)
             if let number, type.values.contains(where: { $0.number == Int32(clamping: number) }) {
                 return UInt64(bitPattern: number)

@@ -12,6 +12,16 @@ struct Source: Sendable {
         case scalar(line: Int, column: Int)
         /// The text is an object that a program wrote: places are fields, such as `spec.microservice`.
         case fields
+
+        /// Tells one kind of origin from the others.
+        var number: Int {
+            switch self {
+            case .file: 0
+            case .block: 1
+            case .scalar: 2
+            case .fields: 3
+            }
+        }
     }
 
     var file: String

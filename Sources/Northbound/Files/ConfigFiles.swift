@@ -254,7 +254,7 @@ public struct ConfigFiles: Sendable {
             new.usesNames = old.usesNames
             new.speaks = old.speaks
         } else {
-            let text = Self.parse(content.bytes, path, label, names)
+            let text = Self.parse(content.bytes, path, label, names, former: texts.text(named: path))
             parses += 1
             new.usesNames = text.usesNames
             new.speaks = text.saysSomething || !text.isComplete
@@ -270,8 +270,10 @@ public struct ConfigFiles: Sendable {
         return content
     }
 
-    private static func parse(_ bytes: [UInt8], _ name: String, _ label: String, _ names: NameResolver) -> ConfigText {
-        bytes.withUnsafeBytes { ConfigText($0, name: name, label: label, names: names) }
+    private static func parse(
+        _ bytes: [UInt8], _ name: String, _ label: String, _ names: NameResolver, former: ConfigText? = nil
+    ) -> ConfigText {
+        bytes.withUnsafeBytes { ConfigText($0, name: name, label: label, names: names, former: former) }
     }
 
     /// Keyed anew in each process, so nobody can make two contents that have the same.
