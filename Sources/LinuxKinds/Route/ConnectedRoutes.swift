@@ -67,16 +67,28 @@ extension LinuxWorld {
         if state.knowsLostNetworks || state.isSimulated || state.handle == nil || state.reading != nil { return }
         guard let routes = try? routeSocket(state).prefixRoutes() else { return }
         state.knowsLostNetworks = true
-        var known: [Int32: Set<IPPrefix>] = [:]
+        // One set for all links, as most have a network or two.
+        var known = Set<NetworkOfLink>(minimumCapacity: routes.count)
         for route in routes where route.nextHops.count == 1 {
             let index = route.nextHops[0].linkIndex
             guard let link = state.links[index], route.table == link.mainTable else { continue }
-            known[index, default: []].insert(route.destination)
+            known.insert(NetworkOfLink(link: index, network: route.destination))
         }
         for (index, link) in state.links where link.link.isUp {
-            let networks = link.addresses.compactMap { $0.address.connected(on: link) }
-            link.lostNetworks = Set(networks).subtracting(known[index] ?? [])
+            link.lostNetworks = []
+            for entry in link.addresses {
+                guard let network = entry.address.connected(on: link),
+                    !known.contains(NetworkOfLink(link: index, network: network))
+                else { continue }
+                link.lostNetworks.insert(network)
+            }
         }
+    }
+
+    /// A network that is on the link with an index.
+    private struct NetworkOfLink: Hashable {
+        var link: Int32
+        var network: IPPrefix
     }
 
     /// Whether the network of an address of a link that is up can't be reached, as the route to it is gone.
