@@ -79,6 +79,66 @@ struct SettingUndoTests {
         }
     }
 
+    @Test("forwarding of single interfaces comes back with that of their namespace", arguments: ["ipv4", "ipv6"])
+    func forwarding(_ family: String) throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("blue")
+            for name in ["e0", "e1", "e2"] { try host.ip("link add \(name) type veth peer name \(name)p", in: "blue") }
+            let file = family == "ipv4" ? "ip_forward" : "conf.all.forwarding"
+            let all = "net.\(family).\(file)"
+            for setting in ["e0.forwarding=1", "e2.forwarding=1", "default.forwarding=1", "all.accept_redirects=1"] {
+                try host.command("sysctl -qw net.\(family).conf.\(setting)", in: "blue")
+            }
+            let names = ["e0", "e1", "e1p", "e2", "lo", "default", "all"].map { "\(family)/conf/\($0)/forwarding" }
+            func picture() throws -> [String] {
+                try (names + ["\(family)/conf/all/accept_redirects"]).map {
+                    try "\($0) \(host.sysctl("net/\($0)", in: "blue"))"
+                }
+            }
+            let before = try picture()
+            func yaml(_ forward: Int?, _ more: String...) -> String {
+                var config = Config()
+                config.namespaces = ["name: blue" + (forward.map { ", sysctls: {\(all): '\($0)'}" } ?? "")]
+                config.interfaces =
+                    ["name: e2, type: EXISTING, enabled: true, sysctls: {\(family).forwarding: '1'}" + place("blue")]
+                    + more
+                return config.text
+            }
+            let agent = host.agent()
+            try agent.apply(yaml(nil))
+            try expectUndone(agent, yaml(1, bad))
+            #expect(try picture() == before)
+            // Another value, and one that was there before.
+            try agent.apply(yaml(1))
+            #expect(try picture().prefix(5).allSatisfy { $0.hasSuffix("1") })
+            try host.command("sysctl -qw net.\(family).conf.e1.forwarding=0", in: "blue")
+            let second = try picture()
+            try expectUndone(agent, yaml(0, bad))
+            #expect(try picture() == second)
+        }
+    }
+
+    @Test("forwarding that is declared for an interface stays, and a plan says what else changes")
+    func declaredForwarding() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("blue")
+            for name in ["e0", "e1", "e2"] { try host.ip("link add \(name) type veth peer name \(name)p", in: "blue") }
+            let interface =
+                "name: e0, type: EXISTING, enabled: true, sysctls: {ipv4.forwarding: '0'}" + place("blue")
+            let agent = try host.apply(linux(interface, namespaces: ["name: blue"]))
+            let yaml = linux(interface, namespaces: ["name: blue, sysctls: {net.ipv4.ip_forward: '1'}"])
+            let plan = try host.agent().plan(yaml)
+            #expect(
+                plan == [
+                    "~ net.ipv4.ip_forward = 1 in blue: net.ipv4.ip_forward 0 → 1, ipv4.forwarding of e0p, e1, e1p and 3 more 0 → 1"
+                ])
+            try agent.apply(yaml)
+            #expect(try host.sysctl("net/ipv4/conf/e0/forwarding", in: "blue") == "0")
+            #expect(try host.sysctl("net/ipv4/conf/e1/forwarding", in: "blue") == "1")
+            try host.expectInPlace(yaml, agent)
+        }
+    }
+
     @Test("a link that is made again has its settings and offloads", arguments: [nil, "x"] as [String?])
     func removal(_ namespace: String?) throws {
         try Sandbox.run { host in

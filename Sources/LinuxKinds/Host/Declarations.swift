@@ -237,6 +237,15 @@ struct Declarations {
         return result
     }
 
+    /// The declared interfaces of a namespace.
+    func interfaces(in namespace: NamespaceReference) -> [Interface] {
+        var result: [Interface] = []
+        for names in (hostNames[namespace] ?? [:]).values {
+            names.forEach { name in if let interface = interfaces[name] { result.append(interface.value) } }
+        }
+        return result
+    }
+
     // MARK: - Counting
 
     private mutating func refer(to namespace: NamespaceReference, by step: Int) {

@@ -38,13 +38,17 @@ public struct NamespaceSetting: Value {
         }
         let write = LinuxOperation(state, .sysctl(path: path, value: value))
         // A namespace that is only planned has no files yet.
-        guard state.handle != nil else { return Assessment(.create, operations: [write]) }
+        guard state.handle != nil else {
+            return Assessment(.create, operations: [write] + swept(in: state, world).operations)
+        }
         guard let text = world.readSysctl(path, in: state) else {
             return Assessment(.blocked("the namespace has no \(path): this kernel doesn't, or only for all namespaces"))
         }
         let have = text.split { $0 == " " || $0 == "\t" }.joined(separator: " ")
         if agrees(with: have) { return .inPlace }
-        return Assessment(.update, operations: [write], differences: [Difference(name, old: have, new: value)])
+        let (again, changed) = swept(in: state, world)
+        return Assessment(
+            .update, operations: [write] + again, differences: [Difference(name, old: have, new: value)] + changed)
     }
 
     /// Whether the file says the same. The kernel writes a list of ports in its own way.

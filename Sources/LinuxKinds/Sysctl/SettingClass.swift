@@ -35,6 +35,8 @@ struct SettingFile: Hashable {
 
     /// Whether it disables IPv6 on a link.
     var disablesV6: Bool { link != 0 && tail == "/disable_ipv6" }
+    /// What it is, if it changes the files of all links.
+    var sweeping: SweepingSetting? { link == 0 ? SweepingSetting(path: head) : nil }
     /// Whether it is the MTU of IPv6, which the kernel changes by itself.
     var isMTUv6: Bool { link != 0 && tail == "/mtu" }
 }
@@ -56,6 +58,7 @@ enum SettingClass: KernelClass {
     static func put(_ path: String, _ value: String, in state: NamespaceState, _ world: LinuxWorld) {
         let file = SettingFile(path: path, in: state)
         remember(file, in: state, world)
+        rememberSwept(by: path, in: state, world)
         guard file.disablesV6, value != "0", let link = state.links[file.link] else { return }
         // When it is enabled again, its MTU is that of the link.
         world.journals.remember(link: link.link.index, in: state)
@@ -137,10 +140,12 @@ enum SettingClass: KernelClass {
 
     static func restore(_ step: Restoration.Step, _ restoration: inout Restoration) {
         for (state, part) in restoration.parts {
-            for (file, value) in part.settings.sorted(by: { $0.value < $1.value }) {
+            var swept: [SweepingSetting: String] = [:]
+            for (file, value) in part.settings.sorted(by: isEarlier) {
                 // Every change of a link changes its MTU of IPv6, too.
                 guard step == (file.isMTUv6 ? .finish : .mend) else { continue }
-                restore(file, value, in: state, &restoration)
+                let isWritten = restore(file, value, in: state, swept, &restoration)
+                if isWritten, let sweeping = file.sweeping { swept[sweeping] = value }
             }
             if step == .mend {
                 for (index, offloads) in part.offloads.sorted(by: { $0.key < $1.key }) {
@@ -153,17 +158,30 @@ enum SettingClass: KernelClass {
         }
     }
 
+    /// What changes others comes before them.
+    private static func isEarlier(
+        _ one: (key: SettingFile, value: String), _ other: (key: SettingFile, value: String)
+    ) -> Bool {
+        let (first, second) = (one.key.sweeping == nil ? 1 : 0, other.key.sweeping == nil ? 1 : 0)
+        return (first, one.value) < (second, other.value)
+    }
+
+    /// - Parameter swept: What has been written by now, and has changed other files.
+    /// - Returns: Whether it is written.
     private static func restore(
-        _ file: SettingFile, _ value: String, in state: NamespaceState, _ restoration: inout Restoration
-    ) {
+        _ file: SettingFile, _ value: String, in state: NamespaceState, _ swept: [SweepingSetting: String],
+        _ restoration: inout Restoration
+    ) -> Bool {
         let index = restoration.current(file.link, in: state)
         let link = state.links[index]
-        if file.link != 0, link == nil { return }
+        if file.link != 0, link == nil { return false }
         let path = file.path(link: link?.link.name ?? "")
         // One that is made again has the default, and the MTU what is left of it by then.
         let isKnown = index >= 0 && state.handle != nil && !file.isMTUv6
-        if isKnown, restoration.world.readSysctl(path, in: state) == value { return }
+        let written = swept.compactMap { sweeping, value in sweeping.content(of: path, afterWriting: value) }.first
+        if isKnown, written ?? restoration.world.readSysctl(path, in: state) == value { return false }
         restoration.add(.sysctl(path: path, value: value), in: state.id)
+        return true
     }
 
     // MARK: - Nothing of it has a mark
