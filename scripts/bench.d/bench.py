@@ -12,6 +12,7 @@ import sys
 import time
 
 import curves
+import fdb
 import filters
 import mesh
 import northbound
@@ -205,8 +206,9 @@ def options_of_the_command_line():
     parser.add_argument("--n", default="10,100,1000", help="numbers of pods")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--breaks", type=int, default=200, help="deletions for (e)")
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,m,n,o,p,q,r,s,t,u,v,w,x,y,large")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,m,n,o,p,q,r,s,t,u,v,w,x,y,large")
     parser.add_argument("--values", default="100,500,2000,10000", help="numbers of values, for (h) and (i)")
+    parser.add_argument("--entries", type=int, default=10000, help="forwarding entries, for (j)")
     parser.add_argument("--connections", type=int, default=500, help="connections of the mesh, for (n), (o) and (q)")
     parser.add_argument("--in-turn", type=int, default=1000, help="connections of the mesh, for (r)")
     parser.add_argument("--per-agent", type=int, default=500, help="of (n), (o), (q) at most so many of one agent")
@@ -221,7 +223,7 @@ def options_of_the_command_line():
     options = parser.parse_args()
     if options.quick:
         options.n, options.reps, options.breaks, options.connections, options.idle = "10,100", 2, 40, 50, 5
-        options.values, options.in_turn = "100,500", 100
+        options.values, options.in_turn, options.entries = "100,500", 100, 1000
         options.many_values, options.calls, options.rate, options.load = 1000, 100, 200, 3
     return options
 
@@ -251,6 +253,8 @@ def measure(options, results):
     if tasks & set("hi"):
         results["curves"] = {}
         curves.measure(versions, tasks, options, rounds, results["curves"])
+    if "j" in tasks:
+        results["fdb"] = fdb.measure(versions, options)
     if "s" in tasks:
         if shutil.which("nft") and shutil.which("iptables-nft-restore"):
             filters.measure(versions, [n for n in sizes if n >= 100 or n == max(sizes)], options, results["filters"])

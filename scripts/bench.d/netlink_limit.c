@@ -11,6 +11,9 @@
  *                                    notification the kernel looks at all sockets of the machine that hear of anything
  *   netlink_limit pair REPS          one more pair with an address at each end, between host0 and p0, and its end: REPS times
  *   netlink_limit delete N           all pairs, by their link group
+ *   netlink_limit fdb N              forwarding entries in host0: half of them at the bridge port d0, half in the VXLAN vx0
+ *   netlink_limit fdb-read N         reads them back
+ *   netlink_limit fdb-delete N       and removes them
  *
  * Namespaces are those that `probe setup N` makes, names and addresses those of workload.py. Figures are those of the requests
  * alone: "open_us" tells what it took to open a socket in each namespace before that, which a daemon does once in its life.
@@ -407,6 +410,58 @@ static void remove_pair(void)
 	carry_out(&batch, &host, 0);
 }
 
+/* ---- forwarding entries ---- */
+
+/* Entry i, as bridge(8) would have it: `static sticky` at the port, with a destination in the VXLAN. */
+static void put_entry(int type, int i, int n, uint32_t port, uint32_t vxlan)
+{
+	int tunnelled = i >= n / 2;
+	struct ndmsg body = {
+		.ndm_family = PF_BRIDGE,
+		.ndm_ifindex = tunnelled ? vxlan : port,
+		.ndm_state = tunnelled ? NUD_PERMANENT : NUD_NOARP,
+		.ndm_flags = (tunnelled ? NTF_SELF : NTF_MASTER) | NTF_STICKY};
+	int flags = type == RTM_NEWNEIGH ? NLM_F_CREATE | NLM_F_EXCL : 0;
+	struct nlmsghdr *h = begin(&batch, &host, type, flags, &body, sizeof body);
+	put_mac(h, NDA_LLADDR, 4, i);
+	if (tunnelled)
+		mnl_attr_put_u32(h, NDA_DST, htonl(0x0ac80000u + i % 250));
+	end(&batch);
+}
+
+static void entries(int type, int n)
+{
+	uint32_t port, vxlan;
+	if (setns(space("host0"), CLONE_NEWNET) < 0 || !(port = if_nametoindex("d0")) || !(vxlan = if_nametoindex("vx0")))
+		die("d0 and vx0");
+	for (int i = 0; i < n; i++) {
+		put_entry(type, i, n, port, vxlan);
+		if (batch.count == REQUESTS_IN_A_CALL || i == n - 1)
+			carry_out(&batch, &host, 0);
+	}
+}
+
+static int read_entries(void)
+{
+	char buffer[32768];
+	struct ndmsg body = {.ndm_family = PF_BRIDGE};
+	int objects = 0;
+	begin(&batch, &host, RTM_GETNEIGH, NLM_F_DUMP, &body, sizeof body);
+	end(&batch);
+	if (send(host.fd, batch.bytes, batch.length, 0) < 0)
+		die("send");
+	for (;;) {
+		int n = recv(host.fd, buffer, sizeof buffer, 0);
+		if (n < 0)
+			die("recv");
+		for (struct nlmsghdr *h = (void *)buffer; mnl_nlmsg_ok(h, n); h = mnl_nlmsg_next(h, &n)) {
+			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+				return objects;
+			objects++;
+		}
+	}
+}
+
 static int by_value(const void *a, const void *b)
 {
 	double x = *(double *)a, y = *(double *)b;
@@ -441,11 +496,12 @@ int main(int argc, char **argv)
 	const char *what = argc > 2 ? argv[1] : "";
 	int n = argc > 2 ? atoi(argv[2]) : 0, objects = 0;
 	int heard = argc == 6 && !strcmp(argv[5], "heard"), readdresses = !strcmp(what, "readdress") && (argc == 5 || heard);
-	if (n < 1 || !(readdresses || (argc == 3 && strchr("adp", what[0])))) {
+	int entry = !strncmp(what, "fdb", 3);
+	if (n < 1 || !(readdresses || (argc == 3 && strchr("adpf", what[0])))) {
 		fprintf(stderr, "usage: see the comment at the top of the source\n");
 		return 64;
 	}
-	double opened = open_all(!strcmp(what, "pair") ? 1 : n);
+	double opened = open_all(entry || !strcmp(what, "pair") ? 1 : n);
 	if (!strcmp(what, "pair")) {
 		pair(n);
 		return errors != 0;
@@ -463,6 +519,10 @@ int main(int argc, char **argv)
 		objects = dump_all(n);
 	else if (!strcmp(what, "delete"))
 		delete();
+	else if (!strcmp(what, "fdb-read"))
+		objects = read_entries();
+	else if (entry)
+		entries(strcmp(what, "fdb") ? RTM_DELNEIGH : RTM_NEWNEIGH, n);
 	double wall = now_us() - start, cpu = cpu_us() - used;
 	printf("{\"op\":\"%s\",\"n\":%d,\"errors\":%d,\"first_error\":%d,\"objects\":%d,\"open_us\":%.0f,\"wall_us\":%.0f,\"cpu_us\":%.0f}\n",
 	       what, n, errors, first_error, objects, opened, wall, cpu);

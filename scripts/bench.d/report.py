@@ -1,5 +1,6 @@
 """What scripts/bench prints."""
 
+import fdb
 import filters
 import mesh
 import northbound
@@ -143,6 +144,7 @@ def report(results):
     drift(results["daemon"])
     figures(results)
     curves(results.get("curves", {}))
+    fdb.report(results.get("fdb", {}), ratio, table)
     filters.report(results["filters"], ratio, table)
     for version, found in results["mesh"].items():
         if len(results["mesh"]) > 1:
