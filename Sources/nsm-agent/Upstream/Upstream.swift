@@ -39,7 +39,7 @@ struct Upstream {
         words.append("--label=\(flags["microservice-label"] ?? Self.label)")
         if let path = file("etcd") {
             words.append("--etcd-config=\(path)")
-            note("etcd.conf", try EtcdOptions.read(path).ignored)
+            note("etcd.conf", try EtcdClientOptions.read(path).ignored)
         }
         if let path = file("http") {
             words.append("--http-conf=\(path)")
