@@ -61,6 +61,7 @@ struct SettingsTests {
             ("nsmDns: maybe", ":1:1: nsmDns: "),
             ("mesh: {listen: tcp://1.2.3.4:5}", ":1:8: listen: 'tcp://1.2.3.4:5' is not a unix:///path"),
             ("mesh:\n  exclude: [10.0.0.0/33]", ":2:3: exclude: '10.0.0.0/33' is not a prefix"),
+            ("mesh: {peer: ['unix:///x']}", ":1:8: peer: --peer 'unix:///x': tcp://address:port"),
             ("label: {a: b}", ":1:1: label: a plain value is needed here"), ("- mesh", ":1:1: settings are needed"),
             ("grpc:\n  listen: [nowhere]", ":2:3: listen: --grpc-listen 'nowhere': unix:///path or tcp://"),
             ("grpc: {maxStreams: 0}", ":1:8: maxStreams: --grpc-max-streams 0: 1 to 65536"),
@@ -74,6 +75,18 @@ struct SettingsTests {
         let result = try host.start(["run", "--settings", file]).finish()
         #expect(result.status == 65, "\(text): \(result.errors)")
         #expect(result.errors.contains("\(file)\(expected)"), "\(text): \(result.errors)")
+    }
+
+    @Test("options of the mesh that need each other are checked together")
+    func otherHosts() throws {
+        let host = try Host()
+        let text = "mesh: {peer: ['tcp://192.0.2.2:5001'], tunnelAddress: 192.0.2.1, listen: 'unix:///dev/null/x'}"
+        // Nothing runs, as the mesh's socket can't be made.
+        let result = try host.start(["run", "--settings", try host.write("s.yaml", text)]).finish()
+        #expect(result.errors.contains("/dev/null"), "\(result.errors)")
+        let alone = try host.write("s.yaml", "mesh: {peer: ['tcp://192.0.2.2:5001']}")
+        let refused = try host.start(["run", "--settings", alone]).finish()
+        #expect(refused.errors.contains("give --tunnel-address"), "\(refused.errors)")
     }
 
     @Test("where the gRPC API is open to all must be meant, and is told")

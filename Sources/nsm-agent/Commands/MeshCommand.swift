@@ -42,11 +42,12 @@ struct MeshCommand: WaitingCommand {
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
         let logger = log.logger
+        let options = try mesh.hostOptions()
         do {
             let group = ServiceGroup(
                 configuration: ServiceGroupConfiguration(
                     services: [
-                        MeshService(mesh: try HostMesh(mesh.hostOptions(), logger: logger), manager: ServiceManager())
+                        MeshService(mesh: try HostMesh(options, logger: logger), manager: ServiceManager())
                     ],
                     gracefulShutdownSignals: [.sigterm, .sigint],
                     logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))

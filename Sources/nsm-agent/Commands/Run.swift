@@ -106,8 +106,9 @@ struct Run: WaitingCommand {
         options.initialFile = initialConfig
         options.openFaces = openFaces(options)
         for text in options.openFaces { logger.warning("\(text)") }
+        let meshOptions = try mesh?.hostOptions()
         do {
-            let hosted = try mesh.map { MeshService(mesh: try HostMesh($0.hostOptions(), logger: logger)) }
+            let hosted = try meshOptions.map { MeshService(mesh: try HostMesh($0, logger: logger)) }
             let daemon = try Daemon(options, socket: socket.path, beside: hosted.map { [$0] } ?? [], logger: logger)
             try await daemon.run()
         } catch let error as ControlSocket.Failure {

@@ -39,8 +39,10 @@ struct RemoteOptions: ParsableArguments, Sendable {
             valueName: "name"))
     var hostName: String?
 
+    /// Each option by itself: that is how a file of settings is checked.
     mutating func validate() throws {
-        _ = try settings()
+        _ = try addresses()
+        if tunnelAddress != nil { _ = try tunnel(nil) }
         _ = try bundles()
         if vxlanPort == 0 { throw ValidationError("--vxlan-port 0: ports are 1 to 65535") }
         if let hostName, !(1...64).contains(hostName.utf8.count) || !hostName.utf8.allSatisfy(Self.isNameByte) {
@@ -56,9 +58,7 @@ struct RemoteOptions: ParsableArguments, Sendable {
 
     /// Nil when nothing joins this host with others.
     func settings() throws -> RemoteSettings? {
-        let listen = try listenRemote.map { try Self.address($0, "--listen-remote", allowsUnix: false) }
-        let found = try peers.map { try Self.address($0, "--peer", allowsUnix: false) }
-        let shared = try registry.map { try Self.address($0, "--registry", allowsUnix: true) }
+        let (listen, found, shared) = try addresses()
         guard listen != nil || !found.isEmpty || shared != nil else {
             if tunnelAddress != nil {
                 throw ValidationError("--tunnel-address needs --listen-remote, --peer or --registry beside it")
@@ -67,6 +67,14 @@ struct RemoteOptions: ParsableArguments, Sendable {
         }
         return RemoteSettings(
             listen: listen, tunnelAddress: try tunnel(listen), tunnelPort: vxlanPort, peers: found, registry: shared)
+    }
+
+    private func addresses() throws -> (listen: SocketAddress?, peers: [SocketAddress], registry: SocketAddress?) {
+        (
+            try listenRemote.map { try Self.address($0, "--listen-remote", allowsUnix: false) },
+            try peers.map { try Self.address($0, "--peer", allowsUnix: false) },
+            try registry.map { try Self.address($0, "--registry", allowsUnix: true) }
+        )
     }
 
     /// The files of other trust domains.
