@@ -120,9 +120,9 @@ let package = Package(
             name: "Mesh",
             dependencies: grpc + [
                 "CLinux", "Concurrency", "NetworkTypes", "Netlink", "SPIFFE", "MeshTransport", "NSM", "Model",
-                "LinuxKinds", "Reconciler", .product(name: "Crypto", package: "swift-crypto"),
+                "LinuxKinds", "Reconciler", "EtcdClient", .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
-            ], exclude: ["Status/Protos"], swiftSettings: strict),
+            ], exclude: ["Status/Protos", "Etcd/Protos"], swiftSettings: strict),
         .target(
             name: "LinuxKinds",
             dependencies: ["CLinux", "Concurrency", "Netlink", "Model", "Reconciler", "NetworkTypes"],
@@ -332,7 +332,7 @@ let package = Package(
             name: "MeshTests",
             dependencies: [
                 "Mesh", "NSM", "SPIFFE", "MeshTransport", "NetworkTypes", "Netlink", "CLinux", "Concurrency",
-                "TestSupport",
+                "EtcdClient", "TestSupport",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),

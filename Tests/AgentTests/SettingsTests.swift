@@ -62,6 +62,8 @@ struct SettingsTests {
             ("mesh: {listen: tcp://1.2.3.4:5}", ":1:8: listen: 'tcp://1.2.3.4:5' is not a unix:///path"),
             ("mesh:\n  exclude: [10.0.0.0/33]", ":2:3: exclude: '10.0.0.0/33' is not a prefix"),
             ("mesh: {peer: ['unix:///x']}", ":1:8: peer: --peer 'unix:///x': tcp://address:port"),
+            ("mesh: {etcd: {endpoints: 'x:y'}}", ":1:15: endpoints: --etcd-endpoints 'x:y': host:port"),
+            ("mesh: {etcd: {leaseSeconds: 4}}", ":1:15: leaseSeconds: --etcd-lease-seconds '4': 5 to 3600"),
             ("label: {a: b}", ":1:1: label: a plain value is needed here"), ("- mesh", ":1:1: settings are needed"),
             ("grpc:\n  listen: [nowhere]", ":2:3: listen: --grpc-listen 'nowhere': unix:///path or tcp://"),
             ("grpc: {maxStreams: 0}", ":1:8: maxStreams: --grpc-max-streams 0: 1 to 65536"),

@@ -62,12 +62,12 @@ struct MeshStatusTests {
     @Test("A registry that broke off is not reached any more")
     func followsPeers() {
         let endpoints = RemoteEndpoints()
-        let source = SocketAddress.tcp(host: "192.0.2.2", port: 5001)
+        let source = RegistrySource.registry(.tcp(host: "192.0.2.2", port: 5001))
         #expect(endpoints.standing(of: source) == (nil, nil, 0))
         _ = endpoints.note(nil, of: source)
         var endpoint = NSMNetworkServiceEndpoint()
         endpoint.name = "e"
-        endpoint.url = source.url
+        endpoint.url = "\(source)"
         endpoints.add(endpoint, from: source)
         let reached = endpoints.standing(of: source)
         #expect(reached.since != nil && reached.trouble == nil && reached.endpoints == 1)

@@ -236,8 +236,8 @@ extension OnTheKernel {
 }
 
 @Suite("Endpoints of other hosts") struct RemoteEndpointTests {
-    private let here = SocketAddress.tcp(host: "192.0.2.1", port: 5001)
-    private let there = SocketAddress.tcp(host: "192.0.2.2", port: 5001)
+    private let here = RegistrySource.registry(.tcp(host: "192.0.2.1", port: 5001))
+    private let there = RegistrySource.registry(.tcp(host: "192.0.2.2", port: 5001))
 
     private func endpoint(_ name: String, _ url: String = "tcp://192.0.2.2:5001") -> NSMNetworkServiceEndpoint {
         .with { endpoint in
@@ -265,7 +265,7 @@ extension OnTheKernel {
         #expect(store.candidates("db", now: now.advanced(by: .seconds(61))).count == 1)
         store.add(endpoint("one"), from: here)
         store.remove(endpoint("one"), from: there)
-        #expect(store.endpoint("one", of: "db")?.host == there)
+        #expect(store.endpoint("one", of: "db")?.host?.url == "\(there)")
         store.lost(there, now: now.advanced(by: .seconds(62)))
         #expect(store.candidates("db", now: now.advanced(by: .seconds(3600))).count == 1)
     }

@@ -4,6 +4,23 @@ internal import NSM
 internal import SPIFFE
 internal import Synchronization
 
+/// Who reports endpoints of other hosts.
+enum RegistrySource: Hashable, Sendable, CustomStringConvertible {
+    /// The registry at an address.
+    case registry(SocketAddress)
+    /// The etcd that meshes share, by its members; of which meshes it tells is said by `mesh`.
+    case etcd(String)
+    /// A mesh, by its name, that wrote to this etcd.
+    case mesh(String)
+
+    var description: String {
+        switch self {
+        case .registry(let address): address.url
+        case .etcd(let text), .mesh(let text): text
+        }
+    }
+}
+
 /// The endpoints and services that other registries reported. Lookups send no request.
 ///
 /// When a registry can't be reached, its reports stay for a while: its host may only have restarted its manager.
@@ -20,18 +37,27 @@ final class RemoteEndpoints: Sendable {
     private struct Found {
         var endpoint: NSMNetworkServiceEndpoint
         /// The registries that reported it, with the time at which the report expires; nil: they still report it.
-        var sources: [SocketAddress: Timestamp?]
+        var sources: [RegistrySource: Timestamp?]
 
         func isLive(at now: Timestamp) -> Bool { sources.values.contains { $0.map { $0 > now } ?? true } }
+
+        func isReported(by source: RegistrySource) -> Bool {
+            switch source {
+            case .registry, .mesh: sources[source] != nil
+            case .etcd: sources.contains { if case .mesh = $0.key { true } else { false } }
+            }
+        }
     }
     private struct State {
         var found: [Key: Found] = [:]
         var byService: [String: Set<Key>] = [:]
-        var services: [String: [SocketAddress: NSMNetworkService]] = [:]
+        var services: [String: [RegistrySource: NSMNetworkService]] = [:]
         /// Why registries can't be followed.
-        var troubles: [SocketAddress: String] = [:]
+        var troubles: [RegistrySource: String] = [:]
         /// Since when registries are followed.
-        var followed: [SocketAddress: Timestamp] = [:]
+        var followed: [RegistrySource: Timestamp] = [:]
+        /// Who must answer at an address, as the meshes say by which it is known.
+        var managers: [SocketAddress: [RegistrySource: SPIFFEID?]] = [:]
     }
     private let state = Mutex(State())
     /// How long endpoints of a registry that can't be reached count: as long as registrations live.
@@ -40,7 +66,7 @@ final class RemoteEndpoints: Sendable {
     // MARK: - What registries tell
 
     /// A registry says that there is an endpoint.
-    func add(_ endpoint: NSMNetworkServiceEndpoint, from source: SocketAddress) {
+    func add(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource) {
         let key = Key(endpoint)
         state.withLock { state in
             if let old = state.found[key] { Self.unlist(old.endpoint, key, &state) }
@@ -51,7 +77,7 @@ final class RemoteEndpoints: Sendable {
     }
 
     /// A registry says that an endpoint is gone.
-    func remove(_ endpoint: NSMNetworkServiceEndpoint, from source: SocketAddress) {
+    func remove(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource) {
         let key = Key(endpoint)
         state.withLock { state in
             state.found[key]?.sources[source] = nil
@@ -60,12 +86,12 @@ final class RemoteEndpoints: Sendable {
     }
 
     /// A registry says that there is a service.
-    func add(_ service: NSMNetworkService, from source: SocketAddress) {
+    func add(_ service: NSMNetworkService, from source: RegistrySource) {
         state.withLock { $0.services[service.name, default: [:]][source] = service }
     }
 
     /// A registry says that a service is gone.
-    func remove(_ service: NSMNetworkService, from source: SocketAddress) {
+    func remove(_ service: NSMNetworkService, from source: RegistrySource) {
         state.withLock { state in
             state.services[service.name]?[source] = nil
             if state.services[service.name]?.isEmpty == true { state.services[service.name] = nil }
@@ -73,22 +99,51 @@ final class RemoteEndpoints: Sendable {
     }
 
     /// A registry can't be reached. What it does not tell again in time is forgotten.
-    func lost(_ source: SocketAddress, now: Timestamp = .now) {
+    func lost(_ source: RegistrySource, now: Timestamp = .now) { lost([source: Self.grace], now: now) }
+
+    /// Some can't be reached. What they do not tell again in these times is forgotten.
+    func lost(_ sources: [RegistrySource: Duration], now: Timestamp = .now) {
         state.withLock { state in
             for (key, found) in state.found {
-                if case .some(nil) = found.sources[source] {
-                    state.found[key]?.sources[source] = now.advanced(by: Self.grace)
+                for (source, end) in found.sources where end == nil {
+                    guard let grace = sources[source] else { continue }
+                    state.found[key]?.sources[source] = now.advanced(by: grace)
                 }
                 if !found.isLive(at: now) { Self.forget(key, &state) }
             }
         }
     }
 
+    /// A mesh says where it is, and who must answer there.
+    func add(_ id: SPIFFEID?, at address: SocketAddress, from source: RegistrySource) {
+        state.withLock { $0.managers[address, default: [:]][source] = .some(id) }
+    }
+
+    /// A mesh is not there any more.
+    func remove(at address: SocketAddress, from source: RegistrySource) {
+        state.withLock { state in
+            state.managers[address]?[source] = nil
+            if state.managers[address]?.isEmpty == true { state.managers[address] = nil }
+        }
+    }
+
+    /// Who may answer at an address, beside that it must be a manager; nil: any of those. Somebody who writes to the same
+    /// etcd can add to them, but can't keep out who is there.
+    func managers(at address: SocketAddress) -> [SPIFFEID]? {
+        state.withLock { state in
+            guard let said = state.managers[address], !said.isEmpty else { return nil }
+            let ids = said.values.compactMap { $0 }
+            return ids.count == said.count ? ids : nil
+        }
+    }
+
     /// Notes why a registry can't be followed; nil: it is. Returns whether that is news.
-    func note(_ trouble: String?, of source: SocketAddress) -> Bool {
+    ///
+    /// - Parameter isFollowed: That it is, even if something else is wrong.
+    func note(_ trouble: String?, of source: RegistrySource, isFollowed: Bool = false) -> Bool {
         state.withLock { state in
             defer { state.troubles[source] = trouble }
-            state.followed[source] = trouble == nil ? state.followed[source] ?? .now : nil
+            state.followed[source] = trouble == nil || isFollowed ? state.followed[source] ?? .now : nil
             return state.troubles[source] != trouble
         }
     }
@@ -97,8 +152,8 @@ final class RemoteEndpoints: Sendable {
 
     /// What keeps us from knowing all endpoints, for people; the first of them.
     var troubles: [String] {
-        let all = state.withLock { $0.troubles }
-        return all.sorted { $0.key.url < $1.key.url }.prefix(3).map { "\($0.key.url) can't be followed: \($0.value)" }
+        let all = state.withLock { state in state.troubles.filter { state.followed[$0.key] == nil } }
+        return Array(all.map { "\($0.key) can't be followed: \($0.value)" }.sorted().prefix(3))
     }
 
     /// Every live endpoint, in no order.
@@ -113,11 +168,17 @@ final class RemoteEndpoints: Sendable {
     var serviceNames: Set<String> { state.withLock { Set($0.services.keys).union($0.byService.keys) } }
 
     /// The state of a watch on a registry: since when, or why it failed, and how many endpoints the registry reported.
-    func standing(of source: SocketAddress) -> (since: Timestamp?, trouble: String?, endpoints: Int) {
+    func standing(of source: RegistrySource) -> (since: Timestamp?, trouble: String?, endpoints: Int) {
         state.withLock { state in
-            let count = state.found.values.count { $0.sources[source] != nil }
+            let count = state.found.values.count { $0.isReported(by: source) }
             return (state.followed[source], state.troubles[source], count)
         }
+    }
+
+    /// The names of the meshes that say in etcd where they are.
+    var meshes: [String] {
+        let sources = state.withLock { state in Set(state.managers.values.flatMap(\.keys)) }
+        return sources.map(\.description).sorted()
     }
 
     /// The live endpoints of a service.
@@ -137,7 +198,7 @@ final class RemoteEndpoints: Sendable {
 
     /// A service, as one of the registries has it.
     func service(_ name: String) -> NSMNetworkService? {
-        state.withLock { $0.services[name]?.min { $0.key.url < $1.key.url }?.value }
+        state.withLock { $0.services[name]?.min { $0.key.description < $1.key.description }?.value }
     }
 
     // MARK: - Parts

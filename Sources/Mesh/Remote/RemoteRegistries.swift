@@ -4,7 +4,7 @@ internal import Logging
 internal import NSM
 internal import SPIFFE
 
-/// Follows the registries of other hosts, and the one that many hosts share.
+/// Follows the registries of other hosts, and the one, or the etcd, that many hosts share.
 struct RemoteRegistries: Sendable {
     let settings: RemoteSettings
     /// Where other hosts find this one; nil: nowhere.
@@ -24,11 +24,17 @@ struct RemoteRegistries: Sendable {
                 group.addTask { await follow(peer, isShared: false) }
             }
             if let registry = settings.registry { group.addTask { await follow(registry, isShared: true) } }
+            if let etcd = settings.etcd {
+                let shared = EtcdRegistry(
+                    etcd, component: component, ownURL: ownURL, store: store, endpoints: endpoints)
+                group.addTask { await shared.run() }
+            }
         }
     }
 
-    private func follow(_ source: SocketAddress, isShared: Bool) async {
-        let connector = peers.connector(source)
+    private func follow(_ address: SocketAddress, isShared: Bool) async {
+        let source = RegistrySource.registry(address)
+        let connector = peers.connector(address)
         let registry = RegistryClient(connector)
         var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
         var isFirst = true
@@ -37,7 +43,7 @@ struct RemoteRegistries: Sendable {
             do {
                 let connection = try await connector.connection(within: component.requestTimeout)
                 // On a Unix socket it is a path of this host that the operator named.
-                if case .tcp = source, !rights.isManager(connection.info.peer?.id) {
+                if case .tcp = address, !rights.isManager(connection.info.peer?.id) {
                     connector.leave(connection)
                     throw NSMError(
                         .forbidden,
@@ -47,14 +53,14 @@ struct RemoteRegistries: Sendable {
                 isFirst = false
                 try await follow(registry, source, isShared: isShared) {
                     if endpoints.note(nil, of: source) || wasFirst {
-                        component.logger.info("a registry is followed", metadata: ["at": "\(source.url)"])
+                        component.logger.info("a registry is followed", metadata: ["at": "\(source)"])
                     }
                 }
             } catch {
                 if Task.isCancelled { return }
                 if endpoints.note("\(error)", of: source) {
                     component.logger.warning(
-                        "a registry can't be followed", metadata: ["at": "\(source.url)", "error": "\(error)"])
+                        "a registry can't be followed", metadata: ["at": "\(source)", "error": "\(error)"])
                 }
             }
             endpoints.lost(source)
@@ -71,7 +77,7 @@ struct RemoteRegistries: Sendable {
     ///
     /// - Parameter isFollowed: Called once it is.
     private func follow(
-        _ registry: RegistryClient, _ source: SocketAddress, isShared: Bool,
+        _ registry: RegistryClient, _ source: RegistrySource, isShared: Bool,
         isFollowed: @escaping @Sendable () -> Void
     ) async throws {
         let (answers, answer) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(1))

@@ -14,6 +14,8 @@ public struct RemoteSettings: Sendable {
     public var peers: [SocketAddress]
     /// The registry that many hosts share: endpoints of this host are registered there, and those of others found.
     public var registry: SocketAddress?
+    /// The etcd that meshes share in its place.
+    public var etcd: EtcdRegistrySettings?
 
     /// The UDP port that IANA assigned to VXLAN. Source: RFC 7348, section 8.
     public static let defaultTunnelPort: UInt16 = 4789

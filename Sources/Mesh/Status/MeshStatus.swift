@@ -125,17 +125,25 @@ extension MeshManager {
     private func peerRows() -> [Nsmagent_Mesh_Peer] {
         guard let remote = settings.remote else { return [] }
         let shared = [remote.registry].compactMap { $0 }
-        return Set(remote.peers + shared).sorted { $0.url < $1.url }.map { source in
-            let seen = requests.others.standing(of: source)
-            var row = Nsmagent_Mesh_Peer()
-            row.url = source.url
-            row.isSharedRegistry = source == remote.registry
-            row.isReached = seen.since != nil
-            row.sinceSeconds = seen.since?.parts.seconds ?? 0
-            row.error = seen.trouble ?? ""
-            row.endpoints = UInt32(clamping: seen.endpoints)
-            return row
+        let rows = Set(remote.peers + shared).sorted { $0.url < $1.url }.map { address in
+            peerRow(.registry(address), isShared: address == remote.registry)
         }
+        guard let etcd = remote.etcd else { return rows }
+        var row = peerRow(.etcd(etcd.text), isShared: true)
+        row.meshes = requests.others.meshes
+        return rows + [row]
+    }
+
+    private func peerRow(_ source: RegistrySource, isShared: Bool) -> Nsmagent_Mesh_Peer {
+        let seen = requests.others.standing(of: source)
+        var row = Nsmagent_Mesh_Peer()
+        row.url = "\(source)"
+        row.isSharedRegistry = isShared
+        row.isReached = seen.since != nil
+        row.sinceSeconds = seen.since?.parts.seconds ?? 0
+        row.error = seen.trouble ?? ""
+        row.endpoints = UInt32(clamping: seen.endpoints)
+        return row
     }
 }
 

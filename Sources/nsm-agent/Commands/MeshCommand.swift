@@ -42,7 +42,7 @@ struct MeshCommand: WaitingCommand {
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
         let logger = log.logger
-        let options = try mesh.hostOptions()
+        let options = try mesh.hostOptions(logger: logger)
         do {
             let group = ServiceGroup(
                 configuration: ServiceGroupConfiguration(

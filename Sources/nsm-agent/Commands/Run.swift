@@ -106,7 +106,7 @@ struct Run: WaitingCommand {
         options.initialFile = initialConfig
         options.openFaces = openFaces(options)
         for text in options.openFaces { logger.warning("\(text)") }
-        let meshOptions = try mesh?.hostOptions()
+        let meshOptions = try mesh?.hostOptions(agentEtcd: options.etcd?.client, logger: logger)
         do {
             let hosted = try meshOptions.map { MeshService(mesh: try HostMesh($0, logger: logger)) }
             let daemon = try Daemon(options, socket: socket.path, beside: hosted.map { [$0] } ?? [], logger: logger)

@@ -27,8 +27,10 @@ struct MeshReport {
             && response.peers.isEmpty
     }
 
-    /// Whether all connections that are shown are up, and all hosts are reached.
-    var isGood: Bool { response.connections.allSatisfy(\.isUp) && response.peers.allSatisfy(\.isReached) }
+    /// Whether all connections that are shown are up, and all hosts are reached without trouble.
+    var isGood: Bool {
+        response.connections.allSatisfy(\.isUp) && response.peers.allSatisfy { $0.isReached && $0.error.isEmpty }
+    }
 
     // MARK: - For people
 
@@ -83,9 +85,10 @@ struct MeshReport {
         var table = Table("PEER", "STATE", "SINCE", "ENDPOINTS", "DETAIL")
         for row in response.peers {
             let state = row.isReached ? "REACHED" : row.error.isEmpty ? "CONNECTING" : "UNREACHABLE"
-            let kind = row.isSharedRegistry ? ["shared registry"] : []
+            let kind = row.isSharedRegistry ? ["shared registry\(row.meshText)"] : []
+            let colour: Terminal.Colour = !row.isReached ? .red : row.error.isEmpty ? .green : .yellow
             table.add(
-                .init(row.url), .init(state, row.isReached ? .green : .red), .init(since(row.sinceSeconds)),
+                .init(row.url), .init(state, colour), .init(since(row.sinceSeconds)),
                 .init("\(row.endpoints)"), .init((kind + [row.error].filter { !$0.isEmpty }).joined(separator: "; ")))
         }
         return table.text(terminal)
@@ -191,10 +194,18 @@ extension Nsmagent_Mesh_Endpoint {
 }
 
 extension Nsmagent_Mesh_Peer {
+    /// The other meshes that it knows, the first of them by name.
+    fileprivate var meshText: String {
+        if meshes.isEmpty { return "" }
+        let more = meshes.count > 5 ? " and \(meshes.count - 5) more" : ""
+        return " with \(meshes.prefix(5).joined(separator: ", "))\(more)"
+    }
+
     fileprivate var tree: Tree {
         [
             "url": .string(url), "isSharedRegistry": .bool(isSharedRegistry), "isReached": .bool(isReached),
             "since": .time(sinceSeconds), "error": .string(error), "endpoints": .int(Int64(endpoints)),
+            "meshes": .texts(meshes),
         ]
     }
 }

@@ -1,4 +1,6 @@
 internal import ArgumentParser
+internal import EtcdClient
+internal import Logging
 internal import MeshTransport
 internal import Mesh
 internal import NSM
@@ -23,6 +25,7 @@ struct MeshOptions: ParsableArguments, Sendable {
     var excluded: [String] = []
     @OptionGroup(title: "Rights") var rights: RightsOptions
     @OptionGroup(title: "Other hosts") var remote: RemoteOptions
+    @OptionGroup(title: "etcd as the registry") var etcd: RegistryEtcdOptions
 
     mutating func validate() throws {
         guard case .unix? = SocketAddress(url: listen) else {
@@ -49,12 +52,19 @@ struct MeshOptions: ParsableArguments, Sendable {
     }
 
     /// The options, with SPIRE's socket from the environment.
-    func hostOptions() throws -> HostMesh.Options {
+    ///
+    /// - Parameter agentEtcd: The etcd from which the agent beside the mesh has its values; nil: none.
+    func hostOptions(agentEtcd: EtcdConfiguration? = nil, logger: Logger) throws -> HostMesh.Options {
         guard let address = SocketAddress(url: listen) else { throw ValidationError("'\(listen)' is not an address") }
         var options = HostMesh.Options(
             listen: address, stateDirectory: stateDir, spireSocket: environment("SPIFFE_ENDPOINT_SOCKET"),
             workloadSocket: workloadSocket, trustDomain: trustDomain, host: remote.hostName ?? MeshEnvironment.hostName,
             excludedPrefixes: excluded.compactMap { IPPrefix($0) }, remote: try remote.settings())
+        if remote.usesEtcd {
+            options.remote?.etcd = try etcd.settings(or: agentEtcd, logger: logger)
+        } else if etcd.member.needsEtcd || !etcd.member.etcdEndpoints.isEmpty {
+            throw ValidationError("the options of etcd need --registry etcd")
+        }
         options.rights = try rights.rights()
         options.trustBundles = try remote.bundles()
         options.tokenLifetime = try tokenLifetime()

@@ -18,8 +18,8 @@ struct RemoteOptions: ParsableArguments, Sendable {
     var peers: [String] = []
     @Option(
         help: ArgumentHelp(
-            "A registry that many hosts share, tcp:// or unix://; another host's mesh will do. Endpoints of this host are registered there with the address of --listen-remote, and those of others found.",
-            valueName: "url"))
+            "A registry that many hosts share, tcp:// or unix://; another host's mesh will do. Endpoints of this host are registered there with the address of --listen-remote, and those of others found. With 'etcd' they are in the etcd of --etcd-endpoints.",
+            valueName: "url|etcd"))
     var registry: String?
     @Option(
         help: ArgumentHelp(
@@ -56,10 +56,13 @@ struct RemoteOptions: ParsableArguments, Sendable {
         return character.isASCII && (character.isLetter || character.isNumber || "-._".contains(character))
     }
 
-    /// Nil when nothing joins this host with others.
+    /// Whether the registry is an etcd.
+    var usesEtcd: Bool { registry == "etcd" }
+
+    /// Nil when nothing joins this host with others. Which etcd is used is not among it.
     func settings() throws -> RemoteSettings? {
         let (listen, found, shared) = try addresses()
-        guard listen != nil || !found.isEmpty || shared != nil else {
+        guard listen != nil || !found.isEmpty || registry != nil else {
             if tunnelAddress != nil {
                 throw ValidationError("--tunnel-address needs --listen-remote, --peer or --registry beside it")
             }
@@ -73,7 +76,7 @@ struct RemoteOptions: ParsableArguments, Sendable {
         (
             try listenRemote.map { try Self.address($0, "--listen-remote", allowsUnix: false) },
             try peers.map { try Self.address($0, "--peer", allowsUnix: false) },
-            try registry.map { try Self.address($0, "--registry", allowsUnix: true) }
+            try usesEtcd ? nil : registry.map { try Self.address($0, "--registry", allowsUnix: true) }
         )
     }
 
@@ -116,7 +119,7 @@ struct RemoteOptions: ParsableArguments, Sendable {
             return .tcp(host: host, port: port)
         case .unix(let path)? where allowsUnix: return .unix(path)
         case .tcp?, .unix?, nil:
-            let other = allowsUnix ? " or unix:///path" : ""
+            let other = allowsUnix ? ", unix:///path or etcd" : ""
             throw ValidationError(
                 "\(option) '\(text)': tcp://address:port\(other) is needed, such as tcp://192.0.2.1:5001")
         }

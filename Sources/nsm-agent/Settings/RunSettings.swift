@@ -35,8 +35,7 @@ struct RunSettings {
                 guard setting.name == "mesh" else {
                     throw Self.wrong(setting, "a plain value is needed here")
                 }
-                for inner in nested {
-                    let inner = inner.name == "offers" ? try Self.offers(inner) : inner
+                for inner in try nested.flatMap(Self.meshSettings) {
                     try Self.check(inner, as: MeshOptions.self)
                     meshWords += inner.words
                 }
@@ -77,6 +76,15 @@ struct RunSettings {
             word.hasPrefix(option) ? "--http-listen=\(word.dropFirst(option.count))" : word
         }
         return setting
+    }
+
+    /// A setting of `mesh:`, or the settings that it holds: `etcd: {endpoints: …}` is `--etcd-endpoints=…`.
+    private static func meshSettings(
+        _ setting: SettingsFile.Setting
+    ) throws(Failure) -> [SettingsFile.Setting] {
+        if setting.name == "offers" { return [try offers(setting)] }
+        guard setting.name == "etcd", let nested = setting.nested else { return [setting] }
+        return nested.map { prefixed($0, "etcd") }
     }
 
     /// `offers: {db: [uid:1000, root]}` is `--offer db=uid:1000 --offer db=root`.

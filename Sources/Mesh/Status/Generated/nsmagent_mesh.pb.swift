@@ -241,12 +241,13 @@ package nonisolated struct Nsmagent_Mesh_Connection: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
-/// A mesh of another host, or a registry that hosts share.
+/// A mesh of another host, or a registry or an etcd that hosts share.
 package nonisolated struct Nsmagent_Mesh_Peer: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Of an etcd its members, such as `etcd 192.0.2.1:2379`.
   package var url: String = String()
 
   package var isSharedRegistry: Bool = false
@@ -257,11 +258,14 @@ package nonisolated struct Nsmagent_Mesh_Peer: Sendable {
   /// Since when it is, seconds since 1970. 0: it is not.
   package var sinceSeconds: Int64 = 0
 
-  /// Why it is not.
+  /// Why it is not, or what else is wrong.
   package var error: String = String()
 
   /// Endpoints that it told of.
   package var endpoints: UInt32 = 0
+
+  /// The other meshes that an etcd knows, by name.
+  package var meshes: [String] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -692,7 +696,7 @@ nonisolated extension Nsmagent_Mesh_Connection: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Nsmagent_Mesh_Peer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Peer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}url\0\u{3}is_shared_registry\0\u{3}is_reached\0\u{3}since_seconds\0\u{1}error\0\u{1}endpoints\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}url\0\u{3}is_shared_registry\0\u{3}is_reached\0\u{3}since_seconds\0\u{1}error\0\u{1}endpoints\0\u{1}meshes\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -706,6 +710,7 @@ nonisolated extension Nsmagent_Mesh_Peer: SwiftProtobuf.Message, SwiftProtobuf._
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.sinceSeconds) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.error) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.endpoints) }()
+      case 7: try { try decoder.decodeRepeatedStringField(value: &self.meshes) }()
       default: break
       }
     }
@@ -730,6 +735,9 @@ nonisolated extension Nsmagent_Mesh_Peer: SwiftProtobuf.Message, SwiftProtobuf._
     if self.endpoints != 0 {
       try visitor.visitSingularUInt32Field(value: self.endpoints, fieldNumber: 6)
     }
+    if !self.meshes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.meshes, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -740,6 +748,7 @@ nonisolated extension Nsmagent_Mesh_Peer: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.sinceSeconds != rhs.sinceSeconds {return false}
     if lhs.error != rhs.error {return false}
     if lhs.endpoints != rhs.endpoints {return false}
+    if lhs.meshes != rhs.meshes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
