@@ -1,0 +1,46 @@
+/// Which of several servers' answers is the one: the first with records; or one that says that there are none, when the others
+/// had their chance to know better.
+struct FanIn: Sendable {
+    /// What became of one server.
+    enum Outcome: Sendable {
+        case answer(DNSAnswer)
+        /// It failed, or did not answer.
+        case failure
+    }
+
+    /// Servers that have not answered yet, by their places.
+    private var waiting: Set<Int>
+    /// Those of them that did not answer lately.
+    private let doubtful: Set<Int>
+    private var best: DNSAnswer?
+
+    /// - Parameters:
+    ///   - count: How many servers are asked.
+    ///   - doubtful: The places of those that did not answer lately: nobody waits for them who has an answer.
+    init(_ count: Int, doubtful: Set<Int> = []) {
+        waiting = Set(0..<count)
+        // When all are doubtful, none is.
+        self.doubtful = doubtful.count < count ? doubtful : []
+    }
+
+    /// The best so far.
+    var preliminary: DNSAnswer? { best }
+
+    /// Takes in what became of a server.
+    ///
+    /// - Returns: Whether there is nothing to wait for any more.
+    mutating func note(_ outcome: Outcome, from place: Int) -> Bool {
+        waiting.remove(place)
+        if case .answer(let answer) = outcome {
+            switch (answer.kind, best?.kind) {
+            case (.records, _):
+                best = answer
+                return true
+            // That a name is there is more than that it is not.
+            case (.noData, nil), (.noData, .noName), (.noName, nil): best = answer
+            case (.noData, _), (.noName, _): break
+            }
+        }
+        return waiting.isEmpty || best != nil && waiting.isSubset(of: doubtful)
+    }
+}
