@@ -178,6 +178,9 @@ let package = Package(
                 "CLinux", "Concurrency", "Model", "Reconciler", "NSM", "NSMKinds", "SPIFFE", "MeshTransport",
                 "NetworkTypes", "YAML",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         .target(
             name: "Agent",
@@ -326,6 +329,7 @@ let package = Package(
             dependencies: [
                 "Concurrency", "NSMServices", "NSM", "NetworkTypes", "Model", "Reconciler", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], swiftSettings: strict),
         .testTarget(

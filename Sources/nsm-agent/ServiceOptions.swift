@@ -16,8 +16,16 @@ struct ServiceOptions: ParsableArguments, Sendable {
             "Our name in the mesh, unique among the clients of a manager. (default: $NSM_NAME, or the host's name, with the number of the network namespace unless that is the host's own, and with the label unless that is 'default')",
             valueName: "name"))
     var nsmName: String?
-    @Option(help: "Name servers that services give: off, file (into /etc/resolv.conf) or print (log and status).")
-    var nsmDns = NameServerOption.off
+    @Option(
+        help: ArgumentHelp(
+            "Name servers that services give: off, file (into /etc/resolv.conf), print (log and status) or resolver (one of our own, in /etc/resolv.conf, asks each service for its own domains). (default: resolver with NSM_LOCAL_DNS_SERVER_ENABLED=true, else off)",
+            valueName: "mode"))
+    var nsmDns: NameServerOption?
+    @Option(
+        help: ArgumentHelp(
+            "Where the resolver of '--nsm-dns resolver' listens, unless a socket unit hands its sockets over. (default: $NSM_LOCAL_DNS_SERVER_ADDRESS or 127.0.0.1:53)",
+            valueName: "address[:port]"))
+    var dnsAddress: String?
     @Flag(help: "Talk to a manager on a Unix socket without TLS and tokens. Only for trials.")
     var nsmInsecure = false
 
@@ -36,7 +44,10 @@ struct ServiceOptions: ParsableArguments, Sendable {
             var settings = try ServiceSettings(environment: { environment($0) ?? mesh?.variables[$0] }, host: host)
             if let nsmManager { settings.manager = try ServiceSettings.address(nsmManager, "--nsm-manager") }
             if let nsmName { settings.name = nsmName }
-            settings.nameServers = nsmDns.mode
+            if let nsmDns { settings.nameServers = nsmDns.mode }
+            if let dnsAddress {
+                settings.resolverAddress = try ServiceSettings.resolverAddress(dnsAddress, "--dns-address")
+            }
             settings.isInsecure = nsmInsecure
             try settings.check()
             return settings
@@ -51,12 +62,14 @@ enum NameServerOption: String, ExpressibleByArgument, CaseIterable {
     case off
     case file
     case print
+    case resolver
 
     var mode: ServiceSettings.NameServerMode {
         switch self {
         case .off: .off
         case .file: .file
         case .print: .print
+        case .resolver: .resolver
         }
     }
 }

@@ -183,7 +183,7 @@ struct ResolverFileTests {
         #expect(
             folder.read("resolv.conf")?.contains("nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 1.1.1.1") == true
         )
-        #expect(names.fact(of: servers("10.0.0.1")) == "name servers 10.0.0.1 (in \(settings.resolverFile))")
+        #expect(names.facts(of: servers("10.0.0.1")) == ["name servers 10.0.0.1 (in \(settings.resolverFile))"])
         let written = folder.read("resolv.conf")
         var next = NameServers(settings, logger: logger)
         next.apply([], isPartial: true)
@@ -196,9 +196,9 @@ struct ResolverFileTests {
             others.apply([servers("10.0.0.1")], isPartial: false)
             #expect(folder.read("resolv.conf") == "nameserver 1.1.1.1\n")
             #expect(
-                others.fact(of: servers("10.0.0.1"))
-                    == "name servers 10.0.0.1 (\(mode == .off ? "not used" : "only shown"))")
-            #expect(others.fact(of: ResolverConfiguration()) == nil)
+                others.facts(of: servers("10.0.0.1"))
+                    == ["name servers 10.0.0.1 (\(mode == .off ? "not used" : "only shown"))"])
+            #expect(others.facts(of: ResolverConfiguration()).isEmpty)
         }
     }
 }

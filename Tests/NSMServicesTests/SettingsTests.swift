@@ -72,11 +72,11 @@ struct SettingsTests {
             "NSM_NAME", "NSM_CONNECT_TO", "NSM_DIAL_TIMEOUT", "NSM_REQUEST_TIMEOUT", "NSM_MAX_TOKEN_LIFETIME",
             "NSM_LABELS", "NSM_NETWORK_SERVICES", "NSM_AWARENESS_GROUPS", "NSM_LOG_LEVEL",
             "NSM_LIVENESS_CHECK_ENABLED", "NSM_LIVENESS_CHECK_INTERVAL", "NSM_LIVENESS_CHECK_TIMEOUT",
-            "NSM_PBR_CONFIG_PATH",
+            "NSM_PBR_CONFIG_PATH", "NSM_LOCAL_DNS_SERVER_ADDRESS", "NSM_LOCAL_DNS_SERVER_ENABLED",
         ]
         let ignored = [
             "NSM_BASE_DIR", "NSM_CIDR_PREFIX", "NSM_DNS_CONFIGS", "NSM_IDLE_TIMEOUT", "NSM_IPAM_POLICY",
-            "NSM_LOCAL_DNS_SERVER_ADDRESS", "NSM_LOCAL_DNS_SERVER_ENABLED", "NSM_METRICS_EXPORT_INTERVAL",
+            "NSM_METRICS_EXPORT_INTERVAL",
             "NSM_OPEN_TELEMETRY_ENDPOINT", "NSM_PAYLOAD", "NSM_PPROF_ENABLED", "NSM_PPROF_LISTEN_ON",
             "NSM_REGISTER_SERVICE", "NSM_REGISTRY_CLIENT_POLICIES", "NSM_SERVICE_NAMES", "NSM_UNREGISTER_ITSELF",
         ]
@@ -85,10 +85,19 @@ struct SettingsTests {
         all["NSM_MECHANISM"] = "kernel"
         let told = OtherVariables.ignored(all)
         #expect(told.map { String($0.prefix { $0 != " " }) } == ignored)
-        #expect(told.contains("NSM_LOCAL_DNS_SERVER_ENABLED (use --nsm-dns)"))
+        #expect(told.contains("NSM_SERVICE_NAMES (use a NetworkServiceEndpoint_list in a file)"))
         all["NSM_MECHANISM"] = "memif"
         #expect(OtherVariables.ignored(all).contains("NSM_MECHANISM"))
         #expect(OtherVariables.ignored(["NSM_NAME": "a"]).isEmpty)
+    }
+
+    @Test("the resolver of stock clients is ours")
+    func resolver() throws {
+        #expect(try settings(["NSM_LOCAL_DNS_SERVER_ENABLED": "true"]).nameServers == .resolver)
+        #expect(try settings(["NSM_LOCAL_DNS_SERVER_ENABLED": "false"]).nameServers == .off)
+        let settings = try settings(["NSM_LOCAL_DNS_SERVER_ADDRESS": "127.0.0.2:53"])
+        #expect(settings.nameServers == .off && settings.resolverAddress.description == "127.0.0.2:53")
+        #expect(try self.settings().resolverAddress == .standard)
     }
 
     @Test("without variables there are the standard places")
@@ -108,7 +117,8 @@ struct SettingsTests {
             ("NSM_REQUEST_TIMEOUT", "0"), ("NSM_MAX_TOKEN_LIFETIME", "10 m"), ("NSM_LIVENESS_CHECK_ENABLED", "yes"),
             ("NSM_LIVENESS_CHECK_TIMEOUT", "1d"), ("SPIFFE_ENDPOINT_SOCKET", "/run/agent.sock"),
             ("NSM_NETWORK_SERVICES", "memif://db"), ("NSM_LABELS", "app"), ("NSM_LABELS", ":x"),
-            ("NSM_AWARENESS_GROUPS", "db,web"),
+            ("NSM_AWARENESS_GROUPS", "db,web"), ("NSM_LOCAL_DNS_SERVER_ADDRESS", ":53"),
+            ("NSM_LOCAL_DNS_SERVER_ENABLED", "yes"),
         ])
     func mistakes(name: String, value: String) {
         let error = #expect(throws: ServiceSettings.Mistake.self) { try settings([name: value]) }

@@ -62,7 +62,7 @@ public struct MeshEnvironment: Sendable {
         var check = LivenessCheck()
         check.interval = try Self.duration("NSM_LIVENESS_CHECK_INTERVAL", variable) ?? check.interval
         check.timeout = try Self.duration("NSM_LIVENESS_CHECK_TIMEOUT", variable) ?? check.timeout
-        liveness = try Self.flag("NSM_LIVENESS_CHECK_ENABLED", variable, unset: true) ? check : nil
+        liveness = try Self.flag("NSM_LIVENESS_CHECK_ENABLED", variable) ?? true ? check : nil
         for (label, word) in [("nodeName", "NODE_NAME"), ("podName", "POD_NAME"), ("clusterName", "CLUSTER_NAME")] {
             labels[label] = variable(word)
         }
@@ -114,11 +114,9 @@ public struct MeshEnvironment: Sendable {
         return duration
     }
 
-    /// Source: `strconv.ParseBool`, which reads the variables of stock clients.
-    private static func flag(
-        _ name: String, _ variable: (String) -> String?, unset: Bool
-    ) throws(NSMError) -> Bool {
-        guard let text = variable(name) else { return unset }
+    /// Whether a variable says yes; nil: it is not set. Source: `strconv.ParseBool`, which reads the variables of stock clients.
+    package static func flag(_ name: String, _ variable: (String) -> String?) throws(NSMError) -> Bool? {
+        guard let text = variable(name) else { return nil }
         if ["1", "t", "T", "true", "TRUE", "True"].contains(text) { return true }
         if ["0", "f", "F", "false", "FALSE", "False"].contains(text) { return false }
         throw NSMError(.local, "\(name) is '\(text)'; true or false is needed")

@@ -1,18 +1,41 @@
 internal import Logging
+internal import MeshTransport
+internal import NSM
 
 /// What is done with the name servers of all connections together.
 struct NameServers: Sendable {
+    /// What is in force depends on it.
+    private struct Wish: Equatable {
+        var parts: [ResolverConfiguration]
+        var isPartial: Bool
+        var standing: LocalResolver.Standing?
+    }
+
     private let mode: ServiceSettings.NameServerMode
     private let file: ResolverFile
     private let logger: Logger
+    /// nil: there is none.
+    let resolver: LocalResolver?
     /// What was last done; nil: nothing yet.
     private var done: ResolverConfiguration?
+    private var last: Wish?
     private var failure: String?
 
     init(_ settings: ServiceSettings, logger: Logger) {
         mode = settings.nameServers
         file = ResolverFile(path: settings.resolverFile)
         self.logger = logger
+        switch mode {
+        case .off, .print, .file: resolver = nil
+        case .resolver:
+            do throws(TransportError) {
+                resolver = LocalResolver(UpstreamExchange(on: try EventLoops.shared()), logger: logger)
+            } catch {
+                resolver = nil
+                failure = "no resolver: \(error)"
+                logger.error("no resolver", metadata: ["error": "\(error)"])
+            }
+        }
     }
 
     /// Whether anything is done with them.
@@ -25,25 +48,59 @@ struct NameServers: Sendable {
     ///   - isPartial: Whether connections are declared of which is not known yet what they give. A file of an earlier life
     ///     of ours then stays until one of them says something.
     mutating func apply(_ parts: [ResolverConfiguration], isPartial: Bool) {
+        let wish = Wish(parts: parts, isPartial: isPartial, standing: resolver?.standing)
+        if wish == last, failure == nil { return }
+        last = wish
         let wanted = ResolverConfiguration(parts)
-        if wanted == done, failure == nil { return }
         switch mode {
         case .off: done = wanted
         case .print:
-            if done != nil || !wanted.isEmpty {
+            if wanted != done, done != nil || !wanted.isEmpty {
                 logger.info("name servers", metadata: ["servers": "\(wanted.summary)"])
             }
             done = wanted
         case .file:
-            if wanted.isEmpty, isPartial { return }
-            write(wanted)
+            if wanted == done && failure == nil || wanted.isEmpty && isPartial { return }
+            settle(wanted) { file throws(ResolverFile.Failure) in try file.write(wanted) }
+        case .resolver:
+            guard let resolver else { return }
+            apply(parts, wanted, isPartial, resolver)
         }
     }
 
-    private mutating func write(_ wanted: ResolverConfiguration) {
+    /// Gives the resolver its routes, and the file the resolver, while it can be asked.
+    private mutating func apply(
+        _ parts: [ResolverConfiguration], _ wanted: ResolverConfiguration, _ isPartial: Bool, _ resolver: LocalResolver
+    ) {
+        let original = (try? file.original()) ?? ResolverConfiguration()
+        switch resolver.standing {
+        case .starting: return
+        case .listening(let address):
+            resolver.use(ResolverRoutes(parts, original: original, own: [address.address, address.asked]))
+            // The file can't say another port. What it says from an earlier life of ours is true again.
+            guard address.port == ResolverAddress.standardPort else { return settle(ResolverConfiguration()) }
+            if wanted.isEmpty, isPartial { return }
+            var local = ResolverConfiguration()
+            if !wanted.isEmpty { local.add(servers: ["\(address.asked)"], search: wanted.search) }
+            settle(local) { file throws(ResolverFile.Failure) in try file.write(local, isAlone: true) }
+        case .failed: settle(ResolverConfiguration())
+        }
+    }
+
+    /// Puts the file back when nobody will answer any more.
+    mutating func leave() {
+        guard resolver != nil else { return }
+        settle(ResolverConfiguration())
+    }
+
+    /// Makes the file what is wanted, and as it was when nothing is.
+    private mutating func settle(
+        _ wanted: ResolverConfiguration,
+        write: (ResolverFile) throws(ResolverFile.Failure) -> Void = { _ throws(ResolverFile.Failure) in }
+    ) {
         let old = failure
         do throws(ResolverFile.Failure) {
-            if wanted.isEmpty { try file.restore() } else { try file.write(wanted) }
+            if wanted.isEmpty { try file.restore() } else { try write(file) }
             if done != wanted, done != nil || !wanted.isEmpty {
                 let text = wanted.isEmpty ? "as it was" : wanted.summary
                 logger.info("name servers", metadata: ["file": "\(file.path)", "servers": "\(text)"])
@@ -56,15 +113,16 @@ struct NameServers: Sendable {
         }
     }
 
-    /// What became of the name servers that one connection gives, for status; nil when it gives none.
-    func fact(of part: ResolverConfiguration) -> String? {
-        if part.isEmpty { return nil }
+    /// What became of the name servers that one connection gives, for status; none when it gives none.
+    func facts(of part: ResolverConfiguration) -> [String] {
+        if part.isEmpty { return [] }
         let fate =
             switch mode {
             case .off: "not used"
             case .print: "only shown"
             case .file: failure ?? "in \(file.path)"
+            case .resolver: failure ?? "asked by the resolver"
             }
-        return "name servers \(part.summary) (\(fate))"
+        return ["name servers \(part.summary) (\(fate))"] + (resolver.map { [$0.summary] } ?? [])
     }
 }

@@ -27,8 +27,13 @@ struct ResolverFile: Sendable {
     /// Whether the file is one that we wrote.
     var isOurs: Bool { (try? read()).map { ResolverText.original(of: $0.content) != nil } ?? false }
 
+    /// What the file says, or said before we wrote it.
+    func original() throws(Failure) -> ResolverConfiguration { ResolverText.configuration(of: try read().content) }
+
     /// Writes the name servers into the file. One that says so already is left alone.
-    func write(_ servers: ResolverConfiguration) throws(Failure) {
+    ///
+    /// - Parameter isAlone: Whether the servers that were there are left out.
+    func write(_ servers: ResolverConfiguration, isAlone: Bool = false) throws(Failure) {
         let present = try read()
         let original: ResolverText.Original
         if let known = ResolverText.original(of: present.content) {
@@ -38,7 +43,7 @@ struct ResolverFile: Sendable {
         } else {
             original = present.isThere ? .file(present.content) : .absent
         }
-        let text = ResolverText.render(original, servers)
+        let text = ResolverText.render(original, servers, isAlone: isAlone)
         if present.target == nil, text == present.content { return }
         try replace(text, present)
     }

@@ -25,7 +25,9 @@ enum ResolverText {
     private static let newline = UInt8(ascii: "\n")
 
     /// The file with the mesh's name servers.
-    static func render(_ original: Original, _ added: ResolverConfiguration) -> [UInt8] {
+    ///
+    /// - Parameter isAlone: Whether the servers that were there are left out, as those that are added ask them.
+    static func render(_ original: Original, _ added: ResolverConfiguration, isAlone: Bool = false) -> [UInt8] {
         var text = Array(title.utf8)
         switch original {
         case .file: text += Array("a file\n".utf8)
@@ -36,7 +38,7 @@ enum ResolverText {
             for line in lines(original.content) { text += mark + line + [newline] }
         }
         let known = Known(original.content)
-        var servers = merged(added.servers, known.servers)
+        var servers = isAlone ? added.servers : merged(added.servers, known.servers)
         servers.removeDuplicates()
         var search = added.search + known.search
         search.removeDuplicates()
@@ -44,6 +46,14 @@ enum ResolverText {
         for server in servers { text += Array("nameserver \(server)\n".utf8) }
         for line in known.rest { text += Array((line + "\n").utf8) }
         return text
+    }
+
+    /// What a file, or what was there before, says of servers and domains.
+    static func configuration(of text: [UInt8]) -> ResolverConfiguration {
+        let known = Known(original(of: text)?.content ?? text)
+        var configuration = ResolverConfiguration()
+        configuration.add(servers: known.servers, search: known.search)
+        return configuration
     }
 
     /// What was there before a file was made by ``render(_:_:)``; nil for any other file.

@@ -59,6 +59,8 @@ public actor NetworkServices {
     /// Clients whose interface has a name that one of an endpoint's has.
     private var nameless: Set<Key> = []
     private var nameServers: NameServers
+    private nonisolated let resolver: LocalResolver?
+    private nonisolated let resolverAddress: ResolverAddress
     /// Those whose name servers, or their absence, may have changed since they were applied.
     private var unsettled: Set<Key> = []
     /// Name servers of those that give some.
@@ -97,6 +99,8 @@ public actor NetworkServices {
         self.makeSession = makeSession
         self.register = register
         nameServers = NameServers(settings, logger: logger)
+        resolver = nameServers.resolver
+        resolverAddress = settings.resolverAddress
         (changes, tell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (orders, order) = AsyncStream.makeStream()
     }
@@ -106,6 +110,7 @@ public actor NetworkServices {
     /// Keeps what is declared until the task is cancelled, which leaves all connections as they are.
     public nonisolated func run() async {
         await withDiscardingTaskGroup { group in
+            group.addTask { await self.resolve() }
             for await order in orders {
                 switch order {
                 case .support: group.addTask { await self.support() }
@@ -116,7 +121,18 @@ public actor NetworkServices {
             }
             group.cancelAll()
         }
+        await leaveNameServers()
     }
+
+    /// Answers questions of DNS, where that is wanted.
+    private nonisolated func resolve() async {
+        await resolver?.run(at: resolverAddress, variable: MeshEnvironment.ofProcess) {
+            await self.applyNameServers()
+        }
+    }
+
+    /// Nobody asks a resolver that has gone.
+    private func leaveNameServers() { nameServers.leave() }
 
     /// Runs one session from its start until `stop` finishes, and then ends it in the mesh.
     private nonisolated func live(
@@ -273,7 +289,7 @@ public actor NetworkServices {
         for (key, known) in active {
             var note = known.session.note
             if let report = current[key] {
-                if let fact = nameServers.fact(of: report.nameServers) { note.facts.append(fact) }
+                note.facts += nameServers.facts(of: report.nameServers)
                 note.facts += report.problems
                 if known.isEnding, case .waiting(let reasons) = report.observation { note.waiting = reasons }
             }

@@ -23,6 +23,7 @@ public struct ServiceConnector: Sendable {
 
     private let context: SessionContext
     private let wanted: [Wanted]
+    private let logger: Logger
 
     /// How often it is looked whether the interface is there.
     private static let look = Duration.milliseconds(20)
@@ -31,6 +32,7 @@ public struct ServiceConnector: Sendable {
 
     /// Makes clients that have not asked yet. Their connections have the ids that those of a daemon with these settings have.
     public init(_ settings: ServiceSettings, clients: [Upnp_NetworkServiceClient], logger: Logger) {
+        self.logger = logger
         context = SessionContext(settings, logger: logger)
         let context = context
         wanted = clients.map { message in
@@ -60,6 +62,17 @@ public struct ServiceConnector: Sendable {
                 connected(one.message, try await connection(of: one, by: deadline))
             }
             guard let end else { return }
+            let names = ConnectorNames(context.settings, logger: logger)
+            group.addTask { [wanted] in
+                await names.keep {
+                    wanted.map { one in
+                        guard case .established(let connection) = one.client.state else {
+                            return ResolverConfiguration()
+                        }
+                        return ResolverConfiguration(connection.context.dnsContext)
+                    }
+                }
+            }
             await end()
             for one in wanted { try await one.client.close() }
         }
@@ -101,4 +114,42 @@ public struct ServiceConnector: Sendable {
         case .closed: return Failure(description: service, isUnreachable: false)
         }
     }
+}
+
+/// The name servers of connections, while these are kept.
+private actor ConnectorNames {
+    private var names: NameServers
+    private let address: ResolverAddress
+    private nonisolated let resolver: LocalResolver?
+
+    /// How often it is looked what connections give.
+    private static let look = Duration.seconds(1)
+
+    init(_ settings: ServiceSettings, logger: Logger) {
+        names = NameServers(settings, logger: logger)
+        resolver = names.resolver
+        address = settings.resolverAddress
+    }
+
+    /// Applies what connections give until the task is cancelled, and then leaves all as it was.
+    func keep(_ parts: @escaping @Sendable () -> [ResolverConfiguration]) async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.answer(parts) }
+            while !Task.isCancelled {
+                names.apply(parts(), isPartial: false)
+                try? await Task.sleep(for: Self.look)
+            }
+            group.cancelAll()
+        }
+        names.apply([], isPartial: false)
+        names.leave()
+    }
+
+    private nonisolated func answer(_ parts: @escaping @Sendable () -> [ResolverConfiguration]) async {
+        await resolver?.run(at: address, variable: MeshEnvironment.ofProcess) {
+            await self.apply(parts())
+        }
+    }
+
+    private func apply(_ parts: [ResolverConfiguration]) { names.apply(parts, isPartial: false) }
 }

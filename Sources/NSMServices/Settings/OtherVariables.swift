@@ -5,11 +5,11 @@ public enum OtherVariables {
         "NSM_CONNECT_TO", "NSM_NAME", "NSM_DIAL_TIMEOUT", "NSM_REQUEST_TIMEOUT", "NSM_MAX_TOKEN_LIFETIME",
         "NSM_LIVENESS_CHECK_ENABLED", "NSM_LIVENESS_CHECK_INTERVAL", "NSM_LIVENESS_CHECK_TIMEOUT",
         "NSM_NETWORK_SERVICES", "NSM_AWARENESS_GROUPS", "NSM_PBR_CONFIG_PATH", "NSM_LABELS", "NSM_LOG_LEVEL",
+        "NSM_LOCAL_DNS_SERVER_ENABLED", "NSM_LOCAL_DNS_SERVER_ADDRESS",
     ]
 
     /// What to use instead of some of them.
     private static let instead: [(prefix: String, advice: String)] = [
-        ("NSM_LOCAL_DNS_SERVER", "--nsm-dns"),
         ("NSM_SERVICE_NAMES", "a NetworkServiceEndpoint_list in a file"),
         ("NSM_CIDR_PREFIX", "'prefixes' of an endpoint"),
         ("NSM_LISTEN_ON", "--listen and --listen-remote"),

@@ -12,6 +12,8 @@ public struct ServiceSettings: Sendable {
         case file
         /// They are logged and shown in status.
         case print
+        /// A resolver of our own asks them, and the resolver's file names it alone.
+        case resolver
     }
 
     /// The manager.
@@ -40,6 +42,8 @@ public struct ServiceSettings: Sendable {
     public var policyFile: String?
     /// What is done with name servers.
     public var nameServers = NameServerMode.off
+    /// Where our own resolver listens.
+    public var resolverAddress = ResolverAddress.standard
     /// The resolver's file.
     public var resolverFile = "/etc/resolv.conf"
     /// Clients that the environment asks for.
@@ -64,6 +68,9 @@ public struct ServiceSettings: Sendable {
         let environment: MeshEnvironment
         do {
             environment = try MeshEnvironment(variable, host: host)
+            if let isWanted = try MeshEnvironment.flag("NSM_LOCAL_DNS_SERVER_ENABLED", variable) {
+                nameServers = isWanted ? .resolver : .off
+            }
         } catch {
             throw Mistake(description: error.text)
         }
@@ -77,6 +84,9 @@ public struct ServiceSettings: Sendable {
         labels = try Self.labels(variable("NSM_LABELS") ?? "").merging(environment.labels) { own, _ in own }
         clients = try ServiceList.clients(variable("NSM_NETWORK_SERVICES") ?? "")
         awareness = try AwarenessGroups(variable("NSM_AWARENESS_GROUPS") ?? "")
+        if let text = variable("NSM_LOCAL_DNS_SERVER_ADDRESS"), !text.isEmpty {
+            resolverAddress = try Self.resolverAddress(text, "NSM_LOCAL_DNS_SERVER_ADDRESS")
+        }
         policyFile = variable("NSM_PBR_CONFIG_PATH").flatMap { $0.isEmpty ? nil : $0 }
     }
 
@@ -119,6 +129,16 @@ public struct ServiceSettings: Sendable {
                     "--nsm-insecure is for a manager on a Unix socket, and not for \(manager.url), which others can listen to"
             )
         }
+    }
+
+    /// An address of a resolver; `place` is the variable or option to blame.
+    ///
+    /// - Throws: ``Mistake`` when the text is none.
+    public static func resolverAddress(_ text: String, _ place: String) throws(Mistake) -> ResolverAddress {
+        guard let address = ResolverAddress(text) else {
+            throw Mistake(description: "\(place) is '\(text.prefix(256))'; an address such as 127.0.0.1:53 is needed")
+        }
+        return address
     }
 
     /// A manager's address; `place` is the variable or option to blame.

@@ -1,0 +1,299 @@
+internal import Concurrency
+internal import CoreMetrics
+internal import Logging
+internal import NIOCore
+internal import NetworkTypes
+internal import Synchronization
+
+/// Answers the DNS questions of this network namespace's programs: names in a connection's domains by that connection's servers,
+/// others by all servers.
+///
+/// Source: RFC 1035 and RFC 5625 for what a forwarder may do.
+final class LocalResolver: Sendable {
+    /// Whether it can be asked.
+    enum Standing: Hashable, Sendable {
+        /// It has not tried to listen.
+        case starting
+        case listening(ResolverAddress)
+        case failed(String)
+    }
+
+    /// What it has done.
+    struct Counts: Hashable, Sendable {
+        var queries: UInt64 = 0
+        var cached: UInt64 = 0
+        /// Without any server's answer.
+        var failed: UInt64 = 0
+        /// Not looked at, as there were too many at once.
+        var refused: UInt64 = 0
+    }
+
+    private struct State {
+        var standing = Standing.starting
+        var routes = ResolverRoutes()
+        var cache = ResolverCache()
+        var health = ServerHealth()
+        var counts = Counts()
+        /// Questions that servers are asked now, with those who wait for the same.
+        var asked: [ResolverCache.Key: (route: ResolverRoutes.Route, waiting: [Promise<DNSAnswer?>])] = [:]
+        /// Questions that wait, by who asks.
+        var clients: [String: Int] = [:]
+        var waiting = 0
+    }
+
+    /// Questions at once.
+    static let mostWaiting = 512
+    /// Questions of one client at once.
+    static let mostOfClient = 64
+    /// A question has an answer by then, or none. Programs ask again after five seconds.
+    static let patience = Duration.milliseconds(4500)
+    /// So long other servers may know better than one that knows nothing.
+    static let grace = Duration.seconds(1)
+
+    private let state = Mutex(State())
+    let exchange: UpstreamExchange
+    let logger: Logger
+    /// Questions that must be looked up.
+    let arrivals: AsyncStream<(ResolverArrival, DNSRequest)>
+    private let arrived: AsyncStream<(ResolverArrival, DNSRequest)>.Continuation
+    private let metrics = ResolverMetrics()
+
+    /// Answers nobody before ``run(_:handed:changed:)``.
+    init(_ exchange: UpstreamExchange, logger: Logger) {
+        self.exchange = exchange
+        self.logger = logger
+        (arrivals, arrived) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.mostWaiting))
+    }
+
+    // MARK: - How it stands
+
+    /// Whether it can be asked.
+    var standing: Standing {
+        get { state.withLock { $0.standing } }
+        set { state.withLock { $0.standing = newValue } }
+    }
+
+    /// What it has done.
+    var counts: Counts { state.withLock { $0.counts } }
+
+    /// For status: `DNS 127.0.0.1:53: 3 servers, 120 queries, 40 from the cache, 2 failed`.
+    var summary: String {
+        state.withLock { state in
+            switch state.standing {
+            case .starting: return "DNS: not listening yet"
+            case .failed(let reason): return "DNS: \(reason)"
+            case .listening(let address):
+                let counts = state.counts
+                let servers = state.routes.servers.count
+                let doubtful = state.health.doubtful
+                return "DNS \(address): \(servers) server\(servers == 1 ? "" : "s")"
+                    + (doubtful > 0 ? " (\(doubtful) silent)" : "")
+                    + ", \(counts.queries) queries, \(counts.cached) from the cache, \(counts.failed) failed"
+                    + (counts.refused > 0 ? ", \(counts.refused) refused" : "")
+            }
+        }
+    }
+
+    /// Takes other routes. What was answered by servers that are not asked for a name any more is forgotten.
+    func use(_ routes: ResolverRoutes) {
+        state.withLock { state in
+            let old = state.routes
+            if old == routes { return }
+            state.routes = routes
+            state.cache.remove { old.route($0) != routes.route($0) }
+            state.health.keep(routes.servers)
+        }
+    }
+
+    // MARK: - Questions
+
+    /// Takes a question, and answers it at once or hands it on. Never waits.
+    func take(_ arrival: ResolverArrival) {
+        switch DNSRequest.verdict(arrival.bytes) {
+        case .ignored: return
+        case .refusal(let reply): arrival.reply(reply)
+        case .request(let request):
+            let admission = admit(arrival, request)
+            metrics.note(admission)
+            switch admission {
+            case .known(let reply): arrival.reply(reply)
+            case .waiting: arrived.yield((arrival, request))
+            // Who sends datagrams too fast is not answered as fast.
+            case .refused: if !arrival.isDatagram { arrival.reply(request.refusal(DNSNumber.serverFailure)) }
+            }
+        }
+    }
+
+    fileprivate enum Admission {
+        /// The cache has the answer.
+        case known([UInt8])
+        case waiting
+        case refused
+    }
+
+    private func admit(_ arrival: ResolverArrival, _ request: DNSRequest) -> Admission {
+        state.withLock { state in
+            state.counts.queries += 1
+            if let known = state.cache.answer(to: ResolverCache.Key(request), at: Self.seconds) {
+                state.counts.cached += 1
+                return .known(known.answer.reply(to: request, age: known.age, limit: arrival.limit(request)))
+            }
+            guard state.waiting < Self.mostWaiting, state.clients[arrival.client, default: 0] < Self.mostOfClient
+            else {
+                state.counts.refused += 1
+                return .refused
+            }
+            state.waiting += 1
+            state.clients[arrival.client, default: 0] += 1
+            return .waiting
+        }
+    }
+
+    /// Looks up what was asked, and replies.
+    func serve(_ arrival: ResolverArrival, _ request: DNSRequest) async {
+        let answer = await answer(request)
+        state.withLock { state in
+            state.waiting -= 1
+            let others = state.clients[arrival.client, default: 1] - 1
+            state.clients[arrival.client] = others > 0 ? others : nil
+            if answer == nil { state.counts.failed += 1 }
+        }
+        if let answer {
+            arrival.reply(answer.reply(to: request, age: 0, limit: arrival.limit(request)))
+        } else {
+            metrics.noteFailure()
+            arrival.reply(request.refusal(DNSNumber.serverFailure))
+        }
+    }
+
+    /// The answer to a question; nil: no server had one.
+    func answer(_ request: DNSRequest) async -> DNSAnswer? {
+        let name = request.question.name
+        if name.isLocalhost, let answer = DNSAnswer.localhost(request) { return answer }
+        if name.labelCount == 1, !name.isLocalhost, [DNSNumber.a, DNSNumber.aaaa].contains(request.question.type) {
+            for domain in state.withLock({ $0.routes.search }) {
+                guard let longer = name.within(domain) else { continue }
+                if let found = await lookUp(request.asking(longer))?.addresses(for: request) { return found }
+                if Task.isCancelled { return nil }
+            }
+        }
+        return await lookUp(request)
+    }
+
+    private enum Turn {
+        case known(DNSAnswer)
+        case waiting(Promise<DNSAnswer?>)
+        case asking(ResolverRoutes.Route, isFirst: Bool)
+    }
+
+    /// The answer of the cache, of who asks the same, or of servers.
+    private func lookUp(_ request: DNSRequest) async -> DNSAnswer? {
+        let key = ResolverCache.Key(request)
+        let turn = state.withLock { state -> Turn in
+            if let known = state.cache.answer(to: key, at: Self.seconds) { return .known(known.answer) }
+            let route = state.routes.route(request.question.name)
+            guard let asked = state.asked[key] else {
+                state.asked[key] = (route, [])
+                return .asking(route, isFirst: true)
+            }
+            guard asked.route == route else { return .asking(route, isFirst: false) }
+            let promise = Promise<DNSAnswer?>()
+            state.asked[key]?.waiting.append(promise)
+            return .waiting(promise)
+        }
+        switch turn {
+        case .known(let answer): return answer
+        case .waiting(let promise): return await promise.value(orIfCancelled: nil)
+        case .asking(let route, let isFirst):
+            let answer = await ask(request, route.servers)
+            let waiting = state.withLock { state -> [Promise<DNSAnswer?>] in
+                // Others may be asked for this name by now.
+                if let answer, state.routes.route(request.question.name) == route {
+                    state.cache.keep(answer, for: key, at: Self.seconds)
+                }
+                return isFirst ? state.asked.removeValue(forKey: key)?.waiting ?? [] : []
+            }
+            for promise in waiting { promise.keep(answer) }
+            return answer
+        }
+    }
+
+    private enum Event: Sendable {
+        case outcome(FanIn.Outcome, from: Int)
+        case timeOver
+    }
+
+    /// Asks servers at once.
+    private func ask(_ request: DNSRequest, _ servers: [IPAddress]) async -> DNSAnswer? {
+        if servers.isEmpty { return nil }
+        let doubtful = state.withLock { state in
+            Set(servers.indices.filter { state.health.isDoubtful(servers[$0]) })
+        }
+        return await withTaskGroup(of: Event.self) { group in
+            defer { group.cancelAll() }
+            for (place, server) in servers.enumerated() {
+                group.addTask { .outcome(await self.ask(request, server), from: place) }
+            }
+            group.addTask { await Self.timer(Self.patience) }
+            var fan = FanIn(servers.count, doubtful: doubtful)
+            var hasGrace = false
+            for await event in group {
+                guard case .outcome(let outcome, let place) = event else { break }
+                if fan.note(outcome, from: place) { break }
+                if fan.preliminary != nil, !hasGrace {
+                    hasGrace = true
+                    group.addTask { await Self.timer(Self.grace) }
+                }
+            }
+            return fan.preliminary
+        }
+    }
+
+    private func ask(_ request: DNSRequest, _ server: IPAddress) async -> FanIn.Outcome {
+        let start = ContinuousClock.now
+        do {
+            let message = try await exchange.ask(request, server)
+            state.withLock { $0.health.note(server, isAlive: true) }
+            return DNSAnswer(message).map { .answer($0) } ?? .failure
+        } catch {
+            // One whose answer is not needed any more is no failure, unless it had its time.
+            if !Task.isCancelled || ContinuousClock.now - start >= Self.grace * 0.9 {
+                state.withLock { $0.health.note(server, isAlive: false) }
+            }
+            return .failure
+        }
+    }
+
+    private static func timer(_ time: Duration) async -> Event {
+        try? await Task.sleep(for: time)
+        return .timeOver
+    }
+
+    /// Seconds of a clock that never goes back.
+    private static var seconds: Int64 { SteadyClock.monotonic / 1_000_000_000 }
+}
+
+extension ResolverArrival {
+    /// The longest reply.
+    fileprivate func limit(_ request: DNSRequest) -> Int {
+        isDatagram ? request.largestDatagram : Int(UInt16.max)
+    }
+}
+
+/// What Prometheus is told.
+private struct ResolverMetrics: Sendable {
+    private let queries = Counter(label: "nsm_agent_dns_queries_total")
+    private let cached = Counter(label: "nsm_agent_dns_cached_total")
+    private let failed = Counter(label: "nsm_agent_dns_failures_total")
+
+    func note(_ admission: LocalResolver.Admission) {
+        queries.increment()
+        switch admission {
+        case .known: cached.increment()
+        case .waiting: break
+        case .refused: failed.increment()
+        }
+    }
+
+    func noteFailure() { failed.increment() }
+}
