@@ -32,6 +32,7 @@ public enum LinuxRegistry {
         case .rule(let spec): .value(PolicyRule(spec))
         case .filterTable(let spec): .value(FilterTableValue(spec, ownership: ownership))
         case .forwarding(let spec): .value(ForwardingValue(spec))
+        case .qdisc(let spec): .value(QdiscValue(spec))
         case .namespace(let spec): .value(NamedNamespace(spec))
         case .allocation(let spec): .value(Allocation(spec))
         case .ruleChain(let spec): .value(RuleChainKind.value(spec, ownership: ownership))
@@ -59,6 +60,7 @@ extension ModelValue {
         case .rule: PolicyRule.kind
         case .filterTable: FilterTableValue.kind
         case .forwarding: ForwardingValue.kind
+        case .qdisc: QdiscValue.kind
         case .namespace: NamedNamespace.kind
         case .allocation: Allocation.kind
         case .ruleChain: RuleChainKind.word

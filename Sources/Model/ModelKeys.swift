@@ -18,6 +18,7 @@ extension ModelValue {
         case .rule(let message): Key.clean(message.name)
         case .filterTable(let message): Key.clean(message.name)
         case .forwarding(let message): message.keyName
+        case .qdisc(let message): message.keyName
         case .service(let message): Key.clean(message.name)
         }
     }

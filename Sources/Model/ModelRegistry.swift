@@ -24,6 +24,8 @@ public struct ModelDescription: Sendable, Hashable {
         case filterTable
         /// `nsmagent.linux.fdb`
         case forwarding
+        /// `nsmagent.linux.qdisc`
+        case qdisc
         /// `nsmagent.nsm.service`
         case service
     }
@@ -119,6 +121,9 @@ public enum ModelRegistry {
         ModelDescription(
             .forwarding, "nsmagent.linux", "v1", "fdb", message: "nsmagent.linux.ForwardingEntry",
             file: "nsmagent/linux.proto", template: "{{.Interface}}/{{.Mac}}", list: ("linuxConfig", "fdb", nil)),
+        ModelDescription(
+            .qdisc, "nsmagent.linux", "v1", "qdisc", message: "nsmagent.linux.Qdisc",
+            file: "nsmagent/linux.proto", template: "{{.Interface}}", list: ("linuxConfig", "qdiscs", nil)),
         ModelDescription(
             .service, "nsmagent.nsm", "v1", "service", message: "nsmagent.nsm.NetworkService",
             file: "nsmagent/nsm.proto", template: "{{.Name}}", list: ("cnfConfig", "NetworkService_list", nil)),

@@ -27,6 +27,8 @@ public indirect enum ModelValue: Sendable, Hashable {
     case filterTable(Nsmagent_Linux_FilterTable)
     /// A forwarding entry.
     case forwarding(Nsmagent_Linux_ForwardingEntry)
+    /// How packets queue at an interface.
+    case qdisc(Nsmagent_Linux_Qdisc)
     /// A network service with its matches.
     case service(Nsmagent_Nsm_NetworkService)
 
@@ -44,6 +46,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .rule: .rule
         case .filterTable: .filterTable
         case .forwarding: .forwarding
+        case .qdisc: .qdisc
         case .service: .service
         }
     }
@@ -65,6 +68,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .rule(let message): message
         case .filterTable(let message): message
         case .forwarding(let message): message
+        case .qdisc(let message): message
         case .service(let message): message
         }
     }
@@ -83,6 +87,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .rule: self = .rule(try Nsmagent_Linux_Rule(serializedBytes: bytes))
         case .filterTable: self = .filterTable(try Nsmagent_Linux_FilterTable(serializedBytes: bytes))
         case .forwarding: self = .forwarding(try Nsmagent_Linux_ForwardingEntry(serializedBytes: bytes))
+        case .qdisc: self = .qdisc(try Nsmagent_Linux_Qdisc(serializedBytes: bytes))
         case .service: self = .service(try Nsmagent_Nsm_NetworkService(serializedBytes: bytes))
         }
     }

@@ -34,6 +34,8 @@ extension Report {
                 ?? ForwardingEntry(payload: payload).map { .forwardingRemoved($0) }
         case RTM_NEWRULE: Rule(payload: payload).map { .rule($0) }
         case RTM_DELRULE: Rule(payload: payload).map { .ruleRemoved($0) }
+        case RTM_NEWQDISC: Qdisc(payload: payload).map { .qdisc($0) }
+        case RTM_DELQDISC: Qdisc(payload: payload).map { .qdiscRemoved($0) }
         case RTM_NEWNETCONF: settings(payload)
         default: nil
         }

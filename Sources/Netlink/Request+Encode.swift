@@ -31,7 +31,7 @@ extension Request {
             return [rule.inputInterface, rule.outputInterface]
                 .reduce(fixed + rule.others.count) { total, text in Self.add(text, to: total) }
         case .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .addNeighbour, .deleteNeighbour,
-            .addForwarding, .deleteForwarding:
+            .addForwarding, .deleteForwarding, .addQdisc, .changeQdisc, .deleteQdisc:
             return fixed
         case .addVLANs(let vlans, _, _), .deleteVLANs(let vlans, _, _):
             return vlans.capacity
@@ -88,6 +88,13 @@ extension Request {
             return vlans.write(MessageWriter(at: start, type: RTM_SETLINK), of: link, isPort: isPort)
         case .deleteVLANs(let vlans, let link, let isPort):
             return vlans.write(MessageWriter(at: start, type: RTM_DELLINK), of: link, isPort: isPort)
+        case .addQdisc(let qdisc):
+            return qdisc.write(
+                MessageWriter(at: start, type: RTM_NEWQDISC, flags: NLM_F_CREATE | NLM_F_EXCL), isChange: false)
+        case .changeQdisc(let qdisc):
+            return qdisc.write(MessageWriter(at: start, type: RTM_NEWQDISC), isChange: true)
+        case .deleteQdisc(let qdisc):
+            return qdisc.writeSelector(MessageWriter(at: start, type: RTM_DELQDISC))
         case .addRule(let rule):
             return rule.write(MessageWriter(at: start, type: RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL))
         case .deleteRule(let rule):

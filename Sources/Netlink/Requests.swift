@@ -32,6 +32,12 @@ public enum Request: Hashable, Sendable {
     case addVLANs(BridgeVLANs, linkIndex: Int32, isPort: Bool)
     /// `RTM_DELLINK` of `AF_BRIDGE`: VLANs of a port, or of the bridge itself, go.
     case deleteVLANs(BridgeVLANs, linkIndex: Int32, isPort: Bool)
+    /// `RTM_NEWQDISC` with `NLM_F_EXCL`: where there is none but the kernel's own.
+    case addQdisc(Qdisc)
+    /// `RTM_NEWQDISC` without `NLM_F_CREATE`: changes the one with that handle.
+    case changeQdisc(Qdisc)
+    /// `RTM_DELQDISC`: the one with that handle goes.
+    case deleteQdisc(Qdisc)
     /// `RTM_NEWRULE` with `NLM_F_EXCL`.
     case addRule(Rule)
     /// `RTM_DELRULE`.
@@ -134,6 +140,10 @@ public enum Report: Hashable, Sendable {
     case forwarding(ForwardingEntry)
     /// `RTM_DELNEIGH` of `AF_BRIDGE`.
     case forwardingRemoved(ForwardingEntry)
+    /// `RTM_NEWQDISC`
+    case qdisc(Qdisc)
+    /// `RTM_DELQDISC`
+    case qdiscRemoved(Qdisc)
     /// `RTM_NEWNETCONF`: a setting of a link changed, such as forwarding or rp_filter. Source: linux/netconf.h.
     case settings(linkIndex: Int32)
 }

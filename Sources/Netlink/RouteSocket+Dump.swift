@@ -26,6 +26,8 @@ public enum Dump: Hashable, Sendable {
     case neighbours(family: IPAddress.Family? = nil, proxy: Bool = false)
     /// Forwarding entries of bridges and VXLANs.
     case forwarding
+    /// Qdiscs of all links, the kernel's own included.
+    case qdiscs
     /// Bridges and their ports, with their VLANs.
     case bridges
     /// Policy rules of one family; nil: of both.
@@ -234,7 +236,7 @@ extension Dump {
         case .routes(_, _, _, ignoringKernel: true), .routesOfLink(_, ignoringKernel: true):
             Route.isKernels(message.payload)
         case .routes, .prefixRoutes, .routesOfLink, .links, .addresses, .addressesOfLink, .neighbours, .forwarding,
-            .bridges, .rules:
+            .bridges, .rules, .qdiscs:
             false
         }
     }
@@ -284,6 +286,10 @@ extension Dump {
         case .forwarding:
             let writer = MessageWriter(at: start, type: RTM_GETNEIGH, flags: NLM_F_DUMP)
             writer.putStruct(ndmsg.self) { $0.ndm_family = UInt8(AF_BRIDGE) }
+            return writer
+        case .qdiscs:
+            let writer = MessageWriter(at: start, type: RTM_GETQDISC, flags: NLM_F_DUMP)
+            writer.putStruct(tcmsg.self) { _ in }
             return writer
         case .bridges:
             let writer = MessageWriter(at: start, type: RTM_GETLINK, flags: NLM_F_DUMP)

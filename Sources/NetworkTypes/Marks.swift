@@ -44,6 +44,10 @@ public enum Marks {
     /// The tables that these lead to: `M` in the highest byte, where nobody else makes any.
     public static let clientTables: ClosedRange<UInt32> = 0x4d00_0000...0x4dff_ffff
 
+    /// The handle of an agent's qdiscs, which keep no other mark: `4000:` to `7fff:`, below those that the kernel chooses itself
+    /// (`8000:` and above), and above those that people write.
+    public static func qdiscHandle(of number: UInt32) -> UInt32 { (0x4000 | number & 0x3fff) << 16 }
+
     /// Whether a protocol number is that of an agent or of a mesh. Two of them may want the same entry.
     public static func isOwner(proto: UInt8) -> Bool {
         proto == defaultAgentProtocol || proto == meshProtocol || agentProtocols.contains(proto)

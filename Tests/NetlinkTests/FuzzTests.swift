@@ -93,6 +93,8 @@ extension Report {
         case .neighbourRemoved(let entry): .deleteNeighbour(entry)
         case .forwarding(let entry): .addForwarding(entry)
         case .forwardingRemoved(let entry): .deleteForwarding(entry)
+        case .qdisc(let qdisc): .changeQdisc(qdisc)
+        case .qdiscRemoved(let qdisc): .deleteQdisc(qdisc)
         case .rule(let rule): .addRule(rule)
         case .ruleRemoved(let rule): .deleteRule(rule)
         case .settings(let index): .deleteLink(index: index)

@@ -11,6 +11,7 @@ extension HostNetwork {
         case .interface(let message): interface = message.name
         case .arp(let message): interface = message.interface
         case .forwarding(let message): interface = message.interface
+        case .qdisc(let message): interface = message.interface
         case .route(let message): interface = outgoing(message)
         case .ruleChain, .rule, .filterTable, .allocation, .client, .endpoint, .service, .namespace: interface = ""
         }

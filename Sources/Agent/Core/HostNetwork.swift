@@ -253,7 +253,8 @@ public final class HostNetwork {
             case .client(let message): .client(message)
             case .endpoint(let message): .endpoint(message)
             case .service(let message): .service(message)
-            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, .forwarding, nil:
+            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, .forwarding,
+                .qdisc, nil:
                 nil
             }
         if spec == nil, services.isEmpty { return }
@@ -271,7 +272,8 @@ public final class HostNetwork {
             case .client(let message): .value(ClientValue<LinuxWorld>(message))
             case .endpoint(let message): .value(EndpointValue<LinuxWorld>(message))
             case .service(let message): .value(ServiceValue<LinuxWorld>(message))
-            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, .forwarding:
+            case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, .forwarding,
+                .qdisc:
                 item.specification.map { LinuxRegistry.desired($0, ownership: world.ownership) }
                     ?? LinuxRegistry.desired(value, ownership: world.ownership)
             }
@@ -294,7 +296,8 @@ public final class HostNetwork {
                 guard let value, let finding = value.checked().obstacle else { return nil }
                 return (value.sentence(finding), finding.fields)
             // Those are checked as they become what the reconciler keeps.
-            case .interface, .arp, .route, .ruleChain, .filterTable, .allocation, .namespace, .rule, .forwarding, nil:
+            case .interface, .arp, .route, .ruleChain, .filterTable, .allocation, .namespace, .rule, .forwarding,
+                .qdisc, nil:
                 return nil
             }
         }

@@ -19,6 +19,9 @@
 #include <linux/if_tun.h>
 #include <linux/net_namespace.h>
 #include <linux/netconf.h>
+#include <linux/nexthop.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nf_tables.h>
 

@@ -97,6 +97,7 @@ extension Request {
         case .addNeighbour(let neighbour, _), .deleteNeighbour(let neighbour): [neighbour.linkIndex]
         case .addForwarding(let entry), .deleteForwarding(let entry): [entry.linkIndex]
         case .addVLANs(_, let index, _), .deleteVLANs(_, let index, _): [index]
+        case .addQdisc(let qdisc), .changeQdisc(let qdisc), .deleteQdisc(let qdisc): [qdisc.linkIndex]
         case .restore(let object): object.linkIndexes
         case .createLink, .deleteLinkGroup, .addRule, .deleteRule: []
         }
@@ -111,7 +112,7 @@ extension Request {
         case .addNeighbour(let neighbour, _), .deleteNeighbour(let neighbour): neighbour.destination.family == .v6
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addForwarding, .deleteForwarding, .addRule,
             .deleteRule,
-            .addVLANs, .deleteVLANs, .restore:
+            .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
             false
         }
     }

@@ -53,6 +53,8 @@ extension LinuxWorld {
         case .neighbourRemoved(let neighbour): NeighbourClass.remove(neighbour, in: state, self)
         case .forwarding(let entry): ForwardingClass.put(entry, in: state, self)
         case .forwardingRemoved(let entry): ForwardingClass.remove(entry, in: state, self)
+        case .qdisc(let qdisc): QdiscClass.put(qdisc, in: state, self)
+        case .qdiscRemoved(let qdisc): QdiscClass.remove(qdisc, in: state, self)
         case .rule(let rule): RuleClass.put(rule, in: state, self)
         case .ruleRemoved(let rule): RuleClass.remove(rule, in: state, self)
         case .port(let index, let port, let vlans):
@@ -118,6 +120,8 @@ extension LinuxWorld {
         case .deleteVLANs(let vlans, let index, _):
             BridgeVLANClass.put(
                 (state.links[index]?.vlans ?? .kernelDefault).removing(vlans), of: index, in: state, self)
+        case .addQdisc(let qdisc), .changeQdisc(let qdisc): apply(.qdisc(qdisc), in: state)
+        case .deleteQdisc(let qdisc): apply(.qdiscRemoved(qdisc), in: state)
         case .addRule(let rule): apply(.rule(rule), in: state)
         case .deleteRule(let rule): apply(.ruleRemoved(rule), in: state)
         case .restore: break

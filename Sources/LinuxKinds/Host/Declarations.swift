@@ -25,6 +25,8 @@ struct Declarations {
     private var tableUsers: [NamespaceReference: [FilterTable.ID: Set<Key>]] = [:]
     /// Keys of routes that prefer an address, by the logical name of the interface that they leave by.
     private var sourceUsers: [IPAddress: [String: SmallSet<Key>]] = [:]
+    /// How many values say how packets queue.
+    var qdiscCount = 0
     /// Keys of values that are forwarding entries of bridges.
     private var forwardingUsers: [MACAddress: SmallSet<Key>] = [:]
     /// In how many values a namespace occurs.

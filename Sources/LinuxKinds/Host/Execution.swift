@@ -147,7 +147,7 @@ extension LinuxWorld {
         case .deleteAddress(let address): index = address.linkIndex
         case .createLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .deleteRoute,
             .addNeighbour, .deleteNeighbour, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .addRule,
-            .deleteRule, .restore:
+            .deleteRule, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
             return
         }
         guard let link = state.links[index], !ownership.owns(alias: link.link.alias) || link.link.index == 1 else {
@@ -271,6 +271,7 @@ extension LinuxWorld {
         link.namespace.update(link, to: known, ownership: ownership)
         for position in link.addresses.indices { link.addresses[position].address.linkIndex = index }
         for position in link.neighbours.indices { link.neighbours[position].neighbour.linkIndex = index }
+        link.qdisc?.linkIndex = index
         for id in link.routes {
             guard let route = link.namespace.routes[id] else { continue }
             for hop in route.route.nextHops.indices where route.route.nextHops[hop].linkIndex == planned {

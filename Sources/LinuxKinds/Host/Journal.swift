@@ -16,6 +16,7 @@ public final class Journal {
         var neighbours: [Neighbour]
         var forwarding: [ForwardingEntry]
         var vlans: BridgeVLANs?
+        var qdisc: Qdisc?
         /// The other end of a pair.
         var peer: (namespace: Int, index: Int32)?
         /// The interface below, when it is in another namespace.
@@ -144,7 +145,8 @@ public final class Journal {
             addresses: link.addresses.map(\.address), neighbours: link.neighbours.map(\.neighbour),
             forwarding: link.forwarding.values.map(\.entry),
             // The kernel does not report what a new bridge has.
-            vlans: link.vlans ?? (link.link.kind.isOf(BridgeAttributes.self) ? .kernelDefault : nil), peer: peer(link),
+            vlans: link.vlans ?? (link.link.kind.isOf(BridgeAttributes.self) ? .kernelDefault : nil),
+            qdisc: link.qdisc, peer: peer(link),
             below: below(link))
     }
 

@@ -33,7 +33,8 @@ protocol KernelClass: Sendable {
 enum KernelClasses {
     static let all: [any KernelClass.Type] = [
         NamespaceClass.self, LinkClass.self, SettingClass.self, AddressClass.self, RouteClass.self, RuleClass.self,
-        NeighbourClass.self, BridgeVLANClass.self, ForwardingClass.self, FilterTableClass.self, RuleChainClass.self,
+        NeighbourClass.self, BridgeVLANClass.self, ForwardingClass.self, QdiscClass.self, FilterTableClass.self,
+        RuleChainClass.self,
     ]
 }
 
@@ -51,6 +52,8 @@ public struct NamespaceDump {
     public var forwarding: [ForwardingEntry] = []
     /// VLANs of bridges and their ports, by index.
     public var vlans: [Int32: BridgeVLANs] = [:]
+    /// Root qdiscs of these links, but for those that the kernel gave them.
+    public var qdiscs: [Qdisc] = []
     /// Policy rules.
     public var rules: [Rule] = []
 

@@ -18,6 +18,8 @@ final class LinkState {
     var forwarding: [ForwardingPlace: ForwardingState] = [:]
     /// VLANs of a bridge or a port of one; nil: it is neither, or nobody told.
     var vlans: BridgeVLANs?
+    /// The root qdisc, ours or that of others; nil: what the kernel gave the link.
+    var qdisc: Qdisc?
     /// Our routes that leave by this link.
     var routes: Set<RouteID> = []
     /// Networks of its addresses whose routes are gone though the addresses are there.
@@ -30,6 +32,8 @@ final class LinkState {
     var origin: Int?
     /// Which interface it is.
     var claim = Claim()
+    /// Which value says how packets queue.
+    var qdiscClaim = Claim()
     /// Which value says what it is a port or member of.
     var masterClaim = Claim()
 

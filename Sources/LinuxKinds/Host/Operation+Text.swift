@@ -42,6 +42,8 @@ extension LinuxWorld {
         case .deleteForwarding(let entry): words("RTM_DELNEIGH", .forwarding(entry), state)
         case .addVLANs(let vlans, let index, _): "RTM_SETLINK \(device(index, state)) vlan \(vlans.text)"
         case .deleteVLANs(let vlans, let index, _): "RTM_DELLINK \(device(index, state)) vlan \(vlans.text)"
+        case .addQdisc(let qdisc), .changeQdisc(let qdisc): words("RTM_NEWQDISC", .qdisc(qdisc), state)
+        case .deleteQdisc(let qdisc): words("RTM_DELQDISC", .qdisc(qdisc), state)
         case .addRule(let rule): words("RTM_NEWRULE", .rule(rule), state)
         case .deleteRule(let rule): words("RTM_DELRULE", .rule(rule), state)
         case .restore(let object): words("restore", object.report, state)
@@ -61,9 +63,10 @@ extension LinuxWorld {
         case .forwarding(let entry):
             "\(verb) \(entry.mac) dev \(device(entry.linkIndex, state))"
                 + (entry.destination.map { " dst \($0)" } ?? "")
+        case .qdisc(let qdisc): "\(verb) \(qdisc.kind.name) dev \(device(qdisc.linkIndex, state))"
         case .rule(let rule): "\(verb) priority \(rule.priority) table \(Names.table(rule.table))"
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .ruleRemoved, .port,
-            .forwardingRemoved, .settings:
+            .forwardingRemoved, .qdiscRemoved, .settings:
             verb
         }
     }

@@ -94,10 +94,10 @@ extension Request {
     var isRemoval: Bool {
         switch self {
         case .deleteLink, .deleteLinkGroup, .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule,
-            .deleteForwarding, .deleteVLANs:
+            .deleteForwarding, .deleteVLANs, .deleteQdisc:
             true
         case .createLink, .setLink, .addAddress, .addRoute, .appendRoute, .addNeighbour, .addRule, .addForwarding,
-            .addVLANs, .restore:
+            .addVLANs, .addQdisc, .changeQdisc, .restore:
             false
         }
     }
@@ -108,7 +108,7 @@ extension Request {
         case .addRoute, .appendRoute: true
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .deleteRoute,
             .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding, .deleteForwarding, .addVLANs,
-            .deleteVLANs, .restore:
+            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
             false
         }
     }
@@ -159,6 +159,18 @@ extension Request {
             return link(index).map { .addVLANs(vlans, linkIndex: $0, isPort: isPort) }
         case .deleteVLANs(let vlans, let index, let isPort):
             return link(index).map { .deleteVLANs(vlans, linkIndex: $0, isPort: isPort) }
+        case .addQdisc(var qdisc):
+            guard let number = link(qdisc.linkIndex) else { return nil }
+            qdisc.linkIndex = number
+            return .addQdisc(qdisc)
+        case .changeQdisc(var qdisc):
+            guard let number = link(qdisc.linkIndex) else { return nil }
+            qdisc.linkIndex = number
+            return .changeQdisc(qdisc)
+        case .deleteQdisc(var qdisc):
+            guard let number = link(qdisc.linkIndex) else { return nil }
+            qdisc.linkIndex = number
+            return .deleteQdisc(qdisc)
         case .addRule, .deleteRule, .deleteLinkGroup:
             return self
         case .restore(let object): return object.relocated(by: link).map { .restore($0) }
@@ -209,7 +221,8 @@ extension Request {
         case .deleteNeighbour(let neighbour): neighbour.proto
         case .deleteRule(let rule): rule.proto
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .addNeighbour,
-            .addRule, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .restore:
+            .addRule, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc,
+            .deleteQdisc, .restore:
             nil
         }
     }

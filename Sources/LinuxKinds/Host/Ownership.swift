@@ -8,6 +8,7 @@ internal import NetworkTypes
 ///   marks it from its first moment.
 /// - Addresses, routes, neighbours and rules carry a protocol number (`IFA_PROTO`, `rtm_protocol`, `NDA_PROTOCOL`,
 ///   `FRA_PROTOCOL`).
+/// - Qdiscs have a number of ours as their handle.
 /// - A named namespace that was declared, or made because values are in it, is marked by the link group of its loopback
 ///   interface.
 /// - A namespace in which neighbours of ours are has a `throw` route in a table that nothing looks into. The kernel
@@ -37,6 +38,8 @@ public struct Ownership: Sendable, Hashable {
     private static let noGroup = UInt32.max
     /// Protocol number of our addresses, routes, neighbours and rules.
     public internal(set) var proto: UInt8
+    /// The handle of our qdiscs; 0: this owner has none.
+    var qdiscHandle: UInt32 { givenGroup == nil ? Marks.qdiscHandle(of: number) : 0 }
     /// Whether the operator chose the protocol number.
     let isProtocolChosen: Bool
     /// What of a namespace is looked at to find what is ours.

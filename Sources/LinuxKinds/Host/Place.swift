@@ -15,6 +15,8 @@ public struct Place: Hashable, Sendable {
         case route(RouteID)
         case neighbour(Int32, IPAddress, isProxy: Bool)
         indirect case forwarding(Int32, ForwardingPlace)
+        /// The root qdisc of a link.
+        case qdisc(Int32)
         indirect case rule(Rule)
         indirect case table(FilterTable.ID)
         /// What has a mark in a table of iptables.
@@ -87,6 +89,8 @@ extension LinuxWorld {
             guard let link = state.links[index], var entry = link.forwarding[place] else { return }
             clear(&entry.claim)
             link.forwarding[place] = entry
+        case .qdisc(let index):
+            if let link = state.links[index] { clear(&link.qdiscClaim) }
         case .rule(let rule):
             guard var claim = state.rules[rule] else { return }
             clear(&claim)
@@ -107,7 +111,7 @@ extension LinuxWorld {
         guard let own = byReference[.own], own.id == place.namespace else { return nil }
         switch place.object {
         case .master(let index), .address(let index, _, _), .neighbour(let index, _, _),
-            .forwarding(let index, _):
+            .forwarding(let index, _), .qdisc(let index):
             return own.links[index]?.link.name
         case .route(let id):
             return own.routes[id]?.route.nextHops.first.flatMap { own.links[$0.linkIndex]?.link.name }
@@ -121,7 +125,7 @@ extension LinuxWorld {
         switch place.object {
         case .route(let id): return id.table
         case .rule(let rule): return rule.table
-        case .namespace, .link, .master, .address, .neighbour, .forwarding, .table, .rules: return nil
+        case .namespace, .link, .master, .address, .neighbour, .forwarding, .qdisc, .table, .rules: return nil
         }
     }
 }

@@ -273,6 +273,7 @@ enum LinkClass: KernelClass {
         for entry in link.addresses { world.lose(entry.claim) }
         for entry in link.neighbours { world.lose(entry.claim) }
         for entry in link.forwarding.values { world.lose(entry.claim) }
+        if link.qdisc != nil { world.lose(link.qdiscClaim) }
         for id in link.routes { if let route = link.namespace.routes[id] { world.lose(route.claim) } }
     }
 

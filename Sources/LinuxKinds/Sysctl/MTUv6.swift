@@ -97,7 +97,9 @@ extension Request {
         switch self {
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup: true
         case .addAddress, .deleteAddress, .addRoute, .appendRoute, .deleteRoute, .addNeighbour, .deleteNeighbour,
-            .addRule, .deleteRule, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .restore:
+            .addRule, .deleteRule, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc,
+            .deleteQdisc,
+            .restore:
             false
         }
     }

@@ -60,7 +60,8 @@ extension Attachment {
         case .arp(let entry): what = "neighbour \(entry.ipAddress) on "
         case .interface:
             what = mistake?.fields.first == "addresses" ? "address \(mistake?.value ?? "") on " : ""
-        case .ruleChain, .filterTable, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding:
+        case .ruleChain, .filterTable, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding,
+            .qdisc:
             what = ""
         }
         throw ForwarderError(

@@ -105,6 +105,8 @@ extension Forwarder {
         case .deleteForwarding(let entry): return "removal of the forwarding entry \(entry.mac)\(place)"
         case .addVLANs(let vlans, _, _): return "VLANs \(vlans.text)\(place)"
         case .deleteVLANs(let vlans, _, _): return "removal of the VLANs \(vlans.text)\(place)"
+        case .addQdisc(let qdisc), .changeQdisc(let qdisc): return "qdisc \(qdisc.kind.name)\(place)"
+        case .deleteQdisc(let qdisc): return "removal of the qdisc \(qdisc.kind.name)\(place)"
         case .addRule(let rule): return "policy rule from \(rule.from.map { "\($0)" } ?? "all")\(place)"
         case .deleteRule(let rule):
             return "removal of the policy rule from \(rule.from.map { "\($0)" } ?? "all")\(place)"

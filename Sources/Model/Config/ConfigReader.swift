@@ -264,7 +264,8 @@ extension ConfigReader {
                 return SourcePlaces.Point(line: UInt32(place.line), column: UInt32(place.column))
             }
             return .list(file: source.file, points)
-        case .interface, .arp, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding:
+        case .interface, .arp, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding,
+            .qdisc:
             return nil
         }
     }

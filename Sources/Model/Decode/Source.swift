@@ -66,7 +66,8 @@ enum Label {
         case .route(let message) where !message.dstNetwork.isReference && IPText(message.dstNetwork).prefix == nil:
             join(value.model, slashed(message.dstNetwork, message.outgoingInterface))
         case .arp(let message): join(value.model, slashed(message.interface, message.ipAddress))
-        case .interface, .route, .ruleChain, .client, .endpoint, .service, .namespace, .rule, .filterTable, .forwarding:
+        case .interface, .route, .ruleChain, .client, .endpoint, .service, .namespace, .rule, .filterTable, .forwarding,
+            .qdisc:
             join(value.model, value.name)
         }
     }
@@ -94,6 +95,7 @@ enum Label {
             case .interface, .ruleChain, .client, .service, .namespace, .rule, .filterTable: [text("name")]
             case .arp: [text("interface"), text("ip_address")]
             case .forwarding: [text("interface"), text("mac")]
+            case .qdisc: [text("interface")]
             case .route: [text("dst_network"), text("outgoing_interface")]
             case .allocation: [text("network_name"), text("interface_name")]
             case .endpoint: [text("network_service")]

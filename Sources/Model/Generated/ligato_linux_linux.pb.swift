@@ -47,6 +47,9 @@ public nonisolated struct Ligato_Linux_ConfigData: Sendable {
   /// Forwarding entries of bridges and VXLANs.
   public var fdb: [Nsmagent_Linux_ForwardingEntry] = []
 
+  /// Root qdiscs of interfaces.
+  public var qdiscs: [Nsmagent_Linux_Qdisc] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -58,7 +61,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux"
 
 nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ConfigData"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{a}interfaces\0\u{4}\u{a}arp_entries\0\u{1}routes\0\u{2}S\u{f}namespaces\0\u{1}rules\0\u{2}\u{b}nftables\0\u{1}fdb\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{a}interfaces\0\u{4}\u{a}arp_entries\0\u{1}routes\0\u{2}{\u{a}qdiscs\0\u{2}X\u{4}namespaces\0\u{1}rules\0\u{2}\u{b}nftables\0\u{1}fdb\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -69,6 +72,7 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
       case 10: try { try decoder.decodeRepeatedMessageField(value: &self.interfaces) }()
       case 20: try { try decoder.decodeRepeatedMessageField(value: &self.arpEntries) }()
       case 21: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
+      case 720: try { try decoder.decodeRepeatedMessageField(value: &self.qdiscs) }()
       case 1000: try { try decoder.decodeRepeatedMessageField(value: &self.namespaces) }()
       case 1001: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
       case 1012: try { try decoder.decodeRepeatedMessageField(value: &self.nftables) }()
@@ -87,6 +91,9 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
     }
     if !self.routes.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.routes, fieldNumber: 21)
+    }
+    if !self.qdiscs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.qdiscs, fieldNumber: 720)
     }
     if !self.namespaces.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.namespaces, fieldNumber: 1000)
@@ -111,6 +118,7 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
     if lhs.rules != rhs.rules {return false}
     if lhs.nftables != rhs.nftables {return false}
     if lhs.fdb != rhs.fdb {return false}
+    if lhs.qdiscs != rhs.qdiscs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

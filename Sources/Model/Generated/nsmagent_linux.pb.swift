@@ -484,6 +484,164 @@ public nonisolated struct Nsmagent_Linux_ForwardingEntry: Sendable {
   fileprivate var _vni: UInt32? = nil
 }
 
+/// How packets queue at an interface: its root qdisc, one of tbf, fq_codel and netem. Numbers have the units of tc(8). The agent
+/// knows its own qdiscs by the number of their handle. A qdisc that somebody gave the interface by hand stays, and the value fails
+/// as long as it is there; what the kernel gives every interface gives way.
+public nonisolated struct Nsmagent_Linux_Qdisc: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Logical name of the interface, or the name in the kernel of one that is not declared.
+  public var interface: String {
+    get {_storage._interface}
+    set {_uniqueStorage()._interface = newValue}
+  }
+
+  /// Namespace of an interface that is not declared. Absent: the agent's own.
+  public var namespace: Ligato_Linux_Namespace_NetNamespace {
+    get {_storage._namespace ?? Ligato_Linux_Namespace_NetNamespace()}
+    set {_uniqueStorage()._namespace = newValue}
+  }
+  /// Returns true if `namespace` has been explicitly set.
+  public var hasNamespace: Bool {_storage._namespace != nil}
+  /// Clears the value of `namespace`. Subsequent reads from it will return its default value.
+  public mutating func clearNamespace() {_uniqueStorage()._namespace = nil}
+
+  public var tbf: Nsmagent_Linux_Qdisc.TokenBucket {
+    get {_storage._tbf ?? Nsmagent_Linux_Qdisc.TokenBucket()}
+    set {_uniqueStorage()._tbf = newValue}
+  }
+  /// Returns true if `tbf` has been explicitly set.
+  public var hasTbf: Bool {_storage._tbf != nil}
+  /// Clears the value of `tbf`. Subsequent reads from it will return its default value.
+  public mutating func clearTbf() {_uniqueStorage()._tbf = nil}
+
+  public var fqCodel: Nsmagent_Linux_Qdisc.FairQueue {
+    get {_storage._fqCodel ?? Nsmagent_Linux_Qdisc.FairQueue()}
+    set {_uniqueStorage()._fqCodel = newValue}
+  }
+  /// Returns true if `fqCodel` has been explicitly set.
+  public var hasFqCodel: Bool {_storage._fqCodel != nil}
+  /// Clears the value of `fqCodel`. Subsequent reads from it will return its default value.
+  public mutating func clearFqCodel() {_uniqueStorage()._fqCodel = nil}
+
+  public var netem: Nsmagent_Linux_Qdisc.Emulation {
+    get {_storage._netem ?? Nsmagent_Linux_Qdisc.Emulation()}
+    set {_uniqueStorage()._netem = newValue}
+  }
+  /// Returns true if `netem` has been explicitly set.
+  public var hasNetem: Bool {_storage._netem != nil}
+  /// Clears the value of `netem`. Subsequent reads from it will return its default value.
+  public mutating func clearNetem() {_uniqueStorage()._netem = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  /// tbf: a token bucket, which limits the rate.
+  public nonisolated struct TokenBucket: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// The rate: 10mbit, 1.5gbit, 100kbps. A number alone is bits per second; kbit and mbit count by 1000, kibit and mibit by 1024,
+    /// and what ends in bps is bytes per second.
+    public var rate: String = String()
+
+    /// How much may leave at once: 32kb, 1mb. A number alone is bytes, kb is 1024 of them.
+    public var burst: String = String()
+
+    /// How long a packet may wait for its turn: 50ms, 400us. Either this or limit.
+    public var latency: String = String()
+
+    /// How much may wait: 64kb. Either this or latency.
+    public var limit: String = String()
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
+  /// fq_codel: the flows take turns, and those that queue for too long lose packets.
+  public nonisolated struct FairQueue: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// How many packets may wait. 0: 10240.
+    public var limit: UInt32 = 0
+
+    /// Number of queues for flows. 0: 1024. Another number makes a new qdisc.
+    public var flows: UInt32 = 0
+
+    /// Bytes that a flow may send in its turn. 0: one packet of the interface.
+    public var quantum: UInt32 = 0
+
+    /// How long packets may wait on average. Empty: 5ms.
+    public var target: String = String()
+
+    /// The time in which it is measured. Empty: 100ms.
+    public var interval: String = String()
+
+    /// Packets are marked instead of dropped where the ends know ECN. Absent: yes.
+    public var ecn: Bool {
+      get {_ecn ?? false}
+      set {_ecn = newValue}
+    }
+    /// Returns true if `ecn` has been explicitly set.
+    public var hasEcn: Bool {self._ecn != nil}
+    /// Clears the value of `ecn`. Subsequent reads from it will return its default value.
+    public mutating func clearEcn() {self._ecn = nil}
+
+    /// Memory for what waits. Empty: 32mb.
+    public var memoryLimit: String = String()
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _ecn: Bool? = nil
+  }
+
+  /// netem: the delays and losses of a bad line, for tests.
+  public nonisolated struct Emulation: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// How long each packet is held back: 100ms.
+    public var delay: String = String()
+
+    /// How much the delay varies: 10ms.
+    public var jitter: String = String()
+
+    /// Share of the packets that is lost: 0.5%.
+    public var loss: String = String()
+
+    /// Share that arrives twice.
+    public var duplicate: String = String()
+
+    /// Share that has one wrong bit.
+    public var corrupt: String = String()
+
+    /// Share that is not delayed, and so overtakes others. Needs delay.
+    public var reorder: String = String()
+
+    /// How many packets may wait. 0: 1000.
+    public var limit: UInt32 = 0
+
+    /// The rate of the line, as with tbf. Empty: no limit.
+    public var rate: String = String()
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "nsmagent.linux"
@@ -943,6 +1101,278 @@ nonisolated extension Nsmagent_Linux_ForwardingEntry: SwiftProtobuf.Message, Swi
     if lhs.dst != rhs.dst {return false}
     if lhs.port != rhs.port {return false}
     if lhs._vni != rhs._vni {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Linux_Qdisc: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Qdisc"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{1}namespace\0\u{1}tbf\0\u{3}fq_codel\0\u{1}netem\0")
+
+  fileprivate class _StorageClass {
+    var _interface: String = String()
+    var _namespace: Ligato_Linux_Namespace_NetNamespace? = nil
+    var _tbf: Nsmagent_Linux_Qdisc.TokenBucket? = nil
+    var _fqCodel: Nsmagent_Linux_Qdisc.FairQueue? = nil
+    var _netem: Nsmagent_Linux_Qdisc.Emulation? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _interface = source._interface
+      _namespace = source._namespace
+      _tbf = source._tbf
+      _fqCodel = source._fqCodel
+      _netem = source._netem
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._interface) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._namespace) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._tbf) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._fqCodel) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._netem) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._interface.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._interface, fieldNumber: 1)
+      }
+      try { if let v = _storage._namespace {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._tbf {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._fqCodel {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._netem {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_Qdisc, rhs: Nsmagent_Linux_Qdisc) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._interface != rhs_storage._interface {return false}
+        if _storage._namespace != rhs_storage._namespace {return false}
+        if _storage._tbf != rhs_storage._tbf {return false}
+        if _storage._fqCodel != rhs_storage._fqCodel {return false}
+        if _storage._netem != rhs_storage._netem {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Linux_Qdisc.TokenBucket: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Nsmagent_Linux_Qdisc.protoMessageName + ".TokenBucket"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rate\0\u{1}burst\0\u{1}latency\0\u{1}limit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.rate) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.burst) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.latency) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.limit) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.rate.isEmpty {
+      try visitor.visitSingularStringField(value: self.rate, fieldNumber: 1)
+    }
+    if !self.burst.isEmpty {
+      try visitor.visitSingularStringField(value: self.burst, fieldNumber: 2)
+    }
+    if !self.latency.isEmpty {
+      try visitor.visitSingularStringField(value: self.latency, fieldNumber: 3)
+    }
+    if !self.limit.isEmpty {
+      try visitor.visitSingularStringField(value: self.limit, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_Qdisc.TokenBucket, rhs: Nsmagent_Linux_Qdisc.TokenBucket) -> Bool {
+    if lhs.rate != rhs.rate {return false}
+    if lhs.burst != rhs.burst {return false}
+    if lhs.latency != rhs.latency {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Linux_Qdisc.FairQueue: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Nsmagent_Linux_Qdisc.protoMessageName + ".FairQueue"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}limit\0\u{1}flows\0\u{1}quantum\0\u{1}target\0\u{1}interval\0\u{1}ecn\0\u{3}memory_limit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.flows) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.quantum) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.target) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.interval) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self._ecn) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.memoryLimit) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 1)
+    }
+    if self.flows != 0 {
+      try visitor.visitSingularUInt32Field(value: self.flows, fieldNumber: 2)
+    }
+    if self.quantum != 0 {
+      try visitor.visitSingularUInt32Field(value: self.quantum, fieldNumber: 3)
+    }
+    if !self.target.isEmpty {
+      try visitor.visitSingularStringField(value: self.target, fieldNumber: 4)
+    }
+    if !self.interval.isEmpty {
+      try visitor.visitSingularStringField(value: self.interval, fieldNumber: 5)
+    }
+    try { if let v = self._ecn {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 6)
+    } }()
+    if !self.memoryLimit.isEmpty {
+      try visitor.visitSingularStringField(value: self.memoryLimit, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_Qdisc.FairQueue, rhs: Nsmagent_Linux_Qdisc.FairQueue) -> Bool {
+    if lhs.limit != rhs.limit {return false}
+    if lhs.flows != rhs.flows {return false}
+    if lhs.quantum != rhs.quantum {return false}
+    if lhs.target != rhs.target {return false}
+    if lhs.interval != rhs.interval {return false}
+    if lhs._ecn != rhs._ecn {return false}
+    if lhs.memoryLimit != rhs.memoryLimit {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Linux_Qdisc.Emulation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Nsmagent_Linux_Qdisc.protoMessageName + ".Emulation"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delay\0\u{1}jitter\0\u{1}loss\0\u{1}duplicate\0\u{1}corrupt\0\u{1}reorder\0\u{1}limit\0\u{1}rate\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.delay) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.jitter) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.loss) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.duplicate) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.corrupt) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.reorder) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.rate) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.delay.isEmpty {
+      try visitor.visitSingularStringField(value: self.delay, fieldNumber: 1)
+    }
+    if !self.jitter.isEmpty {
+      try visitor.visitSingularStringField(value: self.jitter, fieldNumber: 2)
+    }
+    if !self.loss.isEmpty {
+      try visitor.visitSingularStringField(value: self.loss, fieldNumber: 3)
+    }
+    if !self.duplicate.isEmpty {
+      try visitor.visitSingularStringField(value: self.duplicate, fieldNumber: 4)
+    }
+    if !self.corrupt.isEmpty {
+      try visitor.visitSingularStringField(value: self.corrupt, fieldNumber: 5)
+    }
+    if !self.reorder.isEmpty {
+      try visitor.visitSingularStringField(value: self.reorder, fieldNumber: 6)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 7)
+    }
+    if !self.rate.isEmpty {
+      try visitor.visitSingularStringField(value: self.rate, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_Qdisc.Emulation, rhs: Nsmagent_Linux_Qdisc.Emulation) -> Bool {
+    if lhs.delay != rhs.delay {return false}
+    if lhs.jitter != rhs.jitter {return false}
+    if lhs.loss != rhs.loss {return false}
+    if lhs.duplicate != rhs.duplicate {return false}
+    if lhs.corrupt != rhs.corrupt {return false}
+    if lhs.reorder != rhs.reorder {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.rate != rhs.rate {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -14,6 +14,7 @@ enum Examples {
         case .rule: rule
         case .filterTable: filterTable
         case .forwarding: forwarding
+        case .qdisc: qdisc
         case .service: service
         }
     }
@@ -144,6 +145,14 @@ enum Examples {
           fdb:
             # Frames for this address go to that host.
             - {mac: 02:00:00:00:00:07, interface: vx0, dst: 192.0.2.7}
+
+        """
+
+    private static let qdisc = """
+        linuxConfig:
+          qdiscs:
+            # No more than 10 Mbit/s leave by eth0.
+            - {interface: eth0, tbf: {rate: 10mbit, burst: 32kb, latency: 50ms}}
 
         """
 

@@ -11,6 +11,7 @@ extension ModelValue {
         case .rule(let message): namespace = message.namespace
         case .filterTable(let message): namespace = message.namespace
         case .forwarding(let message): namespace = message.namespace
+        case .qdisc(let message): namespace = message.namespace
         case .allocation, .client, .endpoint, .service, .namespace: return nil
         }
         return namespace.type == .undefined ? nil : namespace

@@ -41,7 +41,8 @@ extension Specification {
         case .filterTable(var table):
             table.places = places
             return .filterTable(table)
-        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding:
+        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding,
+            .qdisc:
             return self
         }
     }
@@ -51,7 +52,8 @@ extension Specification {
         switch self {
         case .ruleChain(let chain): chain.places
         case .filterTable(let table): table.places
-        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding:
+        case .interface, .neighbour, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding,
+            .qdisc:
             nil
         }
     }

@@ -26,6 +26,8 @@ public indirect enum Specification: Hashable, Sendable {
     case filterTable(FilterTableSpec)
     /// A forwarding entry.
     case forwarding(ForwardingSpec)
+    /// How packets queue at an interface.
+    case qdisc(QdiscSpec)
     /// A network service with its matches.
     case service(NetworkServiceSpec)
 }
@@ -70,6 +72,7 @@ extension ModelValue {
             case .rule(let message): RuleSpec(message, &findings).map { .rule($0) }
             case .filterTable(let message): FilterTableSpec(message, &findings).map { .filterTable($0) }
             case .forwarding(let message): ForwardingSpec(message, &findings).map { .forwarding($0) }
+            case .qdisc(let message): QdiscSpec(message, &findings).map { .qdisc($0) }
             case .service(let message): NetworkServiceSpec(message, &findings).map { .service($0) }
             }
         return CheckedValue(

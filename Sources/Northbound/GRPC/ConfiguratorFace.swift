@@ -117,6 +117,7 @@ extension Ligato_Configurator_Config {
             case .rule(let message): linuxConfig.rules.append(message)
             case .filterTable(let message): linuxConfig.nftables.append(message)
             case .forwarding(let message): linuxConfig.fdb.append(message)
+            case .qdisc(let message): linuxConfig.qdiscs.append(message)
             case .allocation(let message): netallocConfig.ipAddresses.append(message)
             case .ruleChain, .client, .endpoint, .service: break
             }
@@ -137,7 +138,8 @@ extension Ligato_Configurator_Config {
         return linuxConfig.interfaces.map { .interface($0) } + linuxConfig.arpEntries.map { .arp($0) }
             + linuxConfig.routes.map { .route($0) } + linuxConfig.namespaces.map { .namespace($0) }
             + linuxConfig.rules.map { .rule($0) } + linuxConfig.nftables.map { .filterTable($0) }
-            + linuxConfig.fdb.map { .forwarding($0) } + netallocConfig.ipAddresses.map { .allocation($0) }
+            + linuxConfig.fdb.map { .forwarding($0) } + linuxConfig.qdiscs.map { .qdisc($0) }
+            + netallocConfig.ipAddresses.map { .allocation($0) }
     }
 }
 

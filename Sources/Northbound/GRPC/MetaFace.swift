@@ -65,6 +65,7 @@ extension ModelDescription {
         case .rule: ("*linux.Rule", "nsmagent/linux")
         case .filterTable: ("*linux.FilterTable", "nsmagent/linux")
         case .forwarding: ("*linux.ForwardingEntry", "nsmagent/linux")
+        case .qdisc: ("*linux.Qdisc", "nsmagent/linux")
         case .service: ("*nsm.NetworkService", "nsmagent/nsm")
         }
     }

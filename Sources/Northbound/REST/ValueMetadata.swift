@@ -17,7 +17,8 @@ enum ValueMetadata {
             return .fields([
                 ("IfaceAddr", network(message.address)), ("GwAddr", message.gw.isEmpty ? .null : gateway(message)),
             ])
-        case .arp, .route, .ruleChain, .client, .endpoint, .service, .namespace, .rule, .filterTable, .forwarding:
+        case .arp, .route, .ruleChain, .client, .endpoint, .service, .namespace, .rule, .filterTable, .forwarding,
+            .qdisc:
             return .null
         }
     }

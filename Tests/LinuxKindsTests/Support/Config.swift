@@ -7,12 +7,13 @@ struct Config {
     var namespaces: [String] = []
     var allocations: [String] = []
     var fdb: [String] = []
+    var qdiscs: [String] = []
 
     var text: String {
         var text = "linuxConfig:\n"
         for (name, items) in [
             ("namespaces", namespaces), ("interfaces", interfaces), ("routes", routes), ("arpEntries", arps),
-            ("rules", rules), ("fdb", fdb),
+            ("rules", rules), ("fdb", fdb), ("qdiscs", qdiscs),
         ] where !items.isEmpty {
             text += "  \(name):\n" + items.map { "    - {\($0)}\n" }.joined()
         }
@@ -28,7 +29,7 @@ struct Config {
             interfaces: interfaces.shuffled(using: &generator), routes: routes.shuffled(using: &generator),
             arps: arps.shuffled(using: &generator), rules: rules.shuffled(using: &generator),
             namespaces: namespaces.shuffled(using: &generator), allocations: allocations.shuffled(using: &generator),
-            fdb: fdb.shuffled(using: &generator))
+            fdb: fdb.shuffled(using: &generator), qdiscs: qdiscs.shuffled(using: &generator))
     }
 }
 

@@ -14,8 +14,22 @@ enum Kernel {
         "ip6gretap remote fd00::2", "ipip remote 10.0.0.2", "sit remote 10.0.0.2", "ip6tnl remote fd00::2",
     ].allSatisfy { has($0) }
 
+    static let hasTBF = hasQdisc("tbf rate 1mbit burst 10k limit 20k")
+    static let hasFairQueue = hasQdisc("fq_codel")
+    static let hasNetem = hasQdisc("netem delay 1ms")
+
     static let reason: Comment =
         "this kernel has no such links; scripts/test --kernels runs these tests with one that has"
+
+    private static func hasQdisc(_ kind: String) -> Bool {
+        guard Sandbox.isAvailable else { return false }
+        let answer = try? Sandbox.run { host in
+            try host.ip("link add probe type veth peer name other")
+            _ = try host.command("tc qdisc add dev probe root \(kind)")
+            return true
+        }
+        return answer ?? false
+    }
 
     private static func has(_ type: String, parent: Bool = false) -> Bool {
         guard Sandbox.isAvailable else { return false }

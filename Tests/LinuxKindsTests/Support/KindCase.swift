@@ -189,6 +189,30 @@ extension KindCase {
                 "ip link del dev br",
             ],
             witnesses: ["bridge fdb show br br"], isThere: Kernel.filtersVLANs),
+        beside(
+            "tbf", Config(qdiscs: ["interface: p, tbf: {rate: 10mbit, burst: 32kb, latency: 50ms}"]),
+            [
+                "tc qdisc del dev p root", "tc qdisc change dev p root tbf rate 5mbit burst 32kb latency 50ms",
+                "tc qdisc change dev p root tbf rate 10mbit burst 32kb limit 9kb",
+                "tc qdisc change dev p root tbf rate 10mbit burst 32kb latency 50ms peakrate 20mbit mtu 1600",
+                "ip link del dev p",
+            ], witnesses: ["tc qdisc show dev p"], isThere: Kernel.hasTBF),
+        beside(
+            "fq_codel",
+            Config(qdiscs: ["interface: p, fqCodel: {limit: 500, flows: 64, target: 4ms, interval: 80ms, ecn: false}"]),
+            [
+                "tc qdisc del dev p root", "tc qdisc change dev p root fq_codel limit 900",
+                "tc qdisc change dev p root fq_codel target 1ms ecn",
+                "tc qdisc change dev p root fq_codel ce_threshold 1ms", "ip link del dev p",
+            ], witnesses: ["tc qdisc show dev p"], isThere: Kernel.hasFairQueue),
+        beside(
+            "netem",
+            Config(qdiscs: ["interface: p, netem: {delay: 10ms, jitter: 100us, loss: 0.5%, reorder: 25%, limit: 500}"]),
+            [
+                "tc qdisc del dev p root", "tc qdisc change dev p root netem delay 1ms",
+                "tc qdisc change dev p root netem delay 10ms 100us loss 0.5% reorder 25% 50% limit 500",
+                "tc qdisc change dev p root netem rate 1mbit corrupt 1% duplicate 1%", "ip link del dev p",
+            ], witnesses: ["tc qdisc show dev p"], isThere: Kernel.hasNetem),
         beside("namespace", Config(namespaces: ["name: z"]), []),
         beside(
             "settings of a namespace",
