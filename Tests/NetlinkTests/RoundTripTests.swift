@@ -89,7 +89,7 @@ struct RoundTripTests {
             .vlan(VLANAttributes(id: 4094, ethertype: 0x88a8)), .vxlan(VXLANAttributes(vni: 0xff_ffff)),
             .vxlan(VXLANAttributes(vni: 1, remote: ip("ff05::1"), link: 9, learning: true, ttl: 0)),
             .macvtap(mode: 8), .geneve(GeneveAttributes(vni: 0xff_ffff, remote: ip("fd00::1"), port: 1)),
-            .geneve(GeneveAttributes(vni: 0, port: 6081, isExternal: true)),
+            .geneve(GeneveAttributes(vni: 0, port: 6081, isExternal: true)), .wireguard,
             .tunnel(TunnelAttributes<GREForm>(local: ip("10.0.0.1"), link: 9, key: 0xffff_ffff, ttl: 255, tos: 255)),
             .tunnel(TunnelAttributes<GRETAPForm>(isExternal: true)),
             .tunnel(TunnelAttributes<IP6GREForm>(remote: ip("fd00::1"), key: 0, tos: 255)),

@@ -22,6 +22,8 @@
 #include <linux/nexthop.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
+#include <linux/genetlink.h>
+#include <linux/wireguard.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nf_tables.h>
 

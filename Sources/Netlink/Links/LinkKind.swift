@@ -102,6 +102,7 @@ public struct LinkKind: Hashable, Sendable {
         BondAttributes.self, MACVTAPAttributes.self, GeneveAttributes.self, TunnelAttributes<GREForm>.self,
         TunnelAttributes<GRETAPForm>.self, TunnelAttributes<IP6GREForm>.self, TunnelAttributes<IP6GRETAPForm>.self,
         TunnelAttributes<IPIPForm>.self, TunnelAttributes<SITForm>.self, TunnelAttributes<IP6TNLForm>.self,
+        WireGuardAttributes.self,
     ]
 
     /// `IFLA_INFO_KIND`; empty for ``none``.
