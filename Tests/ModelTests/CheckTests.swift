@@ -35,7 +35,7 @@ private let upper = "{name: up, type: EXISTING}"
             .interface(["{type: DUMMY}"], "3:7: linux.interfaces.interface: name is missing; give it a name"),
             .interface(
                 ["{name: a}"],
-                "3:7 'a': type is missing; it is one of VETH, LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND, MACVTAP, GENEVE, GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT, IP6TNL"
+                "3:7 'a': type is missing; it is one of VETH, LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND, MACVTAP, GENEVE, GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT, IP6TNL, WIREGUARD"
             ),
             .interface(
                 ["{name: a, type: DUMMY, namespace: {reference: x}}"],

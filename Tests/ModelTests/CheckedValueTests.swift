@@ -13,7 +13,7 @@ import Testing
         interface.type = .UNRECOGNIZED(77)
         #expect(
             sentences(.interface(interface)) == [
-                "linux.interfaces.interface 'a': type '77' is not one of UNDEFINED (0), VETH (1), TAP_TO_VPP (2), LOOPBACK (3), EXISTING (4), VRF_DEVICE (5), DUMMY (6), TAP (100), BRIDGE (101), VLAN (102), VXLAN (103), MACVLAN (104), IPVLAN (105), BOND (106), MACVTAP (107), GENEVE (108), GRE (109), GRETAP (110), IP6GRE (111), IP6GRETAP (112), IPIP (113), SIT (114), IP6TNL (115)"
+                "linux.interfaces.interface 'a': type '77' is not one of UNDEFINED (0), VETH (1), TAP_TO_VPP (2), LOOPBACK (3), EXISTING (4), VRF_DEVICE (5), DUMMY (6), TAP (100), BRIDGE (101), VLAN (102), VXLAN (103), MACVLAN (104), IPVLAN (105), BOND (106), MACVTAP (107), GENEVE (108), GRE (109), GRETAP (110), IP6GRE (111), IP6GRETAP (112), IPIP (113), SIT (114), IP6TNL (115), WIREGUARD (116)"
             ])
         interface.type = .vlan
         interface.mtu = 70_000

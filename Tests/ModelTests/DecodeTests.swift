@@ -30,7 +30,7 @@ import Testing
                 "f.yaml:5:50: linux.interfaces.interface 'veth1': ip_addresses[2] 'fd00::1/129' is not an IP prefix (length 0–128)",
                 "f.yaml:10:9: unknown field 'peerIfname' in VethLink; did you mean 'peerIfName'?",
                 "f.yaml:12:13: linux.interfaces.interface 'veth3': type 'VEHT' is not one of VETH, "
-                    + "LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND, MACVTAP, GENEVE, GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT, IP6TNL; did you mean 'VETH'?",
+                    + "LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND, MACVTAP, GENEVE, GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT, IP6TNL, WIREGUARD; did you mean 'VETH'?",
                 "f.yaml:13:16: linux.interfaces.interface 'veth3': enabled 'yes' is not true or false",
                 "f.yaml:14:12: linux.interfaces.interface 'veth3': mtu '99999' is out of range (0–65575)",
                 "f.yaml:15:7: unknown field 'frobnicate' in Interface; its fields: nsm-agent explain linux.interfaces.interface",
@@ -84,7 +84,7 @@ import Testing
             ),
             Case(
                 "{name: a, type: 77}",
-                "26: linux.interfaces.interface 'a': type '77' is not one of UNDEFINED (0), VETH (1), TAP_TO_VPP (2), LOOPBACK (3), EXISTING (4), VRF_DEVICE (5), DUMMY (6), TAP (100), BRIDGE (101), VLAN (102), VXLAN (103), MACVLAN (104), IPVLAN (105), BOND (106), MACVTAP (107), GENEVE (108), GRE (109), GRETAP (110), IP6GRE (111), IP6GRETAP (112), IPIP (113), SIT (114), IP6TNL (115)"
+                "26: linux.interfaces.interface 'a': type '77' is not one of UNDEFINED (0), VETH (1), TAP_TO_VPP (2), LOOPBACK (3), EXISTING (4), VRF_DEVICE (5), DUMMY (6), TAP (100), BRIDGE (101), VLAN (102), VXLAN (103), MACVLAN (104), IPVLAN (105), BOND (106), MACVTAP (107), GENEVE (108), GRE (109), GRETAP (110), IP6GRE (111), IP6GRETAP (112), IPIP (113), SIT (114), IP6TNL (115), WIREGUARD (116)"
             ),
             Case("{name: a, mtu: -1}", "25: linux.interfaces.interface 'a': mtu '-1' is out of range (0–65575)"),
             Case(
@@ -127,7 +127,7 @@ import Testing
             ),
             Case(
                 "{name: \"a\\nb\", type: x}",
-                "31: linux.interfaces.interface 'a\\u{a}b': type 'x' is not one of VETH, LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND, MACVTAP, GENEVE, GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT, IP6TNL"
+                "31: linux.interfaces.interface 'a\\u{a}b': type 'x' is not one of VETH, LOOPBACK, EXISTING, VRF_DEVICE, DUMMY, TAP, BRIDGE, VLAN, VXLAN, MACVLAN, IPVLAN, BOND, MACVTAP, GENEVE, GRE, GRETAP, IP6GRE, IP6GRETAP, IPIP, SIT, IP6TNL, WIREGUARD"
             ),
         ])
     func fieldTypes(test: Case) {

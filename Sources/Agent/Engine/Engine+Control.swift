@@ -10,6 +10,8 @@ extension Engine: ControlBackend {
         var values: [ValueStatus]
         var provenances: [Key: Provenance]
         var namespaces: [Key: String]
+        /// What was read of some just now.
+        var facts: [Key: String]
         var files: Files
         var warnings: [String]
         var sourceWarnings: [String]
@@ -36,6 +38,7 @@ extension Engine: ControlBackend {
         let values = report.values.lazy.map { status in
             var value = self.control(status, report.provenances[status.key], notes[status.key], now)
             value.namespace = report.namespaces[status.baseKey ?? status.key] ?? ""
+            if status.state == .configured, let fact = report.facts[status.key] { value.status.details.append(fact) }
             return value
         }
         try await response.write(values, to: write)
@@ -85,7 +88,8 @@ extension Engine: ControlBackend {
             if namespaces[base] == nil { namespaces[base] = network.namespaceLabel(base) }
         }
         return Report(
-            values: values, provenances: provenances, namespaces: namespaces, files: files,
+            values: values, provenances: provenances, namespaces: namespaces,
+            facts: network.world.peerFacts(of: values.lazy.map(\.key)), files: files,
             warnings: memory.warnings + historyWarnings + (history.obstacle.map { [$0] } ?? [])
                 + (loop.isInForce ? [] : files.silence.map { [$0] } ?? []),
             sourceWarnings: sourceWarnings.values.sorted(), now: network.clock.now,

@@ -81,6 +81,7 @@ extension Engine {
         {
             facts.append(Self.text(link))
         }
+        if let fact = network.world.peerFacts(of: [key])[key] { facts.append(fact) }
         switch network.reconciler.comparison(of: key) {
         case .inPlace: facts.append("as declared")
         case .absent: facts.append("not there")

@@ -24,7 +24,7 @@ extension LinuxWorld {
             case .createLink(let creation): self.advice(error, creation)
             case .request(let request): self.advice(error, request, in: state)
             case .createTUN, .rename, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl,
-                .desirable, .offload, .load, nil:
+                .desirable, .offload, .wireGuard, .load, nil:
                 nil
             }
         return advice.map { "\(error)\($0)" } ?? text(for: error)

@@ -92,6 +92,7 @@ extension LinuxWorld {
         case .sysctl(let path, let value): SettingClass.put(path, value, in: state, self)
         case .desirable(let settings, _):
             for setting in settings { SettingClass.put(setting.path, setting.value, in: state, self) }
+        case .wireGuard(let index, let change): WireGuardClass.put(change, of: index, in: state, self)
         case .offload(let index, _, _): SettingClass.put(offloadsOf: index, in: state, self)
         }
     }

@@ -114,6 +114,7 @@ extension LinuxWorld {
         if namespacesChanged {
             watcher?.drain()
             rescanNamespaces()
+            takeHostNames()
         }
         if !formerNamespaces.isEmpty { dropFormer() }
         defer { told = WorldChanges() }

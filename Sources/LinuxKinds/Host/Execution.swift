@@ -44,7 +44,7 @@ extension LinuxWorld {
             case .removeNamespace:
                 flushAll(&run)
                 run.set(index, perform(operation.action, in: state))
-            case .desirable(_, let link):
+            case .desirable(_, let link), .wireGuard(let link, _):
                 // The link has to be there, and nothing else that waits.
                 let isThere = link > 0 || resolve(link, &run) != nil
                 run.set(index, isThere ? perform(operation.action, in: state) : .skipped)

@@ -17,6 +17,7 @@ public final class Journal {
         var forwarding: [ForwardingEntry]
         var vlans: BridgeVLANs?
         var qdisc: Qdisc?
+        var wireGuard: WireGuardDevice?
         /// The other end of a pair.
         var peer: (namespace: Int, index: Int32)?
         /// The interface below, when it is in another namespace.
@@ -146,8 +147,10 @@ public final class Journal {
             forwarding: link.forwarding.values.map(\.entry),
             // The kernel does not report what a new bridge has.
             vlans: link.vlans ?? (link.link.kind.isOf(BridgeAttributes.self) ? .kernelDefault : nil),
-            qdisc: link.qdisc, peer: peer(link),
-            below: below(link))
+            qdisc: link.qdisc,
+            wireGuard: link.link.kind.isOf(WireGuardAttributes.self)
+                ? try? WireGuardClass.known(of: link, world) : nil,
+            peer: peer(link), below: below(link))
     }
 
     /// As the kernel says it, which holds whatever is declared by now, and when the other end has left the picture.

@@ -33,7 +33,8 @@ protocol KernelClass: Sendable {
 enum KernelClasses {
     static let all: [any KernelClass.Type] = [
         NamespaceClass.self, LinkClass.self, SettingClass.self, AddressClass.self, RouteClass.self, RuleClass.self,
-        NeighbourClass.self, BridgeVLANClass.self, ForwardingClass.self, QdiscClass.self, FilterTableClass.self,
+        NeighbourClass.self, BridgeVLANClass.self, ForwardingClass.self, WireGuardClass.self, QdiscClass.self,
+        FilterTableClass.self,
         RuleChainClass.self,
     ]
 }
@@ -57,6 +58,8 @@ public struct NamespaceDump {
     /// Policy rules.
     public var rules: [Rule] = []
 
+    /// What WireGuard links of ours have, by index.
+    var wireGuard: [Int32: WireGuardDevice] = [:]
     var tables: [FilterTable] = []
     /// Those of them in which something carries our mark in a comment of a rule.
     var markedTables: Set<FilterTable.ID> = []

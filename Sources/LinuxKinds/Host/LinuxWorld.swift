@@ -110,6 +110,8 @@ public final class LinuxWorld: World {
     var watcher: Watcher?
     /// Through which namespace's network tunnels go that have no interface below; nil: that of their own.
     var tunnelOrigin: NamespaceReference?
+    /// What is kept for WireGuard.
+    var wireGuard = WireGuardTools()
     /// What the kernel refused first.
     public internal(set) var refusal: Refusal?
 
@@ -237,6 +239,7 @@ public final class LinuxWorld: World {
         for reference in state.references where byReference[reference] === state { byReference[reference] = nil }
         if let identity = state.handle?.identity { byIdentity[identity] = nil }
         watcher?.forget(state)
+        wireGuard.forget(state)
         state.events = nil
         state.filterEvents = nil
         state.socket = nil

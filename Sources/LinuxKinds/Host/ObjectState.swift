@@ -20,6 +20,8 @@ final class LinkState {
     var vlans: BridgeVLANs?
     /// The root qdisc, ours or that of others; nil: what the kernel gave the link.
     var qdisc: Qdisc?
+    /// What a WireGuard link has; nil: it is none, or nobody asked.
+    var wireGuard: WireGuardState?
     /// Our routes that leave by this link.
     var routes: Set<RouteID> = []
     /// Networks of its addresses whose routes are gone though the addresses are there.

@@ -22,6 +22,8 @@ extension LinuxWorld {
         case .desirable(let settings, _):
             return "write \(settings.map { "\($0.value) to \($0.path)" }.joined(separator: ", "))\(place)"
         case .load(let load): return load.summary + place
+        case .wireGuard(let index, let change):
+            return "WG_CMD_SET_DEVICE \(device(index, state))\(change.text)\(place)"
         case .offload(let index, _, _): return "SIOCETHTOOL \(device(index, state))\(place)"
         }
     }

@@ -28,6 +28,8 @@ public struct LinuxOperation: Sendable {
         case desirable([KernelSetting], link: Int32)
         /// Checksum offloads of a link.
         case offload(index: Int32, receive: Bool?, transmit: Bool?)
+        /// What a WireGuard link has beside what all links have.
+        indirect case wireGuard(index: Int32, WireGuardChange)
         /// A program loads a text.
         indirect case load(TextLoad)
     }
@@ -72,7 +74,7 @@ extension LinuxOperation.Action {
         switch self {
         case .request, .createLink: true
         case .createTUN, .rename, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl,
-            .desirable, .offload, .load:
+            .desirable, .offload, .wireGuard, .load:
             false
         }
     }

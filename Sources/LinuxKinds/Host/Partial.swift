@@ -54,7 +54,7 @@ public struct Refusal: Sendable {
             case .request(let request): request
             case .createLink(let creation): .createLink(creation.attributes, echo: false)
             case .createTUN, .rename, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl,
-                .desirable, .offload, .load:
+                .desirable, .offload, .wireGuard, .load:
                 nil
             }
     }

@@ -20,6 +20,7 @@ extension LinuxWorld {
             case .sysctl(let path, let value): try writeSysctl(path, value, in: state)
             case .offload(let index, let receive, let transmit):
                 try setOffload(index, receive: receive, transmit: transmit, in: state)
+            case .wireGuard(let index, let change): try setWireGuard(index, change, in: state)
             case .load(let load): try self.load(load, in: state)
             case .request, .createLink, .deleteLinks: break
             }

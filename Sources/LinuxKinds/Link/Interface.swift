@@ -83,6 +83,7 @@ public struct Interface: Value {
             let entry = ForwardingValue(remote: remote, of: name, in: namespace)
             values.append(DerivedValue(key: ForwardingKeys.remote(name, remote), value: entry))
         }
+        values += kind.derived(of: name)
         for address in addresses { values.append(DerivedValue(key: address.key, value: address)) }
         for setting in sysctls { values.append(DerivedValue(key: setting.key, value: setting)) }
         if receiveOffload != nil || transmitOffload != nil {

@@ -85,7 +85,9 @@ extension [LinuxOperation] {
                 if let peer = creation.peer { result.insert(peer.target) }
             case .createTUN, .rename, .deleteLinks: result.insert(operation.namespace)
             case .request(let request): if request.changesLinks { result.insert(operation.namespace) }
-            case .createNamespace, .markNamespace, .removeNamespace, .sysctl, .desirable, .offload, .load: break
+            case .createNamespace, .markNamespace, .removeNamespace, .sysctl, .desirable, .offload, .wireGuard,
+                .load:
+                break
             }
         }
         return result

@@ -97,7 +97,8 @@ public struct BondSpec: CheckedLinkSpec {
     func check(_ check: inout InterfaceCheck) {
         let path: [PathPart] = ["bond", "ports"]
         check.checkPorts(
-            ports, path, refusing: [BondSpec.self, BridgeSpec.self, LoopbackSpec.self, VRFSpec.self])
+            ports, path,
+            refusing: [BondSpec.self, BridgeSpec.self, LoopbackSpec.self, VRFSpec.self, WireGuardSpec.self])
         let mtu = check.interface.mtu ?? 0
         for (index, name) in ports.enumerated() {
             guard let (ref, port) = check.declared(name) else { continue }

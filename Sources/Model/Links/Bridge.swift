@@ -48,6 +48,7 @@ public struct BridgeSpec: CheckedLinkSpec {
     }
 
     func check(_ check: inout InterfaceCheck) {
-        check.checkPorts(ports, ["bridge", "ports"], refusing: [BridgeSpec.self, LoopbackSpec.self])
+        check.checkPorts(
+            ports, ["bridge", "ports"], refusing: [BridgeSpec.self, LoopbackSpec.self, WireGuardSpec.self])
     }
 }

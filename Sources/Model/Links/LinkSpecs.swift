@@ -26,6 +26,7 @@ enum LinkSpecs {
         case .ipip: TunnelSpec<IPIPForm>.self
         case .sit: TunnelSpec<SITForm>.self
         case .ip6Tnl: TunnelSpec<IP6TNLForm>.self
+        case .wireguard: WireGuardSpec.self
         case .undefined, .tapToVpp, .UNRECOGNIZED: nil
         }
     }

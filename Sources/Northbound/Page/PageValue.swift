@@ -162,7 +162,7 @@ struct PageValue: Sendable, Equatable {
             case .tunnel(let link):
                 (parent, local, remote) = (link.parent, link.local, link.remote)
                 id = link.hasKey ? link.key : nil
-            case .tap, .tuntap, nil: break
+            case .tap, .tuntap, .wireguard, nil: break
             }
         }
     }
@@ -192,6 +192,7 @@ struct PageValue: Sendable, Equatable {
         case .ipip: "ipip"
         case .sit: "sit"
         case .ip6Tnl: "ip6tnl"
+        case .wireguard: "wireguard"
         }
     }
 }

@@ -45,7 +45,9 @@ struct LinuxRoutes: Sendable {
         case .tap(let tap): link = .object([("Tap", .fields([("vpp_tap_if_name", filled(tap.vppTapIfName))]))])
         case .vrfDev(let vrf):
             link = .object([("VrfDev", .fields([("routing_table", .uint(UInt64(vrf.routingTable)))]))])
-        case .tuntap, .bridge, .vlan, .vxlan, .macvlan, .ipvlan, .bond, .macvtap, .geneve, .tunnel, nil: link = nil
+        case .tuntap, .bridge, .vlan, .vxlan, .macvlan, .ipvlan, .bond, .macvtap, .geneve, .tunnel, .wireguard,
+            nil:
+            link = nil
         }
         return .fields([
             ("name", filled(message.name)),

@@ -9,6 +9,7 @@ enum Kernel {
     static let hasIPVLAN = has("ipvlan", parent: true)
     static let hasBond = has("bond")
     static let hasMACVTAP = has("macvtap", parent: true)
+    static let hasWireGuard = has("wireguard")
     static let hasTunnels = [
         "geneve id 5 remote 10.0.0.1", "gre remote 10.0.0.2", "gretap remote 10.0.0.2", "ip6gre remote fd00::2",
         "ip6gretap remote fd00::2", "ipip remote 10.0.0.2", "sit remote 10.0.0.2", "ip6tnl remote fd00::2",

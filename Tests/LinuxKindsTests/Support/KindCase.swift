@@ -80,6 +80,11 @@ extension KindCase {
         link("IPVLAN", "mtu: 1400, ipvlan: {parent: p}", Kernel.hasIPVLAN),
         link("VRF_DEVICE", "vrfDev: {routingTable: 77}", Kernel.hasVRF).damaged(without: "ip link set dev t mtu 1300"),
         link("GENEVE", "mtu: 1400, geneve: {vni: 5, remote: 192.0.2.2}", Kernel.hasTunnels),
+        link(
+            "WIREGUARD",
+            "mtu: 1400, wireguard: {listenPort: 51820, fwmark: 7, peers: [{publicKey: 'nWd6zmmpbdDvaOuvgPSnBkEU+YnvB0pfC7Yd6ZhioHs=', endpoint: '192.0.2.2:7', allowedIps: [10.1.0.0/16], persistentKeepalive: 5}]}",
+            Kernel.hasWireGuard
+        ).shown(by: "wg show t dump"),
     ]
 
     private static let tunnels =

@@ -22,13 +22,13 @@ enum KindRecord {
         + [
             NamedNamespace.kind, InterfaceAddress.kind, Membership.kind, SysctlSetting.kind, Offload.kind,
             StaticRoute.kind, PermanentNeighbour.kind, PolicyRule.kind, RuleChainKind.word, FilterTableValue.kind,
-            Allocation.kind, ForwardingValue.kind,
+            Allocation.kind, ForwardingValue.kind, WireGuardSettings.kind, WireGuardPeerValue.kind,
         ]
 
     private static func words(for type: Ligato_Linux_Interfaces_Interface.TypeEnum) -> [String] {
         switch type {
         case .veth, .loopback, .existing, .dummy, .bridge, .vlan, .vxlan, .macvlan, .ipvlan, .bond, .macvtap, .geneve,
-            .gre, .gretap, .ip6Gre, .ip6Gretap, .ipip, .sit, .ip6Tnl:
+            .gre, .gretap, .ip6Gre, .ip6Gretap, .ipip, .sit, .ip6Tnl, .wireguard:
             ["\(type)".lowercased()]
         case .vrfDevice: ["vrf"]
         case .tap: ["tap", "tun"]

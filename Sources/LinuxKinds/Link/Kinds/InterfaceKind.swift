@@ -51,6 +51,9 @@ protocol InterfaceKind: Hashable, Sendable {
     /// VLANs of a bridge that tells them apart, and of its ports; nil for a port: the bridge itself.
     var vlans: [(port: String?, vlans: BridgeVLANs)] { get }
 
+    /// Further values that live and die with an interface of the kind, by its logical name.
+    func derived(of interface: String) -> [DerivedValue<LinuxWorld>]
+
     /// The link, if it is there or planned.
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState?
 
@@ -98,6 +101,7 @@ extension InterfaceKind {
     var remotes: [IPAddress] { [] }
     func settings(of port: String) -> BridgePort? { nil }
     var vlans: [(port: String?, vlans: BridgeVLANs)] { [] }
+    func derived(of interface: String) -> [DerivedValue<LinuxWorld>] { [] }
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState? { state.ownedLinks[interface.alias] }
     func finish(_ attributes: inout LinkAttributes, of interface: Interface) {}
     func mismatch(with have: LinkKind) -> Difference? { nil }
@@ -145,6 +149,7 @@ enum InterfaceKinds {
         case .ipip: TunnelKind<IPIPForm>.self
         case .sit: TunnelKind<SITForm>.self
         case .ip6Tnl: TunnelKind<IP6TNLForm>.self
+        case .wireguard: WireGuardKind.self
         case .undefined, .tapToVpp, .UNRECOGNIZED: nil
         }
     }
