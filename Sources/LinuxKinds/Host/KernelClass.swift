@@ -34,8 +34,7 @@ enum KernelClasses {
     static let all: [any KernelClass.Type] = [
         NamespaceClass.self, LinkClass.self, SettingClass.self, AddressClass.self, RouteClass.self, RuleClass.self,
         NeighbourClass.self, BridgeVLANClass.self, ForwardingClass.self, WireGuardClass.self, QdiscClass.self,
-        FilterTableClass.self,
-        RuleChainClass.self,
+        FilterTableClass.self, RuleChainClass.self,
     ]
 }
 
