@@ -110,7 +110,7 @@ public struct Qdisc: Hashable, Sendable {
 
         /// CoDel counts by 1024 ns, and tells microseconds, rounded down. Source: `codel_time_t`, net/codel.h.
         private static func isSame(_ left: UInt32, _ right: UInt32) -> Bool {
-            func told(_ time: UInt32) -> UInt64 { (UInt64(time) * 1000 >> 10 << 10) / 1000 }
+            func told(_ time: UInt32) -> UInt64 { (UInt64(time) * 1000 & ~1023) / 1000 }
             return left == right || told(left) == UInt64(right) || UInt64(left) == told(right)
         }
     }
