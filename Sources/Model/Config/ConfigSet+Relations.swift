@@ -29,7 +29,7 @@ extension ConfigSet {
                 case .interface: interfaces.append(ref)
                 case .client: clients.append(ref)
                 case .route: routes.append(ref)
-                case .endpoint, .ruleChain, .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding,
+                case .endpoint, .ruleChain, .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding, .qdisc,
                     .service, nil:
                     break
                 }
