@@ -29,7 +29,8 @@ extension ConfigSet {
                 case .interface: interfaces.append(ref)
                 case .client: clients.append(ref)
                 case .route: routes.append(ref)
-                case .endpoint, .ruleChain, .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding, .qdisc,
+                case .endpoint, .ruleChain, .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding,
+                    .qdisc,
                     .service, nil:
                     break
                 }
