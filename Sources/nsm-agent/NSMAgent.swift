@@ -2,6 +2,9 @@ internal import Agent
 internal import ArgumentParser
 
 /// The program with its commands.
+///
+/// Each says its name. A name that is made from the name of a type costs a million instructions at every start, whichever command
+/// is meant: Swift looks for the type among all conformances of the program.
 struct NSMAgent: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "nsm-agent",

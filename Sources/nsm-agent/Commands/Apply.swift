@@ -6,6 +6,7 @@ internal import Northbound
 
 struct Apply: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "apply",
         abstract: "Make what we own in the kernel exactly these files.",
         discussion: """
             Values that are pending or failed for a reason that may pass are waited for, up to --timeout. What this label \
@@ -76,6 +77,7 @@ struct Apply: ParsableCommand {
 
 struct Delete: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "delete",
         abstract: "Remove everything this label owns in the kernel.",
         discussion: "The same as an apply of nothing. Files stay as they are, and so does what other labels own.")
 
@@ -111,6 +113,7 @@ struct Delete: ParsableCommand {
 
 struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "export",
         abstract: "Write the kernel's state as a configuration file.",
         discussion: "An apply of the result finds everything in place.")
 

@@ -5,6 +5,7 @@ internal import Northbound
 
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "check",
         abstract: "Check configuration files.",
         discussion:
             "Lists every mistake of every file with its line and column. Touches nothing and needs no privileges.")

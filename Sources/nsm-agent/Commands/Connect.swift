@@ -7,6 +7,7 @@ internal import NSMServices
 
 struct Connect: WaitingCommand {
     static let configuration = CommandConfiguration(
+        commandName: "connect",
         abstract: "Connect this network namespace to network services, as an init container does.",
         discussion: """
             Asks the mesh for each service, one after the other, and waits until its interface is there. With --once it then \

@@ -5,6 +5,7 @@ internal import Northbound
 
 struct Graph: WaitingCommand {
     static let configuration = CommandConfiguration(
+        commandName: "graph",
         abstract: "Draw what depends on what, or the network, with states in colour.",
         discussion: """
             Dashed lines lead to parts of a value; red ones to what is missing. With --topology: namespaces as boxes with their \

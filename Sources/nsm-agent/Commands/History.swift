@@ -7,6 +7,7 @@ internal import Reconciler
 
 struct History: WaitingCommand {
     static let configuration = CommandConfiguration(
+        commandName: "history",
         abstract: "Show what the daemon found and did, and when.",
         discussion: """
             With the number of a transaction: everything that was found and done in it. 'nsm-agent history show NUMBER' \

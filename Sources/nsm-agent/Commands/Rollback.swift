@@ -8,6 +8,7 @@ internal import Northbound
 
 struct Rollback: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "rollback",
         abstract: "Return to what was declared when a past transaction was done.",
         discussion: """
             Shows the plan and asks; then one file takes the place of the present files, which stay beside it under names \

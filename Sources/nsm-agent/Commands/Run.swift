@@ -11,6 +11,7 @@ internal import Northbound
 
 struct Run: WaitingCommand {
     static let configuration = CommandConfiguration(
+        commandName: "run",
         abstract: "Run the daemon: keep the network as a directory of files says.",
         discussion: """
             Changes of the files are applied at once, and drift is repaired as the kernel reports it. Files with mistakes \
@@ -132,6 +133,7 @@ private func openFaces(_ options: Engine.Options) -> [String] {
 
 struct Reload: WaitingCommand {
     static let configuration = CommandConfiguration(
+        commandName: "reload",
         abstract: "Make the daemon read its files and the kernel again, and try again what failed.",
         discussion: "As SIGHUP does, but waits until it is done. Exit status 65 if the files have mistakes.",
         aliases: ["resync"])
@@ -155,7 +157,8 @@ struct Reload: WaitingCommand {
 }
 
 struct Confirm: WaitingCommand {
-    static let configuration = CommandConfiguration(abstract: "Keep the changes of an 'apply --confirm' that waits.")
+    static let configuration = CommandConfiguration(
+        commandName: "confirm", abstract: "Keep the changes of an 'apply --confirm' that waits.")
 
     @Option(help: ArgumentHelp("The socket of the apply that waits.", valueName: "path"))
     var socket = ControlSocket.confirmationPath

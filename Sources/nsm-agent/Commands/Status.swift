@@ -6,6 +6,7 @@ internal import Reconciler
 
 struct Status: WaitingCommand {
     static let configuration = CommandConfiguration(
+        commandName: "status",
         abstract: "Show every value with its state, and what it waits for.",
         discussion: """
             Values stand under the namespace they are in; those that are not configured come last. Exit status 1 if a value \

@@ -4,6 +4,7 @@ internal import Northbound
 
 struct Get: WaitingCommand {
     static let configuration = CommandConfiguration(
+        commandName: "get",
         abstract: "Write all declared values, from all sources, as a configuration file.",
         discussion: "With --output table: keys and where they stand.")
 
@@ -65,6 +66,7 @@ struct SetCommand: WaitingCommand {
 
 struct Del: WaitingCommand {
     static let configuration = CommandConfiguration(
+        commandName: "del",
         abstract: "Withdraw values that were declared by 'nsm-agent set'.",
         discussion: "A value that another source declares under the same key then counts again.")
 
