@@ -28,7 +28,8 @@ extension LinuxWorld {
         }
         let changed = declarations.changedReferences
         declarations.changedReferences.removeAll()
-        for reference in changed.sorted(by: { $0.description < $1.description }) {
+        // The words by which they are sorted are made once each.
+        for (_, reference) in changed.map({ ($0.description, $0) }).sorted(by: { $0.0 < $1.0 }) {
             if declarations.isReferenced(reference) {
                 unreachable[reference] = nil
                 if byReference[reference] == nil { openNamespace(reference) }
