@@ -14,7 +14,8 @@ private struct Writer {
     private mutating func safe(_ file: Int) -> String {
         var text = "linuxConfig:\n  interfaces:\n"
         for number in 0...generator.below(3) {
-            text += "    - {name: d\(file)-\(number), type: DUMMY, mtu: \(1400 + generator.below(3))}\n"
+            let address = generator.chance(70) ? ", ipAddresses: [10.77.\(file).\(1 + generator.below(3))/24]" : ""
+            text += "    - {name: d\(file)-\(number), type: DUMMY, mtu: \(1400 + generator.below(3))\(address)}\n"
         }
         if generator.chance(50) {
             text += "    - {name: a\(file), type: VETH, veth: {peerIfName: b\(file)}}\n"
@@ -45,7 +46,10 @@ private struct Writer {
                 lines.append("{name: \(name), type: BRIDGE, bridge: {ports: [\(self.name()), \(self.name())]}\(end)")
             case 2, 3: lines.append("{name: \(name), type: VLAN, vlan: {parent: \(self.name()), id: 5}\(end)")
             case 4: lines.append("{name: \(name), type: DUMMY, hostIfName: \(self.name())\(end)")
-            case 5: lines.append("{name: \(name), type: DUMMY, vrfMasterInterface: \(self.name())\(end)")
+            case 5:
+                let address = "10.76.0.\(1 + generator.below(3))/24"
+                lines.append(
+                    "{name: \(name), type: DUMMY, ipAddresses: [\(address)], vrfMasterInterface: \(self.name())\(end)")
             case 6: lines.append("{name: \(name), type: VRF_DEVICE, vrfDev: {routingTable: 5}\(end)")
             case 7: lines.append("{name: \(name), type: EXISTING\(end)")
             default: lines.append("{name: \(name), type: DUMMY, mtu: 5}")

@@ -214,14 +214,20 @@ extension ConfigSet {
     }
 
     /// Finds what stays as it is, where it is, in a newer text in place of one: nothing that others say of it changes. Its
-    /// values are those of before, so that they are not kept twice.
-    private func keep(_ number: Int32, in text: inout ConfigText) -> [Bool] {
+    /// values are those of before, so that they are not kept twice. So stay those of which only that changes which nothing else
+    /// has to do with.
+    private mutating func keep(_ number: Int32, in text: inout ConfigText) -> [Bool] {
         guard let items = members[number]?.text.items else { return [] }
         var kept = [Bool](repeating: false, count: min(items.count, text.items.count))
-        for index in kept.indices where items[index].isSame(as: text.items[index]) {
-            kept[index] = true
-            text.items[index].value = items[index].value
-            text.items[index].specification = items[index].specification
+        for index in kept.indices {
+            if items[index].isSame(as: text.items[index]) {
+                kept[index] = true
+                text.items[index].value = items[index].value
+                text.items[index].specification = items[index].specification
+            } else if items[index].isSameToOthers(as: text.items[index]) {
+                kept[index] = true
+                capture(items[index].key)
+            }
         }
         return kept
     }

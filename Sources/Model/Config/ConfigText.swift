@@ -23,6 +23,14 @@ public struct ConfigText: Sendable {
             key == other.key && position == other.position && (specification == nil) == (other.specification == nil)
                 && value == other.value
         }
+
+        /// Whether it is the same in the same place to all that is checked of other values, or of itself beside them.
+        func isSameToOthers(as other: Item) -> Bool {
+            guard key == other.key, position == other.position, case .interface(let former)? = specification,
+                case .interface(let new)? = other.specification
+            else { return false }
+            return former.isSameToOthers(as: new)
+        }
     }
 
     /// A node of one of the text's trees.

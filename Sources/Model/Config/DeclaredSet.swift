@@ -150,11 +150,7 @@ extension ConfigSet {
     fileprivate mutating func exchange(_ ref: Ref, for item: ConfigText.Item) {
         let old = self.item(ref)
         members[ref.text]?.text.items[Int(ref.item)] = item
-        if case .interface(let former)? = old.specification, case .interface(let new)? = item.specification,
-            former.isSameToOthers(as: new)
-        {
-            return
-        }
+        if old.isSameToOthers(as: item) { return }
         relations.remove(ref, old)
         relations.add(ref, item)
     }
@@ -163,14 +159,5 @@ extension ConfigSet {
     fileprivate mutating func takeOut(_ ref: Ref) {
         relations.remove(ref, item(ref))
         members[ref.text]?.text.items[Int(ref.item)].specification = nil
-    }
-}
-
-extension InterfaceSpec {
-    /// Whether nothing changed that a check of other interfaces, or of itself beside them, looks at.
-    fileprivate func isSameToOthers(as other: Self) -> Bool {
-        name == other.name && hostName == other.hostName && type == other.type && namespace == other.namespace
-            && vrf == other.vrf && isEnabled == other.isEnabled && mtu == other.mtu && mac == other.mac
-            && addresses.isEmpty == other.addresses.isEmpty && checkedLink.isEqual(to: other.checkedLink)
     }
 }

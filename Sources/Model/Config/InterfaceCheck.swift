@@ -164,3 +164,12 @@ struct InterfaceCheck {
         }
     }
 }
+
+extension InterfaceSpec {
+    /// Whether nothing changed that a check of other interfaces, or of itself beside them, looks at.
+    func isSameToOthers(as other: Self) -> Bool {
+        name == other.name && hostName == other.hostName && type == other.type && namespace == other.namespace
+            && vrf == other.vrf && isEnabled == other.isEnabled && mtu == other.mtu && mac == other.mac
+            && addresses.isEmpty == other.addresses.isEmpty && checkedLink.isEqual(to: other.checkedLink)
+    }
+}
