@@ -52,18 +52,25 @@ struct ConfigFile {
         init(text: String) { self.text = text }
     }
 
+    /// What configuration files end in.
+    private static let endings = [".yaml", ".yml", ".json"]
+
     /// The configuration files that a path stands for, sorted; the path itself unless it is a directory.
-    static func list(_ path: String) throws(Failure) -> [ConfigFile] {
+    ///
+    /// - Parameter endings: what files of a directory end in.
+    static func list(_ path: String, endings: [String] = endings) throws(Failure) -> [ConfigFile] {
         if path == "-" { return [ConfigFile(path: path, identity: nil)] }
         var status = stat()
         guard stat(path, &status) == 0 else { throw Failure(code: errno) }
         guard status.st_mode & S_IFMT == S_IFDIR else { return [ConfigFile(path: path, identity: Identity(status))] }
         var found: [ConfigFile] = []
-        try collect(path.hasSuffix("/") ? path : path + "/", into: &found, depth: 0)
+        try collect(path.hasSuffix("/") ? path : path + "/", endings, into: &found, depth: 0)
         return found
     }
 
-    private static func collect(_ folder: String, into found: inout [ConfigFile], depth: Int) throws(Failure) {
+    private static func collect(
+        _ folder: String, _ endings: [String], into found: inout [ConfigFile], depth: Int
+    ) throws(Failure) {
         // Links to directories are not followed, so only a very odd tree is this deep.
         guard depth < 32 else { throw Failure(text: "\(folder) is nested too deeply") }
         guard let directory = opendir(folder) else { throw Failure(code: errno) }
@@ -81,8 +88,8 @@ struct ConfigFile {
             var status = stat()
             guard lstat(path, &status) == 0 else { continue }
             if status.st_mode & S_IFMT == S_IFDIR {
-                try collect(path + "/", into: &found, depth: depth + 1)
-            } else if [".yaml", ".yml", ".json"].contains(where: { name.hasSuffix($0) }) {
+                try collect(path + "/", endings, into: &found, depth: depth + 1)
+            } else if endings.contains(where: { name.hasSuffix($0) }) {
                 let isLink = status.st_mode & S_IFMT == S_IFLNK
                 guard stat(path, &status) == 0 else {
                     throw Failure(text: "holds \(name), a link to something that does not exist")
