@@ -1,3 +1,4 @@
+import Logging
 import Synchronization
 import Testing
 
@@ -78,6 +79,42 @@ struct CRIFollowerTests {
                 if case .found? = answers[label] { return true } else { return false }
             }
             #expect(engine.picture.withLock { $0.broken.isEmpty } && found(answers[label])?.id == "pod", "\(answers)")
+        }
+    }
+
+    @Test("containerd's own events make it look, and are asked for again when they end")
+    func events() async throws {
+        let engine = FakeCRI()
+        var settings = engine.settings
+        settings.pollInterval = .seconds(3600)
+        let (patient, web) = (settings, web)
+        try await engine.serve {
+            func ring() { engine.events.withLock { $0.pending += 1 } }
+            func streams() -> Int { engine.events.withLock { $0.streams } }
+            let watch = ContainerWatch(patient, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            watch.look(for: [web])
+            func eventually(_ isSo: () -> Bool) async throws {
+                let end = ContinuousClock.now + .seconds(400)
+                while !isSo(), .now < end { try await Task.sleep(for: .milliseconds(10)) }
+                #expect(isSo())
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                defer { group.cancelAll() }
+                group.addTask { await watch.run() }
+                try await eventually { streams() == 1 && watch.answers[web] != nil }
+                engine.picture.withLock { picture in
+                    picture.add(pod: "pod", created: 1, pid: 11)
+                    picture.add("m1", in: "pod", .containerRunning, label: "web", pid: 12, created: 2, started: 2)
+                }
+                ring()
+                try await eventually { found(watch.answers[web])?.id == "pod" }
+                try await eventually { streams() == 2 }
+                // The looks that follow upon an event and upon the end of a stream are over.
+                try await Task.sleep(for: .milliseconds(800))
+                engine.picture.withLock { ($0.pods, $0.containers) = ([], []) }
+                ring()
+                try await eventually { found(watch.answers[web]) == nil }
+            }
         }
     }
 

@@ -77,6 +77,8 @@ final class FakeCRI: Sendable, RegistrableRPCService {
 
     let path = "/tmp/nsm-agent-cri-\(UUID().uuidString.prefix(8)).sock"
     let picture: Mutex<Picture>
+    /// How many events of containerd's own service there are to be sent, and how often somebody asked for them.
+    let events = Mutex((pending: 0, streams: 0))
 
     init(_ picture: Picture = Picture()) { self.picture = Mutex(picture) }
 
@@ -99,6 +101,8 @@ final class FakeCRI: Sendable, RegistrableRPCService {
         let task = Task { try await server.serve() }
         let result: Swift.Result<Result, any Error>
         do { result = .success(try await body()) } catch { result = .failure(error) }
+        // Streams that wait for an event are over.
+        events.withLock { $0.pending = .max }
         // Cancelled, the server would end the process if a call came just then.
         server.beginGracefulShutdown()
         _ = await task.result
@@ -107,6 +111,7 @@ final class FakeCRI: Sendable, RegistrableRPCService {
     }
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
+        registerEvents(with: &router)
         register("ListPodSandbox", with: &router) { (_: CRI_ListPodSandboxRequest, picture) in
             var answer = CRI_ListPodSandboxResponse()
             answer.items = picture.pods
@@ -127,6 +132,25 @@ final class FakeCRI: Sendable, RegistrableRPCService {
             answer.info["info"] = try picture.told(of: request.containerID)
             answer.status.startedAt = picture.started[request.containerID] ?? 0
             return answer
+        }
+    }
+
+    /// Each stream breaks after one event.
+    private func registerEvents<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
+        router.registerHandler(
+            forMethod: MethodDescriptor(
+                fullyQualifiedService: "containerd.services.events.v1.Events", method: "Subscribe"),
+            deserializer: ProtobufDeserializer<CRI_SubscribeRequest>(), serializer: ProtobufSerializer<CRI_Event>()
+        ) { _, _ in
+            self.events.withLock { $0.streams += 1 }
+            return StreamingServerResponse { writer in
+                while !self.events.withLock({ events in
+                    defer { events.pending = max(0, events.pending - 1) }
+                    return events.pending > 0
+                }) { try await Task.sleep(for: .milliseconds(10)) }
+                try await writer.write(CRI_Event())
+                throw RPCError(code: .unavailable, message: "the stream broke")
+            }
         }
     }
 

@@ -74,7 +74,7 @@ struct CRIFollower: Sendable {
                 }
             }
             try await group.next()
-            // The events are over, but the follower goes on.
+            // An engine without events is followed all the same.
             try await group.next()
         }
     }

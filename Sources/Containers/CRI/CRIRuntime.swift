@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
 internal import GRPCProtobuf
@@ -97,12 +98,12 @@ struct CRIRuntime: Sendable {
         return ContainerError(error.message.isEmpty ? "\(error.code)" : String(error.message.prefix(300)))
     }
 
-    private static func options(_ patience: Duration?) -> CallOptions {
+    private static func options(_ patience: Duration?, limit: Int = messageLimit) -> CallOptions {
         var options = CallOptions.defaults
         options.timeout = patience
         options.waitForReady = false
         options.maxRequestMessageBytes = messageLimit
-        options.maxResponseMessageBytes = messageLimit
+        options.maxResponseMessageBytes = limit
         return options
     }
 
@@ -119,13 +120,40 @@ struct CRIRuntime: Sendable {
 
     // MARK: - Events
 
-    /// Says that something happened, as long as the engine tells.
+    /// Says that something happened, as long as it is not cancelled or until the engine turns out to have no events.
+    ///
+    /// containerd has had events of its own at the same socket for longer than those of the interface, and tells of a task there
+    /// before the interface does. Both are followed.
     func followEvents(_ tell: @escaping @Sendable () -> Void) async {
-        if await follow(service, "GetContainerEvents", CRI_GetEventsRequest(), tell) { return }
-        // containerd has had events of its own for longer, at the same socket.
-        var request = CRI_SubscribeRequest()
-        request.filters = ["topic~=\"/tasks/(start|exit|paused|resumed)\""]
-        _ = await follow("containerd.services.events.v1.Events", "Subscribe", request, tell)
+        var tasks = CRI_SubscribeRequest()
+        // What the interface shows is in this namespace of containerd; others are for Docker and the like.
+        tasks.filters = ["namespace==k8s.io,topic~=\"/tasks/(start|exit|paused|resumed)\""]
+        let request = tasks
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.keepFollowing(service, "GetContainerEvents", CRI_GetEventsRequest(), tell) }
+            group.addTask { await self.keepFollowing(Self.taskService, "Subscribe", request, tell) }
+        }
+    }
+
+    private static let taskService = "containerd.services.events.v1.Events"
+    /// The longest event that is taken, bytes.
+    private static let eventLimit = 1 << 20
+    /// The longest wait before events are asked for again.
+    private static let longestWait = Duration.seconds(10)
+
+    /// Follows events of one kind. When they end, it asks again, and again later; until then, looks from time to time have to do.
+    private func keepFollowing(
+        _ service: String, _ method: String, _ request: some Message, _ tell: @escaping @Sendable () -> Void
+    ) async {
+        var backoff = Backoff(first: .milliseconds(100), limit: Self.longestWait)
+        while !Task.isCancelled {
+            let began = ContinuousClock.now
+            guard await follow(service, method, request, tell) else { return }
+            if .now - began > Self.longestWait { backoff.reset() }
+            // What happened while nothing was told.
+            tell()
+            try? await Task.sleep(for: backoff.wait())
+        }
     }
 
     /// Returns false when the engine does not know the call.
@@ -137,7 +165,7 @@ struct CRIRuntime: Sendable {
                 request: ClientRequest(message: request),
                 descriptor: MethodDescriptor(fullyQualifiedService: service, method: method),
                 serializer: ProtobufSerializer<Request>(), deserializer: ProtobufDeserializer<CRI_Event>(),
-                options: Self.options(nil)
+                options: Self.options(nil, limit: Self.eventLimit)
             ) { response in
                 for try await _ in response.messages { tell() }
             }
