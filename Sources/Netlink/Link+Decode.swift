@@ -16,7 +16,12 @@ extension Link {
             case IFLA_IFNAME: name = value.text
             case IFLA_MTU: mtu = value.u32
             case IFLA_ADDRESS: mac = MACAddress(value)
+            case IFLA_PERM_ADDRESS: permanentMAC = MACAddress(value)
             case IFLA_IFALIAS: alias = value.text
+            case IFLA_PROP_LIST:
+                for property in AttributeReader(value) where property.type == IFLA_ALT_IFNAME {
+                    altNames.append(property.payload.text)
+                }
             case IFLA_MASTER: master = value.i32
             case IFLA_LINK: link = value.i32
             case IFLA_LINK_NETNSID: linkNamespaceID = value.i32

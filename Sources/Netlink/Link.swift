@@ -14,8 +14,12 @@ public struct Link: Hashable, Sendable {
     public var mtu: UInt32
     /// `IFLA_ADDRESS`, when it is a MAC address.
     public var mac: MACAddress?
+    /// `IFLA_PERM_ADDRESS`: the MAC address that a device has from its maker.
+    public var permanentMAC: MACAddress?
     /// `IFLA_IFALIAS`.
     public var alias: String?
+    /// `IFLA_ALT_IFNAME`: more names, in the order they were given.
+    public var altNames: [String] = []
     /// `IFLA_MASTER`: index of the bridge or VRF this is a member of; 0: none.
     public var master: Int32
     /// `IFLA_LINK`: index of the interface below, or of a veth's peer; 0: none.

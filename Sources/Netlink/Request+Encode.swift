@@ -25,6 +25,10 @@ extension Request {
         case .createLink(let link, _), .setLink(let link):
             return [link.name, link.alias, link.peer?.name, link.kind?.name]
                 .reduce(fixed) { total, text in Self.add(text, to: total) }
+        case .addAltNames(let names, _), .deleteAltNames(let names, _):
+            // With its header and padding.
+            return names.count > 64
+                ? nil : names.reduce(fixed) { total, name in Self.add(name, to: total).map { $0 + 8 } }
         case .addRoute(let route, _), .appendRoute(let route), .deleteRoute(let route):
             return route.nextHops.count <= 1024 ? fixed + route.nextHops.count * perHop : nil
         case .addRule(let rule), .deleteRule(let rule):
@@ -55,6 +59,11 @@ extension Request {
             return link.write(MessageWriter(at: start, type: RTM_NEWLINK, flags: flags))
         case .setLink(let link):
             return link.write(MessageWriter(at: start, type: RTM_NEWLINK))
+        case .addAltNames(let names, let index):
+            let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND
+            return Self.write(names, of: index, MessageWriter(at: start, type: RTM_NEWLINKPROP, flags: flags))
+        case .deleteAltNames(let names, let index):
+            return Self.write(names, of: index, MessageWriter(at: start, type: RTM_DELLINKPROP))
         case .deleteLink(let index):
             let writer = MessageWriter(at: start, type: RTM_DELLINK)
             writer.putStruct(ifinfomsg.self) { $0.ifi_index = index }
@@ -102,6 +111,12 @@ extension Request {
         case .restore(let object):
             return object.write(at: start)
         }
+    }
+
+    private static func write(_ altNames: [String], of index: Int32, _ writer: MessageWriter) -> MessageWriter {
+        writer.putStruct(ifinfomsg.self) { $0.ifi_index = index }
+        writer.nest(IFLA_PROP_LIST) { for name in altNames { writer.put(IFLA_ALT_IFNAME, name: name) } }
+        return writer
     }
 
     private static func creation(_ replace: Bool) -> Int32 {

@@ -6,6 +6,10 @@ public enum Request: Hashable, Sendable {
     case createLink(LinkAttributes, echo: Bool)
     /// `RTM_NEWLINK` without `NLM_F_CREATE`: changes the attributes that are set.
     case setLink(LinkAttributes)
+    /// `RTM_NEWLINKPROP`: more alternative names of a link.
+    case addAltNames([String], linkIndex: Int32)
+    /// `RTM_DELLINKPROP`: some of its alternative names go.
+    case deleteAltNames([String], linkIndex: Int32)
     /// `RTM_DELLINK` by index.
     case deleteLink(index: Int32)
     /// `RTM_DELLINK` with `IFLA_GROUP`: every link of the group at once.

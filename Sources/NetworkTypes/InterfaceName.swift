@@ -5,6 +5,22 @@ public enum InterfaceName {
     /// The longest name, in bytes.
     public static let maximumLength = 15
 
+    /// The longest alternative name, in bytes. Source: `ALTIFNAMSIZ`, linux/if.h, which counts a zero.
+    public static let maximumAlternativeLength = 127
+
+    /// Why `name` can't be an alternative name, as ip(8) sees it; nil when it can.
+    public static func mistake(inAlternative name: some StringProtocol) -> String? {
+        let count = name.utf8.count
+        if count == 0 { return "is empty" }
+        if count > maximumAlternativeLength {
+            return "is \(count) bytes long; the kernel takes at most \(maximumAlternativeLength)"
+        }
+        for byte in name.utf8 where byte == UInt8(ascii: "/") || byte <= 32 || byte == 127 {
+            return "holds '/', a space or a control character"
+        }
+        return nil
+    }
+
     /// Why the kernel would refuse `name`; nil when it would not.
     public static func mistake(in name: some StringProtocol) -> String? {
         let count = name.utf8.count

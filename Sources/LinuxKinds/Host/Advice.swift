@@ -90,7 +90,7 @@ extension Request {
     fileprivate var linkIndexes: [Int32] {
         switch self {
         case .setLink(let attributes): [attributes.index] + (attributes.master.map { [$0] } ?? [])
-        case .deleteLink(let index): [index]
+        case .deleteLink(let index), .addAltNames(_, let index), .deleteAltNames(_, let index): [index]
         case .addAddress(let address, _), .deleteAddress(let address): [address.linkIndex]
         case .addRoute(let route, _), .appendRoute(let route), .deleteRoute(let route):
             route.nextHops.map(\.linkIndex)
@@ -110,7 +110,8 @@ extension Request {
         case .addRoute(let route, _), .appendRoute(let route), .deleteRoute(let route):
             route.destination.family == .v6
         case .addNeighbour(let neighbour, _), .deleteNeighbour(let neighbour): neighbour.destination.family == .v6
-        case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addForwarding, .deleteForwarding, .addRule,
+        case .createLink, .setLink, .addAltNames, .deleteAltNames, .deleteLink, .deleteLinkGroup, .addForwarding,
+            .deleteForwarding, .addRule,
             .deleteRule,
             .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
             false

@@ -103,6 +103,10 @@ extension LinuxWorld {
         case .createLink(let attributes, _): apply(.link(attributes.newLink(index: attributes.index)), in: state)
         case .setLink(let attributes):
             if let link = state.links[attributes.index] { apply(.link(link.link.changed(by: attributes)), in: state) }
+        case .addAltNames(let names, let index):
+            AltNameClass.change(index, in: state, self) { $0 + names }
+        case .deleteAltNames(let names, let index):
+            AltNameClass.change(index, in: state, self) { $0.filter { !names.contains($0) } }
         case .deleteLink(let index): LinkClass.remove([index], in: state, self)
         case .deleteLinkGroup(let group):
             LinkClass.remove(state.links.values.filter { $0.link.group == group }.map(\.link.index), in: state, self)
@@ -167,6 +171,7 @@ extension LinuxWorld {
         guard cause == .told, told.noted[state.id, default: []].insert(name).inserted else { return }
         declarations.addKeys(of: name, in: state.reference, to: &told.keys)
         for reference in state.otherReferences { declarations.addKeys(of: name, in: reference, to: &told.keys) }
+        for other in state.linksByName[name]?.link.altNames ?? [] { concern(other, in: state) }
     }
 }
 

@@ -55,7 +55,9 @@ struct Declarations {
     /// How many ends of veth pairs are declared to be in a namespace.
     func vethEnds(in reference: NamespaceReference) -> Int { vethEnds.counts[reference] ?? 0 }
     /// The declared interface whose link carries an alias.
-    func interface(alias: String) -> Interface? { names[alias].flatMap { interfaces[$0]?.value } }
+    func interface(alias: String) -> Interface? {
+        (names[alias] ?? names[Ownership.split(alias).mark]).flatMap { interfaces[$0]?.value }
+    }
 
     // MARK: - What no event tells of
 

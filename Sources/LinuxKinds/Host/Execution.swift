@@ -144,6 +144,7 @@ extension LinuxWorld {
         let index: Int32
         switch request {
         case .setLink(let attributes): index = attributes.index
+        case .addAltNames(_, let link), .deleteAltNames(_, let link): index = link
         case .deleteAddress(let address): index = address.linkIndex
         case .createLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .deleteRoute,
             .addNeighbour, .deleteNeighbour, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .addRule,

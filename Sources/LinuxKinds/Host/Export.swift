@@ -85,9 +85,10 @@ struct Export {
 
     /// The name a link was declared with.
     func ownName(of link: LinkState) -> String {
-        let names = (link.link.alias ?? "").dropFirst(ownership.aliasPrefix.count)
+        func marked(_ alias: String) -> Substring { ownership.mark(in: alias).dropFirst(ownership.aliasPrefix.count) }
+        let names = marked(link.link.alias ?? "")
         guard link.link.kind == .veth else { return String(names) }
-        let peer = world.peer(of: link)?.link.alias.map { String($0.dropFirst(ownership.aliasPrefix.count)) }
+        let peer = world.peer(of: link)?.link.alias.map { String(marked($0)) }
         // NAME/PEER, where both may hold slashes: the peer says PEER/NAME.
         for slash in names.indices where names[slash] == "/" {
             let (first, second) = (names[..<slash], names[names.index(after: slash)...])

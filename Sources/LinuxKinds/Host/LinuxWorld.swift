@@ -178,11 +178,11 @@ public final class LinuxWorld: World {
     /// The link of a declared interface, by its logical name.
     func link(of name: String) -> LinkState? { declarations.interfaces[name]?.link(in: self) }
 
-    /// The link behind a name in a route, neighbour or membership: of a declared interface, or else of that kernel name
-    /// in `namespace`.
+    /// The link behind a name in a route, neighbour or membership: of a declared interface, or else of that kernel name,
+    /// which may be an alternative one, in `namespace`.
     func link(named name: String, in namespace: NamespaceReference) -> LinkState? {
         if let interface = declarations.interfaces[name] { return interface.link(in: self) }
-        return byReference[namespace]?.linksByName[name]
+        return byReference[namespace]?.link(named: name)
     }
 
     /// A negative index that no planned link has; the one after `skipped` more.

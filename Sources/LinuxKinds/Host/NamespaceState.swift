@@ -48,34 +48,6 @@ final class NamespaceState {
     /// What others have on links from which something is about to be taken.
     var bystanders = Bystanders()
 
-    /// What is known of the objects of a namespace.
-    struct Contents {
-        var links: [Int32: LinkState] = [:]
-        var linksByName: [String: LinkState] = [:]
-        /// Our links, by their whole alias.
-        var ownedLinks: [String: LinkState] = [:]
-        /// Indexes of ports, members and links built on one, by its index.
-        var uppers: [Int32: Set<Int32>] = [:]
-        /// Indexes of links that are built on one in another namespace.
-        var distantUppers: Set<Int32> = []
-        /// Routes with our protocol number.
-        var routes: [RouteID: RouteState] = [:]
-        /// Those that prefer an address, by that address.
-        var routesBySource: [IPAddress: Set<RouteID>] = [:]
-        /// Rules with our protocol number.
-        var rules: [Rule: Claim] = [:]
-        /// Rules of others, as they would look if they were ours: what is there already need not be made.
-        var foreignRules: Set<Rule> = []
-        /// How many neighbours there are with our protocol number.
-        var neighbourCount = 0
-        /// Tables of nf_tables, ours and those of others.
-        var tables: [FilterTable.ID: TableState] = [:]
-        /// Those of them that iptables knows.
-        var ruleTables: [FilterTable.ID: RuleTableState] = [:]
-        /// Of what state of nf_tables they are.
-        var tableGeneration: UInt32 = 0
-    }
-
     private var contents = Contents()
     var links: [Int32: LinkState] { contents.links }
     var linksByName: [String: LinkState] { contents.linksByName }
@@ -246,9 +218,12 @@ final class NamespaceState {
             }
     }
 
+    /// The link with a name, which may be an alternative one.
+    func link(named name: String) -> LinkState? { contents.linksByName[name] ?? contents.linksByAltName[name] }
+
     /// Our link with an alias, also when it has not got it yet or has lost it; without an alias, any link of that name.
     func link(at place: Place.LinkPlace) -> LinkState? {
-        if place.alias.isEmpty { return linksByName[place.name] }
+        if place.alias.isEmpty { return link(named: place.name) }
         if let link = ownedLinks[place.alias] { return link }
         guard let link = linksByName[place.name], (link.link.alias ?? "").isEmpty else { return nil }
         return link
@@ -263,8 +238,9 @@ final class NamespaceState {
         version.number += 1
         contents.links[state.link.index] = state
         contents.linksByName[state.link.name] = state
+        for name in state.link.altNames { contents.linksByAltName[name] = state }
         if let alias = state.link.alias, ownership.owns(alias: alias) {
-            own(state, as: alias)
+            own(state, as: ownership.mark(in: alias))
             if state.link.group == 0, state.link.index > 1 { state.isInherited = true }
         }
         enterUpper(state.link)
@@ -275,9 +251,16 @@ final class NamespaceState {
         if state.link.index > 0 { gone.insert(state.link.index) }
         contents.links[state.link.index] = nil
         if linksByName[state.link.name] === state { contents.linksByName[state.link.name] = nil }
+        loseAltNames(of: state)
         disown(state)
         leaveUpper(state.link)
         for id in state.routes { removeRoute(id) }
+    }
+
+    private func loseAltNames(of state: LinkState) {
+        for name in state.link.altNames where contents.linksByAltName[name] === state {
+            contents.linksByAltName[name] = nil
+        }
     }
 
     /// A link is ours by an alias.
@@ -306,9 +289,14 @@ final class NamespaceState {
             if linksByName[old.name] === state { contents.linksByName[old.name] = nil }
             contents.linksByName[link.name] = state
         }
+        if old.altNames != link.altNames {
+            version.number += 1
+            loseAltNames(of: state)
+            for name in link.altNames { contents.linksByAltName[name] = state }
+        }
         if old.alias != link.alias {
             disown(state)
-            if let alias = link.alias, ownership.owns(alias: alias) { own(state, as: alias) }
+            if let alias = link.alias, ownership.owns(alias: alias) { own(state, as: ownership.mark(in: alias)) }
         }
         if old.index != link.index {
             contents.links[old.index] = nil

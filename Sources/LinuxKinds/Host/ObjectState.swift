@@ -38,6 +38,8 @@ final class LinkState {
     var qdiscClaim = Claim()
     /// Which value says what it is a port or member of.
     var masterClaim = Claim()
+    /// Which values say, or once said, what alternative names it has.
+    var altNameClaims: [String: Claim] = [:]
 
     /// Destinations of routes of others that need no gateway.
     struct OnLink {
@@ -57,7 +59,9 @@ final class LinkState {
     }
 
     /// The place of the link.
-    var place: Place { Place(namespace, .link(.init(alias: link.alias ?? "", name: link.name))) }
+    var place: Place {
+        Place(namespace, .link(.init(alias: link.alias.map { ownedAs ?? $0 } ?? "", name: link.name)))
+    }
 
     /// Where the address with this local part and peer is in the list.
     func position(of local: IPPrefix, peer: IPAddress?) -> Int? {

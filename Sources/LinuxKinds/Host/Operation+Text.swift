@@ -32,6 +32,10 @@ extension LinuxWorld {
         switch request {
         case .createLink(let link, _): "RTM_NEWLINK \(link.name ?? "") type \(link.kind?.name ?? "none")"
         case .setLink(let link): "RTM_SETLINK \(device(link.index, state))"
+        case .addAltNames(let names, let index):
+            "RTM_NEWLINKPROP \(device(index, state)) altname \(names.joined(separator: " "))"
+        case .deleteAltNames(let names, let index):
+            "RTM_DELLINKPROP \(device(index, state)) altname \(names.joined(separator: " "))"
         case .deleteLink(let index): "RTM_DELLINK \(device(index, state))"
         case .deleteLinkGroup(let group): "RTM_DELLINK group \(group)"
         case .addAddress(let address, _): words("RTM_NEWADDR", .address(address), state)

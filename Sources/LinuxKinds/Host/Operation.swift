@@ -96,10 +96,10 @@ extension Request {
     var isRemoval: Bool {
         switch self {
         case .deleteLink, .deleteLinkGroup, .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule,
-            .deleteForwarding, .deleteVLANs, .deleteQdisc:
+            .deleteForwarding, .deleteVLANs, .deleteAltNames, .deleteQdisc:
             true
-        case .createLink, .setLink, .addAddress, .addRoute, .appendRoute, .addNeighbour, .addRule, .addForwarding,
-            .addVLANs, .addQdisc, .changeQdisc, .restore:
+        case .createLink, .setLink, .addAltNames, .addAddress, .addRoute, .appendRoute, .addNeighbour, .addRule,
+            .addForwarding, .addVLANs, .addQdisc, .changeQdisc, .restore:
             false
         }
     }
@@ -108,9 +108,9 @@ extension Request {
     var addsRoute: Bool {
         switch self {
         case .addRoute, .appendRoute: true
-        case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .deleteRoute,
-            .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding, .deleteForwarding, .addVLANs,
-            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
+        case .createLink, .setLink, .addAltNames, .deleteAltNames, .deleteLink, .deleteLinkGroup, .addAddress,
+            .deleteAddress, .deleteRoute, .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding,
+            .deleteForwarding, .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
             false
         }
     }
@@ -125,6 +125,10 @@ extension Request {
         case .setLink(var attributes):
             guard attributes.resolve(link) else { return nil }
             return .setLink(attributes)
+        case .addAltNames(let names, let number):
+            return link(number).map { .addAltNames(names, linkIndex: $0) }
+        case .deleteAltNames(let names, let number):
+            return link(number).map { .deleteAltNames(names, linkIndex: $0) }
         case .deleteLink(let number):
             return link(number).map { .deleteLink(index: $0) }
         case .addAddress(var address, let replace):
@@ -222,9 +226,9 @@ extension Request {
         case .deleteRoute(let route): route.proto
         case .deleteNeighbour(let neighbour): neighbour.proto
         case .deleteRule(let rule): rule.proto
-        case .createLink, .setLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .addNeighbour,
-            .addRule, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc,
-            .deleteQdisc, .restore:
+        case .createLink, .setLink, .addAltNames, .deleteAltNames, .deleteLink, .deleteLinkGroup, .addAddress,
+            .addRoute, .appendRoute, .addNeighbour, .addRule, .addForwarding, .deleteForwarding, .addVLANs,
+            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
             nil
         }
     }

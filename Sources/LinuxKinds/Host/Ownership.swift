@@ -5,7 +5,8 @@ internal import NetworkTypes
 /// How an object in the kernel is marked with its owner, so that the owner is known after a crash.
 ///
 /// - Links carry the alias `/vnf-agent/LABEL/NAME…`. The kernel takes no alias when it creates a link, so a link group
-///   marks it from its first moment.
+///   marks it from its first moment. After a tab there may be a text for people, which no name can hold: an agent that knows
+///   nothing of it still knows the link as one of its label.
 /// - Addresses, routes, neighbours and rules carry a protocol number (`IFA_PROTO`, `rtm_protocol`, `NDA_PROTOCOL`,
 ///   `FRA_PROTOCOL`).
 /// - Qdiscs have a number of ours as their handle.
@@ -96,6 +97,21 @@ public struct Ownership: Sendable, Hashable {
         case .namespaces: "\(aliasPrefix)\(name)\(peer.map { "/\($0)" } ?? "")"
         case .links: aliasPrefix + name
         }
+    }
+
+    /// What of an alias is the mark, without the text for people behind it.
+    func mark(in alias: String) -> String { extent == .links ? alias : Self.split(alias).mark }
+
+    /// The text for people in an alias; nil: there is none.
+    func text(in alias: String) -> String? { Self.split(alias).text }
+
+    /// The longest alias, bytes. Source: `IFALIASZ`, linux/if.h, which counts a zero.
+    static let longestAlias = 255
+
+    /// The mark of an alias, and the text for people behind it.
+    static func split(_ alias: String) -> (mark: String, text: String?) {
+        guard let tab = alias.utf8.firstIndex(of: UInt8(ascii: "\t")) else { return (alias, nil) }
+        return (String(alias[..<tab]), String(alias[alias.utf8.index(after: tab)...]))
     }
 
     /// The table of ``neighbourMark``; no rule leads to it.

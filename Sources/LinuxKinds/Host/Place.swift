@@ -11,6 +11,8 @@ public struct Place: Hashable, Sendable {
         case link(LinkPlace)
         /// What a link is a port or member of.
         case master(Int32)
+        /// An alternative name of a link.
+        indirect case altName(Int32, String)
         case address(Int32, IPPrefix, peer: IPAddress?)
         case route(RouteID)
         case neighbour(Int32, IPAddress, isProxy: Bool)
@@ -75,6 +77,10 @@ extension LinuxWorld {
             if let link = state.link(at: place) { clear(&link.claim) }
         case .master(let index):
             if let link = state.links[index] { clear(&link.masterClaim) }
+        case .altName(let index, let name):
+            guard let link = state.links[index], var claim = link.altNameClaims[name] else { return }
+            clear(&claim)
+            link.altNameClaims[name] = claim
         case .address(let index, let local, let peer):
             guard let link = state.links[index], let position = link.position(of: local, peer: peer) else { return }
             clear(&link.addresses[position].claim)
@@ -110,7 +116,7 @@ extension LinuxWorld {
     public func linkName(at place: Place) -> String? {
         guard let own = byReference[.own], own.id == place.namespace else { return nil }
         switch place.object {
-        case .master(let index), .address(let index, _, _), .neighbour(let index, _, _),
+        case .master(let index), .altName(let index, _), .address(let index, _, _), .neighbour(let index, _, _),
             .forwarding(let index, _), .qdisc(let index):
             return own.links[index]?.link.name
         case .route(let id):
@@ -125,7 +131,7 @@ extension LinuxWorld {
         switch place.object {
         case .route(let id): return id.table
         case .rule(let rule): return rule.table
-        case .namespace, .link, .master, .address, .neighbour, .forwarding, .qdisc, .table, .rules: return nil
+        case .namespace, .link, .master, .altName, .address, .neighbour, .forwarding, .qdisc, .table, .rules: return nil
         }
     }
 }

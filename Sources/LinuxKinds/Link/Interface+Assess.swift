@@ -5,6 +5,12 @@ public import Reconciler
 extension Interface {
     /// Compares the interface with its link.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
+        if text != nil, wholeAlias.utf8.count > Ownership.longestAlias {
+            return Assessment(
+                .blocked(
+                    "the alias is \(wholeAlias.utf8.count) bytes long with our mark \(alias); the kernel takes at most "
+                        + "\(Ownership.longestAlias)"))
+        }
         guard let link = world.link(of: self) else { return assessMissing(in: world) }
         if isAdopted { return compare(link, in: world) }
         if let reason = mismatch(link, in: world) {
@@ -69,7 +75,9 @@ extension Interface {
     // MARK: - What can
 
     private func compare(_ link: LinkState, in world: LinuxWorld) -> Assessment<LinuxOperation> {
-        if kind is LoopbackKind, let other = link.link.alias, other != alias, !other.isEmpty, other != "unconfigured" {
+        if kind is LoopbackKind, let other = link.link.alias, world.ownership.mark(in: other) != alias, !other.isEmpty,
+            other != "unconfigured"
+        {
             return Assessment(
                 .blocked("lo\(namespace.suffix) carries the alias '\(other)': another value or program has it"))
         }
@@ -108,6 +116,11 @@ extension Interface {
             operations.append(operation(link, .request(.setLink(mark))))
             differences.append(Difference("checksum offload", old: "set", new: "default"))
         }
+        let names = isAdopted ? [] : link.link.altNames.filter { !hasAltName($0) }
+        if !names.isEmpty {
+            operations.append(operation(link, .request(.deleteAltNames(names, linkIndex: link.link.index))))
+            differences += names.map { Difference("altname", old: $0, new: "none") }
+        }
         stripForeignAddresses(of: link, in: world, &operations, &differences)
         return operations.isEmpty ? .inPlace : Assessment(.update, operations: operations, differences: differences)
     }
@@ -124,9 +137,9 @@ extension Interface {
     ) -> (LinkAttributes, [Difference]) {
         var attributes = LinkAttributes(index: link.index)
         var differences: [Difference] = []
-        if kind is LoopbackKind || !isAdopted, link.alias != alias {
-            attributes.alias = alias
-            differences.append(Difference("alias", old: link.alias ?? "none", new: alias))
+        if kind is LoopbackKind || !isAdopted, link.alias != wholeAlias {
+            attributes.alias = wholeAlias
+            differences.append(Difference("alias", old: link.alias ?? "none", new: wholeAlias))
         }
         let (group, tuned) = (world.ownership.linkGroup, world.ownership.tunedGroup)
         if !isAdopted, link.group != group, link.group != tuned {

@@ -130,7 +130,7 @@ extension Interface {
         plan.gone = gone
         kind.make(baseAttributes(world), of: self, &plan)
         var attributes = LinkAttributes(index: plan.index)
-        attributes.alias = alias
+        attributes.alias = wholeAlias
         if enabled, !isHeldDown(in: world) { attributes.up = true }
         kind.finish(&attributes, of: self)
         if attributes != LinkAttributes(index: plan.index) { plan.add(.request(.setLink(attributes))) }
@@ -141,7 +141,7 @@ extension Interface {
     private func takeName(
         _ name: String, in namespace: Int, _ gone: [LinkState], _ world: LinuxWorld, _ plan: inout LinkPlan
     ) -> LinkState? {
-        guard let state = world.states[namespace], let holder = state.linksByName[name],
+        guard let state = world.states[namespace], let holder = state.link(named: name),
             !gone.contains(where: { $0 === holder })
         else { return nil }
         guard let move = makeRoom(for: name, in: state, world) else { return holder }
@@ -196,7 +196,7 @@ extension Interface {
         // Both ends are finished here: whatever else happens, none is left without its mark.
         for (end, index, place) in [(near, nearIndex, nearTarget), (far, farIndex, farTarget)] {
             var mark = LinkAttributes(index: index)
-            mark.alias = end.alias
+            mark.alias = end.wholeAlias
             if end.enabled { mark.up = true }
             plan.add(.request(.setLink(mark)), in: place)
         }

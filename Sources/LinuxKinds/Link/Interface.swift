@@ -41,8 +41,18 @@ public struct Interface: Value {
     let transmitOffload: Bool?
     /// The mark on the link.
     let alias: String
+    /// The text for people behind it.
+    let text: String?
+    /// More names in the kernel.
+    let altNames: [AltNameValue]
 
     var key: Key { InterfaceKeys.key(name) }
+
+    /// Whether an alternative name is declared.
+    func hasAltName(_ name: String) -> Bool { altNames.contains { $0.name == name } }
+
+    /// The mark with the text for people.
+    var wholeAlias: String { text.map { "\(alias)\t\($0)" } ?? alias }
 
     var kind: any InterfaceKind { anyKind.base }
 
@@ -86,6 +96,7 @@ public struct Interface: Value {
         values += kind.derived(of: name)
         for address in addresses { values.append(DerivedValue(key: address.key, value: address)) }
         for setting in sysctls { values.append(DerivedValue(key: setting.key, value: setting)) }
+        for name in altNames { values.append(DerivedValue(key: name.key, value: name)) }
         if receiveOffload != nil || transmitOffload != nil {
             let offload = Offload(interface: name, receive: receiveOffload, transmit: transmitOffload)
             values.append(DerivedValue(key: "linux/interface/\(name)/offload", value: offload))

@@ -49,6 +49,8 @@ extension LinkClass {
         export.names[ObjectIdentifier(link)] = name
         var message = base(link, name: name, export)
         InterfaceKinds.kind(of: link.link.kind).export(link, as: &message, &export)
+        message.alias = link.link.alias.flatMap(export.ownership.text) ?? ""
+        message.altNames = link.link.altNames
         if link.isRuledByMaster { (message.physAddress, message.mtu) = ("", 0) }
         let isEverything = export.isEverything
         let proto = export.ownership.proto

@@ -60,7 +60,9 @@ extension LinkClass {
     private static func release(loopback: LinkState, to list: inout Leftovers) {
         var attributes = LinkAttributes(index: loopback.link.index)
         attributes.alias = ""
-        let name = loopback.link.alias.map { String($0.dropFirst(list.world.ownership.aliasPrefix.count)) } ?? "lo"
+        let ownership = list.world.ownership
+        let name =
+            loopback.link.alias.map { String(ownership.mark(in: $0).dropFirst(ownership.aliasPrefix.count)) } ?? "lo"
         list.add(
             loopback.place, key: InterfaceKeys.key(name),
             "loopback lo\(loopback.namespace.reference.suffix)", .setLink(attributes), in: loopback.namespace)
@@ -108,7 +110,7 @@ extension LinkClass {
 
     private static func key(of state: LinkState, _ world: LinuxWorld) -> Key {
         guard let alias = state.link.alias, world.ownership.owns(alias: alias) else { return "link \(state.link.name)" }
-        var name = alias.dropFirst(world.ownership.aliasPrefix.count)
+        var name = world.ownership.mark(in: alias).dropFirst(world.ownership.aliasPrefix.count)
         if state.link.kind == .veth, let slash = name.firstIndex(of: "/") { name = name[..<slash] }
         return InterfaceKeys.key(String(name))
     }
@@ -150,7 +152,7 @@ extension LinuxWorld {
             return declarations.interface(alias: alias)?.kind.peer.flatMap { link(of: $0) }
                 ?? plannedPeers[state.link.index]
         }
-        let names = alias.dropFirst(ownership.aliasPrefix.count)
+        let names = ownership.mark(in: alias).dropFirst(ownership.aliasPrefix.count)
         // NAME/PEER: names may hold slashes themselves, so try every place.
         var index = names.firstIndex(of: "/")
         while let slash = index {

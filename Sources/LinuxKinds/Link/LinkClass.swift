@@ -37,6 +37,7 @@ enum LinkClass: KernelClass {
             }
             state.insert(new, ownership: world.ownership)
             world.concern(link.name, in: state)
+            for name in link.altNames { world.concern(name, in: state) }
             // No value is here that would look at it: somebody has moved it.
             if world.cause == .told, isAstray(link, in: state, world) { world.told.needsFullPass = true }
             return
@@ -91,8 +92,8 @@ enum LinkClass: KernelClass {
         }
         state.update(known, to: new, ownership: world.ownership)
         // A mark that somebody took is given back, not the link taken for theirs.
-        if world.cause == .told, let alias = old.alias, new.alias != alias,
-            world.declarations.interface(alias: alias) != nil
+        if world.cause == .told, let alias = old.alias.map(world.ownership.mark),
+            new.alias.map(world.ownership.mark) != alias, world.declarations.interface(alias: alias) != nil
         {
             state.own(known, as: alias)
         }
@@ -104,6 +105,7 @@ enum LinkClass: KernelClass {
         if old.concerns(as: new) { return }
         world.concern(old.name, in: state)
         if new.name != old.name { world.concern(new.name, in: state) }
+        for name in Set(old.altNames).symmetricDifference(new.altNames) { world.concern(name, in: state) }
     }
 
     /// VLANs go up and down with the link below.
@@ -270,6 +272,7 @@ enum LinkClass: KernelClass {
     private static func loseClaims(of link: LinkState, _ world: LinuxWorld) {
         world.lose(link.claim)
         world.lose(link.masterClaim)
+        for claim in link.altNameClaims.values { world.lose(claim) }
         for entry in link.addresses { world.lose(entry.claim) }
         for entry in link.neighbours { world.lose(entry.claim) }
         for entry in link.forwarding.values { world.lose(entry.claim) }
@@ -324,7 +327,8 @@ extension Link {
     /// Whether a change to `new` makes no difference for anybody here: counters of the carrier and the like.
     fileprivate func concerns(as new: Link) -> Bool {
         isUp == new.isUp && name == new.name && mtu == new.mtu && mac == new.mac && alias == new.alias
-            && master == new.master && kind == new.kind && link == new.link && group == new.group
+            && altNames == new.altNames && master == new.master && kind == new.kind && link == new.link
+            && group == new.group
             && (port.map { old in new.port.map(old.agrees) ?? false } ?? (new.port == nil))
     }
 }

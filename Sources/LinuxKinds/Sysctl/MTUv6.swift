@@ -98,10 +98,9 @@ extension Request {
     fileprivate var changesLinks: Bool {
         switch self {
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup: true
-        case .addAddress, .deleteAddress, .addRoute, .appendRoute, .deleteRoute, .addNeighbour, .deleteNeighbour,
-            .addRule, .deleteRule, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc,
-            .deleteQdisc,
-            .restore:
+        case .addAltNames, .deleteAltNames, .addAddress, .deleteAddress, .addRoute, .appendRoute, .deleteRoute,
+            .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding, .deleteForwarding, .addVLANs,
+            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
             false
         }
     }

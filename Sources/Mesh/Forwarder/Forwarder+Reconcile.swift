@@ -110,6 +110,7 @@ extension Forwarder {
         case .addRule(let rule): return "policy rule from \(rule.from.map { "\($0)" } ?? "all")\(place)"
         case .deleteRule(let rule):
             return "removal of the policy rule from \(rule.from.map { "\($0)" } ?? "all")\(place)"
+        case .addAltNames, .deleteAltNames: return "alternative names\(place)"
         case .deleteLink, .deleteLinkGroup: return "removal\(place)"
         case .restore: return "what others had\(place)"
         }

@@ -200,14 +200,6 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     set {_uniqueStorage()._link = .tunnel(newValue)}
   }
 
-  public var wireguard: Ligato_Linux_Interfaces_WireguardLink {
-    get {
-      if case .wireguard(let v)? = _storage._link {return v}
-      return Ligato_Linux_Interfaces_WireguardLink()
-    }
-    set {_uniqueStorage()._link = .wireguard(newValue)}
-  }
-
   /// Kernel settings of this interface, as in /proc/sys/net/{ipv4,ipv6}/{conf,neigh}/INTERFACE/NAME.
   /// The key is FAMILY.NAME (ipv4.forwarding, ipv6.accept_ra) or a NAME that only one family has (rp_filter).
   public var sysctls: Dictionary<String,String> {
@@ -228,6 +220,19 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     set {_uniqueStorage()._exclusive = newValue}
   }
 
+  /// A text for people, which `ip link` shows behind our mark: `alias /vnf-agent/LABEL/NAME`, a tab, and the text. Not for EXISTING.
+  public var alias: String {
+    get {_storage._alias}
+    set {_uniqueStorage()._alias = newValue}
+  }
+
+  /// More names of the interface in the kernel, up to 127 bytes each (`ip link property add altname`). An interface that the agent
+  /// makes has these and no others; on an EXISTING one those of others stay.
+  public var altNames: [String] {
+    get {_storage._altNames}
+    set {_uniqueStorage()._altNames = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Link: Equatable, Sendable {
@@ -244,7 +249,6 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     case macvtap(Ligato_Linux_Interfaces_MacvlanLink)
     case geneve(Ligato_Linux_Interfaces_GeneveLink)
     case tunnel(Ligato_Linux_Interfaces_TunnelLink)
-    case wireguard(Ligato_Linux_Interfaces_WireguardLink)
 
   }
 
@@ -317,9 +321,6 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
 
     /// IPv4 and IPv6 in IPv6 (RFC 2473).
     case ip6Tnl // = 115
-
-    /// A WireGuard interface.
-    case wireguard // = 116
     case UNRECOGNIZED(Int)
 
     public init() {
@@ -351,7 +352,6 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       case 113: self = .ipip
       case 114: self = .sit
       case 115: self = .ip6Tnl
-      case 116: self = .wireguard
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -381,7 +381,6 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       case .ipip: return 113
       case .sit: return 114
       case .ip6Tnl: return 115
-      case .wireguard: return 116
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -411,7 +410,6 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       .ipip,
       .sit,
       .ip6Tnl,
-      .wireguard,
     ]
 
   }
@@ -968,57 +966,6 @@ public nonisolated struct Ligato_Linux_Interfaces_TunnelLink: Sendable {
   fileprivate var _key: UInt32? = nil
 }
 
-/// A WireGuard interface. Its packets travel through the network of its own namespace. It has exactly the declared peers.
-public nonisolated struct Ligato_Linux_Interfaces_WireguardLink: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  /// Path of the file with the private key, as `wg genkey` writes it: absolute, a regular file of root's that others can't read.
-  /// The agent never shows the key. Read again with each reload. Absent: somebody else sets the key.
-  public var privateKeyFile: String = String()
-
-  /// UDP port it listens to. 0: the kernel's choice.
-  public var listenPort: UInt32 = 0
-
-  /// Firewall mark of the packets it sends. 0: none.
-  public var fwmark: UInt32 = 0
-
-  /// The other ends, at most 10000.
-  public var peers: [Ligato_Linux_Interfaces_WireguardPeer] = []
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-}
-
-/// Another end of a WireGuard interface.
-public nonisolated struct Ligato_Linux_Interfaces_WireguardPeer: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  /// Its public key in base64, as `wg pubkey` writes it.
-  public var publicKey: String = String()
-
-  /// Path of the file with the key that both share beside their own ones, as `wg genpsk` writes it. Absent: there is none.
-  public var presharedKeyFile: String = String()
-
-  /// Where it is: ADDRESS:PORT, [ADDRESS]:PORT or NAME:PORT. The agent looks a name up with the resolver of its own namespace. An
-  /// endpoint that the peer has changed by itself since (roaming) stays. Absent: it is known once the peer calls.
-  public var endpoint: String = String()
-
-  /// Networks behind it, with prefix length, at most 1024. One network is behind one peer.
-  public var allowedIps: [String] = []
-
-  /// Seconds between two packets that keep the way to it open. 0: none.
-  public var persistentKeepalive: UInt32 = 0
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-}
-
 /// An IPVLAN on a parent interface.
 public nonisolated struct Ligato_Linux_Interfaces_IpvlanLink: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1373,7 +1320,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux.interfaces"
 
 nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Interface"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}R\u{f}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{1}bond\0\u{1}macvtap\0\u{1}geneve\0\u{1}tunnel\0\u{1}sysctls\0\u{1}addresses\0\u{1}exclusive\0\u{1}wireguard\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}N\u{b}alias\0\u{3}alt_names\0\u{2}C\u{4}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{1}bond\0\u{1}macvtap\0\u{1}geneve\0\u{1}tunnel\0\u{1}sysctls\0\u{1}addresses\0\u{1}exclusive\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1390,6 +1337,8 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
     var _sysctls: Dictionary<String,String> = [:]
     var _addresses: [Ligato_Linux_Interfaces_InterfaceAddress] = []
     var _exclusive: Bool = false
+    var _alias: String = String()
+    var _altNames: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1414,6 +1363,8 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
       _sysctls = source._sysctls
       _addresses = source._addresses
       _exclusive = source._exclusive
+      _alias = source._alias
+      _altNames = source._altNames
     }
   }
 
@@ -1481,6 +1432,8 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
             _storage._link = .vrfDev(v)
           }
         }()
+        case 740: try { try decoder.decodeSingularStringField(value: &_storage._alias) }()
+        case 741: try { try decoder.decodeRepeatedStringField(value: &_storage._altNames) }()
         case 1000: try {
           var v: Ligato_Linux_Interfaces_TunTapLink?
           var hadOneofValue = false
@@ -1614,19 +1567,6 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
         case 1010: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._sysctls) }()
         case 1011: try { try decoder.decodeRepeatedMessageField(value: &_storage._addresses) }()
         case 1012: try { try decoder.decodeSingularBoolField(value: &_storage._exclusive) }()
-        case 1013: try {
-          var v: Ligato_Linux_Interfaces_WireguardLink?
-          var hadOneofValue = false
-          if let current = _storage._link {
-            hadOneofValue = true
-            if case .wireguard(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._link = .wireguard(v)
-          }
-        }()
         default: break
         }
       }
@@ -1682,6 +1622,15 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
         guard case .vrfDev(let v)? = _storage._link else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
       }()
+      default: break
+      }
+      if !_storage._alias.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._alias, fieldNumber: 740)
+      }
+      if !_storage._altNames.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._altNames, fieldNumber: 741)
+      }
+      switch _storage._link {
       case .tuntap?: try {
         guard case .tuntap(let v)? = _storage._link else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 1000)
@@ -1733,9 +1682,6 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
       if _storage._exclusive != false {
         try visitor.visitSingularBoolField(value: _storage._exclusive, fieldNumber: 1012)
       }
-      try { if case .wireguard(let v)? = _storage._link {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 1013)
-      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1759,6 +1705,8 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
         if _storage._sysctls != rhs_storage._sysctls {return false}
         if _storage._addresses != rhs_storage._addresses {return false}
         if _storage._exclusive != rhs_storage._exclusive {return false}
+        if _storage._alias != rhs_storage._alias {return false}
+        if _storage._altNames != rhs_storage._altNames {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1769,7 +1717,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
 }
 
 nonisolated extension Ligato_Linux_Interfaces_Interface.TypeEnum: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}VETH\0\u{1}TAP_TO_VPP\0\u{1}LOOPBACK\0\u{1}EXISTING\0\u{1}VRF_DEVICE\0\u{1}DUMMY\0\u{2}^\u{1}TAP\0\u{1}BRIDGE\0\u{1}VLAN\0\u{1}VXLAN\0\u{1}MACVLAN\0\u{1}IPVLAN\0\u{1}BOND\0\u{1}MACVTAP\0\u{1}GENEVE\0\u{1}GRE\0\u{1}GRETAP\0\u{1}IP6GRE\0\u{1}IP6GRETAP\0\u{1}IPIP\0\u{1}SIT\0\u{1}IP6TNL\0\u{1}WIREGUARD\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}VETH\0\u{1}TAP_TO_VPP\0\u{1}LOOPBACK\0\u{1}EXISTING\0\u{1}VRF_DEVICE\0\u{1}DUMMY\0\u{2}^\u{1}TAP\0\u{1}BRIDGE\0\u{1}VLAN\0\u{1}VXLAN\0\u{1}MACVLAN\0\u{1}IPVLAN\0\u{1}BOND\0\u{1}MACVTAP\0\u{1}GENEVE\0\u{1}GRE\0\u{1}GRETAP\0\u{1}IP6GRE\0\u{1}IP6GRETAP\0\u{1}IPIP\0\u{1}SIT\0\u{1}IP6TNL\0")
 }
 
 nonisolated extension Ligato_Linux_Interfaces_VethLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -2410,101 +2358,6 @@ nonisolated extension Ligato_Linux_Interfaces_TunnelLink: SwiftProtobuf.Message,
     if lhs.tos != rhs.tos {return false}
     if lhs.noEncapsulationLimit != rhs.noEncapsulationLimit {return false}
     if lhs.external != rhs.external {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Ligato_Linux_Interfaces_WireguardLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".WireguardLink"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}private_key_file\0\u{3}listen_port\0\u{1}fwmark\0\u{1}peers\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.privateKeyFile) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.listenPort) }()
-      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.fwmark) }()
-      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.privateKeyFile.isEmpty {
-      try visitor.visitSingularStringField(value: self.privateKeyFile, fieldNumber: 1)
-    }
-    if self.listenPort != 0 {
-      try visitor.visitSingularUInt32Field(value: self.listenPort, fieldNumber: 2)
-    }
-    if self.fwmark != 0 {
-      try visitor.visitSingularUInt32Field(value: self.fwmark, fieldNumber: 3)
-    }
-    if !self.peers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.peers, fieldNumber: 4)
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Ligato_Linux_Interfaces_WireguardLink, rhs: Ligato_Linux_Interfaces_WireguardLink) -> Bool {
-    if lhs.privateKeyFile != rhs.privateKeyFile {return false}
-    if lhs.listenPort != rhs.listenPort {return false}
-    if lhs.fwmark != rhs.fwmark {return false}
-    if lhs.peers != rhs.peers {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Ligato_Linux_Interfaces_WireguardPeer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".WireguardPeer"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}public_key\0\u{3}preshared_key_file\0\u{1}endpoint\0\u{3}allowed_ips\0\u{3}persistent_keepalive\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.publicKey) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.presharedKeyFile) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.endpoint) }()
-      case 4: try { try decoder.decodeRepeatedStringField(value: &self.allowedIps) }()
-      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.persistentKeepalive) }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.publicKey.isEmpty {
-      try visitor.visitSingularStringField(value: self.publicKey, fieldNumber: 1)
-    }
-    if !self.presharedKeyFile.isEmpty {
-      try visitor.visitSingularStringField(value: self.presharedKeyFile, fieldNumber: 2)
-    }
-    if !self.endpoint.isEmpty {
-      try visitor.visitSingularStringField(value: self.endpoint, fieldNumber: 3)
-    }
-    if !self.allowedIps.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.allowedIps, fieldNumber: 4)
-    }
-    if self.persistentKeepalive != 0 {
-      try visitor.visitSingularUInt32Field(value: self.persistentKeepalive, fieldNumber: 5)
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Ligato_Linux_Interfaces_WireguardPeer, rhs: Ligato_Linux_Interfaces_WireguardPeer) -> Bool {
-    if lhs.publicKey != rhs.publicKey {return false}
-    if lhs.presharedKeyFile != rhs.presharedKeyFile {return false}
-    if lhs.endpoint != rhs.endpoint {return false}
-    if lhs.allowedIps != rhs.allowedIps {return false}
-    if lhs.persistentKeepalive != rhs.persistentKeepalive {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

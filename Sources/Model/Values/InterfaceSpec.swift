@@ -30,7 +30,7 @@ public struct InterfaceSpec: Hashable, Sendable {
 
     /// The logical name.
     public let name: String
-    /// The name in the kernel.
+    /// The name in the kernel, or of an existing interface an alternative one.
     public let hostName: String
     /// What it is.
     public let type: Ligato_Linux_Interfaces_Interface.TypeEnum
@@ -53,6 +53,10 @@ public struct InterfaceSpec: Hashable, Sendable {
     public let addresses: [Address]
     /// Its settings, sorted by the names they were written with.
     public let sysctls: [Sysctl]
+    /// A text for people; nil: none.
+    public let alias: String?
+    /// More names in the kernel.
+    public let altNames: [String]
 
     /// What is special about that.
     public var link: any LinkSpec { anyLink.base }
@@ -82,6 +86,8 @@ public struct InterfaceSpec: Hashable, Sendable {
         addresses = findings.addresses(message)
         sysctls = findings.sysctls(message.sysctls)
         findings.checkIPv6(message)
+        alias = findings.alias(message)
+        altNames = findings.altNames(message)
         isEnabled = message.enabled
         isLinkOnly = message.linkOnly
         isExclusive = message.exclusive
@@ -109,8 +115,42 @@ extension FieldFindings {
             return
         }
         let isOwn = message.hostIfName.isEmpty
+        // What others made is found by any of its names.
+        let isFound = !isOwn && message.type == .existing
+        if isFound, InterfaceName.mistake(inAlternative: hostName) == nil { return }
         let hint = isOwn ? "; give it another name in the kernel with host_if_name" : ""
         mistake([isOwn ? "name" : "host_if_name"], value: hostName, "\(problem)\(hint)")
+    }
+
+    fileprivate mutating func alias(_ message: Ligato_Linux_Interfaces_Interface) -> String? {
+        guard let alias = message.alias.orNil else { return nil }
+        if message.type == .existing {
+            mistake(["alias"], value: alias, "is not possible for type EXISTING: the alias is that of its maker")
+        } else if alias.utf8.count > 128 {
+            mistake(["alias"], value: alias, "is longer than 128 bytes")
+        } else if alias.hasControlCharacter {
+            mistake(["alias"], value: alias, "holds a control character")
+        }
+        return alias
+    }
+
+    /// More names than anybody gives one interface.
+    private static let mostAltNames = 16
+
+    fileprivate mutating func altNames(_ message: Ligato_Linux_Interfaces_Interface) -> [String] {
+        var seen: Set<String> = [message.hostName]
+        for (index, name) in message.altNames.enumerated() {
+            let path: [PathPart] = ["alt_names", .element(index)]
+            if index == Self.mostAltNames {
+                mistake(path, value: name, "is one more than the \(index) an interface can have here")
+            }
+            if let problem = InterfaceName.mistake(inAlternative: name) {
+                mistake(path, value: name, problem)
+            } else if !seen.insert(name).inserted {
+                mistake(path, value: name, name == message.hostName ? "is its name already" : "is there twice")
+            }
+        }
+        return message.altNames
     }
 
     private static let mtuRange = Schema.plain.range(of: "mtu", in: "ligato.linux.interfaces.Interface")

@@ -9,7 +9,7 @@ struct KindCase: CustomTestStringConvertible, Sendable {
     var base = ""
     /// The same with values of the kind.
     let with: String
-    /// Commands of somebody else in the host's own namespace, each of which damages it.
+    /// Commands of somebody else in the host's own namespace, or `in y`, each of which damages it.
     let damage: [String]
     /// Commands that show it, beside what is always looked at.
     var witnesses: [String] = []
@@ -112,6 +112,16 @@ extension KindCase {
                 "ip -o addr show dev s to 10.7.0.0/24", "ip -o addr show dev s to 10.8.0.0/24",
                 "ip -o addr show dev s to fd07::/64", "ip route show dev s",
             ]),
+        beside(
+            "alias and alternative names",
+            Config(interfaces: [
+                veth("s", "r", "alias: 'to rack 4, port é', altNames: [uplink-to-rack-4]"),
+                veth("r", "s", in: "y", "altNames: [two]"),
+            ]),
+            [
+                "ip link property del dev s altname uplink-to-rack-4", "ip link property add dev s altname three",
+                "in y ip link property del dev r altname two", "ip link set s down", "ip link del s",
+            ], witnesses: ["ip link show dev s", "in y ip link show dev two"]),
         beside(
             "EXISTING", Config(interfaces: ["name: up0, type: EXISTING, enabled: true, ipAddresses: [10.8.0.1/24]"]),
             ["ip link set up0 down", "ip addr flush dev up0"], isExported: false),

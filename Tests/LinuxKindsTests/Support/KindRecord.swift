@@ -22,7 +22,7 @@ enum KindRecord {
         + [
             NamedNamespace.kind, InterfaceAddress.kind, Membership.kind, SysctlSetting.kind, Offload.kind,
             StaticRoute.kind, PermanentNeighbour.kind, PolicyRule.kind, RuleChainKind.word, FilterTableValue.kind,
-            Allocation.kind, ForwardingValue.kind, WireGuardSettings.kind, WireGuardPeerValue.kind,
+            Allocation.kind, ForwardingValue.kind, AltNameValue.kind, WireGuardSettings.kind, WireGuardPeerValue.kind,
         ]
 
     private static func words(for type: Ligato_Linux_Interfaces_Interface.TypeEnum) -> [String] {

@@ -241,6 +241,7 @@ struct LinkView {
     var mtu: Int { fields["mtu"] as? Int ?? 0 }
     var mac: String { fields["address"] as? String ?? "" }
     var alias: String { fields["ifalias"] as? String ?? "" }
+    var altNames: [String] { fields["altnames"] as? [String] ?? [] }
     var master: String { fields["master"] as? String ?? "" }
     var group: String { fields["group"] as? String ?? "" }
     var isUp: Bool { (fields["flags"] as? [String] ?? []).contains("UP") }

@@ -194,3 +194,18 @@ let linkGoldens: [Golden] = [
             """,
         .deleteLinkGroup(77)),
 ]
+
+/// Requests for alternative names have no tree that starts like that of others.
+let propertyGoldens: [Golden] = [
+    Golden(
+        "ip link property add dev v0 altname uplink7 altname two",
+        hex: """
+            380000006c00050e00000000000000000000000003000000000000000000000018003480
+            0c00350075706c696e6b37000800350074776f00
+            """,
+        .addAltNames(["uplink7", "two"], linkIndex: 3)),
+    Golden(
+        "ip link property del dev v0 altname two",
+        hex: "2c0000006d0005000000000000000000000000000300000000000000000000000c0034800800350074776f00",
+        .deleteAltNames(["two"], linkIndex: 3)),
+]

@@ -11,7 +11,7 @@ struct ExistingKind: InterfaceKind {
     var isAdopted: Bool { true }
 
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState? {
-        state.linksByName[interface.hostName]
+        state.link(named: interface.hostName)
     }
 
     func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {}

@@ -18,7 +18,7 @@ struct TapKind: InterfaceKind {
 
     func make(_ attributes: LinkAttributes, of interface: Interface, _ plan: inout LinkPlan) {
         plan.add(
-            .createTUN(name: interface.hostName, self.attributes, alias: interface.alias, index: plan.newIndex()))
+            .createTUN(name: interface.hostName, self.attributes, alias: interface.wholeAlias, index: plan.newIndex()))
     }
 
     /// The mark is set before the device becomes persistent.

@@ -1,0 +1,143 @@
+import Testing
+
+@Suite("alternative names and aliases", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
+struct AltNameTests {
+    private let bad = "name: all, type: TAP, enabled: true"
+
+    @Test("a text for people stands behind our mark")
+    func alias() throws {
+        try Sandbox.run { host in
+            let mark = "/vnf-agent/\(host.label)"
+            try host.apply(linux(veth("a/b", "c d", host: "v0"), veth("c d", "a/b", host: "v1")))
+            let yaml = linux(
+                veth("a/b", "c d", host: "v0", "alias: 'to rack 4'"), veth("c d", "a/b", host: "v1", "alias: \"x/y\""),
+                "name: l, type: LOOPBACK, enabled: true, alias: 'mine'")
+            let index = try host.link("v0")?.index
+            let agent = try host.apply(yaml)
+            #expect(try host.link("v0")?.alias == "\(mark)/a/b/c d\tto rack 4")
+            #expect(try host.link("v1")?.alias == "\(mark)/c d/a/b\tx/y")
+            #expect(try host.link("lo")?.alias == "\(mark)/l\tmine")
+            // Set and changed in place.
+            #expect(try host.link("v0")?.index == index)
+            try agent.watch()
+            try host.ip("link set v0 alias \(mark)/other")
+            #expect(try agent.settle { try host.link("v0")?.alias == "\(mark)/a/b/c d\tto rack 4" })
+            #expect(try host.link("v0")?.index == index)
+            // A new agent takes them all away by their marks.
+            try host.agent().apply("")
+            #expect(try host.link("v0") == nil && host.link("lo")?.alias == "")
+        }
+    }
+
+    @Test("an alias that does not fit beside our mark is refused, and says so")
+    func tooLong() throws {
+        try Sandbox.run { host in
+            let name = String(repeating: "n", count: 130)
+            let agent = host.agent()
+            try agent.apply(
+                linux(
+                    "name: \(name), type: TAP, hostIfName: t0, enabled: true, alias: \(String(repeating: "a", count: 128))"
+                ))
+            #expect(agent.interface(name)?.error.contains("the kernel takes at most 255") == true)
+        }
+    }
+
+    @Test("names of others stay on an interface of theirs")
+    func existing() throws {
+        try Sandbox.run { host in
+            try host.ip("link add eth0 type veth peer name eth1")
+            try host.ip("link property add dev eth0 altname theirs")
+            let yaml = linux("name: e, type: EXISTING, hostIfName: eth0, enabled: true, altNames: [ours, a:b.c]")
+            let agent = try host.apply(yaml)
+            #expect(try host.link("eth0")?.altNames.sorted() == ["a:b.c", "ours", "theirs"])
+            try agent.watch()
+            try host.ip("link property del dev eth0 altname ours")
+            #expect(try agent.settle { try host.link("eth0")?.altNames.contains("ours") == true })
+            try agent.apply("")
+            #expect(try host.link("eth0")?.altNames == ["theirs"])
+            try agent.change(to: yaml)
+            #expect(agent.problems == [])
+            try agent.change(to: linux("name: e, type: EXISTING, hostIfName: eth0, enabled: true, altNames: [ours]"))
+            #expect(try host.link("eth0")?.altNames == ["theirs", "ours"])
+            try agent.change(to: "")
+            #expect(try host.link("eth0")?.altNames == ["theirs"])
+        }
+    }
+
+    @Test("a name moves from one of our links to another, and not from a link of somebody else")
+    func moves() throws {
+        try Sandbox.run { host in
+            func yaml(_ first: String, _ second: String) -> String {
+                linux(
+                    "name: t, type: TAP, enabled: true, altNames: [\(first)]",
+                    "name: u, type: TAP, enabled: true, altNames: [\(second)]")
+            }
+            let agent = try host.apply(yaml("one", "two"))
+            try agent.change(to: yaml("two", "one"))
+            #expect(agent.problems == [])
+            #expect(try host.link("t")?.altNames == ["two"] && host.link("u")?.altNames == ["one"])
+            // Also by an agent that was not there before.
+            try host.apply(yaml("one", "two"))
+            try host.ip("link add eth0 type veth peer name eth1")
+            try host.ip("link property add dev eth0 altname theirs")
+            try agent.apply(yaml("theirs", "two"))
+            #expect(agent.problems.count == 1 && agent.problems[0].contains("theirs is a name of eth0 already"))
+        }
+    }
+
+    @Test("an interface is found by any of its names, as soon as it has that")
+    func found() throws {
+        try Sandbox.run { host in
+            try host.ip("link add eth0 type veth peer name eth1")
+            let name = "uplink-of-a-long-name:1"
+            let yaml = linux(
+                "name: e, type: EXISTING, hostIfName: '\(name)', enabled: true, ipAddresses: [10.0.0.1/24], sysctls: {rp_filter: '2'}",
+                routes: ["outgoingInterface: e, dstNetwork: 10.5.0.0/16, gwAddr: 10.0.0.2"])
+            let agent = host.agent()
+            try agent.apply(yaml)
+            #expect(agent.interface("e")?.details == ["host-interface-exists: \(name) is not there"])
+            try agent.watch()
+            for link in ["eth1", "eth0"] { try host.ip("link set \(link) up") }
+            // Of a link that is down the kernel would tell nothing.
+            try host.ip("link property add dev eth0 altname \(name)")
+            #expect(try agent.settle { agent.problems == [] })
+            #expect(try host.routes() == ["10.5.0.0/16 via 10.0.0.2 dev eth0"])
+            #expect(try host.sysctl("net/ipv4/conf/eth0/rp_filter") == "2")
+            try host.expectInPlace(yaml, agent)
+            try host.ip("addr del 10.0.0.1/24 dev eth0")
+            #expect(try agent.settle { try host.addresses("eth0") == ["10.0.0.1/24"] })
+            #expect(try agent.settle { agent.problems == [] })
+            try host.ip("link property del dev eth0 altname \(name)")
+            #expect(try agent.settle { agent.interface("e")?.state == .pending })
+            // A route finds its interface by such a name, too.
+            try host.ip("link property add dev eth0 altname other-name")
+            try host.ip("addr replace 10.0.0.1/24 dev eth0")
+            try host.apply(linux(routes: ["outgoingInterface: other-name, dstNetwork: 10.6.0.0/16, gwAddr: 10.0.0.2"]))
+        }
+    }
+
+    @Test("an undo gives every link the names that it had")
+    func undone() throws {
+        try Sandbox.run { host in
+            try host.ip("link add eth0 type veth peer name eth1")
+            try host.ip("link property add dev eth0 altname theirs")
+            let existing = "name: e, type: EXISTING, hostIfName: eth0, enabled: true"
+            let yaml = linux(
+                "name: t, type: TAP, enabled: true, altNames: [one], alias: first", existing + ", altNames: [two]")
+            let agent = try host.apply(yaml)
+            for changed in [
+                linux(
+                    "name: t, type: TAP, enabled: true, altNames: [two], alias: second", existing + ", altNames: [one]",
+                    bad), linux(existing, bad),
+            ] {
+                let transaction = try agent.apply(changed, revertOnFailure: true)
+                #expect(transaction?.reverted == true && transaction?.revertErrors == [])
+                #expect(try host.link("t")?.altNames == ["one"])
+                #expect(try host.link("t")?.alias.hasSuffix("\tfirst") == true)
+                #expect(try host.link("eth0")?.altNames.sorted() == ["theirs", "two"])
+                try agent.apply(yaml)
+                try host.expectInPlace(yaml)
+            }
+        }
+    }
+}
