@@ -289,6 +289,21 @@ int cl_ethtool_get(int socket, const char *name, uint32_t command)
 	return error < 0 ? error : value.data != 0;
 }
 
+int cl_ethtool_driver(int socket, const char *name, char driver[32], char bus[32])
+{
+	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+	struct ifreq request = {0};
+	strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+	request.ifr_data = (void *)&info;
+	int error = result(ioctl(socket, SIOCETHTOOL, &request));
+	if (error < 0)
+		return error;
+	memcpy(driver, info.driver, 31);
+	memcpy(bus, info.bus_info, 31);
+	driver[31] = bus[31] = 0;
+	return 0;
+}
+
 int cl_ethtool_set(int socket, const char *name, uint32_t command, bool on)
 {
 	struct ethtool_value value = {.cmd = command, .data = on};

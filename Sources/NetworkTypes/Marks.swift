@@ -5,6 +5,9 @@
 public enum Marks {
     /// What the aliases of an agent's links start with; the label and the value's name follow.
     public static let agentAlias = "/vnf-agent/"
+    /// What the aliases of links start with that an agent has moved to another namespace and will give back; the label, the value's
+    /// name and where the link came from follow. No agent takes it for the mark of a link that it made.
+    public static let lentAlias = "/vnf-agent-lent/"
     /// What the aliases of a mesh's links start with; the connection's id follows.
     public static let meshAlias = "nsm/"
 

@@ -48,6 +48,11 @@ struct KindTests {
             try host.ip("link add up0 type veth peer name far0")
             try host.ip("link set up0 up")
         }
+        if kind.with.contains("match: ") {
+            try host.ip("tuntap add lent0 mode tap")
+            try host.ip("link set lent0 address 02:00:00:00:00:77 alias theirs up")
+            try host.ip("link property add dev lent0 altname uplink-0")
+        }
         try host.apply(kind.base)
         return try picture(kind, host)
     }

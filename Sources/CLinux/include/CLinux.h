@@ -99,6 +99,8 @@ int cl_tap_persist(int fd, bool persistent);
 /* ethtool offload flags: 1 on, 0 off, -errno. The socket decides the namespace. */
 int cl_ethtool_get(int socket, const char *name, uint32_t command);
 int cl_ethtool_set(int socket, const char *name, uint32_t command, bool on);
+/* Which driver a device has, and on which bus address it is, as texts that end with a zero; 0 or -errno. */
+int cl_ethtool_driver(int socket, const char *name, char driver[32], char bus[32]);
 extern const uint32_t CL_ETHTOOL_GRXCSUM, CL_ETHTOOL_SRXCSUM, CL_ETHTOOL_GTXCSUM, CL_ETHTOOL_STXCSUM;
 
 /* Writes all bytes, however few the kernel takes at a time; 0, or -errno, which is in errno too, when it took only some. */

@@ -85,7 +85,7 @@ enum AltNameClass: KernelClass {
             for case (let index, let old?) in part.links.sorted(by: { $0.key < $1.key }) {
                 let current = restoration.current(index, in: state)
                 guard let link = state.links[current]?.link,
-                    old.isOurs || state.touched.contains(index)
+                    old.isOurs || state.touched.contains(index) || restoration.isMoved(current)
                 else { continue }
                 let (more, less) = isAdding ? (old.link.altNames, link.altNames) : (link.altNames, old.link.altNames)
                 let names = more.filter { !less.contains($0) }

@@ -23,8 +23,8 @@ extension LinuxWorld {
             switch operation?.action {
             case .createLink(let creation): self.advice(error, creation)
             case .request(let request): self.advice(error, request, in: state)
-            case .createTUN, .rename, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl,
-                .desirable, .offload, .wireGuard, .load, nil:
+            case .createTUN, .rename, .moveLink, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace,
+                .sysctl, .desirable, .offload, .wireGuard, .load, nil:
                 nil
             }
         return advice.map { "\(error)\($0)" } ?? text(for: error)

@@ -212,6 +212,26 @@ extension LinuxWorld {
                 + "back: \(error)")
     }
 
+    /// Notes what others lose on a link that goes to another namespace.
+    func loseAll(on link: LinkState, to target: NamespaceState) {
+        guard cause == .planned, link.link.index > 0 else { return }
+        let addresses = link.addresses.map(\.address)
+        var lost = addresses.filter { $0.proto != ownership.proto && !$0.local.address.isLinkLocal }.map {
+            "\($0.local)"
+        }
+        let routes = try? routeSocket(link.namespace).save(
+            .routes(ignoringKernel: true), exceptRoutesOf: ownership.proto
+        ) { report in
+            guard case .route(let route) = report else { return false }
+            return route.nextHops.contains { $0.linkIndex == link.link.index }
+        }
+        lost += (routes ?? []).map(\.report.words)
+        guard let first = lost.popLast() else { return }
+        let all = lost.isEmpty ? first : "\(lost.joined(separator: ", ")) and \(first)"
+        losses.append(
+            "\(link.link.name)\(link.namespace.reference.suffix) loses \(all), as it moves to \(target.reference)")
+    }
+
     /// Notes that an address of others is taken away on purpose, with the routes that need it.
     func drop(_ address: Address, in state: NamespaceState) {
         guard address.proto != ownership.proto, let link = state.links[address.linkIndex] else { return }

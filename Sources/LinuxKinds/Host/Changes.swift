@@ -77,6 +77,7 @@ extension LinuxWorld {
             let link = Link(
                 index: index, name: name, mtu: 1500, alias: alias, group: ownership.linkGroup, kind: .tun(attributes))
             apply(.link(link), in: state)
+        case .moveLink(let move): LoanClass.move(move, from: state, self)
         case .rename(let index, _, let name, let up): LinkClass.rename(index, to: name, wasUp: up, in: state, self)
         case .deleteLinks(let indexes, _): LinkClass.remove(indexes, in: state, self)
         case .createNamespace(let name, let isImplied): NamespaceClass.plan(name, isImplied: isImplied, self)
@@ -171,7 +172,18 @@ extension LinuxWorld {
         guard cause == .told, told.noted[state.id, default: []].insert(name).inserted else { return }
         declarations.addKeys(of: name, in: state.reference, to: &told.keys)
         for reference in state.otherReferences { declarations.addKeys(of: name, in: reference, to: &told.keys) }
-        for other in state.linksByName[name]?.link.altNames ?? [] { concern(other, in: state) }
+        let link = state.linksByName[name]
+        for other in link?.link.altNames ?? [] { concern(other, in: state) }
+        for interface in declarations.matching { concern(matching: interface, link, in: state) }
+    }
+
+    /// An interface that is known by what it is may be a link of which the kernel reported something, or has lost it.
+    private func concern(matching name: String, _ link: LinkState?, in state: NamespaceState) {
+        guard let declared = declarations.interfaces[name],
+            state.reference == .own || byReference[declared.value.namespace] === state
+        else { return }
+        let found = declared.link(in: self)
+        if found == nil || found === link { declarations.addKeys(ofInterface: name, to: &told.keys) }
     }
 }
 

@@ -35,6 +35,8 @@ struct Declarations {
     private var settings = Tally()
     /// How many ends of veth pairs are declared to be in a namespace.
     private var vethEnds = Tally()
+    /// Logical names of the interfaces that are known by what they are.
+    private(set) var matching: Set<String> = []
     /// Values of which no event tells.
     private(set) var silent: [Key: any SilentValue] = [:]
     /// Logical names of the interfaces that have an MTU of their own, and that of their ports otherwise.
@@ -82,6 +84,7 @@ struct Declarations {
         if !interface.sysctls.isEmpty { settings.add(interface.namespace, by: 1) }
         if type(of: interface.kind).followsPorts, interface.mtu != nil { chosenMTUs.insert(interface.name) }
         if interface.kind.peer != nil { vethEnds.add(interface.namespace, by: 1) }
+        if interface.match != nil { matching.insert(interface.name) }
         enter(key, user: interface.name)
     }
 
@@ -92,6 +95,7 @@ struct Declarations {
         refer(to: interface.namespace, by: -1)
         if !interface.sysctls.isEmpty { settings.add(interface.namespace, by: -1) }
         chosenMTUs.remove(interface.name)
+        matching.remove(interface.name)
         if interface.kind.peer != nil { vethEnds.add(interface.namespace, by: -1) }
         leave(key, user: interface.name)
     }
@@ -221,6 +225,9 @@ struct Declarations {
         linkUsers[namespace]?[link]?.add(to: &keys)
         hostNames[namespace]?[link]?.forEach { users[$0]?.add(to: &keys) }
     }
+
+    /// The values that have to do with a declared interface.
+    func addKeys(ofInterface name: String, to keys: inout Set<Key>) { users[name]?.add(to: &keys) }
 
     /// All values that have to do with links of a namespace.
     func addKeys(in namespace: NamespaceReference, to keys: inout Set<Key>) {

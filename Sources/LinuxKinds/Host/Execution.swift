@@ -25,6 +25,7 @@ extension LinuxWorld {
         let bystanders = saveBystanders()
         let mtus = mtusV6InPlace(before: operations)
         madeIndexes.removeAll(keepingCapacity: true)
+        keptLinks.removeAll()
         creators.removeAll(keepingCapacity: true)
         let loads = RuleLoads(operations)
         for (index, operation) in operations.enumerated() {
@@ -41,7 +42,7 @@ extension LinuxWorld {
             case .deleteLinks(let indexes, let wholeGroup):
                 flushAll(&run)
                 run.set(index, deleteLinks(indexes, wholeGroup: wholeGroup, in: state))
-            case .removeNamespace:
+            case .removeNamespace, .moveLink:
                 flushAll(&run)
                 run.set(index, perform(operation.action, in: state))
             case .desirable(_, let link), .wireGuard(let link, _):

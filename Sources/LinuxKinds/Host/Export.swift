@@ -53,6 +53,7 @@ struct Export {
         // A declared name is never given to something else.
         for state in world.states {
             for link in state.ownedLinks.values { usedNames.insert(ownName(of: link)) }
+            for link in state.lent.values { if let loan = link.loan { usedNames.insert(loan.name) } }
         }
     }
 
@@ -102,6 +103,8 @@ struct Export {
         if let name = names[ObjectIdentifier(link)] { return name }
         if ownership.owns(alias: link.link.alias) {
             LinkClass.exportOwn(link, to: &self)
+        } else if let loan = link.loan, !isEverything {
+            LinkClass.exportLent(link, loan, to: &self)
         } else {
             LinkClass.exportForeign(link, isWhole: isEverything, to: &self)
         }

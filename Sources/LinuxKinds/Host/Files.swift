@@ -62,8 +62,7 @@ extension LinuxWorld {
         }
     }
 
-    private func withControlSocket<Result>(in state: NamespaceState, _ body: (Int32) throws -> Result) throws -> Result
-    {
+    func withControlSocket<Result>(in state: NamespaceState, _ body: (Int32) throws -> Result) throws -> Result {
         try inside(state) {
             let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             guard descriptor >= 0 else { throw KernelError(errno: errno) }
@@ -121,6 +120,9 @@ extension LinuxWorld {
         guard let state = byReference[.named(name)] else {
             leftNames.removeAll { $0 == name }
             return try NetworkNamespace.removeLeftName(name, of: ownership.label, in: namespaceDirectory)
+        }
+        if keptLinks.contains(state.id) {
+            throw KernelError(code: EBUSY, message: "a link that could not be given back is in namespace \(name)")
         }
         let path = "\(namespaceDirectory)/\(name)"
         if let handle = state.handle, let identity = NetworkNamespace.identity(path: path), identity != handle.identity

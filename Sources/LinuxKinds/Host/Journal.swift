@@ -52,8 +52,21 @@ public final class Journal {
         var isNew = false
     }
 
+    /// A link that went to another namespace.
+    struct Move {
+        /// Numbers of the namespaces.
+        let from: Int
+        let to: Int
+        /// Its index where it was.
+        let index: Int32
+        /// Its name where it went.
+        let name: String
+    }
+
     private unowned let world: LinuxWorld
     private(set) var parts: [Int: Part] = [:]
+    /// Links that went to other namespaces, the first one first.
+    private(set) var moves: [Move] = []
     /// Whether nothing is noted any more.
     fileprivate var isClosed = false
 
@@ -73,6 +86,10 @@ public final class Journal {
             isNew = isItself && part.changedLinks.insert(index).inserted
         }
         if isNew, let link = state.links[index] { SettingClass.rememberMTU(of: link, world) }
+    }
+
+    fileprivate func remember(move: Move) {
+        if world.cause == .planned, !isClosed { moves.append(move) }
     }
 
     fileprivate func remember(madeLink name: String, in state: NamespaceState) {
@@ -193,6 +210,10 @@ struct Journals {
         for reference in references { reference.journal?.remember(link: index, in: state, isItself: isItself) }
     }
 
+    func remember(move: Journal.Move) {
+        for reference in references { reference.journal?.remember(move: move) }
+    }
+
     func remember(madeLink name: String, in state: NamespaceState) {
         for reference in references { reference.journal?.remember(madeLink: name, in: state) }
     }
@@ -293,6 +314,8 @@ struct Restoration {
     private(set) var operations: [LinuxOperation] = []
     /// Negative indexes of links that are made again, by namespace and former index.
     private var remade: [Int: [Int32: Int32]] = [:]
+    /// Negative indexes of those among them that are not new, but come back from another namespace.
+    private var moved: Set<Int32> = []
     /// The routes that were there when the way back began, by namespace: what goes on the way, with an address, comes back.
     let routes: [Int: [RouteID: RouteState]]
 
@@ -322,10 +345,14 @@ struct Restoration {
     /// A namespace was made again.
     mutating func move(_ id: Int, to state: NamespaceState) { places[id] = state }
 
-    /// A link is made again.
-    mutating func remake(_ index: Int32, in state: NamespaceState, as planned: Int32) {
+    /// A link is made again, or comes back from another namespace.
+    mutating func remake(_ index: Int32, in state: NamespaceState, as planned: Int32, isMoved: Bool = false) {
         remade[state.id, default: [:]][index] = planned
+        if isMoved { moved.insert(planned) }
     }
+
+    /// Whether a link comes back from another namespace.
+    func isMoved(_ planned: Int32) -> Bool { moved.contains(planned) }
 
     /// Whether a link is made again.
     func isRemade(_ index: Int32, in state: NamespaceState) -> Bool { remade[state.id]?[index] != nil }

@@ -32,9 +32,9 @@ protocol KernelClass: Sendable {
 /// All classes of kernel objects. What others are on comes first; leftovers go in the reverse order.
 enum KernelClasses {
     static let all: [any KernelClass.Type] = [
-        NamespaceClass.self, LinkClass.self, AltNameClass.self, SettingClass.self, AddressClass.self, RouteClass.self,
-        RuleClass.self, NeighbourClass.self, BridgeVLANClass.self, ForwardingClass.self, WireGuardClass.self,
-        QdiscClass.self, FilterTableClass.self, RuleChainClass.self,
+        NamespaceClass.self, LinkClass.self, LoanClass.self, AltNameClass.self, SettingClass.self, AddressClass.self,
+        RouteClass.self, RuleClass.self, NeighbourClass.self, BridgeVLANClass.self, ForwardingClass.self,
+        WireGuardClass.self, QdiscClass.self, FilterTableClass.self, RuleChainClass.self,
     ]
 }
 

@@ -77,6 +77,8 @@ public final class LinuxWorld: World {
     private var lastPlannedIndex: Int32 = 0
     /// Indexes of links made by this run, by their negative index.
     var madeIndexes: [Int32: Int32] = [:]
+    /// Numbers of namespaces from which a link could not be given back in this run.
+    var keptLinks: Set<Int> = []
     /// Links that name a planned link as the one below or as their master, by its negative index.
     var plannedDependants: [Int32: [LinkState]] = [:]
     /// Where planned links are made, by their negative index.
@@ -172,7 +174,11 @@ public final class LinuxWorld: World {
 
     /// The link of a declared interface, if it is there or planned.
     func link(of interface: Interface) -> LinkState? {
-        byReference[interface.namespace].flatMap { interface.kind.find(interface, in: $0) }
+        if let match = interface.match {
+            if case .here(let link) = sight(of: interface, match) { return link }
+            return nil
+        }
+        return byReference[interface.namespace].flatMap { interface.kind.find(interface, in: $0) }
     }
 
     /// The link of a declared interface, by its logical name.

@@ -9,6 +9,8 @@ extension NamespaceState {
         var linksByAltName: [String: LinkState] = [:]
         /// Our links, by their whole alias.
         var ownedLinks: [String: LinkState] = [:]
+        /// Links of others that we moved here, by their mark.
+        var lent: [String: LinkState] = [:]
         /// Indexes of ports, members and links built on one, by its index.
         var uppers: [Int32: Set<Int32>] = [:]
         /// Indexes of links that are built on one in another namespace.

@@ -58,6 +58,7 @@ final class NamespaceState {
             yield &contents.ownedLinks
         }
     }
+    var lent: [String: LinkState] { contents.lent }
     var distantUppers: Set<Int32> { contents.distantUppers }
     var routes: [RouteID: RouteState] { contents.routes }
     var rules: [Rule: Claim] {
@@ -208,7 +209,7 @@ final class NamespaceState {
 
     /// Whether something in it carries our mark.
     func hasOurs(_ ownership: Ownership) -> Bool {
-        !contents.ownedLinks.isEmpty || !contents.routes.isEmpty || !contents.rules.isEmpty
+        !contents.ownedLinks.isEmpty || !contents.lent.isEmpty || !contents.routes.isEmpty || !contents.rules.isEmpty
             || [ownership.namespaceGroup, ownership.impliedNamespaceGroup].contains(linksByName["lo"]?.link.group)
             || contents.ruleTables.values.contains { $0.isMarked }
             || contents.tables.values.contains { ownership.tableName(comment: $0.table.comment) != nil }
@@ -224,7 +225,8 @@ final class NamespaceState {
     /// Our link with an alias, also when it has not got it yet or has lost it; without an alias, any link of that name.
     func link(at place: Place.LinkPlace) -> LinkState? {
         if place.alias.isEmpty { return link(named: place.name) }
-        if let link = ownedLinks[place.alias] { return link }
+        if let link = ownedLinks[place.alias] ?? contents.lent[place.alias] { return link }
+        if place.name.isEmpty { return links.values.first { $0.matchedAs == place.alias } }
         guard let link = linksByName[place.name], (link.link.alias ?? "").isEmpty else { return nil }
         return link
     }
@@ -243,7 +245,22 @@ final class NamespaceState {
             own(state, as: ownership.mark(in: alias))
             if state.link.group == 0, state.link.index > 1 { state.isInherited = true }
         }
+        lend(state, ownership)
         enterUpper(state.link)
+    }
+
+    /// A link is given back.
+    func forgetLoan(of state: LinkState) {
+        contents.lent = contents.lent.filter { $0.value !== state }
+        state.loan = nil
+    }
+
+    /// A link carries the mark of one that we moved, or no such mark.
+    private func lend(_ state: LinkState, _ ownership: Ownership) {
+        guard let loan = Loan(alias: state.link.alias, ownership) else { return }
+        if let old = state.loan { contents.lent[ownership.lentPrefix + old.name] = nil }
+        state.loan = loan
+        contents.lent[ownership.lentPrefix + loan.name] = state
     }
 
     func remove(_ state: LinkState) {
@@ -253,6 +270,7 @@ final class NamespaceState {
         if linksByName[state.link.name] === state { contents.linksByName[state.link.name] = nil }
         loseAltNames(of: state)
         disown(state)
+        if state.loan != nil { forgetLoan(of: state) }
         leaveUpper(state.link)
         for id in state.routes { removeRoute(id) }
     }
@@ -284,7 +302,9 @@ final class NamespaceState {
     /// Replaces what is known of a link by a newer report.
     func update(_ state: LinkState, to link: Link, ownership: Ownership) {
         let old = state.link
-        if old.name != link.name || old.alias != link.alias || old.index != link.index { version.number += 1 }
+        if old.name != link.name || old.alias != link.alias || old.index != link.index || old.mac != link.mac {
+            version.number += 1
+        }
         if old.name != link.name {
             if linksByName[old.name] === state { contents.linksByName[old.name] = nil }
             contents.linksByName[link.name] = state
@@ -303,6 +323,7 @@ final class NamespaceState {
             contents.links[link.index] = state
         }
         state.link = link
+        if old.alias != link.alias { lend(state, ownership) }
         if old.master == link.master, old.lower == link.lower, old.index == link.index,
             old.isBuiltElsewhere == link.isBuiltElsewhere
         {

@@ -11,6 +11,12 @@ final class LinkState {
     /// Whether it has been marked since, with all that is on it.
     var isTakenOver = false
     unowned let namespace: NamespaceState
+    /// Where it came from, if we moved it. It outlives the alias that says so, which somebody may take away.
+    var loan: Loan?
+    /// The mark it would have if it were moved for the interface it is.
+    var matchedAs: String?
+    /// What was heard of its driver; nil: nobody asked.
+    var device: KnownDevice?
     var addresses: [AddressState] = []
     /// Neighbours with our protocol number.
     var neighbours: [NeighbourState] = []

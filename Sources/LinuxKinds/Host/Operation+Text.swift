@@ -12,6 +12,9 @@ extension LinuxWorld {
             let target = states[creation.target]?.reference.suffix ?? " in a namespace that is gone"
             return "RTM_NEWLINK \(attributes.name ?? "") type \(attributes.kind?.name ?? "none")\(target)"
         case .createTUN(let name, _, _, _): return "TUNSETIFF \(name)\(place)"
+        case .moveLink(let move):
+            let target = states[move.target].map { "\($0.reference)" } ?? "another namespace"
+            return "RTM_SETLINK \(device(move.index, state)) netns \(target) name \(move.name)\(place)"
         case .rename(_, let old, let new, _): return "RTM_SETLINK \(old) name \(new)\(place)"
         case .deleteLinks(let indexes, _):
             return "RTM_DELLINK \(indexes.map { device($0, state) }.joined(separator: ", "))\(place)"

@@ -13,6 +13,8 @@ public struct LinuxOperation: Sendable {
         case createTUN(name: String, TUNAttributes, alias: String, index: Int32)
         /// Changes the name of a link that is up: down, new name, up.
         case rename(index: Int32, from: String, to: String, up: Bool)
+        /// A link goes to another namespace, with another name and alias in the same request.
+        indirect case moveLink(LinkMove)
         /// Several links at once: they get a group of their own, which is then deleted; with `wholeGroup` they are
         /// all there is of our group.
         case deleteLinks([Int32], wholeGroup: Bool = false)
@@ -73,7 +75,7 @@ extension LinuxOperation.Action {
     var isRequest: Bool {
         switch self {
         case .request, .createLink: true
-        case .createTUN, .rename, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl,
+        case .createTUN, .rename, .moveLink, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl,
             .desirable, .offload, .wireGuard, .load:
             false
         }

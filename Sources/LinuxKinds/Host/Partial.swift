@@ -53,8 +53,8 @@ public struct Refusal: Sendable {
             switch operation.action {
             case .request(let request): request
             case .createLink(let creation): .createLink(creation.attributes, echo: false)
-            case .createTUN, .rename, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace, .sysctl,
-                .desirable, .offload, .wireGuard, .load:
+            case .createTUN, .rename, .moveLink, .deleteLinks, .createNamespace, .markNamespace, .removeNamespace,
+                .sysctl, .desirable, .offload, .wireGuard, .load:
                 nil
             }
     }

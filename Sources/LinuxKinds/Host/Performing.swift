@@ -12,6 +12,7 @@ extension LinuxWorld {
             switch action {
             case .createTUN(let name, let attributes, let alias, let index):
                 try createTUN(name, attributes, alias: alias, planned: index, in: state)
+            case .moveLink(let move): try self.move(move, from: state)
             case .rename(let index, _, let name, let up): try rename(index, to: name, wasUp: up, in: state)
             case .createNamespace(let name, let isImplied): try createNamespace(name, isImplied: isImplied)
             case .markNamespace(let name, let isImplied): try markNamespace(name, isImplied: isImplied)
@@ -117,6 +118,31 @@ extension LinuxWorld {
             if wasUp { try? socket.perform(.setLink(attributes)) }
         }
         try socket.perform(.setLink(attributes))
+    }
+
+    /// All in one request, so that the mark is there whatever happens to us.
+    private func move(_ move: LinkMove, from state: NamespaceState) throws(KernelError) {
+        do throws(KernelError) {
+            guard let target = states[move.target], let handle = target.handle else {
+                throw KernelError(code: ENOENT, message: "the namespace is gone")
+            }
+            var attributes = LinkAttributes(index: madeIndexes[move.index] ?? move.index, name: move.name)
+            attributes.alias = move.alias
+            if move.isUp { attributes.up = true }
+            attributes.namespaceDescriptor = handle.descriptor
+            try routeSocket(state).perform(.setLink(attributes))
+            guard let link = try routeSocket(target).link(name: move.name) else { throw KernelError(code: ENODEV) }
+            // It may have gone on in the picture.
+            madeIndexes[move.planned] = link.index
+            // MAC and MTU may be set by later requests, of which the picture already knows.
+            if let known = target.links[move.planned] {
+                settle(known, as: link.index, mac: known.link.mac ?? link.mac, mtu: known.link.mtu)
+            }
+        } catch {
+            keptLinks.insert(state.id)
+            if let target = states[move.target] { markStale(target) }
+            throw error
+        }
     }
 
     private func createTUN(

@@ -27,6 +27,7 @@ extension Interface {
     }
 
     private func assessMissing(in world: LinuxWorld) -> Assessment<LinuxOperation> {
+        if let match { return move(match, in: world) }
         if kind is ExistingKind {
             return Assessment(.waiting(["host-interface-exists: \(hostName)\(namespace.suffix) is not there"]))
         }
@@ -93,7 +94,15 @@ extension Interface {
                 operations.append(operation(holder, .deleteLinks([holder.link.index])))
             }
         }
-        if !isAdopted, link.link.name != hostName {
+        if var loan = link.loan {
+            loan.name = name
+            let mark = loan.text(world.ownership)
+            if link.link.alias != mark {
+                attributes.alias = mark
+                differences.append(Difference("alias", old: link.link.alias ?? "none", new: mark))
+            }
+        }
+        if !isAdopted || link.loan != nil, !hostName.isEmpty, link.link.name != hostName {
             // A foreign link in its place is met when the name is changed, so that the link stays as it is until then.
             if let move = makeRoom(for: hostName, in: link.namespace, world) { operations.append(move) }
             operations.append(
@@ -132,7 +141,7 @@ extension Interface {
     }
 
     /// What of a link of any kind is to be set.
-    private func wanted(
+    func wanted(
         of link: Link, in world: LinuxWorld, isRuled: Bool = false
     ) -> (LinkAttributes, [Difference]) {
         var attributes = LinkAttributes(index: link.index)

@@ -27,6 +27,7 @@ extension Interface {
         sysctls = spec.sysctls.map { SysctlSetting(interface: spec.name, $0) }
         (receiveOffload, transmitOffload) = (kind.offloads.receive, kind.offloads.transmit)
         alias = ownership.alias(of: name, peer: kind.peer)
+        match = (kind as? ExistingKind)?.match
         text = spec.alias
         altNames = spec.altNames.map { AltNameValue(interface: spec.name, name: $0) }
     }

@@ -43,6 +43,8 @@ public struct Interface: Value {
     let alias: String
     /// The text for people behind it.
     let text: String?
+    /// What an existing one is; nil: it is known by its name.
+    let match: LinkMatch?
     /// More names in the kernel.
     let altNames: [AltNameValue]
 
@@ -105,7 +107,7 @@ public struct Interface: Value {
     }
 
     /// `veth h0 in host0`
-    public var summary: String { "\(kind.word) \(hostName)\(namespace.suffix)" }
+    public var summary: String { "\(kind.word) \(hostName.isEmpty ? name : hostName)\(namespace.suffix)" }
 
     /// Whether the link is someone else's and only configured by us.
     var isAdopted: Bool { kind.isAdopted }
@@ -119,7 +121,9 @@ public struct Interface: Value {
     /// A namespace that is not there, or an existing interface that is not.
     public func unmetConditions(in world: LinuxWorld) -> [String] {
         if let reason = world.unmetCondition(namespace) { return [reason] }
-        if kind is ExistingKind, world.link(of: self) == nil {
+        if let match {
+            if case .nowhere(let reason) = world.sight(of: self, match) { return [reason] }
+        } else if kind is ExistingKind, world.link(of: self) == nil {
             return ["host-interface-exists: \(hostName)\(namespace.suffix) is not there"]
         }
         if let other = kind.peer.flatMap({ world.declarations.interfaces[$0] }),
@@ -133,7 +137,13 @@ public struct Interface: Value {
     /// The link is ours. What is made and not marked yet is found by its name.
     public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
         guard let state = world.byReference[namespace] else { return nil }
-        world.link(of: self)?.claim = Claim(pass: world.pass, claimant: claimant)
+        let link = world.link(of: self)
+        link?.claim = Claim(pass: world.pass, claimant: claimant)
+        if match != nil {
+            let mark = world.ownership.lentPrefix + name
+            link?.matchedAs = mark
+            return Place(state, .link(.init(alias: mark, name: "")))
+        }
         return Place(state, .link(.init(alias: isAdopted ? "" : alias, name: hostName)))
     }
 }

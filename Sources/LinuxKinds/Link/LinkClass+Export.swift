@@ -8,6 +8,8 @@ extension LinkClass {
         for link in state.links.values.sorted(by: { $0.link.index < $1.link.index }) {
             if export.ownership.owns(alias: link.link.alias) {
                 exportOwn(link, to: &export)
+            } else if let loan = link.loan, !export.isEverything {
+                exportLent(link, loan, to: &export)
             } else if export.isEverything, link.link.flags & LinkFlags.loopback == 0,
                 !LinkKind.fallbackTunnels.contains(link.link.name) || link.link.isUp
             {
@@ -40,6 +42,19 @@ extension LinkClass {
         } else {
             message.linkOnly = true
         }
+        export.add(message, of: link)
+    }
+
+    /// A link that was moved, by its MAC address.
+    static func exportLent(_ link: LinkState, _ loan: Loan, to export: inout Export) {
+        if export.names[ObjectIdentifier(link)] != nil { return }
+        export.names[ObjectIdentifier(link)] = loan.name
+        var message = base(link, name: loan.name, export)
+        message.type = .existing
+        message.hostIfName = link.link.name
+        message.match.mac = (link.link.permanentMAC ?? link.link.mac).map(\.description) ?? ""
+        let proto = export.ownership.proto
+        addAddresses(of: link, to: &message, export) { $0.proto == proto }
         export.add(message, of: link)
     }
 

@@ -136,9 +136,14 @@ extension LinkClass {
         if world.ownership.owns(alias: link.link.alias) { return true }
         // Claimed, and not ours: a value of type EXISTING has it.
         guard world.isClaimed(link.claim) else { return false }
+        let names = [link.link.name] + link.link.altNames
         return link.namespace.references.contains { reference in
-            world.declarations.interfaces(named: link.link.name, in: reference).contains { !$0.linkOnly }
+            names.contains { world.declarations.interfaces(named: $0, in: reference).contains { !$0.linkOnly } }
         }
+            || world.declarations.matching.contains { name in
+                let declared = world.declarations.interfaces[name]
+                return declared?.value.linkOnly == false && declared?.link(in: world) === link
+            }
     }
 }
 

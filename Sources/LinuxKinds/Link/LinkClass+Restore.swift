@@ -142,7 +142,7 @@ extension LinkClass {
             for case (let index, let old?) in part.links {
                 guard let link = state.links[restoration.current(index, in: state)] else { continue }
                 // What others made is put back only where we changed it.
-                if old.isOurs || state.touched.contains(index) {
+                if old.isOurs || state.touched.contains(index) || restoration.isMoved(link.link.index) {
                     waiting[state.id, default: [:]][index] = Mending(link: link, old: old)
                 }
             }
@@ -182,7 +182,7 @@ extension LinkClass {
         var attributes = blank
         if link.link.alias != old.alias { attributes.alias = old.alias ?? "" }
         // What the kernel gives a new link depends on what it is built on.
-        let isNew = link.link.index < 0
+        let isNew = link.link.index < 0 && !restoration.isMoved(link.link.index)
         let (kind, followsPorts) = (old.kind, InterfaceKinds.kind(of: old.kind).followsPorts)
         if isNew
             ? !followsPorts && (link.link.mtu != old.mtu || old.lower > 0 || old.linkNamespaceID != nil)

@@ -39,7 +39,7 @@ enum LinkClass: KernelClass {
             world.concern(link.name, in: state)
             for name in link.altNames { world.concern(name, in: state) }
             // No value is here that would look at it: somebody has moved it.
-            if world.cause == .told, isAstray(link, in: state, world) { world.told.needsFullPass = true }
+            if world.cause == .told, isAstray(new, world) { world.told.needsFullPass = true }
             return
         }
         // The only sign of changed offloads is that the kernel reports the link once more.
@@ -56,8 +56,10 @@ enum LinkClass: KernelClass {
         put(link, in: state, world)
     }
 
-    /// Whether a link has our alias where no interface of that alias is declared.
-    private static func isAstray(_ link: Link, in state: NamespaceState, _ world: LinuxWorld) -> Bool {
+    /// Whether a link has our alias, or was moved by us, where no interface of that alias is declared.
+    private static func isAstray(_ known: LinkState, _ world: LinuxWorld) -> Bool {
+        let (link, state) = (known.link, known.namespace)
+        if let loan = known.loan, world.declarations.interfaces[loan.name] == nil { return true }
         guard let alias = link.alias, world.ownership.owns(alias: alias) else { return false }
         guard let interface = world.declarations.interface(alias: alias) else { return true }
         return world.byReference[interface.namespace] !== state
@@ -91,6 +93,9 @@ enum LinkClass: KernelClass {
             NeighbourClass.lose(of: known, world) { $0.flags & Neighbour.proxy == 0 }
         }
         state.update(known, to: new, ownership: world.ownership)
+        if world.cause == .planned, known.loan != nil, Loan(alias: new.alias, world.ownership) == nil {
+            state.forgetLoan(of: known)
+        }
         // A mark that somebody took is given back, not the link taken for theirs.
         if world.cause == .told, let alias = old.alias.map(world.ownership.mark),
             new.alias.map(world.ownership.mark) != alias, world.declarations.interface(alias: alias) != nil
@@ -251,7 +256,8 @@ enum LinkClass: KernelClass {
         if master.kind.rulesPorts || master.kind.isVRF { flushAfterDown(link, world) }
     }
 
-    private static func detach(_ link: LinkState, _ world: LinuxWorld) {
+    /// A link leaves its namespace.
+    static func detach(_ link: LinkState, _ world: LinuxWorld) {
         let state = link.namespace
         world.journals.remember(link: link.link.index, in: state)
         for id in link.routes { world.journals.remember(route: id, in: state) }

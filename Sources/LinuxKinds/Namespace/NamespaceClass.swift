@@ -101,10 +101,13 @@ enum NamespaceClass: KernelClass {
 
     /// Links that others made. The kernel itself makes some in every namespace, for tunnels.
     private static func links(of state: NamespaceState, _ world: LinuxWorld) -> [String] {
-        state.links.values.lazy.map(\.link).filter { link in
-            link.flags & LinkFlags.loopback == 0 && !world.ownership.owns(alias: link.alias)
-                && link.group != world.ownership.linkGroup && !kernelLinks.contains(link.name)
-        }.map(\.name).sorted()
+        // What was moved here goes back before.
+        state.links.values.filter { world.isClaimed($0.claim) || LoanClass.home(of: $0, world) == nil }.map(\.link)
+            .filter {
+                link in
+                link.flags & LinkFlags.loopback == 0 && !world.ownership.owns(alias: link.alias)
+                    && link.group != world.ownership.linkGroup && !kernelLinks.contains(link.name)
+            }.map(\.name).sorted()
     }
 
     /// What others have beside links: on the loopback interface, in no link's care, or as rules and tables.

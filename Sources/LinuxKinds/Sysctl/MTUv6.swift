@@ -83,6 +83,7 @@ extension [LinuxOperation] {
             case .createLink(let creation):
                 result.insert(creation.target)
                 if let peer = creation.peer { result.insert(peer.target) }
+            case .moveLink(let move): result.formUnion([operation.namespace, move.target])
             case .createTUN, .rename, .deleteLinks: result.insert(operation.namespace)
             case .request(let request): if request.changesLinks { result.insert(operation.namespace) }
             case .createNamespace, .markNamespace, .removeNamespace, .sysctl, .desirable, .offload, .wireGuard,

@@ -95,7 +95,7 @@ enum SettingClass: KernelClass {
     }
 
     /// The name by which the kernel has a link at this moment: a new one may only be planned.
-    private static func kernelName(of link: LinkState, _ world: LinuxWorld) -> String {
+    static func kernelName(of link: LinkState, _ world: LinuxWorld) -> String {
         guard link.link.index > 0, link.namespace.isSimulated, link.namespace.handle != nil,
             let known = try? world.routeSocket(link.namespace).link(index: link.link.index)
         else { return link.link.name }
@@ -103,10 +103,12 @@ enum SettingClass: KernelClass {
     }
 
     /// A link goes, and with it what its files say. What differs from the files of a new link is remembered.
-    static func rememberAll(of link: LinkState, _ world: LinuxWorld) {
+    ///
+    /// - Parameter isMoved: Whether it goes to another namespace: then also those of a link of somebody else.
+    static func rememberAll(of link: LinkState, _ world: LinuxWorld, isMoved: Bool = false) {
         let state = link.namespace
         guard world.journals.isAnyKept, link.link.index > 0, state.handle != nil,
-            world.ownership.owns(alias: link.link.alias)
+            isMoved || world.ownership.owns(alias: link.link.alias)
         else { return }
         let name = kernelName(of: link, world)
         if link.link.group == world.ownership.tunedGroup { rememberOffloads(of: link, world) }

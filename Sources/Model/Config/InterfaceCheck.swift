@@ -39,6 +39,7 @@ struct InterfaceCheck {
     }
 
     private mutating func checkHostName() {
+        if interface.hostName.isEmpty { return }
         guard let group = set.relations.hosts[Relations.HostName(interface)], group.only == nil,
             let earlier = set.first(group), earlier != ref,
             // One logical name declared twice is reported as such.

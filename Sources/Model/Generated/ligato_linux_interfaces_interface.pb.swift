@@ -233,6 +233,17 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     set {_uniqueStorage()._altNames = newValue}
   }
 
+  /// Of an EXISTING interface: what it is, instead of its name. Found in the agent's own namespace, it is moved to `namespace`, and
+  /// given back with its name when it is withdrawn. Then `host_if_name` is its name there. Absent: its name stays.
+  public var match: Ligato_Linux_Interfaces_InterfaceMatch {
+    get {_storage._match ?? Ligato_Linux_Interfaces_InterfaceMatch()}
+    set {_uniqueStorage()._match = newValue}
+  }
+  /// Returns true if `match` has been explicitly set.
+  public var hasMatch: Bool {_storage._match != nil}
+  /// Clears the value of `match`. Subsequent reads from it will return its default value.
+  public mutating func clearMatch() {_uniqueStorage()._match = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Link: Equatable, Sendable {
@@ -417,6 +428,30 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// What an EXISTING interface is. All that is given holds, and for one interface only.
+public nonisolated struct Ligato_Linux_Interfaces_InterfaceMatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Its MAC address: the permanent one, if it has such.
+  public var mac: String = String()
+
+  /// Its driver, as `ethtool -i` says: ixgbe, virtio_net, veth.
+  public var driver: String = String()
+
+  /// Where it is plugged in: the bus address, as `ethtool -i` says (bus-info), such as 0000:03:00.0. `*` stands for any text, `?`
+  /// for any letter.
+  public var path: String = String()
+
+  /// One of its alternative names.
+  public var altname: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 /// The other end of a veth pair, and its checksum offloads.
@@ -1320,7 +1355,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux.interfaces"
 
 nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Interface"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}N\u{b}alias\0\u{3}alt_names\0\u{2}C\u{4}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{1}bond\0\u{1}macvtap\0\u{1}geneve\0\u{1}tunnel\0\u{1}sysctls\0\u{1}addresses\0\u{1}exclusive\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}N\u{b}alias\0\u{3}alt_names\0\u{1}match\0\u{2}B\u{4}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{1}bond\0\u{1}macvtap\0\u{1}geneve\0\u{1}tunnel\0\u{1}sysctls\0\u{1}addresses\0\u{1}exclusive\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1339,6 +1374,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
     var _exclusive: Bool = false
     var _alias: String = String()
     var _altNames: [String] = []
+    var _match: Ligato_Linux_Interfaces_InterfaceMatch? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1365,6 +1401,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
       _exclusive = source._exclusive
       _alias = source._alias
       _altNames = source._altNames
+      _match = source._match
     }
   }
 
@@ -1434,6 +1471,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
         }()
         case 740: try { try decoder.decodeSingularStringField(value: &_storage._alias) }()
         case 741: try { try decoder.decodeRepeatedStringField(value: &_storage._altNames) }()
+        case 742: try { try decoder.decodeSingularMessageField(value: &_storage._match) }()
         case 1000: try {
           var v: Ligato_Linux_Interfaces_TunTapLink?
           var hadOneofValue = false
@@ -1630,6 +1668,9 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
       if !_storage._altNames.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._altNames, fieldNumber: 741)
       }
+      try { if let v = _storage._match {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 742)
+      } }()
       switch _storage._link {
       case .tuntap?: try {
         guard case .tuntap(let v)? = _storage._link else { preconditionFailure() }
@@ -1707,6 +1748,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
         if _storage._exclusive != rhs_storage._exclusive {return false}
         if _storage._alias != rhs_storage._alias {return false}
         if _storage._altNames != rhs_storage._altNames {return false}
+        if _storage._match != rhs_storage._match {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1718,6 +1760,51 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
 
 nonisolated extension Ligato_Linux_Interfaces_Interface.TypeEnum: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}VETH\0\u{1}TAP_TO_VPP\0\u{1}LOOPBACK\0\u{1}EXISTING\0\u{1}VRF_DEVICE\0\u{1}DUMMY\0\u{2}^\u{1}TAP\0\u{1}BRIDGE\0\u{1}VLAN\0\u{1}VXLAN\0\u{1}MACVLAN\0\u{1}IPVLAN\0\u{1}BOND\0\u{1}MACVTAP\0\u{1}GENEVE\0\u{1}GRE\0\u{1}GRETAP\0\u{1}IP6GRE\0\u{1}IP6GRETAP\0\u{1}IPIP\0\u{1}SIT\0\u{1}IP6TNL\0")
+}
+
+nonisolated extension Ligato_Linux_Interfaces_InterfaceMatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".InterfaceMatch"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}mac\0\u{1}driver\0\u{1}path\0\u{1}altname\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.mac) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.driver) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.altname) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.mac.isEmpty {
+      try visitor.visitSingularStringField(value: self.mac, fieldNumber: 1)
+    }
+    if !self.driver.isEmpty {
+      try visitor.visitSingularStringField(value: self.driver, fieldNumber: 2)
+    }
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 3)
+    }
+    if !self.altname.isEmpty {
+      try visitor.visitSingularStringField(value: self.altname, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ligato_Linux_Interfaces_InterfaceMatch, rhs: Ligato_Linux_Interfaces_InterfaceMatch) -> Bool {
+    if lhs.mac != rhs.mac {return false}
+    if lhs.driver != rhs.driver {return false}
+    if lhs.path != rhs.path {return false}
+    if lhs.altname != rhs.altname {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension Ligato_Linux_Interfaces_VethLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -70,12 +70,14 @@ struct LinkBlock: Sendable {
     }
 }
 
-/// What only one interface can have: a VLAN of the interface below, or the ends of a tunnel in a namespace.
+/// What only one interface can have: a VLAN of the interface below, the ends of a tunnel in a namespace, or a device.
 enum LinkShare: Hashable, Sendable {
     /// A tag on the interface with a logical name.
     case tag(UInt32, parent: String)
     /// The ends of a tunnel, with all else that tells tunnels of a kind apart; of one that is external there are none.
     case ends(TunnelEnds, in: NetNamespace)
+    /// A device that is there once.
+    case device(LinkMatch)
 }
 
 /// What tells the tunnels of a kind in a namespace apart.

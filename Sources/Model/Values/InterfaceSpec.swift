@@ -30,7 +30,7 @@ public struct InterfaceSpec: Hashable, Sendable {
 
     /// The logical name.
     public let name: String
-    /// The name in the kernel, or of an existing interface an alternative one.
+    /// The name in the kernel, or of an existing interface an alternative one; empty: whatever it is.
     public let hostName: String
     /// What it is.
     public let type: Ligato_Linux_Interfaces_Interface.TypeEnum
@@ -88,6 +88,9 @@ public struct InterfaceSpec: Hashable, Sendable {
         findings.checkIPv6(message)
         alias = findings.alias(message)
         altNames = findings.altNames(message)
+        if message.hasMatch, message.type != .existing {
+            findings.mistake(["match"], "is possible only for type EXISTING")
+        }
         isEnabled = message.enabled
         isLinkOnly = message.linkOnly
         isExclusive = message.exclusive
@@ -104,8 +107,11 @@ public struct InterfaceSpec: Hashable, Sendable {
 }
 
 extension Ligato_Linux_Interfaces_Interface {
-    /// The name in the kernel: what `host_if_name` says, else the logical name. A loopback interface is `lo`.
-    public var hostName: String { type == .loopback ? "lo" : hostIfName.isEmpty ? name : hostIfName }
+    /// The name in the kernel: what `host_if_name` says, else the logical name. A loopback interface is `lo`; one that is known by
+    /// what it is may have any: "".
+    public var hostName: String {
+        type == .loopback ? "lo" : !hostIfName.isEmpty ? hostIfName : type == .existing && hasMatch ? "" : name
+    }
 }
 
 extension FieldFindings {
@@ -116,7 +122,7 @@ extension FieldFindings {
         }
         let isOwn = message.hostIfName.isEmpty
         // What others made is found by any of its names.
-        let isFound = !isOwn && message.type == .existing
+        let isFound = !isOwn && message.type == .existing && !message.hasMatch
         if isFound, InterfaceName.mistake(inAlternative: hostName) == nil { return }
         let hint = isOwn ? "; give it another name in the kernel with host_if_name" : ""
         mistake([isOwn ? "name" : "host_if_name"], value: hostName, "\(problem)\(hint)")

@@ -126,6 +126,18 @@ extension KindCase {
             "EXISTING", Config(interfaces: ["name: up0, type: EXISTING, enabled: true, ipAddresses: [10.8.0.1/24]"]),
             ["ip link set up0 down", "ip addr flush dev up0"], isExported: false),
         beside(
+            "EXISTING by match",
+            Config(interfaces: [
+                "name: m, type: EXISTING, hostIfName: m0, enabled: true, match: {mac: '02:00:00:00:00:77', driver: tun, path: 't*', altname: uplink-0}, ipAddresses: [10.8.0.1/24]"
+                    + place("y")
+            ]),
+            [
+                "in y ip link set m0 down", "in y ip addr flush dev m0", "in y ip link set m0 name other",
+            ],
+            witnesses: [
+                "ip link show lent0", "in y ip link show m0",
+            ]),
+        beside(
             "route",
             Config(routes: [
                 "outgoingInterface: p, dstNetwork: 10.1.0.0/16, gwAddr: 192.0.2.9, metric: 5",

@@ -5,11 +5,15 @@ internal import Netlink
 struct ExistingKind: InterfaceKind {
     static let link: (any LinkKindAttributes.Type)? = nil
 
-    init(_ spec: ExistingSpec) {}
+    /// What it is; nil: it is known by its name.
+    let match: LinkMatch?
+
+    init(_ spec: ExistingSpec) { match = spec.match }
 
     var word: String { "existing" }
     var isAdopted: Bool { true }
 
+    /// One that is known by what it is, ``LinuxWorld/sight(of:_:)`` looks for.
     func find(_ interface: Interface, in state: NamespaceState) -> LinkState? {
         state.link(named: interface.hostName)
     }
