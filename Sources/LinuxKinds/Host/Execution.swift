@@ -45,9 +45,14 @@ extension LinuxWorld {
             case .removeNamespace, .moveLink:
                 flushAll(&run)
                 run.set(index, perform(operation.action, in: state))
-            case .desirable(_, let link), .wireGuard(let link, _):
+            case .desirable(_, let link):
                 // The link has to be there, and nothing else that waits.
                 let isThere = link > 0 || resolve(link, &run) != nil
+                run.set(index, isThere ? perform(operation.action, in: state) : .skipped)
+            case .wireGuard(let link, _):
+                // What waits may take the link up, with the port that it has by then.
+                let isThere = link > 0 || resolve(link, &run) != nil
+                flush(state, &run)
                 run.set(index, isThere ? perform(operation.action, in: state) : .skipped)
             case .load where loads.group(endingWith: index) != nil:
                 flush(state, &run)
