@@ -329,6 +329,7 @@ let package = Package(
             dependencies: [
                 "Concurrency", "NSMServices", "NSM", "NetworkTypes", "Model", "Reconciler", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], swiftSettings: strict),

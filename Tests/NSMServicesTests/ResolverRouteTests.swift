@@ -80,6 +80,18 @@ struct ResolverRouteTests {
         #expect(run(2, doubtful: [0, 1], (0, noName)) == [nil: noName])
     }
 
+    @Test("that there is nothing is only sure when nobody is left who could know better")
+    func sureness() throws {
+        var fan = FanIn(3, doubtful: [2])
+        _ = fan.note(.answer(try answer(.noName)), from: 0)
+        #expect(fan.isUnsure)
+        var sure = fan
+        _ = sure.note(.failure, from: 1)
+        #expect(!sure.isUnsure)
+        _ = fan.note(.answer(try answer(.records)), from: 2)
+        #expect(!fan.isUnsure)
+    }
+
     @Test("three silences in a row make a server doubtful, and one answer ends that")
     func health() {
         var health = ServerHealth()

@@ -13,6 +13,7 @@ struct NameServers: Sendable {
 
     private let mode: ServiceSettings.NameServerMode
     private let file: ResolverFile
+    private let place: ResolverAddress
     private let logger: Logger
     /// nil: there is none.
     let resolver: LocalResolver?
@@ -24,6 +25,7 @@ struct NameServers: Sendable {
     init(_ settings: ServiceSettings, logger: Logger) {
         mode = settings.nameServers
         file = ResolverFile(path: settings.resolverFile)
+        place = settings.resolverAddress
         self.logger = logger
         switch mode {
         case .off, .print, .file: resolver = nil
@@ -83,13 +85,16 @@ struct NameServers: Sendable {
             var local = ResolverConfiguration()
             if !wanted.isEmpty { local.add(servers: ["\(address.asked)"], search: wanted.search) }
             settle(local) { file throws(ResolverFile.Failure) in try file.write(local, isAlone: true) }
-        case .failed: settle(ResolverConfiguration())
+        case .failed(_, let isTaken):
+            // A file of an earlier life of ours names nobody any more; but what another agent wrote is true.
+            let isStale = !isTaken && file.names("\(place.asked)")
+            if isStale || done?.isEmpty == false { settle(ResolverConfiguration()) }
         }
     }
 
     /// Puts the file back when nobody will answer any more.
     mutating func leave() {
-        guard resolver != nil else { return }
+        guard case .listening? = resolver?.standing else { return }
         settle(ResolverConfiguration())
     }
 

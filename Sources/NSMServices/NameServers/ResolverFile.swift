@@ -30,6 +30,12 @@ struct ResolverFile: Sendable {
     /// What the file says, or said before we wrote it.
     func original() throws(Failure) -> ResolverConfiguration { ResolverText.configuration(of: try read().content) }
 
+    /// Whether the file is one that we wrote, and names this server alone.
+    func names(_ server: String) -> Bool {
+        guard let content = try? read().content, ResolverText.original(of: content) != nil else { return false }
+        return ResolverText.configuration(of: content, isPresent: true).servers == [server]
+    }
+
     /// Writes the name servers into the file. One that says so already is left alone.
     ///
     /// - Parameter isAlone: Whether the servers that were there are left out.

@@ -48,9 +48,11 @@ enum ResolverText {
         return text
     }
 
-    /// What a file, or what was there before, says of servers and domains.
-    static func configuration(of text: [UInt8]) -> ResolverConfiguration {
-        let known = Known(original(of: text)?.content ?? text)
+    /// What a file says of servers and domains, or what it said before we wrote it.
+    ///
+    /// - Parameter isPresent: Whether that is meant which it says now.
+    static func configuration(of text: [UInt8], isPresent: Bool = false) -> ResolverConfiguration {
+        let known = Known(isPresent ? text : original(of: text)?.content ?? text)
         var configuration = ResolverConfiguration()
         configuration.add(servers: known.servers, search: known.search)
         return configuration

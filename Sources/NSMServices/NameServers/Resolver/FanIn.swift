@@ -26,6 +26,9 @@ struct FanIn: Sendable {
     /// The best so far.
     var preliminary: DNSAnswer? { best }
 
+    /// Whether a server that is not heard yet could still know better.
+    var isUnsure: Bool { best?.kind != .records && !waiting.isSubset(of: doubtful) }
+
     /// Takes in what became of a server.
     ///
     /// - Returns: Whether there is nothing to wait for any more.

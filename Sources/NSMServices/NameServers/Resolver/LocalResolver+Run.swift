@@ -28,7 +28,8 @@ extension LocalResolver {
                     if Task.isCancelled { break }
                     await fail("its socket was closed", changed)
                 } catch {
-                    await fail("\(error)", changed)
+                    let isTaken = (error as? ResolverSockets.Failure)?.isTaken ?? false
+                    await fail("\(error)", isTaken: isTaken, changed)
                 }
                 try? await Task.sleep(for: backoff.wait())
             }
@@ -36,8 +37,8 @@ extension LocalResolver {
         }
     }
 
-    private func fail(_ reason: String, _ changed: @Sendable () async -> Void) async {
-        let new = Standing.failed(reason)
+    private func fail(_ reason: String, isTaken: Bool = false, _ changed: @Sendable () async -> Void) async {
+        let new = Standing.failed(reason, isTaken: isTaken)
         if standing == new { return }
         standing = new
         logger.error("no resolver", metadata: ["error": "\(reason)"])

@@ -15,7 +15,8 @@ final class LocalResolver: Sendable {
         /// It has not tried to listen.
         case starting
         case listening(ResolverAddress)
-        case failed(String)
+        /// - Parameter isTaken: Whether somebody else is asked at its address.
+        case failed(String, isTaken: Bool = false)
     }
 
     /// What it has done.
@@ -28,6 +29,14 @@ final class LocalResolver: Sendable {
         var refused: UInt64 = 0
     }
 
+    /// What those get who wait for the same.
+    private enum Shared {
+        /// nil: no server had an answer.
+        case answer(DNSAnswer?)
+        /// Who asked has no use for it any more: another one has to ask.
+        case abandoned
+    }
+
     private struct State {
         var standing = Standing.starting
         var routes = ResolverRoutes()
@@ -35,7 +44,7 @@ final class LocalResolver: Sendable {
         var health = ServerHealth()
         var counts = Counts()
         /// Questions that servers are asked now, with those who wait for the same.
-        var asked: [ResolverCache.Key: (route: ResolverRoutes.Route, waiting: [Promise<DNSAnswer?>])] = [:]
+        var asked: [ResolverCache.Key: (route: ResolverRoutes.Route, waiting: [Promise<Shared>])] = [:]
         /// Questions that wait, by who asks.
         var clients: [String: Int] = [:]
         var waiting = 0
@@ -47,8 +56,8 @@ final class LocalResolver: Sendable {
     static let mostOfClient = 64
     /// A question has an answer by then, or none. Programs ask again after five seconds.
     static let patience = Duration.milliseconds(4500)
-    /// So long other servers may know better than one that knows nothing.
-    static let grace = Duration.seconds(1)
+    /// So long other servers may know better than one that knows nothing: they may have to ask others themselves.
+    static let grace = Duration.milliseconds(2500)
 
     private let state = Mutex(State())
     let exchange: UpstreamExchange
@@ -81,7 +90,7 @@ final class LocalResolver: Sendable {
         state.withLock { state in
             switch state.standing {
             case .starting: return "DNS: not listening yet"
-            case .failed(let reason): return "DNS: \(reason)"
+            case .failed(let reason, _): return "DNS: \(reason)"
             case .listening(let address):
                 let counts = state.counts
                 let servers = state.routes.servers.count
@@ -170,19 +179,37 @@ final class LocalResolver: Sendable {
     func answer(_ request: DNSRequest) async -> DNSAnswer? {
         let name = request.question.name
         if name.isLocalhost, let answer = DNSAnswer.localhost(request) { return answer }
-        if name.labelCount == 1, !name.isLocalhost, [DNSNumber.a, DNSNumber.aaaa].contains(request.question.type) {
-            for domain in state.withLock({ $0.routes.search }) {
-                guard let longer = name.within(domain) else { continue }
-                if let found = await lookUp(request.asking(longer))?.addresses(for: request) { return found }
-                if Task.isCancelled { return nil }
+        guard name.labelCount == 1, !name.isLocalhost,
+            [DNSNumber.a, DNSNumber.aaaa].contains(request.question.type)
+        else { return await lookUp(request) }
+        return await search(request, state.withLock { $0.routes.search })
+    }
+
+    /// Looks for a short name in domains, all at once. The first of them that has it counts, and at last the name alone.
+    private func search(_ request: DNSRequest, _ domains: [DNSName]) async -> DNSAnswer? {
+        await withTaskGroup(of: (Int, DNSAnswer?).self) { group in
+            defer { group.cancelAll() }
+            for (place, domain) in domains.enumerated() {
+                guard let longer = request.question.name.within(domain) else { continue }
+                group.addTask { (place, await self.lookUp(request.asking(longer))?.addresses(for: request)) }
             }
+            group.addTask { (domains.count, await self.lookUp(request)) }
+            var missing = Set(domains.indices.filter { request.question.name.within(domains[$0]) != nil })
+            var found: [Int: DNSAnswer] = [:]
+            for await (place, answer) in group {
+                missing.remove(place)
+                found[place] = answer
+                if let (first, answer) = found.min(by: { $0.key < $1.key }), missing.allSatisfy({ $0 > first }) {
+                    return answer
+                }
+            }
+            return nil
         }
-        return await lookUp(request)
     }
 
     private enum Turn {
         case known(DNSAnswer)
-        case waiting(Promise<DNSAnswer?>)
+        case waiting(Promise<Shared>)
         case asking(ResolverRoutes.Route, isFirst: Bool)
     }
 
@@ -197,23 +224,28 @@ final class LocalResolver: Sendable {
                 return .asking(route, isFirst: true)
             }
             guard asked.route == route else { return .asking(route, isFirst: false) }
-            let promise = Promise<DNSAnswer?>()
+            let promise = Promise<Shared>()
             state.asked[key]?.waiting.append(promise)
             return .waiting(promise)
         }
         switch turn {
         case .known(let answer): return answer
-        case .waiting(let promise): return await promise.value(orIfCancelled: nil)
+        case .waiting(let promise):
+            switch await promise.value(orIfCancelled: .answer(nil)) {
+            case .answer(let answer): return answer
+            case .abandoned: return await lookUp(request)
+            }
         case .asking(let route, let isFirst):
-            let answer = await ask(request, route.servers)
-            let waiting = state.withLock { state -> [Promise<DNSAnswer?>] in
+            let (answer, isSure) = await ask(request, route.servers)
+            let waiting = state.withLock { state -> [Promise<Shared>] in
                 // Others may be asked for this name by now.
-                if let answer, state.routes.route(request.question.name) == route {
+                if let answer, isSure, state.routes.route(request.question.name) == route {
                     state.cache.keep(answer, for: key, at: Self.seconds)
                 }
                 return isFirst ? state.asked.removeValue(forKey: key)?.waiting ?? [] : []
             }
-            for promise in waiting { promise.keep(answer) }
+            let isAbandoned = !isSure && Task.isCancelled
+            for promise in waiting { promise.keep(isAbandoned ? .abandoned : .answer(answer)) }
             return answer
         }
     }
@@ -223,16 +255,18 @@ final class LocalResolver: Sendable {
         case timeOver
     }
 
-    /// Asks servers at once.
-    private func ask(_ request: DNSRequest, _ servers: [IPAddress]) async -> DNSAnswer? {
-        if servers.isEmpty { return nil }
+    /// Asks servers at once. The answer may be kept when no other server could have known better.
+    private func ask(_ request: DNSRequest, _ servers: [IPAddress]) async -> (DNSAnswer?, isSure: Bool) {
+        if servers.isEmpty { return (nil, true) }
         let doubtful = state.withLock { state in
             Set(servers.indices.filter { state.health.isDoubtful(servers[$0]) })
         }
-        return await withTaskGroup(of: Event.self) { group in
+        return await withTaskGroup(of: Event.self) { group -> (DNSAnswer?, Bool) in
             defer { group.cancelAll() }
             for (place, server) in servers.enumerated() {
-                group.addTask { .outcome(await self.ask(request, server), from: place) }
+                group.addTask {
+                    .outcome(await self.ask(request, server, isDoubtful: doubtful.contains(place)), from: place)
+                }
             }
             group.addTask { await Self.timer(Self.patience) }
             var fan = FanIn(servers.count, doubtful: doubtful)
@@ -245,14 +279,16 @@ final class LocalResolver: Sendable {
                     group.addTask { await Self.timer(Self.grace) }
                 }
             }
-            return fan.preliminary
+            // Those that were cut off failed for no fault of theirs.
+            let isCut = Task.isCancelled && fan.preliminary?.kind != .records
+            return (fan.preliminary, !isCut && !fan.isUnsure)
         }
     }
 
-    private func ask(_ request: DNSRequest, _ server: IPAddress) async -> FanIn.Outcome {
+    private func ask(_ request: DNSRequest, _ server: IPAddress, isDoubtful: Bool) async -> FanIn.Outcome {
         let start = ContinuousClock.now
         do {
-            let message = try await exchange.ask(request, server)
+            let message = try await exchange.ask(request, server, tries: isDoubtful ? 1 : 2)
             state.withLock { $0.health.note(server, isAlive: true) }
             return DNSAnswer(message).map { .answer($0) } ?? .failure
         } catch {

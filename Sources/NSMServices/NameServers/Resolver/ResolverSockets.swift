@@ -7,6 +7,8 @@ struct ResolverSockets: Sendable {
     struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
         /// What failed, and what to do.
         let description: String
+        /// Whether somebody else listens there.
+        var isTaken = false
     }
 
     let address: ResolverAddress
@@ -57,7 +59,8 @@ struct ResolverSockets: Sendable {
             case EADDRINUSE: "name another address, such as 127.0.0.3:53, with --dns-address"
             default: "name an address of this network namespace with --dns-address"
             }
-        return Failure(description: "the resolver can't listen at \(place): \(reason); \(advice)")
+        return Failure(
+            description: "the resolver can't listen at \(place): \(reason); \(advice)", isTaken: code == EADDRINUSE)
     }
 
     // MARK: - Sockets that were handed over

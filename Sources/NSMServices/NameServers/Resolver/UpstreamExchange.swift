@@ -2,6 +2,7 @@ internal import Concurrency
 internal import NIOCore
 internal import NIOPosix
 internal import NetworkTypes
+internal import Synchronization
 
 /// Asks servers, each question from a socket of its own, so that its port is as hard to guess as its id.
 struct UpstreamExchange: Sendable {
@@ -34,11 +35,12 @@ struct UpstreamExchange: Sendable {
 
     /// What a server replies.
     ///
+    /// - Parameter tries: How often it is asked while it is silent, at most as often as ``patience`` has times.
     /// - Throws: ``Failure``, and `CancellationError`.
-    func ask(_ request: DNSRequest, _ server: IPAddress) async throws -> DNSMessage {
+    func ask(_ request: DNSRequest, _ server: IPAddress, tries: Int) async throws -> DNSMessage {
         try await room.run {
             var hasOptions = true
-            for patience in Self.patience {
+            for patience in Self.patience.prefix(tries) {
                 do {
                     var reply = try await exchange(request, server, hasOptions, isStream: false, patience)
                     // An old server that knows no EDNS. Source: RFC 6891, section 7.
@@ -56,45 +58,83 @@ struct UpstreamExchange: Sendable {
         }
     }
 
+    /// One question to one server.
+    private struct Attempt: Sendable {
+        let request: DNSRequest
+        let query: [UInt8]
+        let server: IPAddress
+        let isStream: Bool
+        let patience: TimeAmount
+    }
+
     private func exchange(
         _ request: DNSRequest, _ server: IPAddress, _ hasOptions: Bool, isStream: Bool, _ patience: Duration
     ) async throws -> DNSMessage {
-        let query = request.query(id: .random(in: 0...UInt16.max), hasOptions: hasOptions)
-        let loop = group.next()
-        let promise = loop.makePromise(of: DNSMessage.self)
-        let channel: any Channel
-        do {
-            let address = try NIOCore.SocketAddress(
-                packedIPAddress: ByteBuffer(bytes: server.withNetworkOrderBytes { Array($0) }), port: Int(port))
-            let wait = TimeAmount.nanoseconds(patience.nanoseconds)
-            let setUp: @Sendable (any Channel) -> EventLoopFuture<Void> = { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    if isStream {
-                        try channel.pipeline.syncOperations.addHandler(
-                            ByteToMessageHandler(DNSFrameDecoder(limit: Int(UInt16.max))))
-                    } else {
-                        try channel.pipeline.syncOperations.addHandler(DatagramOpener())
-                    }
-                    try channel.pipeline.syncOperations.addHandler(ReplyHandler(query, request, promise, wait))
-                }
-            }
-            channel =
-                isStream
-                ? try await ClientBootstrap(group: loop).connectTimeout(wait).channelInitializer(setUp)
-                    .connect(to: address).get()
-                : try await DatagramBootstrap(group: loop)
-                    .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
-                    .channelInitializer(setUp).connect(to: address).get()
-        } catch {
-            promise.fail(Failure.unreachable)
-            return try await promise.futureResult.get()
-        }
+        let attempt = Attempt(
+            request: request, query: request.query(id: .random(in: 0...UInt16.max), hasOptions: hasOptions),
+            server: server, isStream: isStream, patience: .nanoseconds(patience.nanoseconds))
+        let promise = group.next().makePromise(of: DNSMessage.self)
+        let socket = SocketOfExchange()
         return try await withTaskCancellationHandler {
-            channel.writeAndFlush(isStream ? DNSFrameDecoder.frame(query) : ByteBuffer(bytes: query), promise: nil)
+            do {
+                let channel = try await connect(attempt, promise, socket)
+                let query = attempt.query
+                channel.writeAndFlush(isStream ? DNSFrameDecoder.frame(query) : ByteBuffer(bytes: query), promise: nil)
+            } catch {
+                promise.fail(Failure.unreachable)
+            }
             return try await promise.futureResult.get()
         } onCancel: {
-            channel.close(promise: nil)
+            socket.close()
         }
+    }
+
+    private func connect(
+        _ attempt: Attempt, _ promise: EventLoopPromise<DNSMessage>, _ socket: SocketOfExchange
+    ) async throws -> any Channel {
+        let address = try NIOCore.SocketAddress(
+            packedIPAddress: ByteBuffer(bytes: attempt.server.withNetworkOrderBytes { Array($0) }), port: Int(port))
+        let setUp: @Sendable (any Channel) -> EventLoopFuture<Void> = { channel in
+            socket.take(channel)
+            return channel.eventLoop.makeCompletedFuture {
+                let pipeline = channel.pipeline.syncOperations
+                if attempt.isStream {
+                    try pipeline.addHandler(ByteToMessageHandler(DNSFrameDecoder(limit: Int(UInt16.max))))
+                } else {
+                    try pipeline.addHandler(DatagramOpener())
+                }
+                try pipeline.addHandler(ReplyHandler(attempt.query, attempt.request, promise, attempt.patience))
+            }
+        }
+        let loop = promise.futureResult.eventLoop
+        guard !attempt.isStream else {
+            return try await ClientBootstrap(group: loop).connectTimeout(attempt.patience).channelInitializer(setUp)
+                .connect(to: address).get()
+        }
+        return try await DatagramBootstrap(group: loop)
+            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
+            .channelInitializer(setUp).connect(to: address).get()
+    }
+}
+
+/// The socket of a question, which may have to be closed before it is connected: nobody waits for what is not needed any more.
+private final class SocketOfExchange: Sendable {
+    private let state = Mutex<(channel: (any Channel)?, isClosed: Bool)>((nil, false))
+
+    func take(_ channel: any Channel) {
+        let isClosed = state.withLock { state in
+            state.channel = channel
+            return state.isClosed
+        }
+        if isClosed { channel.close(promise: nil) }
+    }
+
+    func close() {
+        let channel = state.withLock { state in
+            state.isClosed = true
+            return state.channel
+        }
+        channel?.close(promise: nil)
     }
 }
 
