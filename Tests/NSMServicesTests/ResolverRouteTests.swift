@@ -47,6 +47,17 @@ struct ResolverRouteTests {
         #expect(routes.search.map(\.description) == search && routes.servers.count == 4)
     }
 
+    @Test("another endpoint with servers at the same addresses is another route")
+    func origins() throws {
+        var (one, other) = (part("10.0.0.1", search: ["db.example"]), part("10.0.0.1", search: ["db.example"]))
+        (one.origin, other.origin) = ("a", "b")
+        func route(_ parts: ResolverConfiguration..., to name: String = "x.db.example") throws -> ResolverRoutes.Route {
+            ResolverRoutes(parts, original: ResolverConfiguration(), own: own).route(try domain(name))
+        }
+        #expect(try route(one) != route(other) && route(one) == route(one, part("10.0.0.2")))
+        #expect(try route(one, to: "x.test") == route(other, to: "x.test"))
+    }
+
     @Test("nobody's thousand servers or domains push others out")
     func bounds() throws {
         let greedy = (0..<1000).map { "10.9.\($0 / 250).\($0 % 250 + 1)" }

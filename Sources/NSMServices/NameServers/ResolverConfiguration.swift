@@ -7,6 +7,8 @@ struct ResolverConfiguration: Hashable, Sendable {
     var servers: [String] = []
     /// Domains that are tried behind short names.
     var search: [String] = []
+    /// The endpoint that gives them: another one may have other servers at the same addresses.
+    var origin = ""
 
     var isEmpty: Bool { servers.isEmpty && search.isEmpty }
 
@@ -37,9 +39,12 @@ struct ResolverConfiguration: Hashable, Sendable {
 
 extension ResolverConfiguration {
     /// What a connection's endpoint gives.
-    init(_ context: NSMDNSContext) {
+    init(_ connection: NSMConnection) {
         self.init()
-        for config in context.configs { add(servers: config.dnsServerIps, search: config.searchDomains) }
+        origin = connection.networkServiceEndpointName
+        for config in connection.context.dnsContext.configs {
+            add(servers: config.dnsServerIps, search: config.searchDomains)
+        }
     }
 
     /// What several connections give, in this order.

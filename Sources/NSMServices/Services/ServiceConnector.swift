@@ -69,7 +69,7 @@ public struct ServiceConnector: Sendable {
                         guard case .established(let connection) = one.client.state else {
                             return ResolverConfiguration()
                         }
-                        return ResolverConfiguration(connection.context.dnsContext)
+                        return ResolverConfiguration(connection)
                     }
                 }
             }

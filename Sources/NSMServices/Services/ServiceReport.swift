@@ -60,7 +60,7 @@ extension ServiceReport {
 
     private mutating func bring(_ client: Upnp_NetworkServiceClient, _ connection: NSMConnection) {
         parts[client.name] = Part(ConnectionSide(client, connection))
-        nameServers = ResolverConfiguration(connection.context.dnsContext)
+        nameServers = ResolverConfiguration(connection)
     }
 
     /// What an endpoint's state says.

@@ -6,10 +6,12 @@ struct ResolverRoutes: Hashable, Sendable {
     struct Route: Hashable, Sendable {
         /// The domain of a connection that the name is in; nil: any other name.
         let domain: DNSName?
-        let servers: [IPAddress]
+        fileprivate(set) var servers: [IPAddress] = []
+        /// The endpoints whose domain it is: when one is another, so are its answers.
+        fileprivate(set) var origins: Set<String> = []
     }
 
-    private var byDomain: [DNSName: [IPAddress]] = [:]
+    private var byDomain: [DNSName: Route] = [:]
     private var others: [IPAddress] = []
     /// Domains that are tried behind names of one label, in this order.
     private(set) var search: [DNSName] = []
@@ -36,7 +38,8 @@ struct ResolverRoutes: Hashable, Sendable {
             let servers = usable(part.servers)
             for domain in part.search.compactMap(DNSName.init) {
                 if byDomain.count < Self.mostDomains || byDomain[domain] != nil {
-                    byDomain[domain, default: []].add(servers, upTo: Self.mostServers)
+                    byDomain[domain, default: Route(domain: domain)].servers.add(servers, upTo: Self.mostServers)
+                    byDomain[domain]?.origins.insert(part.origin)
                 }
                 if search.count < Self.mostSearch, !search.contains(domain) { search.append(domain) }
             }
@@ -50,17 +53,12 @@ struct ResolverRoutes: Hashable, Sendable {
 
     /// The servers that know a name: those of the longest domain that it is in, and no others; else all of them.
     func route(_ name: DNSName) -> Route {
-        var best: DNSName?
-        for domain in name.domains where byDomain[domain] != nil {
-            best = domain
-            break
-        }
-        guard let best, let servers = byDomain[best] else { return Route(domain: nil, servers: others) }
-        return Route(domain: best, servers: servers)
+        for domain in name.domains { if let route = byDomain[domain] { return route } }
+        return Route(domain: nil, servers: others)
     }
 
     /// All servers.
-    var servers: Set<IPAddress> { Set(others).union(byDomain.values.joined()) }
+    var servers: Set<IPAddress> { Set(others).union(byDomain.values.lazy.flatMap(\.servers)) }
 }
 
 extension [IPAddress] {
