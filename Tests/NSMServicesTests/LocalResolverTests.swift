@@ -84,23 +84,30 @@ private func part(_ servers: String..., search: [String] = []) -> ResolverConfig
 struct LocalResolverTests {
     @Test("who asks the same at once is one question, and it is kept until its server is not asked any more")
     func together() async throws {
-        let server = NameServer { _ in address }
+        let last = Mutex<UInt8>(1)
+        let server = NameServer { _ in
+            ReplyText(answers: [ReplyText.record(1, ttl: 60, [10, 0, 0, last.withLock { $0 }])])
+        }
         try await NameServer.with([("127.0.1.1", server)], port: 5401) {
             let resolver = resolver(port: 5401, [part("127.0.1.1", search: ["db.example"])])
             let asked = try request("one.db.example")
-            let kinds = await withTaskGroup(of: DNSAnswer.Kind?.self) { group in
-                for _ in 0..<200 { group.addTask { await resolver.answer(asked)?.kind } }
-                return await group.reduce(into: [DNSAnswer.Kind?]()) { $0.append($1) }
+            let answers = await withTaskGroup(of: DNSAnswer?.self) { group in
+                for _ in 0..<200 { group.addTask { await resolver.answer(asked) } }
+                return await group.reduce(into: [DNSAnswer?]()) { $0.append($1) }
             }
-            #expect(kinds.count == 200 && kinds.allSatisfy { $0 == .records } && server.count == 1)
+            let first = try #require(answers[0])
+            // A busy machine may be slow enough for the second try.
+            #expect(answers == Array(repeating: first, count: 200) && server.count <= UpstreamExchange.patience.count)
+            last.withLock { $0 = 2 }
             // A change that leaves the name where it is leaves its answer.
             resolver.use(
                 ResolverRoutes(
                     [part("127.0.1.1", search: ["db.example"]), part("127.0.1.9", search: ["x.test"])],
                     original: ResolverConfiguration(), own: []))
-            #expect(await resolver.answer(asked) != nil && server.count == 1)
+            #expect(await resolver.answer(asked) == first)
             resolver.use(ResolverRoutes([part("127.0.1.1")], original: ResolverConfiguration(), own: []))
-            #expect(await resolver.answer(asked) != nil && server.count == 2)
+            let second = try #require(await resolver.answer(asked))
+            #expect(second.kind == .records && second != first)
         }
     }
 
@@ -108,21 +115,23 @@ struct LocalResolverTests {
     func silence() async throws {
         let silent = NameServer { _ in nil }
         let knowing = NameServer { _ in nothing }
+        let resolver = resolver(port: 5402, [part("127.0.1.2", "127.0.1.3")])
+        let first = try request("n0.test")
         try await NameServer.with([("127.0.1.2", silent), ("127.0.1.3", knowing)], port: 5402) {
-            let resolver = resolver(port: 5402, [part("127.0.1.2", "127.0.1.3")])
             for number in 0..<ServerHealth.limit {
-                let kind1 = try await resolver.answer(request("n\(number).test"))?.kind
-                #expect(kind1 == .noName)
+                let kind = try await resolver.answer(request("n\(number).test"))?.kind
+                #expect(kind == .noName)
             }
             resolver.standing = .listening(.standard)
             #expect(resolver.summary.contains("2 servers (1 silent)"))
             // What was said while the silent one could have known better is not kept.
-            let kind2 = try await resolver.answer(request("n0.test"))?.kind
-            #expect(kind2 == .noName && knowing.count == 4)
-            // Now it is.
-            let kind3 = try await resolver.answer(request("n0.test"))?.kind
-            #expect(kind3 == .noName && knowing.count == 4)
+            #expect(await resolver.answer(first)?.kind == .noName)
+            #expect(knowing.asked.withLock { $0.count { $0 == "n0.test" } } >= 2)
         }
+        // Now it is: there is nobody to ask any more.
+        #expect(await resolver.answer(first)?.kind == .noName)
+        let other = try request("n1.test")
+        #expect(await resolver.answer(other) == nil)
     }
 
     @Test("one program's questions are bounded, and another one's find room")
@@ -179,7 +188,7 @@ struct LocalResolverTests {
             gate.withLock { $0 = true }
             first.cancel()
             #expect(await first.value == nil)
-            #expect(await second.value?.kind == .records && server.count == 2)
+            #expect(await second.value?.kind == .records && server.count >= 2)
         }
     }
 
