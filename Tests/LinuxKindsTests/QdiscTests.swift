@@ -43,7 +43,7 @@ struct QdiscTests {
         .enabled(if: Kernel.hasTBF, Kernel.reason))
     func stranger() throws {
         try Sandbox.run { host in
-            let agent = try host.apply(yaml())
+            var agent = try host.apply(yaml())
             try host.command("tc qdisc add dev p root handle 1: tbf rate 1mbit burst 10k limit 20k")
             let before = try host.command("tc qdisc show dev p")
             let wanted = yaml("interface: p, tbf: {rate: 10mbit, burst: 32kb, latency: 50ms}")
@@ -55,7 +55,7 @@ struct QdiscTests {
                 ])
             #expect(try host.command("tc qdisc show dev p") == before)
             try host.command("tc qdisc del dev p root")
-            try agent.apply(wanted)
+            agent = try host.apply(wanted)
             #expect(agent.problems == [])
             #expect(try host.command("tc qdisc show dev p").contains("rate 10Mbit"))
             try agent.watch()

@@ -16,7 +16,11 @@ struct AttributeTree: Hashable, CustomStringConvertible {
     /// and the family header.
     init(message: [UInt8]) {
         type = Self.u16(message, 4)
-        let header = [16: 16, 17: 16, 20: 8, 21: 8, 24: 12, 25: 12, 28: 12, 29: 12, 32: 12, 33: 12][Int(type)] ?? 0
+        let header =
+            [
+                16: 16, 17: 16, 20: 8, 21: 8, 24: 12, 25: 12, 28: 12, 29: 12, 32: 12, 33: 12, 36: 20, 37: 20, 104: 8,
+                105: 8,
+            ][Int(type)] ?? 0
         bytes = [message[6] & ~4, message[7]] + message[16..<16 + header]
         children = Self.attributes(Array(message[(16 + header)...]), path: [type & ~1])
     }
