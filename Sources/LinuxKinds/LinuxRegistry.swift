@@ -33,6 +33,7 @@ public enum LinuxRegistry {
         case .filterTable(let spec): .value(FilterTableValue(spec, ownership: ownership))
         case .forwarding(let spec): .value(ForwardingValue(spec))
         case .qdisc(let spec): .value(QdiscValue(spec))
+        case .nextHop(let spec): .value(NextHopValue(spec, ownership: ownership))
         case .namespace(let spec): .value(NamedNamespace(spec))
         case .allocation(let spec): .value(Allocation(spec))
         case .ruleChain(let spec): .value(RuleChainKind.value(spec, ownership: ownership))
@@ -61,6 +62,7 @@ extension ModelValue {
         case .filterTable: FilterTableValue.kind
         case .forwarding: ForwardingValue.kind
         case .qdisc: QdiscValue.kind
+        case .nextHop: NextHopValue.kind
         case .namespace: NamedNamespace.kind
         case .allocation: Allocation.kind
         case .ruleChain: RuleChainKind.word

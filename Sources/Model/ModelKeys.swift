@@ -19,6 +19,7 @@ extension ModelValue {
         case .filterTable(let message): Key.clean(message.name)
         case .forwarding(let message): message.keyName
         case .qdisc(let message): message.keyName
+        case .nextHop(let message): Key.clean(message.name)
         case .service(let message): Key.clean(message.name)
         }
     }
@@ -34,6 +35,11 @@ public enum ModelKey {
     /// The key of an allocation.
     public static func allocation(network: String, interface: String) -> String {
         ModelRegistry.model(.allocation).keyPrefix + Key.allocation(network, interface)
+    }
+
+    /// The key of a nexthop object.
+    public static func nextHop(_ name: String) -> String {
+        ModelRegistry.model(.nextHop).keyPrefix + Key.clean(name)
     }
 
     /// The key of a named namespace.
@@ -68,6 +74,8 @@ extension Ligato_Linux_L3_Route {
             name += outgoingInterface
         } else if !nextHops.isEmpty {
             name += "ecmp"
+        } else if !nexthop.isEmpty {
+            name += "nexthop/\(nexthop)"
         } else {
             switch type {
             case .blackhole: name += "blackhole"

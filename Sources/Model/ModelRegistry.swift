@@ -26,6 +26,8 @@ public struct ModelDescription: Sendable, Hashable {
         case forwarding
         /// `nsmagent.linux.qdisc`
         case qdisc
+        /// `nsmagent.linux.nexthop`
+        case nextHop
         /// `nsmagent.nsm.service`
         case service
     }
@@ -124,6 +126,9 @@ public enum ModelRegistry {
         ModelDescription(
             .qdisc, "nsmagent.linux", "v1", "qdisc", message: "nsmagent.linux.Qdisc",
             file: "nsmagent/linux.proto", template: "{{.Interface}}", list: ("linuxConfig", "qdiscs", nil)),
+        ModelDescription(
+            .nextHop, "nsmagent.linux", "v1", "nexthop", message: "nsmagent.linux.Nexthop",
+            file: "nsmagent/linux.proto", template: "{{.Name}}", list: ("linuxConfig", "nexthops", nil)),
         ModelDescription(
             .service, "nsmagent.nsm", "v1", "service", message: "nsmagent.nsm.NetworkService",
             file: "nsmagent/nsm.proto", template: "{{.Name}}", list: ("cnfConfig", "NetworkService_list", nil)),

@@ -29,6 +29,8 @@ public indirect enum ModelValue: Sendable, Hashable {
     case forwarding(Nsmagent_Linux_ForwardingEntry)
     /// How packets queue at an interface.
     case qdisc(Nsmagent_Linux_Qdisc)
+    /// A nexthop object.
+    case nextHop(Nsmagent_Linux_Nexthop)
     /// A network service with its matches.
     case service(Nsmagent_Nsm_NetworkService)
 
@@ -47,6 +49,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .filterTable: .filterTable
         case .forwarding: .forwarding
         case .qdisc: .qdisc
+        case .nextHop: .nextHop
         case .service: .service
         }
     }
@@ -69,6 +72,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .filterTable(let message): message
         case .forwarding(let message): message
         case .qdisc(let message): message
+        case .nextHop(let message): message
         case .service(let message): message
         }
     }
@@ -88,6 +92,7 @@ public indirect enum ModelValue: Sendable, Hashable {
         case .filterTable: self = .filterTable(try Nsmagent_Linux_FilterTable(serializedBytes: bytes))
         case .forwarding: self = .forwarding(try Nsmagent_Linux_ForwardingEntry(serializedBytes: bytes))
         case .qdisc: self = .qdisc(try Nsmagent_Linux_Qdisc(serializedBytes: bytes))
+        case .nextHop: self = .nextHop(try Nsmagent_Linux_Nexthop(serializedBytes: bytes))
         case .service: self = .service(try Nsmagent_Nsm_NetworkService(serializedBytes: bytes))
         }
     }

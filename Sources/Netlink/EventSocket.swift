@@ -28,10 +28,12 @@ public final class EventSocket {
         public static let rules: Groups = [Groups(RTNLGRP_IPV4_RULE), Groups(RTNLGRP_IPV6_RULE)]
         /// `RTNLGRP_IPV4_NETCONF` and `RTNLGRP_IPV6_NETCONF`: settings of links, as far as the kernel reports them.
         public static let settings: Groups = [Groups(RTNLGRP_IPV4_NETCONF), Groups(RTNLGRP_IPV6_NETCONF)]
+        /// `RTNLGRP_NEXTHOP`: nexthop objects.
+        public static let nextHops = Groups(RTNLGRP_NEXTHOP)
         /// `RTNLGRP_TC`: qdiscs, their classes and filters.
         public static let trafficControl = Groups(RTNLGRP_TC)
         /// All that concern objects, so all but ``settings``.
-        public static let all: Groups = [.links, .addresses, .routes, .neighbours, .rules, .trafficControl]
+        public static let all: Groups = [.links, .addresses, .routes, .neighbours, .rules, .trafficControl, .nextHops]
     }
 
     /// Whether a drain saw everything.

@@ -97,7 +97,9 @@ public struct Route: Hashable, Sendable {
     public var tos: UInt8
     /// Where it leads: one entry, several for multipath, none for blackhole and its kin.
     public var nextHops: [NextHop]
-    /// More that the kernel says of it, such as `RTA_ENCAP`, `RTA_NH_ID`, metrics beside the MTU, and the same of next hops.
+    /// `RTA_NH_ID`: the nexthop object that says where it leads; 0: none. A report has its next hops besides.
+    public var nextHopID: UInt32 = 0
+    /// More that the kernel says of it, such as `RTA_ENCAP`, metrics beside the MTU, and the same of next hops.
     /// Read only.
     public internal(set) var others = UnknownAttributes()
     /// Whether it is for packets from some network only (`RTA_SRC`).

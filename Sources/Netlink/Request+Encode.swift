@@ -37,6 +37,8 @@ extension Request {
         case .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .addNeighbour, .deleteNeighbour,
             .addForwarding, .deleteForwarding, .addQdisc, .changeQdisc, .deleteQdisc:
             return fixed
+        case .addNextHop(let hop, _), .deleteNextHop(let hop):
+            return hop.members.count <= 4096 ? fixed + hop.members.count * 8 : nil
         case .addVLANs(let vlans, _, _), .deleteVLANs(let vlans, _, _):
             return vlans.capacity
         case .restore(let object):
@@ -104,6 +106,10 @@ extension Request {
             return qdisc.write(MessageWriter(at: start, type: RTM_NEWQDISC), isChange: true)
         case .deleteQdisc(let qdisc):
             return qdisc.writeSelector(MessageWriter(at: start, type: RTM_DELQDISC))
+        case .addNextHop(let hop, let replace):
+            return hop.write(MessageWriter(at: start, type: RTM_NEWNEXTHOP, flags: Self.creation(replace)))
+        case .deleteNextHop(let hop):
+            return hop.writeSelector(MessageWriter(at: start, type: RTM_DELNEXTHOP))
         case .addRule(let rule):
             return rule.write(MessageWriter(at: start, type: RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL))
         case .deleteRule(let rule):

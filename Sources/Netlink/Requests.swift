@@ -42,6 +42,10 @@ public enum Request: Hashable, Sendable {
     case changeQdisc(Qdisc)
     /// `RTM_DELQDISC`: the one with that handle goes.
     case deleteQdisc(Qdisc)
+    /// `RTM_NEWNEXTHOP`; with `NLM_F_REPLACE` or `NLM_F_EXCL`.
+    case addNextHop(NextHopObject, replace: Bool)
+    /// `RTM_DELNEXTHOP`: with it go the routes that use it.
+    case deleteNextHop(NextHopObject)
     /// `RTM_NEWRULE` with `NLM_F_EXCL`.
     case addRule(Rule)
     /// `RTM_DELRULE`.
@@ -148,6 +152,10 @@ public enum Report: Hashable, Sendable {
     case qdisc(Qdisc)
     /// `RTM_DELQDISC`
     case qdiscRemoved(Qdisc)
+    /// `RTM_NEWNEXTHOP`
+    case nextHop(NextHopObject)
+    /// `RTM_DELNEXTHOP`
+    case nextHopRemoved(NextHopObject)
     /// `RTM_NEWNETCONF`: a setting of a link changed, such as forwarding or rp_filter. Source: linux/netconf.h.
     case settings(linkIndex: Int32)
 }

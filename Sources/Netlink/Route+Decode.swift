@@ -31,6 +31,7 @@ extension Route {
                 if value.count >= 12, value.after(8).u32 != 0 {
                     others.append(Attribute(type: Int(RTA_EXPIRES.rawValue), payload: value.after(value.count)))
                 }
+            case RTA_NH_ID: nextHopID = value.u32
             case RTA_PREF: preference = value.u8
             case RTA_PAD, RTA_MARK, RTA_UID, RTA_IIF, RTA_EXPIRES, RTA_MFC_STATS: break
             default: others.append(attribute)
@@ -38,6 +39,11 @@ extension Route {
         }
         guard let prefix = IPPrefix(address, length: header.rtm_dst_len) else { return nil }
         destination = prefix
+        // The route itself is not of the type that it is told by an object that drops packets.
+        if nextHopID != 0, Self.leadsNowhere(header.rtm_type) {
+            type = UInt8(RTN_UNICAST)
+            return
+        }
         // IPv6 reports `lo` as the device of routes that lead nowhere.
         guard !Self.leadsNowhere(header.rtm_type) else { return }
         if several.count > 0 {

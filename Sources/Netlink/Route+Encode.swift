@@ -41,7 +41,7 @@ extension Route {
             header.rtm_protocol = proto
             header.rtm_scope = scope
             header.rtm_type = type
-            if nextHops.count == 1, nextHops[0].onlink { header.rtm_flags = UInt32(RTNH_F_ONLINK) }
+            if nextHopID == 0, nextHops.count == 1, nextHops[0].onlink { header.rtm_flags = UInt32(RTNH_F_ONLINK) }
         }
     }
 
@@ -52,7 +52,9 @@ extension Route {
     }
 
     private func writeNextHops(_ writer: MessageWriter) {
-        if nextHops.count == 1 {
+        if nextHopID != 0 {
+            writer.put(RTA_NH_ID.rawValue, u32: nextHopID)
+        } else if nextHops.count == 1 {
             let hop = nextHops[0]
             if let gateway = hop.gateway { write(gateway: gateway, writer) }
             if hop.linkIndex != 0 { writer.put(RTA_OIF.rawValue, i32: hop.linkIndex) }

@@ -28,6 +28,8 @@ public enum Dump: Hashable, Sendable {
     case forwarding
     /// Qdiscs of all links, the kernel's own included.
     case qdiscs
+    /// Nexthop objects.
+    case nextHops
     /// Bridges and their ports, with their VLANs.
     case bridges
     /// Policy rules of one family; nil: of both.
@@ -236,7 +238,7 @@ extension Dump {
         case .routes(_, _, _, ignoringKernel: true), .routesOfLink(_, ignoringKernel: true):
             Route.isKernels(message.payload)
         case .routes, .prefixRoutes, .routesOfLink, .links, .addresses, .addressesOfLink, .neighbours, .forwarding,
-            .bridges, .rules, .qdiscs:
+            .bridges, .rules, .qdiscs, .nextHops:
             false
         }
     }
@@ -290,6 +292,10 @@ extension Dump {
         case .qdiscs:
             let writer = MessageWriter(at: start, type: RTM_GETQDISC, flags: NLM_F_DUMP)
             writer.putStruct(tcmsg.self) { _ in }
+            return writer
+        case .nextHops:
+            let writer = MessageWriter(at: start, type: RTM_GETNEXTHOP, flags: NLM_F_DUMP)
+            writer.putStruct(nhmsg.self) { _ in }
             return writer
         case .bridges:
             let writer = MessageWriter(at: start, type: RTM_GETLINK, flags: NLM_F_DUMP)

@@ -51,6 +51,10 @@ public enum Marks {
     /// (`8000:` and above), and above those that people write.
     public static func qdiscHandle(of number: UInt32) -> UInt32 { (0x4000 | number & 0x3fff) << 16 }
 
+    /// The numbers of nexthop objects, which follow from their names: the upper half of what is positive in 32 bits, to which
+    /// nobody counts. Their mark is the protocol number.
+    public static let nextHopNumbers: ClosedRange<UInt32> = 0x4000_0000...0x7fff_ffff
+
     /// Whether a protocol number is that of an agent or of a mesh. Two of them may want the same entry.
     public static func isOwner(proto: UInt8) -> Bool {
         proto == defaultAgentProtocol || proto == meshProtocol || agentProtocols.contains(proto)

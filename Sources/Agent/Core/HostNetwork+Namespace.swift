@@ -13,6 +13,7 @@ extension HostNetwork {
         case .forwarding(let message): interface = message.interface
         case .qdisc(let message): interface = message.interface
         case .route(let message): interface = outgoing(message)
+        case .nextHop(let message): interface = message.outgoingInterface
         case .ruleChain, .rule, .filterTable, .allocation, .client, .endpoint, .service, .namespace: interface = ""
         }
         return world.declaredNamespace(of: interface)?.label ?? value.namespace.map(label) ?? ""

@@ -254,7 +254,7 @@ public final class HostNetwork {
             case .endpoint(let message): .endpoint(message)
             case .service(let message): .service(message)
             case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, .forwarding,
-                .qdisc, nil:
+                .qdisc, .nextHop, nil:
                 nil
             }
         if spec == nil, services.isEmpty { return }
@@ -273,7 +273,7 @@ public final class HostNetwork {
             case .endpoint(let message): .value(EndpointValue<LinuxWorld>(message))
             case .service(let message): .value(ServiceValue<LinuxWorld>(message))
             case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable, .forwarding,
-                .qdisc:
+                .qdisc, .nextHop:
                 item.specification.map { LinuxRegistry.desired($0, ownership: world.ownership) }
                     ?? LinuxRegistry.desired(value, ownership: world.ownership)
             }
@@ -297,7 +297,7 @@ public final class HostNetwork {
                 return (value.sentence(finding), finding.fields)
             // Those are checked as they become what the reconciler keeps.
             case .interface, .arp, .route, .ruleChain, .filterTable, .allocation, .namespace, .rule, .forwarding,
-                .qdisc, nil:
+                .qdisc, .nextHop, nil:
                 return nil
             }
         }

@@ -97,9 +97,10 @@ extension Request {
         case .addNeighbour(let neighbour, _), .deleteNeighbour(let neighbour): [neighbour.linkIndex]
         case .addForwarding(let entry), .deleteForwarding(let entry): [entry.linkIndex]
         case .addVLANs(_, let index, _), .deleteVLANs(_, let index, _): [index]
+        case .addNextHop(let hop, _): hop.linkIndex == 0 ? [] : [hop.linkIndex]
         case .addQdisc(let qdisc), .changeQdisc(let qdisc), .deleteQdisc(let qdisc): [qdisc.linkIndex]
         case .restore(let object): object.linkIndexes
-        case .createLink, .deleteLinkGroup, .addRule, .deleteRule: []
+        case .createLink, .deleteLinkGroup, .addRule, .deleteRule, .deleteNextHop: []
         }
     }
 
@@ -110,6 +111,7 @@ extension Request {
         case .addRoute(let route, _), .appendRoute(let route), .deleteRoute(let route):
             route.destination.family == .v6
         case .addNeighbour(let neighbour, _), .deleteNeighbour(let neighbour): neighbour.destination.family == .v6
+        case .addNextHop(let hop, _), .deleteNextHop(let hop): hop.family == .v6
         case .createLink, .setLink, .addAltNames, .deleteAltNames, .deleteLink, .deleteLinkGroup, .addForwarding,
             .deleteForwarding, .addRule,
             .deleteRule,

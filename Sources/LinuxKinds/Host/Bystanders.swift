@@ -137,7 +137,7 @@ extension LinuxWorld {
             guard let link = state.links[state.bystanders.successor(of: entry.linkIndex)] else { return false }
             return link.position(of: entry) == nil
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
-            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .settings:
+            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .nextHop, .nextHopRemoved, .settings:
             return false
         }
     }
@@ -191,7 +191,7 @@ extension LinuxWorld {
         case .route: dump = .routes(ignoringKernel: true)
         case .neighbour(let entry): dump = .neighbours(proxy: entry.flags & Neighbour.proxy != 0)
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
-            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .settings:
+            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .nextHop, .nextHopRemoved, .settings:
             return false
         }
         return (try? socket.save(dump) { $0 == object.report })?.contains(object) ?? false
@@ -287,7 +287,7 @@ extension Report {
                 + " proto \(Names.routeProtocol(route.proto))"
         case .neighbour(let entry): "the neighbour \(entry.destination)"
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
-            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .settings:
+            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .nextHop, .nextHopRemoved, .settings:
             ""
         }
     }

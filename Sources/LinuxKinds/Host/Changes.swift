@@ -55,6 +55,8 @@ extension LinuxWorld {
         case .forwardingRemoved(let entry): ForwardingClass.remove(entry, in: state, self)
         case .qdisc(let qdisc): QdiscClass.put(qdisc, in: state, self)
         case .qdiscRemoved(let qdisc): QdiscClass.remove(qdisc, in: state, self)
+        case .nextHop(let hop): NextHopClass.put(hop, in: state, self)
+        case .nextHopRemoved(let hop): NextHopClass.remove(hop, in: state, self)
         case .rule(let rule): RuleClass.put(rule, in: state, self)
         case .ruleRemoved(let rule): RuleClass.remove(rule, in: state, self)
         case .port(let index, let port, let vlans):
@@ -128,6 +130,8 @@ extension LinuxWorld {
                 (state.links[index]?.vlans ?? .kernelDefault).removing(vlans), of: index, in: state, self)
         case .addQdisc(let qdisc), .changeQdisc(let qdisc): apply(.qdisc(qdisc), in: state)
         case .deleteQdisc(let qdisc): apply(.qdiscRemoved(qdisc), in: state)
+        case .addNextHop(let hop, _): apply(.nextHop(hop), in: state)
+        case .deleteNextHop(let hop): apply(.nextHopRemoved(hop), in: state)
         case .addRule(let rule): apply(.rule(rule), in: state)
         case .deleteRule(let rule): apply(.ruleRemoved(rule), in: state)
         case .restore: break

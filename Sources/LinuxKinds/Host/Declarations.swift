@@ -25,6 +25,12 @@ struct Declarations {
     private var tableUsers: [NamespaceReference: [FilterTable.ID: Set<Key>]] = [:]
     /// Keys of routes that prefer an address, by the logical name of the interface that they leave by.
     private var sourceUsers: [IPAddress: [String: SmallSet<Key>]] = [:]
+    /// Declared nexthop objects by name.
+    private var nextHopValues: [String: NextHopValue] = [:]
+    /// Their names by number.
+    private var nextHopNames: [UInt32: SmallSet<String>] = [:]
+    /// Keys of values that are or use a nexthop object, by its name.
+    private var nextHopUsers: [String: SmallSet<Key>] = [:]
     /// How many values say how packets queue.
     var qdiscCount = 0
     /// Keys of values that are forwarding entries of bridges.
@@ -177,6 +183,50 @@ struct Declarations {
 
     /// The values that an entry of a bridge for an address concerns, whatever their ports.
     func addKeys(forwarding mac: MACAddress, to keys: inout Set<Key>) { forwardingUsers[mac]?.add(to: &keys) }
+
+    /// A value is a nexthop object, and perhaps a group of others.
+    mutating func enter(_ key: Key, nextHop value: NextHopValue) {
+        nextHopValues[value.name] = value
+        nextHopNames[value.id, default: SmallSet<String>()].insert(value.name)
+        enter(key, userOfNextHop: value.name)
+        for member in value.members { enter(key, userOfNextHop: member) }
+    }
+
+    mutating func leave(_ key: Key, nextHop value: NextHopValue) {
+        nextHopValues[value.name] = nil
+        nextHopNames[value.id]?.remove(value.name)
+        if nextHopNames[value.id]?.isEmpty == true { nextHopNames[value.id] = nil }
+        leave(key, userOfNextHop: value.name)
+        for member in value.members { leave(key, userOfNextHop: member) }
+    }
+
+    /// A value uses a nexthop object.
+    mutating func enter(_ key: Key, userOfNextHop name: String) {
+        nextHopUsers[name, default: SmallSet<Key>()].insert(key)
+    }
+
+    mutating func leave(_ key: Key, userOfNextHop name: String) {
+        nextHopUsers[name]?.remove(key)
+        if nextHopUsers[name]?.isEmpty == true { nextHopUsers[name] = nil }
+    }
+
+    /// Whether any nexthop object is declared.
+    var hasNextHops: Bool { !nextHopValues.isEmpty }
+
+    /// A declared nexthop object.
+    func nextHop(_ name: String) -> NextHopValue? { nextHopValues[name] }
+
+    /// Those with a number.
+    func nextHops(numbered id: UInt32) -> [NextHopValue] {
+        var values: [NextHopValue] = []
+        nextHopNames[id]?.forEach { if let value = nextHopValues[$0] { values.append(value) } }
+        return values
+    }
+
+    /// The values that a nexthop object of a number concerns.
+    func addKeys(nextHop id: UInt32, to keys: inout Set<Key>) {
+        nextHopNames[id]?.forEach { nextHopUsers[$0]?.add(to: &keys) }
+    }
 
     /// A value is a policy rule.
     mutating func enter(_ key: Key, rule: Rule, in namespace: NamespaceReference) {

@@ -37,6 +37,8 @@ extension LinuxWorld {
             }
             switch operation.action {
             case .request(let request):
+                // The kernel looks at the carrier, which a pair has when its other end is up.
+                if case .addNextHop(let hop, _) = request, hop.linkIndex != 0 { flushOthers(than: state, &run) }
                 if let request = withoutMark(request, in: state, &run) { enqueue(request, of: index, in: state, &run) }
             case .createLink(let creation): enqueue(creation, of: index, in: state, &run)
             case .deleteLinks(let indexes, let wholeGroup):
@@ -154,7 +156,7 @@ extension LinuxWorld {
         case .deleteAddress(let address): index = address.linkIndex
         case .createLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .deleteRoute,
             .addNeighbour, .deleteNeighbour, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .addRule,
-            .deleteRule, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
+            .deleteRule, .addQdisc, .changeQdisc, .deleteQdisc, .addNextHop, .deleteNextHop, .restore:
             return
         }
         guard let link = state.links[index], !ownership.owns(alias: link.link.alias) || link.link.index == 1 else {
@@ -211,6 +213,12 @@ extension LinuxWorld {
     func flushAll(_ run: inout ExecutionRun) {
         for state in run.waiting { flush(state, &run) }
         run.waiting.removeAll(keepingCapacity: true)
+    }
+
+    /// Sends what waits for other namespaces than this one.
+    private func flushOthers(than state: NamespaceState, _ run: inout ExecutionRun) {
+        for other in run.waiting where other !== state { flush(other, &run) }
+        run.waiting.removeAll { $0 !== state }
     }
 
     /// Sends what waits for a namespace and takes in the answers.
@@ -279,6 +287,7 @@ extension LinuxWorld {
         for position in link.addresses.indices { link.addresses[position].address.linkIndex = index }
         for position in link.neighbours.indices { link.neighbours[position].neighbour.linkIndex = index }
         link.qdisc?.linkIndex = index
+        NextHopClass.settle(planned, as: index, in: link.namespace)
         for id in link.routes {
             guard let route = link.namespace.routes[id] else { continue }
             for hop in route.route.nextHops.indices where route.route.nextHops[hop].linkIndex == planned {

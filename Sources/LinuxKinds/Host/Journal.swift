@@ -39,6 +39,7 @@ public final class Journal {
         /// Names of links that were made.
         var made: Set<String> = []
         var routes: [RouteID: Route?] = [:]
+        var nextHops: [UInt32: NextHopObject?] = [:]
         var rules: [Rule: Bool] = [:]
         var tables: [FilterTable.ID: TableState?] = [:]
         var ruleTables: [FilterTable.ID: SavedTable] = [:]
@@ -106,6 +107,13 @@ public final class Journal {
         change(state) { part in
             if part.routes.keys.contains(id) { return }
             part.routes.updateValue(state.routes[id]?.route ?? foreign, forKey: id)
+        }
+    }
+
+    fileprivate func remember(nextHop id: UInt32, in state: NamespaceState) {
+        change(state) { part in
+            if part.nextHops.keys.contains(id) { return }
+            part.nextHops.updateValue(state.nextHops[id]?.object, forKey: id)
         }
     }
 
@@ -226,6 +234,10 @@ struct Journals {
     /// - Parameter foreign: The route of someone else's that goes for one of ours.
     func remember(route id: RouteID, replacing foreign: Route? = nil, in state: NamespaceState) {
         for reference in references { reference.journal?.remember(route: id, replacing: foreign, in: state) }
+    }
+
+    func remember(nextHop id: UInt32, in state: NamespaceState) {
+        for reference in references { reference.journal?.remember(nextHop: id, in: state) }
     }
 
     func remember(rule: Rule, in state: NamespaceState) {

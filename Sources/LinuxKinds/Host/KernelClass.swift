@@ -33,8 +33,8 @@ protocol KernelClass: Sendable {
 enum KernelClasses {
     static let all: [any KernelClass.Type] = [
         NamespaceClass.self, LinkClass.self, LoanClass.self, AltNameClass.self, SettingClass.self, AddressClass.self,
-        RouteClass.self, RuleClass.self, NeighbourClass.self, BridgeVLANClass.self, ForwardingClass.self,
-        WireGuardClass.self, QdiscClass.self, FilterTableClass.self, RuleChainClass.self,
+        NextHopClass.self, RouteClass.self, RuleClass.self, NeighbourClass.self, BridgeVLANClass.self,
+        ForwardingClass.self, WireGuardClass.self, QdiscClass.self, FilterTableClass.self, RuleChainClass.self,
     ]
 }
 
@@ -54,6 +54,8 @@ public struct NamespaceDump {
     public var vlans: [Int32: BridgeVLANs] = [:]
     /// Root qdiscs of these links, but for those that the kernel gave them.
     public var qdiscs: [Qdisc] = []
+    /// Nexthop objects with our protocol number.
+    public var nextHops: [NextHopObject] = []
     /// Policy rules.
     public var rules: [Rule] = []
 

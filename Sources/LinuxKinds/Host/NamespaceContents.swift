@@ -19,6 +19,8 @@ extension NamespaceState {
         var routes: [RouteID: RouteState] = [:]
         /// Those that prefer an address, by that address.
         var routesBySource: [IPAddress: Set<RouteID>] = [:]
+        /// Nexthop objects with our protocol number.
+        var nextHops: [UInt32: NextHopState] = [:]
         /// Rules with our protocol number.
         var rules: [Rule: Claim] = [:]
         /// Rules of others, as they would look if they were ours: what is there already need not be made.

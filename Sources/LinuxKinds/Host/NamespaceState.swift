@@ -65,6 +65,10 @@ final class NamespaceState {
         get { contents.rules }
         _modify { yield &contents.rules }
     }
+    var nextHops: [UInt32: NextHopState] {
+        get { contents.nextHops }
+        _modify { yield &contents.nextHops }
+    }
     var foreignRules: Set<Rule> {
         get { contents.foreignRules }
         _modify { yield &contents.foreignRules }
@@ -210,6 +214,7 @@ final class NamespaceState {
     /// Whether something in it carries our mark.
     func hasOurs(_ ownership: Ownership) -> Bool {
         !contents.ownedLinks.isEmpty || !contents.lent.isEmpty || !contents.routes.isEmpty || !contents.rules.isEmpty
+            || !contents.nextHops.isEmpty
             || [ownership.namespaceGroup, ownership.impliedNamespaceGroup].contains(linksByName["lo"]?.link.group)
             || contents.ruleTables.values.contains { $0.isMarked }
             || contents.tables.values.contains { ownership.tableName(comment: $0.table.comment) != nil }

@@ -52,6 +52,8 @@ extension LinuxWorld {
         case .addVLANs(let vlans, let index, _): "RTM_SETLINK \(device(index, state)) vlan \(vlans.text)"
         case .deleteVLANs(let vlans, let index, _): "RTM_DELLINK \(device(index, state)) vlan \(vlans.text)"
         case .addQdisc(let qdisc), .changeQdisc(let qdisc): words("RTM_NEWQDISC", .qdisc(qdisc), state)
+        case .addNextHop(let hop, _): words("RTM_NEWNEXTHOP", .nextHop(hop), state)
+        case .deleteNextHop(let hop): words("RTM_DELNEXTHOP", .nextHop(hop), state)
         case .deleteQdisc(let qdisc): words("RTM_DELQDISC", .qdisc(qdisc), state)
         case .addRule(let rule): words("RTM_NEWRULE", .rule(rule), state)
         case .deleteRule(let rule): words("RTM_DELRULE", .rule(rule), state)
@@ -73,9 +75,10 @@ extension LinuxWorld {
             "\(verb) \(entry.mac) dev \(device(entry.linkIndex, state))"
                 + (entry.destination.map { " dst \($0)" } ?? "")
         case .qdisc(let qdisc): "\(verb) \(qdisc.kind.name) dev \(device(qdisc.linkIndex, state))"
+        case .nextHop(let hop): "\(verb) \(state.map(hop.text) ?? "id \(hop.id)")"
         case .rule(let rule): "\(verb) priority \(rule.priority) table \(Names.table(rule.table))"
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .ruleRemoved, .port,
-            .forwardingRemoved, .qdiscRemoved, .settings:
+            .forwardingRemoved, .qdiscRemoved, .nextHopRemoved, .settings:
             verb
         }
     }

@@ -98,10 +98,10 @@ extension Request {
     var isRemoval: Bool {
         switch self {
         case .deleteLink, .deleteLinkGroup, .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule,
-            .deleteForwarding, .deleteVLANs, .deleteAltNames, .deleteQdisc:
+            .deleteForwarding, .deleteVLANs, .deleteAltNames, .deleteQdisc, .deleteNextHop:
             true
         case .createLink, .setLink, .addAltNames, .addAddress, .addRoute, .appendRoute, .addNeighbour, .addRule,
-            .addForwarding, .addVLANs, .addQdisc, .changeQdisc, .restore:
+            .addForwarding, .addVLANs, .addQdisc, .changeQdisc, .addNextHop, .restore:
             false
         }
     }
@@ -112,7 +112,8 @@ extension Request {
         case .addRoute, .appendRoute: true
         case .createLink, .setLink, .addAltNames, .deleteAltNames, .deleteLink, .deleteLinkGroup, .addAddress,
             .deleteAddress, .deleteRoute, .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding,
-            .deleteForwarding, .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
+            .deleteForwarding, .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .addNextHop,
+            .deleteNextHop, .restore:
             false
         }
     }
@@ -179,7 +180,11 @@ extension Request {
             guard let number = link(qdisc.linkIndex) else { return nil }
             qdisc.linkIndex = number
             return .deleteQdisc(qdisc)
-        case .addRule, .deleteRule, .deleteLinkGroup:
+        case .addNextHop(var hop, let replace):
+            guard let number = link(hop.linkIndex) else { return nil }
+            hop.linkIndex = number
+            return .addNextHop(hop, replace: replace)
+        case .addRule, .deleteRule, .deleteLinkGroup, .deleteNextHop:
             return self
         case .restore(let object): return object.relocated(by: link).map { .restore($0) }
         }
@@ -228,9 +233,10 @@ extension Request {
         case .deleteRoute(let route): route.proto
         case .deleteNeighbour(let neighbour): neighbour.proto
         case .deleteRule(let rule): rule.proto
+        case .deleteNextHop(let hop): hop.proto
         case .createLink, .setLink, .addAltNames, .deleteAltNames, .deleteLink, .deleteLinkGroup, .addAddress,
             .addRoute, .appendRoute, .addNeighbour, .addRule, .addForwarding, .deleteForwarding, .addVLANs,
-            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
+            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .addNextHop, .restore:
             nil
         }
     }

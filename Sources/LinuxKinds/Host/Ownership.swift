@@ -122,6 +122,12 @@ public struct Ownership: Sendable, Hashable {
         Route(destination: .any(.v4), table: markTable, proto: proto, type: 9)
     }
 
+    /// The number of a nexthop object that has no other one.
+    func nextHopNumber(_ name: String) -> UInt32 {
+        let range = Marks.nextHopNumbers
+        return range.lowerBound + FNV1a.hash32("\(label)/\(name)".utf8) % UInt32(range.count)
+    }
+
     /// Whether an alias is one of ours.
     public func owns(alias: String?) -> Bool { alias?.hasPrefix(aliasPrefix) ?? false }
 

@@ -17,6 +17,7 @@ public struct Place: Hashable, Sendable {
         case route(RouteID)
         case neighbour(Int32, IPAddress, isProxy: Bool)
         indirect case forwarding(Int32, ForwardingPlace)
+        case nextHop(UInt32)
         /// The root qdisc of a link.
         case qdisc(Int32)
         indirect case rule(Rule)
@@ -95,6 +96,10 @@ extension LinuxWorld {
             guard let link = state.links[index], var entry = link.forwarding[place] else { return }
             clear(&entry.claim)
             link.forwarding[place] = entry
+        case .nextHop(let id):
+            guard var hop = state.nextHops[id] else { return }
+            clear(&hop.claim)
+            state.nextHops[id] = hop
         case .qdisc(let index):
             if let link = state.links[index] { clear(&link.qdiscClaim) }
         case .rule(let rule):
@@ -121,6 +126,8 @@ extension LinuxWorld {
             return own.links[index]?.link.name
         case .route(let id):
             return own.routes[id]?.route.nextHops.first.flatMap { own.links[$0.linkIndex]?.link.name }
+        case .nextHop(let id):
+            return own.nextHops[id].flatMap { own.links[$0.object.linkIndex]?.link.name }
         case .namespace, .link, .rule, .table, .rules: return nil
         }
     }
@@ -131,7 +138,8 @@ extension LinuxWorld {
         switch place.object {
         case .route(let id): return id.table
         case .rule(let rule): return rule.table
-        case .namespace, .link, .master, .altName, .address, .neighbour, .forwarding, .qdisc, .table, .rules: return nil
+        case .namespace, .link, .master, .altName, .address, .neighbour, .forwarding, .qdisc, .nextHop, .table, .rules:
+            return nil
         }
     }
 }

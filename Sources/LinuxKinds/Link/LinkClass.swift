@@ -88,6 +88,7 @@ enum LinkClass: KernelClass {
                 if new.master < 0 { world.plannedDependants[new.master, default: []].append(known) }
             }
         }
+        if world.cause == .told { noteCarrier(of: known, new, world) }
         if old.mac != new.mac {
             world.endanger(.neighbours, on: known)
             NeighbourClass.lose(of: known, world) { $0.flags & Neighbour.proxy == 0 }
@@ -111,6 +112,15 @@ enum LinkClass: KernelClass {
         world.concern(old.name, in: state)
         if new.name != old.name { world.concern(new.name, in: state) }
         for name in Set(old.altNames).symmetricDifference(new.altNames) { world.concern(name, in: state) }
+    }
+
+    /// Nexthop objects go with the carrier, and need it.
+    private static func noteCarrier(of link: LinkState, _ new: Link, _ world: LinuxWorld) {
+        let carrier = LinkFlags.running | LinkFlags.lowerUp
+        let (had, has) = (link.link.flags & carrier != 0, new.flags & carrier != 0)
+        guard had != has, world.declarations.hasNextHops else { return }
+        if !has { NextHopClass.lose(of: link, world) }
+        world.concern(link.link.name, in: link.namespace)
     }
 
     /// VLANs go up and down with the link below.
@@ -169,6 +179,8 @@ enum LinkClass: KernelClass {
     /// A link that goes down loses its neighbours, its IPv6 addresses, and the routes that have no other way.
     private static func flushAfterDown(_ link: LinkState, _ world: LinuxWorld) {
         let state = link.namespace
+        NextHopClass.lose(of: link, world)
+        NextHopClass.loseCarrier(ofPeerOf: link, world)
         for id in link.routes {
             let hops = state.routes[id]?.route.nextHops ?? []
             let hasOther = hops.contains { hop in
@@ -269,6 +281,7 @@ enum LinkClass: KernelClass {
             SettingClass.rememberAll(of: link, world)
             loseClaims(of: link, world)
         }
+        NextHopClass.lose(of: link, world)
         world.concern(link.link.name, in: state)
         state.neighbourCount -= link.neighbours.count
         state.localNetworks = nil

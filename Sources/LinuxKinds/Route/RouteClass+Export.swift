@@ -11,8 +11,11 @@ extension RouteClass {
             where isStatic(route) && route.proto != export.ownership.proto { routes.append(route) }
         }
         routes.removeAll { route in
-            if route.isDeclarable { return false }
-            let what = [route.otherText, route.tos == 0 ? "" : "tos \(route.tos)"].filter { !$0.isEmpty }
+            let isByOther = route.nextHopID != 0 && state.nextHops[route.nextHopID] == nil
+            if route.isDeclarable, !isByOther { return false }
+            let what = [
+                isByOther ? "nhid \(route.nextHopID)" : "", route.otherText, route.tos == 0 ? "" : "tos \(route.tos)",
+            ].filter { !$0.isEmpty }
             export.omit(
                 "route \(route.destination)\(state.reference.suffix)",
                 "can't be declared\(what.isEmpty ? "" : ": it has \(what.joined(separator: ", "))")")
@@ -45,6 +48,11 @@ extension RouteClass {
         message.initcwnd = route.initialCongestionWindow
         message.initrwnd = route.initialReceiveWindow
         message.pref = Ligato_Linux_L3_Route.Preference(Numbers.preference.word(route.preference) ?? .medium)
+        if route.nextHopID != 0 {
+            message.nexthop = NextHopKeys.name(route.nextHopID)
+            if route.table != 254 { message.table = route.table }
+            return message
+        }
         var vrfTable: UInt32?
         for hop in route.nextHops {
             guard let link = state.links[hop.linkIndex] else { return nil }
@@ -90,7 +98,7 @@ extension Route {
         let names = [
             2: "from", 8: "metrics", 11: "realms", 19: "newdst", 20: "pref", 21: "encap type", 22: "encap",
             23: "expires",
-            26: "ttl-propagate", 30: "nhid",
+            26: "ttl-propagate",
         ]
         let types = Set(others.types).sorted()
         return (types.map { names[$0] ?? "attribute \($0)" } + (isForSomeSources ? ["from"] : [])).joined(

@@ -75,8 +75,13 @@ enum RouteClass: KernelClass {
         guard let known = state.routes[id]?.route, known.proto == route.proto else { return }
         // Each way of an IPv6 route can go by itself, and is then told without its weight.
         let isV6 = route.destination.family == .v6
-        let rest = isV6 ? known.nextHops.filter { hop in !route.nextHops.contains { $0.leads(as: hop) } } : []
-        guard known.nextHops == route.nextHops || isV6 && rest.count < known.nextHops.count else { return }
+        let rest =
+            isV6 && known.nextHopID == 0
+            ? known.nextHops.filter { hop in !route.nextHops.contains { $0.leads(as: hop) } } : []
+        let isBySameObject = known.nextHopID != 0 && known.nextHopID == route.nextHopID
+        guard isBySameObject || known.nextHops == route.nextHops || isV6 && rest.count < known.nextHops.count else {
+            return
+        }
         concern(known, in: state, world)
         state.removeRoute(id)
         if rest.isEmpty { return }
@@ -120,6 +125,7 @@ enum RouteClass: KernelClass {
     private static func concern(_ route: Route, in state: NamespaceState, _ world: LinuxWorld) {
         if world.cause == .planned { return }
         world.concern("", in: state)
+        if route.nextHopID != 0 { world.declarations.addKeys(nextHop: route.nextHopID, to: &world.told.keys) }
         for hop in route.nextHops {
             if let name = state.links[hop.linkIndex]?.link.name { world.concern(name, in: state) }
         }

@@ -15,6 +15,7 @@ extension StaticRoute {
         initialCongestionWindow = spec.initialCongestionWindow
         initialReceiveWindow = spec.initialReceiveWindow
         preference = Numbers.preference[spec.preference]
+        nextHop = spec.nextHop
         scope = spec.scope.map { Numbers.scope[$0] }
         source = spec.source
         hops = spec.hops.map {

@@ -15,6 +15,7 @@ extension StaticRoute {
             words.append("dev \(hop.interface)")
             if hops.count > 1, hop.weight > 1 { words.append("weight \(hop.weight)") }
         }
+        if let nextHop { words.append("nexthop \(nextHop)") }
         if metric != 0 { words.append("metric \(metric)") }
         if let table { words.append("table \(Names.table(table))") }
         return words.joined(separator: " ") + namespace.suffix
@@ -22,6 +23,9 @@ extension StaticRoute {
 }
 
 extension Route {
+    /// The number of its nexthop object, or its next hops.
+    func wayText(_ state: NamespaceState) -> String { nextHopID == 0 ? hopText(state) : "nhid \(nextHopID)" }
+
     /// Its next hops, with names of interfaces.
     func hopText(_ state: NamespaceState) -> String {
         let texts = nextHops.map { hop in

@@ -44,6 +44,8 @@ public struct StaticRoute: Value {
     let destination: Endpoint
     let destinationText: String
     let hops: [Hop]
+    /// The name of the nexthop object that says where it leads; nil: its hops do.
+    let nextHop: String?
     /// `RT_SCOPE_*`; nil: link without a gateway, global with one.
     let scope: UInt8?
     let metric: UInt32
@@ -64,25 +66,9 @@ public struct StaticRoute: Value {
     /// The interfaces, and what makes the gateways reachable.
     public var dependencies: [Dependency<LinuxWorld>] {
         var result = namespace.dependencies
-        for hop in hops {
-            result.append(
-                Dependency(
-                    label: "outgoing-interface-is-up: \(hop.interface)",
-                    target: .anyOf(
-                        group: AdminState.upGroup(hop.interface), unlessUndeclared: InterfaceKeys.key(hop.interface),
-                        matches: { _ in true })))
-            switch hop.gateway {
-            case .literal(let gateway) where hop.needsReach:
-                result.append(
-                    Dependency(
-                        label: hop.reachLabel,
-                        target: .anyOf(
-                            group: InterfaceAddress.reachGroup(hop.interface), unlessUndeclared: nil,
-                            matches: { Self.reaches(gateway.address, through: $0) })))
-            case .literal, nil: break
-            case .allocated(let reference):
-                result.append(Dependency(label: "gw_addr-allocated: \(reference.id)", target: .key(reference.key)))
-            }
+        for hop in hops { result += hop.dependencies }
+        if let nextHop {
+            result.append(Dependency(label: "nexthop: \(nextHop)", target: .key(NextHopKeys.key(nextHop))))
         }
         if case .allocated(let reference) = destination {
             result.append(Dependency(label: "dst_network-allocated: \(reference.id)", target: .key(reference.key)))
@@ -92,14 +78,11 @@ public struct StaticRoute: Value {
 
     /// What the kernel itself can reach by the interface counts, too: by an address or a route that somebody else made.
     public func isGiven(_ dependency: Dependency<LinuxWorld>, in world: LinuxWorld) -> Bool {
-        guard let hop = hops.first(where: { $0.needsReach && $0.reachLabel == dependency.label }),
-            case .literal(let gateway) = hop.gateway, let link = world.link(named: hop.interface, in: namespace)
-        else { return false }
-        let declared = world.declarations.interfaces[hop.interface]?.value
-        return world.reaches(gateway.address, over: link, declaredAs: declared)
+        hops.first { $0.needsReach && $0.reachLabel == dependency.label }?.isGiven(dependency, in: namespace, world)
+            ?? false
     }
 
-    private static func reaches(_ gateway: IPAddress, through value: any Value<LinuxWorld>) -> Bool {
+    static func reaches(_ gateway: IPAddress, through value: any Value<LinuxWorld>) -> Bool {
         if let address = value as? InterfaceAddress {
             if case .allocated = address.source { return true }
             return address.reaches(gateway)
@@ -156,6 +139,7 @@ public struct StaticRoute: Value {
     /// The namespace and the kernel's form of the route; nil when something it names is not there.
     private func wanted(in world: LinuxWorld) -> (NamespaceState, Route)? {
         guard let prefix = resolve(destination, in: world) else { return nil }
+        if let nextHop { return wanted(to: prefix, by: nextHop, in: world) }
         var state = world.byReference[namespace]
         var nextHops: [NextHop] = []
         var table = self.table ?? 254
@@ -179,6 +163,28 @@ public struct StaticRoute: Value {
         guard let state else { return nil }
         var route = bare(to: prefix, nextHops)
         route.table = table
+        route.proto = world.ownership.proto
+        return (state, route)
+    }
+
+    /// The route by a nexthop object, where that is.
+    private func wanted(
+        to prefix: IPPrefix, by name: String, in world: LinuxWorld
+    ) -> (NamespaceState, Route)? {
+        guard let value = world.declarations.nextHop(name), let state = value.state(in: world),
+            let object = state.nextHops[value.id]?.object
+        else { return nil }
+        var route = bare(to: prefix)
+        // The kernel tells it with the ways behind the object.
+        let ways = object.isGroup ? object.members : [.init(id: object.id, weight: 1)]
+        route.nextHops = ways.compactMap { way in
+            guard let hop = state.nextHops[way.id]?.object, hop.linkIndex != 0 else { return nil }
+            return NextHop(
+                gateway: hop.gateway, linkIndex: hop.linkIndex, weight: ways.count > 1 ? way.weight : 1,
+                onlink: hop.onlink)
+        }
+        route.nextHopID = object.id
+        if prefix.family == .v4 { route.scope = scope ?? 0 }
         route.proto = world.ownership.proto
         return (state, route)
     }
@@ -225,6 +231,7 @@ public struct StaticRoute: Value {
     /// Reports about its interfaces concern it, or else about its namespace.
     public func declare(in world: LinuxWorld, key: Key) {
         for name in outgoing { world.declarations.enter(key, user: name, in: namespace) }
+        if let nextHop { world.declarations.enter(key, userOfNextHop: nextHop) }
         if hops.isEmpty { world.declarations.enter(key, in: namespace) }
         guard let source else { return }
         for name in outgoing { world.declarations.enter(key, from: source, over: name) }
@@ -234,6 +241,7 @@ public struct StaticRoute: Value {
     /// They do so no more.
     public func withdraw(in world: LinuxWorld, key: Key) {
         for name in outgoing { world.declarations.leave(key, user: name, in: namespace) }
+        if let nextHop { world.declarations.leave(key, userOfNextHop: nextHop) }
         if hops.isEmpty { world.declarations.leave(key, in: namespace) }
         guard let source else { return }
         for name in outgoing { world.declarations.leave(key, from: source, over: name) }
@@ -252,7 +260,8 @@ public struct StaticRoute: Value {
     /// Compares with the routes of the namespace.
     public func assess(in world: LinuxWorld) -> Assessment<LinuxOperation> {
         guard let (state, route) = wanted(in: world) else {
-            return hops.isEmpty ? creation(world) : Assessment(.waiting(["what the route names is not there"]))
+            return hops.isEmpty && nextHop == nil
+                ? creation(world) : Assessment(.waiting(["what the route names is not there"]))
         }
         guard let known = state.routes[RouteID(route)] else {
             if let foreign = foreign(to: route, in: state, world) {
@@ -360,7 +369,11 @@ extension Route {
         note("other attributes", others, "none", others.isEmpty)
         if destination.family == .v4 { note("scope", Names.scope(old.scope), Names.scope(scope), old.scope == scope) }
         // The kernel keeps IPv6 routes without an interface on the loopback interface.
-        if type == 1 { note("next hop", old.hopText(names), hopText(names), old.sortedHops == sortedHops) }
+        if nextHopID != 0 || old.nextHopID != 0 {
+            note("nexthop", old.wayText(names), wayText(names), old.nextHopID == nextHopID)
+        } else if type == 1 {
+            note("next hop", old.hopText(names), hopText(names), old.sortedHops == sortedHops)
+        }
         return result
     }
 
@@ -386,6 +399,7 @@ extension Route {
 extension RouteState {
     /// Whether it leaves by the same interface as another route in its place, or that one needs none.
     fileprivate func leavesAs(_ other: Route) -> Bool {
-        other.nextHops.isEmpty || route.nextHops.first?.linkIndex == other.nextHops.first?.linkIndex
+        other.nextHops.isEmpty || other.nextHopID != 0 && route.nextHopID == other.nextHopID
+            || route.nextHops.first?.linkIndex == other.nextHops.first?.linkIndex
     }
 }

@@ -101,7 +101,7 @@ extension Request {
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup: true
         case .addAltNames, .deleteAltNames, .addAddress, .deleteAddress, .addRoute, .appendRoute, .deleteRoute,
             .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding, .deleteForwarding, .addVLANs,
-            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
+            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .addNextHop, .deleteNextHop, .restore:
             false
         }
     }

@@ -61,7 +61,7 @@ extension Attachment {
         case .interface:
             what = mistake?.fields.first == "addresses" ? "address \(mistake?.value ?? "") on " : ""
         case .ruleChain, .filterTable, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding,
-            .qdisc:
+            .qdisc, .nextHop:
             what = ""
         }
         throw ForwarderError(

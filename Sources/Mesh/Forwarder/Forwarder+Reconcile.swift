@@ -106,6 +106,8 @@ extension Forwarder {
         case .addVLANs(let vlans, _, _): return "VLANs \(vlans.text)\(place)"
         case .deleteVLANs(let vlans, _, _): return "removal of the VLANs \(vlans.text)\(place)"
         case .addQdisc(let qdisc), .changeQdisc(let qdisc): return "qdisc \(qdisc.kind.name)\(place)"
+        case .addNextHop(let hop, _): return "nexthop \(hop.id)\(place)"
+        case .deleteNextHop(let hop): return "removal of the nexthop \(hop.id)\(place)"
         case .deleteQdisc(let qdisc): return "removal of the qdisc \(qdisc.kind.name)\(place)"
         case .addRule(let rule): return "policy rule from \(rule.from.map { "\($0)" } ?? "all")\(place)"
         case .deleteRule(let rule):

@@ -4,7 +4,8 @@ internal import SwiftProtobuf
 public enum ConfigDocument {
     /// The order in which a reader wants to see the lists.
     private static let order: [ModelDescription.Kind] = [
-        .namespace, .interface, .arp, .forwarding, .qdisc, .route, .rule, .ruleChain, .filterTable, .allocation,
+        .namespace, .interface, .arp, .forwarding, .qdisc, .nextHop, .route, .rule, .ruleChain, .filterTable,
+        .allocation,
         .client,
         .endpoint, .service,
     ]

@@ -265,7 +265,7 @@ extension ConfigReader {
             }
             return .list(file: source.file, points)
         case .interface, .arp, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding,
-            .qdisc:
+            .qdisc, .nextHop:
             return nil
         }
     }

@@ -50,7 +50,8 @@ extension ConfigSet {
 
     /// nil: it is known only when the route is made.
     private func routePlace(_ ref: Ref) -> RoutePlace? {
-        guard case .route(let route)? = item(ref).specification, case .literal(let destination) = route.destination
+        guard case .route(let route)? = item(ref).specification, case .literal(let destination) = route.destination,
+            route.nextHop == nil
         else { return nil }
         let outgoing = route.hops.first.flatMap { first(relations.interfaces[$0.interface]) }.flatMap { interface($0) }
         if route.table == nil, !route.hops.isEmpty {

@@ -172,7 +172,8 @@ struct Relations: Sendable {
             let names = route.hops.map(\.interface)
             for name in names.count > 1 ? Array(Set(names)) : names { update(&routeUsers, name) }
             if isThere, !isFirst { changedRoutes.insert(ref) }
-        case .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding, .qdisc, .service, nil: break
+        case .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding, .qdisc, .nextHop, .service, nil:
+            break
         }
     }
 

@@ -67,7 +67,7 @@ enum Label {
             join(value.model, slashed(message.dstNetwork, message.outgoingInterface))
         case .arp(let message): join(value.model, slashed(message.interface, message.ipAddress))
         case .interface, .route, .ruleChain, .client, .endpoint, .service, .namespace, .rule, .filterTable, .forwarding,
-            .qdisc:
+            .qdisc, .nextHop:
             join(value.model, value.name)
         }
     }
@@ -92,7 +92,7 @@ enum Label {
         }
         let parts =
             switch kind {
-            case .interface, .ruleChain, .client, .service, .namespace, .rule, .filterTable: [text("name")]
+            case .interface, .ruleChain, .client, .service, .namespace, .rule, .filterTable, .nextHop: [text("name")]
             case .arp: [text("interface"), text("ip_address")]
             case .forwarding: [text("interface"), text("mac")]
             case .qdisc: [text("interface")]

@@ -126,6 +126,13 @@ public nonisolated struct Ligato_Linux_L3_Route: @unchecked Sendable {
     set {_uniqueStorage()._pref = newValue}
   }
 
+  /// Name of the nexthop object that says where packets go, instead of outgoing_interface, gw_addr and next_hops. The route is in
+  /// the namespace of that.
+  public var nexthop: String {
+    get {_storage._nexthop}
+    set {_uniqueStorage()._nexthop = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum Scope: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -295,7 +302,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux.l3"
 
 nonisolated extension Ligato_Linux_L3_Route: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Route"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}outgoing_interface\0\u{1}scope\0\u{3}dst_network\0\u{3}gw_addr\0\u{1}metric\0\u{2}c\u{f}table\0\u{1}type\0\u{3}src_addr\0\u{1}mtu\0\u{1}onlink\0\u{3}next_hops\0\u{1}namespace\0\u{1}advmss\0\u{1}initcwnd\0\u{1}initrwnd\0\u{1}pref\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}outgoing_interface\0\u{1}scope\0\u{3}dst_network\0\u{3}gw_addr\0\u{1}metric\0\u{2}K\u{b}nexthop\0\u{2}X\u{4}table\0\u{1}type\0\u{3}src_addr\0\u{1}mtu\0\u{1}onlink\0\u{3}next_hops\0\u{1}namespace\0\u{1}advmss\0\u{1}initcwnd\0\u{1}initrwnd\0\u{1}pref\0")
 
   fileprivate class _StorageClass {
     var _outgoingInterface: String = String()
@@ -314,6 +321,7 @@ nonisolated extension Ligato_Linux_L3_Route: SwiftProtobuf.Message, SwiftProtobu
     var _initcwnd: UInt32 = 0
     var _initrwnd: UInt32 = 0
     var _pref: Ligato_Linux_L3_Route.Preference = .medium
+    var _nexthop: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -340,6 +348,7 @@ nonisolated extension Ligato_Linux_L3_Route: SwiftProtobuf.Message, SwiftProtobu
       _initcwnd = source._initcwnd
       _initrwnd = source._initrwnd
       _pref = source._pref
+      _nexthop = source._nexthop
     }
   }
 
@@ -363,6 +372,7 @@ nonisolated extension Ligato_Linux_L3_Route: SwiftProtobuf.Message, SwiftProtobu
         case 3: try { try decoder.decodeSingularStringField(value: &_storage._dstNetwork) }()
         case 4: try { try decoder.decodeSingularStringField(value: &_storage._gwAddr) }()
         case 5: try { try decoder.decodeSingularUInt32Field(value: &_storage._metric) }()
+        case 720: try { try decoder.decodeSingularStringField(value: &_storage._nexthop) }()
         case 1000: try { try decoder.decodeSingularUInt32Field(value: &_storage._table) }()
         case 1001: try { try decoder.decodeSingularEnumField(value: &_storage._type) }()
         case 1002: try { try decoder.decodeSingularStringField(value: &_storage._srcAddr) }()
@@ -400,6 +410,9 @@ nonisolated extension Ligato_Linux_L3_Route: SwiftProtobuf.Message, SwiftProtobu
       }
       if _storage._metric != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._metric, fieldNumber: 5)
+      }
+      if !_storage._nexthop.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._nexthop, fieldNumber: 720)
       }
       if _storage._table != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._table, fieldNumber: 1000)
@@ -459,6 +472,7 @@ nonisolated extension Ligato_Linux_L3_Route: SwiftProtobuf.Message, SwiftProtobu
         if _storage._initcwnd != rhs_storage._initcwnd {return false}
         if _storage._initrwnd != rhs_storage._initrwnd {return false}
         if _storage._pref != rhs_storage._pref {return false}
+        if _storage._nexthop != rhs_storage._nexthop {return false}
         return true
       }
       if !storagesAreEqual {return false}

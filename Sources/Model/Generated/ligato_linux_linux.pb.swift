@@ -50,6 +50,9 @@ public nonisolated struct Ligato_Linux_ConfigData: Sendable {
   /// Root qdiscs of interfaces.
   public var qdiscs: [Nsmagent_Linux_Qdisc] = []
 
+  /// Nexthop objects, which routes share.
+  public var nexthops: [Nsmagent_Linux_Nexthop] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -61,7 +64,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux"
 
 nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ConfigData"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{a}interfaces\0\u{4}\u{a}arp_entries\0\u{1}routes\0\u{2}{\u{a}qdiscs\0\u{2}X\u{4}namespaces\0\u{1}rules\0\u{2}\u{b}nftables\0\u{1}fdb\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{a}interfaces\0\u{4}\u{a}arp_entries\0\u{1}routes\0\u{2}{\u{a}qdiscs\0\u{1}nexthops\0\u{2}W\u{4}namespaces\0\u{1}rules\0\u{2}\u{b}nftables\0\u{1}fdb\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -73,6 +76,7 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
       case 20: try { try decoder.decodeRepeatedMessageField(value: &self.arpEntries) }()
       case 21: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
       case 720: try { try decoder.decodeRepeatedMessageField(value: &self.qdiscs) }()
+      case 721: try { try decoder.decodeRepeatedMessageField(value: &self.nexthops) }()
       case 1000: try { try decoder.decodeRepeatedMessageField(value: &self.namespaces) }()
       case 1001: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
       case 1012: try { try decoder.decodeRepeatedMessageField(value: &self.nftables) }()
@@ -94,6 +98,9 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
     }
     if !self.qdiscs.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.qdiscs, fieldNumber: 720)
+    }
+    if !self.nexthops.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nexthops, fieldNumber: 721)
     }
     if !self.namespaces.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.namespaces, fieldNumber: 1000)
@@ -119,6 +126,7 @@ nonisolated extension Ligato_Linux_ConfigData: SwiftProtobuf.Message, SwiftProto
     if lhs.nftables != rhs.nftables {return false}
     if lhs.fdb != rhs.fdb {return false}
     if lhs.qdiscs != rhs.qdiscs {return false}
+    if lhs.nexthops != rhs.nexthops {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -642,6 +642,107 @@ public nonisolated struct Nsmagent_Linux_Qdisc: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
+/// A nexthop object: where packets go, for any number of routes. One that routes refer to can be changed in one request, which
+/// touches none of them. The kernel takes those by an interface away when it goes down or loses its carrier, and the routes with
+/// them; both come back.
+public nonisolated struct Nsmagent_Linux_Nexthop: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The logical name: unique in the configuration. Routes and groups refer to it.
+  public var name: String = String()
+
+  /// Namespace of an interface that is not declared, or of a blackhole. Absent: the agent's own.
+  public var namespace: Ligato_Linux_Namespace_NetNamespace {
+    get {_namespace ?? Ligato_Linux_Namespace_NetNamespace()}
+    set {_namespace = newValue}
+  }
+  /// Returns true if `namespace` has been explicitly set.
+  public var hasNamespace: Bool {self._namespace != nil}
+  /// Clears the value of `namespace`. Subsequent reads from it will return its default value.
+  public mutating func clearNamespace() {self._namespace = nil}
+
+  /// Its number in the kernel. 0: one from 1073741824 that follows from the name.
+  public var id: UInt32 = 0
+
+  /// Logical name of the interface, or the kernel's name of one the agent does not manage.
+  public var outgoingInterface: String = String()
+
+  /// Address of the router. Empty: the destination is on the link.
+  public var gwAddr: String = String()
+
+  /// The router is on the link although no address says so.
+  public var onlink: Bool = false
+
+  /// Packets are dropped.
+  public var blackhole: Bool = false
+
+  /// Address family, when there is no gateway to tell it.
+  public var family: Nsmagent_Linux_Nexthop.Family = .ipv4
+
+  /// Others that share the traffic (ECMP), by their names.
+  public var group: [Nsmagent_Linux_Nexthop.Member] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  /// Address family of one without a gateway.
+  public nonisolated enum Family: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case ipv4 // = 0
+    case ipv6 // = 1
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .ipv4
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .ipv4
+      case 1: self = .ipv6
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .ipv4: return 0
+      case .ipv6: return 1
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Nsmagent_Linux_Nexthop.Family] = [
+      .ipv4,
+      .ipv6,
+    ]
+
+  }
+
+  /// One of several that share the traffic.
+  public nonisolated struct Member: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// Name of a nexthop that is no group.
+    public var nexthop: String = String()
+
+    /// Share of the traffic, 1 to 256. 0 counts as 1.
+    public var weight: UInt32 = 0
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
+  public init() {}
+
+  fileprivate var _namespace: Ligato_Linux_Namespace_NetNamespace? = nil
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "nsmagent.linux"
@@ -1373,6 +1474,119 @@ nonisolated extension Nsmagent_Linux_Qdisc.Emulation: SwiftProtobuf.Message, Swi
     if lhs.reorder != rhs.reorder {return false}
     if lhs.limit != rhs.limit {return false}
     if lhs.rate != rhs.rate {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Linux_Nexthop: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Nexthop"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}namespace\0\u{1}id\0\u{3}outgoing_interface\0\u{3}gw_addr\0\u{1}onlink\0\u{1}blackhole\0\u{1}family\0\u{1}group\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._namespace) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.outgoingInterface) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.gwAddr) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.onlink) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.blackhole) }()
+      case 8: try { try decoder.decodeSingularEnumField(value: &self.family) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.group) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    try { if let v = self._namespace {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 3)
+    }
+    if !self.outgoingInterface.isEmpty {
+      try visitor.visitSingularStringField(value: self.outgoingInterface, fieldNumber: 4)
+    }
+    if !self.gwAddr.isEmpty {
+      try visitor.visitSingularStringField(value: self.gwAddr, fieldNumber: 5)
+    }
+    if self.onlink != false {
+      try visitor.visitSingularBoolField(value: self.onlink, fieldNumber: 6)
+    }
+    if self.blackhole != false {
+      try visitor.visitSingularBoolField(value: self.blackhole, fieldNumber: 7)
+    }
+    if self.family != .ipv4 {
+      try visitor.visitSingularEnumField(value: self.family, fieldNumber: 8)
+    }
+    if !self.group.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.group, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_Nexthop, rhs: Nsmagent_Linux_Nexthop) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs._namespace != rhs._namespace {return false}
+    if lhs.id != rhs.id {return false}
+    if lhs.outgoingInterface != rhs.outgoingInterface {return false}
+    if lhs.gwAddr != rhs.gwAddr {return false}
+    if lhs.onlink != rhs.onlink {return false}
+    if lhs.blackhole != rhs.blackhole {return false}
+    if lhs.family != rhs.family {return false}
+    if lhs.group != rhs.group {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Linux_Nexthop.Family: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0IPV4\0\u{1}IPV6\0")
+}
+
+nonisolated extension Nsmagent_Linux_Nexthop.Member: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Nsmagent_Linux_Nexthop.protoMessageName + ".Member"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nexthop\0\u{1}weight\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.nexthop) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.weight) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.nexthop.isEmpty {
+      try visitor.visitSingularStringField(value: self.nexthop, fieldNumber: 1)
+    }
+    if self.weight != 0 {
+      try visitor.visitSingularUInt32Field(value: self.weight, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_Nexthop.Member, rhs: Nsmagent_Linux_Nexthop.Member) -> Bool {
+    if lhs.nexthop != rhs.nexthop {return false}
+    if lhs.weight != rhs.weight {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

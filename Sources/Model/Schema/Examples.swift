@@ -15,6 +15,7 @@ enum Examples {
         case .filterTable: filterTable
         case .forwarding: forwarding
         case .qdisc: qdisc
+        case .nextHop: nextHop
         case .service: service
         }
     }
@@ -153,6 +154,22 @@ enum Examples {
           qdiscs:
             # No more than 10 Mbit/s leave by eth0.
             - {interface: eth0, tbf: {rate: 10mbit, burst: 32kb, latency: 50ms}}
+
+        """
+
+    private static let nextHop = """
+        linuxConfig:
+          interfaces:
+            - {name: veth1, type: VETH, enabled: true, ipAddresses: [10.0.0.1/24], veth: {peerIfName: veth2}}
+            - {name: veth2, type: VETH, enabled: true, veth: {peerIfName: veth1}}
+          nexthops:
+            - {name: left, outgoingInterface: veth1, gwAddr: 10.0.0.2}
+            - {name: right, outgoingInterface: veth1, gwAddr: 10.0.0.3}
+            # Three packets of four go left.
+            - {name: both, group: [{nexthop: left, weight: 3}, {nexthop: right}]}
+          routes:
+            - {dstNetwork: 10.1.0.0/16, nexthop: both}
+            - {dstNetwork: 10.2.0.0/16, nexthop: both}
 
         """
 

@@ -179,7 +179,7 @@ extension Explain {
     /// What follows the prefix in a key.
     private static func keyEnd(_ kind: ModelDescription.Kind) -> String {
         switch kind {
-        case .interface, .ruleChain, .client, .service, .namespace, .rule, .filterTable: "NAME"
+        case .interface, .ruleChain, .client, .service, .namespace, .rule, .filterTable, .nextHop: "NAME"
         case .arp: "INTERFACE/ADDRESS"
         case .forwarding: "INTERFACE/MAC[/vlan/VLAN][/dst[/ADDRESS[/port/PORT][/vni/VNI]]][/namespace/TYPE/REFERENCE]"
         case .qdisc: "INTERFACE/root[/namespace/TYPE/REFERENCE]"

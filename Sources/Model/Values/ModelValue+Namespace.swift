@@ -12,6 +12,7 @@ extension ModelValue {
         case .filterTable(let message): namespace = message.namespace
         case .forwarding(let message): namespace = message.namespace
         case .qdisc(let message): namespace = message.namespace
+        case .nextHop(let message): namespace = message.namespace
         case .allocation, .client, .endpoint, .service, .namespace: return nil
         }
         return namespace.type == .undefined ? nil : namespace

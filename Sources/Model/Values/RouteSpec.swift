@@ -56,6 +56,8 @@ public struct RouteSpec: Hashable, Sendable {
     public let destinationText: String
     /// The ways to it: none for a blackhole and its kin.
     public let hops: [Hop]
+    /// The name of the nexthop object that says where it leads; nil: its ways do.
+    public let nextHop: String?
     /// How far away the destination is; nil: what follows from its gateways.
     public let scope: RouteScope?
     /// As it was written; 0: the kernel's default.
@@ -85,6 +87,7 @@ public struct RouteSpec: Hashable, Sendable {
     init?(_ message: Ligato_Linux_L3_Route, _ findings: inout FieldFindings) {
         namespace = findings.namespace(message.hasNamespace ? message.namespace : nil)
         destinationText = message.dstNetwork
+        nextHop = message.nexthop.isEmpty ? nil : message.nexthop
         metric = message.metric
         table = message.table == 0 ? nil : message.table
         mtu = message.mtu
@@ -182,6 +185,10 @@ extension FieldFindings {
     /// Checks that a route has one way out, or none where none belongs.
     fileprivate mutating func checkWay(_ route: Ligato_Linux_L3_Route) {
         let hasHops = !route.nextHops.isEmpty
+        if !route.nexthop.isEmpty {
+            checkNextHop(route)
+            return
+        }
         guard route.type == .unicast else {
             let word = Schema.plain.enumName(route.type.rawValue, of: "ligato.linux.l3.Route.Type")
             if !route.outgoingInterface.isEmpty {
@@ -200,6 +207,22 @@ extension FieldFindings {
             }
         } else if route.outgoingInterface.isEmpty {
             mistake(["outgoing_interface"], "is missing; name the interface the packets leave by")
+        }
+    }
+
+    /// Checks that a route by a nexthop object has nothing that this says.
+    private mutating func checkNextHop(_ route: Ligato_Linux_L3_Route) {
+        if route.type != .unicast {
+            let word = Schema.plain.enumName(route.type.rawValue, of: "ligato.linux.l3.Route.Type")
+            mistake(["nexthop"], value: route.nexthop, "does not belong to a \(word) route")
+        }
+        if !route.outgoingInterface.isEmpty || !route.gwAddr.isEmpty || !route.nextHops.isEmpty {
+            mistake(
+                ["nexthop"], value: route.nexthop, "can't be set together with outgoing_interface, gw_addr or next_hops"
+            )
+        }
+        if route.hasNamespace {
+            mistake(["namespace"], "does not belong to a route by a nexthop: it is where the nexthop is")
         }
     }
 

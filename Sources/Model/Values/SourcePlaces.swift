@@ -42,7 +42,7 @@ extension Specification {
             table.places = places
             return .filterTable(table)
         case .interface, .neighbour, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding,
-            .qdisc:
+            .qdisc, .nextHop:
             return self
         }
     }
@@ -53,7 +53,7 @@ extension Specification {
         case .ruleChain(let chain): chain.places
         case .filterTable(let table): table.places
         case .interface, .neighbour, .route, .allocation, .client, .endpoint, .service, .namespace, .rule, .forwarding,
-            .qdisc:
+            .qdisc, .nextHop:
             nil
         }
     }

@@ -28,6 +28,8 @@ public indirect enum Specification: Hashable, Sendable {
     case forwarding(ForwardingSpec)
     /// How packets queue at an interface.
     case qdisc(QdiscSpec)
+    /// A nexthop object.
+    case nextHop(NextHopSpec)
     /// A network service with its matches.
     case service(NetworkServiceSpec)
 }
@@ -73,6 +75,7 @@ extension ModelValue {
             case .filterTable(let message): FilterTableSpec(message, &findings).map { .filterTable($0) }
             case .forwarding(let message): ForwardingSpec(message, &findings).map { .forwarding($0) }
             case .qdisc(let message): QdiscSpec(message, &findings).map { .qdisc($0) }
+            case .nextHop(let message): NextHopSpec(message, &findings).map { .nextHop($0) }
             case .service(let message): NetworkServiceSpec(message, &findings).map { .service($0) }
             }
         return CheckedValue(

@@ -118,6 +118,7 @@ extension Ligato_Configurator_Config {
             case .filterTable(let message): linuxConfig.nftables.append(message)
             case .forwarding(let message): linuxConfig.fdb.append(message)
             case .qdisc(let message): linuxConfig.qdiscs.append(message)
+            case .nextHop(let message): linuxConfig.nexthops.append(message)
             case .allocation(let message): netallocConfig.ipAddresses.append(message)
             case .ruleChain, .client, .endpoint, .service: break
             }
@@ -139,6 +140,7 @@ extension Ligato_Configurator_Config {
             + linuxConfig.routes.map { .route($0) } + linuxConfig.namespaces.map { .namespace($0) }
             + linuxConfig.rules.map { .rule($0) } + linuxConfig.nftables.map { .filterTable($0) }
             + linuxConfig.fdb.map { .forwarding($0) } + linuxConfig.qdiscs.map { .qdisc($0) }
+            + linuxConfig.nexthops.map { .nextHop($0) }
             + netallocConfig.ipAddresses.map { .allocation($0) }
     }
 }

@@ -66,6 +66,7 @@ extension ModelDescription {
         case .filterTable: ("*linux.FilterTable", "nsmagent/linux")
         case .forwarding: ("*linux.ForwardingEntry", "nsmagent/linux")
         case .qdisc: ("*linux.Qdisc", "nsmagent/linux")
+        case .nextHop: ("*linux.Nexthop", "nsmagent/linux")
         case .service: ("*nsm.NetworkService", "nsmagent/nsm")
         }
     }

@@ -102,7 +102,7 @@ struct PageValue: Sendable, Equatable {
                 ("prefix", filled(message.interfaceNamePrefix)),
             ])
         case .namespace(let message): .fields([("is", "namespace"), ("name", bounded(message.name))])
-        case .arp, .route, .ruleChain, .allocation, .rule, .filterTable, .forwarding, .qdisc, .service: nil
+        case .arp, .route, .ruleChain, .allocation, .rule, .filterTable, .forwarding, .qdisc, .nextHop, .service: nil
         }
     }
 

@@ -226,7 +226,7 @@ extension ModelDescription.Kind {
     fileprivate var isRetrievable: Bool {
         switch self {
         case .interface, .arp, .route, .ruleChain, .allocation, .namespace, .rule, .filterTable,
-            .forwarding, .qdisc:
+            .forwarding, .qdisc, .nextHop:
             true
         case .client, .endpoint, .service: false
         }

@@ -94,6 +94,7 @@ enum DescriptorName {
         case .rule: "linux-rule"
         case .filterTable: "linux-nftables"
         case .forwarding: "linux-fdb"
+        case .nextHop: "linux-nexthop"
         case .qdisc: "linux-qdisc"
         }
     }

@@ -18,7 +18,7 @@ enum ValueMetadata {
                 ("IfaceAddr", network(message.address)), ("GwAddr", message.gw.isEmpty ? .null : gateway(message)),
             ])
         case .arp, .route, .ruleChain, .client, .endpoint, .service, .namespace, .rule, .filterTable, .forwarding,
-            .qdisc:
+            .qdisc, .nextHop:
             return .null
         }
     }

@@ -193,6 +193,7 @@ extension ModelDescription.Kind {
         case .rule: "rule"
         case .filterTable: "nftables"
         case .forwarding: "forwarding entry"
+        case .nextHop: "nexthop"
         case .qdisc: "qdisc"
         }
     }

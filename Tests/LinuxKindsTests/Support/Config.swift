@@ -8,12 +8,13 @@ struct Config {
     var allocations: [String] = []
     var fdb: [String] = []
     var qdiscs: [String] = []
+    var nexthops: [String] = []
 
     var text: String {
         var text = "linuxConfig:\n"
         for (name, items) in [
             ("namespaces", namespaces), ("interfaces", interfaces), ("routes", routes), ("arpEntries", arps),
-            ("rules", rules), ("fdb", fdb), ("qdiscs", qdiscs),
+            ("rules", rules), ("fdb", fdb), ("qdiscs", qdiscs), ("nexthops", nexthops),
         ] where !items.isEmpty {
             text += "  \(name):\n" + items.map { "    - {\($0)}\n" }.joined()
         }
@@ -29,7 +30,8 @@ struct Config {
             interfaces: interfaces.shuffled(using: &generator), routes: routes.shuffled(using: &generator),
             arps: arps.shuffled(using: &generator), rules: rules.shuffled(using: &generator),
             namespaces: namespaces.shuffled(using: &generator), allocations: allocations.shuffled(using: &generator),
-            fdb: fdb.shuffled(using: &generator), qdiscs: qdiscs.shuffled(using: &generator))
+            fdb: fdb.shuffled(using: &generator), qdiscs: qdiscs.shuffled(using: &generator),
+            nexthops: nexthops.shuffled(using: &generator))
     }
 }
 

@@ -240,6 +240,29 @@ extension KindCase {
                 "tc qdisc change dev p root netem delay 10ms 100us loss 0.5% reorder 25% 50% limit 500",
                 "tc qdisc change dev p root netem rate 1mbit corrupt 1% duplicate 1%", "ip link del dev p",
             ], witnesses: ["tc qdisc show dev p"], isThere: Kernel.hasNetem),
+        beside(
+            "nexthops, their groups, and routes by both",
+            Config(
+                routes: [
+                    "dstNetwork: 10.1.0.0/16, nexthop: both", "dstNetwork: 10.2.0.0/16, nexthop: left",
+                    "dstNetwork: 'fd01::/64', nexthop: six", "dstNetwork: 10.3.0.0/16, nexthop: drop",
+                ],
+                nexthops: [
+                    "name: left, outgoingInterface: p, gwAddr: 192.0.2.8, id: 70",
+                    "name: right, outgoingInterface: p, gwAddr: 198.51.100.9, onlink: true, id: 71",
+                    "name: six, outgoingInterface: p, gwAddr: 'fd00::9', id: 72",
+                    "name: both, group: [{nexthop: left, weight: 3}, {nexthop: right}], id: 73",
+                    "name: drop, blackhole: true, id: 74", "name: follows, outgoingInterface: p",
+                ]),
+            [
+                "ip nexthop del id 73", "ip nexthop del id 70", "ip nexthop del id 72", "ip route del 10.1.0.0/16",
+                "ip -6 route del fd01::/64", "ip nexthop flush", "ip link set p down",
+                "ip link del dev p",
+            ],
+            witnesses: [
+                "ip nexthop", "ip route show 10.1.0.0/16", "ip route show 10.2.0.0/16", "ip route show 10.3.0.0/16",
+                "ip -6 route show fd01::/64",
+            ]),
         beside("namespace", Config(namespaces: ["name: z"]), []),
         beside(
             "settings of a namespace",

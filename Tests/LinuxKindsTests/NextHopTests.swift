@@ -1,0 +1,155 @@
+import Foundation
+import Netlink
+import Testing
+
+@testable import LinuxKinds
+
+@Suite("nexthop objects", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
+struct NextHopTests {
+    private static let pair = [
+        veth("p", "q", "ipAddresses: [192.0.2.1/24, 'fd00::1/64']"), veth("q", "p", in: "y"),
+    ]
+    private static let ways = [
+        "name: left, outgoingInterface: p, gwAddr: 192.0.2.8", "name: right, outgoingInterface: p, gwAddr: 192.0.2.9",
+    ]
+
+    private func yaml(_ group: String, routes: [String] = ["dstNetwork: 10.1.0.0/16, nexthop: both"]) -> String {
+        Config(
+            interfaces: Self.pair, routes: routes,
+            nexthops: Self.ways + ["name: both, group: [\(group)]"]
+        ).text
+    }
+
+    private func shown(_ host: Sandbox) throws -> [String] {
+        try host.command("ip route show 10.1.0.0/16").split(separator: "\n").map {
+            $0.replacing(#/nhid \d+/#, with: "nhid").trimmingCharacters(in: .whitespaces)
+        }
+    }
+
+    @Test("weights of a group change in one request, and no route is touched")
+    func weights() throws {
+        try Sandbox.run { host in
+            let routes = (0..<50).map { "dstNetwork: 10.1.\($0).0/24, nexthop: both" }
+            let agent = host.agent()
+            try agent.change(to: yaml("{nexthop: left, weight: 3}, {nexthop: right}", routes: routes))
+            #expect(agent.problems == [])
+            #expect(
+                try host.command("ip route show 10.1.7.0/24").contains("nexthop via 192.0.2.8 dev p weight 3"))
+            let events = try EventSocket(in: nil, groups: .routes)
+            let before = agent.world.modifyingRequests
+            let wanted = yaml("{nexthop: left, weight: 1}, {nexthop: right, weight: 7}", routes: routes)
+            try agent.change(to: wanted)
+            #expect(agent.problems == [])
+            #expect(agent.world.modifyingRequests == before + 1)
+            #expect(
+                try host.command("ip route show 10.1.7.0/24").contains("nexthop via 192.0.2.9 dev p weight 7"))
+            var removed: [Report] = []
+            _ = events.drain { report in
+                if case .routeRemoved = report { removed.append(report) }
+            }
+            #expect(removed.isEmpty)
+            try host.expectInPlace(wanted, agent)
+        }
+    }
+
+    @Test("another router takes one request as well; the number stays from one start to the next")
+    func router() throws {
+        try Sandbox.run { host in
+            func yaml(_ router: String, more: String = "") -> String {
+                Config(
+                    interfaces: Self.pair, routes: ["dstNetwork: 10.1.0.0/16, nexthop: up"],
+                    nexthops: ["name: up, outgoingInterface: p, gwAddr: \(router)\(more)"]
+                ).text
+            }
+            let agent = host.agent()
+            try agent.change(to: yaml("192.0.2.8"))
+            #expect(try shown(host) == ["10.1.0.0/16 nhid via 192.0.2.8 dev p proto \(agent.world.ownership.proto)"])
+            let before = agent.world.modifyingRequests
+            try agent.change(to: yaml("192.0.2.9"))
+            #expect(agent.world.modifyingRequests == before + 1)
+            #expect(try shown(host)[0].contains("via 192.0.2.9"))
+            try host.expectInPlace(yaml("192.0.2.9"))
+            // The IPv6 router of an IPv4 route is another family: the object is made anew, and the route with it.
+            try agent.change(to: yaml("'fd00::9'"))
+            #expect(agent.problems == [])
+            #expect(try shown(host)[0].contains("via inet6 fd00::9"))
+            // Another number is another object.
+            try agent.change(to: yaml("192.0.2.8", more: ", id: 77"))
+            #expect(agent.problems == [])
+            #expect(try host.command("ip nexthop").hasPrefix("id 77 via 192.0.2.8"))
+            #expect(try host.command("ip nexthop").split(separator: "\n").count == 1)
+            try host.expectInPlace(yaml("192.0.2.8", more: ", id: 77"), agent)
+        }
+    }
+
+    @Test("what goes with a carrier comes back with it")
+    func carrier() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(yaml("{nexthop: left}, {nexthop: right}"))
+            #expect(agent.problems == [])
+            let before = try shown(host)
+            // The agent keeps its own ends up: the other end is somebody else's here.
+            try host.command("ip link add up0 type veth peer name far0")
+            try host.command("ip link set far0 up")
+            let wanted = Config(
+                interfaces: ["name: up0, type: EXISTING, enabled: true, ipAddresses: [198.51.100.1/24]"],
+                routes: ["dstNetwork: 10.1.0.0/16, nexthop: up"],
+                nexthops: ["name: up, outgoingInterface: up0, gwAddr: 198.51.100.2"]
+            ).text
+            try agent.apply(wanted)
+            #expect(agent.problems == [])
+            #expect(try shown(host) != before)
+            try agent.watch()
+            try host.command("ip link set far0 down")
+            #expect(try agent.settle { agent.problems.count == 2 })
+            #expect(agent.problems.contains { $0.contains("carrier") }, "\(agent.problems)")
+            #expect(try shown(host) == [])
+            try host.command("ip link set far0 up")
+            #expect(try agent.settle { agent.problems == [] })
+            #expect(try shown(host).count == 1)
+        }
+    }
+
+    @Test("groups and routes wait for what they name; two of one number are told")
+    func names() throws {
+        try Sandbox.run { host in
+            let agent = host.agent()
+            try agent.apply(yaml("{nexthop: left}, {nexthop: nobody}"))
+            #expect(agent.problems.count == 2)
+            #expect(agent.problems.allSatisfy { $0.contains("PENDING") }, "\(agent.problems)")
+            try agent.apply(
+                Config(
+                    interfaces: Self.pair,
+                    nexthops: [
+                        "name: a, id: 5, outgoingInterface: p, gwAddr: 192.0.2.8", "name: b, id: 5, blackhole: true",
+                    ]
+                ).text)
+            #expect(
+                agent.problems == [
+                    "config/nsmagent/linux/v1/nexthop/b FAILED the nexthop a has the same number 5: give one of them another id"
+                ])
+        }
+    }
+
+    @Test("objects of others, and what routes of others use, stay")
+    func strangers() throws {
+        try Sandbox.run { host in
+            let base = Config(interfaces: Self.pair).text
+            let agent = try host.apply(base)
+            try host.command("ip nexthop add id 5 via 192.0.2.7 dev p")
+            try host.command("ip route add 10.7.0.0/16 nhid 5")
+            try agent.apply(yaml("{nexthop: left}, {nexthop: right}"))
+            #expect(agent.problems == [])
+            try agent.apply(base)
+            #expect(try host.command("ip nexthop").hasPrefix("id 5 via 192.0.2.7"))
+            #expect(try host.command("ip nexthop").split(separator: "\n").count == 1)
+            #expect(try host.command("ip route show 10.7.0.0/16").contains("nhid 5"))
+            // Its number is taken.
+            try agent.apply(
+                Config(interfaces: Self.pair, nexthops: ["name: x, id: 5, outgoingInterface: p, gwAddr: 192.0.2.8"])
+                    .text)
+            #expect(agent.problems.count == 1 && agent.problems[0].contains("File exists"), "\(agent.problems)")
+            #expect(try host.command("ip nexthop").hasPrefix("id 5 via 192.0.2.7"))
+        }
+    }
+}
