@@ -200,6 +200,14 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     set {_uniqueStorage()._link = .tunnel(newValue)}
   }
 
+  public var wireguard: Ligato_Linux_Interfaces_WireguardLink {
+    get {
+      if case .wireguard(let v)? = _storage._link {return v}
+      return Ligato_Linux_Interfaces_WireguardLink()
+    }
+    set {_uniqueStorage()._link = .wireguard(newValue)}
+  }
+
   /// Kernel settings of this interface, as in /proc/sys/net/{ipv4,ipv6}/{conf,neigh}/INTERFACE/NAME.
   /// The key is FAMILY.NAME (ipv4.forwarding, ipv6.accept_ra) or a NAME that only one family has (rp_filter).
   public var sysctls: Dictionary<String,String> {
@@ -260,6 +268,7 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
     case macvtap(Ligato_Linux_Interfaces_MacvlanLink)
     case geneve(Ligato_Linux_Interfaces_GeneveLink)
     case tunnel(Ligato_Linux_Interfaces_TunnelLink)
+    case wireguard(Ligato_Linux_Interfaces_WireguardLink)
 
   }
 
@@ -332,6 +341,9 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
 
     /// IPv4 and IPv6 in IPv6 (RFC 2473).
     case ip6Tnl // = 115
+
+    /// A WireGuard interface.
+    case wireguard // = 116
     case UNRECOGNIZED(Int)
 
     public init() {
@@ -363,6 +375,7 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       case 113: self = .ipip
       case 114: self = .sit
       case 115: self = .ip6Tnl
+      case 116: self = .wireguard
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -392,6 +405,7 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       case .ipip: return 113
       case .sit: return 114
       case .ip6Tnl: return 115
+      case .wireguard: return 116
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -421,6 +435,7 @@ public nonisolated struct Ligato_Linux_Interfaces_Interface: @unchecked Sendable
       .ipip,
       .sit,
       .ip6Tnl,
+      .wireguard,
     ]
 
   }
@@ -1001,6 +1016,57 @@ public nonisolated struct Ligato_Linux_Interfaces_TunnelLink: Sendable {
   fileprivate var _key: UInt32? = nil
 }
 
+/// A WireGuard interface. Its packets travel through the network of its own namespace. It has exactly the declared peers.
+public nonisolated struct Ligato_Linux_Interfaces_WireguardLink: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Path of the file with the private key, as `wg genkey` writes it: absolute, a regular file of root's that others can't read.
+  /// The agent never shows the key. Read again with each reload. Absent: somebody else sets the key.
+  public var privateKeyFile: String = String()
+
+  /// UDP port it listens to. 0: the kernel's choice.
+  public var listenPort: UInt32 = 0
+
+  /// Firewall mark of the packets it sends. 0: none.
+  public var fwmark: UInt32 = 0
+
+  /// The other ends, at most 10000.
+  public var peers: [Ligato_Linux_Interfaces_WireguardPeer] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Another end of a WireGuard interface.
+public nonisolated struct Ligato_Linux_Interfaces_WireguardPeer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Its public key in base64, as `wg pubkey` writes it.
+  public var publicKey: String = String()
+
+  /// Path of the file with the key that both share beside their own ones, as `wg genpsk` writes it. Absent: there is none.
+  public var presharedKeyFile: String = String()
+
+  /// Where it is: ADDRESS:PORT, [ADDRESS]:PORT or NAME:PORT. The agent looks a name up with the resolver of its own namespace. An
+  /// endpoint that the peer has changed by itself since (roaming) stays. Absent: it is known once the peer calls.
+  public var endpoint: String = String()
+
+  /// Networks behind it, with prefix length, at most 1024. One network is behind one peer.
+  public var allowedIps: [String] = []
+
+  /// Seconds between two packets that keep the way to it open. 0: none.
+  public var persistentKeepalive: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 /// An IPVLAN on a parent interface.
 public nonisolated struct Ligato_Linux_Interfaces_IpvlanLink: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1355,7 +1421,7 @@ fileprivate nonisolated let _protobuf_package = "ligato.linux.interfaces"
 
 nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Interface"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}N\u{b}alias\0\u{3}alt_names\0\u{1}match\0\u{2}B\u{4}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{1}bond\0\u{1}macvtap\0\u{1}geneve\0\u{1}tunnel\0\u{1}sysctls\0\u{1}addresses\0\u{1}exclusive\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}namespace\0\u{3}host_if_name\0\u{1}enabled\0\u{3}ip_addresses\0\u{3}phys_address\0\u{1}mtu\0\u{3}link_only\0\u{3}vrf_master_interface\0\u{2}\u{a}veth\0\u{1}tap\0\u{3}vrf_dev\0\u{2}N\u{b}alias\0\u{3}alt_names\0\u{1}match\0\u{2}B\u{4}tuntap\0\u{1}bridge\0\u{1}vlan\0\u{1}vxlan\0\u{1}macvlan\0\u{1}ipvlan\0\u{1}bond\0\u{1}macvtap\0\u{1}geneve\0\u{1}tunnel\0\u{1}sysctls\0\u{1}addresses\0\u{1}exclusive\0\u{1}wireguard\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1605,6 +1671,19 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
         case 1010: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._sysctls) }()
         case 1011: try { try decoder.decodeRepeatedMessageField(value: &_storage._addresses) }()
         case 1012: try { try decoder.decodeSingularBoolField(value: &_storage._exclusive) }()
+        case 1013: try {
+          var v: Ligato_Linux_Interfaces_WireguardLink?
+          var hadOneofValue = false
+          if let current = _storage._link {
+            hadOneofValue = true
+            if case .wireguard(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._link = .wireguard(v)
+          }
+        }()
         default: break
         }
       }
@@ -1723,6 +1802,9 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
       if _storage._exclusive != false {
         try visitor.visitSingularBoolField(value: _storage._exclusive, fieldNumber: 1012)
       }
+      try { if case .wireguard(let v)? = _storage._link {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1013)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1759,7 +1841,7 @@ nonisolated extension Ligato_Linux_Interfaces_Interface: SwiftProtobuf.Message, 
 }
 
 nonisolated extension Ligato_Linux_Interfaces_Interface.TypeEnum: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}VETH\0\u{1}TAP_TO_VPP\0\u{1}LOOPBACK\0\u{1}EXISTING\0\u{1}VRF_DEVICE\0\u{1}DUMMY\0\u{2}^\u{1}TAP\0\u{1}BRIDGE\0\u{1}VLAN\0\u{1}VXLAN\0\u{1}MACVLAN\0\u{1}IPVLAN\0\u{1}BOND\0\u{1}MACVTAP\0\u{1}GENEVE\0\u{1}GRE\0\u{1}GRETAP\0\u{1}IP6GRE\0\u{1}IP6GRETAP\0\u{1}IPIP\0\u{1}SIT\0\u{1}IP6TNL\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDEFINED\0\u{1}VETH\0\u{1}TAP_TO_VPP\0\u{1}LOOPBACK\0\u{1}EXISTING\0\u{1}VRF_DEVICE\0\u{1}DUMMY\0\u{2}^\u{1}TAP\0\u{1}BRIDGE\0\u{1}VLAN\0\u{1}VXLAN\0\u{1}MACVLAN\0\u{1}IPVLAN\0\u{1}BOND\0\u{1}MACVTAP\0\u{1}GENEVE\0\u{1}GRE\0\u{1}GRETAP\0\u{1}IP6GRE\0\u{1}IP6GRETAP\0\u{1}IPIP\0\u{1}SIT\0\u{1}IP6TNL\0\u{1}WIREGUARD\0")
 }
 
 nonisolated extension Ligato_Linux_Interfaces_InterfaceMatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -2445,6 +2527,101 @@ nonisolated extension Ligato_Linux_Interfaces_TunnelLink: SwiftProtobuf.Message,
     if lhs.tos != rhs.tos {return false}
     if lhs.noEncapsulationLimit != rhs.noEncapsulationLimit {return false}
     if lhs.external != rhs.external {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ligato_Linux_Interfaces_WireguardLink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".WireguardLink"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}private_key_file\0\u{3}listen_port\0\u{1}fwmark\0\u{1}peers\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.privateKeyFile) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.listenPort) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.fwmark) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.privateKeyFile.isEmpty {
+      try visitor.visitSingularStringField(value: self.privateKeyFile, fieldNumber: 1)
+    }
+    if self.listenPort != 0 {
+      try visitor.visitSingularUInt32Field(value: self.listenPort, fieldNumber: 2)
+    }
+    if self.fwmark != 0 {
+      try visitor.visitSingularUInt32Field(value: self.fwmark, fieldNumber: 3)
+    }
+    if !self.peers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.peers, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ligato_Linux_Interfaces_WireguardLink, rhs: Ligato_Linux_Interfaces_WireguardLink) -> Bool {
+    if lhs.privateKeyFile != rhs.privateKeyFile {return false}
+    if lhs.listenPort != rhs.listenPort {return false}
+    if lhs.fwmark != rhs.fwmark {return false}
+    if lhs.peers != rhs.peers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ligato_Linux_Interfaces_WireguardPeer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".WireguardPeer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}public_key\0\u{3}preshared_key_file\0\u{1}endpoint\0\u{3}allowed_ips\0\u{3}persistent_keepalive\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.publicKey) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.presharedKeyFile) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.endpoint) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.allowedIps) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.persistentKeepalive) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.publicKey.isEmpty {
+      try visitor.visitSingularStringField(value: self.publicKey, fieldNumber: 1)
+    }
+    if !self.presharedKeyFile.isEmpty {
+      try visitor.visitSingularStringField(value: self.presharedKeyFile, fieldNumber: 2)
+    }
+    if !self.endpoint.isEmpty {
+      try visitor.visitSingularStringField(value: self.endpoint, fieldNumber: 3)
+    }
+    if !self.allowedIps.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.allowedIps, fieldNumber: 4)
+    }
+    if self.persistentKeepalive != 0 {
+      try visitor.visitSingularUInt32Field(value: self.persistentKeepalive, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ligato_Linux_Interfaces_WireguardPeer, rhs: Ligato_Linux_Interfaces_WireguardPeer) -> Bool {
+    if lhs.publicKey != rhs.publicKey {return false}
+    if lhs.presharedKeyFile != rhs.presharedKeyFile {return false}
+    if lhs.endpoint != rhs.endpoint {return false}
+    if lhs.allowedIps != rhs.allowedIps {return false}
+    if lhs.persistentKeepalive != rhs.persistentKeepalive {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
