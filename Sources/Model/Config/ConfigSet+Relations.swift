@@ -30,7 +30,7 @@ extension ConfigSet {
                 case .client: clients.append(ref)
                 case .route: routes.append(ref)
                 case .endpoint, .ruleChain, .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding,
-                    .qdisc,
+                    .qdisc, .nextHop,
                     .service, nil:
                     break
                 }

@@ -186,7 +186,7 @@ struct ConversionDraft {
         case .vrfDevice: interfaces[port].vrfMasterInterface = membership.master
         case .undefined, .veth, .tapToVpp, .loopback, .existing, .dummy, .tap, .vlan, .vxlan, .macvlan, .ipvlan,
             .macvtap,
-            .geneve, .gre, .gretap, .ip6Gre, .ip6Gretap, .ipip, .sit, .ip6Tnl, .UNRECOGNIZED:
+            .geneve, .gre, .gretap, .ip6Gre, .ip6Gretap, .ipip, .sit, .ip6Tnl, .wireguard, .UNRECOGNIZED:
             leave(
                 membership.place, membership.field,
                 "\(membership.master.inQuotes) is no bridge, bond or VRF of these files")

@@ -251,6 +251,7 @@ extension ConversionDraft {
         case .vxlan: interfaces[device].vxlan.parent = parent
         case .gre, .gretap, .ip6Gre, .ip6Gretap, .ipip, .sit, .ip6Tnl: interfaces[device].tunnel.parent = parent
         case .undefined, .veth, .tapToVpp, .loopback, .existing, .vrfDevice, .dummy, .tap, .bridge, .bond, .geneve,
+            .wireguard,
             .UNRECOGNIZED:
             leave(entry, "Network", "\(entry.value.inQuotes) stands on no other interface")
         }
