@@ -98,7 +98,7 @@ struct DNSMessageTests {
         #expect(try DNSMessage(request.query(id: 1, hasOptions: false)).options == nil)
     }
 
-    @Test("what is no question gets what it deserves")
+    @Test("what can't be answered is refused or ignored")
     func verdicts() throws {
         let good = try request("a.example").query(id: 1, hasOptions: true)
         func code(_ bytes: [UInt8]) -> UInt16? {
@@ -170,7 +170,7 @@ struct DNSMessageTests {
         #expect(try answer(ReplyText(authorities: [soa(9999, 9999)]))?.lifetime == DNSAnswer.longestNegativeLife)
         #expect(try answer(ReplyText(code: 3))?.lifetime == 0 && answer(ReplyText(code: 3))?.kind == .noName)
         for code: UInt16 in [1, 2, 4, 5] { #expect(try answer(ReplyText(code: code)) == nil) }
-        // Other servers are no answer.
+        // A hint at other servers does not answer.
         let servers = ReplyText.record(DNSNumber.ns, ttl: 60, [0])
         #expect(try answer(ReplyText(authorities: [servers])) == nil)
         #expect(try answer(ReplyText(flags: 0x8580, authorities: [servers]))?.kind == .noData)

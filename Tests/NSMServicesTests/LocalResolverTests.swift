@@ -192,7 +192,7 @@ struct LocalResolverTests {
         }
     }
 
-    @Test("nobody to ask is no answer, and neither is a server that is not there")
+    @Test("without servers, or with one that is not there, there is no answer")
     func nobody() async throws {
         let asked = try request("a.test")
         let (none, absent) = (resolver(port: 5405, []), resolver(port: 5405, [part("127.0.1.6")]))
@@ -203,7 +203,7 @@ struct LocalResolverTests {
 
 @Suite("Sockets of the resolver")
 struct ResolverSocketTests {
-    @Test("an address that is not here is told, with what to do")
+    @Test("an address of another host fails, and the error says what to do")
     func elsewhere() throws {
         let place = try #require(ResolverAddress("192.0.2.1:5406"))
         let error = #expect(throws: ResolverSockets.Failure.self) { try ResolverSockets.bind(place) }
@@ -234,7 +234,7 @@ struct ResolverSocketTests {
         #expect(throws: ResolverSockets.Failure.self) { try handed("1") }
     }
 
-    @Test("a file that names a resolver that is no more is put back, but not that of another agent")
+    @Test("a file that names a dead resolver is put back, but not that of another agent")
     func stale() throws {
         var template = Array("/tmp/nsm-agent-resolver.XXXXXX".utf8CString)
         let path = String(cString: try #require(mkdtemp(&template)))

@@ -27,7 +27,7 @@ struct DNSAnswer: Hashable, Sendable {
     /// Bytes that it takes.
     var size: Int { body.count + 8 * ttls.count + 128 }
 
-    /// Takes a server's reply; nil: it is none that helps, such as a failure or a hint at other servers.
+    /// Takes a server's reply; nil: it does not help, such as a failure or a hint at other servers.
     init?(_ message: DNSMessage) {
         let answers = message.records.filter { $0.section == .answer }
         let soa = message.records.first { $0.section == .authority && $0.type == DNSNumber.soa }

@@ -1,4 +1,4 @@
-/// Why bytes are no message of DNS.
+/// Why bytes can't be read as a message of DNS.
 enum DNSMistake: Error, Hashable, Sendable {
     /// It ends before what it announces.
     case short

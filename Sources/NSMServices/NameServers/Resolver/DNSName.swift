@@ -57,7 +57,7 @@ struct DNSName: Hashable, Sendable {
     var isLocalhost: Bool { DNSName("localhost").map(isWithin) ?? false }
 
     private static func small(_ byte: UInt8) -> UInt8 {
-        // Lengths are at most 63, and so are no letters.
+        // Lengths are at most 63, below all letters.
         (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) ? byte | 0x20 : byte
     }
 }

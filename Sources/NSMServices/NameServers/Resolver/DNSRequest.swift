@@ -14,7 +14,7 @@ struct DNSRequest: Sendable {
         case request(DNSRequest)
         /// It gets this reply.
         case refusal([UInt8])
-        /// It is none that gets an answer.
+        /// It gets no answer.
         case ignored
     }
 

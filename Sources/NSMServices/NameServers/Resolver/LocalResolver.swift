@@ -292,7 +292,7 @@ final class LocalResolver: Sendable {
             state.withLock { $0.health.note(server, isAlive: true) }
             return DNSAnswer(message).map { .answer($0) } ?? .failure
         } catch {
-            // One whose answer is not needed any more is no failure, unless it had its time.
+            // A server that was cut off did not fail, unless it had its time.
             if !Task.isCancelled || ContinuousClock.now - start >= Self.grace * 0.9 {
                 state.withLock { $0.health.note(server, isAlive: false) }
             }
@@ -316,7 +316,7 @@ extension ResolverArrival {
     }
 }
 
-/// What Prometheus is told.
+/// Counters for Prometheus.
 private struct ResolverMetrics: Sendable {
     private let queries = Counter(label: "nsm_agent_dns_queries_total")
     private let cached = Counter(label: "nsm_agent_dns_cached_total")

@@ -4,7 +4,7 @@ internal import NetworkTypes
 struct ServerHealth: Sendable {
     private var failures: [IPAddress: Int] = [:]
 
-    /// So many times in a row are no accident.
+    /// So many times in a row don't happen by accident.
     static let limit = 3
 
     /// Whether a server did not answer lately.

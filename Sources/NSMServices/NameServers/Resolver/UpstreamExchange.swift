@@ -18,7 +18,7 @@ struct UpstreamExchange: Sendable {
     static let patience: [Duration] = [.milliseconds(1200), .milliseconds(2000)]
     /// The time for a stream as a whole.
     static let streamPatience = Duration.seconds(3)
-    /// So many wrong replies are no accident.
+    /// So many wrong replies don't come by accident.
     fileprivate static let mostWrong = 64
 
     /// Where its sockets are served.
