@@ -99,6 +99,12 @@ extension Rule {
         if header.src_len > 0 { from = IPPrefix(source, length: header.src_len) }
         if header.dst_len > 0 { to = IPPrefix(destination, length: header.dst_len) }
     }
+
+    /// Whether the kernel made a rule by itself (`RTPROT_KERNEL`), decided without decoding it.
+    static func isKernels(_ payload: UnsafeRawBufferPointer) -> Bool {
+        let attributes = AttributeReader(payload.after(MemoryLayout<fib_rule_hdr>.size))
+        return attributes.contains { $0.type == FRA_PROTOCOL && Int32($0.payload.u8) == RTPROT_KERNEL }
+    }
 }
 
 extension IPAddress {

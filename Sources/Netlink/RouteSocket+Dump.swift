@@ -75,9 +75,12 @@ extension RouteSocket {
         try collect(.prefixRoutes) { $0.type == Int(RTM_NEWROUTE) ? Route(payload: $0.payload) : nil }
     }
 
-    /// Reads the policy rules.
+    /// Reads the policy rules, but for those that the kernel made: five in each namespace.
     public func rules() throws(KernelError) -> [Rule] {
-        try collect(.rules()) { $0.type == Int(RTM_NEWRULE) ? Rule(payload: $0.payload) : nil }
+        try collect(.rules()) { message in
+            guard message.type == Int(RTM_NEWRULE), !Rule.isKernels(message.payload) else { return nil }
+            return Rule(payload: message.payload)
+        }
     }
 
     /// Reads objects so that they can be put back: those for which `isWanted` says so.

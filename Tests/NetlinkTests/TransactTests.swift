@@ -188,6 +188,9 @@ struct TransactTests {
                     Neighbour(linkIndex: index, destination: ip("10.9.0.8"), flags: Neighbour.proxy, proto: 77))
             ])
         #expect(try socket.dump(.rules(family: .v4)).contains { $0.request.map { $0.isRule(50) } ?? false })
+        let rules = try socket.dump(.rules()).compactMap { if case .rule(let rule) = $0 { rule } else { nil } }
+        #expect(rules.contains { $0.proto == 2 })
+        #expect(try socket.rules() == rules.filter { $0.proto != 2 })
     }
 }
 

@@ -52,7 +52,7 @@ enum RuleClass: KernelClass {
     }
 
     private static func noteForeign(_ rule: Rule, in state: NamespaceState, _ world: LinuxWorld) {
-        // Rules that are always there (`RTPROT_KERNEL`) have no owner.
+        // Rules that are always there (`RTPROT_KERNEL`) have no owner. A dump is read without them.
         if rule.proto != 2 { state.foreignRules.insert(rule.asOurs(world)) }
     }
 
