@@ -94,14 +94,7 @@ extension Interface {
                 operations.append(operation(holder, .deleteLinks([holder.link.index])))
             }
         }
-        if var loan = link.loan {
-            loan.name = name
-            let mark = loan.text(world.ownership)
-            if link.link.alias != mark {
-                attributes.alias = mark
-                differences.append(Difference("alias", old: link.link.alias ?? "none", new: mark))
-            }
-        }
+        markLoan(of: link, in: world, &attributes, &differences)
         if !isAdopted || link.loan != nil, !hostName.isEmpty, link.link.name != hostName {
             // A foreign link in its place is met when the name is changed, so that the link stays as it is until then.
             if let move = makeRoom(for: hostName, in: link.namespace, world) { operations.append(move) }
@@ -125,13 +118,31 @@ extension Interface {
             operations.append(operation(link, .request(.setLink(mark))))
             differences.append(Difference("checksum offload", old: "set", new: "default"))
         }
-        let names = isAdopted ? [] : link.link.altNames.filter { !hasAltName($0) }
-        if !names.isEmpty {
-            operations.append(operation(link, .request(.deleteAltNames(names, linkIndex: link.link.index))))
-            differences += names.map { Difference("altname", old: $0, new: "none") }
-        }
+        stripAltNames(of: link, &operations, &differences)
         stripForeignAddresses(of: link, in: world, &operations, &differences)
         return operations.isEmpty ? .inPlace : Assessment(.update, operations: operations, differences: differences)
+    }
+
+    /// A link that was moved says where it came from, and for which interface.
+    private func markLoan(
+        of link: LinkState, in world: LinuxWorld, _ attributes: inout LinkAttributes, _ differences: inout [Difference]
+    ) {
+        guard var loan = link.loan else { return }
+        loan.name = name
+        let mark = loan.text(world.ownership)
+        if link.link.alias == mark { return }
+        attributes.alias = mark
+        differences.append(Difference("alias", old: link.link.alias ?? "none", new: mark))
+    }
+
+    /// What we make has no other alternative names than those that are declared.
+    private func stripAltNames(
+        of link: LinkState, _ operations: inout [LinuxOperation], _ differences: inout [Difference]
+    ) {
+        let names = isAdopted ? [] : link.link.altNames.filter { !hasAltName($0) }
+        if names.isEmpty { return }
+        operations.append(operation(link, .request(.deleteAltNames(names, linkIndex: link.link.index))))
+        differences += names.map { Difference("altname", old: $0, new: "none") }
     }
 
     /// Whether it can't be up, as what it is built on is down.
