@@ -140,6 +140,14 @@ struct NextHopTests {
             try host.command("ip route add 10.7.0.0/16 nhid 5")
             try agent.apply(yaml("{nexthop: left}, {nexthop: right}"))
             #expect(agent.problems == [])
+            // What somebody makes of ours is put right, also without our mark.
+            try agent.watch()
+            for id in try host.command("ip nexthop").matches(of: #/id (\d+) via 192.0.2.8/#).map(\.output.1) {
+                try host.command("ip nexthop replace id \(id) via 192.0.2.3 dev p")
+            }
+            #expect(try host.command("ip nexthop").contains("via 192.0.2.3"))
+            #expect(try agent.settle { try !host.command("ip nexthop").contains("via 192.0.2.3") })
+            #expect(agent.problems == [])
             try agent.apply(base)
             #expect(try host.command("ip nexthop").hasPrefix("id 5 via 192.0.2.7"))
             #expect(try host.command("ip nexthop").split(separator: "\n").count == 1)
@@ -148,7 +156,10 @@ struct NextHopTests {
             try agent.apply(
                 Config(interfaces: Self.pair, nexthops: ["name: x, id: 5, outgoingInterface: p, gwAddr: 192.0.2.8"])
                     .text)
-            #expect(agent.problems.count == 1 && agent.problems[0].contains("File exists"), "\(agent.problems)")
+            #expect(
+                agent.problems.count == 1
+                    && agent.problems[0].contains("a nexthop of that number (5) is there and is not ours"),
+                "\(agent.problems)")
             #expect(try host.command("ip nexthop").hasPrefix("id 5 via 192.0.2.7"))
         }
     }

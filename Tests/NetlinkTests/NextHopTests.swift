@@ -23,7 +23,7 @@ struct NextHopGolden: Sendable, CustomTestStringConvertible {
     }
 
     private static func way(_ destination: String, by id: UInt32, type: UInt8 = 1) -> Route {
-        var route = Route(destination: IPPrefix(destination)!, proto: 78, type: type)
+        var route = Route(destination: prefix(destination), proto: 78, type: type)
         route.nextHopID = id
         return route
     }

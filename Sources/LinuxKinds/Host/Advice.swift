@@ -50,6 +50,9 @@ extension LinuxWorld {
     /// What the kernel says of a kind of links that it does not have. Source: `__rtnl_newlink`, net/core/rtnetlink.c.
     private static let unknownKind = "Unknown device type"
 
+    /// What the kernel says of a qdisc that it does not have. Source: `qdisc_create`, net/sched/sch_api.c.
+    private static let unknownQdisc = "Specified qdisc kind is unknown"
+
     /// Whose link has a name; nil: no link has it.
     private func holder(of name: String, _ creation: LinkCreation) -> String? {
         guard let target = states[creation.target], target.handle != nil,
@@ -61,6 +64,13 @@ extension LinuxWorld {
     }
 
     private func advice(_ error: KernelError, _ request: Request, in state: NamespaceState) -> String? {
+        if case .addQdisc(let qdisc) = request, error.code == ENOENT, error.message == Self.unknownQdisc {
+            let name = qdisc.kind.name
+            return "; this kernel has no qdisc \(name), or it is a module: try modprobe sch_\(name)"
+        }
+        if case .addNextHop(let hop, replace: false) = request, error.code == EEXIST {
+            return "; a nexthop of that number (\(hop.id)) is there and is not ours: remove it, or give ours another id"
+        }
         guard [ENODEV, EACCES, EINVAL, ENOBUFS].contains(error.code) else { return nil }
         for index in request.linkIndexes {
             let index = madeIndexes[index] ?? index

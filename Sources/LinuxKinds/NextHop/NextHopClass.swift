@@ -46,9 +46,8 @@ enum NextHopClass: KernelClass {
         }
         guard hop.proto == world.ownership.proto || known != nil, known?.object != hop else { return }
         concern(hop.id, world)
-        // Somebody else's in its place is none of ours.
-        state.nextHops[hop.id] =
-            hop.proto == world.ownership.proto ? NextHopState(object: hop, claim: known?.claim ?? Claim()) : nil
+        // What replaced ours in its place, without our mark, is put right like any other change.
+        state.nextHops[hop.id] = NextHopState(object: hop, claim: known?.claim ?? Claim())
     }
 
     /// One is gone.
@@ -134,7 +133,9 @@ enum NextHopClass: KernelClass {
     }
 
     private static func append(_ id: UInt32, in state: NamespaceState, to list: inout Leftovers) {
-        guard let known = state.nextHops[id], !list.world.isClaimed(known.claim) else { return }
+        guard let known = state.nextHops[id], !list.world.isClaimed(known.claim),
+            known.object.proto == list.world.ownership.proto
+        else { return }
         let link = state.links[known.object.linkIndex]
         if list.world.ownership.belongsToAnother(alias: link?.link.alias) { return }
         let place = state.reference.suffix
@@ -189,7 +190,8 @@ enum NextHopClass: KernelClass {
     // MARK: - Export
 
     static func export(_ state: NamespaceState, to export: inout Export) {
-        for hop in state.nextHops.values.map(\.object).sorted(by: { $0.id < $1.id }) {
+        for hop in state.nextHops.values.map(\.object).sorted(by: { $0.id < $1.id })
+        where hop.proto == export.ownership.proto {
             guard hop.others.isEmpty else {
                 export.omit("nexthop \(hop.id)\(state.reference.suffix)", "can't be declared")
                 continue
