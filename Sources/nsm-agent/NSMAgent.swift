@@ -20,7 +20,8 @@ struct NSMAgent: ParsableCommand {
         version: Version.line(program: "nsm-agent"),
         groupedSubcommands: [
             CommandGroup(
-                name: "One-shot:", subcommands: [Check.self, PlanCommand.self, Apply.self, Delete.self, Export.self, Convert.self]),
+                name: "One-shot:",
+                subcommands: [Check.self, PlanCommand.self, Apply.self, Delete.self, Export.self, Convert.self]),
             CommandGroup(
                 name: "Daemon:",
                 subcommands: [
