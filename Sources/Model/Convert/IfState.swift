@@ -159,18 +159,7 @@ extension ConversionDraft {
             interfaces[index].bridge = ifstateBridge(node)
         case "bond":
             interfaces[index].type = .bond
-            var bond = Ligato_Linux_Interfaces_BondLink()
-            if let mode = word("bond_mode", in: node, Words.bondModes) { bond.mode = mode }
-            readBondOptions(node, "bond_", &bond)
-            if !bond.primary.isEmpty { bond.primary = logical(bond.primary) }
-            interfaces[index].bond = bond
-        case "vlan":
-            interfaces[index].type = .vlan
-            interfaces[index].vlan.id = number("vlan_id", in: node) ?? 0
-            if let word = word("vlan_protocol", in: node, Words.vlanProtocols) {
-                interfaces[index].vlan.protocol = word
-            }
-            if let parent = ifstateParent(node) { interfaces[index].vlan.parent = parent }
+            interfaces[index].bond = ifstateBond(node)
         case "vxlan":
             interfaces[index].type = .vxlan
             interfaces[index].vxlan = ifstateVXLAN(node)
@@ -179,33 +168,10 @@ extension ConversionDraft {
             interfaces[index].vrfDev.routingTable = number("vrf_table", in: node) ?? 0
         case "veth":
             if let peer = take("peer", in: node), let text = text(peer) { pair(index, with: text, at: place(peer)) }
-        case "macvlan", "macvtap":
-            let mode = word("\(kind)_mode", in: node, Words.macvlanModes)
-            let parent = ifstateParent(node) ?? ""
-            interfaces[index].type = kind == "macvlan" ? .macvlan : .macvtap
-            if kind == "macvlan" {
-                interfaces[index].macvlan.parent = parent
-            } else {
-                interfaces[index].macvtap.parent = parent
-            }
-            if let mode {
-                if kind == "macvlan" {
-                    interfaces[index].macvlan.mode = mode
-                } else {
-                    interfaces[index].macvtap.mode = mode
-                }
-            }
-        case "ipvlan":
-            interfaces[index].type = .ipvlan
-            interfaces[index].ipvlan.parent = ifstateParent(node) ?? ""
-            if let mode = word("ipvlan_mode", in: node, Words.ipvlanModes) { interfaces[index].ipvlan.mode = mode }
+        case "vlan", "macvlan", "macvtap", "ipvlan": readIfStateChild(node, index, kind)
         case "geneve":
             interfaces[index].type = .geneve
-            interfaces[index].geneve.vni = number("geneve_id", in: node) ?? 0
-            interfaces[index].geneve.remote = text("geneve_remote", "geneve_remote6", in: node) ?? ""
-            interfaces[index].geneve.port = number("geneve_port", in: node) ?? 0
-            interfaces[index].geneve.ttl = number("geneve_ttl", in: node) ?? 0
-            interfaces[index].geneve.tos = number("geneve_tos", in: node) ?? 0
+            interfaces[index].geneve = ifstateGeneve(node)
         case "tun":
             interfaces[index].type = .tap
             interfaces[index].tuntap.mode = text("tun_type", in: node) == "tun" ? .tun : .tap
@@ -219,6 +185,50 @@ extension ConversionDraft {
             interfaces[index].type = type
             interfaces[index].tunnel = ifstateTunnel(node, kind)
         }
+    }
+
+    /// Reads an interface that stands on another one.
+    private mutating func readIfStateChild(_ node: Node, _ index: Int, _ kind: String) {
+        let parent = ifstateParent(node) ?? ""
+        switch kind {
+        case "vlan":
+            interfaces[index].type = .vlan
+            interfaces[index].vlan.parent = parent
+            interfaces[index].vlan.id = number("vlan_id", in: node) ?? 0
+            if let word = word("vlan_protocol", in: node, Words.vlanProtocols) {
+                interfaces[index].vlan.protocol = word
+            }
+        case "macvlan":
+            interfaces[index].type = .macvlan
+            interfaces[index].macvlan.parent = parent
+            if let mode = word("macvlan_mode", in: node, Words.macvlanModes) { interfaces[index].macvlan.mode = mode }
+        case "macvtap":
+            interfaces[index].type = .macvtap
+            interfaces[index].macvtap.parent = parent
+            if let mode = word("macvtap_mode", in: node, Words.macvlanModes) { interfaces[index].macvtap.mode = mode }
+        default:
+            interfaces[index].type = .ipvlan
+            interfaces[index].ipvlan.parent = parent
+            if let mode = word("ipvlan_mode", in: node, Words.ipvlanModes) { interfaces[index].ipvlan.mode = mode }
+        }
+    }
+
+    private mutating func ifstateBond(_ node: Node) -> Ligato_Linux_Interfaces_BondLink {
+        var bond = Ligato_Linux_Interfaces_BondLink()
+        if let mode = word("bond_mode", in: node, Words.bondModes) { bond.mode = mode }
+        readBondOptions(node, "bond_", &bond)
+        if !bond.primary.isEmpty { bond.primary = logical(bond.primary) }
+        return bond
+    }
+
+    private mutating func ifstateGeneve(_ node: Node) -> Ligato_Linux_Interfaces_GeneveLink {
+        var geneve = Ligato_Linux_Interfaces_GeneveLink()
+        geneve.vni = number("geneve_id", in: node) ?? 0
+        geneve.remote = text("geneve_remote", "geneve_remote6", in: node) ?? ""
+        geneve.port = number("geneve_port", in: node) ?? 0
+        geneve.ttl = number("geneve_ttl", in: node) ?? 0
+        geneve.tos = number("geneve_tos", in: node) ?? 0
+        return geneve
     }
 
     private mutating func ifstateParent(_ node: Node) -> String? {
