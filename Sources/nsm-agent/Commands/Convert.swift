@@ -5,6 +5,7 @@ internal import Northbound
 
 struct Convert: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "convert",
         abstract: "Make a configuration file of files of another program.",
         discussion: """
             Reads files of netplan (version 2), systemd-networkd (.network and .netdev), nmstate, ifstate or CNI, writes what has a \
