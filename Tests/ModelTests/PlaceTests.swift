@@ -52,4 +52,18 @@ import Testing
         }
         #expect((0...2).map { spec.places?.position(element: $0)?.description } == ["f.yaml:6:9", "f.yaml:8:9", nil])
     }
+
+    @Test("a line that says nothing moves the places of those behind it, though the value is the same")
+    func moved() throws {
+        var set = ConfigSet()
+        func place(_ text: String) throws -> String? {
+            set.set(Array(text.utf8).withUnsafeBytes { ConfigText($0, name: "f.yaml", label: "default", names: .none) })
+            let changed = set.settle().changed
+            guard case .ruleChain(let spec)? = changed.first?.specification else { return nil }
+            return spec.places?.position(element: 1)?.description
+        }
+        let chain = "name: a\n      chainType: INPUT\n      rules:\n      - -j ACCEPT\nX      - -j DROP"
+        #expect(try place(linux("RuleChain", chain.replacing("X", with: ""))) == "f.yaml:7:9")
+        #expect(try place(linux("RuleChain", chain.replacing("X", with: "      # why\n"))) == "f.yaml:8:9")
+    }
 }

@@ -21,7 +21,7 @@ public struct ConfigText: Sendable {
         /// Whether it says the same in the same place, wherever its fields can be looked up. What a value means follows from it.
         func isSame(as other: Item) -> Bool {
             key == other.key && position == other.position && (specification == nil) == (other.specification == nil)
-                && value == other.value
+                && value == other.value && specification?.places == other.specification?.places
         }
 
         /// Whether it is the same in the same place to all that is checked of other values, or of itself beside them.
