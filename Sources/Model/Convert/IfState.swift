@@ -5,10 +5,9 @@ internal import YAML
 extension ConversionDraft {
     private static let ifstateReasons: [String: String] = [
         "ethtool": "settings of the hardware are for ethtool",
-        "businfo": "the name of the interface says which one is meant",
-        "permaddr": "the name of the interface says which one is meant",
-        "identify": "the name of the interface says which one is meant",
-        "wireguard": "WireGuard is left out with its peers",
+        "businfo": nameSays, "permaddr": nameSays, "perm_address": nameSays, "identify": nameSays,
+        "wireguard": "it belongs to an interface of kind wireguard",
+        "tc": "declare the root qdisc of the interface in linuxConfig.qdiscs",
         "vrrp": "VRRP needs a program of its own, such as keepalived",
         "xdp": "BPF programs are loaded by other programs",
         "bpf": "BPF programs are loaded by other programs", "hooks": "hooks are not run",
@@ -54,6 +53,12 @@ extension ConversionDraft {
     private mutating func readIfStateInterface(_ node: Node, _ name: String) {
         let index = device(name, at: place(node))
         if let link = take("link", in: node), tree.kind(of: link) == .mapping { readIfStateLink(link, index, name) }
+        if let block = take("identify", in: node), tree.kind(of: block) == .mapping {
+            readIfStateIdentity(block, index, name)
+        }
+        if interfaces[index].type == .wireguard, let block = take("wireguard", in: node) {
+            readIfStateWireGuard(block, index)
+        }
         if name == "lo" { interfaces[index].type = .loopback }
         for element in elements(take("addresses", in: node)) {
             if let text = text(element) { add(address: text, to: index, place(element), "addresses") }
@@ -137,6 +142,7 @@ extension ConversionDraft {
         interfaces[index].enabled = text("state", in: node) != "down"
         if let mtu = number("mtu", in: node) { interfaces[index].mtu = mtu }
         let kind = text("kind", in: node) ?? "physical"
+        if kind == "physical" { readIfStateIdentity(node, index, name) }
         if let mac = take("address", in: node), let text = text(mac) {
             if kind == "physical" {
                 leave(mac, "the name of the interface says which one is meant; phys_address would change it")
@@ -150,10 +156,30 @@ extension ConversionDraft {
         readIfStateKind(node, index, name, kind)
     }
 
+    /// Which card is meant: the first of these that is said. IfState gives it its name as well.
+    private mutating func readIfStateIdentity(_ node: Node, _ index: Int, _ name: String) {
+        guard name != "lo", interfaces[index].type == .existing, !interfaces[index].hasMatch else { return }
+        var match = MatchMessage()
+        var found: Node?
+        if let bus = take("businfo", in: node), let text = text(bus), !Words.isPattern(text) {
+            (found, match.path) = (bus, text.lowercased())
+        } else if let mac = take("permaddr", "perm_address", in: node),
+            let address = text(mac).flatMap({ MACAddress($0.trimmed) })
+        {
+            (found, match.mac) = (mac, "\(address)")
+        }
+        guard let found else { return }
+        find(index, by: match)
+        if !interfaces[index].hasNamespace {
+            leave(found, "it finds the interface; giving it the name \(name.inQuotes) is left to udev (systemd.link)")
+        }
+    }
+
     private mutating func readIfStateKind(_ node: Node, _ index: Int, _ name: String, _ kind: String) {
         switch kind {
         case "physical": break
         case "dummy": interfaces[index].type = .dummy
+        case "wireguard": interfaces[index].type = .wireguard
         case "bridge":
             interfaces[index].type = .bridge
             interfaces[index].bridge = ifstateBridge(node)

@@ -50,11 +50,10 @@ extension ConversionDraft {
         let index = device(name, at: place(node))
         interfaces[index].enabled = state != "down"
         ignore("profile-name", "description", "wait-ip", in: node)
-        if let identifier = take("identifier", in: node), let word = text(identifier), word != "name" {
-            leave(identifier, "\(name.inQuotes) is taken for the name that it has in the kernel")
-        }
         readNMStateKind(node, index, name)
-        if let mac = take("mac-address", in: node), let text = text(mac) {
+        readNMStateIdentifier(node, index, name)
+        readNMStateAltNames(node, index, name)
+        if let mac = take("mac-address", in: node), interfaces[index].match.mac.isEmpty, let text = text(mac) {
             set(mac: text, of: index, place(mac), "mac-address")
         }
         if let mtu = number("mtu", in: node) { interfaces[index].mtu = mtu }
@@ -64,6 +63,38 @@ extension ConversionDraft {
         for family in ["ipv4", "ipv6"] {
             if let block = take(family, in: node), tree.kind(of: block) == .mapping {
                 readNMStateAddresses(block, index, family)
+            }
+        }
+    }
+
+    /// Which interface is meant, where it is not its name that says so.
+    private mutating func readNMStateIdentifier(_ node: Node, _ index: Int, _ name: String) {
+        guard let identifier = take("identifier", in: node), let word = text(identifier), word != "name" else { return }
+        var match = MatchMessage()
+        if interfaces[index].type == .existing {
+            if word == "mac-address", let text = text("mac-address", in: node), let mac = MACAddress(text.trimmed) {
+                match.mac = "\(mac)"
+            } else if word == "pci-address", let address = text("pci-address", in: node), !Words.isPattern(address) {
+                match.path = address.lowercased()
+            }
+        }
+        guard match != MatchMessage() else {
+            return leave(identifier, "\(name.inQuotes) is taken for the name that it has in the kernel")
+        }
+        find(index, by: match)
+    }
+
+    private mutating func readNMStateAltNames(_ node: Node, _ index: Int, _ name: String) {
+        for element in mappings(take("alt-names", in: node)) {
+            let state = text("state", in: element)
+            guard let altName = text("name", in: element) else {
+                leave(element, "an alternative name needs a name")
+                continue
+            }
+            if state == "absent" {
+                leave(element, "a name that is absent needs no declaration")
+            } else if altName != name, !interfaces[index].altNames.contains(altName) {
+                interfaces[index].altNames.append(altName)
             }
         }
     }

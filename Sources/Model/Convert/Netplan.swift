@@ -40,33 +40,6 @@ extension ConversionDraft {
         }
     }
 
-    /// Which interface is meant.
-    private mutating func readNetplanMatch(_ device: Node, _ index: Int, _ name: String) {
-        let match = take("match", in: device)
-        if let setName = text("set-name", in: device) {
-            interfaces[index].hostIfName = setName == name ? "" : setName
-            // Whoever renames it looks for it by what `match` says.
-            if let match {
-                leave(
-                    match,
-                    "renaming is left to udev (systemd.link): \(setName.inQuotes) is taken for the interface's name")
-                takeAll(below: match)
-            }
-            return
-        }
-        guard let match else { return }
-        let pattern = text("name", in: match)
-        if let pattern, !Words.isPattern(pattern) {
-            interfaces[index].hostIfName = pattern == name ? "" : pattern
-        } else {
-            leave(
-                match,
-                "it says which interface is meant; write the name that it has in the kernel as hostIfName of \(name.inQuotes)"
-            )
-            takeAll(below: match)
-        }
-    }
-
     private mutating func readNetplanCommon(_ device: Node, _ index: Int, isVRF: Bool) {
         ignore("renderer", "optional", "optional-addresses", "critical", "ignore-carrier", in: device)
         for name in ["dhcp4", "dhcp6"] {
@@ -244,6 +217,7 @@ extension ConversionDraft {
             return leave(device, "a tunnel needs a mode")
         }
         if word == "vxlan" { return readNetplanVXLAN(device, index) }
+        if word == "wireguard" { return readNetplanWireGuard(device, index) }
         guard let type = Words.tunnels[word] else {
             leave(
                 mode,

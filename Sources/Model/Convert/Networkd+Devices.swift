@@ -38,6 +38,7 @@ extension ConversionDraft {
             for section in unit.take("IPVLAN") {
                 if let mode = word("Mode", &unit, section, Words.ipvlanModes) { interfaces[index].ipvlan.mode = mode }
             }
+        case "wireguard": readWireGuard(&unit, index)
         case "tun", "tap": readTunTap(&unit, index, isTUN: kind.value.lowercased() == "tun")
         case let word:
             if let type = Words.tunnels[word] { return readTunnel(&unit, index, type) }

@@ -64,7 +64,11 @@ extension ConversionDraft {
         }
         readMetrics(&unit, section, &route)
         let hops = unit.entries("MultiPathRoute", section)
-        if !hops.isEmpty {
+        if let object = unit.entry("NextHop", section), let id = number(object) {
+            route.nexthop = Self.nextHopName(id)
+            if let gateway { leave(gateway, "Route", "NextHop= says where the packets go") }
+            (route.gwAddr, route.onlink) = ("", false)
+        } else if !hops.isEmpty {
             route.nextHops = hops.compactMap { hop($0, index) }
         } else if route.type == .unicast {
             route.outgoingInterface = interfaces[index].name
