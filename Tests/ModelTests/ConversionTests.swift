@@ -197,7 +197,13 @@ struct ForeignFileTests {
         let broken = #expect(throws: ConversionFailure.self) { try convert("network: {version: 2\n", from: .netplan) }
         #expect(broken?.mistakes.first.map { $0.line > 0 } == true)
         let unit = #expect(throws: ConversionFailure.self) { try convert("Name=x\n[Match]\n", from: .networkd) }
-        #expect(unit?.mistakes.map(\.description) == ["file.yaml:1:1: 'Name=x' stands before the first [Section]"])
+        #expect(unit?.mistakes.map(\.description) == ["file.yaml:1:1: this line stands before the first [Section]"])
+        // A line may hold a key.
+        let key = #expect(throws: ConversionFailure.self) {
+            try convert("[WireGuard]\nPrivateKey: secret\n", from: .networkd)
+        }
+        #expect(key?.mistakes.map(\.description) == ["file.yaml:2:1: this line is neither [Section] nor Key=Value"])
+        #expect(throws: ConversionFailure.self) { try convert("{apiVersion: [[], []], kind: x}") }
         let list = #expect(throws: ConversionFailure.self) { try convert("[1, 2]", from: .nmstate) }
         #expect(list?.mistakes.first?.text.contains("not a mapping") == true)
     }
@@ -208,6 +214,20 @@ struct ForeignFileTests {
         #expect(throws: ConversionFailure.self) { try Conversion([large]) }
         let many = [ForeignFile](repeating: ForeignFile(name: "a", bytes: []), count: Conversion.maximumFileCount + 1)
         #expect(throws: ConversionFailure.self) { try Conversion(many) }
+    }
+
+    @Test("values have a bound, and where all are wrong, all are left out")
+    func values() throws {
+        let names = (0..<400).map { "e\($0)" }.joined(separator: " ")
+        let routes = String(repeating: "[Route]\nDestination=10.0.0.0/8\n", count: 400)
+        let many = #expect(throws: ConversionFailure.self) {
+            try convert("[Match]\nName=\(names)\n" + routes, from: .networkd)
+        }
+        #expect(many?.mistakes.first?.text.contains("100000") == true)
+        let wrong = (0..<150).map { "a-name-that-is-too-long-\($0): {}" }.joined(separator: ", ")
+        let none = try convert("network: {dummy-devices: {\(wrong)}}")
+        #expect(none.values.isEmpty)
+        #expect(none.leftOutCount == 150)
     }
 
     @Test("a long list of what is left out is only counted at its end")

@@ -428,4 +428,28 @@ struct CNIConversionTests {
                 """)
         #expect(conversion.lines == [])
     }
+
+    @Test("each network has a namespace and names of its own; what meets an interface of another plugin is left out")
+    func networks() throws {
+        func list(_ name: String, _ plugins: String) -> ForeignFile {
+            let text = "{\"cniVersion\": \"1.0.0\", \"name\": \"\(name)\", \"plugins\": [\(plugins)]}"
+            return ForeignFile(name: name, bytes: Array(text.utf8))
+        }
+        let (bridge, macvlan) = ("{\"type\": \"bridge\"}", "{\"type\": \"macvlan\", \"master\": \"eth1\"}")
+        let files = [list("production-a", bridge), list("production-b", "\(bridge), \(macvlan)"), list("c", bridge)]
+        let conversion = try Conversion(files)
+        let interfaces = conversion.values.compactMap { value -> Ligato_Linux_Interfaces_Interface? in
+            if case .interface(let message) = value { message } else { nil }
+        }
+        let inside = interfaces.filter(\.hasNamespace)
+        #expect(inside.map(\.name) == ["production-a-eth0", "production-b-eth0", "c-eth0"])
+        #expect(inside.map(\.namespace.reference) == ["production-a", "production-b", "c"])
+        let hosts = inside.map(\.veth.peerIfName)
+        #expect(Set(hosts).count == 3 && hosts.allSatisfy { $0.utf8.count <= 15 } && hosts[2] == "veth-c", "\(hosts)")
+        #expect(interfaces.first { $0.type == .bridge }?.bridge.ports == hosts)
+        #expect(conversion.lines.count == 1, "\(conversion.lines)")
+        // In one namespace there is room for one.
+        let together = try Conversion(files, namespace: "n")
+        #expect(together.leftOut.count == 3, "\(together.lines)")
+    }
 }
