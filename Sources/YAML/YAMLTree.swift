@@ -30,6 +30,14 @@ public import Concurrency
             case .alias, .merge: true
             }
         }
+
+        /// Whether ``YAMLNode/start`` and ``YAMLNode/count`` are those of a text. Other nodes have other numbers there.
+        @inlinable var hasText: Bool {
+            switch self {
+            case .plain, .quoted, .literal, .folded, .merge: true
+            case .sequence, .mapping, .alias: false
+            }
+        }
     }
 
     /// Where it starts in the file, from 1.
@@ -85,28 +93,33 @@ public struct YAMLTree: Sendable {
     /// Elements of a sequence, pairs of a mapping.
     @inlinable public func count(of index: Index) -> Int { Int(nodes[index].count) }
 
-    /// Calls `body` with the text of a scalar.
+    /// Calls `body` with the text of a scalar; with nothing for a list or a mapping.
     @inlinable public func withBytes<Result>(of index: Index, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        let start = Int(nodes[index].start)
-        let count = Int(nodes[index].count)
+        let node = nodes[index]
+        // The count of a list has nothing to do with the text, and slices of raw bytes are not checked in release builds.
+        guard node.kind.hasText else { return body(UnsafeRawBufferPointer(start: nil, count: 0)) }
+        let start = Int(node.start)
+        let count = Int(node.count)
         return text.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[start..<start + count])) }
     }
 
     /// Whether a scalar's text is `expected`.
     @inlinable public func text(of index: Index, equals expected: StaticString) -> Bool {
-        let count = Int(nodes[index].count)
-        guard count == expected.utf8CodeUnitCount else { return false }
-        let start = Int(nodes[index].start)
+        let node = nodes[index]
+        let count = Int(node.count)
+        guard count == expected.utf8CodeUnitCount, node.kind.hasText else { return false }
+        let start = Int(node.start)
         for offset in 0..<count where text[start + offset] != expected.utf8Start[offset] { return false }
         return true
     }
 
     /// Whether a scalar's text is `expected`.
     public func text(of index: Index, equals expected: String.UTF8View) -> Bool {
-        withBytes(of: index) { $0.count == expected.count && $0.elementsEqual(expected) }
+        nodes[index].kind.hasText
+            && withBytes(of: index) { $0.count == expected.count && $0.elementsEqual(expected) }
     }
 
-    /// The text of a scalar.
+    /// The text of a scalar; empty for a list or a mapping.
     public func string(of index: Index) -> String {
         withBytes(of: index) { String(decoding: $0, as: UTF8.self) }
     }

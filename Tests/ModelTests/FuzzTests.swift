@@ -38,6 +38,31 @@ import Testing
         return usage.ru_maxrss
     }
 
+    /// A list or a mapping of others, or a word, as flow.
+    private func nest(_ depth: Int, _ generator: inout SeededGenerator) -> String {
+        let words = ["a", "Match", "link", "1", "linuxConfig", "apiVersion", "interfaces", "network", "data"]
+        if depth == 0 || generator.below(5) == 0 { return generator.pick(words) }
+        let parts = (0..<generator.below(5)).map { _ in nest(depth - 1, &generator) }
+        if generator.below(2) == 0 { return "[\(parts.joined(separator: ", "))]" }
+        let first = generator.below(words.count)
+        let pairs = parts.enumerated().map { "\(words[(first + $0.offset) % words.count]): \($0.element)" }
+        return "{\(pairs.joined(separator: ", "))}"
+    }
+
+    @Test("lists of lists and mappings are no configuration, and no crash")
+    func nestedLists() {
+        let seed: UInt64 = 1701
+        var generator = SeededGenerator(seed: seed)
+        for text in ["[[[],[],[]]]", "[[[], [], []], x]", "[{a: 1, b: 2}]", "[[Match]]", "[Match]", "- - - []\n"] {
+            #expect(!load(text).isValid, "\(text)")
+        }
+        for _ in 0..<2000 {
+            let text = nest(4, &generator)
+            #expect(load(text).items.isEmpty, "seed \(seed): \(text)")
+            #expect(!load("[\(text)]").isValid, "seed \(seed): \(text)")
+        }
+    }
+
     @Test("damaged files give mistakes or values, never a crash, within bounded memory")
     func damagedFiles() {
         var generator = SeededGenerator(seed: 42)

@@ -48,6 +48,19 @@ func mistakes(_ text: String) -> [String] {
         #expect((tree[other.value].line, tree[other.value].column) == (4, 12))
     }
 
+    @Test("a list and a mapping have no text, however many elements they have")
+    func textOfCollections() throws {
+        let tree = YAMLTree(parsing: "[[[], [], []], {a: 1, b: 2}, x]")
+        let root = try #require(tree.documents.first)
+        for node in [root] + tree.elements(of: root).prefix(2) {
+            #expect(tree.string(of: node) == "")
+            #expect(tree.withBytes(of: node) { $0.count } == 0)
+            #expect(
+                !tree.text(of: node, equals: "ab") && !tree.text(of: node, equals: "xab")
+                    && !tree.text(of: node, equals: "".utf8))
+        }
+    }
+
     @Test("a stream holds several documents, also empty ones")
     func documents() {
         let tree = YAMLTree(parsing: "a: 1\n---\n---\nb: 2\n...\n")

@@ -28,8 +28,10 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
     static func of(_ tree: YAMLTree, _ root: YAMLTree.Index) -> ForeignFormat? {
         if tree.kind(of: root) == .sequence {
             // `[Match]` at the start of a unit reads as a list of one word.
-            let words = tree.elements(of: root).prefix(2).map { tree.string(of: $0) }
-            return words.count == 1 && ["Match", "NetDev", "Network", "Link"].contains(words[0]) ? .networkd : nil
+            let elements = Array(tree.elements(of: root).prefix(2))
+            guard elements.count == 1, tree.kind(of: elements[0]).isScalar else { return nil }
+            let sections = ["Match", "NetDev", "Network", "Link"]
+            return sections.contains(tree.string(of: elements[0])) ? .networkd : nil
         }
         guard tree.kind(of: root) == .mapping else { return nil }
         if tree.pair("cniVersion", in: root) != nil { return .cni }
