@@ -22,8 +22,18 @@ final class NameLookups: Sendable {
     private static let mostWorkers = 8
     /// How old an answer may get before a name is looked up again, and a failure, nanoseconds.
     private static let age: (answer: Int64, failure: Int64) = (300_000_000_000, 1_000_000_000)
-    /// How long somebody waits who has to, microseconds.
-    private static let patience: UInt32 = 15_000_000
+    /// How long somebody waits who has to, for all names together, nanoseconds.
+    private let patience: Int64
+    /// Begins a thread that calls ``work()``; says what went wrong, an errno, or 0.
+    private let beginWork: @Sendable (NameLookups) -> CInt
+
+    init(
+        patience: Int64 = 15_000_000_000,
+        beginWork: @escaping @Sendable (NameLookups) -> CInt = { $0.beginThread() }
+    ) {
+        self.patience = patience
+        self.beginWork = beginWork
+    }
 
     private struct Entry {
         var answer = Answer.asked
@@ -37,6 +47,21 @@ final class NameLookups: Sendable {
         var queue: [String] = []
         var workers = 0
         var answered: Set<String> = []
+        /// When nobody waits any longer for what is being looked up; nil: nobody waits.
+        var deadline: Int64?
+
+        /// Takes names out of the queue that were forgotten. While the resolver hangs it must not grow with each configuration.
+        mutating func tidy() {
+            guard queue.count > 2 * entries.count + 16 else { return }
+            var kept: Set<String> = []
+            queue.removeAll { entries[$0]?.isAsked != true || !kept.insert($0).inserted }
+        }
+
+        /// Notes that a worker goes.
+        mutating func endWork() {
+            workers -= 1
+            if workers == 0 { deadline = nil }
+        }
     }
 
     private let state = Mutex(State())
@@ -60,27 +85,51 @@ final class NameLookups: Sendable {
             return true
         }
         guard needsWorker else { return }
+        let error = beginWork(self)
+        if error != 0 { giveUp("no thread can be begun for it: \(String(cString: strerror(error)))") }
+    }
+
+    private func beginThread() -> CInt {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(self).toOpaque()
-        guard pthread_create(&thread, nil, lookUpNames, context) == 0 else {
+        let error = pthread_create(&thread, nil, lookUpNames, context)
+        if error == 0 {
+            pthread_detach(thread)
+        } else {
             Unmanaged<NameLookups>.fromOpaque(context).release()
-            work()
-            return
         }
-        pthread_detach(thread)
+        return error
+    }
+
+    /// No worker could be begun. Names that no other one takes can't be looked up now; the caller's thread must not hang for them.
+    private func giveUp(_ reason: String) {
+        state.withLock { state in
+            state.endWork()
+            if state.workers > 0 { return }
+            for name in state.queue where state.entries[name]?.isAsked == true {
+                state.entries[name] = Entry(answer: .failed(reason), isAsked: false, time: SteadyClock.monotonic)
+                state.answered.insert(name)
+            }
+            state.queue = []
+        }
     }
 
     /// What is known of a name, which is looked up if need be.
     ///
-    /// - Parameter isWaiting: whether to wait for the answer.
+    /// - Parameter isWaiting: whether to wait for the answer. All who wait until the last lookup has ended have one deadline.
     func answer(_ name: String, isWaiting: Bool) -> Answer {
         lookUp(name)
-        var waited: UInt32 = 0
         while true {
-            let entry = state.withLock { $0.entries[name] ?? Entry() }
-            if !isWaiting || !entry.isAsked || entry.answer != .asked || waited >= Self.patience { return entry.answer }
+            let (answer, isLast) = state.withLock { state in
+                let entry = state.entries[name] ?? Entry()
+                guard isWaiting, entry.isAsked, entry.answer == .asked else { return (entry.answer, true) }
+                let now = SteadyClock.monotonic
+                let deadline = state.deadline ?? now + patience
+                state.deadline = deadline
+                return (entry.answer, now >= deadline)
+            }
+            if isLast { return answer }
             usleep(2000)
-            waited += 2000
         }
     }
 
@@ -89,8 +138,12 @@ final class NameLookups: Sendable {
         state.withLock { state in
             state.entries[name] = nil
             state.answered.remove(name)
+            state.tidy()
         }
     }
+
+    /// How many names wait for a worker.
+    var queueLength: Int { state.withLock { $0.queue.count } }
 
     /// Whether a lookup is on its way.
     var isAsking: Bool { state.withLock { $0.workers > 0 } }
@@ -104,14 +157,15 @@ final class NameLookups: Sendable {
     }
 
     /// Looks names up until none is left.
-    fileprivate func work() {
+    func work() {
         while true {
-            let name = state.withLock { state in
-                if state.queue.isEmpty {
-                    state.workers -= 1
-                    return String?.none
+            let name = state.withLock { state -> String? in
+                while !state.queue.isEmpty {
+                    let name = state.queue.removeFirst()
+                    if state.entries[name]?.isAsked == true { return name }
                 }
-                return state.queue.removeFirst()
+                state.endWork()
+                return nil
             }
             guard let name else { return }
             let answer = Self.resolve(name)
