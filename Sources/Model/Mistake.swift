@@ -27,13 +27,16 @@ public struct SourcePosition: Sendable, Hashable, Comparable, CustomStringConver
 public struct Mistake: Error, Sendable, Hashable, Comparable, CustomStringConvertible {
     /// Where it is.
     public var position: SourcePosition
-    /// What is wrong.
+    /// What is wrong. Keys in it are hidden.
     public var text: String
+    /// Whether its line in the file may hold a secret, so that nobody shows it.
+    public var hidesSource: Bool
 
     /// Makes a mistake at a place.
-    public init(_ text: String, at position: SourcePosition) {
+    public init(_ text: String, at position: SourcePosition, hidesSource: Bool = false) {
         self.position = position
-        self.text = text
+        self.text = SecretText.hidden(in: text)
+        self.hidesSource = hidesSource
     }
 
     /// Makes a mistake from its parts.

@@ -38,10 +38,10 @@ struct WireGuardCheckTests {
             ),
             ("listenPort: 65536", "wireguard.listen_port '65536' is out of range"),
             ("peers: [{}]", "wireguard.peers[0].public_key is missing"),
-            ("peers: [{publicKey: abc}]", "peers[0].public_key 'abc' is not a public key, 44 characters of base64"),
+            ("peers: [{publicKey: abc}]", "peers[0].public_key is not a public key, 44 characters of base64"),
             (
                 "peers: [{publicKey: \(key)}, {publicKey: \(key)}]",
-                "peers[1].public_key '\(key)' is there twice"
+                "peers[1].public_key is there twice"
             ),
             (
                 "peers: [{publicKey: \(key), allowedIps: [10.0.0.1/8]}, {publicKey: \(other), allowedIps: [10.9.0.0/8]}]",
@@ -73,6 +73,48 @@ struct WireGuardCheckTests {
     func secret() {
         let text = found("privateKeyFile: mEHZEe1rXbHgaW4ZCHqNRiBX3eQMWEW1mJfUgPanq2w=")
         #expect(text.count == 1 && !text[0].contains("mEHZ"), "\(text)")
+    }
+
+    @Test("a key is repeated nowhere, whatever stands in its place and wherever it stands")
+    func pastedKeys() {
+        // One key in 64 begins with a slash.
+        for key in ["mEHZEe1rXbHgaW4ZCHqNRiBX3eQMWEW1mJfUgPanq2w=", "/EHZEe1rXbHgaW4ZCHqNRiBX3eQMWEW1mJfUgPanq2w="] {
+            for block in [
+                "privateKeyFile: \(key)", "privateKeyFile: '\(key) '", "privateKeyFile: [\(key)]", "privateKey: \(key)",
+                "privateKey:\(key)", "psk: \(key)", "\(key): 1", "listenPort: \(key)",
+                "peers: [{publicKey: \(Self.key), presharedKeyFile: \(key)}]",
+                "peers: [{publicKey: \(Self.key), presharedkey: \(key)}]", "peers: [{publicKey: '\(key)x'}]",
+                "peers: [{publicKey: \(Self.key), endpoint: \(key)}]",
+                "peers: [{publicKey: \(Self.key), allowedIps: [\(key)]}]",
+            ] {
+                let config = load(interfaces("{name: a, type: WIREGUARD, enabled: true, wireguard: {\(block)}}"))
+                #expect(!config.isValid, "\(block)")
+                let all = config.mistakes + config.warnings
+                let texts = all.map(\.description) + config.invalidValues.map(\.text)
+                #expect(!texts.contains { $0.contains("EHZEe1r") }, "\(texts)")
+            }
+        }
+        // As messages have it, without a text.
+        var message = Ligato_Linux_Interfaces_Interface()
+        (message.name, message.type) = ("a", .wireguard)
+        message.wireguard.privateKeyFile = "/EHZEe1rXbHgaW4ZCHqNRiBX3eQMWEW1mJfUgPanq2w="
+        let value = ModelValue.interface(message)
+        let sentences = value.checked().findings.map { value.sentence($0) }
+        #expect(!sentences.isEmpty && !sentences.contains { $0.contains("EHZEe1r") }, "\(sentences)")
+        let mistyped = "mEHZEe1rXbHgaW4ZCHqNRiBX3eQMWEW1mJfUgPanq2"
+        for block in ["privateKeyFile: \(mistyped)", "privateKey:\(mistyped)", "peers: [{publicKey: \(mistyped)}]"] {
+            let found = load(interfaces("{name: a, type: WIREGUARD, enabled: true, wireguard: {\(block)}}")).mistakes
+            #expect(found.count == 1 && !found[0].text.contains("EHZ") && found[0].hidesSource, "\(found)")
+        }
+    }
+
+    @Test("paths and public keys are not taken for keys")
+    func paths() {
+        let long = "/etc/wireguard/private/interfaces/uplinks/wg0Key"
+        #expect(found("privateKeyFile: \(long), " + peers("publicKey: \(Self.key), presharedKeyFile: \(long)")) == [])
+        #expect(SecretText.hidden(in: "a '\(Self.key)', \(long)") == "a '(hidden)', \(long)")
+        #expect(SecretText.starred(in: "é \(Self.key) \(Self.other)!").count == 2 + 44 + 1 + 44 + 1)
+        #expect(SecretText.hidden(in: "=\(Self.key)=").contains(Self.key.dropLast()) == false)
     }
 
     @Test("there are no more peers and networks than the agent bears")

@@ -59,6 +59,20 @@ import Testing
         #expect(mirror.known.isEmpty)
     }
 
+    @Test("a key that was pasted into an object is not in its status")
+    func pastedKeys() {
+        for (name, field) in ["privateKeyFile", "privateKey"].enumerated() {
+            var mirror = KubernetesMirror(label: "one")
+            let key = "/EHZEe1rXbHgaW4ZCHqNRiBX3eQMWEW1mJfUgPanq2w="
+            _ = mirror.take(.put(Self.object("a", Self.item("x\(name)", more: "wireguard: {\(field): \(key)}\n"))))
+            guard case .invalid(let mistakes) = mirror.known["a"]?.verdict else {
+                Issue.record("it is not refused")
+                return
+            }
+            #expect(!mistakes.isEmpty && !mistakes.contains { $0.contains("EHZEe1r") }, "\(mistakes)")
+        }
+    }
+
     @Test func aMistakeLeavesAllAsItWas() {
         var mirror = KubernetesMirror(label: "one")
         _ = mirror.take([Self.object("a", Self.item("x"))])

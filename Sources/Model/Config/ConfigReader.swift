@@ -64,7 +64,7 @@ struct ConfigReader {
 
     mutating func report(_ node: Int, _ problem: String) {
         text.isIncomplete = true
-        text.mistakes.add(Mistake(problem, at: decoder.source.position(of: node)))
+        text.mistakes.add(Mistake(problem, at: decoder.source.position(of: node), hidesSource: holdsSecret(node)))
     }
 
     /// Whether a mistake is only counted, as there are many before it.
@@ -72,6 +72,9 @@ struct ConfigReader {
         text.isIncomplete = true
         return text.mistakes.omitsNext()
     }
+
+    /// Whether a node is a word that announces a key, such as an unknown field `privateKey`.
+    private func holdsSecret(_ node: Int) -> Bool { SecretText.isName(tree.string(of: node)) }
 
     mutating func warn(_ node: Int, _ problem: String) {
         text.warnings.add(Mistake(problem, at: decoder.source.position(of: node)))
@@ -149,7 +152,7 @@ struct ConfigReader {
         for finding in part.checked(suggestions: 0).findings where finding.isMalformed {
             let position = decoder.source.position(of: finding.path, in: part.kind, node)
             if known.contains(position) || text.mistakes.omitsNext() { continue }
-            text.mistakes.add(Mistake("\(label): \(finding)", at: position))
+            text.mistakes.add(Mistake("\(label): \(finding)", at: position, hidesSource: finding.isSecret))
         }
     }
 
@@ -159,7 +162,9 @@ struct ConfigReader {
             inner = places(of: value, node)?.position(line: line, column: column)
         }
         let position = decoder.source.position(of: finding.path, in: value.kind, node)
-        func mistake() -> Mistake { Mistake(value.sentence(finding), at: inner ?? position) }
+        func mistake() -> Mistake {
+            Mistake(value.sentence(finding), at: inner ?? position, hidesSource: finding.isSecret)
+        }
         switch finding.weight {
         case .mistake: if !text.mistakes.omitsNext() { text.mistakes.add(mistake()) }
         case .warning: if !text.warnings.omitsNext() { text.warnings.add(mistake()) }

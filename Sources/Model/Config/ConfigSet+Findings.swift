@@ -39,7 +39,7 @@ extension ConfigSet {
             }
             func note(_ path: [PathPart], _ value: String?, _ text: String) {
                 let finding = Finding(weight: .mistake, path: path, value: value, text: text, isMalformed: false)
-                own.add(Mistake(item.value.sentence(finding), at: position(path)))
+                own.add(Mistake(item.value.sentence(finding), at: position(path), hidesSource: finding.isSecret))
             }
             if let earlier = duplicates[ref], !own.omitsNext() {
                 note([], nil, "is declared twice; first at \(place(earlier))")

@@ -339,12 +339,16 @@ extension MessageDecoder {
     private mutating func unknownField(_ key: Int, in type: Int) {
         failures += 1
         if mistakes.omitsNext() { return }
-        mistakes.add(Mistake(unknownFieldText(key, in: type), at: source.position(of: key)))
+        let word = source.tree.string(of: key)
+        mistakes.add(
+            Mistake(
+                unknownFieldText(word, in: type), at: source.position(of: key), hidesSource: SecretText.isName(word)))
     }
 
-    private func unknownFieldText(_ key: Int, in type: Int) -> String {
+    private func unknownFieldText(_ word: String, in type: Int) -> String {
         let message = schema.messages[type]
-        let word = source.tree.string(of: key)
+        // Without a blank behind the colon the value is part of it.
+        let word = SecretText.isName(word) ? String(word.prefix { $0 != ":" }) : word
         let usesUnderscores = word.contains("_")
         let candidates = message.fields.map { usesUnderscores ? schema.names[$0].original : schema.names[$0].json }
         var text = "unknown field \(word.inQuotes) in \(message.name)"
@@ -362,14 +366,21 @@ extension MessageDecoder {
     private mutating func report(_ node: Int, value: Int? = nil, _ problem: String) {
         failures += 1
         if mistakes.omitsNext() { return }
-        mistakes.add(Mistake(sentence(value, problem), at: source.position(of: node)))
+        mistakes.add(Mistake(sentence(value, problem), at: source.position(of: node), hidesSource: isSecret))
+    }
+
+    /// Whether what is read may be a key.
+    private var isSecret: Bool {
+        path.contains {
+            if case .field(let field) = $0 { SecretText.isField(schema.names[field].original) } else { false }
+        }
     }
 
     private func sentence(_ value: Int?, _ problem: String) -> String {
         var text = Label.of(kind, source, root) + ":"
         let place = pathText
         if !place.isEmpty { text += " \(place)" }
-        if let value, isScalar(value) { text += " \(source.tree.string(of: value).inQuotes)" }
+        if let value, isScalar(value), !isSecret { text += " \(source.tree.string(of: value).inQuotes)" }
         return "\(text) \(problem)"
     }
 

@@ -36,7 +36,7 @@ struct Source: Sendable {
 
     /// `NAME: spec.microservice`: what stands for a field of an object.
     func fieldName(_ node: Int) -> String {
-        let path = tree.path(to: node)
+        let path = SecretText.hidden(in: tree.path(to: node))
         return path.isEmpty ? file : "\(file): \(path)"
     }
 

@@ -72,8 +72,10 @@ extension FieldFindings {
     /// The path of a file with a key. What may be a key itself is not repeated.
     fileprivate mutating func keyFile(_ text: String, _ path: @autoclosure () -> [PathPart]) -> String? {
         if text.isEmpty { return nil }
-        if !text.hasPrefix("/") {
+        // One key in 64 begins with a slash.
+        if !text.hasPrefix("/") || SecretText.isIn(text) {
             mistake(path(), "has to be the absolute path of a file; a key itself has no place here")
+            return nil
         } else if text.hasControlCharacter || text.utf8.count > 4095 {
             mistake(path(), "is not the path of a file")
         }

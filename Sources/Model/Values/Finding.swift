@@ -42,9 +42,13 @@ public struct Finding: Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         var words: [String] = []
         if !path.isEmpty { words.append(Self.text(of: path)) }
-        if let value { words.append(value.inQuotes) }
-        return (words + [text]).joined(separator: " ")
+        // What stands where a key may stand is not repeated.
+        if let value, !isSecret { words.append(value.inQuotes) }
+        return SecretText.hidden(in: (words + [text]).joined(separator: " "))
     }
+
+    /// Whether the field may hold a key, by its name.
+    var isSecret: Bool { fields.contains(where: SecretText.isField) }
 
     /// The fields on the way, by their names in the .proto file.
     public var fields: [String] {

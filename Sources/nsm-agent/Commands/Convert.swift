@@ -69,6 +69,7 @@ struct Convert: ParsableCommand {
             return try Conversion(files, from: from.flatMap { ForeignFormat(rawValue: $0) }, namespace: namespace)
         } catch {
             var excerpts = SourceExcerpts()
+            excerpts.hide(error.mistakes)
             for mistake in error.mistakes { Failure.write("\(mistake)\n" + excerpts.text(mistake.position)) }
             Failure.write(OneShot.lines([Mistake](), error.omitted, "mistake") { "\($0)" })
             throw Failure.said(status: ExitStatus.invalid)

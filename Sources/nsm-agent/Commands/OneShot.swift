@@ -49,6 +49,7 @@ enum OneShot {
     static func mistakes(of config: LoadedConfig) -> String {
         var excerpts = SourceExcerpts()
         var text = ""
+        excerpts.hide(config.mistakes)
         for mistake in config.mistakes { text += "\(mistake)\n" + excerpts.text(mistake.position) }
         return text + lines(EmptyCollection<Mistake>(), config.omittedMistakes, "mistake") { "\($0)" }
     }

@@ -5,19 +5,27 @@ internal import Model
 struct SourceExcerpts {
     private var files: [String: [Substring]] = [:]
     private var rest: Int
+    private var hidden: Set<String> = []
 
     /// - Parameter most: how many places are shown; none after that.
     init(most: Int = 20) { rest = most }
 
+    /// No longer shows the lines of mistakes that may be about a secret, for no mistake.
+    mutating func hide(_ mistakes: [Mistake]) {
+        for mistake in mistakes where mistake.hidesSource { hidden.insert(Self.line(mistake.position)) }
+    }
+
+    private static func line(_ position: SourcePosition) -> String { "\(position.file):\(position.line)" }
+
     /// The line of a place with a mark under its column, each with an end of line; empty when the file can't be read again.
     mutating func text(_ position: SourcePosition) -> String {
-        guard rest > 0, position.line > 0, let lines = lines(of: position.file), position.line <= lines.count else {
-            return ""
-        }
+        guard rest > 0, position.line > 0, !hidden.contains(Self.line(position)),
+            let lines = lines(of: position.file), position.line <= lines.count
+        else { return "" }
         rest -= 1
         let number = "\(position.line)"
         // Tabs and other control characters would move the mark.
-        let line = lines[position.line - 1].map { character in
+        let line = SecretText.starred(in: String(lines[position.line - 1])).map { character in
             character.unicodeScalars.contains { $0.properties.generalCategory == .control } ? " " : character
         }
         let column = min(max(position.column, 1), line.count + 1)
