@@ -66,4 +66,56 @@ struct NextHopTests {
         (message.dstNetwork, message.nexthop) = ("10.0.0.0/8", "n")
         #expect(ModelValue.route(message).name == "10.0.0.0/8/nexthop/n")
     }
+
+    private func found(_ nextHops: [String], _ routes: [String] = []) -> [String] {
+        func list(_ name: String, _ lines: [String]) -> String {
+            lines.isEmpty ? "" : "  \(name):\n" + lines.map { "    - {\($0)}\n" }.joined()
+        }
+        let interfaces = ["name: a, type: DUMMY", "name: x, type: DUMMY, namespace: {type: NSID, reference: x}"]
+        return mistakes(
+            "linuxConfig:\n" + list("interfaces", interfaces) + list("nexthops", nextHops) + list("routes", routes))
+    }
+
+    @Test("nexthops that do not go together are told")
+    func relations() {
+        let (left, right) = ("name: l, outgoingInterface: a", "name: r, outgoingInterface: a, id: 5")
+        let (away, none) = ("name: w, outgoingInterface: x, id: 5", "name: n, blackhole: true")
+        let group = "name: g, group: [{nexthop: l}, {nexthop: r}]"
+        #expect(found([left, right, away, none, group, "name: h, group: [{nexthop: n}]"]) == [])
+        func expect(_ nextHops: [String], _ routes: [String] = [], _ text: String, line: Int = #line) {
+            let found = found(nextHops, routes)
+            #expect(found.count == 1 && found[0].contains(text), "line \(line): \(found)")
+        }
+        expect([right, "name: s, blackhole: true, id: 5"], "id '5' is the number of nexthop 'r' in the same namespace")
+        expect([left, right, group, "name: h, group: [{nexthop: g}]"], "group[0].nexthop 'g' is a group")
+        expect([left, none, "name: h, group: [{nexthop: l}, {nexthop: n}]"], "group[1].nexthop 'n' drops packets")
+        expect(
+            [left, away, "name: h, group: [{nexthop: l}, {nexthop: w}]"],
+            "group[1].nexthop 'w' is in another namespace than l")
+        expect([left, "name: h, group: [{nexthop: l}, {nexthop: k}]"], "group[1].nexthop 'k' is not declared")
+        expect([left], ["dstNetwork: 10.0.0.0/8, nexthop: k"], "nexthop 'k' is not declared")
+        let routes = ["dstNetwork: 10.0.0.0/8, nexthop: l", "dstNetwork: 10.0.0.0/8, nexthop: r"]
+        expect([left, right], routes, "has the same table and metric")
+        expect([left], [routes[0], "dstNetwork: 10.0.0.0/8, outgoingInterface: a"], "has the same table and metric")
+        #expect(found([left, away], [routes[0], "dstNetwork: 10.0.0.0/8, nexthop: w"]) == [])
+    }
+
+    @Test("what changes with a nexthop is noticed by its groups and routes")
+    func changes() {
+        var set = ConfigSet()
+        func count(_ name: String, _ lines: String...) -> Int {
+            let text = "linuxConfig:\n" + lines.joined()
+            set.set(Array(text.utf8).withUnsafeBytes { ConfigText($0, name: name, label: "default", names: .none) })
+            return set.settle().findings.mistakes.count
+        }
+        let way = "    - {name: l, outgoingInterface: a}\n"
+        let other = "    - {name: l, outgoingInterface: a, namespace: {type: NSID, reference: x}}\n"
+        #expect(count("routes", "  routes:\n    - {dstNetwork: 10.0.0.0/8, nexthop: l}\n") == 1)
+        #expect(count("ways", "  nexthops:\n", way) == 0)
+        #expect(count("more", "  nexthops:\n    - {name: r, outgoingInterface: a}\n") == 0)
+        #expect(count("groups", "  nexthops:\n    - {name: g, group: [{nexthop: r}, {nexthop: l}]}\n") == 0)
+        #expect(count("ways", "  nexthops:\n", other) == 1)
+        #expect(count("ways", "  nexthops:\n    - {name: k, outgoingInterface: a}\n") == 2)
+        #expect(count("ways", "  nexthops:\n", way) == 0)
+    }
 }

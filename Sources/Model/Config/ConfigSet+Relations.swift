@@ -5,23 +5,26 @@ extension ConfigSet {
     /// Looks again at all that what changed may have to do with.
     mutating func checkRelations() {
         if relations.isFirst {
-            let (interfaces, clients, routes) = everything()
+            let (interfaces, clients, routes, nextHops) = everything()
             for ref in interfaces { checkInterface(ref) }
             for ref in clients { checkClient(ref) }
             for place in relations.policies.keys { checkPolicies(place) }
+            for ref in nextHops { checkNextHop(ref) }
             checkRoutes(routes)
         } else {
             let (interfaces, clients) = concerned()
             for ref in interfaces { checkInterface(ref) }
             for ref in clients { checkClient(ref) }
             for place in relations.changedPolicies { checkPolicies(place) }
-            checkRoutes(concernedRoutes())
+            let nextHops = concernedNextHops()
+            for ref in nextHops { checkNextHop(ref) }
+            checkRoutes(concernedRoutes(nextHops))
         }
         relations.forgetChanges()
     }
 
-    private func everything() -> (interfaces: [Ref], clients: [Ref], routes: [Ref]) {
-        var (interfaces, clients, routes): ([Ref], [Ref], [Ref]) = ([], [], [])
+    private func everything() -> (interfaces: [Ref], clients: [Ref], routes: [Ref], nextHops: [Ref]) {
+        var (interfaces, clients, routes, nextHops): ([Ref], [Ref], [Ref], [Ref]) = ([], [], [], [])
         for (number, member) in members {
             for (index, item) in member.text.items.enumerated() {
                 let ref = Ref(text: number, item: Int32(index))
@@ -29,14 +32,14 @@ extension ConfigSet {
                 case .interface: interfaces.append(ref)
                 case .client: clients.append(ref)
                 case .route: routes.append(ref)
+                case .nextHop: nextHops.append(ref)
                 case .endpoint, .ruleChain, .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding,
-                    .qdisc, .nextHop,
-                    .service, nil:
+                    .qdisc, .service, nil:
                     break
                 }
             }
         }
-        return (interfaces, clients, routes)
+        return (interfaces, clients, routes, nextHops)
     }
 
     private func concerned() -> (interfaces: Set<Ref>, clients: Set<Ref>) {

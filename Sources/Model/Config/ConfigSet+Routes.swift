@@ -16,9 +16,10 @@ extension ConfigSet {
             let place = routePlace(ref)
             if let former = relations.setPlace(of: ref, to: place) { places.insert(former) }
             guard let place else {
-                relations.setProblems(of: ref, to: nil)
+                relations.setProblems(of: ref, to: missingNextHop(ref))
                 continue
             }
+            if !relations.lost.isEmpty { relations.lost.remove(ref) }
             // Nothing is known to be wrong yet where a route is alone.
             if !relations.isFirst || relations.routes[place]?.only == nil { places.insert(place) }
         }
@@ -35,8 +36,8 @@ extension ConfigSet {
     }
 
     /// Routes that changed, and those that leave by interfaces that did, or whose VRF did.
-    func concernedRoutes() -> Set<Ref> {
-        var routes = relations.changedRoutes
+    func concernedRoutes(_ nextHops: Set<Ref>) -> Set<Ref> {
+        var routes = relations.changedRoutes.union(concernedRoutes(by: nextHops))
         if relations.routeUsers.isEmpty { return routes }
         for name in relations.changedNames {
             routes.formUnion(relations.routeUsers[name]?.all ?? [])
@@ -50,9 +51,9 @@ extension ConfigSet {
 
     /// nil: it is known only when the route is made.
     private func routePlace(_ ref: Ref) -> RoutePlace? {
-        guard case .route(let route)? = item(ref).specification, case .literal(let destination) = route.destination,
-            route.nextHop == nil
+        guard case .route(let route)? = item(ref).specification, case .literal(let destination) = route.destination
         else { return nil }
+        if let name = route.nextHop { return place(of: route, to: destination, by: name) }
         let outgoing = route.hops.first.flatMap { first(relations.interfaces[$0.interface]) }.flatMap { interface($0) }
         if route.table == nil, !route.hops.isEmpty {
             // A link that is not ours may be in a VRF that nobody declares.

@@ -58,12 +58,22 @@ struct Relations: Sendable {
     private(set) var routeUsers: [String: Refs] = [:]
     private(set) var routes: [RoutePlace: Refs] = [:]
     private var routePlaces: [Ref: RoutePlace] = [:]
+    /// Nexthops by name, by their interfaces, and by the numbers that they say.
+    private(set) var nextHops: [String: Refs] = [:]
+    private(set) var nextHopsOver: [String: Refs] = [:]
+    private(set) var nextHopNumbers: [UInt32: Refs] = [:]
+    /// Groups and routes by the nexthops they name.
+    private(set) var nextHopUsers: [String: Refs] = [:]
     /// What the names of endpoints' interfaces begin with, and how many say so.
     private(set) var prefixes: [String: Int] = [:]
     /// Interfaces that are declared, but wrongly, and how often.
     private(set) var broken: [String: Int] = [:]
     /// Texts that were not read as a whole.
     private(set) var incompleteTexts = 0
+    /// Texts with values that could not be understood.
+    private(set) var flawedTexts = 0
+    /// Routes and groups that name a nexthop that is not there.
+    var lost: Set<Ref> = []
     /// Values that refer to an interface that is not there.
     var unresolved: Set<Ref> = []
     /// What is wrong.
@@ -84,6 +94,8 @@ struct Relations: Sendable {
     private(set) var changedPolicies: Set<PolicyPlace> = []
     private(set) var changedValues: Set<Ref> = []
     private(set) var changedRoutes: Set<Ref> = []
+    private(set) var changedNextHops: Set<String> = []
+    private(set) var changedNumbers: Set<UInt32> = []
     /// Places that a route left.
     private(set) var leftPlaces: Set<RoutePlace> = []
 
@@ -110,6 +122,8 @@ struct Relations: Sendable {
         changedPolicies = []
         changedValues = []
         changedRoutes = []
+        changedNextHops = []
+        changedNumbers = []
         leftPlaces = []
     }
 
@@ -120,6 +134,7 @@ struct Relations: Sendable {
     mutating func remove(_ ref: Ref, _ item: ConfigText.Item) {
         setProblems(of: ref, to: nil)
         unresolved.remove(ref)
+        lost.remove(ref)
         note(ref, item, isThere: false) { refs in refs.remove(ref) }
         changedValues.remove(ref)
         changedRoutes.remove(ref)
@@ -171,8 +186,17 @@ struct Relations: Sendable {
         case .route(let route):
             let names = route.hops.map(\.interface)
             for name in names.count > 1 ? Array(Set(names)) : names { update(&routeUsers, name) }
+            if let name = route.nextHop { update(&nextHopUsers, name) }
             if isThere, !isFirst { changedRoutes.insert(ref) }
-        case .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding, .qdisc, .nextHop, .service, nil:
+        case .nextHop(let hop):
+            update(&nextHops, hop.name)
+            if let interface = hop.interface { update(&nextHopsOver, interface) }
+            if let id = hop.id { update(&nextHopNumbers, id) }
+            for name in Set(hop.members.map(\.name)) { update(&nextHopUsers, name) }
+            if isFirst { return }
+            changedNextHops.insert(hop.name)
+            if let id = hop.id { changedNumbers.insert(id) }
+        case .neighbour, .allocation, .namespace, .rule, .filterTable, .forwarding, .qdisc, .service, nil:
             break
         }
     }
@@ -183,6 +207,7 @@ struct Relations: Sendable {
 
     private mutating func noteBroken(_ text: ConfigText, _ step: Int) {
         if text.isIncomplete { incompleteTexts += step }
+        if !text.invalidValues.isEmpty || !text.mistakes.isEmpty { flawedTexts += step }
         for name in text.brokenInterfaces { count(&broken, name, step) }
     }
 

@@ -31,6 +31,12 @@ public struct NextHopSpec: Hashable, Sendable {
     /// What it is.
     public let form: Form
 
+    /// The interface that it leads by; nil: none.
+    var interface: String? { if case .way(let hop) = form { hop.interface } else { nil } }
+
+    /// What shares the traffic; of a single one nothing.
+    var members: [Member] { if case .group(let members) = form { members } else { [] } }
+
     private static let weights = Schema.plain.range(of: "weight", in: "nsmagent.linux.Nexthop.Member")
 
     init?(_ message: Nsmagent_Linux_Nexthop, _ findings: inout FieldFindings) {
