@@ -12,8 +12,10 @@ extension HostNetwork {
         case .arp(let message): interface = message.interface
         case .forwarding(let message): interface = message.interface
         case .qdisc(let message): interface = message.interface
+        case .route(let message) where !message.nexthop.isEmpty:
+            return world.declaredNamespace(ofNextHop: message.nexthop)?.label ?? ""
         case .route(let message): interface = outgoing(message)
-        case .nextHop(let message): interface = message.outgoingInterface
+        case .nextHop(let message): return world.declaredNamespace(ofNextHop: message.name)?.label ?? ""
         case .ruleChain, .rule, .filterTable, .allocation, .client, .endpoint, .service, .namespace: interface = ""
         }
         return world.declaredNamespace(of: interface)?.label ?? value.namespace.map(label) ?? ""

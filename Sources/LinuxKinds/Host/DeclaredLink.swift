@@ -11,6 +11,20 @@ extension LinuxWorld {
     public func declaredNamespace(of interface: String) -> NamespaceReference? {
         declarations.interfaces[interface]?.value.namespace
     }
+
+    /// The namespace that a declared nexthop object is in; nil: it, or what it is a group of, is not declared.
+    public func declaredNamespace(ofNextHop name: String) -> NamespaceReference? {
+        guard let value = declarations.nextHop(name) else { return nil }
+        switch value.form {
+        case .way(let hop): return declaredNamespace(of: hop.interface) ?? value.namespace
+        case .blackhole: return value.namespace
+        case .group:
+            // Groups have no groups.
+            guard let first = value.members.first, let member = declarations.nextHop(first), member.members.isEmpty
+            else { return nil }
+            return declaredNamespace(ofNextHop: first)
+        }
+    }
 }
 
 extension LinuxWorld {
