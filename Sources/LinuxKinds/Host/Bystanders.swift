@@ -21,6 +21,12 @@ struct Bystanders {
     private(set) var links: Set<Int32> = []
     /// Addresses that go: routes of any link may prefer them.
     private(set) var sources: Set<IPAddress> = []
+    /// Nexthop objects that go, at least for a moment: routes and groups of any link may use them.
+    fileprivate(set) var nextHops: Set<UInt32> = []
+    /// Groups of others with such members, as they are now.
+    fileprivate var groups: [NextHopObject] = []
+    /// Requests of the batch that put such groups back, by position.
+    var groupRequests: [Int: NextHopObject] = [:]
     /// Addresses of others that are taken away on purpose.
     fileprivate var dropped: [Address] = []
     /// Names of links that go. One of the same name that is made takes their place.
@@ -34,6 +40,11 @@ struct Bystanders {
         self.risks.formUnion(risks)
         links.insert(index)
         if let source { sources.insert(source) }
+    }
+
+    mutating func endanger(nextHop id: UInt32) {
+        risks.insert(.routes)
+        nextHops.insert(id)
     }
 
     mutating func drop(_ address: Address) { dropped.append(address) }
@@ -71,10 +82,73 @@ extension LinuxWorld {
             }
             if saved.isEmpty { continue }
             journals.remember(saved: saved, on: state.bystanders.links, in: state)
+            for object in saved { tellOfLoss(object, in: state) }
             let objects = saved.filter { isMissed($0, in: state) }
             if !objects.isEmpty { result.append((state, objects)) }
         }
         return result
+    }
+
+    /// Says which route of others goes for good with a nexthop object of ours.
+    private func tellOfLoss(_ object: SavedObject, in state: NamespaceState) {
+        guard case .route(let route) = object.report, state.bystanders.nextHops.contains(route.nextHopID),
+            !comesBack(route.nextHopID, in: state)
+        else { return }
+        losses.append("nexthop \(route.nextHopID)\(state.reference.suffix) goes, and \(object.report.words) with it")
+    }
+
+    /// Whether a nexthop object that goes will be there again.
+    private func comesBack(_ id: UInt32, in state: NamespaceState) -> Bool {
+        if state.nextHops[id] != nil { return true }
+        return state.bystanders.groups.first { $0.id == id }?.members.contains { stays($0.id, in: state) } ?? false
+    }
+
+    /// Whether a member of a group of others will be there.
+    private func stays(_ id: UInt32, in state: NamespaceState) -> Bool {
+        !state.bystanders.nextHops.contains(id) || state.nextHops[id] != nil
+    }
+
+    /// Finds the groups of others that lose members, and those that go with their last ones.
+    private func saveGroups(_ socket: RouteSocket, _ state: NamespaceState) throws(KernelError) {
+        let going = state.bystanders.nextHops
+        for case .nextHop(let group) in try socket.dump(.nextHops)
+        where group.isGroup && group.proto != ownership.proto && state.nextHops[group.id] == nil {
+            let lost = group.members.filter { going.contains($0.id) }
+            if lost.isEmpty { continue }
+            state.bystanders.groups.append(group)
+            if lost.count == group.members.count { state.bystanders.nextHops.insert(group.id) }
+            let gone = lost.filter { !stays($0.id, in: state) }.map { "\($0.id)" }
+            if gone.isEmpty && group.others.isEmpty { continue }
+            let members = gone.isEmpty ? lost.map { "\($0.id)" } : gone
+            losses.append(
+                "the nexthop group \(group.id)\(state.reference.suffix) of others loses "
+                    + members.joined(separator: ", "))
+        }
+    }
+
+    /// Puts the members of others' groups back that are there again, and groups that went with them.
+    private func enqueueGroups(_ run: inout ExecutionRun) {
+        for state in simulated where state.handle != nil && !state.bystanders.groups.isEmpty {
+            // What is more than the members can't be said again.
+            for var group in state.bystanders.groups where group.others.isEmpty {
+                let isAnyBack = group.members.contains {
+                    state.bystanders.nextHops.contains($0.id) && stays($0.id, in: state)
+                }
+                group.members.removeAll { !stays($0.id, in: state) }
+                if !isAnyBack { continue }
+                state.bystanders.groupRequests[state.batch.count] = group
+                state.batch.append(.addNextHop(group, replace: true))
+                state.batched.append(ExecutionRun.nobody)
+                run.dirty(state)
+            }
+        }
+    }
+
+    /// Notes that a group of others could not be put back.
+    func lose(_ group: NextHopObject, _ error: KernelError, in state: NamespaceState) {
+        losses.append(
+            "the nexthop group \(group.id)\(state.reference.suffix) of others loses members: they went along with a change, "
+                + "and can't be put back: \(error)")
     }
 
     /// - Parameter isAfterwards: Whether something may be gone already.
@@ -83,6 +157,8 @@ extension LinuxWorld {
         let (risks, own) = (state.bystanders.risks, ownership.proto)
         var objects: [SavedObject] = []
         func isConcerned(_ index: Int32) -> Bool { state.bystanders.links.contains(index) }
+        if !state.bystanders.nextHops.isEmpty, !isAfterwards { try saveGroups(socket, state) }
+        let nextHops = state.bystanders.nextHops
         // An agent that owns links only owns all addresses on them.
         if risks.contains(.addresses), ownership.extent == .namespaces {
             objects += try socket.save(.addresses) { report in
@@ -97,6 +173,7 @@ extension LinuxWorld {
                 guard case .route(let route) = report else { return false }
                 ties.add(route)
                 return route.nextHops.contains { isConcerned($0.linkIndex) }
+                    || route.nextHopID != 0 && nextHops.contains(route.nextHopID)
                     || route.source.map(state.bystanders.sources.contains) ?? false
             }
             state.setForeignTies(ties)
@@ -132,6 +209,7 @@ extension LinuxWorld {
             } ?? false
         case .route(let route):
             if state.routes[RouteID(route)]?.route.tos == route.tos { return false }
+            if state.bystanders.nextHops.contains(route.nextHopID) { return comesBack(route.nextHopID, in: state) }
             return route.nextHops.allSatisfy { state.links[state.bystanders.successor(of: $0.linkIndex)] != nil }
         case .neighbour(let entry):
             guard let link = state.links[state.bystanders.successor(of: entry.linkIndex)] else { return false }
@@ -146,6 +224,8 @@ extension LinuxWorld {
     /// from the others; of many only those that are missing, once that is known.
     func putBack(_ bystanders: [(state: NamespaceState, objects: [SavedObject])], _ run: inout ExecutionRun) {
         let few = 256
+        // Routes lead by them.
+        enqueueGroups(&run)
         enqueue(bystanders.filter { $0.objects.count <= few }, &run)
         flushAll(&run)
         for (state, objects) in bystanders where objects.count > few && state.handle != nil {
@@ -162,7 +242,9 @@ extension LinuxWorld {
         for (state, objects) in bystanders where state.handle != nil {
             for object in objects {
                 let known = state.bystanders
-                guard let moved = object.relocated(by: { resolve(known.successor(of: $0), &run) }) else { continue }
+                let isByObject = known.nextHops.contains(object.nextHopID)
+                let relocated = isByObject ? object : object.relocated { resolve(known.successor(of: $0), &run) }
+                guard let moved = relocated else { continue }
                 // Gateways are reached by it again. One that is refused has the namespace read anew.
                 if case .address(let address) = moved.report { learn(address, in: state) }
                 state.restorations[state.batch.count] = moved
@@ -256,6 +338,9 @@ extension LinuxWorld {
 }
 
 extension SavedObject {
+    /// The nexthop object by which a route leads; 0: it is none, or has ways of its own.
+    fileprivate var nextHopID: UInt32 { if case .route(let route) = report { route.nextHopID } else { 0 } }
+
     fileprivate var hasGateway: Bool {
         if case .route(let route) = report { route.nextHops.contains { $0.gateway != nil } } else { false }
     }

@@ -231,6 +231,7 @@ extension LinuxWorld {
             state.addressesV6 = [:]
             state.removals = []
             state.restorations = [:]
+            state.bystanders.groupRequests = [:]
         }
         modifyingRequests += state.batch.count
         var answers: [(Int, KernelError)] = []
@@ -314,6 +315,7 @@ extension LinuxWorld {
                 lose(object, error, in: state)
             }
         }
+        if let group = state.bystanders.groupRequests[position] { lose(group, error, in: state) }
         markStale(state)
         if let repaired = secondTry(error, position, in: state) { return repaired }
         return .failed(text(for: error, run.operation(state.batched[position]), in: state), retriable: true)

@@ -72,6 +72,7 @@ enum NextHopClass: KernelClass {
     private static func lose(_ id: UInt32, in state: NamespaceState, _ world: LinuxWorld, isItself: Bool) {
         guard let known = state.nextHops[id] else { return }
         world.journals.remember(nextHop: id, in: state)
+        if world.cause == .planned { state.bystanders.endanger(nextHop: id) }
         if !isItself { world.lose(known.claim) }
         concern(id, world)
         state.nextHops[id] = nil
