@@ -216,6 +216,9 @@ struct Declarations {
     /// A declared nexthop object.
     func nextHop(_ name: String) -> NextHopValue? { nextHopValues[name] }
 
+    /// Whether one with a number is declared.
+    func hasNextHop(numbered id: UInt32) -> Bool { nextHopNames[id] != nil }
+
     /// Those with a number.
     func nextHops(numbered id: UInt32) -> [NextHopValue] {
         var values: [NextHopValue] = []

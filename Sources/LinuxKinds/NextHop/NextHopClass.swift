@@ -4,7 +4,7 @@ internal import Netlink
 internal import NetworkTypes
 internal import Reconciler
 
-/// Nexthop objects with our protocol number.
+/// Nexthop objects with our protocol number, and all with a declared number, whosever they are.
 ///
 /// The kernel takes one along with its link when that goes, goes down or loses its carrier, without a word; with one its place in
 /// groups, with the last of a group the group, and with each the routes that use it. Source: `nexthop_flush_dev` and
@@ -17,7 +17,8 @@ enum NextHopClass: KernelClass {
         let isKnown = state.wasRead && state.nextHops.isEmpty && !world.declarations.hasNextHops
         if isKnown || world.ownership.extent == .links { return }
         do {
-            for case .nextHop(let hop) in try socket.dump(.nextHops) where hop.proto == world.ownership.proto {
+            for case .nextHop(let hop) in try socket.dump(.nextHops)
+            where hop.proto == world.ownership.proto || world.declarations.hasNextHop(numbered: hop.id) {
                 dump.nextHops.append(hop)
             }
         } catch {
@@ -30,8 +31,23 @@ enum NextHopClass: KernelClass {
         _ dump: NamespaceDump, _ state: NamespaceState, former: NamespaceState.Contents, _ world: LinuxWorld
     ) {
         for hop in dump.nextHops {
-            state.nextHops[hop.id] = NextHopState(object: hop, claim: former.nextHops[hop.id]?.claim ?? Claim())
+            let known = former.nextHops[hop.id]
+            state.nextHops[hop.id] = NextHopState(
+                object: hop, claim: known?.claim ?? Claim(), holder: known?.holder,
+                wasOurs: hop.proto == world.ownership.proto || known?.wasOurs ?? false)
         }
+    }
+
+    /// What people use, and who says nothing: up to `RTPROT_STATIC`.
+    private static let handmade: UInt8 = 4
+
+    /// Whether an object is ours: it says so, or somebody replaced ours, which we saw, or it is made by hand under a number that
+    /// follows from a declared name, as nobody else chooses them.
+    static func isOurs(_ known: NextHopState, _ world: LinuxWorld) -> Bool {
+        let object = known.object
+        if object.proto == world.ownership.proto || known.wasOurs { return true }
+        return object.proto <= handmade && Marks.nextHopNumbers.contains(object.id)
+            && world.declarations.hasNextHop(numbered: object.id)
     }
 
     // MARK: - Changes
@@ -41,13 +57,20 @@ enum NextHopClass: KernelClass {
         let known = state.nextHops[hop.id]
         if world.cause == .planned {
             world.journals.remember(nextHop: hop.id, in: state)
-            state.nextHops[hop.id] = NextHopState(object: hop, claim: world.plannedClaim)
+            state.nextHops[hop.id] = NextHopState(
+                object: hop, claim: world.plannedClaim, holder: known?.holder, wasOurs: known?.wasOurs ?? false)
             return
         }
-        guard hop.proto == world.ownership.proto || known != nil, known?.object != hop else { return }
+        let isMarked = hop.proto == world.ownership.proto
+        if isMarked { state.nextHops[hop.id]?.wasOurs = true }
+        guard isMarked || known != nil || world.declarations.hasNextHop(numbered: hop.id),
+            known?.object != hop
+        else { return }
         concern(hop.id, world)
         // What replaced ours in its place, without our mark, is put right like any other change.
-        state.nextHops[hop.id] = NextHopState(object: hop, claim: known?.claim ?? Claim())
+        state.nextHops[hop.id] = NextHopState(
+            object: hop, claim: known?.claim ?? Claim(), holder: known?.holder,
+            wasOurs: isMarked || known?.wasOurs ?? false)
     }
 
     /// One is gone.
@@ -160,7 +183,9 @@ enum NextHopClass: KernelClass {
         case .finish:
             for (state, part) in restoration.parts {
                 let new = part.nextHops.filter { $0.value == nil }.keys.compactMap { state.nextHops[$0]?.object }
-                for hop in new.sorted(by: { ($0.isGroup ? 0 : 1, $0.id) < ($1.isGroup ? 0 : 1, $1.id) }) {
+                // Of what others put there since nothing is undone.
+                for hop in new.sorted(by: { ($0.isGroup ? 0 : 1, $0.id) < ($1.isGroup ? 0 : 1, $1.id) })
+                where hop.proto == restoration.world.ownership.proto {
                     restoration.add(.request(.deleteNextHop(hop)), in: state.id)
                 }
             }
@@ -224,6 +249,10 @@ enum NextHopClass: KernelClass {
 struct NextHopState {
     var object: NextHopObject
     var claim = Claim()
+    /// The name of the declared one that it is; nil: none had it yet.
+    var holder: String?
+    /// Whether the kernel showed it as ours before: it still is, when somebody replaced it.
+    var wasOurs = false
 }
 
 extension NextHopObject {

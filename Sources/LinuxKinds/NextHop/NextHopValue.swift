@@ -126,6 +126,8 @@ public struct NextHopValue: Value {
             world.declarations.leave(key, in: namespace)
         }
         world.declarations.leave(key, nextHop: self)
+        // Another one may have the number now.
+        world.declarations.addKeys(nextHop: id, to: &world.concerned)
     }
 
     // MARK: - In the kernel
@@ -166,7 +168,7 @@ public struct NextHopValue: Value {
         var list: [NextHopObject.Member] = []
         for member in members {
             guard let other = world.declarations.nextHop(member.name), let place = other.state(in: world),
-                place.nextHops[other.id] != nil
+                other.holds(in: place, world)
             else { return .failure(Obstacle(text: "nexthop: \(member.name) is not there")) }
             if let state, state !== place {
                 return .failure(Obstacle(text: "nexthop: \(member.name) is in another namespace than the others"))
@@ -190,10 +192,32 @@ public struct NextHopValue: Value {
         }
     }
 
+    /// Which of the declared ones of this number in a namespace may have it: the one that has it, or else what is there like
+    /// it is declared, or else the first by name.
+    private func holder(in state: NamespaceState, _ world: LinuxWorld) -> String {
+        let rivals = world.declarations.nextHops(numbered: id).filter { $0.state(in: world) === state }
+        if rivals.count < 2 { return name }
+        let known = state.nextHops[id]
+        if let holder = known?.holder, rivals.contains(where: { $0.name == holder }) { return holder }
+        if let object = known?.object,
+            let same = rivals.first(where: { $0.members.isEmpty && (try? $0.wanted(in: world).get())?.1 == object })
+        {
+            return same.name
+        }
+        return rivals.map(\.name).min() ?? name
+    }
+
+    /// Whether the object of its number is there, is ours, and belongs to no other declared one.
+    func holds(in state: NamespaceState, _ world: LinuxWorld) -> Bool {
+        guard let known = state.nextHops[id], NextHopClass.isOurs(known, world) else { return false }
+        return holder(in: state, world) == name
+    }
+
     /// The kernel's object is ours.
     public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
-        guard let state = state(in: world), state.nextHops[id] != nil else { return nil }
+        guard let state = state(in: world), holds(in: state, world) else { return nil }
         state.nextHops[id]?.claim = Claim(pass: world.pass, claimant: claimant)
+        state.nextHops[id]?.holder = name
         return Place(state, .nextHop(id))
     }
 
@@ -204,10 +228,15 @@ public struct NextHopValue: Value {
         case .failure(let obstacle): return Assessment(.waiting([obstacle.text]))
         case .success(let found): (state, object) = found
         }
-        let others = world.declarations.nextHops(numbered: id)
-        if let other = others.first(where: { $0.name < name && $0.state(in: world) === state }) {
+        let holder = self.holder(in: state, world)
+        if holder != name {
             return Assessment(
-                .blocked("the nexthop \(other.name) has the same number \(id): give one of them another id"))
+                .blocked("the nexthop \(holder) has the same number \(id): give one of them another id"))
+        }
+        if let known = state.nextHops[id], !NextHopClass.isOurs(known, world) {
+            return Assessment(
+                .blocked(
+                    "a nexthop of that number (\(id)) is there and is not ours: remove it, or give ours another id"))
         }
         let have = state.nextHops[id]?.object
         if have == object { return .inPlace }

@@ -266,7 +266,7 @@ public struct StaticRoute: Value {
         let differences = route.differences(from: known.route, in: state)
         if differences.isEmpty { return .inPlace }
         if world.isClaimed(known.claim), !known.leavesAs(route) {
-            let holder = known.route.nextHops.first.flatMap { state.links[$0.linkIndex]?.link.name } ?? "another value"
+            let holder = known.route.holder(in: state, world) ?? "another value"
             return Assessment(
                 .blocked(
                     "the declared route to \(route.destination) by \(holder) has the same table and metric"
@@ -377,7 +377,8 @@ extension Route {
 extension RouteState {
     /// Whether it leaves by the same interface as another route in its place, or that one needs none.
     fileprivate func leavesAs(_ other: Route) -> Bool {
-        other.nextHops.isEmpty || other.nextHopID != 0 && route.nextHopID == other.nextHopID
-            || route.nextHops.first?.linkIndex == other.nextHops.first?.linkIndex
+        // By what object they leave, routes do not share, though the link may be the same.
+        if route.nextHopID != 0 || other.nextHopID != 0 { return route.nextHopID == other.nextHopID }
+        return other.nextHops.isEmpty || route.nextHops.first?.linkIndex == other.nextHops.first?.linkIndex
     }
 }
