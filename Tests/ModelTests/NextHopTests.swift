@@ -72,8 +72,9 @@ struct NextHopTests {
             lines.isEmpty ? "" : "  \(name):\n" + lines.map { "    - {\($0)}\n" }.joined()
         }
         let interfaces = ["name: a, type: DUMMY", "name: x, type: DUMMY, namespace: {type: NSID, reference: x}"]
-        return mistakes(
-            "linuxConfig:\n" + list("interfaces", interfaces) + list("nexthops", nextHops) + list("routes", routes))
+        return load(
+            "linuxConfig:\n" + list("interfaces", interfaces) + list("nexthops", nextHops) + list("routes", routes)
+        ).mistakes.map(\.description)
     }
 
     @Test("nexthops that do not go together are told")
@@ -82,21 +83,21 @@ struct NextHopTests {
         let (away, none) = ("name: w, outgoingInterface: x, id: 5", "name: n, blackhole: true")
         let group = "name: g, group: [{nexthop: l}, {nexthop: r}]"
         #expect(found([left, right, away, none, group, "name: h, group: [{nexthop: n}]"]) == [])
-        func expect(_ nextHops: [String], _ routes: [String] = [], _ text: String, line: Int = #line) {
+        func expect(_ text: String, _ nextHops: [String], _ routes: [String] = []) {
             let found = found(nextHops, routes)
-            #expect(found.count == 1 && found[0].contains(text), "line \(line): \(found)")
+            #expect(found.count == 1 && found[0].contains(text), "\(text): \(found)")
         }
-        expect([right, "name: s, blackhole: true, id: 5"], "id '5' is the number of nexthop 'r' in the same namespace")
-        expect([left, right, group, "name: h, group: [{nexthop: g}]"], "group[0].nexthop 'g' is a group")
-        expect([left, none, "name: h, group: [{nexthop: l}, {nexthop: n}]"], "group[1].nexthop 'n' drops packets")
+        expect("id '5' is the number of nexthop 'r' in the same namespace", [right, "name: s, blackhole: true, id: 5"])
+        expect("group[0].nexthop 'g' is a group", [left, right, group, "name: h, group: [{nexthop: g}]"])
+        expect("group[1].nexthop 'n' drops packets", [left, none, "name: h, group: [{nexthop: l}, {nexthop: n}]"])
         expect(
-            [left, away, "name: h, group: [{nexthop: l}, {nexthop: w}]"],
-            "group[1].nexthop 'w' is in another namespace than l")
-        expect([left, "name: h, group: [{nexthop: l}, {nexthop: k}]"], "group[1].nexthop 'k' is not declared")
-        expect([left], ["dstNetwork: 10.0.0.0/8, nexthop: k"], "nexthop 'k' is not declared")
+            "group[1].nexthop 'w' is in another namespace than l",
+            [left, away, "name: h, group: [{nexthop: l}, {nexthop: w}]"])
+        expect("group[1].nexthop 'k' is not declared", [left, "name: h, group: [{nexthop: l}, {nexthop: k}]"])
+        expect("nexthop 'k' is not declared", [left], ["dstNetwork: 10.0.0.0/8, nexthop: k"])
         let routes = ["dstNetwork: 10.0.0.0/8, nexthop: l", "dstNetwork: 10.0.0.0/8, nexthop: r"]
-        expect([left, right], routes, "has the same table and metric")
-        expect([left], [routes[0], "dstNetwork: 10.0.0.0/8, outgoingInterface: a"], "has the same table and metric")
+        expect("has the same table and metric", [left, right], routes)
+        expect("has the same table and metric", [left], [routes[0], "dstNetwork: 10.0.0.0/8, outgoingInterface: a"])
         #expect(found([left, away], [routes[0], "dstNetwork: 10.0.0.0/8, nexthop: w"]) == [])
     }
 
