@@ -69,6 +69,24 @@ struct QdiscTests {
         }
     }
 
+    @Test(
+        "an undo leaves alone what somebody set since", .enabled(if: Kernel.hasTBF, Kernel.reason),
+        arguments: [false, true])
+    func undo(hadOurs: Bool) throws {
+        try Sandbox.run { host in
+            let ours = ["10mbit", "20mbit"].map { yaml("interface: p, tbf: {rate: \($0), burst: 32kb, limit: 64kb}") }
+            let agent = host.agent()
+            try agent.apply(hadOurs ? ours[0] : yaml())
+            let journal = agent.world.snapshot()
+            try agent.apply(ours[1])
+            try host.command("tc qdisc replace dev p root handle 2: tbf rate 1mbit burst 10k limit 20k")
+            try agent.world.readAll()
+            _ = agent.world.takeLosses()
+            #expect(agent.world.operations(toRestore: journal).isEmpty)
+            #expect(agent.world.takeLosses() == ["p keeps the root qdisc tbf 2:, which is not ours"])
+        }
+    }
+
     @Test("an interface that nobody declared has one, too", .enabled(if: Kernel.hasTBF, Kernel.reason))
     func undeclared() throws {
         try Sandbox.run { host in

@@ -103,6 +103,13 @@ enum QdiscClass: KernelClass {
                 // What others had was never touched, unless the link itself went: it can't be made again as it was.
                 let handle = restoration.world.ownership.qdiscHandle
                 if let wanted, wanted.handle != handle { continue }
+                // Nor is what they set meanwhile.
+                if let have = link.qdisc, have.handle != handle {
+                    let (name, place) = (link.link.name, state.reference.suffix)
+                    restoration.world.losses.append(
+                        "\(name)\(place) keeps the root qdisc \(have.kind.name) \(have.handleText), which is not ours")
+                    continue
+                }
                 for operation in operations(from: link.qdisc, to: wanted, on: link) {
                     restoration.add(operation.action, in: state.id)
                 }

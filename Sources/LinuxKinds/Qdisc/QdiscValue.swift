@@ -87,7 +87,7 @@ public struct QdiscValue: Value {
 
 extension Qdisc {
     /// `1:`, as tc(8) writes it.
-    fileprivate var handleText: String { String(handle >> 16, radix: 16) + ":" }
+    var handleText: String { String(handle >> 16, radix: 16) + ":" }
 
     /// What becomes of another one, in words of tc(8).
     fileprivate func differences(from old: Qdisc) -> [Difference] {
