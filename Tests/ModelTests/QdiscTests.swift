@@ -129,6 +129,19 @@ struct QdiscTests {
                 "tbf.latency '1s' is too long: more than 4 GiB would wait at this rate"
             ])
         #expect(findings(bucket("7", "1kb", limit: "1mb")) == ["tbf.rate '7' is less than 8bit, the smallest rate"])
+        #expect(
+            findings(bucket("1kbit", "64kb", limit: "1mb")) == ["tbf.burst '64kb' takes longer than 274s at this rate"])
+        #expect(findings(bucket("1kbit", "32kb", limit: "1mb")) == [])
+        #expect(
+            findings {
+                $0.netem.delay = "3s"
+                $0.netem.jitter = "2148ms"
+            } == ["netem.jitter '2148ms' is longer than 2147ms, the most that the kernel takes"])
+        #expect(
+            findings { $0.fqCodel.memoryLimit = "2.1gb" } == [
+                "fq_codel.memory_limit '2.1gb' is more than 2gb, the most that the kernel takes"
+            ])
+        #expect(findings { $0.fqCodel.memoryLimit = "2gb" } == [])
         #expect(findings { $0.netem.jitter = "1ms" } == ["netem.jitter '1ms' needs delay"])
         #expect(
             findings { $0.netem.loss = "half" } == [

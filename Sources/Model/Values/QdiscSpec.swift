@@ -130,6 +130,11 @@ extension QdiscSpec.TokenBucket {
             return nil
         }
         guard let rate, let burst else { return nil }
+        // The kernel keeps the time of a burst in 32 bits, by 64 ns.
+        guard UInt64(burst) * 1_000_000_000 / 64 / rate <= UInt64(UInt32.max) else {
+            findings.malformed(["tbf", "burst"], value: message.burst, "takes longer than 274s at this rate")
+            return nil
+        }
         (self.rate, self.burst) = (rate, burst)
         if let limit {
             self.limit = limit
@@ -166,6 +171,11 @@ extension QdiscSpec.FairQueue {
         interval = findings.microseconds(message.interval, ["fq_codel", "interval"]) ?? 100_000
         marks = message.hasEcn ? message.ecn : true
         memory = findings.size(message.memoryLimit, ["fq_codel", "memory_limit"]) ?? 32 << 20
+        if memory > 1 << 31 {
+            findings.malformed(
+                ["fq_codel", "memory_limit"], value: message.memoryLimit,
+                "is more than 2gb, the most that the kernel takes")
+        }
     }
 }
 
@@ -173,6 +183,10 @@ extension QdiscSpec.Emulation {
     fileprivate init(_ message: Nsmagent_Linux_Qdisc.Emulation, _ findings: inout FieldFindings) {
         delay = findings.time(message.delay, ["netem", "delay"]) ?? 0
         jitter = findings.time(message.jitter, ["netem", "jitter"]) ?? 0
+        if jitter > UInt64(Int32.max) {
+            findings.malformed(
+                ["netem", "jitter"], value: message.jitter, "is longer than 2147ms, the most that the kernel takes")
+        }
         loss = findings.share(message.loss, ["netem", "loss"])
         duplicate = findings.share(message.duplicate, ["netem", "duplicate"])
         corrupt = findings.share(message.corrupt, ["netem", "corrupt"])
