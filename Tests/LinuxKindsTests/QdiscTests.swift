@@ -87,6 +87,23 @@ struct QdiscTests {
         }
     }
 
+    @Test(
+        "a namespace with nothing of ours but a qdisc has something of ours", .enabled(if: Kernel.hasTBF, Kernel.reason)
+    )
+    func mark() throws {
+        try Sandbox.run { host in
+            try host.ip("link add up0 type veth peer name far0")
+            let agent = host.agent()
+            let tbf = "tbf: {rate: 10mbit, burst: 32kb, latency: 50ms}"
+            try agent.apply(Config(qdiscs: ["interface: up0, \(tbf)"]).text)
+            let own = try #require(agent.world.byReference[.own])
+            #expect(own.hasOurs(agent.world.ownership))
+            try host.command("tc qdisc del dev up0 root")
+            try agent.world.readAll()
+            #expect(!own.hasOurs(agent.world.ownership))
+        }
+    }
+
     @Test("an interface that nobody declared has one, too", .enabled(if: Kernel.hasTBF, Kernel.reason))
     func undeclared() throws {
         try Sandbox.run { host in

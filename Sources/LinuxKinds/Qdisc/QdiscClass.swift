@@ -35,6 +35,11 @@ enum QdiscClass: KernelClass {
         }
     }
 
+    /// Whether a root qdisc carries our mark.
+    static func isOurs(_ qdisc: Qdisc?, _ ownership: Ownership) -> Bool {
+        ownership.qdiscHandle != 0 && qdisc?.handle == ownership.qdiscHandle
+    }
+
     // MARK: - Changes
 
     /// A link has a qdisc, like this.
