@@ -159,6 +159,14 @@ public struct Qdisc: Hashable, Sendable {
         }
     }
 
+    /// Whether it has a quantum that the kernel would not choose for a link with this MTU: that and the link's own header.
+    ///
+    /// Headers of links are up to 128 bytes long (`LL_MAX_HEADER`, linux/netdevice.h), some tunnels add their own.
+    public func hasOwnQuantum(mtu: UInt32) -> Bool {
+        guard case .fairQueue(let queue) = kind, let quantum = queue.quantum else { return false }
+        return quantum < mtu || quantum - mtu > 256
+    }
+
     /// Whether a request can make this of another one that is there; otherwise that has to go first.
     public func canFollow(_ other: Qdisc) -> Bool {
         guard handle == other.handle else { return false }

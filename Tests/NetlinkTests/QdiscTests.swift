@@ -107,5 +107,13 @@ struct QdiscTests {
         #expect(queue(5000).canFollow(queue(1000)))
         #expect(!queue(5000).canFollow(queue(5000, flows: 1)))
         #expect(!queue(5000).canFollow(bucket(1, 1)))
+        func queue(quantum: UInt32?) -> Qdisc {
+            let queue = Qdisc.FairQueue(
+                limit: 1, flows: 1, quantum: quantum, target: 5000, interval: 100_000, marks: true, memory: 1)
+            return Qdisc(linkIndex: 3, handle: 1, kind: .fairQueue(queue))
+        }
+        // Of Ethernet, of a link without a header; of others.
+        #expect([nil, 1514, 1500].allSatisfy { !queue(quantum: $0).hasOwnQuantum(mtu: 1500) })
+        #expect([700, 1499, 9014].allSatisfy { queue(quantum: $0).hasOwnQuantum(mtu: 1500) })
     }
 }

@@ -45,7 +45,10 @@ enum QdiscClass: KernelClass {
     /// A link has a qdisc, like this.
     static func put(_ qdisc: Qdisc, in state: NamespaceState, _ world: LinuxWorld) {
         guard let link = state.links[qdisc.linkIndex], qdisc.parent == Qdisc.root else { return }
-        if world.cause == .told, link.qdisc.map({ qdisc.isSame(as: $0) }) ?? (qdisc.handle == 0) { return }
+        if world.cause == .told, link.qdisc.map({ qdisc.isSame(as: $0) }) ?? (qdisc.handle == 0) {
+            // What the kernel chose is no news.
+            if link.qdisc?.kind == qdisc.kind || !qdisc.hasOwnQuantum(mtu: link.link.mtu) { return }
+        }
         set(qdisc.handle == 0 ? nil : qdisc, of: link, world)
         if world.cause == .planned { link.qdiscClaim = world.plannedClaim }
     }
@@ -128,8 +131,10 @@ enum QdiscClass: KernelClass {
             return have.map { [LinuxOperation(link.namespace, request: .deleteQdisc($0))] } ?? []
         }
         guard let have else { return [LinuxOperation(link.namespace, request: .addQdisc(wanted))] }
-        if wanted.isEquivalent(to: have), wanted.handle == have.handle { return [] }
-        if wanted.canFollow(have) { return [LinuxOperation(link.namespace, request: .changeQdisc(wanted))] }
+        // A request that says no quantum leaves that of before.
+        let keeps = wanted.leavesQuantum && have.hasOwnQuantum(mtu: link.link.mtu)
+        if !keeps, wanted.isEquivalent(to: have), wanted.handle == have.handle { return [] }
+        if !keeps, wanted.canFollow(have) { return [LinuxOperation(link.namespace, request: .changeQdisc(wanted))] }
         return [
             LinuxOperation(link.namespace, request: .deleteQdisc(have)),
             LinuxOperation(link.namespace, request: .addQdisc(wanted)),
@@ -151,6 +156,11 @@ enum QdiscClass: KernelClass {
 }
 
 extension Qdisc {
+    /// Whether the kernel chooses how much a flow may send in its turn.
+    fileprivate var leavesQuantum: Bool {
+        if case .fairQueue(let queue) = kind { queue.quantum == nil } else { false }
+    }
+
     /// Whether the kernel tells nothing new.
     fileprivate func isSame(as known: Qdisc) -> Bool { handle == known.handle && isEquivalent(to: known) }
 }

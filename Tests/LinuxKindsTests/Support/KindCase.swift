@@ -230,7 +230,9 @@ extension KindCase {
             [
                 "tc qdisc del dev p root", "tc qdisc change dev p root fq_codel limit 900",
                 "tc qdisc change dev p root fq_codel target 1ms ecn",
-                "tc qdisc change dev p root fq_codel ce_threshold 1ms", "ip link del dev p",
+                "tc qdisc change dev p root fq_codel ce_threshold 1ms",
+                "tc qdisc change dev p root fq_codel quantum 700",
+                "ip link del dev p",
             ], witnesses: ["tc qdisc show dev p"], isThere: Kernel.hasFairQueue),
         beside(
             "netem",
