@@ -121,14 +121,20 @@ public struct LeaderElection: Sendable {
         return holder(seen.lease) != settings.identity
     }
 
+    /// What came of one try.
+    private struct Outcome: Sendable {
+        let isOurs: Bool
+        let seen: Seen?
+    }
+
     /// Renews the lease, unless that takes longer than the lease lasts: others would lead, and we not know it.
     private func acquire(_ seen: inout Seen?, until deadline: ContinuousClock.Instant) async -> Bool {
         let former = seen
-        let result = await withTaskGroup(of: (isOurs: Bool, seen: Seen?)?.self) { group in
+        let result = await withTaskGroup(of: Outcome?.self) { group in
             group.addTask {
                 var seen = former
                 let isOurs = await self.acquire(&seen)
-                return (isOurs, seen)
+                return Outcome(isOurs: isOurs, seen: seen)
             }
             group.addTask {
                 try? await Task.sleep(until: deadline)
