@@ -173,6 +173,89 @@ struct LocalResolverTests {
         }
     }
 
+    @Test("a name of one label is tried in each domain again, whatever is known of the name alone")
+    func shortAgain() async throws {
+        let hasName = Mutex(false)
+        let server = NameServer { request in
+            // In the domain, what is not there is not kept.
+            if "\(request.question.name)" == "box" { return nothing }
+            return hasName.withLock { $0 } ? address : ReplyText(code: 3)
+        }
+        try await NameServer.with([("127.0.1.10", server)], port: 5410) {
+            let resolver = resolver(port: 5410, [part("127.0.1.10", search: ["home.test"])])
+            var arrivals = resolver.arrivals.makeAsyncIterator()
+            func ask() async throws -> DNSMessage {
+                let reply = Mutex<[UInt8]>([])
+                let query = try request("box").query(id: 1, hasOptions: false)
+                resolver.take(
+                    ResolverArrival(bytes: query, client: "a", isDatagram: true) { bytes in
+                        reply.withLock { $0 = bytes }
+                    })
+                if reply.withLock({ $0.isEmpty }), let (arrival, request) = await arrivals.next() {
+                    await resolver.serve(arrival, request)
+                }
+                return try DNSMessage(reply.withLock { $0 })
+            }
+            let before = try await ask()
+            #expect(before.code == DNSNumber.nameError)
+            hasName.withLock { $0 = true }
+            let after = try await ask()
+            #expect(after.records.count == 1)
+        }
+    }
+
+    @Test("a short name that has addresses of the other family only is there")
+    func otherFamily() async throws {
+        let server = NameServer { request in
+            if "\(request.question.name)" != "box.home.test" { return nothing }
+            return request.question.type == DNSNumber.a
+                ? address : ReplyText(authorities: [ReplyText.soa(ttl: 60, minimum: 60)])
+        }
+        try await NameServer.with([("127.0.1.11", server)], port: 5411) {
+            let resolver = resolver(port: 5411, [part("127.0.1.11", search: ["db.example", "home.test"])])
+            let asked = try request("box", type: DNSNumber.aaaa)
+            let answer = try #require(await resolver.answer(asked))
+            let message = try DNSMessage(answer.reply(to: asked, age: 0, limit: 512))
+            #expect(answer.kind == .noData && message.code == 0 && message.question == asked.question)
+            let four = try request("box")
+            #expect(await resolver.answer(four)?.kind == .records)
+        }
+    }
+
+    @Test("a server that is silent is asked by few at once, and keeps nobody from another one")
+    func rooms() async throws {
+        let silent = NameServer { _ in nil }
+        let knowing = NameServer { _ in address }
+        try await NameServer.with([("127.0.1.12", silent), ("127.0.1.13", knowing)], port: 5412) {
+            let exchange = UpstreamExchange(on: MultiThreadedEventLoopGroup.singleton, port: 5412)
+            let (first, second) = (try #require(IPAddress("127.0.1.12")), try #require(IPAddress("127.0.1.13")))
+            let asked = try request("a.test")
+            let all = Task {
+                await withTaskGroup(of: Bool.self) { group in
+                    for _ in 0..<600 {
+                        group.addTask {
+                            do {
+                                _ = try await exchange.ask(asked, first, tries: 2)
+                                return false
+                            } catch {
+                                if case .unasked? = error as? UpstreamExchange.Failure { return true }
+                                return false
+                            }
+                        }
+                    }
+                    return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+                }
+            }
+            while silent.count == 0 { try await Task.sleep(for: .milliseconds(1)) }
+            let message = try await exchange.ask(asked, second, tries: 2)
+            #expect(message.records.count == 1)
+            all.cancel()
+            // A slow machine may be at the next sixteen, or more, but not far.
+            let unasked = await all.value
+            #expect(unasked >= 600 - 272 && unasked < 600)
+        }
+    }
+
     @Test("who gives up does not take others along")
     func abandoned() async throws {
         let gate = Mutex(false)

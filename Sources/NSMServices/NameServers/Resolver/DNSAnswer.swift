@@ -75,7 +75,7 @@ struct DNSAnswer: Hashable, Sendable {
 
     /// Makes an answer of addresses.
     private init(_ question: [UInt8], _ records: [(type: UInt16, ttl: UInt32, data: ArraySlice<UInt8>)]) {
-        kind = .records
+        kind = records.isEmpty ? .noData : .records
         questionLength = question.count
         counts = [records.count, 0, 0]
         var body = question
@@ -95,15 +95,15 @@ struct DNSAnswer: Hashable, Sendable {
         lifetime = min(records.map { Self.life($0.ttl) }.min() ?? 0, Self.longestLife)
     }
 
-    /// The addresses of this answer as those of another name; nil when there are none.
+    /// The addresses of this answer as those of another name, which may be none; nil when there is no such name.
     func addresses(for request: DNSRequest) -> DNSAnswer? {
+        if kind == .noData { return DNSAnswer(request.questionBytes, []) }
         guard kind == .records, let message = try? DNSMessage(reply(to: request.asking(.root), age: 0, body: body))
         else { return nil }
         let found = message.records.filter {
             $0.section == .answer && $0.type == request.question.type && $0.class == DNSNumber.internet
                 && $0.data.count == (request.question.type == DNSNumber.a ? 4 : 16)
         }
-        if found.isEmpty { return nil }
         return DNSAnswer(
             request.questionBytes, found.map { (type: $0.type, ttl: $0.ttl, data: message.bytes[$0.data]) })
     }

@@ -6,6 +6,8 @@ struct FanIn: Sendable {
         case answer(DNSAnswer)
         /// It failed, or did not answer.
         case failure
+        /// It was not asked, as too many wait for it, or not for long enough.
+        case unasked
     }
 
     /// Servers that have not answered yet, by their places.
@@ -13,6 +15,7 @@ struct FanIn: Sendable {
     /// Those of them that did not answer lately.
     private let doubtful: Set<Int>
     private var best: DNSAnswer?
+    private var hasUnasked = false
 
     /// - Parameters:
     ///   - count: How many servers are asked.
@@ -27,14 +30,17 @@ struct FanIn: Sendable {
     var preliminary: DNSAnswer? { best }
 
     /// Whether a server that is not heard yet could still know better.
-    var isUnsure: Bool { best?.kind != .records && !waiting.isSubset(of: doubtful) }
+    var isUnsure: Bool { best?.kind != .records && (hasUnasked || !waiting.isSubset(of: doubtful)) }
 
     /// Takes in what became of a server.
     ///
     /// - Returns: Whether there is nothing to wait for any more.
     mutating func note(_ outcome: Outcome, from place: Int) -> Bool {
         waiting.remove(place)
-        if case .answer(let answer) = outcome {
+        switch outcome {
+        case .failure: break
+        case .unasked: hasUnasked = true
+        case .answer(let answer):
             switch (answer.kind, best?.kind) {
             case (.records, _):
                 best = answer

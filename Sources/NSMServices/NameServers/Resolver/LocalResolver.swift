@@ -48,12 +48,16 @@ final class LocalResolver: Sendable {
         /// Questions that wait, by who asks.
         var clients: [String: Int] = [:]
         var waiting = 0
+        /// Domains in which short names are looked for now.
+        var searches = 0
     }
 
     /// Questions at once.
     static let mostWaiting = 512
     /// Questions of one client at once.
     static let mostOfClient = 64
+    /// Lookups in domains of search at once. A short name takes one for each domain.
+    static let mostSearches = 1024
     /// A question has an answer by then, or none. Programs ask again after five seconds.
     static let patience = Duration.milliseconds(4500)
     /// So long other servers may know better than one that knows nothing: they may have to ask others themselves.
@@ -143,12 +147,15 @@ final class LocalResolver: Sendable {
     private func admit(_ arrival: ResolverArrival, _ request: DNSRequest) -> Admission {
         state.withLock { state in
             state.counts.queries += 1
-            if let known = state.cache.answer(to: ResolverCache.Key(request), at: Self.seconds) {
+            // What the cache has of a short name is that of the name alone, and its domains come first.
+            if !request.isSearched, let known = state.cache.answer(to: ResolverCache.Key(request), at: Self.seconds) {
                 state.counts.cached += 1
                 return .known(known.answer.reply(to: request, age: known.age, limit: arrival.limit(request)))
             }
-            guard state.waiting < Self.mostWaiting, state.clients[arrival.client, default: 0] < Self.mostOfClient
-            else {
+            let free = Self.mostWaiting - state.waiting
+            // A program may have many sockets: the less room is left, the less of it is for one.
+            let share = min(Self.mostOfClient, max(free / 4, 1))
+            guard free > 0, state.clients[arrival.client, default: 0] < share else {
                 state.counts.refused += 1
                 return .refused
             }
@@ -179,31 +186,50 @@ final class LocalResolver: Sendable {
     func answer(_ request: DNSRequest) async -> DNSAnswer? {
         let name = request.question.name
         if name.isLocalhost, let answer = DNSAnswer.localhost(request) { return answer }
-        guard name.labelCount == 1, !name.isLocalhost,
-            [DNSNumber.a, DNSNumber.aaaa].contains(request.question.type)
-        else { return await lookUp(request) }
-        return await search(request, state.withLock { $0.routes.search })
+        guard request.isSearched else { return await lookUp(request) }
+        let domains = state.withLock { state -> [DNSName]? in
+            let domains = state.routes.search
+            guard state.searches + domains.count <= Self.mostSearches else { return nil }
+            state.searches += domains.count
+            return domains
+        }
+        guard let domains else { return nil }
+        defer { state.withLock { $0.searches -= domains.count } }
+        return await search(request, domains)
     }
 
-    /// Looks for a short name in domains, all at once. The first of them that has it counts, and at last the name alone.
+    /// What is known of a short name in one domain.
+    private struct Finding: Sendable {
+        /// The domain's place; behind the last: the name alone.
+        let place: Int
+        let answer: DNSAnswer?
+    }
+
+    /// Looks for a short name in domains, all at once. The first of them that has addresses counts, and at last the name alone.
     private func search(_ request: DNSRequest, _ domains: [DNSName]) async -> DNSAnswer? {
-        await withTaskGroup(of: (Int, DNSAnswer?).self) { group in
+        await withTaskGroup(of: Finding.self) { group in
             defer { group.cancelAll() }
+            var missing: Set<Int> = []
             for (place, domain) in domains.enumerated() {
                 guard let longer = request.question.name.within(domain) else { continue }
-                group.addTask { (place, await self.lookUp(request.asking(longer))?.addresses(for: request)) }
-            }
-            group.addTask { (domains.count, await self.lookUp(request)) }
-            var missing = Set(domains.indices.filter { request.question.name.within(domains[$0]) != nil })
-            var found: [Int: DNSAnswer] = [:]
-            for await (place, answer) in group {
-                missing.remove(place)
-                found[place] = answer
-                if let (first, answer) = found.min(by: { $0.key < $1.key }), missing.allSatisfy({ $0 > first }) {
-                    return answer
+                missing.insert(place)
+                group.addTask {
+                    Finding(place: place, answer: await self.lookUp(request.asking(longer))?.addresses(for: request))
                 }
             }
-            return nil
+            group.addTask { Finding(place: domains.count, answer: await self.lookUp(request)) }
+            var found: [Int: DNSAnswer] = [:]
+            for await finding in group {
+                missing.remove(finding.place)
+                found[finding.place] = finding.answer
+                if let first = found.filter({ $0.value.kind == .records }).min(by: { $0.key < $1.key }),
+                    missing.allSatisfy({ $0 > first.key })
+                {
+                    return first.value
+                }
+            }
+            // The name is there, if only for another type.
+            return found.values.first { $0.kind == .noData } ?? found[domains.count]
         }
     }
 
@@ -286,16 +312,17 @@ final class LocalResolver: Sendable {
     }
 
     private func ask(_ request: DNSRequest, _ server: IPAddress, isDoubtful: Bool) async -> FanIn.Outcome {
-        let start = ContinuousClock.now
         do {
             let message = try await exchange.ask(request, server, tries: isDoubtful ? 1 : 2)
             state.withLock { $0.health.note(server, isAlive: true) }
             return DNSAnswer(message).map { .answer($0) } ?? .failure
+        } catch UpstreamExchange.Failure.unasked {
+            return .unasked
+        } catch UpstreamExchange.Failure.cut(let time) where time < Self.grace * 0.9 {
+            // It did not have its time.
+            return .unasked
         } catch {
-            // A server that was cut off did not fail, unless it had its time.
-            if !Task.isCancelled || ContinuousClock.now - start >= Self.grace * 0.9 {
-                state.withLock { $0.health.note(server, isAlive: false) }
-            }
+            state.withLock { $0.health.note(server, isAlive: false) }
             return .failure
         }
     }
@@ -307,6 +334,14 @@ final class LocalResolver: Sendable {
 
     /// Seconds of a clock that never goes back.
     private static var seconds: Int64 { SteadyClock.monotonic / 1_000_000_000 }
+}
+
+extension DNSRequest {
+    /// Whether addresses of a short name are wanted, which is looked for in domains.
+    fileprivate var isSearched: Bool {
+        question.name.labelCount == 1 && !question.name.isLocalhost
+            && [DNSNumber.a, DNSNumber.aaaa].contains(question.type)
+    }
 }
 
 extension ResolverArrival {

@@ -1,4 +1,5 @@
 internal import Concurrency
+internal import Glibc
 internal import NIOCore
 internal import NIOPosix
 internal import NetworkTypes
@@ -12,6 +13,10 @@ struct UpstreamExchange: Sendable {
         case silent
         /// The network, or the server's host, says that there is no server.
         case unreachable
+        /// It was not asked: too many wait for it, nobody needs its answer any more, or there was no socket.
+        case unasked
+        /// Nobody needs its answer any more, after it had this time.
+        case cut(after: Duration)
     }
 
     /// The times that are waited for a datagram, one try after the other.
@@ -26,6 +31,7 @@ struct UpstreamExchange: Sendable {
     private let port: UInt16
     /// Sockets at once.
     private let room = Gate(256)
+    private let rooms = ServerRooms()
 
     /// - Parameter port: At which servers are asked.
     init(on group: any EventLoopGroup, port: UInt16 = ResolverAddress.standardPort) {
@@ -36,26 +42,45 @@ struct UpstreamExchange: Sendable {
     /// What a server replies.
     ///
     /// - Parameter tries: How often it is asked while it is silent, at most as often as ``patience`` has times.
-    /// - Throws: ``Failure``, and `CancellationError`.
+    /// - Throws: ``Failure``.
     func ask(_ request: DNSRequest, _ server: IPAddress, tries: Int) async throws -> DNSMessage {
-        try await room.run {
-            var hasOptions = true
-            for patience in Self.patience.prefix(tries) {
-                do {
-                    var reply = try await exchange(request, server, hasOptions, isStream: false, patience)
-                    // An old server that knows no EDNS. Source: RFC 6891, section 7.
-                    if hasOptions, [DNSNumber.formatError, DNSNumber.notImplemented, 16].contains(reply.code) {
-                        hasOptions = false
-                        reply = try await exchange(request, server, hasOptions, isStream: false, patience)
+        let own = rooms.room(of: server)
+        guard own.waiting < ServerRooms.mostWaiting else { throw Failure.unasked }
+        do {
+            return try await own.run {
+                try await room.run {
+                    let start = ContinuousClock.now
+                    do {
+                        return try await exchange(request, server, tries: tries)
+                    } catch {
+                        guard Task.isCancelled else { throw error }
+                        throw Failure.cut(after: ContinuousClock.now - start)
                     }
-                    guard reply.isTruncated else { return reply }
-                    return try await exchange(request, server, hasOptions, isStream: true, Self.streamPatience)
-                } catch Failure.silent {
-                    try Task.checkCancellation()
                 }
             }
-            throw Failure.silent
+        } catch is CancellationError {
+            // It was cut while it waited for its turn.
+            throw Failure.unasked
         }
+    }
+
+    private func exchange(_ request: DNSRequest, _ server: IPAddress, tries: Int) async throws -> DNSMessage {
+        var hasOptions = true
+        for patience in Self.patience.prefix(tries) {
+            do {
+                var reply = try await exchange(request, server, hasOptions, isStream: false, patience)
+                // An old server that knows no EDNS. Source: RFC 6891, section 7.
+                if hasOptions, [DNSNumber.formatError, DNSNumber.notImplemented, 16].contains(reply.code) {
+                    hasOptions = false
+                    reply = try await exchange(request, server, hasOptions, isStream: false, patience)
+                }
+                guard reply.isTruncated else { return reply }
+                return try await exchange(request, server, hasOptions, isStream: true, Self.streamPatience)
+            } catch Failure.silent {
+                try Task.checkCancellation()
+            }
+        }
+        throw Failure.silent
     }
 
     /// One question to one server.
@@ -80,6 +105,8 @@ struct UpstreamExchange: Sendable {
                 let channel = try await connect(attempt, promise, socket)
                 let query = attempt.query
                 channel.writeAndFlush(isStream ? DNSFrameDecoder.frame(query) : ByteBuffer(bytes: query), promise: nil)
+            } catch let error as IOError where [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode) {
+                promise.fail(Failure.unasked)
             } catch {
                 promise.fail(Failure.unreachable)
             }
@@ -114,6 +141,28 @@ struct UpstreamExchange: Sendable {
         return try await DatagramBootstrap(group: loop)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
             .channelInitializer(setUp).connect(to: address).get()
+    }
+}
+
+/// How many ask each server at once: one that is silent keeps only those waiting who ask it.
+private final class ServerRooms: Sendable {
+    /// Questions to one server at once.
+    static let most = 16
+    /// More don't wait for their turn.
+    static let mostWaiting = 256
+    /// Rooms of servers that were asked at some time.
+    private static let mostServers = 1024
+
+    private let rooms = Mutex<[IPAddress: Gate]>([:])
+
+    func room(of server: IPAddress) -> Gate {
+        rooms.withLock { rooms in
+            if let room = rooms[server] { return room }
+            if rooms.count >= Self.mostServers { rooms = [:] }
+            let room = Gate(Self.most)
+            rooms[server] = room
+            return room
+        }
     }
 }
 
