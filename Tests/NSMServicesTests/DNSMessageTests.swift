@@ -146,6 +146,26 @@ struct DNSMessageTests {
         #expect(throws: DNSMistake.name) { try name(Array([[UInt8]](repeating: [1, 65], count: 128).joined()) + [0]) }
     }
 
+    @Test("pointers that lead through each other have an end")
+    func chains() throws {
+        let asked = try request("a.test")
+        let start = DNSMessage.headerLength + asked.questionBytes.count + DNSMessage.headerLength
+        func reply(chain count: Int, records: Int) throws -> DNSMessage {
+            var chain: [UInt8] = []
+            for place in 0..<count { chain.append(word: 0xc000 | UInt16(place == 0 ? 12 : start + 2 * place - 2)) }
+            var owner: [UInt8] = []
+            owner.append(word: 0xc000 | UInt16(start + 2 * count - 2))
+            let record = owner + ReplyText.record(1, ttl: 60, []).dropFirst(2)
+            let records = Array(repeating: record, count: records)
+            return try DNSMessage(
+                ReplyText(answers: [ReplyText.record(16, ttl: 60, chain)] + records).bytes(to: asked))
+        }
+        #expect(try reply(chain: 126, records: 100).records.count == 101)
+        #expect(throws: DNSMistake.name) { try reply(chain: 127, records: 1) }
+        #expect(throws: DNSMistake.name) { try reply(chain: 126, records: 5000) }
+        #expect(try reply(chain: 1, records: 5000).records.count == 5001)
+    }
+
     @Test("only a reply to the question counts")
     func replies() throws {
         let asked = try request("a.example")

@@ -4,7 +4,7 @@ enum DNSMistake: Error, Hashable, Sendable {
     case short
     /// A label's first byte has a meaning that nobody uses.
     case label
-    /// A name is longer than 255 bytes, or its pointers lead nowhere.
+    /// A name is longer than 255 bytes, or its pointers lead nowhere, or are too many.
     case name
     /// Not exactly one question.
     case questions
@@ -114,6 +114,13 @@ struct DNSMessage: Sendable {
 struct DNSReader {
     private let bytes: [UInt8]
     private(set) var offset = 0
+    /// Labels and pointers that were walked over.
+    private var steps = 0
+
+    /// A name has no more pointers, as it has no more labels.
+    static let mostPointers = 127
+    /// A message has no more labels and pointers: those of 64 KiB could lead through each other for seconds.
+    static let mostSteps = 1 << 17
 
     init(_ bytes: [UInt8]) { self.bytes = bytes }
 
@@ -132,7 +139,10 @@ struct DNSReader {
         var place = offset
         var earliest = offset
         var end: Int?
+        var pointers = 0
         while true {
+            steps += 1
+            guard steps <= Self.mostSteps else { throw DNSMistake.name }
             guard place < bytes.count else { throw DNSMistake.short }
             let length = Int(bytes[place])
             switch length >> 6 {
@@ -147,7 +157,10 @@ struct DNSReader {
             case 3:
                 guard bytes.count - place >= 2 else { throw DNSMistake.short }
                 let target = (length & 0x3f) << 8 | Int(bytes[place + 1])
-                guard target >= DNSMessage.headerLength, target < earliest else { throw DNSMistake.name }
+                pointers += 1
+                guard target >= DNSMessage.headerLength, target < earliest, pointers <= Self.mostPointers else {
+                    throw DNSMistake.name
+                }
                 end = end ?? place + 2
                 place = target
                 earliest = target
