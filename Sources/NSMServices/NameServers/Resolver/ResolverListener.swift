@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NIOCore
 internal import NIOPosix
 internal import Synchronization
@@ -14,9 +15,9 @@ struct ResolverArrival: Sendable {
 
 /// Serves sockets until they are closed.
 struct ResolverListener: Sendable {
-    /// More streams are not taken at once.
+    /// With more streams the one is closed that did not ask for longest.
     static let mostStreams = 64
-    /// A stream that says nothing for so long is closed.
+    /// A stream without a whole question for so long is closed.
     static let idle = TimeAmount.seconds(15)
 
     private let channels: [any Channel]
@@ -28,6 +29,8 @@ struct ResolverListener: Sendable {
         _ sockets: ResolverSockets, on group: any EventLoopGroup, take: @escaping @Sendable (ResolverArrival) -> Void
     ) async throws -> ResolverListener {
         var channels: [any Channel] = []
+        // What was not given away is ours to close.
+        var ours = sockets.stream
         do {
             if let datagram = sockets.datagram {
                 channels.append(
@@ -41,17 +44,17 @@ struct ResolverListener: Sendable {
                         .withBoundSocket(datagram).get())
             }
             if let stream = sockets.stream {
-                let room = Room()
+                let room = StreamRoom()
+                ours = nil
                 channels.append(
                     try await ServerBootstrap(group: group)
                         .childChannelInitializer { channel in
                             channel.eventLoop.makeCompletedFuture {
-                                guard room.enter() else { throw ChannelError.ioOnClosedChannel }
-                                channel.closeFuture.whenComplete { _ in room.leave() }
+                                room.enter(channel)
+                                channel.closeFuture.whenComplete { _ in room.leave(channel) }
                                 try channel.pipeline.syncOperations.addHandlers([
-                                    IdleStateHandler(allTimeout: Self.idle),
                                     ByteToMessageHandler(DNSFrameDecoder(limit: DNSRequest.largest)),
-                                    StreamHandler(take),
+                                    StreamHandler(room, take),
                                 ])
                             }
                         }
@@ -59,6 +62,7 @@ struct ResolverListener: Sendable {
             }
         } catch {
             for channel in channels { channel.close(promise: nil) }
+            if let ours { Glibc.close(ours) }
             throw error
         }
         return ResolverListener(channels: channels)
@@ -67,30 +71,56 @@ struct ResolverListener: Sendable {
     /// Waits until one of the sockets is closed, or the task is cancelled, and closes all.
     func run() async {
         await withTaskCancellationHandler {
-            for channel in channels {
-                try? await channel.closeFuture.get()
-                close()
-            }
+            for channel in channels { channel.closeFuture.whenComplete { _ in close() } }
+            for channel in channels { try? await channel.closeFuture.get() }
         } onCancel: {
             close()
         }
     }
 
     private func close() { for channel in channels { channel.close(promise: nil) } }
+}
 
-    /// Counts streams.
-    private final class Room: Sendable {
-        private let count = Mutex(0)
+/// The streams that are open. A new one always finds room: who keeps many open without asking is in nobody's way.
+private final class StreamRoom: Sendable {
+    private struct Stream {
+        let channel: any Channel
+        var use: UInt64
+    }
 
-        func enter() -> Bool {
-            count.withLock { count in
-                guard count < ResolverListener.mostStreams else { return false }
-                count += 1
-                return true
+    private struct State {
+        var streams: [ObjectIdentifier: Stream] = [:]
+        var uses: UInt64 = 0
+    }
+
+    private let state = Mutex(State())
+
+    func enter(_ channel: any Channel) {
+        let oldest = state.withLock { state -> (any Channel)? in
+            var oldest: (any Channel)?
+            if state.streams.count >= ResolverListener.mostStreams,
+                let (key, stream) = state.streams.min(by: { $0.value.use < $1.value.use })
+            {
+                state.streams[key] = nil
+                oldest = stream.channel
             }
+            state.uses += 1
+            state.streams[ObjectIdentifier(channel)] = Stream(channel: channel, use: state.uses)
+            return oldest
         }
+        oldest?.close(promise: nil)
+    }
 
-        func leave() { count.withLock { $0 -= 1 } }
+    /// Takes in that a stream has asked.
+    func use(_ channel: any Channel) {
+        state.withLock { state in
+            state.uses += 1
+            state.streams[ObjectIdentifier(channel)]?.use = state.uses
+        }
+    }
+
+    func leave(_ channel: any Channel) {
+        state.withLock { state in state.streams[ObjectIdentifier(channel)] = nil }
     }
 }
 
@@ -124,12 +154,30 @@ private final class DatagramHandler: ChannelInboundHandler {
 private final class StreamHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
+    private let room: StreamRoom
     private let take: @Sendable (ResolverArrival) -> Void
+    private var timer: Scheduled<Void>?
 
-    init(_ take: @escaping @Sendable (ResolverArrival) -> Void) { self.take = take }
+    init(_ room: StreamRoom, _ take: @escaping @Sendable (ResolverArrival) -> Void) {
+        self.room = room
+        self.take = take
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { startTimer(context) }
+
+    func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }
+
+    /// Bytes alone don't start it anew.
+    private func startTimer(_ context: ChannelHandlerContext) {
+        timer?.cancel()
+        let channel = context.channel
+        timer = context.eventLoop.scheduleTask(in: ResolverListener.idle) { channel.close(promise: nil) }
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let channel = context.channel
+        room.use(channel)
+        startTimer(context)
         // Who asks and does not read the replies has had enough.
         guard channel.isWritable else { return context.close(promise: nil) }
         let client = "tcp \(ObjectIdentifier(channel))"
@@ -139,10 +187,6 @@ private final class StreamHandler: ChannelInboundHandler {
             ) { bytes in
                 channel.writeAndFlush(DNSFrameDecoder.frame(bytes), promise: nil)
             })
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
