@@ -201,4 +201,33 @@ struct ResolverFileTests {
             #expect(others.facts(of: ResolverConfiguration()).isEmpty)
         }
     }
+
+    @Test("a file of an agent that was killed is put back in every mode, unless somebody answers there")
+    func killed() throws {
+        let folder = try Folder()
+        var settings = try ServiceSettings(environment: { _ in nil }, host: "h")
+        settings.resolverFile = "\(folder.path)/resolv.conf"
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let file = ResolverFile(path: settings.resolverFile)
+        let place = try #require(ResolverAddress("127.0.7.1:53"))
+        for mode in [ServiceSettings.NameServerMode.off, .print, .file, .resolver] {
+            settings.nameServers = mode
+            try folder.write("resolv.conf", "nameserver 10.0.0.9\n")
+            // What names others as well is no resolver's.
+            try file.write(servers("127.0.7.1"))
+            NameServers(settings, logger: logger).begin()
+            #expect(folder.read("resolv.conf")?.hasSuffix("\nnameserver 127.0.7.1\nnameserver 10.0.0.9\n") == true)
+            try file.write(servers("127.0.7.1"), isAlone: true)
+            let written = folder.read("resolv.conf")
+            // The port is root's.
+            if geteuid() == 0 {
+                let other = try ResolverSockets.bind(place)
+                NameServers(settings, logger: logger).begin()
+                #expect(folder.read("resolv.conf") == written)
+                for socket in [other.datagram, other.stream] { close(try #require(socket)) }
+            }
+            NameServers(settings, logger: logger).begin()
+            #expect(folder.read("resolv.conf") == "nameserver 10.0.0.9\n")
+        }
+    }
 }

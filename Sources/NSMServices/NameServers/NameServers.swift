@@ -40,6 +40,22 @@ struct NameServers: Sendable {
         }
     }
 
+    /// Puts back a file of an earlier life of ours that was killed, and whose resolver nobody replaces now.
+    ///
+    /// With a resolver of our own, the file follows how that stands; but not when it is asked elsewhere.
+    func begin() {
+        guard let server = file.onlyServer, server.isLoopback || server == place.asked else { return }
+        if mode == .resolver, server == place.asked { return }
+        guard ResolverAddress(server, port: ResolverAddress.standardPort).isDeserted else { return }
+        do throws(ResolverFile.Failure) {
+            try file.restore()
+            logger.info(
+                "name servers", metadata: ["file": "\(file.path)", "servers": "as it was: no resolver at \(server)"])
+        } catch {
+            logger.error("name servers", metadata: ["error": "\(error)"])
+        }
+    }
+
     /// Whether anything is done with them.
     var isUsed: Bool { mode != .off }
 
@@ -87,7 +103,7 @@ struct NameServers: Sendable {
             settle(local) { file throws(ResolverFile.Failure) in try file.write(local, isAlone: true) }
         case .failed(_, let isTaken):
             // A file of an earlier life of ours names nobody any more; but what another agent wrote is true.
-            let isStale = !isTaken && file.names("\(place.asked)")
+            let isStale = !isTaken && file.onlyServer == place.asked
             if isStale || done?.isEmpty == false { settle(ResolverConfiguration()) }
         }
     }

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import NetworkTypes
 
 /// The resolver's file, with the mesh's name servers while there are any, and as it was afterwards.
 struct ResolverFile: Sendable {
@@ -30,10 +31,11 @@ struct ResolverFile: Sendable {
     /// What the file says, or said before we wrote it.
     func original() throws(Failure) -> ResolverConfiguration { ResolverText.configuration(of: try read().content) }
 
-    /// Whether the file is one that we wrote, and names this server alone.
-    func names(_ server: String) -> Bool {
-        guard let content = try? read().content, ResolverText.original(of: content) != nil else { return false }
-        return ResolverText.configuration(of: content, isPresent: true).servers == [server]
+    /// The server that the file names alone, when it is one that we wrote.
+    var onlyServer: IPAddress? {
+        guard let content = try? read().content, ResolverText.original(of: content) != nil else { return nil }
+        let servers = ResolverText.configuration(of: content, isPresent: true).servers
+        return servers.count == 1 ? IPAddress(servers[0]) : nil
     }
 
     /// Writes the name servers into the file. One that says so already is left alone.

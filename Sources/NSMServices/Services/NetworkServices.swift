@@ -109,6 +109,7 @@ public actor NetworkServices {
 
     /// Keeps what is declared until the task is cancelled, which leaves all connections as they are.
     public nonisolated func run() async {
+        await beginNameServers()
         await withDiscardingTaskGroup { group in
             group.addTask { await self.resolve() }
             for await order in orders {
@@ -130,6 +131,8 @@ public actor NetworkServices {
             await self.applyNameServers()
         }
     }
+
+    private func beginNameServers() { nameServers.begin() }
 
     /// Nobody asks a resolver that has gone.
     private func leaveNameServers() { nameServers.leave() }

@@ -133,6 +133,7 @@ private actor ConnectorNames {
 
     /// Applies what connections give until the task is cancelled, and then leaves all as it was.
     func keep(_ parts: @escaping @Sendable () -> [ResolverConfiguration]) async {
+        names.begin()
         await withDiscardingTaskGroup { group in
             group.addTask { await self.answer(parts) }
             while !Task.isCancelled {

@@ -95,9 +95,16 @@ struct ResolverSockets: Sendable {
             if found.isEmpty { return nil }
             throw Failure(description: "the socket unit hands over no datagram socket; it needs ListenDatagram=")
         }
-        return ResolverSockets(
-            address: address, datagram: try copy(datagram),
-            stream: try found[Int32(SOCK_STREAM.rawValue)].map { descriptor throws(Failure) in try copy(descriptor) })
+        let copied = try copy(datagram)
+        do throws(Failure) {
+            let stream = try found[Int32(SOCK_STREAM.rawValue)].map { descriptor throws(Failure) in
+                try copy(descriptor)
+            }
+            return ResolverSockets(address: address, datagram: copied, stream: stream)
+        } catch {
+            close(copied)
+            throw error
+        }
     }
 
     private static func copy(_ descriptor: Int32) throws(Failure) -> Int32 {
@@ -136,6 +143,22 @@ extension ResolverAddress {
         }
         guard let (address, port) = found, let address, port > 0 else { return nil }
         self.init(address, port: port)
+    }
+
+    /// Whether the kernel says that nobody takes datagrams there. In doubt, somebody does.
+    var isDeserted: Bool {
+        let descriptor = socket(
+            Int32(address.family.rawValue),
+            Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        guard withSocketAddress({ connect(descriptor, $0, $1) }) == 0 else { return false }
+        // A byte is no question, so a resolver is silent. Without one, the kernel says so; on the loopback at once.
+        var byte: UInt8 = 0
+        guard send(descriptor, &byte, 1, 0) == 1 else { return errno == ECONNREFUSED }
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        guard poll(&entry, 1, 100) == 1 else { return false }
+        return recv(descriptor, &byte, 1, 0) < 0 && errno == ECONNREFUSED
     }
 
     /// Calls `body` with the address as the kernel takes it.
