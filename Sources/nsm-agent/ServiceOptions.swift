@@ -23,7 +23,7 @@ struct ServiceOptions: ParsableArguments, Sendable {
     var nsmDns: NameServerOption?
     @Option(
         help: ArgumentHelp(
-            "Where the resolver of '--nsm-dns resolver' listens, unless a socket unit hands its sockets over. (default: $NSM_LOCAL_DNS_SERVER_ADDRESS or 127.0.0.1:53)",
+            "Where on the loopback the resolver of '--nsm-dns resolver' listens, unless a socket unit hands its sockets over. (default: $NSM_LOCAL_DNS_SERVER_ADDRESS or 127.0.0.1:53)",
             valueName: "address[:port]"))
     var dnsAddress: String?
     @Flag(help: "Talk to a manager on a Unix socket without TLS and tokens. Only for trials.")

@@ -118,6 +118,7 @@ struct SettingsTests {
             ("NSM_LIVENESS_CHECK_TIMEOUT", "1d"), ("SPIFFE_ENDPOINT_SOCKET", "/run/agent.sock"),
             ("NSM_NETWORK_SERVICES", "memif://db"), ("NSM_LABELS", "app"), ("NSM_LABELS", ":x"),
             ("NSM_AWARENESS_GROUPS", "db,web"), ("NSM_LOCAL_DNS_SERVER_ADDRESS", ":53"),
+            ("NSM_LOCAL_DNS_SERVER_ADDRESS", "192.0.2.1:53"), ("NSM_LOCAL_DNS_SERVER_ADDRESS", "0.0.0.0"),
             ("NSM_LOCAL_DNS_SERVER_ENABLED", "yes"),
         ])
     func mistakes(name: String, value: String) {

@@ -138,6 +138,12 @@ public struct ServiceSettings: Sendable {
         guard let address = ResolverAddress(text) else {
             throw Mistake(description: "\(place) is '\(text.prefix(256))'; an address such as 127.0.0.1:53 is needed")
         }
+        guard address.address.isLoopback else {
+            throw Mistake(
+                description:
+                    "\(place) is '\(text.prefix(256))', where other hosts could ask; an address of the loopback such as 127.0.0.1:53 is needed, or a socket unit that hands the socket over"
+            )
+        }
         return address
     }
 
