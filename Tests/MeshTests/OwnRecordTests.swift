@@ -178,6 +178,54 @@ private let seed = UInt64.random(in: 0...UInt64.max)
         #expect(sizes.reduce(0, +) == 251 && etcd.texts.count == 251)
     }
 
+    @Test("of what somebody else puts below our name nothing is remembered but what is ours to change")
+    func strangersKeys() {
+        var (etcd, own) = (Store(), own(endpoints: ["e"]))
+        own.reset([])
+        etcd.settle(&own, lease: 7)
+        func entry(_ number: Int, lease: Int64) -> EtcdEntry {
+            etcdEntry(.endpoint("x\(number)", mesh: "m"), Array("?".utf8), lease: lease, revision: 100)
+        }
+        // With a lease of somebody else, or none.
+        for number in 0..<20_000 {
+            let isNews = own.take(.put(entry(number, lease: number.isMultiple(of: 2) ? 0 : 9)))
+            #expect(!isNews)
+        }
+        #expect(own.storedCount == 2)
+        own.reset(etcd.all + (0..<20_000).map { entry($0, lease: 9) })
+        #expect(own.storedCount == 2)
+        // With ours: they are removed, but so many that they fill the memory are not remembered.
+        own.reset(etcd.all + (0..<20_000).map { entry($0, lease: 7) })
+        #expect(own.storedCount <= 2 + OwnRecords.mostSurplus && own.storedCount > 1000)
+        var removed = 0
+        while case .write(let operations) = own.next(lease: 7) {
+            own.done(operations, revision: 101)
+            removed += operations.count
+        }
+        #expect(removed > 1000 && own.storedCount == 2)
+        // What is not wanted any more and has another lease, and what went with a lease that is not ours any more.
+        let other = RegistryRecord.bytes(sharedEndpoint("e", ["other"]))
+        let isNews = own.take(.put(etcdEntry(.endpoint("e", mesh: "m"), other, lease: 9, revision: 102)))
+        #expect(isNews && own.storedCount == 2)
+        own.wantEndpoints(only: [])
+        #expect(own.storedCount == 1)
+        own.reset(etcd.all + (0..<100).map { entry($0, lease: 7) })
+        _ = own.next(lease: 8)
+        #expect(own.storedCount == 1)
+    }
+
+    @Test("a key of ours that somebody gave a huge value is claimed again")
+    func hugeValue() {
+        var (etcd, own) = (Store(), own())
+        own.reset([])
+        etcd.settle(&own, lease: 7)
+        etcd.revision += 1
+        etcd.put("/r/meshes/m", Array(repeating: UInt8(ascii: " "), count: 1 << 20), 9)
+        for event in etcd.events { _ = own.take(event) }
+        etcd.settle(&own, lease: 7)
+        #expect(etcd.entries[Array("/r/meshes/m".utf8)]?.value == own.record.bytes)
+    }
+
     @Test("whatever is lost on the way, etcd comes to hold what is wanted")
     func converges() {
         var random = SeededGenerator(seed: seed)

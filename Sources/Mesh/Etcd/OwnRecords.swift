@@ -6,10 +6,33 @@ internal import MeshTransport
 /// All it writes goes with its lease, and only as long as the record of the mesh itself is that of this process. What an
 /// earlier process of the mesh wrote stays until its lease ends: endpoints come back one after the other, and other hosts see no
 /// gap.
+///
+/// Anybody who writes to this etcd can put keys below our name. Those that are neither wanted nor go with our lease are not
+/// remembered, whatever their number.
 struct OwnRecords {
+    /// What tells one value from another. Nobody can choose values that are taken for each other: each process has hashes of
+    /// its own.
+    private struct Digest: Hashable {
+        let size: Int
+        let hash: Int
+
+        init(_ value: [UInt8]) {
+            size = value.count
+            hash = value.hashValue
+        }
+    }
+    private struct Wanted {
+        let value: [UInt8]
+        let digest: Digest
+
+        init(_ value: [UInt8]) {
+            self.value = value
+            digest = Digest(value)
+        }
+    }
     /// A key as it stands in etcd.
-    struct Stored: Hashable {
-        var value: [UInt8]
+    private struct Stored {
+        var digest: Digest
         var lease: Int64
         var revision: Int64
     }
@@ -31,8 +54,12 @@ struct OwnRecords {
     /// What we say of ourselves.
     private(set) var record: MeshRecord
     /// What others are to find, by key.
-    private var wanted: [RegistryKey: [UInt8]] = [:]
+    private var wanted: [RegistryKey: Wanted] = [:]
     private var stored: [RegistryKey: Stored] = [:]
+    /// What stands under the key of the mesh; nil: nothing that a mesh may have written.
+    private var present: [UInt8]?
+    /// The lease that all we write goes with; nil: none was needed yet.
+    private var lease: Int64?
     /// Whether `stored` is what etcd has.
     private var isComplete = false
     /// Whether the name was ours already in this process: then another one that has it is not our predecessor.
@@ -48,17 +75,26 @@ struct OwnRecords {
     static let mostOperations = 100
     /// The most bytes at once: etcd takes 1.5 MiB.
     static let mostBytes = 512 << 10
+    /// The most keys that are remembered beside those that are wanted. More that somebody else puts under our lease stay until
+    /// the lease ends, or until etcd is read anew.
+    static let mostSurplus = 4096
+    /// How many keys are remembered.
+    var storedCount: Int { stored.count }
 
     // MARK: - What is wanted
 
     /// Sets what others are to find under a key; nil: nothing.
-    mutating func want(_ value: [UInt8]?, under key: RegistryKey) { wanted[key] = value }
+    mutating func want(_ value: [UInt8]?, under key: RegistryKey) {
+        wanted[key] = value.map(Wanted.init)
+        if let old = stored[key], !isRemembered(key, old.lease) { stored[key] = nil }
+    }
 
     /// Wants no endpoints but these.
     mutating func wantEndpoints(only names: Set<String>) {
         wanted = wanted.filter { key, _ in
             if case .endpoint(let name, _) = key { names.contains(name) } else { true }
         }
+        forgetForeign()
     }
 
     /// Wants no services but these.
@@ -66,6 +102,7 @@ struct OwnRecords {
         wanted = wanted.filter { key, _ in
             if case .service(let name, _) = key { names.contains(name) } else { true }
         }
+        forgetForeign()
     }
 
     /// Says who answers at our address.
@@ -79,6 +116,7 @@ struct OwnRecords {
     /// Takes in all that stands there.
     mutating func reset(_ entries: [EtcdEntry]) {
         stored = [:]
+        present = nil
         for entry in entries { _ = take(.put(entry)) }
         isComplete = true
     }
@@ -90,13 +128,25 @@ struct OwnRecords {
         case .put(let entry):
             // Our own writes are known before they are reported.
             if let known = stored[key], known.revision >= entry.modRevision { return false }
-            stored[key] = Stored(value: entry.value, lease: entry.lease, revision: entry.modRevision)
+            let isRoom = stored[key] != nil || stored.count < wanted.count + Self.mostSurplus
+            guard isRemembered(key, entry.lease), isRoom || wanted[key] != nil || key == ownKey else {
+                return stored.removeValue(forKey: key) != nil
+            }
+            stored[key] = Stored(digest: Digest(entry.value), lease: entry.lease, revision: entry.modRevision)
+            if key == ownKey { present = entry.value.count <= RegistryRecord.largest ? entry.value : nil }
         case .delete(_, let revision):
             guard let known = stored[key], known.revision < revision else { return false }
             stored[key] = nil
+            if key == ownKey { present = nil }
         }
         return true
     }
+
+    private func isRemembered(_ key: RegistryKey, _ lease: Int64) -> Bool {
+        lease == self.lease || wanted[key] != nil || key == ownKey
+    }
+
+    private mutating func forgetForeign() { stored = stored.filter { isRemembered($0.key, $0.value.lease) } }
 
     /// Takes in that operations of ours were done in a revision.
     mutating func done(_ operations: [EtcdOperation], revision: Int64) {
@@ -113,18 +163,22 @@ struct OwnRecords {
 
     /// The next step with a lease.
     mutating func next(lease: Int64) -> Step {
+        if self.lease != lease {
+            self.lease = lease
+            forgetForeign()
+        }
         guard isComplete else { return .wait }
         let mine = record.bytes
-        let present = stored[ownKey]
-        if present?.value == mine, present?.lease == lease {
+        let known = stored[ownKey]
+        if present == mine, known?.lease == lease {
             hasClaimed = true
             let operations = operations(lease)
             return operations.isEmpty ? .nothing : .write(operations)
         }
-        if let present, let other = try? RegistryRecord.mesh(present.value, record.name), !isOurs(other) {
+        if let present, let other = try? RegistryRecord.mesh(present, record.name), !isOurs(other) {
             return .taken(by: other)
         }
-        return .claim([.put(key: ownKey.text(root: root), value: mine, lease: lease)], revision: present?.revision ?? 0)
+        return .claim([.put(key: ownKey.text(root: root), value: mine, lease: lease)], revision: known?.revision ?? 0)
     }
 
     /// Whether a record was written by this process, or by the one before it: that had the same address, at which there is one
@@ -140,9 +194,9 @@ struct OwnRecords {
             size += bytes
             return operations.isEmpty || (operations.count < Self.mostOperations && size <= Self.mostBytes)
         }
-        for (key, value) in wanted where stored[key]?.value != value || stored[key]?.lease != lease {
-            guard hasRoom(RegistryKey.longest + value.count) else { return operations }
-            operations.append(.put(key: key.text(root: root), value: value, lease: lease))
+        for (key, new) in wanted where stored[key]?.digest != new.digest || stored[key]?.lease != lease {
+            guard hasRoom(RegistryKey.longest + new.value.count) else { return operations }
+            operations.append(.put(key: key.text(root: root), value: new.value, lease: lease))
         }
         for (key, old) in stored where old.lease == lease && wanted[key] == nil && key != ownKey {
             guard hasRoom(RegistryKey.longest) else { return operations }
