@@ -18,6 +18,10 @@ final class EtcdRegistry: Sendable {
         var cluster: UInt64?
         /// Outlives connections, so that what stands in etcd need not be written again.
         var lease: Int64?
+        /// Whether the connection has told all that there is.
+        var isFollowed = false
+        /// Why others don't find this host, although the registry is followed; nil: they do.
+        var trouble: String?
         /// Wakes the writer.
         var wake: AsyncStream<Void>.Continuation?
         /// What another cluster does not have yet.
@@ -78,32 +82,24 @@ final class EtcdRegistry: Sendable {
     // MARK: - A connection
 
     private func work(_ connection: EtcdConnection) async throws {
-        let lease = try await lease(connection)
-        let wakes = state.withLock { state in
+        let (isWriter, wakes) = state.withLock { state in
             state.own?.expectAnew()
             let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
             state.wake = wake
-            return wakes
+            return (state.own != nil, wakes)
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 try await connection.follow(.prefix(self.settings.root)) { update in self.take(update) }
             }
-            if let lease {
-                group.addTask { try await connection.keepAlive(lease) }
-                group.addTask {
-                    for await _ in wakes { try await self.write(connection, lease) }
-                }
-            }
+            if isWriter { group.addTask { try await self.keepWriting(connection, wakes) } }
             defer { group.cancelAll() }
             try await group.next()
         }
     }
 
-    private func lease(_ connection: EtcdConnection) async throws(EtcdError) -> Int64? {
-        let (isNeeded, known) = state.withLock { ($0.own != nil, $0.lease) }
-        guard isNeeded else { return nil }
-        if let known { return known }
+    private func lease(_ connection: EtcdConnection) async throws(EtcdError) -> Int64 {
+        if let known = state.withLock({ $0.lease }) { return known }
         let lease = try await connection.grantLease(seconds: settings.leaseSeconds)
         state.withLock { $0.lease = lease }
         return lease
@@ -112,6 +108,7 @@ final class EtcdRegistry: Sendable {
     private func lost(_ error: EtcdError) {
         let known = state.withLock { state in
             if error.code == .leaseExpired { state.lease = nil }
+            state.isFollowed = false
             return state.picture.known
         }
         if endpoints.note(error.description, of: source) {
@@ -127,12 +124,14 @@ final class EtcdRegistry: Sendable {
     private func take(_ update: EtcdUpdate) {
         var unfit: [Unfit] = []
         let isFirst = state.withLock { state in
-            let isFirst = state.cluster == nil
+            let isFirst = !state.isFollowed
             switch update {
             case .state(let snapshot):
                 carryOut(replace(snapshot, &state, &unfit))
                 state.own?.reset(snapshot.entries)
                 state.cluster = snapshot.cluster
+                state.isFollowed = true
+                if isFirst { _ = endpoints.note(state.trouble, of: source, isFollowed: true) }
                 state.wake?.yield()
             case .events(let events, _):
                 for event in events {
@@ -143,7 +142,7 @@ final class EtcdRegistry: Sendable {
             return isFirst
         }
         tell(unfit)
-        if case .state = update, endpoints.note(nil, of: source) || isFirst {
+        if isFirst {
             component.logger.info("a registry is followed", metadata: ["at": "\(source)"])
         }
     }
@@ -270,6 +269,35 @@ final class EtcdRegistry: Sendable {
         }
     }
 
+    /// Keeps etcd as it should be until the connection or the lease ends.
+    private func keepWriting(_ connection: EtcdConnection, _ wakes: AsyncStream<Void>) async throws {
+        let lease = try await insist { try await self.lease(connection) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await connection.keepAlive(lease) }
+            group.addTask {
+                for await _ in wakes { try await self.insist { try await self.write(connection, lease) } }
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Does something that changes etcd. When etcd refuses it, it is tried again, ever more seldom: a user who may only read,
+    /// or an etcd that is full, still says where others are.
+    ///
+    /// - Throws: when the connection or the lease has ended.
+    private func insist<Result: Sendable>(_ body: @Sendable () async throws -> Result) async throws -> Result {
+        var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
+        while true {
+            do {
+                return try await body()
+            } catch let error as EtcdError where !error.isOfConnection && error.code != .leaseExpired {
+                note("others don't find this mesh, as etcd refuses what it writes: \(error.text)")
+            }
+            try await Task.sleep(for: backoff.wait())
+        }
+    }
+
     /// Writes until nothing is left to do, or something must happen first.
     private func write(_ connection: EtcdConnection, _ lease: Int64) async throws {
         while true {
@@ -292,15 +320,27 @@ final class EtcdRegistry: Sendable {
         }
     }
 
-    /// Says that another mesh has our name, once.
     private func noteOwner(_ other: MeshRecord?) {
-        let text = other.map { other in
-            "the mesh at \(other.address.url) is called \(other.name), too, so others don't find this one;"
-                + " --host-name gives each its own name"
+        note(
+            other.map { other in
+                "the mesh at \(other.address.url) is called \(other.name), too, so others don't find this one;"
+                    + " --host-name gives each its own name"
+            })
+    }
+
+    /// Says why others don't find this host, once; nil: they do.
+    private func note(_ trouble: String?) {
+        let isNews = state.withLock { state in
+            defer { state.trouble = trouble }
+            if state.isFollowed { _ = endpoints.note(trouble, of: source, isFollowed: true) }
+            return state.trouble != trouble
         }
-        if endpoints.note(text, of: source, isFollowed: true), let text {
+        guard isNews else { return }
+        if let trouble {
             component.logger.warning(
-                "the name of this mesh is taken", metadata: ["at": "\(source)", "error": "\(text)"])
+                "others don't find this mesh", metadata: ["at": "\(source)", "error": "\(trouble)"])
+        } else {
+            component.logger.info("others find this mesh", metadata: ["at": "\(source)"])
         }
     }
 }
