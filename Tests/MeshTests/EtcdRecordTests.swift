@@ -1,3 +1,4 @@
+import Concurrency
 import EtcdClient
 import MeshTransport
 import NSM
@@ -197,6 +198,35 @@ func sharedEndpoint(_ name: String, _ services: [String] = ["db"]) -> NSMNetwork
         #expect(!isTaken("1", "a", [String(repeating: "x", count: 1000)]))
         _ = picture.remove(Array("/r/endpoints/a/2".utf8))
         #expect(isTaken("3", "b"))
+    }
+
+    @Test("what clusters that answer in turns don't have is kept once, and lost at the time that was set first")
+    func clustersInTurns() throws {
+        func entries(_ name: String) -> [EtcdEntry] {
+            [
+                etcdEntry(.mesh(name), meshRecord(name).bytes),
+                etcdEntry(.endpoint("e", mesh: name), RegistryRecord.bytes(sharedEndpoint("e"))),
+            ]
+        }
+        var picture = RegistryPicture(root: "/r/", own: "own")
+        var missing = MissingRecords()
+        let start = Timestamp.now
+        _ = picture.replace(entries("a") + entries("c")) { _, _ in }
+        for turn in 1...1000 {
+            let changes = picture.replace(entries(turn.isMultiple(of: 2) ? "a" : "b")) { _, _ in }
+            let now = missing.take(changes, picture, until: start.advanced(by: .seconds(turn)))
+            #expect(!now.contains { $0.isLoss })
+            // What the other cluster has, and what none has any more.
+            #expect(missing.count == 4 && missing.end == start.advanced(by: .seconds(1)))
+        }
+        let lost = missing.giveUp(picture)
+        #expect(lost.count == 4 && lost.allSatisfy { $0.isLoss && !picture.has($0) })
+        #expect(missing.count == 0 && missing.end == nil)
+        // All that comes back ends the wait.
+        _ = missing.take(picture.replace([]) { _, _ in }, picture, until: start)
+        #expect(missing.count == 2 && missing.end == start)
+        _ = missing.take(picture.replace(entries("a")) { _, _ in }, picture, until: start)
+        #expect(missing.count == 0 && missing.end == nil)
     }
 
     @Test("events and what there is at a moment lead to the same")

@@ -25,7 +25,7 @@ final class EtcdRegistry: Sendable {
         /// Wakes the writer.
         var wake: AsyncStream<Void>.Continuation?
         /// What another cluster does not have yet.
-        var missing: [RegistryPicture.Change] = []
+        var missing = MissingRecords()
     }
     private typealias Unfit = (key: [UInt8], reason: RegistryRecord.Unfit)
 
@@ -156,17 +156,15 @@ final class EtcdRegistry: Sendable {
         let longest = state.picture.known.map(\.leaseSeconds).max() ?? 0
         let changes = state.picture.replace(snapshot.entries) { unfit.append(($0.key, $1)) }
         guard let before = state.cluster, before != snapshot.cluster else { return changes }
-        state.missing += changes.filter(\.isLoss)
-        missingEnd.set("", to: Timestamp.now.advanced(by: .seconds(longest)))
-        return changes.filter { !$0.isLoss }
+        let now = state.missing.take(
+            changes, state.picture, until: Timestamp.now.advanced(by: .seconds(longest)))
+        missingEnd.set("", to: state.missing.end)
+        return now
     }
 
     /// Takes back what was not written again in time.
     private func forgetMissing() {
-        state.withLock { state in
-            carryOut(state.missing.filter { !state.picture.has($0) })
-            state.missing = []
-        }
+        state.withLock { state in carryOut(state.missing.giveUp(state.picture)) }
     }
 
     private static func changes(
