@@ -287,6 +287,25 @@ private let seed = UInt64.random(in: 0...UInt64.max)
         #expect(endpoints.managers(at: address) == nil && endpoints.meshes.isEmpty)
     }
 
+    @Test("who etcd says is at an address keeps out nobody whose endpoint a registry reports")
+    func strangersWord() throws {
+        let endpoints = RemoteEndpoints()
+        let address = meshRecord("m").address
+        let evil = try SPIFFEID("spiffe://c.test/host/c/nsmgr")
+        var endpoint = sharedEndpoint("e")
+        endpoint.url = address.url
+        endpoints.add(evil, at: address, from: .mesh("evil"))
+        endpoints.add(endpoint, from: .mesh("evil"))
+        #expect(endpoints.managers(of: endpoint, at: address) == [evil])
+        let registry = RegistrySource.registry(.tcp(host: "192.0.2.9", port: 5001))
+        endpoints.add(endpoint, from: registry)
+        #expect(endpoints.managers(of: endpoint, at: address) == nil)
+        // As long as what it reported counts.
+        endpoints.lost([registry: .seconds(60)])
+        #expect(endpoints.managers(of: endpoint, at: address) == nil)
+        #expect(endpoints.managers(of: endpoint, at: address, now: .now.advanced(by: .seconds(61))) == [evil])
+    }
+
     @Test("without etcd each mesh's endpoints count as long as its lease would")
     func grace() {
         let endpoints = RemoteEndpoints()

@@ -32,7 +32,7 @@ extension MeshRequests {
         let asked = onward
         let component = asLong(as: wanted.expiryBefore)
         let answer = try await peer.connector.call(within: component.dialTimeout, as: component) { calls in
-            try checkManager(calls.connection.info, at: host)
+            try checkManager(calls.connection.info, of: candidate.endpoint, at: host)
             return try await connect(wanted, asked, end, remote, calls, isNew: before == nil)
         }
         keep(id, candidate, answer)
@@ -41,12 +41,16 @@ extension MeshRequests {
     }
 
     /// The listener at the address of another host's manager must be a manager: a user may have its port while it is
-    /// down. Where an address is known from etcd alone, it must be the one who is said to be there, too.
-    func checkManager(_ info: ConnectionInfo, at host: SocketAddress) throws(NSMError) {
+    /// down. Where an endpoint is known from etcd alone, it must be the one who is said to be there, too.
+    func checkManager(
+        _ info: ConnectionInfo, of endpoint: NSMNetworkServiceEndpoint, at host: SocketAddress
+    ) throws(NSMError) {
         guard rights.isManager(info.peer?.id) else {
             throw NSMError(.forbidden, "\(PeerIdentity(info)) is not a manager of another host; --manager names those")
         }
-        guard settings.remote?.peers.contains(host) != true, let expected = others.managers(at: host) else { return }
+        guard settings.remote?.peers.contains(host) != true,
+            let expected = others.managers(of: endpoint, at: host)
+        else { return }
         if expected.contains(where: { $0 == info.peer?.id }) { return }
         throw NSMError(
             .forbidden, "\(PeerIdentity(info)) answers at \(host.url), where etcd says that \(expected[0]) is")

@@ -137,6 +137,24 @@ final class RemoteEndpoints: Sendable {
         }
     }
 
+    /// Who may answer at the address of an endpoint. An endpoint that a registry reports, too, is not of etcd alone: there any
+    /// manager may answer, or a record in etcd could keep out a host that etcd does not know of.
+    func managers(
+        of endpoint: NSMNetworkServiceEndpoint, at address: SocketAddress, now: Timestamp = .now
+    ) -> [SPIFFEID]? {
+        let isOfEtcdAlone = state.withLock { state in
+            let sources = state.found[Key(endpoint)]?.sources ?? [:]
+            return sources.allSatisfy { source, end in
+                if let end, end <= now { return true }
+                return switch source {
+                case .mesh, .etcd: true
+                case .registry: false
+                }
+            }
+        }
+        return isOfEtcdAlone ? managers(at: address) : nil
+    }
+
     /// Notes why a registry can't be followed; nil: it is. Returns whether that is news.
     ///
     /// - Parameter isFollowed: That it is, even if something else is wrong.
