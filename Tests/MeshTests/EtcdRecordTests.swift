@@ -129,8 +129,48 @@ func sharedEndpoint(_ name: String, _ services: [String] = ["db"]) -> NSMNetwork
         let many = (0...64).map { "\"s\($0)\"" }.joined(separator: ",")
         let greedy = #"{"name":"e","networkServiceNames":[\#(many)]}"#
         #expect(refusal(.endpoint("e", mesh: "m"), greedy).contains("more than 64"))
+        // One character of 100 KB.
+        let huge = "x" + String(repeating: "\u{301}", count: 50_000)
+        for json in [good.replacing("tcp://192.0.2.1:5001", with: huge), good.replacing(#""m""#, with: "\"\(huge)\"")] {
+            let reason = refusal(.mesh("m"), String(json))
+            #expect(!reason.isEmpty && reason.utf8.count < 400, "\(reason.utf8.count)")
+        }
+        #expect("aä€".prefix(bytes: 6) == "aä€" && "aä€".prefix(bytes: 5) == "aä" && "aä€".prefix(bytes: 2) == "a")
+        #expect(huge.prefix(bytes: 4).utf8.count == 3 && "".prefix(bytes: 4) == "" && "€".prefix(bytes: 1) == "")
         let deep = String(repeating: #"{"x":"#, count: 1000)
         #expect(refusal(.service("s", mesh: "m"), deep).contains("can't be read"))
+    }
+}
+
+@Suite("What is said of records in etcd that can't be used") struct UnfitNoticeTests {
+    private func take(_ notices: inout UnfitNotices, _ numbers: Range<Int>, at now: Timestamp) -> [Int] {
+        let all = numbers.map { number -> UnfitNotices.Unfit in
+            (key: Array("k\(number)".utf8), reason: RegistryRecord.Unfit(description: "bad"))
+        }
+        let (named, more) = notices.take(all, now: now)
+        return [named.count, more]
+    }
+
+    @Test("each key is named once, and few in a minute")
+    func rate() {
+        var notices = UnfitNotices()
+        let start = Timestamp(seconds: 1000)
+        func after(_ seconds: Int) -> Timestamp { start.advanced(by: .seconds(seconds)) }
+        #expect(take(&notices, 0..<3, at: start) == [3, 0])
+        #expect(take(&notices, 0..<3, at: after(1)) == [0, 0])
+        #expect(take(&notices, 0..<10, at: after(2)) == [2, 5])
+        // The number of others is said once, too.
+        #expect(take(&notices, 5..<10, at: after(3)) == [0, 0])
+        #expect(take(&notices, 0..<5, at: after(59)) == [0, 0])
+        #expect(take(&notices, 0..<5, at: after(61)) == [0, 5])
+        #expect(take(&notices, 0..<20, at: after(62)) == [5, 0])
+        var lines = 0
+        for second in 200..<3800 {
+            lines += take(&notices, second * 10..<second * 10 + 10, at: after(second)).count { $0 > 0 }
+        }
+        #expect(lines > 60 && lines <= 61 * 6)
+        // A clock that is set back.
+        #expect(take(&notices, 100_000..<100_001, at: start)[0] == 1)
     }
 }
 

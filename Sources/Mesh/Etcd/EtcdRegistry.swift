@@ -26,8 +26,10 @@ final class EtcdRegistry: Sendable {
         var wake: AsyncStream<Void>.Continuation?
         /// What another cluster does not have yet.
         var missing = MissingRecords()
+        /// What was said of records that can't be used.
+        var notices = UnfitNotices()
     }
-    private typealias Unfit = (key: [UInt8], reason: RegistryRecord.Unfit)
+    private typealias Unfit = UnfitNotices.Unfit
 
     private let settings: EtcdRegistrySettings
     private let component: Component
@@ -154,7 +156,7 @@ final class EtcdRegistry: Sendable {
         _ snapshot: EtcdSnapshot, _ state: inout State, _ unfit: inout [Unfit]
     ) -> [RegistryPicture.Change] {
         let longest = state.picture.known.map(\.leaseSeconds).max() ?? 0
-        let changes = state.picture.replace(snapshot.entries) { unfit.append(($0.key, $1)) }
+        let changes = state.picture.replace(snapshot.entries) { unfit.append((key: $0.key, reason: $1)) }
         guard let before = state.cluster, before != snapshot.cluster else { return changes }
         let now = state.missing.take(
             changes, state.picture, until: Timestamp.now.advanced(by: .seconds(longest)))
@@ -174,7 +176,7 @@ final class EtcdRegistry: Sendable {
         do throws(RegistryRecord.Unfit) {
             return try picture.put(entry)
         } catch {
-            unfit.append((entry.key, error))
+            unfit.append((key: entry.key, reason: error))
             return picture.remove(entry.key)
         }
     }
@@ -192,16 +194,14 @@ final class EtcdRegistry: Sendable {
         }
     }
 
-    /// So many records that can't be used are named at once.
-    private static let mostNamed = 5
-
     private func tell(_ unfit: [Unfit]) {
-        for (key, reason) in unfit.prefix(Self.mostNamed) {
+        guard !unfit.isEmpty else { return }
+        let (named, more) = state.withLock { $0.notices.take(unfit, now: .now) }
+        for (key, reason) in named {
             component.logger.warning(
                 "a record in etcd is ignored",
                 metadata: ["key": "\(String(decoding: key.prefix(512), as: UTF8.self))", "reason": "\(reason)"])
         }
-        let more = unfit.count - Self.mostNamed
         if more > 0 { component.logger.warning("more records in etcd are ignored", metadata: ["count": "\(more)"]) }
     }
 

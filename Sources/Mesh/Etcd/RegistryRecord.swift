@@ -40,6 +40,9 @@ enum RegistryRecord: Hashable, Sendable {
     /// Why a record is not used, for people.
     struct Unfit: Error, CustomStringConvertible {
         let description: String
+
+        /// - Parameter description: Of which 1024 bytes are kept: it may quote what somebody else wrote.
+        init(description: String) { self.description = description.prefix(bytes: 1024) }
     }
 
     /// Bytes of a value: of a registration, which JSON makes longer.
@@ -80,7 +83,9 @@ enum RegistryRecord: Hashable, Sendable {
     }
 
     private static func check(_ name: String, _ wanted: String, _ what: String, _ size: Int) throws(Unfit) {
-        guard name == wanted else { throw Unfit(description: "it is called '\(name.prefix(253))', unlike its key") }
+        guard name == wanted else {
+            throw Unfit(description: "it is called '\(name.prefix(bytes: 253))', unlike its key")
+        }
         do {
             try RegistryStore.check(name, what, size)
         } catch {
@@ -97,7 +102,9 @@ enum RegistryRecord: Hashable, Sendable {
         // Names would have to be resolved by what somebody else wrote.
         guard case .tcp(let host, let port)? = SocketAddress(url: message.url), port > 0,
             let address = IPAddress(host), !address.isUnspecified, !address.isMulticast
-        else { throw Unfit(description: "'\(message.url.prefix(253))' is not tcp:// with an address and a port") }
+        else {
+            throw Unfit(description: "'\(message.url.prefix(bytes: 253))' is not tcp:// with an address and a port")
+        }
         guard EtcdRegistrySettings.leaseRange.contains(Int64(message.leaseSeconds)) else {
             throw Unfit(description: "a lease of \(message.leaseSeconds) s; 5 to 3600 s are taken")
         }
@@ -151,5 +158,14 @@ extension NSMNetworkServiceEndpoint {
         shared.url = ""
         shared.pathIds = []
         return shared
+    }
+}
+
+extension String {
+    /// As much of the beginning as fits into so many bytes of UTF-8. A character can have any number of bytes.
+    func prefix(bytes most: Int) -> String {
+        guard var end = utf8.index(startIndex, offsetBy: most, limitedBy: endIndex) else { return String(self) }
+        while end.samePosition(in: unicodeScalars) == nil { end = utf8.index(before: end) }
+        return String(self[..<end])
     }
 }

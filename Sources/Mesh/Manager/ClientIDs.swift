@@ -43,7 +43,7 @@ final class ClientIDs: Sendable {
             throw RPCError(
                 code: .alreadyExists,
                 message:
-                    "the id \(first.id.prefix(253)) of \(first.name.prefix(253)) is in use from another network namespace;"
+                    "the id \(first.id.prefix(bytes: 253)) of \(first.name.prefix(bytes: 253)) is in use from another network namespace;"
                     + " give one of the two another name (NSM_NAME, --nsm-name)")
         }
         holders.withLock { holders in

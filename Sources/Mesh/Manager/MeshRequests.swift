@@ -293,7 +293,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         if !name.isEmpty, before == nil, ContinuousClock.now < started + Self.comeback {
             throw RPCError(
                 code: .unavailable,
-                message: "the endpoint \(name.prefix(253)) has not registered since the manager started")
+                message: "the endpoint \(name.prefix(bytes: 253)) has not registered since the manager started")
         }
         // An endpoint whose registration ended does not come back: its clients go to others of the service.
         let found = store.candidates(
@@ -302,7 +302,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         guard !found.isEmpty else {
             throw RPCError(
                 code: .notFound,
-                message: (["no endpoint offers \(wanted.networkService.prefix(253)) to a client with these labels"]
+                message: ([
+                    "no endpoint offers \(wanted.networkService.prefix(bytes: 253)) to a client with these labels"
+                ]
                     + self.others.troubles).joined(separator: "; "))
         }
         return found

@@ -79,7 +79,7 @@ final class ManagerDirectory: Sendable {
             name.isEmpty
             ? store.candidates(service: service, labels: wanted.labels, others: found, known: declaration) : found
         guard chosen.isEmpty else { return chosen }
-        let what = name.isEmpty ? "endpoint of \(service.prefix(253))" : "endpoint \(name.prefix(253))"
+        let what = name.isEmpty ? "endpoint of \(service.prefix(bytes: 253))" : "endpoint \(name.prefix(bytes: 253))"
         throw RPCError(
             code: name.isEmpty ? .notFound : .unavailable,
             message: "the manager knows no \(what)\(onlyHere ? " on this host" : "") for a client with these labels")

@@ -52,7 +52,7 @@ extension RegistryStore {
             return true
         }
         guard isAllowed else {
-            throw Refused(description: "the service \(service.name.prefix(253)) belongs to somebody else")
+            throw Refused(description: "the service \(service.name.prefix(bytes: 253)) belongs to somebody else")
         }
         serviceExpiries.set(service.name, to: nil)
     }

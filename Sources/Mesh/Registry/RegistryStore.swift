@@ -94,7 +94,9 @@ final class RegistryStore: Sendable {
                 claimed.insert(service)
                 continue
             }
-            if !mayOffer { throw Refused(description: "\(caller.identity) may not offer \(service.prefix(253))") }
+            if !mayOffer {
+                throw Refused(description: "\(caller.identity) may not offer \(service.prefix(bytes: 253))")
+            }
         }
         let refusal = state.withLock { state in Self.store(entry, caller, claims: claimed, &state) }
         if let refusal { throw Refused(description: "the endpoint \(endpoint.name): \(refusal)") }
@@ -118,7 +120,7 @@ final class RegistryStore: Sendable {
             if let refusal = state.names.take(.init(kind: .offer, text: service), caller) {
                 for service in taken { state.names.release(.init(kind: .offer, text: service), isForgotten: true) }
                 if old == nil { state.names.release(.init(kind: .endpoint, text: endpoint.name), isForgotten: true) }
-                return "the service \(service.prefix(253)): \(refusal)"
+                return "the service \(service.prefix(bytes: 253)): \(refusal)"
             }
             taken.append(service)
         }
@@ -152,7 +154,7 @@ final class RegistryStore: Sendable {
             state.endpoints[endpoint.name].map { $0.registrant?.identity == caller.identity } ?? true
         }
         guard isAllowed else {
-            throw Refused(description: "the endpoint \(endpoint.name.prefix(253)) belongs to somebody else")
+            throw Refused(description: "the endpoint \(endpoint.name.prefix(bytes: 253)) belongs to somebody else")
         }
         remove(endpoint.name, .withdrawn)
     }

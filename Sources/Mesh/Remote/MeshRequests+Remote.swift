@@ -183,7 +183,9 @@ extension MeshRequests {
             }
         let here = found.filter { $0.host == nil }
         guard here.isEmpty else { return here }
-        let what = name.isEmpty ? "endpoint of \(wanted.networkService.prefix(253))" : "endpoint \(name.prefix(253))"
+        let what =
+            name.isEmpty
+            ? "endpoint of \(wanted.networkService.prefix(bytes: 253))" : "endpoint \(name.prefix(bytes: 253))"
         throw RPCError(code: .notFound, message: "there is no \(what) on the host of \(component.name)")
     }
 
