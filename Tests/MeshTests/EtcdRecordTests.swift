@@ -2,6 +2,7 @@ import Concurrency
 import EtcdClient
 import MeshTransport
 import NSM
+import NetworkTypes
 import SPIFFE
 import SwiftProtobuf
 import TestSupport
@@ -139,6 +140,52 @@ func sharedEndpoint(_ name: String, _ services: [String] = ["db"]) -> NSMNetwork
         #expect(huge.prefix(bytes: 4).utf8.count == 3 && "".prefix(bytes: 4) == "" && "€".prefix(bytes: 1) == "")
         let deep = String(repeating: #"{"x":"#, count: 1000)
         #expect(refusal(.service("s", mesh: "m"), deep).contains("can't be read"))
+    }
+}
+
+@Suite("What a mesh says of itself in etcd") struct OwnAddressTests {
+    private func refusal(_ name: String, _ url: String, lease: Int64 = 30) -> String {
+        let settings = EtcdRegistrySettings(client: EtcdConfiguration(), leaseSeconds: lease)
+        do throws(NSMError) {
+            _ = try EtcdRegistry.ownRecord(settings, name: name, url: url)
+            return ""
+        } catch {
+            return error.description
+        }
+    }
+
+    @Test("what others would not take is refused at the start")
+    func refused() throws {
+        #expect(refusal("m", "tcp://192.0.2.1:5001") == "")
+        #expect(refusal("m", "tcp://host-a.example:5001").contains("'tcp://host-a.example:5001' is not tcp:// with an"))
+        #expect(refusal("m", "tcp://0.0.0.0:5001").contains("an address and a port"))
+        #expect(refusal("m", "unix:///x").contains("an address and a port"))
+        #expect(refusal("m", "tcp://192.0.2.1:5001", lease: 4).contains("a lease of 4 s"))
+        #expect(refusal("", "tcp://192.0.2.1:5001").contains("1 to"))
+        #expect(refusal(String(repeating: "m", count: 300), "tcp://192.0.2.1:5001").contains("1 to"))
+        // As others read it: after a start it is known as that of the process before.
+        let settings = EtcdRegistrySettings(client: EtcdConfiguration())
+        let record = try EtcdRegistry.ownRecord(settings, name: "m", url: "tcp://[FD00:0::1]:5001")
+        #expect(record.address == .tcp(host: "fd00::1", port: 5001))
+    }
+
+    @Test("a mesh that others would ignore does not start with etcd")
+    func start() throws {
+        let mesh = try MeshFixture()
+        var remote = RemoteSettings(
+            listen: .tcp(host: "127.0.0.1", port: 0), tunnelAddress: try #require(IPAddress("127.0.0.1")))
+        remote.etcd = EtcdRegistrySettings(client: EtcdConfiguration())
+        var settings = MeshSettings(
+            name: String(repeating: "m", count: 254), address: mesh.managerSocket,
+            security: .identity(try mesh.identity("nsmgr")), remote: remote, logger: mesh.logger)
+        do {
+            _ = try MeshManager(settings)
+            Issue.record("it starts")
+        } catch let error as NSMError {
+            #expect(error.text.contains("1 to 253 bytes"))
+        }
+        settings.name = "host-nsmgr"
+        _ = try MeshManager(settings)
     }
 }
 

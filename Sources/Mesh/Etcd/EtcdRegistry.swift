@@ -49,16 +49,36 @@ final class EtcdRegistry: Sendable {
         self.store = store
         self.endpoints = endpoints
         source = .etcd(settings.text)
-        let record = ownURL.flatMap { SocketAddress(url: $0) }.map { address in
-            MeshRecord(
-                name: component.name, address: address, id: nil, leaseSeconds: settings.leaseSeconds,
-                process: String(UInt64.random(in: .min ... .max), radix: 16))
-        }
+        let record = ownURL.flatMap { try? Self.ownRecord(settings, name: component.name, url: $0) }
         state = Mutex(
             State(
                 own: record.map { OwnRecords(root: settings.root, record: $0) },
                 picture: RegistryPicture(root: settings.root, own: component.name)))
         missingEnd.whenOver { [weak self] _ in self?.forgetMissing() }
+    }
+
+    /// What a mesh says of itself, as others read it.
+    ///
+    /// - Throws: `NSMError` when others would not take it.
+    static func ownRecord(
+        _ settings: EtcdRegistrySettings, name: String, url: String
+    ) throws(NSMError) -> MeshRecord {
+        func refuse(_ reason: String) -> NSMError {
+            NSMError(.local, "other meshes would ignore what this one writes to etcd: \(reason)")
+        }
+        guard let address = SocketAddress(url: url) else { throw refuse("'\(url.prefix(bytes: 253))' is no address") }
+        let record = MeshRecord(
+            name: name, address: address, id: nil, leaseSeconds: settings.leaseSeconds,
+            process: String(UInt64.random(in: .min ... .max), radix: 16))
+        let key = RegistryKey.mesh(name)
+        guard RegistryKey(Array(key.text(root: settings.root).utf8), root: settings.root) == key else {
+            throw refuse("its name '\(name.prefix(bytes: 253))' must have 1 to \(ConnectionLimits.name) bytes")
+        }
+        do throws(RegistryRecord.Unfit) {
+            return try RegistryRecord.mesh(record.bytes, name)
+        } catch {
+            throw refuse(error.description)
+        }
     }
 
     /// Does it until the task is cancelled.

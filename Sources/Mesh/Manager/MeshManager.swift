@@ -30,6 +30,9 @@ public final class MeshManager: Sendable {
         component = settings.component
         if let remote = settings.remote { try remote.check(isSecure: component.isSecure) }
         remoteListener = try settings.remote?.listen.map { try ServerListener($0) }
+        if let remote = settings.remote, let etcd = remote.etcd, let url = remoteListener.flatMap(remote.ownURL) {
+            _ = try EtcdRegistry.ownRecord(etcd, name: component.name, url: url)
+        }
         listener = try ServerListener(settings.address, mode: settings.rights.socketMode)
         let gone = Callback<RegistryStore.Gone>()
         store = RegistryStore { gone($0) }
