@@ -140,4 +140,21 @@ struct AltNameTests {
             }
         }
     }
+
+    @Test("a link gets one of its alternative names as its name, and one that was there before stays")
+    func taken() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(linux("name: t, type: TAP, hostIfName: a, enabled: true, altNames: [b]"))
+            let yaml = linux("name: t, type: TAP, hostIfName: b, enabled: true")
+            try agent.apply(yaml)
+            #expect(try agent.problems == [] && host.link("b")?.altNames == [])
+            try host.expectInPlace(yaml, agent)
+            try host.ip("link add eth0 type veth peer name eth1")
+            try host.ip("link property add dev eth0 altname theirs")
+            try agent.apply(linux("name: e, type: EXISTING, hostIfName: eth0, enabled: true, altNames: [theirs, ours]"))
+            #expect(agent.problems == [])
+            try agent.apply("")
+            #expect(try host.link("eth0")?.altNames == ["theirs"])
+        }
+    }
 }

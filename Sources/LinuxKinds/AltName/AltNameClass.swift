@@ -11,8 +11,14 @@ enum AltNameClass: KernelClass {
     static func takeIn(
         _ dump: NamespaceDump, _ state: NamespaceState, former: NamespaceState.Contents, _ world: LinuxWorld
     ) {
-        for (index, old) in former.links where !old.altNameClaims.isEmpty {
-            state.links[index]?.altNameClaims = old.altNameClaims
+        for (index, old) in former.links {
+            guard let link = state.links[index] else { continue }
+            if !old.altNameClaims.isEmpty { link.altNameClaims = old.altNameClaims }
+            if !old.addedAltNames.isEmpty {
+                link.addedAltNames = old.addedAltNames.intersection(link.link.altNames)
+            }
+            link.holder = old.holder
+            link.matchedAs = link.matchedAs ?? old.matchedAs
         }
     }
 
@@ -22,8 +28,12 @@ enum AltNameClass: KernelClass {
     static func change(
         _ index: Int32, in state: NamespaceState, _ world: LinuxWorld, _ body: ([String]) -> [String]
     ) {
-        guard var link = state.links[index]?.link else { return }
-        link.altNames = body(link.altNames)
+        guard let known = state.links[index] else { return }
+        var link = known.link
+        let former = link.altNames
+        link.altNames = body(former)
+        known.addedAltNames.formUnion(link.altNames.filter { !former.contains($0) })
+        known.addedAltNames.formIntersection(link.altNames)
         world.apply(.link(link), in: state)
     }
 
@@ -34,6 +44,8 @@ enum AltNameClass: KernelClass {
         if let alias = link.link.alias, world.ownership.owns(alias: alias) {
             return world.declarations.interface(alias: alias)?.hasAltName(name) != true
         }
+        // One that was there before, or that an agent before this one may have given it, is left.
+        guard link.addedAltNames.contains(name) else { return false }
         return link.altNameClaims[name].map { !world.isClaimed($0) } ?? false
     }
 

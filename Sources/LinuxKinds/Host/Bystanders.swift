@@ -308,6 +308,7 @@ extension LinuxWorld {
             return route.nextHops.contains { $0.linkIndex == link.link.index }
         }
         lost += (routes ?? []).map(\.report.words)
+        if let qdisc = link.qdisc, qdisc.handle != ownership.qdiscHandle { lost.append("the qdisc \(qdisc.kind.name)") }
         guard let first = lost.popLast() else { return }
         let all = lost.isEmpty ? first : "\(lost.joined(separator: ", ")) and \(first)"
         losses.append(

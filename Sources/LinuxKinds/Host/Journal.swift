@@ -62,6 +62,8 @@ public final class Journal {
         let index: Int32
         /// Its name where it went.
         let name: String
+        /// What it was to be given back with before, and is now; nil: it was at home, or is.
+        let (former, loan): (Loan?, Loan?)
     }
 
     private unowned let world: LinuxWorld

@@ -138,9 +138,16 @@ final class NamespaceState {
     /// That of the picture which this is a part of.
     private let version: PictureVersion
 
-    init(id: Int, reference: NamespaceReference, handle: NetworkNamespace?, version: PictureVersion) {
+    private let loans: LoanBook
+    /// That of the namespace, once it was asked for.
+    var knownCookie: UInt64?
+
+    init(
+        id: Int, reference: NamespaceReference, handle: NetworkNamespace?, version: PictureVersion, loans: LoanBook
+    ) {
         self.id = id
         self.version = version
+        self.loans = loans
         self.reference = reference
         self.handle = handle
     }
@@ -260,12 +267,17 @@ final class NamespaceState {
         state.loan = nil
     }
 
-    /// A link carries the mark of one that we moved, or no such mark.
+    /// A link was moved by us, if the record says so.
     private func lend(_ state: LinkState, _ ownership: Ownership) {
-        guard let loan = Loan(alias: state.link.alias, ownership) else { return }
-        if let old = state.loan { contents.lent[ownership.lentPrefix + old.name] = nil }
+        if state.loan == nil, let loan = loans.loan(of: state.link, in: self) { lend(state, as: loan, ownership) }
+    }
+
+    /// A link is one that we moved, for the interface that is named.
+    func lend(_ state: LinkState, as loan: Loan, _ ownership: Ownership) {
+        if state.loan != nil { forgetLoan(of: state) }
         state.loan = loan
         contents.lent[ownership.lentPrefix + loan.name] = state
+        version.number += 1
     }
 
     func remove(_ state: LinkState) {

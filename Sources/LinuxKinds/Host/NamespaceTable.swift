@@ -12,6 +12,8 @@ struct NamespaceTable: Sequence {
     private(set) var nextID = 0
     /// Changes whenever a link may be found elsewhere than before.
     let version = PictureVersion()
+    /// The links that were moved out of our own namespace.
+    let loans = LoanBook()
 
     /// How many there are, with those that went and were not forgotten yet.
     var count: Int { ordered.count }
@@ -23,7 +25,7 @@ struct NamespaceTable: Sequence {
 
     /// Adds a namespace under the next number.
     mutating func add(_ reference: NamespaceReference, _ handle: NetworkNamespace?) -> NamespaceState {
-        let state = NamespaceState(id: nextID, reference: reference, handle: handle, version: version)
+        let state = NamespaceState(id: nextID, reference: reference, handle: handle, version: version, loans: loans)
         nextID += 1
         byID[state.id] = state
         ordered.append(state)

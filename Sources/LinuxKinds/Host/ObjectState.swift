@@ -15,6 +15,8 @@ final class LinkState {
     var loan: Loan?
     /// The mark it would have if it were moved for the interface it is.
     var matchedAs: String?
+    /// The logical name of the interface of type EXISTING that it is.
+    var holder: String?
     /// What was heard of its driver; nil: nobody asked.
     var device: KnownDevice?
     var addresses: [AddressState] = []
@@ -46,6 +48,8 @@ final class LinkState {
     var masterClaim = Claim()
     /// Which values say, or once said, what alternative names it has.
     var altNameClaims: [String: Claim] = [:]
+    /// Which of its alternative names this life of the agent gave it.
+    var addedAltNames: Set<String> = []
 
     /// Destinations of routes of others that need no gateway.
     struct OnLink {

@@ -120,29 +120,73 @@ extension LinuxWorld {
         try socket.perform(.setLink(attributes))
     }
 
-    /// All in one request, so that the mark is there whatever happens to us.
     private func move(_ move: LinkMove, from state: NamespaceState) throws(KernelError) {
         do throws(KernelError) {
-            guard let target = states[move.target], let handle = target.handle else {
+            guard let target = states[move.target], target.handle != nil else {
                 throw KernelError(code: ENOENT, message: "the namespace is gone")
             }
-            var attributes = LinkAttributes(index: madeIndexes[move.index] ?? move.index, name: move.name)
-            attributes.alias = move.alias
-            if move.isUp { attributes.up = true }
-            attributes.namespaceDescriptor = handle.descriptor
-            try routeSocket(state).perform(.setLink(attributes))
-            guard let link = try routeSocket(target).link(name: move.name) else { throw KernelError(code: ENODEV) }
-            // It may have gone on in the picture.
-            madeIndexes[move.planned] = link.index
-            // MAC and MTU may be set by later requests, of which the picture already knows.
-            if let known = target.links[move.planned] {
-                settle(known, as: link.index, mac: known.link.mac ?? link.mac, mtu: known.link.mtu)
+            let index = madeIndexes[move.index] ?? move.index
+            guard let link = try routeSocket(state).link(index: index) else { throw KernelError(code: ENODEV) }
+            let isOwnName = link.altNames.contains(move.name)
+            if !isOwnName, try routeSocket(target).link(name: move.name) != nil {
+                throw KernelError(
+                    code: EEXIST, message: "a link named \(move.name) is there already\(target.reference.suffix)")
             }
+            // Before it goes: what is not written down is not given back.
+            if let loan = move.loan { try states.loans.enter(loan, of: link, in: target) }
+            do throws(KernelError) {
+                // The kernel takes no name that the link has already.
+                if isOwnName { try routeSocket(state).perform(.deleteAltNames([move.name], linkIndex: index)) }
+                try carry(link, move, from: state, to: target)
+            } catch {
+                if move.loan != nil { states.loans.remove(index, in: target) }
+                if isOwnName { try? routeSocket(state).perform(.addAltNames([move.name], linkIndex: index)) }
+                throw error
+            }
+            states.loans.remove(index, in: state)
         } catch {
             keptLinks.insert(state.id)
             if let target = states[move.target] { markStale(target) }
             throw error
         }
+    }
+
+    /// The kernel moves a link first, then changes its name, then its alias: where that fails half way, the link is brought back.
+    private func carry(
+        _ link: Link, _ move: LinkMove, from state: NamespaceState, to target: NamespaceState
+    ) throws(KernelError) {
+        guard let handle = target.handle else { return }
+        var attributes = LinkAttributes(index: link.index, name: move.name)
+        attributes.alias = move.alias
+        if move.isUp { attributes.up = true }
+        attributes.namespaceDescriptor = handle.descriptor
+        do throws(KernelError) {
+            try routeSocket(state).perform(.setLink(attributes))
+        } catch {
+            bringBack(link, from: target, to: state)
+            throw error
+        }
+        guard let moved = try routeSocket(target).link(name: move.name) else { throw KernelError(code: ENODEV) }
+        if move.loan != nil { states.loans.settle(from: link.index, as: moved.index, in: target) }
+        // It may have gone on in the picture.
+        madeIndexes[move.planned] = moved.index
+        // MAC and MTU may be set by later requests, of which the picture already knows.
+        if let known = target.links[move.planned] {
+            settle(known, as: moved.index, mac: known.link.mac ?? moved.mac, mtu: known.link.mtu)
+        }
+    }
+
+    /// Brings a link back that got to the other namespace, though its move failed.
+    private func bringBack(_ link: Link, from target: NamespaceState, to state: NamespaceState) {
+        guard let handle = state.handle, (try? routeSocket(state).link(index: link.index)) == .some(nil),
+            let stray = try? routeSocket(target).link(index: link.index), stray.kind.name == link.kind.name,
+            stray.mac == link.mac, stray.permanentMAC == link.permanentMAC
+        else { return }
+        var attributes = LinkAttributes(index: stray.index, name: link.name)
+        attributes.alias = link.alias ?? ""
+        if link.isUp { attributes.up = true }
+        attributes.namespaceDescriptor = handle.descriptor
+        try? routeSocket(target).perform(.setLink(attributes))
     }
 
     private func createTUN(

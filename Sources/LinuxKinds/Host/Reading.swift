@@ -53,7 +53,9 @@ extension LinuxWorld {
         unreachable.removeAll()
         held.removeAll()
         if locksNamespaces { unlockAbandoned() }
-        if byReference[.own] == nil { adopt(try NetworkNamespace.current(), as: .own) }
+        if byReference[.own] == nil {
+            states.loans.load(ownership, home: adopt(try NetworkNamespace.current(), as: .own))
+        }
         let names = looksElsewhere ? try namespaceNames() : []
         leftNames =
             looksElsewhere

@@ -12,6 +12,10 @@ extension Interface {
                         + "\(Ownership.longestAlias)"))
         }
         guard let link = world.link(of: self) else { return assessMissing(in: world) }
+        if kind is ExistingKind, let other = holder(of: link, in: world) {
+            return Assessment(
+                .blocked("\(link.link.name)\(link.namespace.reference.suffix) is the interface \(other) already"))
+        }
         if isAdopted { return compare(link, in: world) }
         if let reason = mismatch(link, in: world) {
             let making = creation(in: world, replacing: link)
@@ -98,6 +102,11 @@ extension Interface {
         if !isAdopted || link.loan != nil, !hostName.isEmpty, link.link.name != hostName {
             // A foreign link in its place is met when the name is changed, so that the link stays as it is until then.
             if let move = makeRoom(for: hostName, in: link.namespace, world) { operations.append(move) }
+            // The kernel takes no name that the link has already.
+            if link.link.altNames.contains(hostName) {
+                let request = Request.deleteAltNames([hostName], linkIndex: link.link.index)
+                operations.append(operation(link, .request(request)))
+            }
             operations.append(
                 operation(link, .rename(index: link.link.index, from: link.link.name, to: hostName, up: link.link.isUp))
             )
@@ -139,7 +148,7 @@ extension Interface {
     private func stripAltNames(
         of link: LinkState, _ operations: inout [LinuxOperation], _ differences: inout [Difference]
     ) {
-        let names = isAdopted ? [] : link.link.altNames.filter { !hasAltName($0) }
+        let names = isAdopted ? [] : link.link.altNames.filter { !hasAltName($0) && $0 != hostName }
         if names.isEmpty { return }
         operations.append(operation(link, .request(.deleteAltNames(names, linkIndex: link.link.index))))
         differences += names.map { Difference("altname", old: $0, new: "none") }

@@ -14,6 +14,9 @@ extension Interface {
         guard let origin = link.namespace.handle?.identity.inode else {
             return Assessment(.waiting(["namespace-available"]))
         }
+        if link.loan == nil, let reason = world.tie(of: link) {
+            return Assessment(.blocked("\(link.link.name) can't be moved to \(namespace.label): \(reason)"))
+        }
         // One that the kernel has brought back, when the namespace it was in went, keeps what is known of it.
         var loan = link.loan ?? Loan(of: link.link, to: name, from: origin)
         loan.name = name
@@ -37,8 +40,8 @@ extension Interface {
         }
         let index = plan.newIndex()
         let move = LinkMove(
-            index: link.link.index, target: plan.target, name: name, alias: mark, isUp: enabled || link.link.isUp,
-            planned: index)
+            index: link.link.index, target: plan.target, name: name, alias: mark, loan: loan,
+            isUp: enabled || link.link.isUp, planned: index)
         plan.add(.moveLink(move), in: link.namespace.id)
         var moved = link.link
         (moved.index, moved.master) = (index, 0)
@@ -50,5 +53,26 @@ extension Interface {
         return Assessment(
             .create, operations: plan.operations,
             differences: plan.operations.newNamespaces + [from] + renamed + differences)
+    }
+}
+
+extension LinuxWorld {
+    /// Why a link must not leave its namespace; nil: it may. A move would silently take it from its bridge or bond, and perhaps cut
+    /// off the machine.
+    fileprivate func tie(of link: LinkState) -> String? {
+        if link.link.master != 0 {
+            let master = link.namespace.links[link.link.master]
+            if !ownership.owns(alias: master?.link.alias) {
+                let name = master?.link.name ?? "another link"
+                return "it is a port of \(name), which is not the agent's; take it out of that first"
+            }
+        }
+        let routes = try? routeSocket(link.namespace).save(
+            .routes(ignoringKernel: true), exceptRoutesOf: ownership.proto
+        ) { report in
+            guard case .route(let route) = report, route.destination.length == 0 else { return false }
+            return route.nextHops.contains { $0.linkIndex == link.link.index }
+        }
+        return routes?.isEmpty == false ? "a default route leaves by it; remove that first" : nil
     }
 }

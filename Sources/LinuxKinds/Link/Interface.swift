@@ -138,6 +138,16 @@ public struct Interface: Value {
     public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
         guard let state = world.byReference[namespace] else { return nil }
         let link = world.link(of: self)
+        if let link, kind is ExistingKind {
+            if holder(of: link, in: world) != nil { return nil }
+            link.holder = name
+            if let loan = link.loan, loan.name != name {
+                var mine = loan
+                mine.name = name
+                world.states.loans.rename(loan, to: name)
+                link.namespace.lend(link, as: mine, world.ownership)
+            }
+        }
         link?.claim = Claim(pass: world.pass, claimant: claimant)
         if match != nil {
             let mark = world.ownership.lentPrefix + name
@@ -145,6 +155,16 @@ public struct Interface: Value {
             return Place(state, .link(.init(alias: mark, name: "")))
         }
         return Place(state, .link(.init(alias: isAdopted ? "" : alias, name: hostName)))
+    }
+}
+
+extension Interface {
+    /// The logical name of another interface of type EXISTING that has a link already, by its name or by what it is; nil: none has.
+    func holder(of link: LinkState, in world: LinuxWorld) -> String? {
+        guard let other = link.holder, other != name, let interface = world.declarations.interfaces[other]?.value,
+            interface.kind is ExistingKind, world.link(of: interface) === link
+        else { return nil }
+        return other
     }
 }
 

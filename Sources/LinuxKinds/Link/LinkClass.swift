@@ -94,7 +94,9 @@ enum LinkClass: KernelClass {
             NeighbourClass.lose(of: known, world) { $0.flags & Neighbour.proxy == 0 }
         }
         state.update(known, to: new, ownership: world.ownership)
-        if world.cause == .planned, known.loan != nil, Loan(alias: new.alias, world.ownership) == nil {
+        if world.cause == .planned, known.loan != nil, world.byReference[.own] === state,
+            new.alias?.hasPrefix(world.ownership.lentPrefix) != true
+        {
             state.forgetLoan(of: known)
         }
         // A mark that somebody took is given back, not the link taken for theirs.

@@ -1,11 +1,10 @@
 internal import Netlink
 internal import NetworkTypes
 
-/// Where a link came from that was moved for an interface of type EXISTING, as its alias says: the kernel keeps that, so that the link is
-/// given back after a crash, too.
+/// What a link had that was moved for an interface of type EXISTING, so that it can be given back. ``LoanBook`` keeps it.
 ///
-/// `/vnf-agent-lent/LABEL/NAME`, a tab, the number of the namespace, a colon, and the name it had, with `:up` if it was up; then,
-/// after another tab, the alias it had. No logical name can hold a tab, and none of a link a colon. Agents that know nothing of it take the link for somebody else's.
+/// The alias of such a link says it, too, for people: `/vnf-agent-lent/LABEL/NAME`, a tab, the number of the namespace, a colon, and the
+/// name it had, with `:up` if it was up; then, after another tab, the alias it had. No agent takes such a link for one of its own.
 struct Loan: Hashable {
     /// The logical name of the interface it was moved for.
     var name: String
@@ -18,30 +17,20 @@ struct Loan: Hashable {
     /// The alias it had; empty: none.
     let alias: String
 
-    /// What is given back, as of a link that is not moved yet.
+    /// What was written down.
+    init(name: String, origin: UInt64, hostName: String, isUp: Bool, alias: String) {
+        (self.name, self.origin, self.hostName, self.isUp, self.alias) = (name, origin, hostName, isUp, alias)
+    }
+
+    /// What is given back, as of a link that is not moved yet. An alias that is the mark of an agent or a mesh is none of it.
     init(of link: Link, to name: String, from origin: UInt64) {
         self.name = name
         self.origin = origin
         hostName = link.name
         isUp = link.isUp
-        alias = link.alias ?? ""
-    }
-
-    /// Reads an alias; nil: it is none of a link that an owner has moved.
-    init?(alias: String?, _ ownership: Ownership) {
-        let prefix = ownership.lentPrefix
-        guard let alias, alias.hasPrefix(prefix) else { return nil }
-        let parts = alias.dropFirst(prefix.count).split(separator: "\t", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count >= 2 else { return nil }
-        let words = parts[1].split(separator: ":", omittingEmptySubsequences: false)
-        guard words.count >= 2, let origin = UInt64(words[0]), InterfaceName.mistake(in: words[1]) == nil else {
-            return nil
-        }
-        name = String(parts[0])
-        self.origin = origin
-        hostName = String(words[1])
-        isUp = words.count > 2 && words[2] == "up"
-        self.alias = parts.count > 2 ? String(parts[2]) : ""
+        let alias = link.alias ?? ""
+        let marks = [Marks.agentAlias, Marks.lentAlias, Marks.meshAlias]
+        self.alias = marks.contains(where: alias.hasPrefix) ? "" : alias
     }
 
     /// The alias that says so.
@@ -65,6 +54,8 @@ struct LinkMove: Sendable {
     var name: String
     /// Its alias there; empty: none.
     var alias: String
+    /// What it has to be given back with; nil: it is given back by this.
+    var loan: Loan?
     /// Whether it comes up there. On its way it goes down.
     var isUp: Bool
     /// The negative index it has until it is there. Where its own is taken, the kernel gives it another one.

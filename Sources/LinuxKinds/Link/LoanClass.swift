@@ -23,7 +23,9 @@ enum LoanClass: KernelClass {
         // It can't be asked as long as it is only planned to be there.
         let device = world.device(of: old).map { KnownDevice(info: $0) }
         SettingClass.rememberAll(of: old, world, isMoved: true)
-        world.journals.remember(move: Journal.Move(from: state.id, to: target.id, index: move.index, name: move.name))
+        world.journals.remember(
+            move: Journal.Move(
+                from: state.id, to: target.id, index: move.index, name: move.name, former: old.loan, loan: move.loan))
         var link = old.link
         LinkClass.detach(old, world)
         (link.index, link.name, link.alias) = (move.planned, move.name, move.alias.isEmpty ? nil : move.alias)
@@ -32,7 +34,9 @@ enum LoanClass: KernelClass {
         // Any number will do: it only says that what is below is elsewhere.
         if link.link != 0 { link.linkNamespaceID = link.linkNamespaceID ?? 0 }
         world.apply(.link(link), in: target)
-        target.links[move.planned]?.device = device
+        guard let moved = target.links[move.planned] else { return }
+        moved.device = device
+        if let loan = move.loan { target.lend(moved, as: loan, world.ownership) }
     }
 
     // MARK: - Leftovers
@@ -54,23 +58,15 @@ enum LoanClass: KernelClass {
         }
     }
 
-    /// Where a link came from; nil: that is not the agent's own namespace, or it is not known.
+    /// Where a link came from, which is always the agent's own namespace; nil: it was not moved.
     static func home(of link: LinkState, _ world: LinuxWorld) -> NamespaceState? {
-        guard let loan = link.loan, let own = world.byReference[.own], own.handle?.identity.inode == loan.origin else {
-            return nil
-        }
-        return own
+        link.loan == nil ? nil : world.byReference[.own]
     }
 
     private static func giveBack(_ link: LinkState, to list: inout Leftovers) {
         let (world, state) = (list.world, link.namespace)
         guard let loan = link.loan, !world.isClaimed(link.claim) else { return }
-        guard let home = home(of: link, world) else {
-            world.losses.append(
-                "\(link.link.name)\(state.reference.suffix) stays: it came from a namespace that is not the agent's own"
-            )
-            return
-        }
+        guard let home = home(of: link, world) else { return }
         let name = freeName(like: loan.hostName, for: link, in: home)
         var operations: [LinuxOperation] = []
         if home === state {
@@ -87,8 +83,8 @@ enum LoanClass: KernelClass {
             operations.append(LinuxOperation(state, request: .setLink(attributes)))
         } else {
             let move = LinkMove(
-                index: link.link.index, target: home.id, name: name, alias: loan.alias, isUp: loan.isUp,
-                planned: world.plannedIndex())
+                index: link.link.index, target: home.id, name: name, alias: loan.alias, loan: nil,
+                isUp: loan.isUp, planned: world.plannedIndex())
             operations.append(LinuxOperation(state, .moveLink(move)))
         }
         let place = Place(state, .link(.init(alias: world.ownership.lentPrefix + loan.name, name: "")))
@@ -110,16 +106,23 @@ enum LoanClass: KernelClass {
         guard step == .prepare else { return }
         for move in restoration.journal.moves.reversed() {
             guard let from = restoration.place(move.from), let to = restoration.place(move.to),
-                let link = to.linksByName[move.name],
-                let old = restoration.journal.parts[move.from]?.links[move.index] ?? nil
+                let old = restoration.journal.parts[move.from]?.links[move.index] ?? nil,
+                let link = to.links.values.first(where: { isMoved($0, old.link, move) })
             else { continue }
             let planned = restoration.world.plannedIndex()
             let back = LinkMove(
                 index: link.link.index, target: from.id, name: old.link.name, alias: old.link.alias ?? "",
-                isUp: old.link.isUp, planned: planned)
+                loan: move.former, isUp: old.link.isUp, planned: planned)
             restoration.remake(move.index, in: from, as: planned, isMoved: true)
             restoration.add(.moveLink(back), in: to.id)
         }
+    }
+
+    /// Whether a link is the one that was moved, and not one of somebody else that has its name by now.
+    private static func isMoved(_ link: LinkState, _ old: Link, _ move: Journal.Move) -> Bool {
+        guard link.link.kind.name == old.kind.name, link.link.permanentMAC == old.permanentMAC else { return false }
+        if let loan = move.loan { return link.loan?.hostName == loan.hostName && link.loan?.name == loan.name }
+        return link.loan == nil && link.link.name == move.name && link.link.mac == old.mac
     }
 
     // MARK: - Export

@@ -28,7 +28,7 @@ extension LinuxWorld {
         let (target, home) = (byReference[interface.namespace], byReference[.own])
         let mark = ownership.lentPrefix + interface.name
         if let link = target?.lent[mark] { return .here(link) }
-        let near = target.map { links(match, of: interface, in: $0) } ?? []
+        let near = target.map { narrow(links(match, of: interface, in: $0), match, mark) } ?? []
         if let link = near.first, near.count == 1 { return .here(link) }
         if near.count > 1 { return .nowhere(Self.reason(near, interface, match)) }
         // Those that were moved elsewhere come home before.
@@ -37,6 +37,7 @@ extension LinuxWorld {
         for state in states where state !== target && state !== home && !state.lent.isEmpty {
             far += links(match, of: interface, in: state).filter { $0.loan != nil }
         }
+        far = narrow(far, match, mark)
         if let link = far.first, far.count == 1 { return .away(link) }
         return .nowhere(Self.reason(far, interface, match))
     }
@@ -59,9 +60,27 @@ extension LinuxWorld {
         }.sorted { $0.link.index < $1.link.index }
     }
 
+    /// Which of several links a MAC address means that they share: that of the device which keeps it, not what is built on that or has
+    /// it as a port, and else the one that it meant so far.
+    private func narrow(_ found: [LinkState], _ match: LinkMatch, _ mark: String) -> [LinkState] {
+        guard found.count > 1, let mac = match.mac else { return found }
+        let permanent = found.filter { $0.link.permanentMAC == mac }
+        let candidates = permanent.isEmpty ? found : permanent
+        let rest = candidates.filter { link in
+            !candidates.contains { other in
+                other.namespace === link.namespace
+                    && (other.link.master == link.link.index || other.link.index == link.link.lower)
+            }
+        }
+        if rest.count > 1, let kept = rest.first(where: { $0.matchedAs == mark }) { return [kept] }
+        return rest
+    }
+
     private func isFree(_ link: LinkState) -> Bool {
         if let loan = link.loan { return declarations.interfaces[loan.name] == nil }
-        return link.link.alias?.hasPrefix(Marks.lentAlias) != true
+        // One that is not in the record is like any other link.
+        guard let alias = link.link.alias, alias.hasPrefix(Marks.lentAlias) else { return true }
+        return alias.hasPrefix(ownership.lentPrefix)
     }
 
     private func isMatch(_ link: LinkState, _ match: LinkMatch, _ interface: Interface) -> Bool {
