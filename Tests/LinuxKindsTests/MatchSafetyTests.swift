@@ -101,7 +101,6 @@ struct MatchSafetyTests {
             let agent = try host.apply(yaml)
             try host.ip("link add br0 address 02:00:00:00:00:01 type bridge")
             try host.ip("link set eth0 master br0")
-            try host.ip("link add link eth0 name v0 type vlan id 7")
             try agent.apply(yaml)
             #expect(agent.problems == [])
             try host.apply(yaml)

@@ -157,7 +157,7 @@ final class LoanBook {
         var status = stat()
         guard lstat(directory, &status) == 0 else { throw KernelError(errno: errno, message: directory) }
         guard status.st_mode & S_IFMT == S_IFDIR, Self.isPrivate(status) else {
-            throw KernelError(code: EPERM, message: "\(directory) is not root's alone")
+            throw KernelError(code: EACCES, message: "\(directory) is not root's alone")
         }
         let text = (["moved interfaces 1 \(boot)"] + entries.map(\.line)).joined(separator: "\n") + "\n"
         try Self.replace(path, Array(text.utf8))
