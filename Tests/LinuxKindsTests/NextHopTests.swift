@@ -114,7 +114,7 @@ struct NextHopTests {
     func names() throws {
         try Sandbox.run { host in
             let agent = host.agent()
-            try agent.apply(yaml("{nexthop: left}, {nexthop: nobody}"))
+            try agent.apply(yaml("{nexthop: left}, {nexthop: nobody}"), tolerant: true)
             #expect(agent.problems.count == 2)
             #expect(agent.problems.allSatisfy { $0.contains("PENDING") }, "\(agent.problems)")
             try agent.apply(
@@ -123,11 +123,127 @@ struct NextHopTests {
                     nexthops: [
                         "name: a, id: 5, outgoingInterface: p, gwAddr: 192.0.2.8", "name: b, id: 5, blackhole: true",
                     ]
-                ).text)
+                ).text, tolerant: true)
             #expect(
                 agent.problems == [
                     "config/nsmagent/linux/v1/nexthop/b FAILED the nexthop a has the same number 5: give one of them another id"
                 ])
+        }
+    }
+
+    @Test("the one that has a number keeps it, whoever comes first by name")
+    func running() throws {
+        try Sandbox.run { host in
+            let late = "name: z, id: 5, outgoingInterface: p, gwAddr: 192.0.2.8"
+            func yaml(_ hops: String...) -> String { Config(interfaces: Self.pair, nexthops: hops).text }
+            let agent = try host.apply(yaml(late))
+            let both = yaml("name: a, id: 5, blackhole: true", late)
+            for _ in 0..<2 {
+                try agent.apply(both, tolerant: true)
+                #expect(agent.problems.count == 1 && agent.problems[0].contains("the nexthop z has the same number"))
+                #expect(try host.command("ip nexthop").hasPrefix("id 5 via 192.0.2.8"))
+            }
+            // A new agent sees whose it is by what it is like.
+            let other = host.agent()
+            try other.apply(both, tolerant: true)
+            #expect(other.problems.count == 1 && other.problems[0].contains("/a "), "\(other.problems)")
+            try agent.change(to: yaml("name: a, id: 5, blackhole: true"))
+            #expect(agent.problems == [])
+            #expect(try host.command("ip nexthop").hasPrefix("id 5 blackhole"))
+        }
+    }
+
+    @Test(
+        "two routes for one place by different nexthops: one is refused, and nothing moves to and fro",
+        arguments: ["dstNetwork: 10.1.0.0/16, nexthop: right", "dstNetwork: 10.1.0.0/16, outgoingInterface: p"])
+    func samePlace(_ second: String) throws {
+        try Sandbox.run { host in
+            let yaml = Config(
+                interfaces: Self.pair, routes: ["dstNetwork: 10.1.0.0/16, nexthop: left", second], nexthops: Self.ways
+            ).text
+            let agent = host.agent()
+            try agent.apply(yaml, tolerant: true)
+            #expect(agent.problems.count == 1 && agent.problems[0].contains("has the same table and metric"))
+            let before = agent.world.modifyingRequests
+            try agent.apply(yaml, tolerant: true)
+            #expect(agent.world.modifyingRequests == before)
+        }
+    }
+
+    @Test("a route moves from one nexthop to another in one request, and to one of another number")
+    func moves() throws {
+        try Sandbox.run { host in
+            func yaml(_ id: Int, _ nexthop: String = "a") -> String {
+                Config(
+                    interfaces: Self.pair, routes: ["dstNetwork: 10.1.0.0/16, nexthop: \(nexthop)"],
+                    nexthops: [
+                        "name: a, id: \(id), outgoingInterface: p, gwAddr: 192.0.2.8",
+                        "name: b, outgoingInterface: p, gwAddr: 192.0.2.9",
+                    ]
+                ).text
+            }
+            let agent = try host.apply(yaml(5))
+            for wanted in [yaml(6), yaml(6, "b"), yaml(7)] {
+                try agent.change(to: wanted)
+                #expect(agent.problems == [])
+                #expect(try shown(host).count == 1)
+                try host.expectInPlace(wanted, agent)
+            }
+        }
+    }
+
+    @Test("routes and groups of others outlive an object that is made anew; what goes for good is told")
+    func bystanders() throws {
+        try Sandbox.run { host in
+            func yaml(_ hops: String...) -> String { Config(interfaces: Self.pair, nexthops: Self.ways + hops).text }
+            let single = yaml("name: up, id: 77, outgoingInterface: p, gwAddr: 192.0.2.7")
+            let agent = try host.apply(single)
+            try host.command("ip route add 10.7.0.0/16 nhid 77 proto zebra metric 5")
+            let left = try host.command("ip nexthop").matches(of: #/id (\d+) via 192.0.2.8/#)[0].output.1
+            try host.command("ip nexthop add id 900 group \(left),4 proto zebra")
+            try host.command("ip route add 10.8.0.0/16 nhid 900 proto zebra")
+            // One becomes a group of two.
+            let group = yaml("name: up, id: 77, group: [{nexthop: left}, {nexthop: right}]")
+            #expect(try agent.change(to: group)?.losses == [])
+            #expect(agent.problems == [])
+            #expect(try host.command("ip route show 10.7.0.0/16").contains("nhid 77 proto zebra metric 5"))
+            // A member of somebody's group is made anew, of the other family.
+            let anew = single.replacing("192.0.2.8", with: "'fd00::8'")
+            try agent.change(to: anew)
+            #expect(agent.problems == [])
+            #expect(try host.command("ip nexthop show id 900").contains("group \(left)"))
+            #expect(try host.command("ip route show 10.8.0.0/16").contains("nhid 900"))
+            #expect(try host.command("ip route show 10.7.0.0/16").contains("nhid 77 proto zebra metric 5"))
+            let losses = try agent.change(to: Config(interfaces: Self.pair).text)?.losses ?? []
+            #expect(
+                losses.contains("nexthop 77 goes, and the route 10.7.0.0/16 via 192.0.2.7 proto zebra with it"),
+                "\(losses)")
+            #expect(losses.contains("the nexthop group 900 of others loses \(left)"), "\(losses)")
+        }
+    }
+
+    @Test("what somebody made of ours while no agent ran is put right; a number that people choose is theirs")
+    func restart() throws {
+        try Sandbox.run { host in
+            let wanted = Config(interfaces: Self.pair, nexthops: Self.ways).text
+            try host.apply(wanted)
+            let left = try host.command("ip nexthop").matches(of: #/id (\d+) via 192.0.2.8/#)[0].output.1
+            try host.command("ip nexthop replace id \(left) via 192.0.2.3 dev p")
+            try host.apply(wanted)
+            #expect(try host.command("ip nexthop show id \(left)").contains("via 192.0.2.8"))
+            try host.command("ip nexthop add id 5 via 192.0.2.3 dev p")
+            let chosen = Config(
+                interfaces: Self.pair, nexthops: Self.ways + ["name: x, id: 5, outgoingInterface: p, gwAddr: 192.0.2.7"]
+            ).text
+            let agent = host.agent()
+            for _ in 0..<2 {
+                try agent.apply(chosen)
+                #expect(agent.problems.count == 1 && agent.problems[0].contains("there and is not ours"))
+                #expect(try host.command("ip nexthop show id 5").contains("via 192.0.2.3"))
+            }
+            try host.command("ip nexthop del id 5")
+            try agent.apply(chosen)
+            #expect(agent.problems == [])
         }
     }
 
