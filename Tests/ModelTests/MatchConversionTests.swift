@@ -183,7 +183,7 @@ struct WireGuardConversionTests {
               \(key)
               peers:
                 - endpoint: vpn.example:4711
-                  allowed-ips: [192.0.2.128/25, 192.0.2.7]
+                  allowed-ips: [192.0.2.128/25, 192.0.2.7/32]
                   keepalive: 25
                   keys: {public: \(Self.key), shared: \(shared)}
         """
@@ -203,7 +203,7 @@ struct WireGuardConversionTests {
             PublicKey=\(Self.key)
             \(shared)
             Endpoint=vpn.example:4711
-            AllowedIPs=192.0.2.128/25, 192.0.2.7
+            AllowedIPs=192.0.2.128/25, 192.0.2.7/32
             PersistentKeepalive=25
             RouteTable=off
             """,
