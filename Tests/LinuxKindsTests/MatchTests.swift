@@ -85,7 +85,7 @@ struct MatchTests {
             try host.ip("link set eth0 alias theirs")
             try host.ip("addr add 192.0.2.1/24 dev eth0")
             try host.ip("route add 198.51.100.0/24 via 192.0.2.254 dev eth0 proto dhcp")
-            try host.command("tc qdisc replace dev eth0 root handle 1: sfq")
+            try host.command("tc qdisc replace dev eth0 root handle 1: tbf rate 1mbit burst 32kb latency 50ms")
             let more = name.map { "hostIfName: \($0), " } ?? ""
             let yaml = linux(
                 interface("mac: '02:00:00:00:00:01'", more + "ipAddresses: [10.0.0.1/24]", in: "x"),
@@ -97,7 +97,7 @@ struct MatchTests {
             let plan = planner.reconciler.plan()
             #expect(
                 plan.losses == [
-                    "eth0 loses 192.0.2.1/24, the route 198.51.100.0/24 via 192.0.2.254 proto dhcp and the qdisc sfq, as it moves to namespace x"
+                    "eth0 loses 192.0.2.1/24, the route 198.51.100.0/24 via 192.0.2.254 proto dhcp and the qdisc tbf, as it moves to namespace x"
                 ])
             try agent.apply(yaml)
             #expect(agent.problems == [])
