@@ -111,11 +111,11 @@ extension Qdisc.FairQueue {
             case TCA_FQ_CODEL_LIMIT: limit = value
             case TCA_FQ_CODEL_FLOWS: flows = value
             case TCA_FQ_CODEL_QUANTUM: quantum = value
-            case TCA_FQ_CODEL_TARGET: target = value
-            case TCA_FQ_CODEL_INTERVAL: interval = value
+            case TCA_FQ_CODEL_TARGET: target = Self.given(asTold: value)
+            case TCA_FQ_CODEL_INTERVAL: interval = Self.given(asTold: value)
             case TCA_FQ_CODEL_ECN: marks = value != 0
             case TCA_FQ_CODEL_MEMORY_LIMIT: memory = value
-            case TCA_FQ_CODEL_CE_THRESHOLD: markThreshold = value
+            case TCA_FQ_CODEL_CE_THRESHOLD: markThreshold = Self.given(asTold: value)
             default: break
             }
         }

@@ -108,10 +108,17 @@ public struct Qdisc: Hashable, Sendable {
                 && markThreshold == other.markThreshold
         }
 
-        /// CoDel counts by 1024 ns, and tells microseconds, rounded down. Source: `codel_time_t`, net/codel.h.
+        /// What the kernel tells of a time that it was given, microseconds. CoDel counts by 1024 ns, and rounds down both ways.
+        /// Source: `codel_time_t`, net/codel.h.
+        private static func told(_ time: UInt32) -> UInt64 { (UInt64(time) * 1000 & ~1023) / 1000 }
+
+        /// A time that makes the kernel tell this one: what it tells, given back as it is, would come out shorter.
+        static func given(asTold time: UInt32) -> UInt32 {
+            told(time) == UInt64(time) || time == .max ? time : time + 1
+        }
+
         private static func isSame(_ left: UInt32, _ right: UInt32) -> Bool {
-            func told(_ time: UInt32) -> UInt64 { (UInt64(time) * 1000 & ~1023) / 1000 }
-            return left == right || told(left) == UInt64(right) || UInt64(left) == told(right)
+            left == right || told(left) == UInt64(right) || UInt64(left) == told(right) || told(left) == told(right)
         }
     }
 

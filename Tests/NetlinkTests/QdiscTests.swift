@@ -104,6 +104,13 @@ struct QdiscTests {
         // The kernel tells 4999 for 5000.
         #expect(queue(5000).isEquivalent(to: queue(4999)))
         #expect(!queue(5000).isEquivalent(to: queue(4990)))
+        // What is read can be given back, and the kernel tells the same again.
+        func told(_ time: UInt32) -> UInt32 { UInt32(UInt64(time) * 1000 / 1024 * 1024 / 1000) }
+        for time in (UInt32(0)...6000).map({ $0 }) + [100_000, 1_000_000, 60_000_000] {
+            let given = Qdisc.FairQueue.given(asTold: told(time))
+            #expect(told(given) == told(time), "\(time)")
+            #expect(queue(time).isEquivalent(to: queue(given)), "\(time) \(given)")
+        }
         #expect(queue(5000).canFollow(queue(1000)))
         #expect(!queue(5000).canFollow(queue(5000, flows: 1)))
         #expect(!queue(5000).canFollow(bucket(1, 1)))
