@@ -150,7 +150,7 @@ struct CRIRuntime: Sendable {
             let began = ContinuousClock.now
             guard await follow(service, method, request, tell) else { return }
             if .now - began > Self.longestWait { backoff.reset() }
-            // What happened while nothing was told.
+            // What happened before the stream was open.
             tell()
             try? await Task.sleep(for: backoff.wait())
         }

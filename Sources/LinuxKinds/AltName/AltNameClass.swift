@@ -1,8 +1,8 @@
 internal import Netlink
 internal import Reconciler
 
-/// Alternative names of links. They come with the links they are of, and have no mark of their own: a link of ours has those that are
-/// declared and no others, and one of somebody else loses what a value of this life of the agent had declared.
+/// Alternative names of links. They have no mark of their own. A link of ours has exactly the declared ones. From a link of others the
+/// agent removes only names that it added since its start.
 enum AltNameClass: KernelClass {
     static func dump(
         _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump

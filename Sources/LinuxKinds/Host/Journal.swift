@@ -155,7 +155,7 @@ public final class Journal {
         parts[state.id] = part
     }
 
-    /// An entry of somebody else that ours is about to replace, which is known only since its link was noted.
+    /// An entry of others that ours is about to replace. The agent learns of it only after its link was noted.
     fileprivate func remember(stranger entry: ForwardingEntry, in state: NamespaceState) {
         guard !isClosed, var part = parts[state.id], var link = part.links[entry.linkIndex] ?? nil,
             !link.forwarding.contains(entry)

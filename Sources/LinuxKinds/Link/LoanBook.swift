@@ -5,8 +5,8 @@ internal import NetworkTypes
 
 /// The record of links that were moved to other namespaces, which nobody but root can write.
 ///
-/// What a link itself says, such as its alias, is in the hands of whoever is root in the namespace it was moved to. So only what stands
-/// here is given back. There is one file for each label and own namespace; the numbers in it hold until the machine starts anew.
+/// Root in the namespace that a link was moved to can change its alias. So the alias decides nothing: only links in this record are
+/// given back. There is one file for each label and own namespace; the numbers in it hold until the machine starts anew.
 final class LoanBook {
     /// One link that was moved.
     struct Entry {
