@@ -140,7 +140,7 @@ extension OnTheKernel {
             let second = try hosts.client("second", at: a)
             try await eventually("connected") { second.connection != nil }
             #expect(second.connection?.networkServiceEndpointName == "near")
-            #expect(second.connection?.context.mtu == 0)
+            #expect(second.connection?.context.mtu == 1500)
 
             // The pod of the other one goes: its client is connected to the near one, at the full MTU again.
             far.cancel()

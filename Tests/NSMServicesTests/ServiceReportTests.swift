@@ -42,6 +42,11 @@ struct ServiceReportTests {
         let healing = ServiceReport(client, .healing(connection, reason: "down", lastError: "no"))
         #expect(healing.observation == .blocked("healing h → mgr → e: down; the last try: no"))
         #expect(healing.parts == report.parts && healing.nameServers == report.nameServers)
+        // What a tunnel's MTU was may be lowered onto the pair that the mesh makes instead.
+        var narrow = connection
+        narrow.context.mtu = 1350
+        #expect(ServiceReport(client, .established(narrow)).parts != report.parts)
+        #expect(ServiceReport(client, .healing(narrow, reason: "down", lastError: nil)).parts == report.parts)
         #expect(ServiceReport(client, .closed).parts == ["access": nil])
         // Tokens are renewed all the time, which is nothing to reconcile.
         var refreshed = connection

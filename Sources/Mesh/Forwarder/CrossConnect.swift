@@ -10,8 +10,10 @@ public struct CrossConnect: Sendable {
     public var client: ConnectionEnd
     /// The endpoint's end.
     public var endpoint: ConnectionEnd
-    /// Bytes; nil: the kernel's choice.
+    /// Bytes; nil: ``fullMTU``.
     public var mtu: UInt32?
+    /// The MTU of a veth pair for which nobody asks for less, in bytes: Ethernet's, as the kernel makes it.
+    static let fullMTU = VethAttributes.kernelMTU
 
     /// Makes a connection of two ends.
     public init(id: String, client: ConnectionEnd, endpoint: ConnectionEnd, mtu: UInt32? = nil) {

@@ -21,7 +21,7 @@ extension MeshRequests {
             let end = ConnectionEnd(namespace: clientSpace, name: preference.interfaceName)
             return answer(try await connect(wanted, end, candidate, at: host, caller), to: wanted, preference)
         }
-        let answer = try await ask(wanted, candidate, caller) { answer, space, granted in
+        var answer = try await ask(wanted, candidate, caller) { answer, space, granted in
             var cross = CrossConnect(
                 id: id, client: ConnectionEnd(namespace: clientSpace, name: preference.interfaceName),
                 endpoint: ConnectionEnd(namespace: space, name: answer.mechanism.interfaceName))
@@ -33,6 +33,8 @@ extension MeshRequests {
             let isNew = try await self.forwarder.apply(cross, isKnown: self.isKnown)
             if isNew { await self.untilItCarriesPackets(cross) }
         }
+        // A client that came from a narrower way would keep that one's MTU if the answer said none.
+        if answer.context.mtu == 0 { answer.context.mtu = CrossConnect.fullMTU }
         return self.answer(answer, to: wanted, preference)
     }
 

@@ -51,7 +51,12 @@ extension ServiceReport {
             let path = connection.path.pathSegments.map(\.name).joined(separator: " → ")
             self.init(.blocked("healing \(path): \(reason)" + (lastError.map { "; the last try: \($0)" } ?? "")))
             // What is given up is not repaired while a forwarder makes the next.
-            if connection.state != .reselectRequested { bring(client, connection) }
+            // Nor is the MTU, as the mesh may connect to another endpoint by another way before it answers.
+            if connection.state != .reselectRequested {
+                var connection = connection
+                connection.context.mtu = 0
+                bring(client, connection)
+            }
         case .closed:
             self.init(.waiting(["a new connection; the last one was closed"]))
         }
