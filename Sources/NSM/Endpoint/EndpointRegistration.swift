@@ -77,15 +77,19 @@ package final class EndpointRegistration: Sendable {
     ///   - address: Where it listens.
     package func run(_ socket: Descriptor?, at address: SocketAddress) async {
         var backoff = Backoff()
+        // Not told from the last error: a renewal that reaches the registry's successor first takes that away.
+        var isComeback = false
         while !Task.isCancelled {
             do {
-                let isComeback = memory.withLock { $0.lastError != nil }
-                let registered = try await register(socket, at: address)
+                let registered = try await register(socket, at: address, isComeback: isComeback)
                 backoff.reset()
                 note(registered)
-                try await renew(registered, socket, at: address, isComeback: isComeback)
+                let wasComeback = isComeback
+                isComeback = true
+                try await renew(registered, socket, at: address, isComeback: wasComeback)
             } catch {
                 if Task.isCancelled { return }
+                isComeback = true
                 let text = "\(error)"
                 let isNew = memory.withLock { memory in
                     defer { memory.lastError = text }
@@ -101,9 +105,11 @@ package final class EndpointRegistration: Sendable {
         }
     }
 
-    private func register(_ socket: Descriptor?, at address: SocketAddress) async throws -> NSMNetworkServiceEndpoint {
-        let (isFirst, isAgain) = memory.withLock { ($0.registered == nil || $0.lastError != nil, $0.lastError != nil) }
-        if registersServices, isFirst, !isAgain {
+    private func register(
+        _ socket: Descriptor?, at address: SocketAddress, isComeback: Bool
+    ) async throws -> NSMNetworkServiceEndpoint {
+        let isFirst = memory.withLock { $0.registered == nil || $0.lastError != nil }
+        if registersServices, isFirst, !isComeback {
             for offer in offers { try await register(offer) }
         }
         var message = NSMNetworkServiceEndpoint()
@@ -175,7 +181,7 @@ package final class EndpointRegistration: Sendable {
                     let left = end.since(.now) * 2 / 3
                     let wait = min(max(left, .milliseconds(200)), .seconds(86400))
                     try await Task.sleep(for: wait, tolerance: wait / 50)
-                    registered = try await self.register(socket, at: address)
+                    registered = try await self.register(socket, at: address, isComeback: true)
                     self.note(registered)
                 }
             }
