@@ -58,7 +58,7 @@ struct FrameGuardTests {
         // The preface of the client has no form of a frame.
         var preface = [UInt8](repeating: 0, count: 24)
         var poller = pollfd(fd: peer.socket, events: Int16(POLLIN), revents: 0)
-        poll(&poller, 1, 10_000)
+        poll(&poller, 1, RawClient.patience)
         guard read(peer.socket, &preface, 24) == 24 else { throw TransportError("no preface") }
         peer.send(Frames.frame(4))
         var answered = 0

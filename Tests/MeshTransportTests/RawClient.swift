@@ -5,6 +5,9 @@ import Glibc
 
 /// A peer below gRPC and TLS, whose bytes are made by hand.
 final class RawClient {
+    /// How long to wait for bytes, in milliseconds: other tests may keep all threads busy meanwhile.
+    static let patience: Int32 = 60_000
+
     let socket: Int32
     /// Whether the other side was seen to close.
     private(set) var isClosed = false
@@ -18,7 +21,7 @@ final class RawClient {
     /// The other side: of a connection that a listener has taken.
     init(accepted listener: ServerListener) throws {
         var poller = pollfd(fd: listener.socket, events: Int16(POLLIN), revents: 0)
-        poll(&poller, 1, 10_000)
+        poll(&poller, 1, RawClient.patience)
         socket = cl_accept(listener.socket)
         guard socket >= 0 else { throw DescriptorError("accept", code: -socket) }
     }
@@ -27,7 +30,7 @@ final class RawClient {
 
     /// Sends as much as goes without waiting for longer than `limit` milliseconds; how much that was.
     @discardableResult
-    func send(_ bytes: [UInt8], limit: Int32 = 10_000) -> Int {
+    func send(_ bytes: [UInt8], limit: Int32 = RawClient.patience) -> Int {
         var sent = 0
         while sent < bytes.count {
             let count = bytes.withUnsafeBytes { cl_send(socket, $0.baseAddress.map { $0 + sent }, bytes.count - sent) }
@@ -42,7 +45,7 @@ final class RawClient {
     }
 
     /// What came until the other side was done, or until `isEnough`; at most `limit` milliseconds after the last byte.
-    func receive(limit: Int32 = 10_000, until isEnough: ([UInt8]) -> Bool = { _ in false }) -> [UInt8] {
+    func receive(limit: Int32 = RawClient.patience, until isEnough: ([UInt8]) -> Bool = { _ in false }) -> [UInt8] {
         var received: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)
         while !isEnough(received) {
@@ -160,7 +163,7 @@ final class FrameReader {
 
     init(_ client: RawClient) { self.client = client }
 
-    /// The next frame; nil when none comes within ten seconds.
+    /// The next frame; nil when none comes for a minute.
     func next() -> Frames.Frame? {
         while true {
             if bytes.count - start >= 9 {
@@ -174,7 +177,7 @@ final class FrameReader {
             start = 0
             var buffer = [UInt8](repeating: 0, count: 65536)
             var poller = pollfd(fd: client.socket, events: Int16(POLLIN), revents: 0)
-            guard poll(&poller, 1, 10_000) > 0 else { return nil }
+            guard poll(&poller, 1, RawClient.patience) > 0 else { return nil }
             let count = read(client.socket, &buffer, buffer.count)
             guard count > 0 else { return nil }
             bytes += buffer.prefix(count)
