@@ -85,7 +85,7 @@ struct Acceptor: HTTP2ServerTransport.ListenerFactory {
             values.watch = watch
         }
         do {
-            try loop.listen(id: watch, listener: listener.socket) { socket in
+            try loop.listen(id: watch, listener) { socket in
                 accept(socket, gate: gate.channel, connectionConfigurator)
             }
         } catch {

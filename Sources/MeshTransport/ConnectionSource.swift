@@ -32,7 +32,7 @@ package final class ConnectionSource: Sendable {
             case .unix: true
             case .tcp: false
             }
-        try loop.listen(id: id, listener: listener.socket) { socket in
+        try loop.listen(id: id, listener) { socket in
             accepted(
                 Connection(
                     socket: socket, credentials: isUnix ? PeerCredentials(socket: socket, isAccepted: true) : nil,

@@ -8,8 +8,9 @@ final class RelayLoop: Sendable {
     enum Command: Sendable {
         /// Takes ownership of both sockets.
         case relay(id: UInt64, outer: Int32, inner: Int32, DescriptorChannel)
-        /// Takes connections from a listening socket, which stays its owner's.
-        case listen(id: UInt64, listener: Int32, accepted: @Sendable (Int32) -> Void)
+        /// Takes connections from a listener. It is held until it is removed: the number of a socket that was closed before
+        /// would be the next one's by then.
+        case listen(id: UInt64, ServerListener, accepted: @Sendable (Int32) -> Void)
         /// Ends a relay, or stops watching a listener.
         case remove(id: UInt64)
     }
@@ -66,14 +67,14 @@ final class RelayLoop: Sendable {
         write(waker, &one, 8)
     }
 
-    /// Begins to take connections from a listening socket.
+    /// Begins to take connections from a listener, and holds it until it is removed.
     ///
     /// - Throws: ``TransportError`` when the kernel can't watch it.
     func listen(
-        id: UInt64, listener: Int32, accepted: @escaping @Sendable (Int32) -> Void
+        id: UInt64, _ listener: ServerListener, accepted: @escaping @Sendable (Int32) -> Void
     ) throws(TransportError) {
-        post(.listen(id: id, listener: listener, accepted: accepted))
-        let result = cl_epoll_add(epoll, listener, id << 1)
+        post(.listen(id: id, listener, accepted: accepted))
+        let result = cl_epoll_add(epoll, listener.socket, id << 1)
         guard result < 0 else { return }
         post(.remove(id: id))
         throw TransportError("the listener can't be watched: \(String(cString: strerror(-result)))")
@@ -82,8 +83,9 @@ final class RelayLoop: Sendable {
     // MARK: - The thread
 
     private struct Listener {
-        let fd: Int32
+        let owner: ServerListener
         let accepted: @Sendable (Int32) -> Void
+        var fd: Int32 { owner.socket }
     }
 
     /// What belongs to the thread.
@@ -144,11 +146,12 @@ final class RelayLoop: Sendable {
             guard relay.watch() else { return }
             work.relays[id] = relay
             ready.insert(id)
-        case .listen(let id, let fd, let accepted):
-            work.listeners[id] = Listener(fd: fd, accepted: accepted)
+        case .listen(let id, let listener, let accepted):
+            work.listeners[id] = Listener(owner: listener, accepted: accepted)
         case .remove(let id):
             work.relays[id] = nil
-            if let listener = work.listeners.removeValue(forKey: id) { _ = cl_epoll_remove(epoll, listener.fd) }
+            guard let listener = work.listeners.removeValue(forKey: id) else { return }
+            withExtendedLifetime(listener) { _ = cl_epoll_remove(epoll, listener.fd) }
         }
     }
 
