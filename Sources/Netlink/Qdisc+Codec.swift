@@ -37,6 +37,7 @@ extension Qdisc {
         writer.nest(TCA_OPTIONS, flagged: false) {
             switch kind {
             case .tokenBucket(let bucket): bucket.write(writer)
+        if case .other = kind { return writer }
             case .fairQueue(let queue): queue.write(writer, isChange: isChange)
             case .emulation(let line): line.write(writer, isChange: isChange)
             case .other: break

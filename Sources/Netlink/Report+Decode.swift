@@ -36,6 +36,8 @@ extension Report {
         case RTM_DELRULE: Rule(payload: payload).map { .ruleRemoved($0) }
         case RTM_NEWQDISC: Qdisc(payload: payload).map { .qdisc($0) }
         case RTM_DELQDISC: Qdisc(payload: payload).map { .qdiscRemoved($0) }
+        case RTM_NEWTFILTER: TrafficFilter(payload: payload).map { .filter($0) }
+        case RTM_DELTFILTER: TrafficFilter(payload: payload).map { .filterRemoved($0) }
         case RTM_NEWNEXTHOP: NextHopObject(payload: payload).map { .nextHop($0) }
         case RTM_DELNEXTHOP: NextHopObject(payload: payload).map { .nextHopRemoved($0) }
         case RTM_NEWNETCONF: settings(payload)

@@ -37,6 +37,8 @@ extension Request {
         case .deleteLink, .deleteLinkGroup, .addAddress, .deleteAddress, .addNeighbour, .deleteNeighbour,
             .addForwarding, .deleteForwarding, .addQdisc, .changeQdisc, .deleteQdisc:
             return fixed
+        // With its table of times.
+        case .addFilter, .deleteFilter: return 2 * fixed
         case .addNextHop(let hop, _), .deleteNextHop(let hop):
             return hop.members.count <= 4096 ? fixed + hop.members.count * 8 : nil
         case .addVLANs(let vlans, _, _), .deleteVLANs(let vlans, _, _):
@@ -106,6 +108,10 @@ extension Request {
             return qdisc.write(MessageWriter(at: start, type: RTM_NEWQDISC), isChange: true)
         case .deleteQdisc(let qdisc):
             return qdisc.writeSelector(MessageWriter(at: start, type: RTM_DELQDISC))
+        case .addFilter(let filter):
+            return filter.write(MessageWriter(at: start, type: RTM_NEWTFILTER, flags: NLM_F_CREATE | NLM_F_EXCL))
+        case .deleteFilter(let filter):
+            return filter.writeSelector(MessageWriter(at: start, type: RTM_DELTFILTER))
         case .addNextHop(let hop, let replace):
             return hop.write(MessageWriter(at: start, type: RTM_NEWNEXTHOP, flags: Self.creation(replace)))
         case .deleteNextHop(let hop):

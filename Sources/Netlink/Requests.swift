@@ -42,6 +42,10 @@ public enum Request: Hashable, Sendable {
     case changeQdisc(Qdisc)
     /// `RTM_DELQDISC`: the one with that handle goes.
     case deleteQdisc(Qdisc)
+    /// `RTM_NEWTFILTER` with `NLM_F_EXCL`.
+    case addFilter(TrafficFilter)
+    /// `RTM_DELTFILTER`.
+    case deleteFilter(TrafficFilter)
     /// `RTM_NEWNEXTHOP`; with `NLM_F_REPLACE` or `NLM_F_EXCL`.
     case addNextHop(NextHopObject, replace: Bool)
     /// `RTM_DELNEXTHOP`: with it go the routes that use it.
@@ -152,6 +156,10 @@ public enum Report: Hashable, Sendable {
     case qdisc(Qdisc)
     /// `RTM_DELQDISC`
     case qdiscRemoved(Qdisc)
+    /// `RTM_NEWTFILTER`
+    case filter(TrafficFilter)
+    /// `RTM_DELTFILTER`
+    case filterRemoved(TrafficFilter)
     /// `RTM_NEWNEXTHOP`
     case nextHop(NextHopObject)
     /// `RTM_DELNEXTHOP`

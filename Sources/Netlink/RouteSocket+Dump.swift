@@ -28,6 +28,8 @@ public enum Dump: Hashable, Sendable {
     case forwarding
     /// Qdiscs of all links, the kernel's own included.
     case qdiscs
+    /// Filters of what arrives by the link with an index, which has a qdisc for them; all of them, or those with a preference.
+    case filters(linkIndex: Int32, preference: UInt16?)
     /// Nexthop objects.
     case nextHops
     /// Bridges and their ports, with their VLANs.
@@ -241,7 +243,7 @@ extension Dump {
         case .routes(_, _, _, ignoringKernel: true), .routesOfLink(_, ignoringKernel: true):
             Route.isKernels(message.payload)
         case .routes, .prefixRoutes, .routesOfLink, .links, .addresses, .addressesOfLink, .neighbours, .forwarding,
-            .bridges, .rules, .qdiscs, .nextHops:
+            .bridges, .rules, .qdiscs, .filters, .nextHops:
             false
         }
     }
@@ -295,6 +297,14 @@ extension Dump {
         case .qdiscs:
             let writer = MessageWriter(at: start, type: RTM_GETQDISC, flags: NLM_F_DUMP)
             writer.putStruct(tcmsg.self) { _ in }
+            return writer
+        case .filters(let index, let preference):
+            let writer = MessageWriter(at: start, type: RTM_GETTFILTER, flags: NLM_F_DUMP)
+            writer.putStruct(tcmsg.self) { header in
+                header.tcm_ifindex = index
+                header.tcm_parent = TrafficFilter.parent
+                header.tcm_info = UInt32(preference ?? 0) << 16
+            }
             return writer
         case .nextHops:
             let writer = MessageWriter(at: start, type: RTM_GETNEXTHOP, flags: NLM_F_DUMP)

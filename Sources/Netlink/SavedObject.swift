@@ -20,7 +20,8 @@ public struct SavedObject: Hashable, Sendable {
         case .route: payload = Self.route(message.payload)
         case .neighbour: payload = Self.neighbour(message.payload)
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
-            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .nextHop, .nextHopRemoved, .settings:
+            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .filter, .filterRemoved, .nextHop, .nextHopRemoved,
+            .settings:
             return nil
         }
         self.report = report
@@ -34,7 +35,8 @@ public struct SavedObject: Hashable, Sendable {
         case .route(let route): route.nextHops.map(\.linkIndex)
         case .neighbour(let neighbour): [neighbour.linkIndex]
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
-            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .nextHop, .nextHopRemoved, .settings:
+            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .filter, .filterRemoved, .nextHop, .nextHopRemoved,
+            .settings:
             []
         }
     }
@@ -171,7 +173,8 @@ extension SavedObject {
                 }
                 Self.changeHops(attributes) { $0.rtnh_ifindex = index($0.rtnh_ifindex) }
             case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
-                .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .nextHop, .nextHopRemoved, .settings:
+                .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .filter, .filterRemoved, .nextHop,
+                .nextHopRemoved, .settings:
                 break
             }
         }
@@ -193,7 +196,8 @@ extension Report {
             entry.linkIndex = index(entry.linkIndex)
             return .neighbour(entry)
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
-            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .nextHop, .nextHopRemoved, .settings:
+            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .filter, .filterRemoved, .nextHop, .nextHopRemoved,
+            .settings:
             return self
         }
     }

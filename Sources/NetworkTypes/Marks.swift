@@ -51,6 +51,11 @@ public enum Marks {
     /// (`8000:` and above), and above those that people write.
     public static func qdiscHandle(of number: UInt32) -> UInt32 { (0x4000 | number & 0x3fff) << 16 }
 
+    /// The preference of an agent's filters of what arrives: `0x4000` to `0x7fff`, the number of its qdiscs.
+    public static func filterPreference(of number: UInt32) -> UInt16 { UInt16(0x4000 | number & 0x3fff) }
+    /// The handle of an agent's filters, besides their preference. One more: the agent made the qdisc that the filter is in.
+    public static let filterHandle: UInt32 = 0x4e53_0000
+
     /// The numbers of nexthop objects, which follow from their names: the upper half of what is positive in 32 bits, to which
     /// nobody counts. Their mark is the protocol number.
     public static let nextHopNumbers: ClosedRange<UInt32> = 0x4000_0000...0x7fff_ffff

@@ -103,7 +103,7 @@ struct QdiscTests {
     @Test("what can't be said of a qdisc is told")
     func mistakes() {
         #expect(findings(bucket("10mbit", "32kb", latency: "50ms")) == [])
-        #expect(findings { _ in } == ["tbf is missing; give the interface one of tbf, fq_codel and netem"])
+        #expect(findings { _ in } == ["tbf is missing; give the interface one of tbf, fq_codel, netem and police"])
         #expect(
             findings {
                 bucket("10mbit", "32kb", latency: "50ms")(&$0)
@@ -153,6 +153,37 @@ struct QdiscTests {
             ])
         #expect(
             findings { $0.fqCodel.flows = 70_000 } == ["fq_codel.flows '70000' is out of range (0–65536)"])
+    }
+
+    @Test("a limit for what arrives has its own key, and stands alone")
+    func police() {
+        func police(_ rate: String, _ burst: String) -> (inout Nsmagent_Linux_Qdisc) -> Void {
+            { ($0.police.rate, $0.police.burst) = (rate, burst) }
+        }
+        let value = qdisc(police("10mbit", "32kb"))
+        #expect(value.key == "config/nsmagent/linux/v1/qdisc/eth0/ingress")
+        guard case .qdisc(let spec) = value.checked().specification else {
+            Issue.record("no specification")
+            return
+        }
+        #expect(spec.kind == .police(.init(rate: 1_250_000, burst: 32768)))
+        #expect(Nsmagent_Linux_Qdisc(spec.kind).police.rate == "10mbit")
+        #expect(
+            findings(police("", "")) == [
+                "police.rate is missing; give it a rate, such as 10mbit",
+                "police.burst is missing; give it a size, such as 32kb",
+            ])
+        #expect(
+            findings(police("100gbit", "100b")) == [
+                "police.burst '100b' is less than what arrives in 64ns at this rate"
+            ])
+        #expect(
+            findings(police("1kbit", "64kb")) == ["police.burst '64kb' is more than what arrives in 274s at this rate"])
+        #expect(
+            findings {
+                bucket("10mbit", "32kb", latency: "50ms")(&$0)
+                police("10mbit", "32kb")(&$0)
+            } == ["police can't be set together with tbf: give police an item of its own"])
     }
 
     @Test("the key is that of the interface")

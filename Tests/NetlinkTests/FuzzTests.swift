@@ -95,6 +95,8 @@ extension Report {
         case .forwardingRemoved(let entry): .deleteForwarding(entry)
         case .qdisc(let qdisc): .changeQdisc(qdisc)
         case .qdiscRemoved(let qdisc): .deleteQdisc(qdisc)
+        case .filter(let filter): .addFilter(filter)
+        case .filterRemoved(let filter): .deleteFilter(filter)
         case .nextHop(let hop): .addNextHop(hop, replace: true)
         case .nextHopRemoved(let hop): .deleteNextHop(hop)
         case .rule(let rule): .addRule(rule)

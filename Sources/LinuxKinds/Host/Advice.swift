@@ -66,7 +66,13 @@ extension LinuxWorld {
     private func advice(_ error: KernelError, _ request: Request, in state: NamespaceState) -> String? {
         if case .addQdisc(let qdisc) = request, error.code == ENOENT, error.message == Self.unknownQdisc {
             let name = qdisc.kind.name
+            if name == "ingress" {
+                return "; this kernel can't limit what arrives, or by a module: try modprobe sch_ingress"
+            }
             return "; this kernel has no qdisc \(name), or it is a module: try modprobe sch_\(name)"
+        }
+        if case .addFilter = request, error.code == ENOENT {
+            return "; this kernel can't limit what arrives, or by modules: try modprobe -a cls_matchall act_police"
         }
         if case .addNextHop(let hop, replace: false) = request, error.code == EEXIST {
             return "; a nexthop of that number (\(hop.id)) is there and is not ours: remove it, or give ours another id"
@@ -109,6 +115,7 @@ extension Request {
         case .addVLANs(_, let index, _), .deleteVLANs(_, let index, _): [index]
         case .addNextHop(let hop, _): hop.linkIndex == 0 ? [] : [hop.linkIndex]
         case .addQdisc(let qdisc), .changeQdisc(let qdisc), .deleteQdisc(let qdisc): [qdisc.linkIndex]
+        case .addFilter(let filter), .deleteFilter(let filter): [filter.linkIndex]
         case .restore(let object): object.linkIndexes
         case .createLink, .deleteLinkGroup, .addRule, .deleteRule, .deleteNextHop: []
         }
@@ -125,7 +132,7 @@ extension Request {
         case .createLink, .setLink, .addAltNames, .deleteAltNames, .deleteLink, .deleteLinkGroup, .addForwarding,
             .deleteForwarding, .addRule,
             .deleteRule,
-            .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .restore:
+            .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .addFilter, .deleteFilter, .restore:
             false
         }
     }

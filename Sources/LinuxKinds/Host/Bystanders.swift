@@ -215,7 +215,8 @@ extension LinuxWorld {
             guard let link = state.links[state.bystanders.successor(of: entry.linkIndex)] else { return false }
             return link.position(of: entry) == nil
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
-            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .nextHop, .nextHopRemoved, .settings:
+            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .filter, .filterRemoved, .nextHop, .nextHopRemoved,
+            .settings:
             return false
         }
     }
@@ -273,7 +274,8 @@ extension LinuxWorld {
         case .route: dump = .routes(ignoringKernel: true)
         case .neighbour(let entry): dump = .neighbours(proxy: entry.flags & Neighbour.proxy != 0)
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
-            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .nextHop, .nextHopRemoved, .settings:
+            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .filter, .filterRemoved, .nextHop, .nextHopRemoved,
+            .settings:
             return false
         }
         return (try? socket.save(dump) { $0 == object.report })?.contains(object) ?? false
@@ -309,6 +311,9 @@ extension LinuxWorld {
         }
         lost += (routes ?? []).map(\.report.words)
         if let qdisc = link.qdisc, qdisc.handle != ownership.qdiscHandle { lost.append("the qdisc \(qdisc.kind.name)") }
+        if let ingress = link.ingress, !ingress.isOurs || !ingress.others.isEmpty {
+            lost.append("the filters of the qdisc \(ingress.qdisc.kind.name)")
+        }
         guard let first = lost.popLast() else { return }
         let all = lost.isEmpty ? first : "\(lost.joined(separator: ", ")) and \(first)"
         losses.append(
@@ -373,7 +378,8 @@ extension Report {
                 + " proto \(Names.routeProtocol(route.proto))"
         case .neighbour(let entry): "the neighbour \(entry.destination)"
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .rule, .ruleRemoved, .port,
-            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .nextHop, .nextHopRemoved, .settings:
+            .forwarding, .forwardingRemoved, .qdisc, .qdiscRemoved, .filter, .filterRemoved, .nextHop, .nextHopRemoved,
+            .settings:
             ""
         }
     }

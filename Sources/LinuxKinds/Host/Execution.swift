@@ -156,7 +156,8 @@ extension LinuxWorld {
         case .deleteAddress(let address): index = address.linkIndex
         case .createLink, .deleteLink, .deleteLinkGroup, .addAddress, .addRoute, .appendRoute, .deleteRoute,
             .addNeighbour, .deleteNeighbour, .addForwarding, .deleteForwarding, .addVLANs, .deleteVLANs, .addRule,
-            .deleteRule, .addQdisc, .changeQdisc, .deleteQdisc, .addNextHop, .deleteNextHop, .restore:
+            .deleteRule, .addQdisc, .changeQdisc, .deleteQdisc, .addFilter, .deleteFilter, .addNextHop, .deleteNextHop,
+            .restore:
             return
         }
         guard let link = state.links[index], !ownership.owns(alias: link.link.alias) || link.link.index == 1 else {
@@ -289,6 +290,8 @@ extension LinuxWorld {
         for position in link.neighbours.indices { link.neighbours[position].neighbour.linkIndex = index }
         link.qdisc?.linkIndex = index
         NextHopClass.settle(planned, as: index, in: link.namespace)
+        link.ingress?.qdisc.linkIndex = index
+        link.ingress?.police?.linkIndex = index
         for id in link.routes {
             guard let route = link.namespace.routes[id] else { continue }
             for hop in route.route.nextHops.indices where route.route.nextHops[hop].linkIndex == planned {

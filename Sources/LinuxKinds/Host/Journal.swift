@@ -17,6 +17,7 @@ public final class Journal {
         var forwarding: [ForwardingEntry]
         var vlans: BridgeVLANs?
         var qdisc: Qdisc?
+        var ingress: Ingress?
         var wireGuard: WireGuardDevice?
         /// The other end of a pair.
         var peer: (namespace: Int, index: Int32)?
@@ -174,7 +175,7 @@ public final class Journal {
             forwarding: link.forwarding.values.map(\.entry),
             // The kernel does not report what a new bridge has.
             vlans: link.vlans ?? (link.link.kind.isOf(BridgeAttributes.self) ? .kernelDefault : nil),
-            qdisc: link.qdisc,
+            qdisc: link.qdisc, ingress: link.ingress,
             wireGuard: link.link.kind.isOf(WireGuardAttributes.self)
                 ? try? WireGuardClass.known(of: link, world) : nil,
             peer: peer(link), below: below(link))

@@ -34,7 +34,8 @@ enum KernelClasses {
     static let all: [any KernelClass.Type] = [
         NamespaceClass.self, LinkClass.self, LoanClass.self, AltNameClass.self, SettingClass.self, AddressClass.self,
         NextHopClass.self, RouteClass.self, RuleClass.self, NeighbourClass.self, BridgeVLANClass.self,
-        ForwardingClass.self, WireGuardClass.self, QdiscClass.self, FilterTableClass.self, RuleChainClass.self,
+        ForwardingClass.self, WireGuardClass.self, QdiscClass.self, PoliceClass.self, FilterTableClass.self,
+        RuleChainClass.self,
     ]
 }
 
@@ -54,6 +55,10 @@ public struct NamespaceDump {
     public var vlans: [Int32: BridgeVLANs] = [:]
     /// Root qdiscs of these links, but for those that the kernel gave them.
     public var qdiscs: [Qdisc] = []
+    /// Qdiscs of these links for what arrives.
+    var ingress: [Qdisc] = []
+    /// Filters of what arrives by them: ours, and where the qdisc is ours, those of others.
+    var filters: [TrafficFilter] = []
     /// Nexthop objects with our protocol number.
     public var nextHops: [NextHopObject] = []
     /// Policy rules.

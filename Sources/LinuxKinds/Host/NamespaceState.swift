@@ -226,7 +226,7 @@ final class NamespaceState {
             || contents.ruleTables.values.contains { $0.isMarked }
             || contents.tables.values.contains { ownership.tableName(comment: $0.table.comment) != nil }
             || links.values.contains { link in
-                link.link.group == ownership.linkGroup || QdiscClass.isOurs(link.qdisc, ownership)
+                link.link.group == ownership.linkGroup || QdiscClass.hasOurs(link, ownership)
                     || link.addresses.contains { $0.address.proto == ownership.proto }
             }
     }

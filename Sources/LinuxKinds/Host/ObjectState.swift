@@ -28,6 +28,8 @@ final class LinkState {
     var vlans: BridgeVLANs?
     /// The root qdisc, ours or that of others; nil: what the kernel gave the link.
     var qdisc: Qdisc?
+    /// What takes filters of what arrives; nil: nothing.
+    var ingress: Ingress?
     /// What a WireGuard link has; nil: it is none, or nobody asked.
     var wireGuard: WireGuardState?
     /// Our routes that leave by this link.
@@ -44,6 +46,8 @@ final class LinkState {
     var claim = Claim()
     /// Which value says how packets queue.
     var qdiscClaim = Claim()
+    /// Which value limits what arrives.
+    var policeClaim = Claim()
     /// Which value says what it is a port or member of.
     var masterClaim = Claim()
     /// Which values say, or once said, what alternative names it has.

@@ -54,6 +54,8 @@ extension LinuxWorld {
         case .addQdisc(let qdisc), .changeQdisc(let qdisc): words("RTM_NEWQDISC", .qdisc(qdisc), state)
         case .addNextHop(let hop, _): words("RTM_NEWNEXTHOP", .nextHop(hop), state)
         case .deleteNextHop(let hop): words("RTM_DELNEXTHOP", .nextHop(hop), state)
+        case .addFilter(let filter): words("RTM_NEWTFILTER", .filter(filter), state)
+        case .deleteFilter(let filter): words("RTM_DELTFILTER", .filter(filter), state)
         case .deleteQdisc(let qdisc): words("RTM_DELQDISC", .qdisc(qdisc), state)
         case .addRule(let rule): words("RTM_NEWRULE", .rule(rule), state)
         case .deleteRule(let rule): words("RTM_DELRULE", .rule(rule), state)
@@ -75,10 +77,11 @@ extension LinuxWorld {
             "\(verb) \(entry.mac) dev \(device(entry.linkIndex, state))"
                 + (entry.destination.map { " dst \($0)" } ?? "")
         case .qdisc(let qdisc): "\(verb) \(qdisc.kind.name) dev \(device(qdisc.linkIndex, state))"
+        case .filter(let filter): "\(verb) police ingress dev \(device(filter.linkIndex, state))"
         case .nextHop(let hop): "\(verb) \(state.map(hop.text) ?? "id \(hop.id)")"
         case .rule(let rule): "\(verb) priority \(rule.priority) table \(Names.table(rule.table))"
         case .link, .linkRemoved, .addressRemoved, .routeRemoved, .neighbourRemoved, .ruleRemoved, .port,
-            .forwardingRemoved, .qdiscRemoved, .nextHopRemoved, .settings:
+            .forwardingRemoved, .qdiscRemoved, .filterRemoved, .nextHopRemoved, .settings:
             verb
         }
     }

@@ -98,10 +98,10 @@ extension Request {
     var isRemoval: Bool {
         switch self {
         case .deleteLink, .deleteLinkGroup, .deleteAddress, .deleteRoute, .deleteNeighbour, .deleteRule,
-            .deleteForwarding, .deleteVLANs, .deleteAltNames, .deleteQdisc, .deleteNextHop:
+            .deleteForwarding, .deleteVLANs, .deleteAltNames, .deleteQdisc, .deleteFilter, .deleteNextHop:
             true
         case .createLink, .setLink, .addAltNames, .addAddress, .addRoute, .appendRoute, .addNeighbour, .addRule,
-            .addForwarding, .addVLANs, .addQdisc, .changeQdisc, .addNextHop, .restore:
+            .addForwarding, .addVLANs, .addQdisc, .changeQdisc, .addFilter, .addNextHop, .restore:
             false
         }
     }
@@ -112,7 +112,9 @@ extension Request {
         case .addRoute, .appendRoute: true
         case .createLink, .setLink, .addAltNames, .deleteAltNames, .deleteLink, .deleteLinkGroup, .addAddress,
             .deleteAddress, .deleteRoute, .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding,
-            .deleteForwarding, .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .addNextHop,
+            .deleteForwarding, .addVLANs, .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .addFilter,
+            .deleteFilter,
+            .addNextHop,
             .deleteNextHop, .restore:
             false
         }
@@ -176,6 +178,14 @@ extension Request {
             guard let number = link(qdisc.linkIndex) else { return nil }
             qdisc.linkIndex = number
             return .changeQdisc(qdisc)
+        case .addFilter(var filter):
+            guard let number = link(filter.linkIndex) else { return nil }
+            filter.linkIndex = number
+            return .addFilter(filter)
+        case .deleteFilter(var filter):
+            guard let number = link(filter.linkIndex) else { return nil }
+            filter.linkIndex = number
+            return .deleteFilter(filter)
         case .deleteQdisc(var qdisc):
             guard let number = link(qdisc.linkIndex) else { return nil }
             qdisc.linkIndex = number
@@ -236,7 +246,8 @@ extension Request {
         case .deleteNextHop(let hop): hop.proto
         case .createLink, .setLink, .addAltNames, .deleteAltNames, .deleteLink, .deleteLinkGroup, .addAddress,
             .addRoute, .appendRoute, .addNeighbour, .addRule, .addForwarding, .deleteForwarding, .addVLANs,
-            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .addNextHop, .restore:
+            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .addFilter, .deleteFilter,
+            .addNextHop, .restore:
             nil
         }
     }

@@ -9,7 +9,7 @@ internal import NetworkTypes
 ///   nothing of it still knows the link as one of its label.
 /// - Addresses, routes, neighbours and rules carry a protocol number (`IFA_PROTO`, `rtm_protocol`, `NDA_PROTOCOL`,
 ///   `FRA_PROTOCOL`).
-/// - Qdiscs have a number of ours as their handle.
+/// - Qdiscs have a number of ours as their handle, filters of what arrives as their preference.
 /// - A named namespace that was declared, or made because values are in it, is marked by the link group of its loopback
 ///   interface.
 /// - A namespace in which neighbours of ours are has a `throw` route in a table that nothing looks into. The kernel
@@ -41,6 +41,8 @@ public struct Ownership: Sendable, Hashable {
     public internal(set) var proto: UInt8
     /// The handle of our qdiscs; 0: this owner has none.
     var qdiscHandle: UInt32 { givenGroup == nil ? Marks.qdiscHandle(of: number) : 0 }
+    /// The preference of our filters.
+    var filterPreference: UInt16 { Marks.filterPreference(of: number) }
     /// Whether the operator chose the protocol number.
     let isProtocolChosen: Bool
     /// What of a namespace is looked at to find what is ours.

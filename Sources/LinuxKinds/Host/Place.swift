@@ -20,6 +20,8 @@ public struct Place: Hashable, Sendable {
         case nextHop(UInt32)
         /// The root qdisc of a link.
         case qdisc(Int32)
+        /// The limit for what arrives by a link.
+        case police(Int32)
         indirect case rule(Rule)
         indirect case table(FilterTable.ID)
         /// What has a mark in a table of iptables.
@@ -102,6 +104,8 @@ extension LinuxWorld {
             state.nextHops[id] = hop
         case .qdisc(let index):
             if let link = state.links[index] { clear(&link.qdiscClaim) }
+        case .police(let index):
+            if let link = state.links[index] { clear(&link.policeClaim) }
         case .rule(let rule):
             guard var claim = state.rules[rule] else { return }
             clear(&claim)
@@ -122,7 +126,7 @@ extension LinuxWorld {
         guard let own = byReference[.own], own.id == place.namespace else { return nil }
         switch place.object {
         case .master(let index), .altName(let index, _), .address(let index, _, _), .neighbour(let index, _, _),
-            .forwarding(let index, _), .qdisc(let index):
+            .forwarding(let index, _), .qdisc(let index), .police(let index):
             return own.links[index]?.link.name
         case .route(let id):
             return own.routes[id]?.route.nextHops.first.flatMap { own.links[$0.linkIndex]?.link.name }
@@ -138,7 +142,8 @@ extension LinuxWorld {
         switch place.object {
         case .route(let id): return id.table
         case .rule(let rule): return rule.table
-        case .namespace, .link, .master, .altName, .address, .neighbour, .forwarding, .qdisc, .nextHop, .table, .rules:
+        case .namespace, .link, .master, .altName, .address, .neighbour, .forwarding, .qdisc, .police, .nextHop, .table,
+            .rules:
             return nil
         }
     }

@@ -303,6 +303,7 @@ enum LinkClass: KernelClass {
 
     // MARK: - Creation
 
+        if link.ingress != nil { world.lose(link.policeClaim) }
     /// A new link, and the other end of a pair.
     static func simulate(_ creation: LinkCreation, from source: NamespaceState, _ world: LinuxWorld) {
         guard let target = world.states[creation.target] else { return }

@@ -12,10 +12,13 @@ enum QdiscClass: KernelClass {
         _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
     ) throws(KernelError) {
         // What was left over is found by the first look.
-        let isKnown = state.wasRead && !state.links.values.contains { $0.qdisc != nil }
+        let isKnown = state.wasRead && !state.links.values.contains { $0.qdisc != nil || $0.ingress != nil }
         if world.ownership.qdiscHandle == 0 || isKnown && world.declarations.qdiscCount == 0 { return }
         do {
-            for case .qdisc(let qdisc) in try socket.dump(.qdiscs) where isRoot(qdisc) { dump.qdiscs.append(qdisc) }
+            for case .qdisc(let qdisc) in try socket.dump(.qdiscs) {
+                if isRoot(qdisc) { dump.qdiscs.append(qdisc) }
+                if qdisc.parent == Qdisc.ingress { dump.ingress.append(qdisc) }
+            }
         } catch {
             // A kernel without any.
             if error.code != EOPNOTSUPP { throw error }
@@ -35,15 +38,17 @@ enum QdiscClass: KernelClass {
         }
     }
 
-    /// Whether a root qdisc carries our mark.
-    static func isOurs(_ qdisc: Qdisc?, _ ownership: Ownership) -> Bool {
-        ownership.qdiscHandle != 0 && qdisc?.handle == ownership.qdiscHandle
+    /// Whether a link has a root qdisc with our mark, or a filter of what arrives.
+    static func hasOurs(_ link: LinkState, _ ownership: Ownership) -> Bool {
+        ownership.qdiscHandle != 0
+            && (link.qdisc?.handle == ownership.qdiscHandle || link.ingress?.police != nil)
     }
 
     // MARK: - Changes
 
     /// A link has a qdisc, like this.
     static func put(_ qdisc: Qdisc, in state: NamespaceState, _ world: LinuxWorld) {
+        if qdisc.parent == Qdisc.ingress { return PoliceClass.put(qdisc, in: state, world) }
         guard let link = state.links[qdisc.linkIndex], qdisc.parent == Qdisc.root else { return }
         if world.cause == .told, link.qdisc.map({ qdisc.isSame(as: $0) }) ?? (qdisc.handle == 0) {
             // What the kernel chose is no news.
@@ -55,6 +60,7 @@ enum QdiscClass: KernelClass {
 
     /// A link has lost its qdisc, and got one of the kernel.
     static func remove(_ qdisc: Qdisc, in state: NamespaceState, _ world: LinuxWorld) {
+        if qdisc.parent == Qdisc.ingress { return PoliceClass.remove(qdisc, in: state, world) }
         guard let link = state.links[qdisc.linkIndex], qdisc.parent == Qdisc.root,
             link.qdisc?.handle == qdisc.handle
         else { return }

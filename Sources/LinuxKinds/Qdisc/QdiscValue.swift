@@ -7,7 +7,7 @@ enum QdiscKeys {
     static let prefix = ModelRegistry.model(.qdisc).keyPrefix
 }
 
-/// How packets queue at an interface: its root qdisc.
+/// How packets queue at an interface: its root qdisc; or how fast they may arrive.
 public struct QdiscValue: Value {
     /// The word for it in plans and status.
     public static let kind = "qdisc"
@@ -16,13 +16,19 @@ public struct QdiscValue: Value {
 
     let interface: String
     let namespace: NamespaceReference
-    let qdisc: Qdisc.Kind
+    let what: What
+
+    /// What the interface has.
+    enum What: Hashable, Sendable {
+        case root(Qdisc.Kind)
+        case police(TrafficFilter.Police)
+    }
 
     /// Takes a checked qdisc.
     init(_ spec: QdiscSpec) {
         interface = spec.interface
         namespace = NamespaceReference(spec.namespace)
-        qdisc = Qdisc.Kind(spec.kind)
+        what = What(spec.kind)
     }
 
     /// The interface, if it is ours to make.
@@ -31,7 +37,12 @@ public struct QdiscValue: Value {
     }
 
     /// `tbf at eth0`
-    public var summary: String { "\(qdisc.name) at \(interface)" }
+    public var summary: String {
+        switch what {
+        case .root(let kind): "\(kind.name) at \(interface)"
+        case .police: "police at \(interface)"
+        }
+    }
 
     /// An interface that is not ours and is not there.
     public func unmetConditions(in world: LinuxWorld) -> [String] {
@@ -55,9 +66,9 @@ public struct QdiscValue: Value {
 
     /// The kernel's qdisc is ours.
     public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
-        guard let link = world.link(named: interface, in: namespace),
-            link.qdisc?.handle == world.ownership.qdiscHandle
-        else { return nil }
+        guard let link = world.link(named: interface, in: namespace) else { return nil }
+        guard case .root = what else { return PoliceClass.claim(link, world, by: claimant) }
+        guard link.qdisc?.handle == world.ownership.qdiscHandle else { return nil }
         link.qdiscClaim = Claim(pass: world.pass, claimant: claimant)
         return Place(link.namespace, .qdisc(link.link.index))
     }
@@ -67,7 +78,14 @@ public struct QdiscValue: Value {
         guard let link = world.link(named: interface, in: namespace) else {
             return Assessment(.waiting(["link of \(interface) is not there"]))
         }
-        let wanted = Qdisc(linkIndex: link.link.index, handle: world.ownership.qdiscHandle, kind: qdisc)
+        switch what {
+        case .root(let kind): return assess(kind, of: link, in: world)
+        case .police(let police): return PoliceClass.assess(police, of: link, in: world)
+        }
+    }
+
+    private func assess(_ kind: Qdisc.Kind, of link: LinkState, in world: LinuxWorld) -> Assessment<LinuxOperation> {
+        let wanted = Qdisc(linkIndex: link.link.index, handle: world.ownership.qdiscHandle, kind: kind)
         guard let have = link.qdisc else {
             let operations = QdiscClass.operations(from: nil, to: wanted, on: link)
             return Assessment(.create, operations: operations)
@@ -100,25 +118,30 @@ extension Qdisc {
     }
 }
 
-extension Qdisc.Kind {
+extension QdiscValue.What {
     /// Takes what was declared.
-    init(_ kind: QdiscSpec.Kind) {
+    fileprivate init(_ kind: QdiscSpec.Kind) {
         switch kind {
+        case .police(let police): self = .police(.init(rate: police.rate, burst: police.burst))
         case .tokenBucket(let bucket):
-            self = .tokenBucket(.init(rate: bucket.rate, burst: bucket.burst, limit: bucket.limit))
+            self = .root(.tokenBucket(.init(rate: bucket.rate, burst: bucket.burst, limit: bucket.limit)))
         case .fairQueue(let queue):
-            self = .fairQueue(
-                .init(
-                    limit: queue.limit, flows: queue.flows, quantum: queue.quantum, target: queue.target,
-                    interval: queue.interval, marks: queue.marks, memory: queue.memory))
+            self = .root(
+                .fairQueue(
+                    .init(
+                        limit: queue.limit, flows: queue.flows, quantum: queue.quantum, target: queue.target,
+                        interval: queue.interval, marks: queue.marks, memory: queue.memory)))
         case .emulation(let line):
-            self = .emulation(
-                .init(
-                    delay: line.delay, jitter: line.jitter, loss: line.loss, duplicate: line.duplicate,
-                    corrupt: line.corrupt, reorder: line.reorder, limit: line.limit, rate: line.rate))
+            self = .root(
+                .emulation(
+                    .init(
+                        delay: line.delay, jitter: line.jitter, loss: line.loss, duplicate: line.duplicate,
+                        corrupt: line.corrupt, reorder: line.reorder, limit: line.limit, rate: line.rate)))
         }
     }
+}
 
+extension Qdisc.Kind {
     /// The settings by name, in an order that is the same for all of a kind.
     fileprivate var settings: [(name: String, value: String)] {
         guard let kind = QdiscSpec.Kind(self) else { return [] }

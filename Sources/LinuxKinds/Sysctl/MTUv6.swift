@@ -101,7 +101,8 @@ extension Request {
         case .createLink, .setLink, .deleteLink, .deleteLinkGroup: true
         case .addAltNames, .deleteAltNames, .addAddress, .deleteAddress, .addRoute, .appendRoute, .deleteRoute,
             .addNeighbour, .deleteNeighbour, .addRule, .deleteRule, .addForwarding, .deleteForwarding, .addVLANs,
-            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .addNextHop, .deleteNextHop, .restore:
+            .deleteVLANs, .addQdisc, .changeQdisc, .deleteQdisc, .addFilter, .deleteFilter, .addNextHop, .deleteNextHop,
+            .restore:
             false
         }
     }

@@ -108,6 +108,8 @@ extension Forwarder {
         case .addQdisc(let qdisc), .changeQdisc(let qdisc): return "qdisc \(qdisc.kind.name)\(place)"
         case .addNextHop(let hop, _): return "nexthop \(hop.id)\(place)"
         case .deleteNextHop(let hop): return "removal of the nexthop \(hop.id)\(place)"
+        case .addFilter: return "limit of what arrives\(place)"
+        case .deleteFilter: return "removal of the limit of what arrives\(place)"
         case .deleteQdisc(let qdisc): return "removal of the qdisc \(qdisc.kind.name)\(place)"
         case .addRule(let rule): return "policy rule from \(rule.from.map { "\($0)" } ?? "all")\(place)"
         case .deleteRule(let rule):

@@ -484,9 +484,10 @@ public nonisolated struct Nsmagent_Linux_ForwardingEntry: Sendable {
   fileprivate var _vni: UInt32? = nil
 }
 
-/// How packets queue at an interface: its root qdisc, one of tbf, fq_codel and netem. Numbers have the units of tc(8). The agent
-/// knows its own qdiscs by the number of their handle. A qdisc that somebody gave the interface by hand stays, and the value fails
-/// as long as it is there; what the kernel gives every interface gives way.
+/// How packets queue at an interface: its root qdisc, one of tbf, fq_codel and netem; or, in an item of its own, how fast they may
+/// arrive: police. Numbers have the units of tc(8). The agent knows its own root qdiscs by the number of their handle. A root qdisc
+/// that somebody gave the interface by hand stays, and the value fails as long as it is there; what the kernel gives every interface
+/// gives way.
 public nonisolated struct Nsmagent_Linux_Qdisc: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -534,6 +535,16 @@ public nonisolated struct Nsmagent_Linux_Qdisc: @unchecked Sendable {
   public var hasNetem: Bool {_storage._netem != nil}
   /// Clears the value of `netem`. Subsequent reads from it will return its default value.
   public mutating func clearNetem() {_uniqueStorage()._netem = nil}
+
+  /// An interface may have this in one item and a root qdisc in another: its key ends with ingress instead of root.
+  public var police: Nsmagent_Linux_Qdisc.Police {
+    get {_storage._police ?? Nsmagent_Linux_Qdisc.Police()}
+    set {_uniqueStorage()._police = newValue}
+  }
+  /// Returns true if `police` has been explicitly set.
+  public var hasPolice: Bool {_storage._police != nil}
+  /// Clears the value of `police`. Subsequent reads from it will return its default value.
+  public mutating func clearPolice() {_uniqueStorage()._police = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -631,6 +642,26 @@ public nonisolated struct Nsmagent_Linux_Qdisc: @unchecked Sendable {
 
     /// The rate of the line, as with tbf. Empty: no limit.
     public var rate: String = String()
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
+  /// police: a limit for what arrives; packets above it are dropped. It is a filter (matchall) in the qdisc ingress, which the agent
+  /// adds where there is none, and knows by the preference and handle of its filter. A qdisc ingress or clsact of others stays, and so
+  /// do their filters; those of a lower preference see packets first. A change makes a new filter.
+  public nonisolated struct Police: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// The rate, as with tbf.
+    public var rate: String = String()
+
+    /// How much may arrive at once, as with tbf. Longer packets never pass, and what the card puts together counts as one packet:
+    /// 64kb or more is safe.
+    public var burst: String = String()
 
     public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1209,7 +1240,7 @@ nonisolated extension Nsmagent_Linux_ForwardingEntry: SwiftProtobuf.Message, Swi
 
 nonisolated extension Nsmagent_Linux_Qdisc: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Qdisc"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{1}namespace\0\u{1}tbf\0\u{3}fq_codel\0\u{1}netem\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{1}namespace\0\u{1}tbf\0\u{3}fq_codel\0\u{1}netem\0\u{1}police\0")
 
   fileprivate class _StorageClass {
     var _interface: String = String()
@@ -1217,6 +1248,7 @@ nonisolated extension Nsmagent_Linux_Qdisc: SwiftProtobuf.Message, SwiftProtobuf
     var _tbf: Nsmagent_Linux_Qdisc.TokenBucket? = nil
     var _fqCodel: Nsmagent_Linux_Qdisc.FairQueue? = nil
     var _netem: Nsmagent_Linux_Qdisc.Emulation? = nil
+    var _police: Nsmagent_Linux_Qdisc.Police? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1232,6 +1264,7 @@ nonisolated extension Nsmagent_Linux_Qdisc: SwiftProtobuf.Message, SwiftProtobuf
       _tbf = source._tbf
       _fqCodel = source._fqCodel
       _netem = source._netem
+      _police = source._police
     }
   }
 
@@ -1255,6 +1288,7 @@ nonisolated extension Nsmagent_Linux_Qdisc: SwiftProtobuf.Message, SwiftProtobuf
         case 3: try { try decoder.decodeSingularMessageField(value: &_storage._tbf) }()
         case 4: try { try decoder.decodeSingularMessageField(value: &_storage._fqCodel) }()
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._netem) }()
+        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._police) }()
         default: break
         }
       }
@@ -1282,6 +1316,9 @@ nonisolated extension Nsmagent_Linux_Qdisc: SwiftProtobuf.Message, SwiftProtobuf
       try { if let v = _storage._netem {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
       } }()
+      try { if let v = _storage._police {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1296,6 +1333,7 @@ nonisolated extension Nsmagent_Linux_Qdisc: SwiftProtobuf.Message, SwiftProtobuf
         if _storage._tbf != rhs_storage._tbf {return false}
         if _storage._fqCodel != rhs_storage._fqCodel {return false}
         if _storage._netem != rhs_storage._netem {return false}
+        if _storage._police != rhs_storage._police {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1474,6 +1512,41 @@ nonisolated extension Nsmagent_Linux_Qdisc.Emulation: SwiftProtobuf.Message, Swi
     if lhs.reorder != rhs.reorder {return false}
     if lhs.limit != rhs.limit {return false}
     if lhs.rate != rhs.rate {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Nsmagent_Linux_Qdisc.Police: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Nsmagent_Linux_Qdisc.protoMessageName + ".Police"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rate\0\u{1}burst\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.rate) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.burst) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.rate.isEmpty {
+      try visitor.visitSingularStringField(value: self.rate, fieldNumber: 1)
+    }
+    if !self.burst.isEmpty {
+      try visitor.visitSingularStringField(value: self.burst, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Nsmagent_Linux_Qdisc.Police, rhs: Nsmagent_Linux_Qdisc.Police) -> Bool {
+    if lhs.rate != rhs.rate {return false}
+    if lhs.burst != rhs.burst {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

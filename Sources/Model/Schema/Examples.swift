@@ -154,6 +154,8 @@ enum Examples {
           qdiscs:
             # No more than 10 Mbit/s leave by eth0.
             - {interface: eth0, tbf: {rate: 10mbit, burst: 32kb, latency: 50ms}}
+            # No more than 100 Mbit/s arrive there.
+            - {interface: eth0, police: {rate: 100mbit, burst: 256kb}}
 
         """
 

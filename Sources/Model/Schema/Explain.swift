@@ -182,7 +182,7 @@ extension Explain {
         case .interface, .ruleChain, .client, .service, .namespace, .rule, .filterTable, .nextHop: "NAME"
         case .arp: "INTERFACE/ADDRESS"
         case .forwarding: "INTERFACE/MAC[/vlan/VLAN][/dst[/ADDRESS[/port/PORT][/vni/VNI]]][/namespace/TYPE/REFERENCE]"
-        case .qdisc: "INTERFACE/root[/namespace/TYPE/REFERENCE]"
+        case .qdisc: "INTERFACE/root[/namespace/TYPE/REFERENCE], or ingress in the place of root"
         case .route: "NETWORK/LENGTH/INTERFACE[/table/TABLE][/namespace/TYPE/REFERENCE][/metric/METRIC]"
         case .allocation: "network/NETWORK/interface/INTERFACE"
         case .endpoint: "NETWORK_SERVICE"

@@ -8,6 +8,8 @@ public struct QdiscSpec: Hashable, Sendable {
         case fairQueue(FairQueue)
         /// A bad line.
         case emulation(Emulation)
+        /// A limit for what arrives.
+        case police(Police)
     }
 
     /// A token bucket.
@@ -23,6 +25,17 @@ public struct QdiscSpec: Hashable, Sendable {
         public init(rate: UInt64, burst: UInt32, limit: UInt32) {
             (self.rate, self.burst, self.limit) = (rate, burst, limit)
         }
+    }
+
+    /// A limit for what arrives.
+    public struct Police: Hashable, Sendable {
+        /// Bytes per second.
+        public let rate: UInt64
+        /// Bytes that may arrive at once.
+        public let burst: UInt32
+
+        /// What the kernel has.
+        public init(rate: UInt64, burst: UInt32) { (self.rate, self.burst) = (rate, burst) }
     }
 
     /// Flows take turns.
@@ -92,15 +105,18 @@ public struct QdiscSpec: Hashable, Sendable {
         interface = message.interface
         findings.check(name: interface, "interface", what: "the name of an interface")
         namespace = findings.namespace(message.hasNamespace ? message.namespace : nil)
-        let said = [("tbf", message.hasTbf), ("fq_codel", message.hasFqCodel), ("netem", message.hasNetem)]
-            .filter(\.1).map(\.0)
+        let said = [
+            ("tbf", message.hasTbf), ("fq_codel", message.hasFqCodel), ("netem", message.hasNetem),
+            ("police", message.hasPolice),
+        ].filter(\.1).map(\.0)
         if said.isEmpty {
-            findings.mistake(["tbf"], "is missing; give the interface one of tbf, fq_codel and netem")
+            findings.mistake(["tbf"], "is missing; give the interface one of tbf, fq_codel, netem and police")
             return nil
         }
         if said.count > 1 {
-            findings.mistake(
-                [.field(said[1])], "can't be set together with \(said[0]): an interface has one root qdisc")
+            let reason =
+                message.hasPolice ? "give police an item of its own" : "an interface has one root qdisc"
+            findings.mistake([.field(said[1])], "can't be set together with \(said[0]): \(reason)")
             return nil
         }
         let kind: Kind? =
@@ -108,6 +124,8 @@ public struct QdiscSpec: Hashable, Sendable {
                 TokenBucket(message.tbf, &findings).map { .tokenBucket($0) }
             } else if message.hasFqCodel {
                 .fairQueue(FairQueue(message.fqCodel, &findings))
+            } else if message.hasPolice {
+                Police(message.police, &findings).map { .police($0) }
             } else {
                 .emulation(Emulation(message.netem, &findings))
             }
@@ -153,6 +171,22 @@ extension QdiscSpec.TokenBucket {
         } else {
             return nil
         }
+    }
+}
+
+extension QdiscSpec.Police {
+    fileprivate init?(_ message: Nsmagent_Linux_Qdisc.Police, _ findings: inout FieldFindings) {
+        let rate = findings.rate(message.rate, ["police", "rate"], isNeeded: true)
+        let burst = findings.size(message.burst, ["police", "burst"], isNeeded: true)
+        guard let rate, let burst else { return nil }
+        // The kernel keeps the time of a burst in 32 bits, by 64 ns.
+        let steps = UInt64(burst) * 1_000_000_000 / 64 / rate
+        guard steps > 0, steps <= UInt64(UInt32.max) else {
+            let problem = steps == 0 ? "is less than what arrives in 64ns" : "is more than what arrives in 274s"
+            findings.malformed(["police", "burst"], value: message.burst, "\(problem) at this rate")
+            return nil
+        }
+        (self.rate, self.burst) = (rate, burst)
     }
 }
 
@@ -279,6 +313,11 @@ extension QdiscSpec.Kind {
                 ("burst", TrafficUnits.text(size: UInt64(bucket.burst))),
                 ("limit", TrafficUnits.text(size: UInt64(bucket.limit))),
             ]
+        case .police(let police):
+            [
+                ("rate", TrafficUnits.text(rate: police.rate)),
+                ("burst", TrafficUnits.text(size: UInt64(police.burst))),
+            ]
         case .fairQueue(let queue):
             [
                 ("limit", "\(queue.limit)"), ("flows", "\(queue.flows)"),
@@ -301,9 +340,9 @@ extension QdiscSpec.Kind {
 }
 
 extension Nsmagent_Linux_Qdisc {
-    /// `interface/root`; with the namespace of an interface that is not managed.
+    /// `interface/root`, or `interface/ingress` for what arrives; with the namespace of an interface that is not managed.
     var keyName: String {
-        var name = "\(interface)/root"
+        var name = "\(interface)/\(hasPolice ? "ingress" : "root")"
         if hasNamespace { name += namespace.keySuffix }
         return Key.clean(name)
     }
@@ -315,6 +354,9 @@ extension Nsmagent_Linux_Qdisc {
             tbf.rate = TrafficUnits.text(rate: bucket.rate)
             tbf.burst = TrafficUnits.text(size: UInt64(bucket.burst))
             tbf.limit = TrafficUnits.text(size: UInt64(bucket.limit))
+        case .police(let limit):
+            police.rate = TrafficUnits.text(rate: limit.rate)
+            police.burst = TrafficUnits.text(size: UInt64(limit.burst))
         case .fairQueue(let queue):
             fqCodel.limit = queue.limit
             fqCodel.flows = queue.flows

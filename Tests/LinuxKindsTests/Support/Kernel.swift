@@ -17,6 +17,7 @@ enum Kernel {
 
     static let hasTBF = hasQdisc("tbf rate 1mbit burst 10k limit 20k")
     static let hasFairQueue = hasQdisc("fq_codel")
+    static let hasPolice = hasFilter("matchall action police rate 1mbit burst 10k")
     static let hasNetem = hasQdisc("netem delay 1ms")
 
     static let reason: Comment =
@@ -27,6 +28,17 @@ enum Kernel {
         let answer = try? Sandbox.run { host in
             try host.ip("link add probe type veth peer name other")
             _ = try host.command("tc qdisc add dev probe root \(kind)")
+            return true
+        }
+        return answer ?? false
+    }
+
+    private static func hasFilter(_ filter: String) -> Bool {
+        guard Sandbox.isAvailable else { return false }
+        let answer = try? Sandbox.run { host in
+            try host.ip("link add probe type veth peer name other")
+            try host.command("tc qdisc add dev probe ingress")
+            try host.command("tc filter add dev probe ingress \(filter)")
             return true
         }
         return answer ?? false

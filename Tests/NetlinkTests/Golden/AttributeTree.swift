@@ -18,7 +18,8 @@ struct AttributeTree: Hashable, CustomStringConvertible {
         type = Self.u16(message, 4)
         let header =
             [
-                16: 16, 17: 16, 20: 8, 21: 8, 24: 12, 25: 12, 28: 12, 29: 12, 32: 12, 33: 12, 36: 20, 37: 20, 104: 8,
+                16: 16, 17: 16, 20: 8, 21: 8, 24: 12, 25: 12, 28: 12, 29: 12, 32: 12, 33: 12, 36: 20, 37: 20,
+                44: 20, 45: 20, 104: 8,
                 105: 8,
             ][Int(type)] ?? 0
         bytes = [message[6] & ~4, message[7]] + message[16..<16 + header]
@@ -28,8 +29,9 @@ struct AttributeTree: Hashable, CustomStringConvertible {
     private init(type: UInt16, payload: [UInt8], path: [UInt16]) {
         self.type = type
         switch path {
-        // IFLA_LINKINFO, its IFLA_INFO_DATA and IFLA_INFO_SLAVE_DATA, RTA_METRICS
-        case [16, 18], [16, 18, 2], [16, 18, 5], [24, 8]:
+        // IFLA_LINKINFO, its IFLA_INFO_DATA and IFLA_INFO_SLAVE_DATA, RTA_METRICS; TCA_OPTIONS of a filter, its actions, and
+        // TCA_ACT_OPTIONS of one
+        case [16, 18], [16, 18, 2], [16, 18, 5], [24, 8], [44, 2], [44, 2, 2], [44, 2, 2, 1], [44, 2, 2, 1, 2]:
             bytes = []
             children = Self.attributes(payload, path: path)
         // VETH_INFO_PEER in a message with the kind `veth`: struct ifinfomsg and attributes
