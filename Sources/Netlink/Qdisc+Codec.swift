@@ -8,10 +8,12 @@ extension Qdisc {
         guard let header = payload.value(as: tcmsg.self) else { return nil }
         var name: String?
         var options = UnsafeRawBufferPointer(start: nil, count: 0)
+        var hasSizeTable = false
         for attribute in AttributeReader(payload.after(MemoryLayout<tcmsg>.size)) {
             switch attribute.type {
             case TCA_KIND: name = attribute.payload.text
             case TCA_OPTIONS: options = attribute.payload
+            case TCA_STAB: hasSizeTable = true
             default: break
             }
         }
@@ -26,6 +28,7 @@ extension Qdisc {
         self.init(
             linkIndex: header.tcm_ifindex, handle: header.tcm_handle, parent: header.tcm_parent,
             kind: kind ?? .other(name))
+        self.hasSizeTable = hasSizeTable
     }
 
     /// Appends `struct tcmsg` and attributes.
@@ -34,10 +37,10 @@ extension Qdisc {
     func write(_ writer: MessageWriter, isChange: Bool) -> MessageWriter {
         writeHeader(writer)
         writer.put(TCA_KIND, name: kind.name)
+        if case .other = kind { return writer }
         writer.nest(TCA_OPTIONS, flagged: false) {
             switch kind {
             case .tokenBucket(let bucket): bucket.write(writer)
-        if case .other = kind { return writer }
             case .fairQueue(let queue): queue.write(writer, isChange: isChange)
             case .emulation(let line): line.write(writer, isChange: isChange)
             case .other: break
@@ -117,6 +120,8 @@ extension Qdisc.FairQueue {
             case TCA_FQ_CODEL_ECN: marks = value != 0
             case TCA_FQ_CODEL_MEMORY_LIMIT: memory = value
             case TCA_FQ_CODEL_CE_THRESHOLD: markThreshold = Self.given(asTold: value)
+            // The kernel tells its own number, too.
+            case TCA_FQ_CODEL_DROP_BATCH_SIZE: hasMore = value != 64
             default: break
             }
         }
@@ -158,7 +163,8 @@ extension Qdisc.Emulation {
             case TCA_NETEM_CORR: correlations |= value.u32 | value.after(4).u32 | value.after(8).u32
             case TCA_NETEM_RATE: rate = UInt64(value.u32)
             case TCA_NETEM_RATE64: rate64 = value.value(as: UInt64.self)
-            case TCA_NETEM_LOSS, TCA_NETEM_DELAY_DIST: hasMore = true
+            // The kernel tells of each only where somebody set it.
+            case TCA_NETEM_LOSS, TCA_NETEM_DELAY_DIST, TCA_NETEM_ECN, TCA_NETEM_SLOT: hasMore = true
             default: break
             }
         }

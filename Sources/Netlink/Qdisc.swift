@@ -12,6 +12,8 @@ public struct Qdisc: Hashable, Sendable {
     public var parent: UInt32
     /// `TCA_KIND` and `TCA_OPTIONS`.
     public var kind: Kind
+    /// Whether packets count by other lengths than their own: `TCA_STAB`.
+    public internal(set) var hasSizeTable = false
 
     /// Which one it is, with its settings.
     public enum Kind: Hashable, Sendable {
@@ -90,6 +92,8 @@ public struct Qdisc: Hashable, Sendable {
         public var memory: UInt32
         /// `TCA_FQ_CODEL_CE_THRESHOLD`, microseconds; nil: none.
         public var markThreshold: UInt32?
+        /// Whether it has more: how many packets are dropped at once.
+        public internal(set) var hasMore = false
 
         /// Makes one.
         public init(
@@ -105,7 +109,7 @@ public struct Qdisc: Hashable, Sendable {
             limit == other.limit && flows == other.flows && marks == other.marks && memory == other.memory
                 && (quantum == nil || other.quantum == nil || quantum == other.quantum)
                 && Self.isSame(target, other.target) && Self.isSame(interval, other.interval)
-                && markThreshold == other.markThreshold
+                && markThreshold == other.markThreshold && hasMore == other.hasMore
         }
 
         /// What the kernel tells of a time that it was given, microseconds. CoDel counts by 1024 ns, and rounds down both ways.
@@ -141,7 +145,7 @@ public struct Qdisc: Hashable, Sendable {
         public var limit: UInt32
         /// Bytes per second; 0: no limit.
         public var rate: UInt64
-        /// Whether it has more: correlations, distributions, models of loss.
+        /// Whether it has more: correlations, distributions, models of loss, marks instead of losses, slots.
         public internal(set) var hasMore = false
 
         /// Makes one.
@@ -156,7 +160,9 @@ public struct Qdisc: Hashable, Sendable {
 
     /// Whether packets are treated alike, whatever the kernel rounds.
     public func isEquivalent(to other: Qdisc) -> Bool {
-        guard linkIndex == other.linkIndex, parent == other.parent else { return false }
+        guard linkIndex == other.linkIndex, parent == other.parent, hasSizeTable == other.hasSizeTable else {
+            return false
+        }
         switch (kind, other.kind) {
         case (.tokenBucket(let left), .tokenBucket(let right)): return left.isEquivalent(to: right)
         case (.fairQueue(let left), .fairQueue(let right)): return left.isEquivalent(to: right)
@@ -179,7 +185,8 @@ public struct Qdisc: Hashable, Sendable {
         guard handle == other.handle else { return false }
         switch (kind, other.kind) {
         case (.tokenBucket, .tokenBucket): return true
-        case (.fairQueue(let new), .fairQueue(let old)): return new.flows == old.flows && old.markThreshold == nil
+        case (.fairQueue(let new), .fairQueue(let old)):
+            return new.flows == old.flows && old.markThreshold == nil && !old.hasMore
         // A table of a distribution and the like stay.
         case (.emulation, .emulation(let old)): return !old.hasMore
         case (.tokenBucket, _), (.fairQueue, _), (.emulation, _), (.other, _): return false

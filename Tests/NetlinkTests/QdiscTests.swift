@@ -85,6 +85,53 @@ struct QdiscTests {
         }
     }
 
+    /// What tc(8) says beyond what a value can: the settings, without and with it.
+    private static let unsayable: [(command: String, plain: String, more: String)] = [
+        (
+            "netem delay 10ms loss 1% ecn",
+            "1c0002005a620200e8030000295c8f02000000000000000000000000",
+            "240002005a620200e8030000295c8f020000000000000000000000000800070001000000"
+        ),
+        (
+            "netem delay 10ms loss 1% slot 1ms 2ms",
+            "1c0002005a620200e8030000295c8f02000000000000000000000000",
+            """
+            480002005a620200e8030000295c8f020000000000000000000000002c000c0040420f000000000080841e0000000000
+            000000000000000000000000000000000000000000000000
+            """
+        ),
+        (
+            "fq_codel limit 1000 drop_batch 32", "1400020008000200e80300000800080040000000",
+            "1400020008000200e80300000800080020000000"
+        ),
+        (
+            "stab overhead 20 linklayer ethernet fq_codel limit 1000", "0c00020008000200e8030000",
+            "0c00020008000200e8030000200008001c000100000000001400000001000000000000000000000000000000"
+        ),
+    ]
+
+    @Test("what no value can say makes a difference", arguments: unsayable.indices)
+    func more(_ index: Int) throws {
+        let golden = Self.unsayable[index]
+        let isNetem = golden.command.hasPrefix("netem")
+        let kind = isNetem ? "0a0001006e6574656d000000" : "0d00010066715f636f64656c00000000"
+        func decoded(_ options: String) throws -> Qdisc {
+            let body = decodeHex("24000500000000000000000000000000030000000000534effffffff00000000" + kind + options)
+            let bytes = withUnsafeBytes(of: UInt32(body.count + 4).littleEndian, Array.init) + body
+            let report = bytes.withUnsafeBytes { Report.decode(message: $0) }
+            guard case .qdisc(let qdisc) = report else {
+                Issue.record("decoded as \(String(describing: report))")
+                throw CancellationError()
+            }
+            return qdisc
+        }
+        let (plain, more) = (try decoded(golden.plain), try decoded(golden.more))
+        #expect(plain.isEquivalent(to: plain) && plain.canFollow(plain))
+        #expect(!plain.isEquivalent(to: more), "\(golden.command)")
+        // A request that does not name a size table takes it away; the rest would stay.
+        #expect(plain.canFollow(more) == more.hasSizeTable)
+    }
+
     @Test("what the kernel rounds makes no difference, anything else does")
     func equivalence() {
         func bucket(_ rate: UInt64, _ burst: UInt32, limit: UInt32 = 9) -> Qdisc {

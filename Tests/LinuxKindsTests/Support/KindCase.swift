@@ -222,6 +222,7 @@ extension KindCase {
                 "tc qdisc del dev p root", "tc qdisc change dev p root tbf rate 5mbit burst 32kb latency 50ms",
                 "tc qdisc change dev p root tbf rate 10mbit burst 32kb limit 9kb",
                 "tc qdisc change dev p root tbf rate 10mbit burst 32kb latency 50ms peakrate 20mbit mtu 1600",
+                "tc qdisc change dev p root stab overhead 20 linklayer ethernet tbf rate 10mbit burst 32kb latency 50ms",
                 "ip link del dev p",
             ], witnesses: ["tc qdisc show dev p"], isThere: Kernel.hasTBF),
         beside(
@@ -236,6 +237,7 @@ extension KindCase {
                 "tc qdisc change dev p root fq_codel target 1ms ecn",
                 "tc qdisc change dev p root fq_codel ce_threshold 1ms",
                 "tc qdisc change dev p root fq_codel quantum 700",
+                "tc qdisc change dev p root fq_codel drop_batch 32",
                 "ip link del dev p",
             ], witnesses: ["tc qdisc show dev p"], isThere: Kernel.hasFairQueue),
         beside(
@@ -244,6 +246,8 @@ extension KindCase {
             [
                 "tc qdisc del dev p root", "tc qdisc change dev p root netem delay 1ms",
                 "tc qdisc change dev p root netem delay 10ms 100us loss 0.5% reorder 25% 50% limit 500",
+                "tc qdisc change dev p root netem delay 10ms 100us loss 0.5% ecn reorder 25% limit 500",
+                "tc qdisc change dev p root netem delay 10ms 100us loss 0.5% reorder 25% limit 500 slot 1ms 2ms",
                 "tc qdisc change dev p root netem rate 1mbit corrupt 1% duplicate 1%", "ip link del dev p",
             ], witnesses: ["tc qdisc show dev p"], isThere: Kernel.hasNetem),
         beside(
