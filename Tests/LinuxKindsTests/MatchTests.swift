@@ -1,5 +1,7 @@
 import Testing
 
+@testable import LinuxKinds
+
 @Suite("existing interfaces by what they are", .enabled(if: Sandbox.isAvailable, Sandbox.reason))
 struct MatchTests {
     /// A device that stands for a physical one: it has a driver and a bus address, and lives on when others of its kind go.
@@ -64,6 +66,57 @@ struct MatchTests {
             // Links of ours are none of them.
             try agent.apply(linux(interface("driver: tun"), "name: t, type: TAP, enabled: true"))
             #expect(agent.problems == [])
+        }
+    }
+
+    @Test("links that are none of them cost next to nothing, however many interfaces and links there are")
+    func many() throws {
+        try Sandbox.run { host in
+            let features = [
+                "mac: '02:00:00:00:01:", "driver: 'none", "path: 'none-", "path: 'no?e-", "altname: 'none-",
+            ]
+            let interfaces = (10..<60).map { number in
+                let match = features[number % features.count] + "\(number)'"
+                return "name: i\(number), type: EXISTING, enabled: true, match: {\(match)}"
+            }
+            let agent = host.agent()
+            try agent.apply(Config(interfaces: interfaces + [interface("mac: '02:00:00:00:00:01'")]).text)
+            #expect((10..<60).allSatisfy { agent.interface("i\($0)")?.state == .pending })
+            try agent.watch()
+            let before = agent.world.matchComparisons
+            let links = 100
+            for number in 0..<links { try host.ip("link add v\(number) type veth peer name w\(number)") }
+            #expect(try agent.settle { agent.world.link(named: "w\(links - 1)", in: .own) != nil })
+            try agent.quiesce()
+            let spent = agent.world.matchComparisons - before
+            #expect(spent <= 2 * links, "\(spent) comparisons")
+            // One that is meant is found by the report that makes it so.
+            try addDevice(host)
+            #expect(try agent.settle { agent.interface(key)?.state == .configured })
+            try host.ip("link set v7 up")
+            try host.ip("link property add dev v7 altname none-14")
+            #expect(try agent.settle { agent.interface("i14")?.state == .configured })
+            #expect(try host.link("v7")?.isUp == true)
+        }
+    }
+
+    @Test("a name that becomes free is noticed by the interface that waits for it")
+    func freed() throws {
+        try Sandbox.run { host in
+            try addDevice(host)
+            try host.addNamespaces("x")
+            try host.ip("link add eth0 type veth peer name eth1", in: "x")
+            let agent = host.agent()
+            try agent.apply(linux(interface("driver: tun", in: "x")))
+            #expect(agent.interface(key)?.error.contains("a link named eth0 is there already in x") == true)
+            try agent.watch()
+            try host.ip("link set eth0 name eth7", in: "x")
+            let keys = try agent.quiesce()
+            #expect(keys.contains("config/linux/interfaces/v2/interface/\(key)"), "\(keys)")
+            // It is tried again when a failure is.
+            agent.reconciler.forgetFailures()
+            agent.reconciler.reconcile(reason: .retry)
+            #expect(try agent.problems == [] && host.link("eth0", in: "x")?.mac == "02:00:00:00:00:01")
         }
     }
 

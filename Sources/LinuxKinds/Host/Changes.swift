@@ -177,21 +177,14 @@ extension LinuxWorld {
     /// namespace itself.
     func concern(_ name: String, in state: NamespaceState) {
         suspect(name, in: state)
-        guard cause == .told, told.noted[state.id, default: []].insert(name).inserted else { return }
+        guard cause == .told else { return }
+        let link = state.linksByName[name]
+        // What it is may be other than when it was noted.
+        if let link { concernMatches(link) }
+        guard told.noted[state.id, default: []].insert(name).inserted else { return }
         declarations.addKeys(of: name, in: state.reference, to: &told.keys)
         for reference in state.otherReferences { declarations.addKeys(of: name, in: reference, to: &told.keys) }
-        let link = state.linksByName[name]
         for other in link?.link.altNames ?? [] { concern(other, in: state) }
-        for interface in declarations.matching { concern(matching: interface, link, in: state) }
-    }
-
-    /// An interface that is known by what it is may be a link of which the kernel reported something, or has lost it.
-    private func concern(matching name: String, _ link: LinkState?, in state: NamespaceState) {
-        guard let declared = declarations.interfaces[name],
-            state.reference == .own || byReference[declared.value.namespace] === state
-        else { return }
-        let found = declared.link(in: self)
-        if found == nil || found === link { declarations.addKeys(ofInterface: name, to: &told.keys) }
     }
 }
 

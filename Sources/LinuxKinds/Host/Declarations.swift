@@ -41,8 +41,8 @@ struct Declarations {
     private var settings = Tally()
     /// How many ends of veth pairs are declared to be in a namespace.
     private var vethEnds = Tally()
-    /// Logical names of the interfaces that are known by what they are.
-    private(set) var matching: Set<String> = []
+    /// The interfaces that are known by what they are.
+    private(set) var matching = MatchIndex()
     /// Values of which no event tells.
     private(set) var silent: [Key: any SilentValue] = [:]
     /// Logical names of the interfaces that have an MTU of their own, and that of their ports otherwise.
@@ -90,7 +90,7 @@ struct Declarations {
         if !interface.sysctls.isEmpty { settings.add(interface.namespace, by: 1) }
         if type(of: interface.kind).followsPorts, interface.mtu != nil { chosenMTUs.insert(interface.name) }
         if interface.kind.peer != nil { vethEnds.add(interface.namespace, by: 1) }
-        if interface.match != nil { matching.insert(interface.name) }
+        matching.insert(interface)
         enter(key, user: interface.name)
     }
 
@@ -101,7 +101,7 @@ struct Declarations {
         refer(to: interface.namespace, by: -1)
         if !interface.sysctls.isEmpty { settings.add(interface.namespace, by: -1) }
         chosenMTUs.remove(interface.name)
-        matching.remove(interface.name)
+        matching.remove(interface)
         if interface.kind.peer != nil { vethEnds.add(interface.namespace, by: -1) }
         leave(key, user: interface.name)
     }

@@ -97,6 +97,8 @@ public final class LinuxWorld: World {
     let ruleForms = RuleForms()
     /// Counts modifying requests, for tests and for the promise that an unchanged configuration costs none.
     public internal(set) var modifyingRequests = 0
+    /// How often a link was compared with what is known of an interface, for tests.
+    var matchComparisons = 0
     /// What the last export left out, as the model has no words for it, one line each.
     public internal(set) var omissions: [String] = []
     /// Whether this run has done nothing yet: what is found was there before it.

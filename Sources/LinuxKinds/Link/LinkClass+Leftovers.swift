@@ -140,10 +140,9 @@ extension LinkClass {
         return link.namespace.references.contains { reference in
             names.contains { world.declarations.interfaces(named: $0, in: reference).contains { !$0.linkOnly } }
         }
-            || world.declarations.matching.contains { name in
-                let declared = world.declarations.interfaces[name]
-                return declared?.value.linkOnly == false && declared?.link(in: world) === link
-            }
+            || link.holder.flatMap { world.declarations.interfaces[$0] }.map { declared in
+                declared.value.match != nil && !declared.value.linkOnly && declared.link(in: world) === link
+            } ?? false
     }
 }
 

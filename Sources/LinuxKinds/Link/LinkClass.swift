@@ -111,8 +111,12 @@ enum LinkClass: KernelClass {
             if old.mtu != new.mtu { limit(known, world) }
         }
         if old.concerns(as: new) { return }
+        world.concernMatches(known, as: old)
         world.concern(old.name, in: state)
-        if new.name != old.name { world.concern(new.name, in: state) }
+        if new.name != old.name {
+            world.concern(new.name, in: state)
+            world.concernNamesakes(in: state)
+        }
         for name in Set(old.altNames).symmetricDifference(new.altNames) { world.concern(name, in: state) }
     }
 
@@ -285,6 +289,7 @@ enum LinkClass: KernelClass {
         }
         NextHopClass.lose(of: link, world)
         world.concern(link.link.name, in: state)
+        world.concernNamesakes(in: state)
         state.neighbourCount -= link.neighbours.count
         state.localNetworks = nil
         state.remove(link)
@@ -298,12 +303,12 @@ enum LinkClass: KernelClass {
         for entry in link.neighbours { world.lose(entry.claim) }
         for entry in link.forwarding.values { world.lose(entry.claim) }
         if link.qdisc != nil { world.lose(link.qdiscClaim) }
+        if link.ingress != nil { world.lose(link.policeClaim) }
         for id in link.routes { if let route = link.namespace.routes[id] { world.lose(route.claim) } }
     }
 
     // MARK: - Creation
 
-        if link.ingress != nil { world.lose(link.policeClaim) }
     /// A new link, and the other end of a pair.
     static func simulate(_ creation: LinkCreation, from source: NamespaceState, _ world: LinuxWorld) {
         guard let target = world.states[creation.target] else { return }

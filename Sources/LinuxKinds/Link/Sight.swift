@@ -53,11 +53,14 @@ extension LinuxWorld {
 
     /// The links of others that are what is said, and that no other value has moved.
     private func links(_ match: LinkMatch, of interface: Interface, in state: NamespaceState) -> [LinkState] {
-        state.links.values.filter { link in
+        func fits(_ link: LinkState) -> Bool {
             link.link.flags & LinkFlags.loopback == 0 && !ownership.owns(alias: link.link.alias)
                 && !ownership.belongsToAnother(alias: link.link.alias) && link.link.group != ownership.linkGroup
-                && isFree(link) && isMatch(link, match, interface)
-        }.sorted { $0.link.index < $1.link.index }
+                && isFree(link) && isMatch(link.link, of: link, match, interface)
+        }
+        // One link at most has it.
+        if let name = match.altName { return state.link(named: name).map { fits($0) ? [$0] : [] } ?? [] }
+        return state.links.values.filter(fits).sorted { $0.link.index < $1.link.index }
     }
 
     /// Which of several links a MAC address means that they share: that of the device which keeps it, not what is built on that or has
@@ -83,13 +86,15 @@ extension LinuxWorld {
         return alias.hasPrefix(ownership.lentPrefix)
     }
 
-    private func isMatch(_ link: LinkState, _ match: LinkMatch, _ interface: Interface) -> Bool {
+    /// Whether a link, as it is or was, is what is said.
+    func isMatch(_ seen: Link, of link: LinkState, _ match: LinkMatch, _ interface: Interface) -> Bool {
+        matchComparisons += 1
         if let mac = match.mac {
             // One without a permanent address may have got another one from this very interface.
-            let isChanged = link.link.permanentMAC == nil && interface.mac != nil && link.link.mac == interface.mac
-            guard (link.link.permanentMAC ?? link.link.mac) == mac || isChanged else { return false }
+            let isChanged = seen.permanentMAC == nil && interface.mac != nil && seen.mac == interface.mac
+            guard (seen.permanentMAC ?? seen.mac) == mac || isChanged else { return false }
         }
-        if let name = match.altName, !link.link.altNames.contains(name) { return false }
+        if let name = match.altName, !seen.altNames.contains(name) { return false }
         if match.driver == nil, match.path == nil { return true }
         // Asked last: it takes a system call.
         guard let device = device(of: link) else { return false }
@@ -132,6 +137,9 @@ extension LinkMatch {
 
 /// Texts with `*` for any text and `?` for any letter.
 enum Glob {
+    /// Whether a pattern stands for more than one text.
+    static func isPattern(_ pattern: String) -> Bool { pattern.utf8.contains { $0 == 0x2a || $0 == 0x3f } }
+
     static func matches(_ text: String, _ pattern: String) -> Bool {
         let (text, pattern) = (Array(text.utf8), Array(pattern.utf8))
         var (position, place) = (0, 0)
