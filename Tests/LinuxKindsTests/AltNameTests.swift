@@ -64,6 +64,41 @@ struct AltNameTests {
         }
     }
 
+    @Test(
+        "what the agent before gave a link of others goes, too, and nothing else", arguments: [nil, "x"] as [String?])
+    func restarted(_ namespace: String?) throws {
+        try Sandbox.run { host in
+            if let namespace { try host.addNamespaces(namespace) }
+            func add(_ names: String...) throws {
+                try host.ip("link add eth0 type veth peer name eth1", in: namespace)
+                for name in names { try host.ip("link property add dev eth0 altname \(name)", in: namespace) }
+            }
+            func names() throws -> [String]? { try host.link("eth0", in: namespace)?.altNames.sorted() }
+            func yaml(_ names: String) -> String {
+                linux(
+                    "name: e, type: EXISTING, hostIfName: eth0, enabled: true, altNames: [\(names)]" + place(namespace))
+            }
+            try add("theirs")
+            try host.apply(yaml("theirs, one, two"))
+            #expect(try names() == ["one", "theirs", "two"])
+            // What is declared still is in place.
+            try host.expectInPlace(yaml("theirs, one, two"))
+            try host.apply(yaml("two"))
+            #expect(try names() == ["theirs", "two"])
+            // Another agent on this host knows nothing of them.
+            try host.agent(label: "other").apply("")
+            #expect(try names() == ["theirs", "two"])
+            try host.apply("")
+            #expect(try names() == ["theirs"])
+            // Once more, but another link has the name by then.
+            try host.apply(yaml("one"))
+            try host.ip("link del eth0", in: namespace)
+            try add("one")
+            try host.apply("")
+            #expect(try names() == ["one"])
+        }
+    }
+
     @Test("a name moves from one of our links to another, and not from a link of somebody else")
     func moves() throws {
         try Sandbox.run { host in

@@ -2,7 +2,7 @@ internal import Netlink
 internal import Reconciler
 
 /// Alternative names of links. They have no mark of their own. A link of ours has exactly the declared ones. From a link of others the
-/// agent removes only names that it added since its start.
+/// agent removes only names that it added, which ``AltNameBook`` remembers after a restart.
 enum AltNameClass: KernelClass {
     static func dump(
         _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
@@ -20,6 +20,10 @@ enum AltNameClass: KernelClass {
             link.holder = old.holder
             link.matchedAs = link.matchedAs ?? old.matchedAs
         }
+        for (link, name) in world.states.altNames.take(in: state) where !world.ownership.owns(alias: link.link.alias) {
+            link.addedAltNames.insert(name)
+            if link.altNameClaims[name] == nil { link.altNameClaims[name] = Claim() }
+        }
     }
 
     // MARK: - Changes
@@ -34,6 +38,7 @@ enum AltNameClass: KernelClass {
         link.altNames = body(former)
         known.addedAltNames.formUnion(link.altNames.filter { !former.contains($0) })
         known.addedAltNames.formIntersection(link.altNames)
+        if !world.ownership.owns(alias: link.alias) { world.states.altNames.isStale = true }
         world.apply(.link(link), in: state)
     }
 
@@ -44,7 +49,7 @@ enum AltNameClass: KernelClass {
         if let alias = link.link.alias, world.ownership.owns(alias: alias) {
             return world.declarations.interface(alias: alias)?.hasAltName(name) != true
         }
-        // One that was there before, or that an agent before this one may have given it, is left.
+        // One that was there before is left.
         guard link.addedAltNames.contains(name) else { return false }
         return link.altNameClaims[name].map { !world.isClaimed($0) } ?? false
     }

@@ -45,7 +45,7 @@ public struct AltNameValue: Value {
         return Assessment(.update, operations: operations, differences: [Difference("altname", old: "none", new: name)])
     }
 
-    /// Nothing in the kernel tells whose it is: only what this life of the agent has added goes with the value.
+    /// Nothing in the kernel tells whose it is: what the agent has added, as it remembers, goes with the value.
     public func claim(in world: LinuxWorld, by claimant: Claimant) -> Place? {
         guard let link = world.link(of: interface) else { return nil }
         link.altNameClaims[name] = Claim(pass: world.pass, claimant: claimant)

@@ -70,6 +70,7 @@ extension LinuxWorld {
         if run.isAllDone { keepChosenMTUs(after: operations) }
         keep(mtus, after: operations, run.results)
         takeTouchedTables(of: operations)
+        states.altNames.save(states)
         progress(operations.count)
         if refusal == nil, let (index, error) = run.refusal { refusal = Refusal(operations[index], error, self) }
         if run.isAllDone {
@@ -289,9 +290,9 @@ extension LinuxWorld {
         for position in link.addresses.indices { link.addresses[position].address.linkIndex = index }
         for position in link.neighbours.indices { link.neighbours[position].neighbour.linkIndex = index }
         link.qdisc?.linkIndex = index
-        NextHopClass.settle(planned, as: index, in: link.namespace)
         link.ingress?.qdisc.linkIndex = index
         link.ingress?.police?.linkIndex = index
+        NextHopClass.settle(planned, as: index, in: link.namespace)
         for id in link.routes {
             guard let route = link.namespace.routes[id] else { continue }
             for hop in route.route.nextHops.indices where route.route.nextHops[hop].linkIndex == planned {

@@ -14,6 +14,8 @@ struct NamespaceTable: Sequence {
     let version = PictureVersion()
     /// The links that were moved out of our own namespace.
     let loans = LoanBook()
+    /// The alternative names that we gave links of others.
+    let altNames = AltNameBook()
 
     /// How many there are, with those that went and were not forgotten yet.
     var count: Int { ordered.count }

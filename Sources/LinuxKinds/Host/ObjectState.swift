@@ -52,7 +52,7 @@ final class LinkState {
     var masterClaim = Claim()
     /// Which values say, or once said, what alternative names it has.
     var altNameClaims: [String: Claim] = [:]
-    /// Which of its alternative names this life of the agent gave it.
+    /// Which of its alternative names the agent gave it, as far as it knows.
     var addedAltNames: Set<String> = []
 
     /// Destinations of routes of others that need no gateway.

@@ -54,7 +54,9 @@ extension LinuxWorld {
         held.removeAll()
         if locksNamespaces { unlockAbandoned() }
         if byReference[.own] == nil {
-            states.loans.load(ownership, home: adopt(try NetworkNamespace.current(), as: .own))
+            let own = adopt(try NetworkNamespace.current(), as: .own)
+            states.loans.load(ownership, home: own)
+            states.altNames.load(ownership, home: own)
         }
         let names = looksElsewhere ? try namespaceNames() : []
         leftNames =

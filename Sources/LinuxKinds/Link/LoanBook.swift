@@ -27,13 +27,16 @@ final class LoanBook {
     }
 
     /// Where the files are.
-    var directory = "/run/nsm-agent/lent"
+    var directory: String {
+        get { file.directory }
+        set { file.directory = newValue }
+    }
+    private var file = RecordFile(title: "moved interfaces 1", directory: "/run/nsm-agent/lent")
     private var entries: [Entry] = []
     private var home: UInt64 = 0
     private var ownership: Ownership?
     /// So many links are moved at most.
     private static let mostEntries = 4096
-    private static let mostBytes = 4 << 20
 
     // MARK: - What is known
 
@@ -104,79 +107,10 @@ final class LoanBook {
     func load(_ ownership: Ownership, home state: NamespaceState) {
         if ownership.extent != .namespaces { return }
         (self.ownership, home) = (ownership, state.cookie)
-        guard let text = Self.read(path), let boot = Self.boot else { return }
-        var lines = text.split(separator: "\n")
-        guard !lines.isEmpty, lines.removeFirst() == "moved interfaces 1 \(boot)" else { return }
-        entries = lines.prefix(Self.mostEntries).compactMap(Entry.init(line:))
+        entries = file.open(of: ownership.label, home: home).prefix(Self.mostEntries).compactMap(Entry.init(line:))
     }
 
-    private var path: String {
-        let label = (ownership?.label ?? "").utf8.map { byte in
-            let isPlain = byte < 0x80 && (isalnum(Int32(byte)) != 0 || byte == UInt8(ascii: "-"))
-            return isPlain ? String(decoding: [byte], as: UTF8.self) : "_\(byte)_"
-        }
-        return "\(directory)/\(label.joined())-\(home)"
-    }
-
-    private static var boot: String? { SysctlFile.read("/proc/sys/kernel/random/boot_id") }
-
-    private static func read(_ path: String) -> String? {
-        let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var status = stat()
-        guard fstat(file, &status) == 0, isPrivate(status), status.st_mode & S_IFMT == S_IFREG,
-            (0...mostBytes).contains(Int(status.st_size))
-        else { return nil }
-        var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
-        var count = 0
-        while count < bytes.count {
-            let more = bytes.withUnsafeMutableBytes { space in
-                Glibc.read(file, space.baseAddress?.advanced(by: count), space.count - count)
-            }
-            if more <= 0 { break }
-            count += more
-        }
-        return String(decoding: bytes[..<count], as: UTF8.self)
-    }
-
-    private static func isPrivate(_ status: stat) -> Bool {
-        status.st_uid == geteuid() && status.st_mode & (S_IWGRP | S_IWOTH) == 0
-    }
-
-    private func write() throws(KernelError) {
-        if entries.isEmpty {
-            if unlink(path) != 0, errno != ENOENT { throw KernelError(errno: errno, message: path) }
-            return
-        }
-        guard let boot = Self.boot else { throw KernelError(code: ENOENT, message: "/proc/sys/kernel/random/boot_id") }
-        for (position, letter) in directory.enumerated() where letter == "/" && position > 0 {
-            _ = mkdir(String(directory.prefix(position)), 0o755)
-        }
-        _ = mkdir(directory, 0o700)
-        var status = stat()
-        guard lstat(directory, &status) == 0 else { throw KernelError(errno: errno, message: directory) }
-        guard status.st_mode & S_IFMT == S_IFDIR, Self.isPrivate(status) else {
-            throw KernelError(code: EACCES, message: "\(directory) is not root's alone")
-        }
-        let text = (["moved interfaces 1 \(boot)"] + entries.map(\.line)).joined(separator: "\n") + "\n"
-        try Self.replace(path, Array(text.utf8))
-    }
-
-    private static func replace(_ path: String, _ bytes: [UInt8]) throws(KernelError) {
-        let new = path + ".new"
-        unlink(new)
-        let file = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard file >= 0 else { throw KernelError(errno: errno, message: new) }
-        let isWritten = Glibc.write(file, bytes, bytes.count) == bytes.count && fsync(file) == 0
-        let reason = errno
-        close(file)
-        guard isWritten else {
-            unlink(new)
-            throw KernelError(errno: reason == 0 ? ENOSPC : reason, message: new)
-        }
-        guard Glibc.rename(new, path) == 0 else { throw KernelError(errno: errno, message: path) }
-    }
+    private func write() throws(KernelError) { try file.write(entries.map(\.line)) }
 }
 
 extension LoanBook.Entry {
@@ -186,11 +120,11 @@ extension LoanBook.Entry {
             "\(namespace)", "\(index)", isMoved ? "moved" : "moving", kind, permanentMAC?.description ?? "", loan.name,
             "\(loan.origin)", loan.hostName, loan.isUp ? "up" : "down", loan.alias,
         ]
-        return words.map(Self.escape).joined(separator: "\t")
+        return RecordFile.line(words)
     }
 
     fileprivate init?(line: Substring) {
-        let words = line.split(separator: "\t", omittingEmptySubsequences: false).map(Self.unescape)
+        let words = RecordFile.words(line)
         guard words.count == 10, let namespace = UInt64(words[0]), let index = Int32(words[1]), index > 0,
             let origin = UInt64(words[6]), InterfaceName.mistake(in: words[7]) == nil
         else { return nil }
@@ -200,26 +134,6 @@ extension LoanBook.Entry {
             namespace: namespace, index: index, isMoved: words[2] == "moved", kind: words[3], permanentMAC: mac,
             loan: Loan(
                 name: words[5], origin: origin, hostName: words[7], isUp: words[8] == "up", alias: words[9]))
-    }
-
-    private static func escape(_ word: String) -> String {
-        word.utf8.contains { $0 == 0x25 || $0 == 0x09 || $0 == 0x0a }
-            ? word.map { $0 == "%" ? "%p" : $0 == "\t" ? "%t" : $0 == "\n" ? "%n" : String($0) }.joined() : word
-    }
-
-    private static func unescape(_ word: Substring) -> String {
-        var (text, isEscaped) = ("", false)
-        for letter in word {
-            if isEscaped {
-                text += letter == "t" ? "\t" : letter == "n" ? "\n" : "%"
-                isEscaped = false
-            } else if letter == "%" {
-                isEscaped = true
-            } else {
-                text.append(letter)
-            }
-        }
-        return text
     }
 }
 

@@ -1,0 +1,126 @@
+internal import Glibc
+internal import Netlink
+
+/// A file that nobody but root can write, with what an agent must know of its predecessor and no mark in the kernel can say.
+///
+/// There is one for each label and own namespace. What it says holds until the machine starts anew: then the numbers in it mean
+/// nothing any more.
+struct RecordFile {
+    /// What the first line says, besides which start of the machine it is.
+    let title: String
+    /// Where it is.
+    var directory: String
+    private var name = ""
+    private static let mostBytes = 4 << 20
+
+    init(title: String, directory: String) { (self.title, self.directory) = (title, directory) }
+
+    private var path: String { "\(directory)/\(name)" }
+
+    private static var boot: String? { SysctlFile.read("/proc/sys/kernel/random/boot_id") }
+
+    /// The lines of the file of a label. What is not root's alone, or of another start of the machine, is not read.
+    ///
+    /// - Parameter home: what tells the own namespace from others.
+    mutating func open(of label: String, home: UInt64) -> ArraySlice<Substring> {
+        let letters = label.utf8.map { byte in
+            let isPlain = byte < 0x80 && (isalnum(Int32(byte)) != 0 || byte == UInt8(ascii: "-"))
+            return isPlain ? String(decoding: [byte], as: UTF8.self) : "_\(byte)_"
+        }
+        name = "\(letters.joined())-\(home)"
+        guard let text = Self.read(path), let boot = Self.boot else { return [] }
+        let lines = text.split(separator: "\n")
+        return lines.first.map { $0 == "\(title) \(boot)" } == true ? lines.dropFirst() : []
+    }
+
+    private static func read(_ path: String) -> String? {
+        let file = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var status = stat()
+        guard fstat(file, &status) == 0, isPrivate(status), status.st_mode & S_IFMT == S_IFREG,
+            (0...mostBytes).contains(Int(status.st_size))
+        else { return nil }
+        var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
+        var count = 0
+        while count < bytes.count {
+            let more = bytes.withUnsafeMutableBytes { space in
+                Glibc.read(file, space.baseAddress?.advanced(by: count), space.count - count)
+            }
+            if more <= 0 { break }
+            count += more
+        }
+        return String(decoding: bytes[..<count], as: UTF8.self)
+    }
+
+    private static func isPrivate(_ status: stat) -> Bool {
+        status.st_uid == geteuid() && status.st_mode & (S_IWGRP | S_IWOTH) == 0
+    }
+
+    /// Replaces the file; without lines it goes.
+    ///
+    /// - Throws: it can't be written, or others could write it.
+    func write(_ lines: [String]) throws(KernelError) {
+        if lines.isEmpty {
+            if unlink(path) != 0, errno != ENOENT { throw KernelError(errno: errno, message: path) }
+            return
+        }
+        guard let boot = Self.boot else { throw KernelError(code: ENOENT, message: "/proc/sys/kernel/random/boot_id") }
+        for (position, letter) in directory.enumerated() where letter == "/" && position > 0 {
+            _ = mkdir(String(directory.prefix(position)), 0o755)
+        }
+        _ = mkdir(directory, 0o700)
+        var status = stat()
+        guard lstat(directory, &status) == 0 else { throw KernelError(errno: errno, message: directory) }
+        guard status.st_mode & S_IFMT == S_IFDIR, Self.isPrivate(status) else {
+            throw KernelError(code: EACCES, message: "\(directory) is not root's alone")
+        }
+        let text = (["\(title) \(boot)"] + lines).joined(separator: "\n") + "\n"
+        try Self.replace(path, Array(text.utf8))
+    }
+
+    private static func replace(_ path: String, _ bytes: [UInt8]) throws(KernelError) {
+        let new = path + ".new"
+        unlink(new)
+        let file = Glibc.open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard file >= 0 else { throw KernelError(errno: errno, message: new) }
+        let isWritten = Glibc.write(file, bytes, bytes.count) == bytes.count && fsync(file) == 0
+        let reason = errno
+        close(file)
+        guard isWritten else {
+            unlink(new)
+            throw KernelError(errno: reason == 0 ? ENOSPC : reason, message: new)
+        }
+        guard Glibc.rename(new, path) == 0 else { throw KernelError(errno: errno, message: path) }
+    }
+
+    // MARK: - Lines
+
+    /// One line of words, which may hold anything.
+    static func line(_ words: [String]) -> String { words.map(escape).joined(separator: "\t") }
+
+    /// The words of a line.
+    static func words(_ line: Substring) -> [String] {
+        line.split(separator: "\t", omittingEmptySubsequences: false).map(unescape)
+    }
+
+    private static func escape(_ word: String) -> String {
+        word.utf8.contains { $0 == 0x25 || $0 == 0x09 || $0 == 0x0a }
+            ? word.map { $0 == "%" ? "%p" : $0 == "\t" ? "%t" : $0 == "\n" ? "%n" : String($0) }.joined() : word
+    }
+
+    private static func unescape(_ word: Substring) -> String {
+        var (text, isEscaped) = ("", false)
+        for letter in word {
+            if isEscaped {
+                text += letter == "t" ? "\t" : letter == "n" ? "\n" : "%"
+                isEscaped = false
+            } else if letter == "%" {
+                isEscaped = true
+            } else {
+                text.append(letter)
+            }
+        }
+        return text
+    }
+}
