@@ -147,6 +147,68 @@ struct RegistryTests {
         #expect(await once.next() == nil)
     }
 
+    @Test("who watches by a name, a service, a URL or nothing gets each event once, and those of others never")
+    func watchers() async throws {
+        let store = RegistryStore { _ in }
+        let (all, a, s, tu, byURL) = (
+            NSMNetworkServiceEndpoint(), NSMNetworkServiceEndpoint.with { $0.name = "a" },
+            NSMNetworkServiceEndpoint.with { $0.networkServiceNames = ["s"] },
+            NSMNetworkServiceEndpoint.with { $0.networkServiceNames = ["t", "u"] },
+            NSMNetworkServiceEndpoint.with { $0.url = "tcp://1" }
+        )
+        let streams = [all, a, s, tu, byURL].map { store.find($0, watch: true) }
+        let queries: [NSMNetworkService] = [.init(), .with { $0.name = "s" }, .with { $0.payload = "IP" }]
+        let services = queries.map { store.find($0, watch: true) }
+        for (name, offered) in [("a", ["s"]), ("b", ["s", "t"]), ("c", ["u", "t"]), ("d", ["v"])] {
+            try store.register(Self.endpoint(name, offered), .stranger("o"))
+        }
+        for name in ["s", "t"] {
+            _ = try store.register(.with { $0.name = name }, .stranger("o"), pathIDs: ["o"])
+        }
+        try store.unregister(Self.endpoint("b").endpoint, .stranger("o"))
+        try store.unregister(NSMNetworkService.with { $0.name = "s" }, .stranger("o"))
+        for (stream, wanted) in zip(streams, ["abcd-b", "a", "ab-b", "c", ""]) {
+            var seen = ""
+            var events = stream.makeAsyncIterator()
+            while seen.count < wanted.count, let event = await events.next() {
+                seen += (event.deleted ? "-" : "") + event.networkServiceEndpoint.name
+            }
+            #expect(seen == wanted)
+        }
+        for (stream, wanted) in zip(services, ["st-s", "s-s", "st-s"]) {
+            var seen = ""
+            var events = stream.makeAsyncIterator()
+            while seen.count < wanted.count, let event = await events.next() {
+                seen += (event.deleted ? "-" : "") + event.networkService.name
+            }
+            #expect(seen == wanted)
+        }
+    }
+
+    @Test("a registry with thousands of watchers by name takes thousands of endpoints at the pace of a few")
+    func manyWatchers() throws {
+        /// How often watchers were asked about an event: what an event costs, without a clock.
+        let looks = Mutex(0)
+        var watchers = RegistryStore.Watchers<NSMNetworkServiceEndpointResponse>()
+        var streams: [AsyncStream<NSMNetworkServiceEndpointResponse>] = []
+        for number in 0..<1000 {
+            let query = NSMNetworkServiceEndpoint.with { $0.name = "e\(number)" }
+            streams.append(
+                watchers.follow(
+                    .init(viewer: nil) { _ in
+                        looks.withLock { $0 += 1 }
+                        return true
+                    }, on: query.topic, backlog: .newest))
+        }
+        let owner = PeerIdentity(unproven: "o")
+        for number in 0..<1000 {
+            let endpoint = Self.endpoint("e\(number)").endpoint
+            RegistryStore.tell(
+                .with { $0.networkServiceEndpoint = endpoint }, on: endpoint.topics, of: owner, &watchers)
+        }
+        #expect(looks.withLock { $0 } == 1000 && streams.count == 1000)
+    }
+
     @Test("who never reads loses its stream after a bounded number of events")
     func slow() async throws {
         let store = RegistryStore { _ in }

@@ -63,6 +63,14 @@ extension NSMNetworkServiceEndpoint {
         }
     }
 
+    /// Under what a watcher with this query is found; nil: it may want any endpoint.
+    var topic: RegistryStore.Topic? {
+        name.isEmpty ? networkServiceNames.first.map { .service($0) } : .name(name)
+    }
+
+    /// What the watchers follow who may want it.
+    var topics: Set<RegistryStore.Topic> { Set([.name(name)] + networkServiceNames.map { .service($0) }) }
+
     /// Whether it has another value than a client for one of its labels.
     func differs(service: String, from labels: [String: String]) -> Bool {
         networkServiceLabels[service]?.labels.contains { key, value in labels[key].map { $0 != value } ?? false }

@@ -35,7 +35,9 @@ extension RegistryStore {
             }
             if known?.service != stored {
                 state.services[stored.name] = StoredService(service: stored, owner: caller)
-                Self.tell(.with { $0.networkService = stored }, of: caller.identity, &state.serviceWatchers)
+                Self.tell(
+                    .with { $0.networkService = stored }, on: [.name(stored.name)], of: caller.identity,
+                    &state.serviceWatchers)
             }
             return nil
         }
@@ -65,7 +67,7 @@ extension RegistryStore {
             response.networkService = old.service
             response.deleted = true
         }
-        tell(event, of: old.owner.identity, &state.serviceWatchers)
+        tell(event, on: [.name(name)], of: old.owner.identity, &state.serviceWatchers)
     }
 
     /// A service without endpoints is removed after a while.
@@ -111,6 +113,7 @@ extension RegistryStore {
             guard watch else { return .of(found) }
             return state.serviceWatchers.follow(
                 Watch(viewer: viewer, matches: { query.matches($0.networkService) }),
+                on: query.name.isEmpty ? nil : .name(query.name),
                 backlog: .all(limit: Self.longestQueue), from: found)
         }
     }

@@ -39,7 +39,11 @@ final class RegistryStore: Sendable {
         let viewer: PeerIdentity?
         let matches: @Sendable (Event) -> Bool
     }
-    typealias Watchers<Event: Sendable> = Broadcast<Event, Never, Watch<Event>>
+    /// What most watchers name, so that one that comes or goes is not a look at all who watch.
+    enum Topic: Hashable {
+        case name(String), service(String)
+    }
+    typealias Watchers<Event: Sendable> = Broadcast<Event, Topic, Watch<Event>>
     struct State {
         var services: [String: StoredService] = [:]
         var endpoints: [String: Entry] = [:]
@@ -135,7 +139,9 @@ final class RegistryStore: Sendable {
         for service in endpoint.networkServiceNames { state.byService[service, default: []].insert(endpoint.name) }
         // A renewal only moves the expiry; it does not wake watchers.
         if old?.endpoint.withoutTimes != endpoint.withoutTimes {
-            tell(.with { $0.networkServiceEndpoint = endpoint }, of: caller.identity, &state.endpointWatchers)
+            tell(
+                .with { $0.networkServiceEndpoint = endpoint }, on: endpoint.topics, of: caller.identity,
+                &state.endpointWatchers)
         }
         return nil
     }
@@ -193,7 +199,9 @@ final class RegistryStore: Sendable {
                 response.networkServiceEndpoint = old.endpoint
                 response.deleted = true
             }
-            if let owner = old.registrant?.identity { Self.tell(event, of: owner, &state.endpointWatchers) }
+            if let owner = old.registrant?.identity {
+                Self.tell(event, on: old.endpoint.topics, of: owner, &state.endpointWatchers)
+            }
             return old
         }
         guard let old else { return }
@@ -211,7 +219,7 @@ final class RegistryStore: Sendable {
                 .map { entry in NSMNetworkServiceEndpointResponse.with { $0.networkServiceEndpoint = entry.endpoint } }
             guard watch else { return .of(found) }
             return state.endpointWatchers.follow(
-                Watch(viewer: viewer, matches: { query.matches($0.networkServiceEndpoint) }),
+                Watch(viewer: viewer, matches: { query.matches($0.networkServiceEndpoint) }), on: query.topic,
                 backlog: .all(limit: Self.longestQueue), from: found)
         }
     }
@@ -258,8 +266,10 @@ final class RegistryStore: Sendable {
 
     // MARK: - Parts
 
-    static func tell<Event>(_ event: Event, of owner: PeerIdentity, _ watchers: inout Watchers<Event>) {
-        watchers.tell(event) { ($0.viewer == nil || $0.viewer == owner) && $0.matches(event) }
+    static func tell<Event>(
+        _ event: Event, on topics: Set<Topic>, of owner: PeerIdentity, _ watchers: inout Watchers<Event>
+    ) {
+        watchers.tell(event, on: topics) { ($0.viewer == nil || $0.viewer == owner) && $0.matches(event) }
     }
 }
 
