@@ -257,8 +257,13 @@ private struct UnixConnection {
 
     private static func connect(_ path: String, _ deadline: ContinuousClock.Instant) async throws -> Int32 {
         while true {
-            let (short, kept) = try shortened(path)
-            let result = withExtendedLifetime(kept) { cl_unix_connect(short) }
+            let result: Int32
+            if path.hasPrefix("@") {
+                result = cl_abstract_connect(String(path.dropFirst()))
+            } else {
+                let (short, kept) = try shortened(path)
+                result = withExtendedLifetime(kept) { cl_unix_connect(short) }
+            }
             if result >= 0 { return result }
             guard result == -EAGAIN, ContinuousClock.now < deadline else {
                 let hint =

@@ -3,7 +3,8 @@ internal import Glibc
 
 /// Where a peer listens.
 public enum SocketAddress: Hashable, Sendable {
-    /// A Unix socket at a path. Descriptors can travel.
+    /// A Unix socket at a path. Descriptors can travel. To connect to, behind an `@` also an abstract name; see
+    /// ``WorkloadEndpoint``.
     case unix(String)
     /// A numeric address or host name, and a port.
     case tcp(host: String, port: Int)

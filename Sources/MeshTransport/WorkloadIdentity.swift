@@ -8,6 +8,7 @@ internal import Synchronization
 /// While the API is away the last identity stays.
 public final class WorkloadIdentity: IdentitySource {
     private let socket: String
+    private let hint: String?
     private let logger: Logger
     /// By how much the waits between tries grow.
     private let step: Duration
@@ -16,14 +17,17 @@ public final class WorkloadIdentity: IdentitySource {
     /// How long the API may take to take the connection.
     private static let patience = Duration.seconds(10)
 
-    /// Asks at `unix:///path` or `tcp://address:port`.
-    public convenience init(socket: String, logger: Logger) {
-        self.init(socket: socket, logger: logger, step: .seconds(1))
+    /// Asks at `unix:///path`, `unix:@name` or `tcp://address:port`; see ``WorkloadEndpoint``.
+    ///
+    /// - Parameter hint: Which identity to take when there are several: the first with this hint. Nil: the first of all.
+    public convenience init(socket: String, hint: String? = nil, logger: Logger) {
+        self.init(socket: socket, hint: hint, logger: logger, step: .seconds(1))
     }
 
     /// Waits one, two … thirty `step`s after tries that failed one after another.
-    package init(socket: String, logger: Logger, step: Duration) {
+    package init(socket: String, hint: String? = nil, logger: Logger, step: Duration) {
         self.socket = socket
+        self.hint = hint
         self.logger = logger
         self.step = step
     }
@@ -70,9 +74,7 @@ public final class WorkloadIdentity: IdentitySource {
     }
 
     private func follow() async throws {
-        guard socket.hasPrefix("unix:") || socket.hasPrefix("tcp://"), let address = SocketAddress(url: socket) else {
-            throw SPIFFEError("\(socket) is neither unix:///path nor tcp://address:port")
-        }
+        let address = try WorkloadEndpoint(socket).address
         let connection = try await ClientConnection.connect(
             to: address, security: .insecure, timeout: Self.patience, takesDescriptors: false, logger: logger)
         defer { connection.closeNow() }
@@ -89,7 +91,7 @@ public final class WorkloadIdentity: IdentitySource {
         try await api.fetchX509SVID(SPIFFEX509SVIDRequest(), metadata: ["workload.spiffe.io": "true"]) { response in
             for try await message in response.messages {
                 do {
-                    let identity = try Identity(message)
+                    let identity = try Identity(message, hint: self.hint)
                     // Before anybody can have it.
                     self.error.withLock { $0 = nil }
                     self.store.replace(identity)

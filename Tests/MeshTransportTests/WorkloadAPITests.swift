@@ -82,7 +82,7 @@ struct WorkloadAPITests {
             group.addTask { await client.run() }
             group.addTask { await wrong.run() }
             #expect(try await client.identity().svid.id.path == "/far")
-            try await eventually { wrong.lastError?.contains("neither") == true }
+            try await eventually { wrong.lastError?.contains("has no scheme") == true }
             group.cancelAll()
         }
     }

@@ -17,6 +17,8 @@ public struct HostMesh: Sendable {
         public var stateDirectory: String
         /// The Workload API of SPIRE, as a URL; nil: an authority of our own serves `workloadSocket`.
         public var spireSocket: String?
+        /// Which of several identities of SPIRE's to take, by its hint; nil: the first.
+        public var svidHint: String?
         /// Where workloads find their identities when there is no SPIRE.
         public var workloadSocket: String
         /// The authority's trust domain.
@@ -70,9 +72,9 @@ public struct HostMesh: Sendable {
         self.logger = logger
         var source: any IdentitySource
         // Clients and endpoints are given our own socket by the same variable; it may be in our environment, too.
-        let isOwn = options.spireSocket.flatMap { SocketAddress(url: $0) } == .unix(options.workloadSocket)
+        let isOwn = try options.spireSocket.map { try WorkloadEndpoint($0).address } == .unix(options.workloadSocket)
         if let socket = options.spireSocket, !isOwn {
-            let identity = WorkloadIdentity(socket: socket, logger: logger)
+            let identity = WorkloadIdentity(socket: socket, hint: options.svidHint, logger: logger)
             spire = identity
             own = nil
             source = identity

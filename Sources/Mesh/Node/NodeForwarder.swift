@@ -27,6 +27,8 @@ public final class NodeForwarder: Sendable {
         public var listen: SocketAddress
         /// The manager.
         public var manager: SocketAddress
+        /// Which of several identities to take, by its hint; nil: the first.
+        public var svidHint: String?
         /// The address of this host that tunnels to others start from; nil: clients have endpoints of this host alone.
         public var tunnelAddress: IPAddress?
         /// The UDP port of tunnels, the same on all hosts.
@@ -68,7 +70,7 @@ public final class NodeForwarder: Sendable {
     public init(_ options: Options, workloadSocket: String, logger: Logger) throws {
         self.options = options
         self.logger = logger
-        identity = WorkloadIdentity(socket: workloadSocket, logger: logger)
+        identity = WorkloadIdentity(socket: workloadSocket, hint: options.svidHint, logger: logger)
         let security = Security.identity(identity)
         let manager = PeerConnector(
             options.manager,

@@ -24,7 +24,8 @@ public final class MeshAccess: Sendable {
     ///   - logger: Where events are logged. Tokens and keys never are.
     public init(_ environment: MeshEnvironment, logger: Logger) {
         self.environment = environment
-        identity = WorkloadIdentity(socket: environment.workloadSocket, logger: logger)
+        identity = WorkloadIdentity(
+            socket: environment.workloadSocket, hint: environment.svidHint, logger: logger)
         manager = PeerConnector(
             environment.manager,
             component: Component(

@@ -8,6 +8,7 @@ internal import Glibc
 /// | `NSM_CONNECT_TO` | ``defaultManagerURL`` |
 /// | `NSM_NAME` | the host's name |
 /// | `SPIFFE_ENDPOINT_SOCKET` | ``defaultWorkloadSocket`` |
+/// | `NSM_AGENT_SVID_HINT` | the first identity |
 /// | `NSM_DIAL_TIMEOUT`, `NSM_REQUEST_TIMEOUT` | `5s`, `15s` |
 /// | `NSM_MAX_TOKEN_LIFETIME` | `10m` |
 /// | `NSM_LIVENESS_CHECK_ENABLED`, `…_INTERVAL`, `…_TIMEOUT` | `true`, `5s`, `1s` |
@@ -19,8 +20,10 @@ public struct MeshEnvironment: Sendable {
     public var manager: SocketAddress
     /// The program's name in paths; unique among the programs of a manager.
     public var name: String
-    /// The SPIFFE Workload API: `unix:///path` or `tcp://address:port`.
+    /// The SPIFFE Workload API: `unix:///path`, `unix:@name` or `tcp://address:port`.
     public var workloadSocket: String
+    /// Which of several identities to take, by the hint that the Workload API gives; nil: the first.
+    public var svidHint: String?
     /// The longest time for making a transport connection.
     public var dialTimeout: Duration
     /// The longest time for one request.
@@ -51,11 +54,12 @@ public struct MeshEnvironment: Sendable {
         manager = address
         name = variable("NSM_NAME") ?? host
         workloadSocket = variable("SPIFFE_ENDPOINT_SOCKET") ?? Self.defaultWorkloadSocket
-        guard ["unix:/", "tcp://"].contains(where: workloadSocket.hasPrefix) else {
-            throw NSMError(
-                .local,
-                "SPIFFE_ENDPOINT_SOCKET is '\(workloadSocket)'; unix:///path or tcp://address:port is needed")
+        do {
+            _ = try WorkloadEndpoint(workloadSocket)
+        } catch {
+            throw NSMError(.local, "SPIFFE_ENDPOINT_SOCKET: \(error)")
         }
+        svidHint = variable("NSM_AGENT_SVID_HINT").flatMap { $0.isEmpty ? nil : $0 }
         dialTimeout = try Self.duration("NSM_DIAL_TIMEOUT", variable) ?? .seconds(5)
         requestTimeout = try Self.duration("NSM_REQUEST_TIMEOUT", variable) ?? .seconds(15)
         tokenLifetime = try Self.duration("NSM_MAX_TOKEN_LIFETIME", variable) ?? .seconds(600)

@@ -42,7 +42,9 @@ struct SessionContext: Sendable {
 
     /// What sessions of these settings share; no peer is contacted yet.
     init(_ settings: ServiceSettings, logger: Logger) {
-        let identity = settings.isInsecure ? nil : WorkloadIdentity(socket: settings.workloadSocket, logger: logger)
+        let identity =
+            settings.isInsecure
+            ? nil : WorkloadIdentity(socket: settings.workloadSocket, hint: settings.svidHint, logger: logger)
         let manager = PeerConnector(
             settings.manager,
             component: Component(

@@ -22,6 +22,8 @@ public struct ServiceSettings: Sendable {
     public var name: String
     /// The SPIFFE Workload API, as a URL.
     public var workloadSocket: String
+    /// Which of several identities to take, by its hint; nil: the first.
+    public var svidHint: String?
     /// Talks without TLS and tokens. Only for a manager on a Unix socket that does the same.
     public var isInsecure = false
     /// Where the sockets of endpoints are.
@@ -79,6 +81,7 @@ public struct ServiceSettings: Sendable {
         workloadSocket = environment.workloadSocket
         dialTimeout = environment.dialTimeout
         requestTimeout = environment.requestTimeout
+        svidHint = environment.svidHint
         tokenLifetime = environment.tokenLifetime
         liveness = environment.liveness
         labels = try Self.labels(variable("NSM_LABELS") ?? "").merging(environment.labels) { own, _ in own }

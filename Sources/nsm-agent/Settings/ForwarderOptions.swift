@@ -97,6 +97,7 @@ struct ForwarderOptions: ParsableArguments, Sendable {
             throw ValidationError("--max-connections \(maxConnections): 1 to 1000000 are possible")
         }
         options.mostConnections = maxConnections
+        options.svidHint = stock.svidHint
         options.tokenLifetime = stock.tokenLifetime
         options.dialTimeout = stock.dialTimeout
         options.requestTimeout = stock.requestTimeout

@@ -72,3 +72,4 @@ struct MeshOptions: ParsableArguments, Sendable {
         return options
     }
 }
+        options.svidHint = environment("NSM_AGENT_SVID_HINT")
