@@ -121,6 +121,7 @@ let package = Package(
             dependencies: grpc + [
                 "CLinux", "Concurrency", "NetworkTypes", "Netlink", "SPIFFE", "MeshTransport", "NSM", "Model",
                 "LinuxKinds", "Reconciler", "EtcdClient", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
             ], exclude: ["Status/Protos", "Etcd/Protos"], swiftSettings: strict),
         .target(
@@ -337,7 +338,7 @@ let package = Package(
             name: "MeshTests",
             dependencies: [
                 "Mesh", "NSM", "SPIFFE", "MeshTransport", "NetworkTypes", "Netlink", "CLinux", "Concurrency",
-                "EtcdClient", "TestSupport",
+                "EtcdClient", "Northbound", "TestSupport",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),

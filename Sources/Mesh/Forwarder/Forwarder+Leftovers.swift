@@ -36,6 +36,7 @@ extension Forwarder {
             guard let outcome = try? discard(sight), outcome.failure == nil else { continue }
             removed.formUnion(sight.links.compactMap { Self.connectionID(ofAlias: $0.alias) })
         }
+        measures?.noteCleaning(removed: removed.count)
         return removed
     }
 

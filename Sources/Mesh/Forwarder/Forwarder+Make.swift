@@ -8,6 +8,13 @@ extension Forwarder {
     /// Returns whether its links are new.
     @discardableResult
     func make(_ wanted: Attachment, _ isKnown: (String) -> Bool) throws(ForwarderError) -> Bool {
+        let isUpdate = made[wanted.id] != nil
+        return try timed({ $0 ?? !isUpdate ? .create : .update }) { () throws(ForwarderError) in
+            try bring(wanted, isKnown)
+        }
+    }
+
+    private func bring(_ wanted: Attachment, _ isKnown: (String) -> Bool) throws(ForwarderError) -> Bool {
         try wanted.check()
         // A socket keeps its namespace alive as well.
         defer { for item in wanted.ends { forgetSocket(item.end.namespace) } }
@@ -38,6 +45,12 @@ extension Forwarder {
     ///
     /// - Throws: ``ForwarderError``.
     public func remove(_ id: String) throws(ForwarderError) {
+        guard made[id] != nil else { return }
+        readTraffic(of: id)
+        try timed({ _ in .remove }) { () throws(ForwarderError) in try take(away: id) }
+    }
+
+    private func take(away id: String) throws(ForwarderError) {
         guard let known = made.removeValue(forKey: id) else { return }
         defer { release(known.namespace) }
         // The kernel removes the other end, and the addresses and routes of both. The index may be reused by now.
@@ -73,7 +86,8 @@ extension Forwarder {
                     neighbours: wanted.neighbours(item, macs))
             }
         }
-        made[wanted.id] = Made(form: wanted.form, links: links, namespace: namespace)
+        let traffic = made[wanted.id]?.traffic
+        made[wanted.id] = Made(form: wanted.form, links: links, namespace: namespace, traffic: traffic)
     }
 
     // MARK: - Looking

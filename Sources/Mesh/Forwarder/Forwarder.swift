@@ -32,6 +32,8 @@ public actor Forwarder {
         let namespace: NetworkNamespace
         /// False when the last change failed.
         var isComplete = true
+        /// What its first link had carried when it was counted last; nil: it was not.
+        var traffic: LinkTraffic?
 
         var hasRules: Bool { form.ends.contains { !$0.policies.isEmpty } }
 
@@ -59,6 +61,8 @@ public actor Forwarder {
     let group: UInt32
 
     private let thread: ThreadExecutor
+    /// Where it counts; nil: nowhere.
+    let measures: MeshMeasures?
     var made: [String: Made] = [:]
     /// Namespaces that connections hold, one handle for all of them, and how many those are.
     private var held: [NetworkNamespace.Identity: (namespace: NetworkNamespace, count: Int)] = [:]
@@ -75,6 +79,11 @@ public actor Forwarder {
     ///   - host: The namespace whose network tunnels go through; nil: that of the process.
     /// - Throws: when the process may not have another thread.
     public init(owner: String = "", host: NetworkNamespace? = nil) throws(ForwarderError) {
+        try self.init(owner: owner, host: host, measures: nil)
+    }
+
+    init(owner: String, host: NetworkNamespace?, measures: MeshMeasures?) throws(ForwarderError) {
+        self.measures = measures
         do {
             thread = try .started()
         } catch {

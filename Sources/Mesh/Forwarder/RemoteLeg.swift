@@ -83,6 +83,9 @@ public struct VNIAllocator: Sendable {
         }
     }
 
+    /// How many identifiers are in use.
+    public var count: Int { used.count }
+
     /// Gives the identifier of a connection back.
     public mutating func release(_ id: String) {
         if let number = used.removeValue(forKey: id) { taken.remove(number) }

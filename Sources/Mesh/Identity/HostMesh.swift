@@ -1,6 +1,7 @@
 internal import CLinux
+public import CoreMetrics
 public import MeshTransport
-internal import GRPCCore
+public import GRPCCore
 internal import Glibc
 public import Logging
 internal import NSM
@@ -37,6 +38,10 @@ public struct HostMesh: Sendable {
         public var trustBundles: [String: String] = [:]
         /// Where `mesh status` asks; nil: nowhere.
         public var statusSocket: String?
+        /// Where it counts; nil: nowhere.
+        public var metrics: (any MetricsFactory)?
+        /// What calls go through first, such as what counts them.
+        public var interceptors: [any ServerInterceptor] = []
 
         /// Makes options.
         public init(
@@ -104,6 +109,8 @@ public struct HostMesh: Sendable {
             tokenLifetime: options.tokenLifetime, excludedPrefixes: options.excludedPrefixes,
             remote: options.remote, logger: logger)
         settings.rights = Self.rights(options, isOwn: own != nil)
+        settings.metrics = options.metrics
+        settings.interceptors = options.interceptors
         manager = try MeshManager(settings)
         statusListener = Self.statusListener(options.statusSocket, logger)
     }
@@ -120,6 +127,9 @@ public struct HostMesh: Sendable {
             return nil
         }
     }
+
+    /// Brings up to date what is not counted as it happens: call it before the numbers are read.
+    public func collect() async { await manager.collect() }
 
     private static func rights(_ options: Options, isOwn: Bool) -> Rights {
         Rights(settings: options.rights, ownDomain: isOwn ? options.trustDomain : nil, host: options.host)

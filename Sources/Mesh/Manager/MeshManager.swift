@@ -46,6 +46,13 @@ public final class MeshManager: Sendable {
     /// Where it listens for other hosts; nil: nowhere.
     public var remoteAddress: SocketAddress? { remoteListener?.address }
 
+    /// Brings up to date what is not counted as it happens.
+    func collect() async {
+        await requests.collect()
+        requests.measures?.set("nsm_mesh_endpoints", to: store.endpointCount)
+        requests.measures?.set("nsm_mesh_services", to: store.serviceNames.count)
+    }
+
     /// Serves until the task is cancelled.
     ///
     /// - Throws: when it can't serve.
@@ -64,7 +71,8 @@ public final class MeshManager: Sendable {
         let servers = [listener, remoteListener].compactMap { $0 }.map { listener in
             RPCServer(
                 listener, security: settings.security, services: services,
-                interceptors: [RightsInterceptor(rights: settings.rights)], admission: settings.rights.admission,
+                interceptors: settings.interceptors + [RightsInterceptor(rights: settings.rights)],
+                admission: settings.rights.admission,
                 logger: settings.logger)
         }
         var metadata: Logger.Metadata = ["name": "\(settings.name)", "at": "\(listener.address.url)"]

@@ -23,7 +23,7 @@ extension MeshRequests {
         _ = try? await coming?.receive(within: .milliseconds(100))
         try await queue.run(hop.ownID) {
             try self.checkOwner(of: closed, call)
-            await self.release(hop.ownID, because: "its client closed it")
+            await self.release(hop.ownID, because: .closed)
         }
         return ServerResponse(message: Google_Protobuf_Empty())
     }
@@ -36,11 +36,11 @@ extension MeshRequests {
     }
 
     func expire(_ id: String) async {
-        try? await queue.run(id) { await self.release(id, because: "its token was not renewed") }
+        try? await queue.run(id) { await self.release(id, because: .expired) }
     }
 
-    /// Tells the other end, and removes the links. The reason is for the log.
-    func release(_ id: String, because reason: String) async {
+    /// Tells the other end, and removes the links.
+    func release(_ id: String, because reason: ConnectionEndReason) async {
         expiries.set(id, to: nil)
         clientIDs.release(id)
         guard let old = known.withLock({ $0.removeValue(forKey: id) }) else { return }
@@ -49,8 +49,9 @@ extension MeshRequests {
             "connection ended",
             metadata: [
                 "connection": "\(id)", "service": "\(old.answer.networkService)", "endpoint": "\(old.endpoint)",
-                "reason": "\(reason)",
+                "reason": "\(reason.text)",
             ])
+        measures?.noteEnd(reason)
         await tellClosed(old)
         do {
             try await forwarder.remove(id)
@@ -109,7 +110,7 @@ extension MeshRequests {
             for id in mine {
                 try? await queue.run(id) {
                     guard known.withLock({ $0[id]?.place }) == place else { return }
-                    await release(id, because: "its endpoint offers the service no more")
+                    await release(id, because: .withdrawn)
                 }
             }
         }

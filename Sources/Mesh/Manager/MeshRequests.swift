@@ -30,6 +30,10 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let expiries = Expiries()
     let clientIDs = ClientIDs()
     let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
+    /// Where it counts; nil: nowhere.
+    let measures: MeshMeasures?
+    /// When the traffic of connections may be read again.
+    let nextReading = Mutex(ContinuousClock.now)
     /// How old the host's prefixes may be.
     static let excludedAge = Duration.seconds(5)
     let started = ContinuousClock.now
@@ -79,7 +83,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         rights = settings.rights
         self.store = store
         component = settings.component
-        forwarder = try Forwarder(owner: "\(settings.name) \(settings.address.url)", host: settings.host)
+        measures = settings.metrics.map(MeshMeasures.init)
+        forwarder = try Forwarder(
+            owner: "\(settings.name) \(settings.address.url)", host: settings.host, measures: measures)
         let events = Callback<(EndpointPeers.Peer, EndpointPeers.Event)>()
         peers = EndpointPeers(component: settings.component) { events(($0, $1)) }
         expiries.whenOver { [weak self] id in await self?.expire(id) }
@@ -190,7 +196,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             "a connection gives way to one of the same id from another network namespace",
             metadata: ["connection": "\(old)", "id": "\(wanted.path.pathSegments.first?.id ?? "")"])
         // Beside: two that displace each other must not wait for each other's turn.
-        Task { try? await queue.run(old) { await self.release(old, because: "another one has its id") } }
+        Task { try? await queue.run(old) { await self.release(old, because: .displaced) } }
     }
 
     private static func preference(
@@ -218,7 +224,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let caller = self.caller(wanted, call, isOfOtherHost: false)
         try admit(wanted, call, caller)
         if wanted.state == .reselectRequested {
-            await release(wanted.id, because: "its client wants another endpoint")
+            await release(wanted.id, because: .reselected)
         }
         try claim(wanted, caller)
         // An id that nothing came of is not kept.
@@ -246,9 +252,10 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             directory?.keep(candidate)
             defer { leave(candidate.place) }
             do {
-                var answer = try await connect(candidate)
+                var answer = try await timed { try await connect(candidate) }
                 answer.networkServiceEndpointName = candidate.endpoint.name
                 if monitor.connection(id) == nil {
+                    if let mechanism = await forwarder.mechanism(of: id) { measures?.noteMade(mechanism) }
                     component.logger.info(
                         "connection made",
                         metadata: [

@@ -1,3 +1,5 @@
+internal import CoreMetrics
+internal import GRPCCore
 public import MeshTransport
 public import Logging
 internal import NSM
@@ -26,6 +28,10 @@ public struct MeshSettings: Sendable {
     var mostConnections = 65536
     /// The namespace whose network tunnels go through; nil: that of the process.
     var host: NetworkNamespace?
+    /// Where it counts; nil: nowhere.
+    var metrics: (any MetricsFactory)?
+    /// What calls go through before it is decided who may make them.
+    var interceptors: [any ServerInterceptor] = []
 
     /// Makes settings.
     public init(

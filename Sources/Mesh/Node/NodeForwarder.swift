@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Concurrency
-internal import GRPCCore
+public import CoreMetrics
+public import GRPCCore
 public import Logging
 public import MeshTransport
 internal import NSM
@@ -43,6 +44,10 @@ public final class NodeForwarder: Sendable {
         public var mostConnections = 65536
         /// Patterns of managers, where tunnels may lead, and whether the host's own network is treated as any other.
         public var rights = MeshRights()
+        /// Where it counts; nil: nowhere.
+        public var metrics: (any MetricsFactory)?
+        /// What calls go through first, such as what counts them.
+        public var interceptors: [any ServerInterceptor] = []
 
         /// Makes options.
         public init(name: String, listen: SocketAddress, manager: SocketAddress) {
@@ -94,6 +99,8 @@ public final class NodeForwarder: Sendable {
         }
         settings.rights = rights
         settings.mostConnections = options.mostConnections
+        settings.metrics = options.metrics
+        settings.interceptors = options.interceptors
         self.settings = settings
         listener = try ServerListener(options.listen, mode: 0o777)
         requests = try MeshRequests(settings, RegistryStore { _ in }, directory: ManagerDirectory(manager))
@@ -103,6 +110,15 @@ public final class NodeForwarder: Sendable {
             name: options.name, offers: [.init(service: options.service, labels: options.labels)], manager: manager,
             registersServices: false
         ) { registered(()) }
+    }
+
+    /// Whether its manager has it in its registry.
+    public var isRegistered: Bool { registration.status.registered != nil }
+
+    /// Brings up to date what is not counted as it happens: call it before the numbers are read.
+    public func collect() async {
+        await requests.collect()
+        requests.measures?.set("nsm_forwarder_registered", to: isRegistered ? 1 : 0)
     }
 
     /// Serves until `end` returns; then the registration is taken back, so that the manager asks others. Connections and traffic
@@ -123,7 +139,7 @@ public final class NodeForwarder: Sendable {
         }
         let socket = try Descriptor.open(path, pathOnly: true)
         registered.set { [weak self] _ in
-            guard let self, self.registration.status.registered != nil else { return }
+            guard let self, self.isRegistered else { return }
             if !self.isReady.exchange(true, ordering: .relaxed) { ready() }
         }
         let server = RPCServer(
@@ -133,7 +149,7 @@ public final class NodeForwarder: Sendable {
                 HealthService(["networkservice.NetworkService", "connection.MonitorConnection"]) { [registration] in
                     registration.status.registered != nil
                 },
-            ], interceptors: [RightsInterceptor(rights: settings.rights)], logger: logger)
+            ], interceptors: settings.interceptors + [RightsInterceptor(rights: settings.rights)], logger: logger)
         defer { requests.end() }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await self.identity.run() }

@@ -170,6 +170,9 @@ final class RegistryStore: Sendable {
     /// Every endpoint, in no order.
     var allEndpoints: [Entry] { state.withLock { Array($0.endpoints.values) } }
 
+    /// How many those are.
+    var endpointCount: Int { state.withLock { $0.endpoints.count } }
+
     /// The services that are registered or offered.
     var serviceNames: Set<String> { state.withLock { Set($0.services.keys).union($0.byService.keys) } }
 

@@ -161,7 +161,7 @@ extension MeshRequests {
         var answer = try await queue.run(hop.ownID) {
             try self.admit(wanted, call, caller)
             if wanted.state == .reselectRequested {
-                await self.release(wanted.id, because: "its client wants another endpoint")
+                await self.release(wanted.id, because: .reselected)
             }
             return try await self.serve(wanted, try await self.candidatesHere(wanted), caller) { candidate in
                 try await self.connect(wanted, preference, candidate, caller)

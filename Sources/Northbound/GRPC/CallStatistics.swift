@@ -1,5 +1,5 @@
 public import CoreMetrics
-internal import GRPCCore
+public import GRPCCore
 internal import Synchronization
 
 /// What calls of gRPC were made, and how long they took.
@@ -27,12 +27,11 @@ public final class CallStatistics: Sendable {
 
     /// Makes a table in which nothing was called yet.
     ///
-    /// - Parameter factory: Makes the counters.
-    public init(factory: any MetricsFactory = MetricsSystem.factory) {
-        let methods =
-            Ligato_Generic_ManagerService.Method.descriptors + Ligato_Generic_MetaService.Method.descriptors
-            + Ligato_Configurator_ConfiguratorService.Method.descriptors + Grpc_Health_V1_Health.Method.descriptors
-            + Grpc_Reflection_V1_ServerReflection.Method.descriptors
+    /// - Parameters:
+    ///   - factory: Makes the counters.
+    ///   - methods: Those that are counted; others are not, so that no caller makes up labels. The agent's unless given.
+    public init(factory: any MetricsFactory = MetricsSystem.factory, methods: [MethodDescriptor]? = nil) {
+        let methods = methods ?? Self.ownMethods
         meters = Dictionary(methods.map { ($0, Meters($0, factory)) }, uniquingKeysWith: { first, _ in first })
     }
 
@@ -41,6 +40,15 @@ public final class CallStatistics: Sendable {
         times.withLock { times in times.filter { $0.key.service == service } }
             .map { ($0.key.method, $0.value) }.sorted { $0.0 < $1.0 }
     }
+
+    /// The methods of the agent's own services.
+    private static let ownMethods =
+        Ligato_Generic_ManagerService.Method.descriptors + Ligato_Generic_MetaService.Method.descriptors
+        + Ligato_Configurator_ConfiguratorService.Method.descriptors + Grpc_Health_V1_Health.Method.descriptors
+        + Grpc_Reflection_V1_ServerReflection.Method.descriptors
+
+    /// What counts the calls of a server.
+    public var interceptor: any ServerInterceptor { CountingInterceptor(statistics: self) }
 
     func begin(_ method: MethodDescriptor) -> Meters? {
         let meters = meters[method]

@@ -67,7 +67,7 @@ public struct GRPCFace: Sendable {
         // A message counts as long as it is read and worked on.
         limits.connectionBytes = max(limits.connectionBytes, 2 * settings.messageLimit)
         limits.peerBytes = max(limits.peerBytes, 2 * settings.messageLimit)
-        let counting = settings.statistics.map { [CountingInterceptor(statistics: $0)] } ?? []
+        let counting = settings.statistics.map { [$0.interceptor] } ?? []
         var listeners: [ServerListener] = []
         var servers: [RPCServer] = []
         var files: CertificateFiles?

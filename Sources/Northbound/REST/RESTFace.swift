@@ -17,7 +17,30 @@ public struct RESTFace: Sendable {
     public init(
         _ settings: RESTSettings, backend: some RESTBackend, logger: Logger
     ) throws(TransportError) {
-        let responder = RESTResponder(settings, backend: backend, logger: logger)
+        try self.init(settings, RESTResponder(settings, backend: backend, logger: logger), logger)
+    }
+
+    /// Listens for a process that has no values, such as a mesh: only what it counts is served, and probes.
+    ///
+    /// - Parameter obstacle: Why the process does not do its work yet; nil: it does.
+    /// - Throws: ``TransportError`` when an address or a file is not available.
+    public init(
+        metrics registry: PrometheusRegistry, at addresses: [SocketAddress], version: String,
+        obstacle: @escaping @Sendable () async -> String?, logger: Logger
+    ) throws(TransportError) {
+        var settings = RESTSettings(addresses: addresses)
+        settings.isReadOnly = true
+        // Who scrapes has one connection or two.
+        settings.limits.connections = 64
+        settings.limits.peerConnections = 16
+        settings.limits.body = 1024
+        let routes = ProcessRoutes(registry: registry, version: version, obstacle: obstacle).all
+        try self.init(settings, RESTResponder(settings, routes, forLookers: routes.map(\.answer), logger), logger)
+    }
+
+    private init(
+        _ settings: RESTSettings, _ responder: RESTResponder, _ logger: Logger
+    ) throws(TransportError) {
         var listeners: [ServerListener] = []
         var servers: [HTTPServer] = []
         var certificates: CertificateFiles?
@@ -91,11 +114,16 @@ struct RESTResponder: Sendable {
     }
 
     init(_ settings: RESTSettings, backend: any RESTBackend, logger: Logger) {
+        let page = PageFeed(backend)
+        self.init(
+            settings, Routes(backend, settings, page).all,
+            forLookers: Routes(LookerBackend(backend), settings, page).all.map(\.answer), logger)
+    }
+
+    /// - Parameter answersForLookers: What who may only look is answered, one for each route.
+    init(_ settings: RESTSettings, _ routes: [Route], forLookers answersForLookers: [Route.Answer], _ logger: Logger) {
         gate = RequestGate(settings)
         self.logger = logger
-        let page = PageFeed(backend)
-        let routes = Routes(backend, settings, page).all
-        let answersForLookers = Routes(LookerBackend(backend), settings, page).all.map(\.answer)
         let lookers = lookers
         let limit = settings.limits.body
         let router = Router(context: RESTContext.self, options: [.autoGenerateHeadEndpoints])

@@ -4,6 +4,7 @@ internal import Glibc
 internal import Logging
 internal import Mesh
 internal import NSM
+internal import Northbound
 
 struct ForwarderCommand: WaitingCommand {
     static let configuration = CommandConfiguration(
@@ -14,12 +15,13 @@ struct ForwarderCommand: WaitingCommand {
             at the manager, which then puts it between clients and endpoints. Those of this host are connected by a veth pair, \
             those of different hosts by VXLAN. There are kernel interfaces only: no memif, no SR-IOV, no WireGuard. \
             Identities come from SPIRE's socket in SPIFFE_ENDPOINT_SOCKET. NSM_NAME, NSM_LABELS, NSM_NSNAME, NSM_CONNECT_TO, \
-            NSM_LISTEN_ON, NSM_TUNNEL_IP, NSM_VXLAN_PORT, NSM_MAX_TOKEN_LIFETIME, NSM_DIAL_TIMEOUT, NSM_REQUEST_TIMEOUT and \
-            NSM_LOG_LEVEL mean what they mean to stock forwarders. SIGTERM stops it; connections and traffic stay. \
+            NSM_LISTEN_ON, NSM_TUNNEL_IP, NSM_VXLAN_PORT, NSM_MAX_TOKEN_LIFETIME, NSM_DIAL_TIMEOUT, NSM_REQUEST_TIMEOUT, \
+            NSM_LOG_LEVEL, and with PROMETHEUS=true NSM_PROMETHEUS_LISTEN_ON, mean what they mean to stock forwarders. SIGTERM stops it; connections and traffic stay. \
             Hosts without a manager have all in one with 'nsm-agent mesh'.
             """, subcommands: [ForwarderHealth.self])
 
     @OptionGroup var options: ForwarderOptions
+    @OptionGroup var metrics: MetricsOptions
     @OptionGroup var log: LogOptions
 
     var descriptors: Int { Descriptors.mesh }
@@ -30,24 +32,40 @@ struct ForwarderCommand: WaitingCommand {
         let logger = log.logger
         let service = ServiceManager()
         try options.checkTunnels()
-        let settings = try options.forwarder()
+        var settings = try options.forwarder()
+        let counts = try metrics.addressOfStock().map(MeshMetrics.init)
+        settings.metrics = counts?.registry
+        settings.interceptors = counts.map { [$0.calls.interceptor] } ?? []
         do {
             let forwarder = try NodeForwarder(settings, workloadSocket: options.workloadSocket, logger: logger)
-            try await forwarder.run {
-                logger.info(
-                    "the forwarder is ready",
-                    metadata: [
-                        "name": "\(settings.name)", "at": "\(settings.listen.url)",
-                        "manager": "\(settings.manager.url)",
-                    ])
-                service.ready("registered at \(settings.manager.url)")
-            } until: {
-                await terminationSignal()
-                service.stopping("connections and traffic stay")
+            let face = try counts?.face(
+                collect: { await forwarder.collect() },
+                obstacle: { forwarder.isRegistered ? nil : "the forwarder is not registered at its manager" },
+                logger: logger)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                if let face { group.addTask { try await face.run() } }
+                defer { group.cancelAll() }
+                try await run(forwarder, settings, service, logger)
             }
             logger.info("stopped; connections and traffic stay")
         } catch {
             throw Failure("\(error)")
+        }
+    }
+
+    private func run(
+        _ forwarder: NodeForwarder, _ settings: NodeForwarder.Options, _ service: ServiceManager, _ logger: Logger
+    ) async throws {
+        try await forwarder.run {
+            logger.info(
+                "the forwarder is ready",
+                metadata: [
+                    "name": "\(settings.name)", "at": "\(settings.listen.url)", "manager": "\(settings.manager.url)",
+                ])
+            service.ready("registered at \(settings.manager.url)")
+        } until: {
+            await terminationSignal()
+            service.stopping("connections and traffic stay")
         }
     }
 }

@@ -3,6 +3,7 @@ internal import ArgumentParser
 internal import Glibc
 internal import Logging
 internal import Mesh
+internal import Northbound
 internal import ServiceLifecycle
 internal import UnixSignals
 
@@ -22,6 +23,13 @@ struct MeshService: Service {
     }
 }
 
+/// The numbers of a process, as a part of it.
+private struct MetricsService: Service {
+    let face: RESTFace
+
+    func run() async throws { try await cancelWhenGracefulShutdown { try await face.run() } }
+}
+
 struct MeshCommand: WaitingCommand {
     static let configuration = CommandConfiguration(
         commandName: "mesh", abstract: "Run Network Service Mesh on this host: manager, registry and kernel forwarder.",
@@ -34,6 +42,7 @@ struct MeshCommand: WaitingCommand {
             """, subcommands: [MeshBundle.self, MeshStatusCommand.self])
 
     @OptionGroup var mesh: MeshOptions
+    @OptionGroup var metrics: MetricsOptions
     @OptionGroup var log: LogOptions
 
     var descriptors: Int { Descriptors.mesh }
@@ -42,13 +51,17 @@ struct MeshCommand: WaitingCommand {
         signal(SIGPIPE, SIG_IGN)
         try Privileges.require(changing: true)
         let logger = log.logger
-        let options = try mesh.hostOptions(logger: logger)
+        var options = try mesh.hostOptions(logger: logger)
+        let counts = try metrics.address().map(MeshMetrics.init)
+        options.metrics = counts?.registry
+        options.interceptors = counts.map { [$0.calls.interceptor] } ?? []
         do {
+            let host = try HostMesh(options, logger: logger)
+            let face = try counts?.face(collect: { await host.collect() }, obstacle: { nil }, logger: logger)
+            let service = MeshService(mesh: host, manager: ServiceManager())
             let group = ServiceGroup(
                 configuration: ServiceGroupConfiguration(
-                    services: [
-                        MeshService(mesh: try HostMesh(options, logger: logger), manager: ServiceManager())
-                    ],
+                    services: face.map { [MetricsService(face: $0), service] } ?? [service],
                     gracefulShutdownSignals: [.sigterm, .sigint],
                     logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
             try await group.run()

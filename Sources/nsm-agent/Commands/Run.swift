@@ -91,7 +91,7 @@ struct Run: WaitingCommand {
                 metadata: ["at": "\(place.url)"])
         }
         if rest != nil {
-            let registry = PrometheusRegistry()
+            let registry = PrometheusRegistry(histograms: MeshCounts.histograms)
             MetricsSystem.bootstrap(registry)
             rest?.registry = registry
         }
@@ -107,9 +107,13 @@ struct Run: WaitingCommand {
         options.initialFile = initialConfig
         options.openFaces = openFaces(options)
         for text in options.openFaces { logger.warning("\(text)") }
-        let meshOptions = try mesh?.hostOptions(agentEtcd: options.etcd?.client, logger: logger)
+        var meshOptions = try mesh?.hostOptions(agentEtcd: options.etcd?.client, logger: logger)
+        meshOptions?.metrics = rest?.registry
+        meshOptions?.interceptors =
+            rest?.registry.map { [CallStatistics(factory: $0, methods: MeshCounts.methods).interceptor] } ?? []
         do {
             let hosted = try meshOptions.map { MeshService(mesh: try HostMesh($0, logger: logger)) }
+            if let mesh = hosted?.mesh { rest?.registry?.beforeText { await mesh.collect() } }
             let daemon = try Daemon(options, socket: socket.path, beside: hosted.map { [$0] } ?? [], logger: logger)
             try await daemon.run()
         } catch let error as ControlSocket.Failure {

@@ -1,3 +1,4 @@
+internal import Concurrency
 internal import Hummingbird
 internal import HTTPTypes
 internal import Model
@@ -9,7 +10,8 @@ struct MetricsRoutes: Sendable {
     let registry: PrometheusRegistry?
 
     func metrics(_ call: RESTCall) async throws -> Response {
-        .text((registry?.text ?? "") + Self.text(await backend.agentReport()), type: PrometheusText.type)
+        let counted = await registry?.currentText ?? ""
+        return .text(counted + Self.text(await backend.agentReport()), type: PrometheusText.type)
     }
 
     /// There are no metrics with a model, as only VPP has any.
@@ -41,24 +43,29 @@ struct MetricsRoutes: Sendable {
         text += PrometheusText.family(
             "nsm_agent_nsm_connections", .gauge,
             report.services.sorted { $0.key < $1.key }.map { ([("state", $0.key)], Double($0.value)) })
-        return text + process(report)
-    }
-
-    private static func process(_ report: AgentReport) -> String {
-        let figures = ProcessFigures()
-        let start = Double(report.start.nanoseconds) / 1e9
-        return ["process", "ligato_process"].map { name in
-            single("\(name)_cpu_seconds_total", .counter, figures.cpuSeconds)
-                + single("\(name)_max_fds", .gauge, figures.fileLimit)
-                + single("\(name)_open_fds", .gauge, figures.openFiles)
-                + single("\(name)_resident_memory_bytes", .gauge, figures.residentBytes)
-                + single("\(name)_start_time_seconds", .gauge, start)
-                + single("\(name)_virtual_memory_bytes", .gauge, figures.virtualBytes)
-                + single("\(name)_virtual_memory_max_bytes", .gauge, figures.virtualLimit)
-        }.joined() + single("process_threads", .gauge, figures.threads)
+        return text + PrometheusText.process(["process", "ligato_process"], start: report.start)
     }
 
     private static func single(_ name: String, _ kind: PrometheusRegistry.Kind, _ value: Double) -> String {
         PrometheusText.family(name, kind, [([], value)])
+    }
+}
+
+extension PrometheusText {
+    /// What the kernel says of this process, under the names that Prometheus' own libraries have, and under other prefixes.
+    static func process(_ prefixes: [String], start: Timestamp) -> String {
+        let figures = ProcessFigures()
+        func single(_ name: String, _ kind: PrometheusRegistry.Kind, _ value: Double) -> String {
+            family(name, kind, [([], value)])
+        }
+        return prefixes.map { name in
+            single("\(name)_cpu_seconds_total", .counter, figures.cpuSeconds)
+                + single("\(name)_max_fds", .gauge, figures.fileLimit)
+                + single("\(name)_open_fds", .gauge, figures.openFiles)
+                + single("\(name)_resident_memory_bytes", .gauge, figures.residentBytes)
+                + single("\(name)_start_time_seconds", .gauge, Double(start.nanoseconds) / 1e9)
+                + single("\(name)_virtual_memory_bytes", .gauge, figures.virtualBytes)
+                + single("\(name)_virtual_memory_max_bytes", .gauge, figures.virtualLimit)
+        }.joined() + single("process_threads", .gauge, figures.threads)
     }
 }

@@ -27,16 +27,31 @@ public final class PrometheusRegistry: MetricsFactory {
     private let families = Mutex<[String: Family]>([:])
     /// Families of which it is counted how many values are below these bounds. Others only have a sum and a count.
     private let buckets: [String: [Double]]
+    private let collectors = Mutex<[@Sendable () async -> Void]>([])
 
     /// The bounds that Prometheus' own libraries have, in seconds.
     static let usualBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
     /// Makes a registry in which nothing is counted yet.
-    public init() {
-        buckets = [
-            "ligato_kvscheduler_txn_duration_seconds": Self.usualBounds,
-            "grpc_server_handling_seconds": Self.usualBounds,
-        ]
+    ///
+    /// - Parameter histograms: Families, beside those of agents and of calls, of which it is to be known how their values are
+    ///   distributed.
+    public init(histograms: [String] = []) {
+        let names = ["ligato_kvscheduler_txn_duration_seconds", "grpc_server_handling_seconds"] + histograms
+        buckets = Dictionary(names.map { ($0, Self.usualBounds) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Has something called before the text is made: it sets what is not counted as it happens.
+    public func beforeText(_ collect: @escaping @Sendable () async -> Void) {
+        collectors.withLock { $0.append(collect) }
+    }
+
+    /// The text as it is now.
+    var currentText: String {
+        get async {
+            for collect in collectors.withLock({ $0 }) { await collect() }
+            return text
+        }
     }
 
     /// The text, sorted by name.
