@@ -226,10 +226,10 @@ extension KindCase {
                 "ip link del dev p",
             ], witnesses: ["tc qdisc show dev p"], isThere: Kernel.hasTBF),
         beside(
-        beside(
             "police", Config(qdiscs: ["interface: p, police: {rate: 10mbit, burst: 32kb}"]),
             ["tc filter del dev p ingress", "tc qdisc del dev p ingress", "ip link del dev p"],
             witnesses: ["tc qdisc show dev p", "tc filter show dev p ingress"], isThere: Kernel.hasPolice),
+        beside(
             "fq_codel",
             Config(qdiscs: ["interface: p, fqCodel: {limit: 500, flows: 64, target: 4ms, interval: 80ms, ecn: false}"]),
             [
