@@ -28,6 +28,7 @@ extension LinuxWorld {
             return .done
         } catch let error as KernelError {
             markStale(state)
+            if refusal == nil { refusal = Refusal(LinuxOperation(state, action), error, self) }
             return .failed(text(for: error), retriable: true)
         } catch let error as ProgramError {
             guard case .load(let load) = action else { return .failed("\(error)", retriable: true) }
