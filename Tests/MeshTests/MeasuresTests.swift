@@ -18,7 +18,7 @@ import Testing
         let registry = PrometheusRegistry(histograms: MeshCounts.histograms)
         let measures = MeshMeasures(registry)
         measures.set([], vnis: 0)
-        for mechanism in ["KERNEL", "VXLAN"] {
+        for mechanism in ["KERNEL", "VXLAN", "WIREGUARD"] {
             for state in ["UP", "DOWN", "REFRESH_REQUESTED", "RESELECT_REQUESTED"] {
                 let series = "nsm_forwarder_connections{mechanism=\"\(mechanism)\",state=\"\(state)\"}"
                 #expect(value(series, in: registry.text) == 0, "\(series)")
@@ -35,7 +35,8 @@ import Testing
         #expect(value(#"nsm_forwarder_connections{mechanism="KERNEL",state="DOWN"}"#, in: registry.text) == 2)
         #expect(value(#"nsm_forwarder_kernel_failures_total{operation="create"}"#, in: registry.text) == 1)
         #expect(
-            value(#"nsm_forwarder_kernel_duration_seconds_bucket{operation="create",le="0.01"}"#, in: registry.text) == 1
+            value(#"nsm_forwarder_kernel_duration_seconds_bucket{operation="create",le="0.01"}"#, in: registry.text)
+                == 1
         )
     }
 

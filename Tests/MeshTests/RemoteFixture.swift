@@ -78,12 +78,13 @@ final class RemoteFixture {
 
     /// Starts an endpoint of the service `db` in a pod of its own.
     func endpoint(
-        _ name: String, at host: TestHost, prefixes: String = "172.16.0.0/24,2001:db8::/64"
+        _ name: String, at host: TestHost, prefixes: String = "172.16.0.0/24,2001:db8::/64",
+        payload: String = WellKnown.ethernet
     ) throws -> Task<Void, any Error> {
         _ = try spaces.make(name)
         let connector = try connector(name, at: host)
         let endpoint = NetworkServiceEndpoint(
-            name: name, services: [.init(name: "db", ipam: PointToPointIPAM(prefixes))],
+            name: name, services: [.init(name: "db", payload: payload, ipam: PointToPointIPAM(prefixes))],
             socket: "\(mesh.directory)/\(name).sock", manager: connector, namespace: path(name))
         let task = Task { try await endpoint.run() }
         tasks.append(task)

@@ -142,7 +142,7 @@ extension OnTheKernel {
 @Suite("VXLAN network identifiers") struct VNITests {
     @Test("are kept, taken as proposed when they are free, and given back")
     func allocate() {
-        var allocator = VNIAllocator()
+        var allocator = NumberAllocator()
         let first = allocator.allocate(for: "a")
         #expect(allocator.allocate(for: "a") == first)
         #expect(allocator.allocate(for: "b", proposed: first) != first)

@@ -31,6 +31,10 @@ extension Attachment {
             let rules = tables[segment]?.assign(end.rules, to: links[segment]?.index) ?? []
             for wanted in rules { values += wanted.routes.map { .route(route($0, segment, table: wanted.rule.table)) } }
             for value in values { result.append((value.key, try desired(value, end, ownership))) }
+            if let key = tunnel?.wireGuard?.own.privateKey {
+                let value = WireGuardPrivateKey(interface: segment.rawValue, key)
+                result.append(("wireguard-key/\(segment.rawValue)", .value(value)))
+            }
             for (number, wanted) in rules.enumerated() {
                 let name = "\(segment.rawValue)/\(number)"
                 result.append(("rule/\(name)", .value(PolicyRule(name, wanted.rule, in: segment.rawValue))))
@@ -87,18 +91,35 @@ extension Attachment {
             address.nodad = prefix.family == .v6
             return address
         }
-        if let tunnel {
+        switch tunnel?.kind {
+        case .vxlan(let vni):
             message.type = .vxlan
-            message.vxlan.vni = tunnel.vni
-            message.vxlan.local = tunnel.local.description
-            message.vxlan.remote = tunnel.remote.description
-            message.vxlan.port = UInt32(tunnel.port)
+            message.vxlan.vni = vni
+            message.vxlan.local = tunnel?.local.description ?? ""
+            message.vxlan.remote = tunnel?.remote.description ?? ""
+            message.vxlan.port = UInt32(tunnel?.port ?? 0)
             // What is behind the other end is known: all of it is at the other host.
             message.vxlan.noLearning = true
-        } else {
+        case .wireGuard(let end):
+            message.type = .wireguard
+            message.wireguard = wireGuard(end)
+        case nil:
             message.type = .veth
             message.veth.peerIfName = segment.other?.rawValue ?? ""
         }
+        return message
+    }
+
+    /// All but the key, which is in no message.
+    private func wireGuard(_ end: WireGuardEnd) -> Ligato_Linux_Interfaces_WireguardLink {
+        var message = Ligato_Linux_Interfaces_WireguardLink()
+        message.listenPort = UInt32(end.own.port)
+        var peer = Ligato_Linux_Interfaces_WireguardPeer()
+        peer.publicKey = "\(end.peer)"
+        peer.endpoint = tunnel.map { "\(IPEndpoint($0.remote, port: $0.port))" } ?? ""
+        // The link has one peer. What goes to it is for routes to say.
+        peer.allowedIps = ["0.0.0.0/0", "::/0"]
+        message.peers = [peer]
         return message
     }
 

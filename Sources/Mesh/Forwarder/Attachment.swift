@@ -73,6 +73,8 @@ struct Attachment {
     /// The MACs to set; none: the kernel's choice. They are chosen here where the other end needs them: so they are
     /// known before the links exist.
     func macs(_ links: [Segment: Link]) -> [Segment: MACAddress] {
+        // What WireGuard carries has no frames.
+        if tunnel?.wireGuard != nil { return [:] }
         var result: [Segment: MACAddress] = [:]
         for item in ends {
             let other = item.segment.other.flatMap { end($0) }
@@ -84,7 +86,8 @@ struct Attachment {
 
     /// All neighbours of an end.
     func neighbours(_ item: End, _ macs: [Segment: MACAddress]) -> [EndNeighbour] {
-        item.end.allNeighbours(item.segment.other.flatMap { macs[$0] } ?? peerMAC)
+        if tunnel?.wireGuard != nil { return [] }
+        return item.end.allNeighbours(item.segment.other.flatMap { macs[$0] } ?? peerMAC)
     }
 }
 

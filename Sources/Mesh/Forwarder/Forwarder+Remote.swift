@@ -7,27 +7,33 @@ extension Forwarder {
     ///
     /// The interface is made straight in its namespace; the tunnel goes through the network of the host.
     ///
-    /// - Throws: ``ForwarderError``; code `EEXIST` when the tunnel's VNI is in use on this host. A new connection then
-    ///   leaves nothing behind, and one that was there stays as it was.
+    /// - Throws: ``ForwarderError``; code `EEXIST` when the tunnel's VNI is in use on this host, `EADDRINUSE` when its port is. A new
+    ///   connection then leaves nothing behind, and one that was there stays as it was.
     public func apply(
         _ leg: RemoteLeg, isKnown: @Sendable (String) -> Bool = { _ in true }
     ) throws(ForwarderError) {
         guard leg.tunnel.local.family == leg.tunnel.remote.family else {
             throw ForwarderError("tunnel to \(leg.tunnel.remote)", "both hosts need addresses of one family")
         }
-        let most = try tunnelMTU(from: leg.tunnel.local)
+        if leg.tunnel.wireGuard != nil, !hasWireGuard {
+            throw ForwarderError("tunnel to \(leg.tunnel.remote)", "this kernel has no WireGuard")
+        }
+        let most = try tunnelMTU(from: leg.tunnel.local, by: leg.tunnel.mechanism)
         try make(Attachment(leg, mtu: min(leg.mtu ?? most, most)), isKnown)
     }
 
     /// The most that an interface can carry whose tunnel starts at this address of the host. Unit: bytes.
     ///
     /// - Throws: ``ForwarderError`` when the host does not have the address.
-    public func tunnelMTU(from local: IPAddress) throws(ForwarderError) -> UInt32 {
+    public func tunnelMTU(
+        from local: IPAddress, by mechanism: ForwarderMechanism = .vxlan
+    ) throws(ForwarderError) -> UInt32 {
+        let overhead = mechanism.overhead(local.family)
         let host = try hostNamespace()
         return try told("address \(local)", host) { () throws(KernelError) in
             for case .address(let address) in try socket(host).dump(.addresses) where address.local.address == local {
                 guard let link = try socket(host).link(index: address.linkIndex) else { continue }
-                return max(link.mtu, Tunnel.overhead(local.family) + 68) - Tunnel.overhead(local.family)
+                return max(link.mtu, overhead + 68) - overhead
             }
             throw KernelError(code: EADDRNOTAVAIL, message: "this host does not have it")
         }

@@ -69,6 +69,8 @@ public actor Forwarder {
     private var sockets: [NetworkNamespace.Identity: Socket] = [:]
     /// Names of endpoints' interfaces that an earlier process made, by connection; nil: not searched for yet.
     var kept: [String: String]?
+    /// Whether this kernel has WireGuard; nil: it was not asked yet.
+    var knownWireGuard: Bool?
     private var clock: UInt64 = 0
     private var host: NetworkNamespace?
 

@@ -1,10 +1,18 @@
 public import NSM
 public import NetworkTypes
 
-/// A VXLAN tunnel to another host (RFC 7348).
+/// A tunnel to another host.
 public struct Tunnel: Hashable, Sendable {
-    /// The VXLAN network identifier, 1 to 16777215. A host can't use it twice, even with different peers.
-    public var vni: UInt32
+    /// What kinds have beside addresses and a port.
+    public enum Kind: Hashable, Sendable {
+        /// The VXLAN network identifier, 1 to 16777215. A host can't use it twice, even with different peers.
+        case vxlan(vni: UInt32)
+        /// Keys, and our port.
+        case wireGuard(WireGuardEnd)
+    }
+
+    /// How it is made.
+    public var kind: Kind
     /// The address of this host.
     public var local: IPAddress
     /// The address of the other host.
@@ -12,16 +20,38 @@ public struct Tunnel: Hashable, Sendable {
     /// The UDP port of the other host.
     public var port: UInt16
 
-    /// Makes a tunnel.
+    /// Makes a VXLAN tunnel.
     public init(vni: UInt32, local: IPAddress, remote: IPAddress, port: UInt16 = 4789) {
-        self.vni = vni
+        kind = .vxlan(vni: vni)
         self.local = local
         self.remote = remote
         self.port = port
     }
 
-    /// Bytes that the tunnel adds to each packet: Ethernet, VXLAN, UDP and IP headers. Source: RFC 7348, section 5.
-    public static func overhead(_ family: IPAddress.Family) -> UInt32 { family == .v4 ? 50 : 70 }
+    /// Makes a WireGuard tunnel.
+    public init(_ end: WireGuardEnd, local: IPAddress, remote: IPAddress, port: UInt16) {
+        kind = .wireGuard(end)
+        self.local = local
+        self.remote = remote
+        self.port = port
+    }
+
+    /// The VXLAN network identifier; 0: it is another tunnel. One that is set makes it VXLAN.
+    public var vni: UInt32 {
+        get { if case .vxlan(let vni) = kind { vni } else { 0 } }
+        set { kind = .vxlan(vni: newValue) }
+    }
+
+    /// What WireGuard needs; nil: it is another tunnel.
+    var wireGuard: WireGuardEnd? { if case .wireGuard(let end) = kind { end } else { nil } }
+
+    /// The mechanism that managers know it by.
+    public var mechanism: ForwarderMechanism {
+        switch kind {
+        case .vxlan: .vxlan
+        case .wireGuard: .wireGuard
+        }
+    }
 }
 
 /// A connection whose other end is on another host: one interface here, and a tunnel.
@@ -60,33 +90,41 @@ public struct RemoteLeg: Sendable {
     }
 }
 
-/// Which VXLAN network identifiers this host uses.
+/// Numbers that this host gives connections, no two the same: VXLAN network identifiers, or UDP ports.
 ///
 /// The kernel refuses one that is used already; this only makes that rare.
-public struct VNIAllocator: Sendable {
-    private static let range: ClosedRange<UInt32> = 1...0xff_ffff
+public struct NumberAllocator: Sendable {
+    /// All VXLAN network identifiers.
+    public static let vnis: ClosedRange<UInt32> = 1...0xff_ffff
+    /// Where WireGuard tunnels listen, from its usual port on.
+    public static let wireGuardPorts: ClosedRange<UInt32> = 51820...61819
+
+    private let range: ClosedRange<UInt32>
     private var used: [String: UInt32] = [:]
     private var taken: Set<UInt32> = []
 
-    /// Makes an allocator that knows of none.
-    public init() {}
+    /// Makes an allocator that has given none yet.
+    public init(_ range: ClosedRange<UInt32> = vnis) { self.range = range }
 
-    /// The identifier of a connection: the one it has, else the one the other host proposes if it is free here, else a free
-    /// one at random.
+    /// Whether there is no number left, unless this connection has one.
+    public func isFull(but id: String) -> Bool { used[id] == nil && taken.count >= range.count }
+
+    /// The number of a connection: the one it has, else the one the other host proposes if it is free here, else a free
+    /// one at random. One must be left.
     public mutating func allocate(for id: String, proposed: UInt32? = nil) -> UInt32 {
         if let known = used[id], proposed == nil || proposed == known { return known }
         release(id)
-        if let proposed, Self.range.contains(proposed), !taken.contains(proposed) { return take(proposed, id) }
+        if let proposed, range.contains(proposed), !taken.contains(proposed) { return take(proposed, id) }
         while true {
-            let number = UInt32.random(in: Self.range)
+            let number = UInt32.random(in: range)
             if !taken.contains(number) { return take(number, id) }
         }
     }
 
-    /// How many identifiers are in use.
+    /// How many are in use.
     public var count: Int { used.count }
 
-    /// Gives the identifier of a connection back.
+    /// Gives the number of a connection back.
     public mutating func release(_ id: String) {
         if let number = used.removeValue(forKey: id) { taken.remove(number) }
     }

@@ -58,7 +58,7 @@ extension MeshRequests {
         } catch {
             component.logger.error("a connection's links stay", metadata: ["connection": "\(id)", "error": "\(error)"])
         }
-        vnis.withLock { $0.release(id) }
+        forgetNumbers(of: id)
         monitor.delete(id)
     }
 

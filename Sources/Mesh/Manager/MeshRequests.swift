@@ -24,7 +24,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let rights: Rights
     let queue = KeyedQueue()
     let known = Mutex<[String: Known]>([:])
-    let vnis = Mutex(VNIAllocator())
+    let vnis = Mutex(NumberAllocator())
+    let ports = Mutex(NumberAllocator(NumberAllocator.wireGuardPorts))
     /// Connections of which is not known whether their endpoint still has them, as its stream broke.
     let unconfirmed = Mutex<[Place: Set<String>]>([:])
     let expiries = Expiries()
@@ -255,7 +256,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
                 var answer = try await timed { try await connect(candidate) }
                 answer.networkServiceEndpointName = candidate.endpoint.name
                 if monitor.connection(id) == nil {
-                    if let mechanism = await forwarder.mechanism(of: id) { measures?.noteMade(mechanism) }
+                    if let measures, let mechanism = await forwarder.mechanism(of: id) {
+                        measures.noteMade(mechanism)
+                    }
                     component.logger.info(
                         "connection made",
                         metadata: [
@@ -277,6 +280,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
                     ])
             }
         }
+        // An id that nothing came of keeps no number.
+        if known.withLock({ $0[id] == nil }) { forgetNumbers(of: id) }
         throw RPCError(
             code: .unavailable, message: "\(wanted.networkService): \(failures.joined(separator: "; "))")
     }

@@ -41,7 +41,7 @@ extension Forwarder {
 }
 
 extension Attachment.Form {
-    var mechanism: ForwarderMechanism { tunnel == nil ? .kernel : .vxlan }
+    var mechanism: ForwarderMechanism { tunnel?.mechanism ?? .kernel }
 }
 
 extension LinkTraffic {

@@ -134,14 +134,6 @@ final class MeshMeasures: Sendable {
     func set(_ name: String, to value: Int) { Meter(label: name, factory: factory).set(value) }
 }
 
-/// How a connection is made in the kernel, by the name that its mechanism has.
-enum ForwarderMechanism: String, CaseIterable, Hashable {
-    /// A veth pair.
-    case kernel = "KERNEL"
-    /// A VXLAN link to another host.
-    case vxlan = "VXLAN"
-}
-
 /// Why a connection ended.
 enum ConnectionEndReason: String, CaseIterable, Hashable {
     case closed

@@ -32,8 +32,10 @@ public final class NodeForwarder: Sendable {
         public var svidHint: String?
         /// The address of this host that tunnels to others start from; nil: clients have endpoints of this host alone.
         public var tunnelAddress: IPAddress?
-        /// The UDP port of tunnels, the same on all hosts.
+        /// The UDP port of VXLAN tunnels, the same on all hosts.
         public var tunnelPort = RemoteSettings.defaultTunnelPort
+        /// The kinds of tunnels that are made, the preferred one first.
+        public var tunnels: [ForwarderMechanism] = [.vxlan, .wireGuard]
         /// How long its tokens live.
         public var tokenLifetime = Duration.seconds(600)
         /// The longest time for making a transport connection to the manager, and for one of its answers.
@@ -89,6 +91,7 @@ public final class NodeForwarder: Sendable {
             remote: options.tunnelAddress.map {
                 RemoteSettings(listen: nil, tunnelAddress: $0, tunnelPort: options.tunnelPort)
             }, logger: logger)
+        settings.remote?.tunnels = options.tunnels
         var rights = Rights(settings: options.rights, ownDomain: nil, host: "")
         let patterns = options.rights.managers
         rights.served = {

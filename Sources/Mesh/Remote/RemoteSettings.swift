@@ -8,8 +8,10 @@ public struct RemoteSettings: Sendable {
     public var listen: SocketAddress?
     /// The address of this host that tunnels start from and lead to.
     public var tunnelAddress: IPAddress
-    /// The UDP port of tunnels, on both hosts.
+    /// The UDP port of VXLAN tunnels, on both hosts.
     public var tunnelPort: UInt16
+    /// The kinds of tunnels that are made, the preferred one first. WireGuard is where the kernel has it, and for IP packets alone.
+    public var tunnels: [ForwarderMechanism] = [.vxlan, .wireGuard]
     /// Managers whose endpoints clients of this host may have.
     public var peers: [SocketAddress]
     /// The registry that many hosts share: endpoints of this host are registered there, and those of others found.

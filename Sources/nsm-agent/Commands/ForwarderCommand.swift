@@ -13,9 +13,10 @@ struct ForwarderCommand: WaitingCommand {
         discussion: """
             For hosts that have a manager of Network Service Mesh already, in the place of its VPP or OVS forwarder. It registers \
             at the manager, which then puts it between clients and endpoints. Those of this host are connected by a veth pair, \
-            those of different hosts by VXLAN. There are kernel interfaces only: no memif, no SR-IOV, no WireGuard. \
+            those of different hosts by VXLAN, or by WireGuard where the kernel has it. There are kernel interfaces only: no memif, \
+            no SR-IOV. \
             Identities come from SPIRE's socket in SPIFFE_ENDPOINT_SOCKET. NSM_NAME, NSM_LABELS, NSM_NSNAME, NSM_CONNECT_TO, \
-            NSM_LISTEN_ON, NSM_TUNNEL_IP, NSM_VXLAN_PORT, NSM_MAX_TOKEN_LIFETIME, NSM_DIAL_TIMEOUT, NSM_REQUEST_TIMEOUT, \
+            NSM_LISTEN_ON, NSM_TUNNEL_IP, NSM_VXLAN_PORT, NSM_MECHANISM_PRIORITY, NSM_MAX_TOKEN_LIFETIME, NSM_DIAL_TIMEOUT, NSM_REQUEST_TIMEOUT, \
             NSM_LOG_LEVEL, and with PROMETHEUS=true NSM_PROMETHEUS_LISTEN_ON, mean what they mean to stock forwarders. SIGTERM stops it; connections and traffic stay. \
             Hosts without a manager have all in one with 'nsm-agent mesh'.
             """, subcommands: [ForwarderHealth.self])

@@ -37,13 +37,20 @@ struct ForwarderOptions: ParsableArguments, Sendable {
     var maxConnections = 65536
     @Option(
         help: ArgumentHelp(
-            "This host's address for VXLAN tunnels; without it clients have endpoints of this host alone. (default: $NSM_TUNNEL_IP)",
+            "This host's address for tunnels; without it clients have endpoints of this host alone. (default: $NSM_TUNNEL_IP)",
             valueName: "address"))
     var tunnelAddress: String?
     @Option(
         help: ArgumentHelp(
-            "The UDP port of tunnels; the same on all hosts. (default: $NSM_VXLAN_PORT or 4789)", valueName: "port"))
+            "The UDP port of VXLAN tunnels; the same on all hosts. (default: $NSM_VXLAN_PORT or 4789)",
+            valueName: "port"))
     var vxlanPort: UInt16?
+    @Option(
+        name: .customLong("tunnel"), parsing: .singleValue,
+        help: ArgumentHelp(
+            "A kind of tunnels that is made, VXLAN or WIREGUARD, the preferred one first; no other is. Can be given more than once. WireGuard is encrypted, carries the payload IP, and needs a kernel that has it. (default: both, in the order of $NSM_MECHANISM_PRIORITY, or VXLAN first)",
+            valueName: "kind"))
+    var tunnels: [String] = []
     @Option(
         name: .customLong("manager"), parsing: .singleValue,
         help: ArgumentHelp(
@@ -103,6 +110,7 @@ struct ForwarderOptions: ParsableArguments, Sendable {
         options.requestTimeout = stock.requestTimeout
         options.tunnelAddress = try address()
         options.tunnelPort = try port()
+        options.tunnels = try kinds()
         options.rights = try rights()
         return options
     }
@@ -153,6 +161,23 @@ struct ForwarderOptions: ParsableArguments, Sendable {
             throw ValidationError("NSM_VXLAN_PORT is '\(text)'; a port is needed, or 0 for 4789")
         }
         return port == 0 ? RemoteSettings.defaultTunnelPort : port
+    }
+
+    private func kinds() throws -> [ForwarderMechanism] {
+        let all: [ForwarderMechanism] = [.vxlan, .wireGuard]
+        if tunnels.isEmpty {
+            // Those of other forwarders mean nothing here.
+            let first = (environment("NSM_MECHANISM_PRIORITY") ?? "").split(separator: ",").compactMap { text in
+                all.first { $0.rawValue == String(text).trimmed.uppercased() }
+            }
+            return (first + all).reduce(into: []) { kinds, kind in if !kinds.contains(kind) { kinds.append(kind) } }
+        }
+        return try tunnels.map { text in
+            guard let kind = all.first(where: { $0.rawValue == text.uppercased() }) else {
+                throw ValidationError("--tunnel '\(text)': there is VXLAN and WIREGUARD")
+            }
+            return kind
+        }
     }
 
     private func rights() throws -> MeshRights {

@@ -1,0 +1,48 @@
+internal import Glibc
+internal import Netlink
+internal import NetworkTypes
+
+extension Forwarder {
+    /// Whether this kernel has WireGuard. It is asked once, and only when somebody wants to know, as it then loads its module.
+    var hasWireGuard: Bool {
+        if let knownWireGuard { return knownWireGuard }
+        guard let host = try? hostNamespace() else { return false }
+        do throws(KernelError) {
+            _ = try WireGuardSocket(in: host)
+            knownWireGuard = true
+            return true
+        } catch {
+            // What else went wrong, such as too many open files, may be over the next time.
+            if error.code == ENOENT { knownWireGuard = false }
+            return false
+        }
+    }
+
+    /// The key and the port of the WireGuard link that a connection has at this end; nil: it has none.
+    ///
+    /// The kernel tells both, so nothing is written down for the time after a restart.
+    func wireGuardIdentity(of id: String, _ end: ConnectionEnd) throws(ForwarderError) -> WireGuardIdentity? {
+        if let known = made[id]?.form.tunnel?.wireGuard?.own { return known }
+        defer { forgetSocket(end.namespace) }
+        let device = try told("link \(end.name)", end.namespace) { () throws(KernelError) -> WireGuardDevice? in
+            guard let link = try socket(end.namespace).link(name: end.name), link.alias == Self.alias(id, .remote),
+                link.kind.isOf(WireGuardAttributes.self)
+            else { return nil }
+            return try WireGuardSocket(in: end.namespace).device(index: link.index)
+        }
+        guard let device, let key = device.privateKey, device.listenPort > 0 else { return nil }
+        return WireGuardIdentity(key, port: device.listenPort)
+    }
+
+    /// How the tunnel is made that a connection has, or had before a restart; nil: it has none.
+    func tunnelMechanism(of id: String, _ end: ConnectionEnd) throws(ForwarderError) -> ForwarderMechanism? {
+        if let known = made[id]?.form.tunnel { return known.mechanism }
+        defer { forgetSocket(end.namespace) }
+        let found = try told("link \(end.name)", end.namespace) { () throws(KernelError) in
+            try socket(end.namespace).link(name: end.name)
+        }
+        guard let link = found, link.alias == Self.alias(id, .remote) else { return nil }
+        if link.kind.isOf(WireGuardAttributes.self) { return .wireGuard }
+        return link.kind.isOf(VXLANAttributes.self) ? .vxlan : nil
+    }
+}
