@@ -208,7 +208,8 @@ final class EndpointPeers: Sendable {
         let end = ContinuousClock.now + restart
         repeat {
             // First of all, as a process that ends closes its connections before it closes the socket.
-            guard (try? await Task.sleep(for: .milliseconds(200))) != nil else { return false }
+            let wait = max(min(.milliseconds(200), end - .now), .zero)
+            guard (try? await Task.sleep(for: wait)) != nil else { return false }
             guard peer.connector.address.isAbandoned else { return false }
         } while ContinuousClock.now < end
         return true

@@ -100,7 +100,8 @@ extension MeshRequests {
     func endpointGone(_ endpoint: RegistryStore.Gone) {
         let place = Place.endpoint(endpoint.name)
         peers.remove(place)
-        setDown(place)
+        // Clients have been told when it fell silent, and that it may come back. Now there is another endpoint for them, or none.
+        for id in ids(at: place) { monitor.setDownAgain(id) }
         guard endpoint.isWithdrawn else { return }
         let mine = known.withLock { $0.filter { $0.value.place == place }.map(\.key) }
         if mine.isEmpty { return }

@@ -25,9 +25,9 @@ extension NetworkServiceClient {
             switch trouble {
             case .refreshRequested: continue
             case .refreshFailed(let reason), .controlPlaneDown(let reason):
-                await heal(known, reason: reason, reselect: false)
+                await heal(known, reason: reason, reselect: false, reports)
             case .dataPathDown(let reason):
-                await heal(known, reason: reason, reselect: true)
+                await heal(known, reason: reason, reselect: true, reports)
             }
         }
     }
@@ -114,24 +114,96 @@ extension NetworkServiceClient {
     }
 
     /// Has the connection again: the same while its data path is alive, and by another endpoint otherwise.
-    private func heal(_ known: NSMConnection, reason: String, reselect: Bool) async {
+    private func heal(
+        _ known: NSMConnection, reason: String, reselect: Bool, _ reports: Mailbox<ConnectionWatch.Report>
+    ) async {
         logger.warning("healing", metadata: ["reason": "\(reason)"])
         var reselect = reselect
         var lastError: String?
         var backoff = Backoff()
         while !Task.isCancelled, !isClosed {
-            if !reselect { reselect = await !isAlive(known) }
+            if !reselect { reselect = await isLost(known, reports) }
             var known = known
             if reselect { known.state = .reselectRequested }
             become(.healing(known, reason: reason, lastError: lastError))
+            let asked = ContinuousClock.now
             do {
                 return try await request(reselect: reselect)
             } catch {
                 if Task.isCancelled { return }
                 lastError = "\(error)"
-                guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
+                switch await pause(backoff.wait(), reports, since: asked) {
+                case .isOver: continue
+                case .interfaceIsGone: reselect = true
+                case .isCancelled: return
+                }
             }
         }
+    }
+
+    /// How the wait before the next try of a heal ended.
+    private enum Pause {
+        case isOver
+        case interfaceIsGone
+        case isCancelled
+    }
+
+    /// A report that changes what a heal does next.
+    private enum News {
+        /// The data path can't be alive.
+        case interfaceIsGone
+        /// The manager says once more that the connection is down: an endpoint that might have come back has not.
+        case isDownAgain
+    }
+
+    /// Waits, or until something is heard that a try would not have known of.
+    private func pause(
+        _ wait: Duration, _ reports: Mailbox<ConnectionWatch.Report>, since asked: ContinuousClock.Instant
+    ) async -> Pause {
+        await withTaskGroup(of: Pause?.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { (try? await Task.sleep(for: wait)) == nil ? .isCancelled : .isOver }
+            group.addTask {
+                switch await self.news(reports, downSince: asked) {
+                case .interfaceIsGone: .interfaceIsGone
+                case .isDownAgain: .isOver
+                case nil: nil
+                }
+            }
+            while let pause = await group.next() { if let pause { return pause } }
+            return .isCancelled
+        }
+    }
+
+    /// Whether the data path is gone: it does not answer, or its interface is no more, which is known sooner.
+    private func isLost(_ known: NSMConnection, _ reports: Mailbox<ConnectionWatch.Report>) async -> Bool {
+        await withTaskGroup(of: Bool?.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { await !self.isAlive(known) }
+            group.addTask {
+                while let news = await self.news(reports, downSince: .now) {
+                    if case .interfaceIsGone = news { return true }
+                }
+                return nil
+            }
+            while let isLost = await group.next() { if let isLost { return isLost } }
+            return false
+        }
+    }
+
+    /// The next news; nil when the task was cancelled.
+    private func news(
+        _ reports: Mailbox<ConnectionWatch.Report>, downSince asked: ContinuousClock.Instant
+    ) async -> News? {
+        let answered = answered
+        while let report = await reports.next() {
+            switch report.event {
+            case .interfaceGone: if report.at > answered { return .interfaceIsGone }
+            case .changed(let connection): if connection.state == .down, report.at > asked { return .isDownAgain }
+            case .deleted, .listed, .gone: continue
+            }
+        }
+        return nil
     }
 
     private func isAlive(_ known: NSMConnection) async -> Bool {

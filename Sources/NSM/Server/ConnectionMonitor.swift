@@ -124,6 +124,16 @@ package final class ConnectionMonitor: Sendable {
         }
     }
 
+    /// Says once more that connections are down, to those who wait for what becomes of them.
+    package func setDownAgain(_ id: String) {
+        state.withLock { state in
+            guard var connection = state.connections[id] else { return }
+            connection.state = .down
+            state.connections[id] = connection
+            tell(.update, connection, &state)
+        }
+    }
+
     /// Events for one watcher: all that match at once, also when there are none, and then each change.
     ///
     /// - Parameters:
