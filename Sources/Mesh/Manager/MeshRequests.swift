@@ -102,8 +102,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         let coming = request.message.clientMechanism.flatMap {
             ComingDescriptor($0.inodeURL, call.info.descriptors)
         }
-        guard request.message.mechanismPreferences.count <= ConnectionLimits.mechanisms else {
-            throw RPCError(code: .invalidArgument, message: "there are too many mechanisms to choose from")
+        if let mistake = ConnectionLimits.mistake(in: request.message.mechanismPreferences) {
+            throw RPCError(code: .invalidArgument, message: "the request holds too much: \(mistake)")
         }
         if comesFromOtherHost(request.message) { return try await requestOfOtherHost(request.message, call) }
         var connection = request.message.connection

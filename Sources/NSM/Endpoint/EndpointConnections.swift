@@ -74,8 +74,8 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         let call = try IncomingCall(request.metadata)
         if let refusal = callers(call.info) { throw RPCError(code: .permissionDenied, message: refusal) }
         let preferences = request.message.mechanismPreferences
-        guard preferences.count <= ConnectionLimits.mechanisms else {
-            throw RPCError(code: .invalidArgument, message: "there are \(preferences.count) mechanisms to choose from")
+        if let mistake = ConnectionLimits.mistake(in: preferences) {
+            throw RPCError(code: .invalidArgument, message: "the request holds too much: \(mistake)")
         }
         var connection = request.message.connection
         let hop = try call.enter(&connection, component)

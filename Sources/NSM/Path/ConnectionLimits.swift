@@ -45,6 +45,17 @@ package enum ConnectionLimits {
             ?? mistake(in: connection.context)
     }
 
+    /// What is too much in the mechanisms to choose from; nil when nothing is. One of them becomes the connection's.
+    package static func mistake(in mechanisms: [NSMMechanism]) -> String? {
+        for mechanism in mechanisms.prefix(self.mechanisms + 1) {
+            if mechanism.cls.utf8.count > name || mechanism.type.utf8.count > name {
+                return "a mechanism's name has more than \(name) bytes"
+            }
+            if let mistake = over(labels, mechanism.parameters.count, "parameters of a mechanism") { return mistake }
+        }
+        return over(self.mechanisms, mechanisms.count, "mechanisms to choose from")
+    }
+
     private static func mistake(in context: NSMConnectionContext) -> String? {
         let ip = context.ipContext
         let names = context.dnsContext.configs.reduce(0) { $0 + 1 + $1.dnsServerIps.count + $1.searchDomains.count }
