@@ -32,6 +32,8 @@ public struct HostMesh: Sendable {
         public var tokenLifetime = Duration.seconds(600)
         /// How it is joined with other hosts; nil: not at all.
         public var remote: RemoteSettings?
+        /// Where endpoints have shared prefixes from; nil: nowhere.
+        public var prefixes: PrefixSource?
         /// Who may do what; this host's root alone unless set.
         public var rights = MeshRights()
         /// Files with the authorities of other trust domains, PEM, by trust domain.
@@ -109,6 +111,7 @@ public struct HostMesh: Sendable {
             tokenLifetime: options.tokenLifetime, excludedPrefixes: options.excludedPrefixes,
             remote: options.remote, logger: logger)
         settings.rights = Self.rights(options, isOwn: own != nil)
+        settings.prefixes = options.prefixes
         settings.metrics = options.metrics
         settings.interceptors = options.interceptors
         manager = try MeshManager(settings)

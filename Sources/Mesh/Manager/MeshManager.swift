@@ -62,12 +62,13 @@ public final class MeshManager: Sendable {
             "registry.NetworkServiceEndpointRegistry",
         ]
         let remoteURL = remoteListener.flatMap { settings.remote?.ownURL($0) }
-        let services: [any RegistrableRPCService] = [
+        var services: [any RegistrableRPCService] = [
             requests, MonitorService(requests.monitor),
             ServiceRegistry(store: store, component: component, rights: settings.rights),
             EndpointRegistry(store: store, component: component, rights: settings.rights, remoteURL: remoteURL),
             HealthService(names),
         ]
+        if let prefixes = settings.prefixes?.service(requests.peers) { services.append(prefixes) }
         let servers = [listener, remoteListener].compactMap { $0 }.map { listener in
             RPCServer(
                 listener, security: settings.security, services: services,

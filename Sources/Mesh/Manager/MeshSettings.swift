@@ -22,6 +22,8 @@ public struct MeshSettings: Sendable {
     public var logger: Logger
     /// How it is joined with other hosts; nil: not at all.
     public var remote: RemoteSettings?
+    /// Where endpoints have shared prefixes from; nil: nowhere.
+    public var prefixes: PrefixSource?
     /// Who may do what.
     var rights = Rights(settings: MeshRights(), ownDomain: nil, host: "")
     /// Connections of all peers together; more are refused.

@@ -32,6 +32,8 @@ public struct PointToPointIPAM: Sendable {
     private let policy: Policy
     /// Prefixes from which nobody is given an address.
     private let excluded: [IPPrefix]
+    /// Networks of before, from which clients may still have addresses, and should not any more.
+    private var retired: [IPPrefix] = []
 
     /// Makes the groups; the pools of one group are taken one after the other.
     ///
@@ -70,6 +72,30 @@ public struct PointToPointIPAM: Sendable {
         }
         guard open == nil else { return nil }
         self.init(groups, policy: policy)
+    }
+
+    /// Takes the place of another one: connections keep the addresses that lie in these pools, and lose the others when they
+    /// are asked for again.
+    package mutating func takeOver(from old: PointToPointIPAM) {
+        let present = Set(groups.joined().map(\.prefix))
+        retired = (old.retired + old.groups.joined().map(\.prefix)).filter { !present.contains($0) }
+        for (id, oldPairs) in old.pairs {
+            var own = [Pair?](repeating: nil, count: groups.count)
+            for case let pair? in oldPairs {
+                for group in groups.indices where own[group] == nil {
+                    guard
+                        let pool = groups[group].indices.first(where: { pool in
+                            groups[group][pool].isFree(pair.source) && groups[group][pool].isFree(pair.destination)
+                        })
+                    else { continue }
+                    groups[group][pool].take(pair.source)
+                    groups[group][pool].take(pair.destination)
+                    own[group] = pair
+                    break
+                }
+            }
+            pairs[id] = own
+        }
     }
 
     /// The pairs of a connection.
@@ -165,6 +191,7 @@ public struct PointToPointIPAM: Sendable {
         func isForeign(_ address: IPAddress) -> Bool {
             if mine.contains(address) { return false }
             return policy == .strict || groups.contains { $0.contains { $0.prefix.contains(address) } }
+                || retired.contains { $0.contains(address) }
         }
         func hostAddress(_ text: String) -> IPAddress? {
             NSMIPContext.prefix(text).flatMap { $0.isHost ? $0.address : nil }

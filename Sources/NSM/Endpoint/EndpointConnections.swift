@@ -306,6 +306,18 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         }
     }
 
+    /// Replaces the pools of a service, and asks its clients to come for addresses of the new ones.
+    func replace(addresses ipam: PointToPointIPAM, of name: String) {
+        pools.withLock { pools in
+            var ipam = ipam
+            if let old = pools[name] { ipam.takeOver(from: old) }
+            pools[name] = ipam
+        }
+        for (id, connection) in monitor.connections where offer(of: connection)?.service.name == name {
+            monitor.setState(.refreshRequested, of: id)
+        }
+    }
+
     func end() {
         expiries.clear()
         monitor.finish()

@@ -178,6 +178,16 @@ public final class NetworkServiceEndpoint: Sendable {
     /// - Throws: ``NSMError`` when unregistering at the manager fails; the registration then expires.
     public func unregister() async throws { try await registration.unregister(try? file()) }
 
+    /// Replaces the pools that the clients of a service get addresses from. Those that are connected keep what lies in the new
+    /// ones, and are asked to come for the rest; no connection is dropped.
+    ///
+    /// - Parameters:
+    ///   - addresses: The new pools.
+    ///   - service: The service's name; one that is not offered is left alone.
+    public func replace(addresses: PointToPointIPAM, of service: String) {
+        connections.replace(addresses: addresses, of: service)
+    }
+
     /// Replaces the policy routes or name servers that the clients of a service are given. Those that are connected are asked
     /// to come for them; no connection is dropped.
     ///

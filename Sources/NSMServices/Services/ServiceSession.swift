@@ -171,6 +171,8 @@ struct EndpointSession: ServiceSession {
     private let endpoint: NetworkServiceEndpoint
     private let context: SessionContext
     private let names: InterfaceNames
+    /// Where its clients' addresses come from, when it has none of its own to give; nil: it has, or gives none.
+    private let shared: SharedPools?
     /// What clients are given beside addresses, and the file as it was then.
     private let policies: (file: PolicyFile, stamp: PolicyFile.Stamp?)?
 
@@ -191,11 +193,14 @@ struct EndpointSession: ServiceSession {
         let mac = message.singleClient ? MACAddress(message.physAddress) : nil
         let name = "\(context.settings.name)-\(message.networkService)"
         let terms = EndpointTerms(message)
+        let shared = SharedPools(terms, context)
+        self.shared = shared
         let service = NetworkServiceEndpoint.Service(
             name: message.networkService, labels: context.labels(message.advertisedLabels), ipam: terms.addresses,
             routes: terms.routes, policies: Self.read(policies?.file, context) ?? [],
             admit: { request in
                 try terms.check(request.labels)
+                try shared?.check()
                 return EndpointAdmission(
                     interfaceName: try names.name(for: request), destinationAddresses: addresses, destinationMAC: mac)
             }, released: { names.release($0) })
@@ -257,6 +262,9 @@ struct EndpointSession: ServiceSession {
                 }
             }
             group.addTask { await followPolicies() }
+            if let shared {
+                group.addTask { await shared.run { endpoint.replace(addresses: $0, of: message.networkService) } }
+            }
             // Told at once: the forwarder makes the interface while its values are planned, and what comes in the meantime is taken
             // together.
             for await _ in endpoint.ticks {
@@ -283,6 +291,7 @@ struct EndpointSession: ServiceSession {
             let path = connection.path.pathSegments.map(\.name).joined(separator: " → ")
             facts.append("\(connection.mechanism.interfaceName): path \(path)")
         }
+        facts += shared?.facts ?? []
         return ServiceNote(facts: facts + [manager] + (state.lastError.map { ["last error \($0)"] } ?? []))
     }
 }

@@ -10,6 +10,9 @@ struct EndpointTerms: Sendable {
     let addresses: PointToPointIPAM?
     /// Networks that clients reach by it.
     let routes: [IPPrefix]
+    /// Whether it has networks of its own to give addresses from.
+    let hasPrefixes: Bool
+    private let excluded: [IPPrefix]
 
     /// Takes a checked message.
     init(_ message: Upnp_NetworkServiceEndpoint) {
@@ -17,12 +20,23 @@ struct EndpointTerms: Sendable {
             message.advertisedLabels.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
         routes = message.routes.compactMap { IPPrefix($0)?.network }
         let prefixes = message.prefixes.compactMap { IPPrefix($0) }
-        // The pools of one family follow each other; each family gives a pair of its own.
+        hasPrefixes = !prefixes.isEmpty
+        excluded = message.excludedPrefixes.compactMap { IPPrefix($0) }
+        addresses = prefixes.isEmpty ? nil : Self.pools(prefixes, excluding: excluded)
+    }
+
+    /// The pools of one family follow each other; each family gives a pair of its own.
+    private static func pools(
+        _ prefixes: [IPPrefix], excluding excluded: [IPPrefix], _ policy: PointToPointIPAM.Policy = .polite
+    ) -> PointToPointIPAM {
         let groups = IPAddress.Family.allCases.map { family in prefixes.filter { $0.family == family } }
-            .filter { !$0.isEmpty }
-        addresses =
-            groups.isEmpty
-            ? nil : PointToPointIPAM(groups, excluding: message.excludedPrefixes.compactMap { IPPrefix($0) })
+        return PointToPointIPAM(groups.filter { !$0.isEmpty }, policy: policy, excluding: excluded)
+    }
+
+    /// What it gives addresses from when it has shared prefixes. All others are taken from its clients: what they bring from an
+    /// earlier life of this endpoint may be another endpoint's by now.
+    func pools(_ grants: [SharedPrefix.Grant]) -> PointToPointIPAM {
+        Self.pools(grants.map(\.prefix), excluding: excluded + grants.flatMap(\.excluded), .strict)
     }
 
     /// - Throws: ``EndpointRefusal`` for a client that wants an endpoint with another label.

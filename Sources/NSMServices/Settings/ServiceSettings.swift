@@ -42,6 +42,8 @@ public struct ServiceSettings: Sendable {
     public var awareness = AwarenessGroups()
     /// A file with the policy routes that the clients of our endpoints are given; nil: there is none.
     public var policyFile: String?
+    /// IPAM servers of vL3 networks: each gives every endpoint without prefixes of its own a prefix that no other endpoint has.
+    public var prefixServers: [SocketAddress] = []
     /// What is done with name servers.
     public var nameServers = NameServerMode.off
     /// Where our own resolver listens.
@@ -79,9 +81,9 @@ public struct ServiceSettings: Sendable {
         manager = environment.manager
         name = environment.name
         workloadSocket = environment.workloadSocket
+        svidHint = environment.svidHint
         dialTimeout = environment.dialTimeout
         requestTimeout = environment.requestTimeout
-        svidHint = environment.svidHint
         tokenLifetime = environment.tokenLifetime
         liveness = environment.liveness
         labels = try Self.labels(variable("NSM_LABELS") ?? "").merging(environment.labels) { own, _ in own }
@@ -89,6 +91,13 @@ public struct ServiceSettings: Sendable {
         awareness = try AwarenessGroups(variable("NSM_AWARENESS_GROUPS") ?? "")
         if let text = variable("NSM_LOCAL_DNS_SERVER_ADDRESS"), !text.isEmpty {
             resolverAddress = try Self.resolverAddress(text, "NSM_LOCAL_DNS_SERVER_ADDRESS")
+        }
+        for text in (variable("NSM_PREFIX_SERVER_URL") ?? "").split(separator: ",") {
+            prefixServers.append(try Self.address(String(text.trimmingWhitespace), "NSM_PREFIX_SERVER_URL"))
+        }
+        guard prefixServers.count <= 8 else {
+            throw Mistake(
+                description: "NSM_PREFIX_SERVER_URL names \(prefixServers.count) servers; at most 8 are asked")
         }
         policyFile = variable("NSM_PBR_CONFIG_PATH").flatMap { $0.isEmpty ? nil : $0 }
     }

@@ -23,6 +23,14 @@ struct MeshOptions: ParsableArguments, Sendable {
         help: ArgumentHelp(
             "A prefix that no connection gets addresses from. Can be given more than once.", valueName: "prefix"))
     var excluded: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Where endpoints with NSM_PREFIX_SERVER_URL have prefixes from, so that those of one service on many hosts give addresses of one network: the network to divide, such as 10.60.0.0/16, or on other hosts the --listen-remote of the mesh that divides it.",
+            valueName: "prefix|url"))
+    var ipam: String?
+    @Option(
+        help: ArgumentHelp("The length of these prefixes. (default: 24, or 64 of IPv6)", valueName: "length"))
+    var ipamLength: UInt8?
     @OptionGroup(title: "Rights") var rights: RightsOptions
     @OptionGroup(title: "Other hosts") var remote: RemoteOptions
     @OptionGroup(title: "etcd as the registry") var etcd: RegistryEtcdOptions
@@ -35,6 +43,19 @@ struct MeshOptions: ParsableArguments, Sendable {
             throw ValidationError("'\(text)' is not a prefix such as 10.0.0.0/8")
         }
         _ = try tokenLifetime()
+        _ = try prefixes()
+    }
+
+    private func prefixes() throws -> PrefixSource? {
+        guard let ipam else {
+            if ipamLength != nil { throw ValidationError("--ipam-length needs --ipam") }
+            return nil
+        }
+        do throws(TransportError) {
+            return try PrefixSource(ipam, length: ipamLength)
+        } catch {
+            throw ValidationError("--ipam: \(error)")
+        }
     }
 
     /// In the format of stock managers.
@@ -67,9 +88,10 @@ struct MeshOptions: ParsableArguments, Sendable {
         }
         options.rights = try rights.rights()
         options.trustBundles = try remote.bundles()
+        options.svidHint = environment("NSM_AGENT_SVID_HINT")
         options.tokenLifetime = try tokenLifetime()
         options.statusSocket = statusSocket
+        options.prefixes = try prefixes()
         return options
     }
 }
-        options.svidHint = environment("NSM_AGENT_SVID_HINT")

@@ -1,0 +1,67 @@
+package import NetworkTypes
+
+/// The parts of one network, each of which is given once. A part that was given back is given again only after all others, so
+/// that who lost it for a moment can have it again.
+package struct PrefixPool: Sendable {
+    /// What is divided.
+    package let network: IPPrefix
+    /// The length of its parts.
+    package let length: UInt8
+    private var taken: Set<IPPrefix> = []
+    private var next: IPAddress
+
+    /// Divides a network.
+    ///
+    /// - Parameter length: Of the parts; from that of the network up to two bits less than a single address. Nil for others.
+    package init?(_ network: IPPrefix, length: UInt8) {
+        guard (network.length...network.family.bitWidth - 2).contains(length), network.length <= length else {
+            return nil
+        }
+        self.network = network.network
+        self.length = length
+        next = network.network.address
+    }
+
+    /// How many parts are given.
+    package var count: Int { taken.count }
+
+    /// Takes a part.
+    ///
+    /// - Parameters:
+    ///   - wanted: Which one, if it is free; another one otherwise.
+    ///   - excluded: What it must not overlap.
+    /// - Returns: the part; nil when none is left.
+    package mutating func take(_ wanted: IPPrefix? = nil, excluding excluded: [IPPrefix] = []) -> IPPrefix? {
+        if let wanted = wanted?.network, wanted.length == length, network.contains(wanted.address),
+            !excluded.contains(where: wanted.overlaps), taken.insert(wanted).inserted
+        {
+            // After a start of ours others had what comes before it, and it comes last as well when it is given back.
+            if !(wanted.address < next) { advance(behind: wanted) }
+            return wanted
+        }
+        // Each step leaves a part that is taken behind, or what is excluded, and going round once is enough.
+        for _ in 0...2 * (taken.count + excluded.count + 1) {
+            guard let part = IPPrefix(next, length: length) else { return nil }
+            if let obstacle = excluded.first(where: part.overlaps) {
+                advance(behind: obstacle.length < length ? obstacle : part)
+                continue
+            }
+            advance(behind: part)
+            if taken.insert(part).inserted { return part }
+        }
+        return nil
+    }
+
+    /// Gives a part back; one that was not taken is left alone.
+    package mutating func free(_ part: IPPrefix) { taken.remove(part.network) }
+
+    private mutating func advance(behind part: IPPrefix) {
+        let last = part.network.address.last(of: part.length)
+        next = last < network.address.last(of: network.length) ? last.successor : network.address
+    }
+}
+
+extension IPPrefix {
+    /// Whether an address lies in both.
+    func overlaps(_ other: IPPrefix) -> Bool { contains(other.address) || other.contains(address) }
+}

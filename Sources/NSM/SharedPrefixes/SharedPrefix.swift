@@ -1,0 +1,98 @@
+internal import Concurrency
+internal import GRPCCore
+internal import Logging
+internal import MeshTransport
+package import NetworkTypes
+internal import Synchronization
+
+/// A prefix that an IPAM server gives, for as long as ``run(_:)`` runs. After an interruption the same one is asked for.
+package final class SharedPrefix: Sendable {
+    /// What the server gave.
+    package struct Grant: Hashable, Sendable {
+        /// The prefix; no other endpoint has an address of it.
+        package let prefix: IPPrefix
+        /// What is not to be given of it.
+        package let excluded: [IPPrefix]
+    }
+
+    private let server: PeerConnector
+    private let state = Mutex<(grant: Grant?, lastError: String?)>((nil, nil))
+    /// Exclusions in an answer.
+    private static let mostExclusions = 1024
+
+    /// Asks at a server, with the identity of its connector, which must run.
+    package init(_ server: PeerConnector) { self.server = server }
+
+    /// What was given last.
+    package var grant: Grant? { state.withLock { $0.grant } }
+
+    /// Why nothing is heard of the server; nil when something is.
+    package var lastError: String? { state.withLock { $0.lastError } }
+
+    /// Follows the server until the task is cancelled.
+    ///
+    /// - Parameter changed: Called with the first prefix, and with each that takes its place.
+    package func run(_ changed: @escaping @Sendable (Grant) async -> Void) async {
+        var backoff = Backoff(first: .milliseconds(200), limit: .seconds(10))
+        while !Task.isCancelled {
+            let began = ContinuousClock.now
+            do {
+                try await follow(changed)
+                note("the server ended the stream")
+            } catch {
+                if Task.isCancelled { return }
+                note("\((error as? RPCError).map { "\($0.code): \($0.message)" } ?? "\(error)")")
+            }
+            if ContinuousClock.now - began > .seconds(10) { backoff.reset() }
+            guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
+        }
+    }
+
+    private func note(_ text: String) {
+        let message = "the IPAM at \(server.address.url): \(text)"
+        let isNew = state.withLock { state in
+            defer { state.lastError = message }
+            return state.lastError != message
+        }
+        if isNew { server.component.logger.warning("no prefix", metadata: ["error": "\(message)"]) }
+    }
+
+    private func follow(_ changed: @escaping @Sendable (Grant) async -> Void) async throws {
+        let connection = try await server.connection(within: server.component.dialTimeout)
+        let wanted = grant.map { "\($0.prefix)" } ?? ""
+        try await connection.whileOpen {
+            let client = Ipam_IPAM.Client(wrapping: connection.client)
+            try await client.managePrefixes { writer in
+                try await writer.write(
+                    .with { request in
+                        request.type = .allocate
+                        request.prefix = wanted
+                    })
+                // It is ours as long as the stream is open.
+                await Task.untilCancelled()
+            } onResponse: { response in
+                for try await message in response.messages {
+                    let grant = try Self.grant(message)
+                    let isNew = self.state.withLock { state in
+                        defer { state = (grant, nil) }
+                        return state.grant != grant
+                    }
+                    if isNew { await changed(grant) }
+                }
+            }
+        }
+    }
+
+    /// - Throws: ``NSMError`` for a prefix that can't be meant: half of the world, or no two addresses.
+    static func grant(_ message: Ipam_PrefixResponse) throws(NSMError) -> Grant {
+        guard let prefix = IPPrefix(message.prefix)?.network,
+            (prefix.family == .v4 ? 8...30 : 16...126).contains(prefix.length)
+        else {
+            throw NSMError(.protocolViolation, "'\(message.prefix.prefix(64))' is no prefix that can be shared")
+        }
+        guard message.excludePrefixes.count <= mostExclusions else {
+            throw NSMError(.protocolViolation, "\(message.excludePrefixes.count) prefixes are excluded")
+        }
+        return Grant(prefix: prefix, excluded: message.excludePrefixes.compactMap { IPPrefix($0) })
+    }
+}
