@@ -243,11 +243,15 @@ let package = Package(
             ], path: "examples/scale", exclude: ["README.md", "kubernetes.py", "measure.py", "run"],
             swiftSettings: strict),
 
-        // A part of scripts/bench.
+        // Parts of scripts/bench.
         .executableTarget(
             name: "change-bench",
             dependencies: ["Agent", "LinuxKinds", "Model", "Netlink", "Northbound", "Reconciler"],
             path: "scripts/bench.d/change", swiftSettings: strict),
+        .executableTarget(
+            name: "registry-bench",
+            dependencies: ["Concurrency", "MeshTransport", "NSM", .product(name: "Logging", package: "swift-log")],
+            path: "scripts/bench.d/registry", swiftSettings: plain),
 
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         .testTarget(

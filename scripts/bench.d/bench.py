@@ -16,6 +16,7 @@ import fdb
 import filters
 import mesh
 import northbound
+import scale
 import workload
 from daemon import LIMIT, PROBE, TOOLS, WORK, Daemon, Failed, alternating, run, write
 from report import report
@@ -206,10 +207,13 @@ def options_of_the_command_line():
     parser.add_argument("--n", default="10,100,1000", help="numbers of pods")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--breaks", type=int, default=200, help="deletions for (e)")
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,m,n,o,p,q,r,s,t,u,v,w,x,y,large")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z,large")
     parser.add_argument("--values", default="100,500,2000,10000", help="numbers of values, for (h) and (i)")
     parser.add_argument("--entries", type=int, default=10000, help="forwarding entries, for (j)")
-    parser.add_argument("--connections", type=int, default=500, help="connections of the mesh, for (n), (o) and (q)")
+    parser.add_argument("--connections", type=int, default=500, help="connections of the mesh, for (l), (n), (o) and (q)")
+    parser.add_argument("--period", type=float, default=240, help="seconds of idling with refreshes, for (l)")
+    parser.add_argument("--registrations", type=int, default=5000, help="endpoints in the registry, for (z)")
+    parser.add_argument("--watchers", type=int, default=500, help="who watch it")
     parser.add_argument("--in-turn", type=int, default=1000, help="connections of the mesh, for (r)")
     parser.add_argument("--per-agent", type=int, default=500, help="of (n), (o), (q) at most so many of one agent")
     parser.add_argument("--idle", type=float, default=20, help="seconds of idling in (g) and (q)")
@@ -224,6 +228,7 @@ def options_of_the_command_line():
     if options.quick:
         options.n, options.reps, options.breaks, options.connections, options.idle = "10,100", 2, 40, 50, 5
         options.values, options.in_turn, options.entries = "100,500", 100, 1000
+        options.period, options.registrations, options.watchers = 130, 500, 50
         options.many_values, options.calls, options.rate, options.load = 1000, 100, 200, 3
     return options
 
@@ -266,6 +271,9 @@ def measure(options, results):
         for version, program in versions.items() if tasks & set(part) else ():
             progress(f"mesh: {version}")
             mesh.measure(program, f"{TOOLS}/meshprobe", WORK, tasks & set(part), options, results["mesh"].setdefault(version, {}))
+    if tasks & set(scale.PARTS):
+        for version, program in versions.items():
+            scale.measure(program, TOOLS, WORK, tasks, options, results["scale"].setdefault(version, {}))
     if tasks & set(northbound.PARTS):
         for version, program in versions.items():
             northbound.measure(program, tasks, options, results["northbound"].setdefault(version, {}))
@@ -283,6 +291,7 @@ def main():
         "filters": {},
         "mesh": {},
         "northbound": {},
+        "scale": {},
     }
     try:
         measure(options, results)

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import time
 
+import counts
 from meshnet import Failed, Net, address, clients, endpoints, grouped, shared, wait
 from show import progress, table, verdict
 
@@ -158,6 +159,10 @@ def by_the_clock(bench, n, lifetime=20, seconds=20):
         time.sleep(seconds)
         cpu, wall = net.since(before), time.monotonic() - start
         last, connected = refreshes(net)
+        # Beside the measured time, as counting takes time, too.
+        with counts.Counts(net) as counted:
+            time.sleep(lifetime / 2)
+        after, _ = refreshes(net)
     count = last - first
     return {
         "n": n,
@@ -165,6 +170,7 @@ def by_the_clock(bench, n, lifetime=20, seconds=20):
         "connected": connected,
         "per_second": count / wall,
         "cpu_ms_each": {name: ms / max(count, 1) for name, ms in grouped(cpu).items()},
+        "counts_each": counted.each(after - last),
     }
 
 
@@ -188,6 +194,9 @@ def after_a_kill(bench, net, n):
 
 
 # ---- (p) heal time ----
+
+# How long a mesh waits for an endpoint that is started again; milliseconds. Source: EndpointPeers.restart.
+RESTART = 2000
 
 
 def heal(bench, reps, with_namespace):
@@ -327,6 +336,17 @@ def comparison(versions, one_row):
     return rows
 
 
+def memory(many):
+    """What a connection holds: by how much more is held with many than with few."""
+    runs = sorted((r for r in many if r["paired"]), key=lambda r: r["n"])
+    if len(runs) < 2:
+        return
+    few, most = runs[0], runs[-1]
+    more = most["n"] - few["n"]
+    grown = {name: (of["rss_mb"] - few["held"][name]["rss_mb"]) * 1024 / more for name, of in most["held"].items()}
+    print(f"(q) resident for each of {more} more connections, by mesh / client / server: {each(grown, 0)} KB\n")
+
+
 def report(results):
     if "one" in results:
         one = results["one"]
@@ -360,6 +380,7 @@ def report(results):
             rows[-1] += [of("descriptors", 0), of("threads", 0)]
         if len(rows) > 1:
             table(rows)
+        memory(results["many"])
     if "in_turn" in results:
         r = results["in_turn"]
         rows = [[f"(r) {r['n']} connections in turn", "connected ms", "most", "CPU each: mesh / client / server ms"]]
@@ -372,5 +393,8 @@ def report(results):
         print(f"(o) the mesh killed and started: {s['n']} connected again after {s['wall_ms']:.0f} ms; CPU {each(s['cpu_ms'], 0)} ms")
     for r in results.get("refreshes", []):
         print(f"(o) {r['n']} connections, {r['per_second']:.0f} refreshes per s: CPU each {each(r['cpu_ms_each'], 2)} ms")
+        print(f"    for each refresh, by mesh / client / server: {counts.text(r['counts_each'])}")
     for what, r in results.get("heal", {}).items():
-        print(f"(p) {what} of the endpoint gone: pings away for {r['gap_ms']:.0f} ms, connected to the other after {r['moved_ms']:.0f} ms")
+        # A process may come back within the time that the mesh leaves it; a pod that is gone does not.
+        aim = verdict(r["moved_ms"], RESTART + 300 if what == "process" else 300, "connected")
+        print(f"(p) {what} of the endpoint gone: pings away for {r['gap_ms']:.0f} ms, connected to the other after {r['moved_ms']:.0f} ms ({aim})")

@@ -159,7 +159,7 @@ class Net:
 
     def run_clients(self, n, per_agent):
         for name in shared(range(n), per_agent):
-            self.run(name, "{}\n")
+            self.run(name, "cnfConfig: {}\n")
 
     def complaints(self):
         """The last warnings of all."""

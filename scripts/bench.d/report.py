@@ -4,6 +4,7 @@ import fdb
 import filters
 import mesh
 import northbound
+import scale
 from show import ratio, table, verdict
 
 TASKS = {
@@ -153,6 +154,10 @@ def report(results):
     rows = mesh.comparison(results["mesh"], one_row) if "agent" in results["mesh"] else []
     if rows:
         beside_the_baseline([["the mesh", "baseline", "agent", "agent:baseline", "aim"], *rows])
+    for version, found in results["scale"].items():
+        if len(results["scale"]) > 1:
+            print(f"The mesh at scale, {version}:\n")
+        scale.report(found)
     for version, found in results["northbound"].items():
         if len(results["northbound"]) > 1:
             print(f"Northbound, {version}:\n")
