@@ -231,7 +231,10 @@ extension MeshRequests {
     /// What our end of a WireGuard tunnel has: that of the link that is there, or a new key.
     func wireGuardIdentity(of id: String, _ end: ConnectionEnd) async throws -> WireGuardIdentity {
         if let known = try await forwarder.wireGuardIdentity(of: id, end) {
-            _ = ports.withLock { $0.allocate(for: id, proposed: UInt32(known.port)) }
+            ports.withLock { ports in
+                // Where none is left it is nobody's.
+                if !ports.isFull(but: id) { _ = ports.allocate(for: id, proposed: UInt32(known.port)) }
+            }
             return known
         }
         guard let identity = WireGuardIdentity(newAt: try port(for: id)) else {
