@@ -7,8 +7,13 @@ final class NetlinkChannel {
     /// Bytes for one datagram. The kernel makes those of a dump up to 32 KiB long, others up to a few pages; below
     /// glibc's `M_MMAP_THRESHOLD` the memory comes and goes without a system call.
     private static let bufferSize = 64 << 10
+    /// Bytes that are asked for where answers are short. The kernel makes the messages of a dump as large as what it was ever
+    /// asked for, and takes memory of up to 8 KiB, its own header included, from what it has at hand.
+    private static let shortSize = 7 << 10
 
     private let socket: OpaquePointer
+    /// Bytes that are asked for at a time.
+    private var size = bufferSize
 
     /// Opens a socket in a namespace, nil: the calling thread's, and joins the groups of a bit mask (`RTMGRP_*`).
     init(
@@ -75,15 +80,28 @@ final class NetlinkChannel {
         return try body(buffer)
     }
 
+    /// Asks for little at a time, until answers prove to be long.
+    func expectShortAnswers() { size = Self.shortSize }
+
+    /// Asks for much at a time from now on. Returns whether it did not before.
+    func expectLongAnswers() -> Bool {
+        defer { size = Self.bufferSize }
+        return size < Self.bufferSize
+    }
+
     /// Receives one datagram if one is queued: its length or -errno, `-EAGAIN` when none is.
     func receive(into buffer: UnsafeMutableRawBufferPointer) -> Int {
-        cl_netlink_receive(descriptor, buffer.baseAddress, buffer.count)
+        let count = cl_netlink_receive(descriptor, buffer.baseAddress, min(buffer.count, size))
+        // What fills half of it is one part of many.
+        if count >= Self.shortSize / 2 { size = Self.bufferSize }
+        return count
     }
 
     /// Receives one datagram that has to come.
     ///
     /// - Parameter timeout: milliseconds.
-    /// - Throws: `ENOBUFS` when the kernel dropped answers, after the others have been thrown away; `ETIMEDOUT`.
+    /// - Throws: `ENOBUFS` when the kernel dropped answers, `EMSGSIZE` when one is longer than what was asked for, after the
+    ///   others have been thrown away; `ETIMEDOUT`.
     func receive(into buffer: UnsafeMutableRawBufferPointer, timeout: Int32) throws(KernelError) -> Int {
         var waits = 0
         while true {

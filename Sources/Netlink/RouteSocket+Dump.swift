@@ -105,12 +105,16 @@ extension RouteSocket {
 
     /// Reads all objects of a kind, and makes something of each message.
     private func collect<Object>(
-        _ what: Dump, atMost limit: Int = .max, _ make: (Message) -> Object?
+        _ what: Dump, atMost limit: Int = .max, begin: () -> Void = {}, _ make: (Message) -> Object?
     ) throws(KernelError) -> [Object] {
         var result: [Object] = []
         for _ in 0..<Self.dumpAttempts {
-            result.removeAll(keepingCapacity: true)
-            if try collect(what, into: &result, limit, make) { return result }
+            let isConsistent = try askAgainIfLong { () throws(KernelError) in
+                result.removeAll(keepingCapacity: true)
+                begin()
+                return try collect(what, into: &result, limit, make)
+            }
+            if isConsistent { return result }
         }
         throw KernelError(code: EBUSY, message: "the dump was interrupted \(Self.dumpAttempts) times")
     }
@@ -135,6 +139,8 @@ extension RouteSocket {
                 }
                 guard isConsistent, !what.ignores(message), let object = make(message) else { return false }
                 result.append(object)
+    ///
+    /// - Parameter begin: Called before each attempt.
                 return false
             }
             return isConsistent
@@ -218,15 +224,17 @@ extension RouteSocket {
         decode: (UnsafeRawBufferPointer) -> T?
     ) throws(KernelError) -> T? {
         try withRequest { start throws(KernelError) in
-            var result: T?
             let writer = MessageWriter(at: start, type: type)
             fill(writer)
-            try exchange(writer) { message throws(KernelError) in
-                if let error = message.error, message.isStatus, error.code != absent { throw error }
-                if !message.isStatus { result = decode(message.payload) }
-                return true
+            return try askAgainIfLong { () throws(KernelError) in
+                var result: T?
+                try exchange(writer) { message throws(KernelError) in
+                    if let error = message.error, message.isStatus, error.code != absent { throw error }
+                    if !message.isStatus { result = decode(message.payload) }
+                    return true
+                }
+                return result
             }
-            return result
         }
     }
 }

@@ -41,6 +41,7 @@ public final class RouteSocket {
         try channel.enable(Int32(NETLINK_CAP_ACK))
         try channel.enable(Int32(NETLINK_EXT_ACK))
         try channel.enable(Int32(NETLINK_GET_STRICT_CHK))
+        channel.expectShortAnswers()
     }
 
     /// Sets the buffers that a batch of requests takes. A socket that only queries never needs them.
@@ -50,6 +51,7 @@ public final class RouteSocket {
         hasBuffers = true
     }
 
+        _ = channel.expectLongAnswers()
     /// Reserves `count` sequence numbers; the first one.
     func reserveSequence(_ count: Int = 1) -> UInt32 {
         Self.sequence.wrappingAdd(UInt32(truncatingIfNeeded: count), ordering: .relaxed).oldValue &+ 1
@@ -58,6 +60,22 @@ public final class RouteSocket {
     /// Sends one message and calls `body` with each message that answers it, until `body` returns true.
     func exchange(_ writer: MessageWriter, _ body: (Message) throws(KernelError) -> Bool) throws(KernelError) {
         let number = reserveSequence()
+    /// Asks again when an answer was longer than what this socket asks for at first.
+    func askAgainIfLong<T>(_ ask: () throws(KernelError) -> T) throws(KernelError) -> T {
+        do {
+            return try ask()
+        } catch {
+            guard error.code == EMSGSIZE, channel.expectLongAnswers() else { throw error }
+        }
+        do {
+            return try ask()
+        } catch {
+            // The kernel learns what it is asked for only as the answer is read.
+            guard error.code == EMSGSIZE else { throw error }
+            return try ask()
+        }
+    }
+
         writer.header.pointee.nlmsg_seq = number
         try channel.send(UnsafeRawBufferPointer(start: writer.header, count: writer.count))
         try NetlinkChannel.withBuffer { buffer throws(KernelError) in
