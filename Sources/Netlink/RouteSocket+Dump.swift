@@ -72,9 +72,36 @@ extension RouteSocket {
         }
     }
 
+    /// Reads the routes with a protocol number and, in the same dump of all routes, those that the kernel makes with addresses:
+    /// where there are few routes that takes less than two dumps of which the kernel leaves out the others.
+    ///
+    /// - Parameters:
+    ///   - connected: Becomes what the kernel makes with addresses.
+    ///   - other: Hears of all routes that neither are ours nor made by the kernel. When the dump is begun again it hears of them
+    ///     again; nil: nobody does.
+    /// - Throws: `E2BIG` when there are more than the limit; the socket can't be used any more then.
+    public func routes(
+        proto: UInt8, connected: inout [ConnectedRoute], other: ((Route) -> Void)? = nil, atMost limit: Int
+    ) throws(KernelError) -> [Route] {
+        try collect(.routes(), atMost: limit, begin: { connected.removeAll(keepingCapacity: true) }) { message in
+            guard message.type == Int(RTM_NEWROUTE), let header = message.payload.value(as: rtmsg.self) else {
+                return nil
+            }
+            if header.rtm_protocol == proto { return Route(payload: message.payload) }
+            if !Route.isKernels(message.payload) {
+                if let other, let route = Route(payload: message.payload) { other(route) }
+            } else if let route = ConnectedRoute(payload: message.payload) {
+                connected.append(route)
+            }
+            return nil
+        }
+    }
+
     /// Reads the routes that the kernel makes with addresses.
-    public func prefixRoutes() throws(KernelError) -> [Route] {
-        try collect(.prefixRoutes) { $0.type == Int(RTM_NEWROUTE) ? Route(payload: $0.payload) : nil }
+    public func connectedRoutes() throws(KernelError) -> [ConnectedRoute] {
+        try collect(.prefixRoutes) {
+            $0.type == Int(RTM_NEWROUTE) ? ConnectedRoute(payload: $0.payload) : nil
+        }
     }
 
     /// Reads the policy rules, but for those that the kernel made: five in each namespace.
@@ -104,6 +131,8 @@ extension RouteSocket {
     }
 
     /// Reads all objects of a kind, and makes something of each message.
+    ///
+    /// - Parameter begin: Called before each attempt.
     private func collect<Object>(
         _ what: Dump, atMost limit: Int = .max, begin: () -> Void = {}, _ make: (Message) -> Object?
     ) throws(KernelError) -> [Object] {
@@ -139,8 +168,6 @@ extension RouteSocket {
                 }
                 guard isConsistent, !what.ignores(message), let object = make(message) else { return false }
                 result.append(object)
-    ///
-    /// - Parameter begin: Called before each attempt.
                 return false
             }
             return isConsistent

@@ -1,3 +1,4 @@
+import Foundation
 import Netlink
 import Testing
 
@@ -204,6 +205,34 @@ struct ConnectedTests {
             try agent.apply("")
             #expect(try host.links().map(\.name) == ["lo"])
             #expect(host.namespaces == [])
+        }
+    }
+
+    @Test(
+        "an address keeps the route to its network beside more routes than one dump is good for",
+        arguments: [true, false])
+    func manyRoutes(_ isWatched: Bool) throws {
+        try Sandbox.run { host in
+            var agent = try host.apply(Self.addressed)
+            let before = try connected(host)
+            let file = "\(NSTemporaryDirectory())/routes-\(UUID().uuidString)"
+            defer { try? FileManager.default.removeItem(atPath: file) }
+            try (0..<17_000).map { "route add blackhole 172.20.\($0 >> 8).\($0 & 255)/32\n" }.joined()
+                .write(toFile: file, atomically: true, encoding: .utf8)
+            try host.ip("-batch \(file)", in: "x")
+            agent = host.agent()
+            try agent.apply(Self.addressed)
+            #expect(agent.problems == [])
+            try host.expectInPlace(Self.addressed, agent)
+            if isWatched { try agent.watch() }
+            try host.ip("route del 10.0.0.0/24 dev a", in: "x")
+            if isWatched {
+                #expect(try agent.settle { try connected(host) == before })
+            } else {
+                agent = host.agent()
+                try agent.apply(Self.addressed)
+            }
+            #expect(try connected(host) == before)
         }
     }
 

@@ -1,5 +1,6 @@
 import Foundation
 import NetworkTypes
+import TestSupport
 import Testing
 
 @testable import Netlink
@@ -99,6 +100,64 @@ struct DumpTests {
             for case .route(let route) in try socket.dump(.routes(proto: 77)) where route.type != 1 {
                 #expect(route.nextHops.isEmpty)
             }
+        }
+    }
+
+    @Test("one dump tells our routes and those that the kernel makes with addresses")
+    func connectedRoutes() throws {
+        try Sandbox.withNamespaces(1) { made in
+            for command in [
+                "link set lo up", "link add va type veth peer name vb", "link set va up", "link set vb up",
+                "addr add 10.9.0.1/24 dev va", "addr add fd09::1/64 dev va nodad",
+                "route add 10.1.0.0/16 via 10.9.0.2 proto 77", "route add 10.2.0.0/16 via 10.9.0.2 proto 78",
+                "route add blackhole 10.3.0.0/16 table 1000 proto 77", "route add fd01::/64 via fd09::2 proto 77",
+            ] { try made[0].ip(command) }
+            let socket = try RouteSocket(in: made[0].namespace)
+            var connected = [ConnectedRoute(linkIndex: 1, table: 1, destination: prefix("10.0.0.0/8"))]
+            let ours = try socket.routes(proto: 77, connected: &connected, atMost: 1000)
+            #expect(Set(ours) == Set(try socket.routes(proto: 77)) && ours.count == 3)
+            #expect(Set(connected) == Set(try socket.connectedRoutes()))
+            #expect(Set(connected.map(\.destination.description)) == ["10.9.0.0/24", "fd09::/64", "fe80::/64"])
+            #expect(connected.allSatisfy { $0.table == 254 && $0.linkIndex > 1 })
+            let error = #expect(throws: KernelError.self) {
+                try socket.routes(proto: 77, connected: &connected, atMost: 5)
+            }
+            #expect(error?.code == E2BIG)
+        }
+    }
+
+    @Test("answers that are longer than what a socket asks for at first")
+    func longAnswers() throws {
+        try Sandbox.withNamespaces(1) { made in
+            for command in [
+                "link add dm0 type veth peer name dm1", "link set dm0 up", "link set dm1 up",
+                "addr add 10.9.0.1/16 dev dm0",
+            ] {
+                try made[0].ip(command)
+            }
+            let index = try #require(try RouteSocket(in: made[0].namespace).link(name: "dm0")).index
+            var route = Route(destination: prefix("10.1.0.0/16"), proto: 77)
+            // Each takes 16 bytes.
+            route.nextHops = (0..<900).map { number in
+                NextHop(gateway: prefix("10.9.\(1 + number / 250).\(1 + number % 250)/32").address, linkIndex: index)
+            }
+            try RouteSocket(in: made[0].namespace).perform(.addRoute(route, replace: false))
+            for _ in 0..<2 {
+                let fresh = try RouteSocket(in: made[0].namespace)
+                #expect(try fresh.routes(proto: 77).map(\.nextHops.count) == [900])
+                var connected: [ConnectedRoute] = []
+                #expect(try fresh.routes(proto: 77, connected: &connected, atMost: 1000).count == 1)
+                #expect(connected.contains { $0.destination == prefix("10.9.0.0/16") })
+            }
+            // A link with so many names is longer, too.
+            for group in 0..<13 {
+                let names = (0..<7).map { "a\(group)-\($0)-" + String(repeating: "x", count: 100) }
+                try made[0].ip("link property add dev dm0 " + names.map { "altname \($0)" }.joined(separator: " "))
+            }
+            let fresh = try RouteSocket(in: made[0].namespace)
+            #expect(try fresh.link(index: index)?.altNames.count == 91)
+            let again = try RouteSocket(in: made[0].namespace)
+            #expect(try again.links().first { $0.index == index }?.altNames.count == 91)
         }
     }
 

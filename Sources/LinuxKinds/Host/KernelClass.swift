@@ -47,6 +47,10 @@ public struct NamespaceDump {
     public var addresses: [Address] = []
     /// Routes.
     public var routes: [Route] = []
+    /// The routes that the kernel made with addresses; nil: nobody asked.
+    var connected: [ConnectedRoute]?
+    /// What routes of others hang on; nil: nobody asked.
+    var ties: ForeignTies?
     /// Neighbours, of these links.
     public var neighbours: [Neighbour] = []
     /// Forwarding entries, of these links.

@@ -108,6 +108,8 @@ final class NamespaceState {
     private static let mostLostRoutes = 4096
     /// Whether the namespace was read again while events of it may wait.
     var wasReadAgain = false
+    /// Whether there are so many routes that the kernel is to choose among them.
+    var hasManyRoutes = false
     /// Whether it is known which addresses have lost the route to their network.
     var knowsLostNetworks = false
     /// Whether the namespace must be read again before it is trusted.

@@ -225,7 +225,10 @@ extension LinuxWorld {
         } else if let visitors = state.visitors {
             dump = try read(visitors: visitors, of: state, socket)
         } else {
-            for kernelClass in KernelClasses.all { try kernelClass.dump(state, socket, self, into: &dump) }
+            // One that stopped in the middle of a dump is another one afterwards.
+            for kernelClass in KernelClasses.all {
+                try kernelClass.dump(state, try routeSocket(state), self, into: &dump)
+            }
         }
         let former = state.forget()
         for kernelClass in KernelClasses.all { kernelClass.takeIn(dump, state, former: former, self) }

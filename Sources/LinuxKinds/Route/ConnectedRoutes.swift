@@ -46,6 +46,22 @@ enum ConnectedRoutes {
         world.concern(link.link.name, in: state)
     }
 
+    /// Finds the addresses of a namespace that have lost the route to their network, by the routes that are there.
+    static func learnLost(from routes: [ConnectedRoute], in state: NamespaceState) {
+        state.knowsLostNetworks = true
+        // Most namespaces have few of them.
+        let known = routes.count > 8 ? Set(routes) : []
+        for (index, link) in state.links where link.link.isUp {
+            if !link.lostNetworks.isEmpty { link.lostNetworks = [] }
+            for entry in link.addresses {
+                guard let network = entry.address.connected(on: link) else { continue }
+                let route = ConnectedRoute(linkIndex: index, table: link.mainTable, destination: network)
+                if known.isEmpty ? routes.contains(route) : known.contains(route) { continue }
+                link.lostNetworks.insert(network)
+            }
+        }
+    }
+
     /// The link of a route that needs no gateway.
     private static func link(of route: Route, in state: NamespaceState) -> LinkState? {
         guard route.type == 1, route.nextHops.count == 1, route.nextHops[0].gateway == nil else { return nil }
@@ -65,30 +81,8 @@ extension LinuxWorld {
     func learnLostNetworks(in state: NamespaceState) {
         // Of a namespace that is looked at in part the routes of other links are not asked for.
         if state.knowsLostNetworks || state.isSimulated || state.handle == nil || state.reading != nil { return }
-        guard let routes = try? routeSocket(state).prefixRoutes() else { return }
-        state.knowsLostNetworks = true
-        // One set for all links, as most have a network or two.
-        var known = Set<NetworkOfLink>(minimumCapacity: routes.count)
-        for route in routes where route.nextHops.count == 1 {
-            let index = route.nextHops[0].linkIndex
-            guard let link = state.links[index], route.table == link.mainTable else { continue }
-            known.insert(NetworkOfLink(link: index, network: route.destination))
-        }
-        for (index, link) in state.links where link.link.isUp {
-            link.lostNetworks = []
-            for entry in link.addresses {
-                guard let network = entry.address.connected(on: link),
-                    !known.contains(NetworkOfLink(link: index, network: network))
-                else { continue }
-                link.lostNetworks.insert(network)
-            }
-        }
-    }
-
-    /// A network that is on the link with an index.
-    private struct NetworkOfLink: Hashable {
-        var link: Int32
-        var network: IPPrefix
+        guard let routes = try? routeSocket(state).connectedRoutes() else { return }
+        ConnectedRoutes.learnLost(from: routes, in: state)
     }
 
     /// Whether the network of an address of a link that is up can't be reached, as the route to it is gone.

@@ -48,12 +48,13 @@ extension NamespaceState {
         return ties.mayConcern(bystanders.links, bystanders.sources)
     }
 
-    private var hearsOfRoutes: Bool { events != nil && eventGroups.isSuperset(of: .routes) }
+    /// Whether changes of routes are told.
+    var hearsOfRoutes: Bool { events != nil && eventGroups.isSuperset(of: .routes) }
 }
 
 extension Route {
     /// Whether its next hops are objects of their own: `RTA_NH_ID`.
-    fileprivate var usesObjects: Bool { others.types.contains(30) }
+    fileprivate var usesObjects: Bool { nextHopID != 0 }
 
     /// Whether the kernel makes and takes it by itself, with an address or a link: such need not be put back.
     fileprivate var isKernels: Bool { proto == Self.kernel || (2...5).contains(type) }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Netlink
 internal import NetworkTypes
 internal import Reconciler
@@ -7,8 +8,30 @@ enum RouteClass: KernelClass {
     static func dump(
         _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
     ) throws(KernelError) {
-        dump.routes = try socket.routes(proto: world.ownership.proto)
+        let proto = world.ownership.proto
+        // Where values of ours are it is asked, too, which addresses have lost the route to their network.
+        if !state.hasManyRoutes, state.references.contains(where: world.declarations.isReferenced) {
+            do throws(KernelError) {
+                var connected: [ConnectedRoute] = []
+                // Who hears of their changes needs not ask for those of others again before something is taken away.
+                var ties: ForeignTies? = state.hearsOfRoutes ? ForeignTies() : nil
+                dump.routes = try socket.routes(
+                    proto: proto, connected: &connected, other: ties == nil ? nil : { ties?.add($0) },
+                    atMost: mostRoutes)
+                (dump.connected, dump.ties) = (connected, ties)
+                return
+            } catch {
+                guard error.code == E2BIG else { throw error }
+            }
+            // The kernel goes on with the dump as long as the socket is there.
+            state.hasManyRoutes = true
+            state.socket = nil
+        }
+        dump.routes = try world.routeSocket(state).routes(proto: proto)
     }
+
+    /// Of more routes in one namespace the kernel is to choose those that count. A pod has ten.
+    private static let mostRoutes = 16384
 
     static func takeIn(
         _ dump: NamespaceDump, _ state: NamespaceState, former: NamespaceState.Contents, _ world: LinuxWorld
@@ -18,6 +41,8 @@ enum RouteClass: KernelClass {
             let id = RouteID(route)
             if let old = former.routes[id] { state.routes[id]?.claim = old.claim }
         }
+        if let connected = dump.connected { ConnectedRoutes.learnLost(from: connected, in: state) }
+        if let ties = dump.ties { state.setForeignTies(ties) }
     }
 
     // MARK: - Changes
