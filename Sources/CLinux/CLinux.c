@@ -395,25 +395,7 @@ int cl_share_mount_point(const char *path)
 	return cl_make_shared(path);
 }
 
-int cl_reopen_network_namespace(int fd, int home)
-{
-	const char *own = "/proc/thread-self/ns/net";
-	int origin = home >= 0 ? home : open(own, O_RDONLY | O_CLOEXEC), reopened;
-
-	if (origin < 0)
-		return -errno;
-	if (setns(fd, CLONE_NEWNET) < 0) {
-		reopened = -errno;
-	} else {
-		reopened = result(open(own, O_RDONLY | O_CLOEXEC));
-		/* What this thread did next it would do to somebody else's network. */
-		if (setns(origin, CLONE_NEWNET) < 0)
-			abort();
-	}
-	if (origin != home)
-		close(origin);
-	return reopened;
-}
+int cl_namespace_of_socket(int fd) { return result(ioctl(fd, SIOCGSKNS)); }
 
 ssize_t cl_netlink_receive(int fd, void *buffer, size_t capacity)
 {

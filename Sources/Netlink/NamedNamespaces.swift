@@ -75,7 +75,8 @@ extension NetworkNamespace {
         guard [0, -ENOENT, -EBUSY].contains(result) else { throw KernelError(errno: result) }
     }
 
-    private static func names(in directory: String) throws(KernelError) -> [String] {
+    /// All names in a directory, in order, wherever they lead. A missing directory holds none.
+    public static func names(in directory: String) throws(KernelError) -> [String] {
         guard let stream = opendir(directory) else {
             if errno == ENOENT { return [] }
             throw KernelError(errno: errno)

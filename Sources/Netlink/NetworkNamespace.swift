@@ -24,17 +24,45 @@ public final class NetworkNamespace: Sendable {
     ///
     /// A name is a mount, which its creator may unmount at any time: it is not held, unless `CAP_SYS_ADMIN` is missing.
     ///
-    /// - Parameter home: where the calling thread is, if that is known: to find it out takes two system calls.
+    /// - Parameters:
+    ///   - home: where the calling thread is, if that is known: to find it out takes two system calls.
+    ///   - visit: runs in the namespace, if it is entered to get a descriptor that does not hold the mount: what is to be opened
+    ///     there anyway takes no visit of its own then. Returns a socket that is in it, if there is one, which makes the way to
+    ///     that descriptor shorter.
     /// - Throws: `ENOENT` and others of open(2); `EINVAL` when the file is not a network namespace.
-    public convenience init(path: String, home: NetworkNamespace? = nil) throws(KernelError) {
+    public convenience init(
+        path: String, home: NetworkNamespace? = nil, visit: (Identity) -> RouteSocket? = { _ in nil }
+    ) throws(KernelError) {
         let file = try Descriptor(path: path)
         let isMount = !path.hasPrefix("/proc/") && cl_is_network_namespace(file.rawValue) == 1
-        let reopened = isMount ? cl_reopen_network_namespace(file.rawValue, home?.descriptor ?? -1) : -EPERM
-        if reopened >= 0 {
-            try self.init(checked: Descriptor(reopened))
+        if isMount, let identity = try? Self.identity(of: file),
+            let reopened = Self.reopen(file, identity, home: home, visit)
+        {
+            self.init(checked: reopened, identity)
         } else {
             try self.init(file, description: path)
         }
+    }
+
+    /// A descriptor of a namespace that does not hold the mount by which it was opened; nil: that takes CAP_SYS_ADMIN.
+    private static func reopen(
+        _ file: Descriptor, _ identity: Identity, home: NetworkNamespace?, _ visit: (Identity) -> RouteSocket?
+    ) -> Descriptor? {
+        let path = "/proc/thread-self/ns/net"
+        guard let origin = try? home?.file ?? Descriptor(path: path), cl_setns_net(file.rawValue) == 0 else {
+            return nil
+        }
+        defer { leave(to: origin) }
+        if let socket = visit(identity), let result = try? Descriptor(cl_namespace_of_socket(socket.descriptor)) {
+            return result
+        }
+        return try? Descriptor(path: path)
+    }
+
+    private static func identity(of file: Descriptor) throws(KernelError) -> Identity {
+        var status = stat()
+        guard fstat(file.rawValue, &status) == 0 else { throw KernelError(errno: errno) }
+        return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     }
 
     /// Takes over an open descriptor, for instance one received over a socket. Closed even when this throws.
@@ -83,13 +111,11 @@ public final class NetworkNamespace: Sendable {
         guard answer == 1 else {
             throw KernelError(code: EINVAL, message: "\(description()) is not a network namespace")
         }
-        try self.init(checked: file)
+        self.init(checked: file, try Self.identity(of: file))
     }
 
-    private init(checked file: Descriptor) throws(KernelError) {
-        var status = stat()
-        guard fstat(file.rawValue, &status) == 0 else { throw KernelError(errno: errno) }
-        identity = Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    private init(checked file: Descriptor, _ identity: Identity) {
+        self.identity = identity
         self.file = file
     }
 

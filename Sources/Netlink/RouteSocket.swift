@@ -44,22 +44,22 @@ public final class RouteSocket {
         channel.expectShortAnswers()
     }
 
+    /// The open descriptor, which is closed when this object goes.
+    public var descriptor: Int32 { channel.descriptor }
+
     /// Sets the buffers that a batch of requests takes. A socket that only queries never needs them.
     func prepareForRequests() throws(KernelError) {
         if hasBuffers { return }
         try channel.setBuffers(receive: receiveBuffer, send: 1 << 20)
+        _ = channel.expectLongAnswers()
         hasBuffers = true
     }
 
-        _ = channel.expectLongAnswers()
     /// Reserves `count` sequence numbers; the first one.
     func reserveSequence(_ count: Int = 1) -> UInt32 {
         Self.sequence.wrappingAdd(UInt32(truncatingIfNeeded: count), ordering: .relaxed).oldValue &+ 1
     }
 
-    /// Sends one message and calls `body` with each message that answers it, until `body` returns true.
-    func exchange(_ writer: MessageWriter, _ body: (Message) throws(KernelError) -> Bool) throws(KernelError) {
-        let number = reserveSequence()
     /// Asks again when an answer was longer than what this socket asks for at first.
     func askAgainIfLong<T>(_ ask: () throws(KernelError) -> T) throws(KernelError) -> T {
         do {
@@ -76,6 +76,9 @@ public final class RouteSocket {
         }
     }
 
+    /// Sends one message and calls `body` with each message that answers it, until `body` returns true.
+    func exchange(_ writer: MessageWriter, _ body: (Message) throws(KernelError) -> Bool) throws(KernelError) {
+        let number = reserveSequence()
         writer.header.pointee.nlmsg_seq = number
         try channel.send(UnsafeRawBufferPointer(start: writer.header, count: writer.count))
         try NetlinkChannel.withBuffer { buffer throws(KernelError) in

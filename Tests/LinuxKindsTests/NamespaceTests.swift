@@ -14,11 +14,12 @@ struct NamespaceTests {
             let yaml = linux(veth("a", "b", in: "x"), veth("b", "a"))
             let agent = try host.apply(yaml)
             try agent.watch()
-            let before = NetworkNamespace.identity(path: host.file("x"))
+            // The number of the file is used again once a namespace is gone.
+            let before = try #require(agent.world.byReference[.named("x")]?.cookie)
             try host.command("umount \(host.file("x"))")
             // Values are in it, so that it is made again.
             #expect(try agent.settle { host.namespaces == ["x"] && (try? host.link("a", in: "x")) != nil })
-            #expect(NetworkNamespace.identity(path: host.file("x")) != before)
+            #expect(try #require(agent.world.byReference[.named("x")]?.cookie) != before)
         }
     }
 

@@ -129,11 +129,8 @@ uint64_t cl_heap_in_use(void);
 int cl_is_network_namespace(int fd);
 /* Makes `path` a shared mount point without touching the mounts below it, so that the cost does not grow with them. */
 int cl_share_mount_point(const char *path);
-/*
- * A new descriptor of a network namespace that does not hold the mount by which `fd` was opened. The calling thread moves
- * there and back, which takes CAP_SYS_ADMIN.
- */
-int cl_reopen_network_namespace(int fd, int home);
+/* A new descriptor of the network namespace that a socket is in, close-on-exec. Takes CAP_NET_ADMIN there. */
+int cl_namespace_of_socket(int fd);
 /*
  * One datagram of the kernel from a netlink socket; those of other processes are dropped. -EMSGSIZE when it was longer
  * than the buffer.

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 internal import Model
 internal import Netlink
@@ -47,6 +48,10 @@ public final class LinuxWorld: World {
     var ownLock: NamespaceLock?
     /// Until when other agents with our label are waited for, nanoseconds of CLOCK_MONOTONIC.
     var lockDeadline: Int64 = 0
+    /// How many descriptors the process may have.
+    private(set) lazy var mostDescriptors = cl_file_limit()
+    /// What was opened in a namespace as it was found, until it is known.
+    var firstVisit: FirstVisit?
     /// Names that led to namespaces of ours, until a kill came between two steps of a removal.
     var leftNames: [String] = []
     /// Whether to look for what is ours in namespaces that no value names, though no value names any but our own.
@@ -152,6 +157,10 @@ public final class LinuxWorld: World {
             return state
         }
         let state = states.add(reference, handle)
+        if let visit = firstVisit, visit.identity == handle.identity {
+            (state.socket, state.filterSocket, state.hold) = (visit.socket, visit.filterSocket, visit.hold)
+        }
+        firstVisit = nil
         byReference[reference] = state
         byIdentity[handle.identity] = state
         markStale(state)

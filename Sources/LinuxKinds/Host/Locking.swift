@@ -22,6 +22,14 @@ extension LinuxWorld {
         case others(NamespaceLock.Holder)
     }
 
+    /// What was opened in a namespace on the way to it.
+    struct FirstVisit {
+        let identity: NetworkNamespace.Identity
+        let socket: RouteSocket
+        var filterSocket: FilterSocket?
+        var hold = Hold.none
+    }
+
     private var lockName: String { "nsm-agent/\(ownership.label)" }
 
     /// Takes hold of our own network namespace, and from now on of every namespace in which values of ours are.
@@ -86,18 +94,18 @@ extension LinuxWorld {
     }
 
     /// Takes hold of the namespace that the calling thread is in.
-    func takeLock(of state: NamespaceState) {
+    func takeLock() -> Hold {
         switch try? takeLock(waitingUntil: lockDeadline) {
-        case .taken(let lock): state.hold = .ours(lock)
+        case .taken(let lock): .ours(lock)
         // Without a socket, or beside somebody who may not have one, we go on as if there were no locks.
-        case .squatted, nil: state.hold = .ours(nil)
-        case .held(let holder): state.hold = .others(holder)
+        case .squatted, nil: .ours(nil)
+        case .held(let holder): .others(holder)
         }
     }
 
     /// Whether another agent has a namespace. Asks if need be.
     func isHeldByAnother(_ state: NamespaceState) -> Bool {
-        if isLockWanted(state), let handle = state.handle { try? handle.run { takeLock(of: state) } }
+        if isLockWanted(state), let handle = state.handle { try? handle.run { state.hold = takeLock() } }
         if case .others = state.hold { return true }
         return false
     }

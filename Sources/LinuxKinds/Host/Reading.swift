@@ -58,13 +58,16 @@ extension LinuxWorld {
             states.loans.load(ownership, home: own)
             states.altNames.load(ownership, home: own)
         }
+        // Which of them are namespaces is found as they are opened.
         let names = looksElsewhere ? try namespaceNames() : []
-        leftNames =
-            looksElsewhere
-            ? NetworkNamespace.leftNames(of: ownership.label, in: namespaceDirectory, besides: names) : []
         for name in names where byReference[.named(name)]?.handle == nil {
             openNamespace(.named(name))
         }
+        leftNames =
+            looksElsewhere
+            ? NetworkNamespace.leftNames(
+                of: ownership.label, in: namespaceDirectory, besides: names.filter { byReference[.named($0)] != nil })
+            : []
         for reference in declarations.referenced where byReference[reference] == nil { openNamespace(reference) }
         declarations.changedReferences.removeAll()
     }
@@ -78,7 +81,7 @@ extension LinuxWorld {
     /// The names of namespaces. A directory that can't be read is taken for an empty one, unless that may pass.
     private func namespaceNames() throws(KernelError) -> [String] {
         do throws(KernelError) {
-            return try NetworkNamespace.list(directory: namespaceDirectory)
+            return try NetworkNamespace.names(in: namespaceDirectory)
         } catch {
             if error.meansShortage { throw error }
             return []
@@ -104,8 +107,9 @@ extension LinuxWorld {
     /// The namespace behind a path. A file that is not a namespace, or that went away just now, is not reported; a
     /// namespace that exists but is not available is.
     func handle(at path: String, as reference: NamespaceReference) -> NetworkNamespace? {
+        firstVisit = nil
         do throws(KernelError) {
-            let handle = try NetworkNamespace(path: path, home: home)
+            let handle = try NetworkNamespace(path: path, home: home) { visit($0, as: reference) }
             if !others.isEmpty, others.contains(handle.identity) {
                 if !declarations.isReferenced(reference) { return nil }
                 others.remove(handle.identity)
@@ -116,6 +120,21 @@ extension LinuxWorld {
             if error.meansShortage { note(unreachable: reference, error) }
             return nil
         }
+    }
+
+    /// Opens what it takes to be in a namespace that is new to us. Returns its socket.
+    private func visit(_ identity: NetworkNamespace.Identity, as reference: NamespaceReference) -> RouteSocket? {
+        let isReferenced = declarations.isReferenced(reference)
+        guard byIdentity[identity] == nil, roomMistake == nil, isReferenced || !others.contains(identity),
+            let socket = try? RouteSocket(in: nil)
+        else { return nil }
+        var visit = FirstVisit(identity: identity, socket: socket)
+        if locksNamespaces, isReferenced { visit.hold = takeLock() }
+        // That is closed after the first look, which has to wait until all of them are open.
+        let isRoom = UInt64(socket.descriptor) < mostDescriptors / 2
+        if isRoom, hasFilters { visit.filterSocket = try? FilterSocket(in: nil) }
+        firstVisit = visit
+        return socket
     }
 
     /// Why no other namespace can be opened: the descriptors meant for namespaces are used up.
@@ -197,7 +216,7 @@ extension LinuxWorld {
             let isFirstRead = !state.wasRead && state.reading == nil
             do {
                 socket = try handle.run(from: home) {
-                    if isLockWanted(state) { takeLock(of: state) }
+                    if isLockWanted(state) { state.hold = takeLock() }
                     if isFirstRead, hasFilters { state.filterSocket = try? FilterSocket(in: nil) }
                     return try RouteSocket(in: nil)
                 }
