@@ -52,7 +52,8 @@ final class Graph<W: World>: GraphShape {
         let (node, candidate) = (
             unsafeDowncast(node, to: Node<W>.self), unsafeDowncast(candidate, to: Node<W>.self)
         )
-        return candidate.value.map(node.matchers[matcher]) ?? false
+        guard let value = candidate.value else { return false }
+        return node.matchers[matcher](value)
     }
 
     /// The node whose object carries this mark.

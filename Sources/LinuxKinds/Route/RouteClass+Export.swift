@@ -93,8 +93,12 @@ extension Route {
             && nextHops.allSatisfy { $0.gateway.map { $0.family == destination.family || $0.family == .v6 } ?? true }
     }
 
+    /// Whether it has what has no words here.
+    var hasOthers: Bool { !others.isEmpty || isForSomeSources }
+
     /// Names of what the model has no words for. Source: `RTA_*`, linux/rtnetlink.h.
     var otherText: String {
+        if !hasOthers { return "" }
         let names = [
             2: "from", 8: "metrics", 11: "realms", 19: "newdst", 20: "pref", 21: "encap type", 22: "encap",
             23: "expires",

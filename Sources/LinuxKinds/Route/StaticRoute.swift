@@ -326,6 +326,7 @@ extension StaticRoute {
 extension Route {
     /// What differs from a route with the same destination, table and metric.
     fileprivate func differences(from old: Route, in names: NamespaceState) -> [Difference] {
+        if isSame(as: old) { return [] }
         var result: [Difference] = []
         func note(_ name: String, _ old: @autoclosure () -> String, _ new: @autoclosure () -> String, _ isSame: Bool) {
             if !isSame { result.append(Difference(name, old: old(), new: new())) }
@@ -353,6 +354,15 @@ extension Route {
             note("next hop", old.hopText(names), hopText(names), old.sortedHops == sortedHops)
         }
         return result
+    }
+
+    /// Whether it plainly has all that another one has. Most often it does, and needs no list of differences.
+    private func isSame(as old: Route) -> Bool {
+        proto == old.proto && type == old.type && mtu == old.mtu && advertisedMSS == old.advertisedMSS
+            && initialCongestionWindow == old.initialCongestionWindow
+            && initialReceiveWindow == old.initialReceiveWindow && preference == old.preference
+            && source == old.source && !old.hasOthers && (destination.family != .v4 || scope == old.scope)
+            && nextHopID == old.nextHopID && nextHops == old.nextHops
     }
 
     /// Whether packets leave by the same interfaces as with another one, whatever gateways, scope and protocol say.
