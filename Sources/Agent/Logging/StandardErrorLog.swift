@@ -56,38 +56,45 @@ public struct StandardErrorLog: LogHandler {
 
     /// Writes one line.
     public func log(event: LogEvent) {
-        var details = metadata
-        if let more = event.metadata { details.merge(more) { $1 } }
+        var details = event.metadata ?? [:]
+        if !metadata.isEmpty { details.merge(metadata) { own, _ in own } }
         if let error = event.error { details["error"] = "\(error)" }
-        switch repeated.verdict(event.level, "\(event.message)", details, at: SteadyClock.monotonic) {
+        let message = event.message.description
+        switch repeated.verdict(event.level, message, details, at: SteadyClock.monotonic) {
         case .write: break
         case .writeCount(let count): details["count"] = .stringConvertible(count)
         case .drop: return
         }
         let time = Timestamp.now.rfc3339(fractionDigits: 3)
-        var line =
-            switch format {
-            case .text: Self.text(time, event.level, "\(event.message)", details)
-            case .json: Self.json(time, event.level, "\(event.message)", details, logger: label)
-            }
-        line += "\n"
+        var line: [UInt8] = []
+        line.reserveCapacity(256)
+        switch format {
+        case .text: Self.write(time, event.level, message, details, to: &line)
+        case .json: line += Self.json(time, event.level, message, details, logger: label).utf8
+        }
+        line.append(UInt8(ascii: "\n"))
         // One call for each line, so that lines of several threads don't mix.
-        line.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+        _ = line.withUnsafeBytes { bytes in Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
     }
 
-    private static func text(
-        _ time: String, _ level: Logger.Level, _ message: String, _ details: Logger.Metadata
-    ) -> String {
-        let name = Self.name(level)
-        var line = "\(time) \(name)"
-        for _ in name.utf8.count..<6 { line += " " }
-        line += oneLine(message)
+    /// Bytes, as a text takes its time over each piece that is added.
+    private static func write(
+        _ time: String, _ level: Logger.Level, _ message: String, _ details: Logger.Metadata, to line: inout [UInt8]
+    ) {
+        let (space, name) = (UInt8(ascii: " "), Self.name(level))
+        line += time.utf8
+        line.append(space)
+        line += name.utf8
+        for _ in name.utf8.count..<6 { line.append(space) }
+        line += oneLine(message).utf8
         for (key, value) in ordered(details) {
             let text = text(value)
+            line.append(space)
+            line += key.utf8
+            line.append(UInt8(ascii: "="))
             let needsQuotes = text.isEmpty || text.utf8.contains { $0 <= 0x20 || $0 == 0x22 || $0 == 0x3d }
-            line += " \(key)=\(needsQuotes ? JSONWriter.quote(text) : text)"
+            line += needsQuotes ? JSONWriter.quote(text).utf8 : text.utf8
         }
-        return line
     }
 
     private static func json(
