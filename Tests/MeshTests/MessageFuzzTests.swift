@@ -88,7 +88,7 @@ struct MessageFuzzTests {
 
     @Test("whatever it is told, it goes on to serve others", .timeLimit(.minutes(60)))
     func manager() async throws {
-        try await BadPeerTests().withTargets("mf1") { target in
+        try await BadPeerTests().withTargets("fz1") { target in
             try await target.withEvil { connection, component in
                 let calls = Calls(connection, component: component)
                 let connector = PeerConnector(target.address, component: component)

@@ -125,7 +125,7 @@ struct FrameFuzzTests {
                 try await onThread {
                     var random = SeededGenerator(seed: seed)
                     let peer = try RawClient(accepted: listener)
-                    if random.chance(70) { _ = peer.receive(limit: 1000) { $0.count > 60 } }
+                    if random.chance(70) { _ = peer.receive(limit: 20) { $0.count > 60 } }
                     peer.send(Self.answers(&random), limit: 1000)
                     _ = peer.receive(limit: 5)
                 }
