@@ -223,11 +223,17 @@ def address(base, i):
     return f"{base}.{i >> 8}.{i & 255}"
 
 
+def pair(i):
+    """The addresses of the client and of the endpoint of a pair. They are each other's network: an endpoint gets no route to an
+    address that its client brings."""
+    return f"{address('10.65', 2 * i)}/31", f"{address('10.65', 2 * i + 1)}/31"
+
+
 def clients(numbers, paired=False):
     """Clients with an address each; `paired`: of services of their own, so that both ends have one, and echoes are sent."""
     return "cnfConfig:\n  NetworkServiceClient_list:\n" + "".join(
         f"    - {{name: c{i}, networkService: {SERVICE}{i if paired else ''}, interfaceName: n{i}, "
-        f"ipAddresses: [{address('10.65', i)}/32]}}\n"
+        f"ipAddresses: [{pair(i)[0] if paired else address('10.65', i) + '/32'}]}}\n"
         for i in numbers
     )
 
@@ -239,6 +245,6 @@ def endpoints(numbers=None):
         return head + f"    - {{networkService: {SERVICE}, interfaceNamePrefix: e}}\n"
     return head + "".join(
         f"    - {{networkService: {SERVICE}{i}, interfaceNamePrefix: e{i}x, singleClient: true, "
-        f"ipAddresses: [{address('10.66', i)}/32]}}\n"
+        f"ipAddresses: [{pair(i)[1]}]}}\n"
         for i in numbers
     )
