@@ -161,8 +161,9 @@ def by_the_clock(bench, n, lifetime=20, seconds=20):
         last, connected = refreshes(net)
         # Beside the measured time, as counting takes time, too.
         with counts.Counts(net) as counted:
+            begun, _ = refreshes(net)
             time.sleep(lifetime / 2)
-        after, _ = refreshes(net)
+            after, _ = refreshes(net)
     count = last - first
     return {
         "n": n,
@@ -170,7 +171,7 @@ def by_the_clock(bench, n, lifetime=20, seconds=20):
         "connected": connected,
         "per_second": count / wall,
         "cpu_ms_each": {name: ms / max(count, 1) for name, ms in grouped(cpu).items()},
-        "counts_each": counted.each(after - last),
+        "counts_each": counted.each(after - begun),
     }
 
 

@@ -48,12 +48,12 @@ def idle_with_refreshes(bench, n, seconds):
         net.connect_some(range(n), bench.per_agent, False)
         net.settle()
         progress(f"N={n}: idle with refreshes for {seconds:.0f} s")
-        first, _ = mesh.refreshes(net)
         with Counts(net) as counts:
+            first, _ = mesh.refreshes(net)
             before, start = net.cpu(), time.monotonic()
             time.sleep(seconds)
             cpu, wall = net.since(before), (time.monotonic() - start) * 1e3
-        last, connected = mesh.refreshes(net)
+            last, connected = mesh.refreshes(net)
         held = grouped({name: p.figures() for name, p in net.processes.items()})
     return {
         "n": n,
