@@ -141,7 +141,7 @@ struct KindTests {
         }
     }
 
-    @Test("is finished, or taken away, wherever a kill came between", arguments: cases)
+    @Test("is finished, or taken away, wherever a kill came between", arguments: cases.filter(\.isCut))
     func killed(_ kind: KindCase) throws {
         try Sandbox.run { host in
             let before = try prepare(kind, host)
