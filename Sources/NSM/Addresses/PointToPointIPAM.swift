@@ -34,6 +34,7 @@ public struct PointToPointIPAM: Sendable {
     private let excluded: [IPPrefix]
     /// Networks of before, from which clients may still have addresses, and should not any more.
     private var retired: [IPPrefix] = []
+    private static let mostRetired = 64
 
     /// Makes the groups; the pools of one group are taken one after the other.
     ///
@@ -78,7 +79,11 @@ public struct PointToPointIPAM: Sendable {
     /// are asked for again.
     package mutating func takeOver(from old: PointToPointIPAM) {
         let present = Set(groups.joined().map(\.prefix))
-        retired = (old.retired + old.groups.joined().map(\.prefix)).filter { !present.contains($0) }
+        // A strict one takes all that is foreign anyway.
+        if policy == .polite {
+            let before = (old.retired + old.groups.joined().map(\.prefix)).filter { !present.contains($0) }
+            retired = Array(before.suffix(Self.mostRetired))
+        }
         for (id, oldPairs) in old.pairs {
             var own = [Pair?](repeating: nil, count: groups.count)
             for case let pair? in oldPairs {

@@ -308,6 +308,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
 
     /// Replaces the pools of a service, and asks its clients to come for addresses of the new ones.
     func replace(addresses ipam: PointToPointIPAM, of name: String) {
+        guard services.withLock({ $0[name] != nil }) else { return }
         pools.withLock { pools in
             var ipam = ipam
             if let old = pools[name] { ipam.takeOver(from: old) }
