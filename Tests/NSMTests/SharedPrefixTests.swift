@@ -52,7 +52,12 @@ struct SharedPrefixTests {
         #expect(pool.take(excluding: [.any(.v6)]) != nil)
     }
 
-    @Test("a pool divides what can be divided", arguments: [("10.0.0.0/24", 23), ("10.0.0.0/24", 31), ("::/64", 127)])
+    @Test(
+        "a pool divides what can be divided",
+        arguments: [
+            ("10.0.0.0/24", 23), ("10.0.0.0/24", 31), ("::/64", 127), ("10.0.0.0/31", 31), ("10.0.0.0/32", 32),
+            ("::/127", 127), ("::/128", 128), ("10.0.0.0/31", 24), ("::/128", 64),
+        ])
     func sizes(network: String, length: UInt8) throws {
         #expect(PrefixPool(try Self.prefix(network), length: length) == nil)
     }

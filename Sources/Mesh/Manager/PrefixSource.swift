@@ -30,6 +30,10 @@ public enum PrefixSource: Hashable, Sendable {
             return
         }
         let length = length ?? max(network.family == .v4 ? 24 : 64, network.length)
+        let most = network.family.bitWidth - 2
+        guard network.length <= most else {
+            throw TransportError("\(network) is too small to be divided; a network of at most /\(most) is needed")
+        }
         let least: UInt8 = network.family == .v4 ? 8 : 16
         guard length >= least, PrefixPool(network, length: length) != nil else {
             throw TransportError(

@@ -14,9 +14,7 @@ package struct PrefixPool: Sendable {
     ///
     /// - Parameter length: Of the parts; from that of the network up to two bits less than a single address. Nil for others.
     package init?(_ network: IPPrefix, length: UInt8) {
-        guard (network.length...network.family.bitWidth - 2).contains(length), network.length <= length else {
-            return nil
-        }
+        guard network.length <= length, length <= network.family.bitWidth - 2 else { return nil }
         self.network = network.network
         self.length = length
         next = network.network.address
@@ -25,6 +23,9 @@ package struct PrefixPool: Sendable {
     /// How many parts are given.
     package var count: Int { taken.count }
 
+    /// How many there are, as far as that can be counted.
+    package var size: Int { 1 << Int(min(length - network.length, 40)) }
+
     /// Takes a part.
     ///
     /// - Parameters:
@@ -32,6 +33,8 @@ package struct PrefixPool: Sendable {
     ///   - excluded: What it must not overlap.
     /// - Returns: the part; nil when none is left.
     package mutating func take(_ wanted: IPPrefix? = nil, excluding excluded: [IPPrefix] = []) -> IPPrefix? {
+        let excluded = excluded.filter { $0.overlaps(network) }
+        if excluded.contains(where: { $0.length <= network.length }) { return nil }
         if let wanted = wanted?.network, wanted.length == length, network.contains(wanted.address),
             !excluded.contains(where: wanted.overlaps), taken.insert(wanted).inserted
         {
