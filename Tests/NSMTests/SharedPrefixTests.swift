@@ -107,6 +107,14 @@ struct SharedPrefixTests {
         }
     }
 
+    private static func server(
+        _ pool: PrefixPool, comeback: Duration = .zero, isUnlimited: Bool = true
+    ) -> PrefixServer {
+        PrefixServer(pool, comeback: comeback) { info in
+            PrefixCallers.Caller(account: info?.peer?.id.path ?? "", isUnlimited: isUnlimited)
+        }
+    }
+
     private static func path() -> SocketAddress { .unix("/tmp/nsm-sp-\(UInt64.random(in: 0...UInt64.max)).sock") }
 
     /// Follows a server as an endpoint would while `body` runs.
@@ -133,7 +141,7 @@ struct SharedPrefixTests {
         let pool = try Self.pool("10.60.0.0/16", 24)
         try await withClient("a", address, authority) { a in
             try await withClient("b", address, authority) { b in
-                let first = PrefixServer(pool, comeback: .zero)
+                let first = Self.server(pool)
                 try await withServer(first, at: address, authority) {
                     try await eventually("two prefixes") { a.grant != nil && b.grant != nil }
                     #expect(first.count == 2 && a.lastError == nil)
@@ -143,7 +151,7 @@ struct SharedPrefixTests {
                 try await eventually("the server is missed") { a.lastError != nil && b.lastError != nil }
                 // A third one is there first, and must not get what is in use.
                 try await withClient("c", address, authority) { c in
-                    let second = PrefixServer(pool, comeback: .seconds(15))
+                    let second = Self.server(pool, comeback: .seconds(5))
                     try await withServer(second, at: address, authority) {
                         try await eventually("three prefixes") { second.count == 3 && c.grant != nil }
                         #expect([a.grant, b.grant] == before)
@@ -158,7 +166,7 @@ struct SharedPrefixTests {
     func requests() async throws {
         let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
         let address = Self.path()
-        let server = PrefixServer(try Self.pool("10.60.0.0/23", 24), comeback: .zero)
+        let server = Self.server(try Self.pool("10.60.0.0/23", 24))
         try await withServer(server, at: address, authority) {
             let connector = PeerConnector(address, component: try Self.identity("a", authority))
             let running = Task { await connector.run() }
@@ -206,14 +214,42 @@ struct SharedPrefixTests {
         }
     }
 
+    @Test("a peer has an eighth of the network, and others have theirs", .timeLimit(.minutes(2)))
+    func limits() async throws {
+        let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        let address = Self.path()
+        let server = Self.server(try Self.pool("10.60.0.0/20", 24), isUnlimited: false)
+        try await withServer(server, at: address, authority) {
+            let connectors = try ["a", "b"].map { name in
+                PeerConnector(address, component: try Self.identity(name, authority))
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for connector in connectors { group.addTask { await connector.run() } }
+                defer { group.cancelAll() }
+                let a = (0..<4).map { _ in SharedPrefix(connectors[0]) }
+                for one in a { group.addTask { await one.run { _ in } } }
+                try await eventually("the limit is met") {
+                    let errors = a.compactMap(\.lastError)
+                    return a.count { $0.grant != nil } == 2 && errors.contains { $0.contains("has 2 prefixes") }
+                }
+                let b = SharedPrefix(connectors[1])
+                group.addTask { await b.run { _ in } }
+                try await eventually("another peer has what is its own") { b.grant != nil }
+                #expect(server.count == 3)
+            }
+        }
+    }
+
     @Test("a relay hands on what is asked, and ends with the server and with the caller", .timeLimit(.minutes(2)))
     func relay() async throws {
         let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
         let (near, far) = (Self.path(), Self.path())
-        let server = PrefixServer(try Self.pool("10.60.0.0/16", 24), comeback: .zero)
+        let server = Self.server(try Self.pool("10.60.0.0/16", 24))
         let connector = PeerConnector(far, component: try Self.identity("relay", authority))
         let running = Task { await connector.run() }
-        try await withServer(PrefixRelay(connector), at: near, authority) {
+        try await withServer(
+            PrefixRelay(connector, admit: { _ in .init(account: "x", isUnlimited: true) }), at: near, authority
+        ) {
             try await withClient("a", near, authority) { a in
                 try await eventually("the server is missed") { a.lastError?.contains("the IPAM at") == true }
                 try await withServer(server, at: far, authority) {

@@ -68,7 +68,8 @@ public final class MeshManager: Sendable {
             EndpointRegistry(store: store, component: component, rights: settings.rights, remoteURL: remoteURL),
             HealthService(names),
         ]
-        if let prefixes = settings.prefixes?.service(requests.peers) { services.append(prefixes) }
+        let prefixes = settings.prefixes?.service(requests)
+        if let prefixes { services.append(prefixes.service) }
         let servers = [listener, remoteListener].compactMap { $0 }.map { listener in
             RPCServer(
                 listener, security: settings.security, services: services,
@@ -83,6 +84,7 @@ public final class MeshManager: Sendable {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { await self.requests.removeLeftovers() }
             for server in servers { group.addTask { try await server.run() } }
+            if let prefixes { group.addTask { await prefixes.run() } }
             guard let remote = settings.remote else { return }
             let registries = RemoteRegistries(
                 settings: remote, ownURL: remoteURL, component: component, store: store, endpoints: requests.others,

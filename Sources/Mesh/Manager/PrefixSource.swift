@@ -1,6 +1,7 @@
 internal import GRPCCore
 public import MeshTransport
 internal import NSM
+internal import SPIFFE
 public import NetworkTypes
 
 /// Where the endpoints of a mesh have shared prefixes from, so that those of one service on several hosts give addresses of one
@@ -29,25 +30,58 @@ public enum PrefixSource: Hashable, Sendable {
             self = .server(address)
             return
         }
-        let length = length ?? max(network.family == .v4 ? 24 : 64, network.length)
         let most = network.family.bitWidth - 2
         guard network.length <= most else {
             throw TransportError("\(network) is too small to be divided; a network of at most /\(most) is needed")
         }
+        let length = length ?? max(network.family == .v4 ? 24 : 64, network.length)
         let least: UInt8 = network.family == .v4 ? 8 : 16
         guard length >= least, PrefixPool(network, length: length) != nil else {
             throw TransportError(
                 "\(network) can't be divided into parts of /\(length); /\(max(network.length, least)) to"
-                    + " /\(network.family.bitWidth - 2) are possible")
+                    + " /\(most) are possible")
         }
         self = .network(network, length: length)
     }
 
-    /// What answers the endpoints.
-    func service(_ peers: EndpointPeers) -> (any RegistrableRPCService)? {
+    /// What answers the endpoints, and what must run for that.
+    func service(_ requests: MeshRequests) -> (service: any RegistrableRPCService, run: @Sendable () async -> Void)? {
+        let rights = requests.rights
         switch self {
-        case .network(let network, let length): PrefixPool(network, length: length).map { PrefixServer($0) }
-        case .server(let address): PrefixRelay(peers.connector(address))
+        case .network(let network, let length):
+            guard let pool = PrefixPool(network, length: length) else { return nil }
+            return (PrefixServer(pool) { try rights.prefixCaller($0) }, {})
+        case .server(let address):
+            let server = PeerConnector(address, component: requests.component)
+            let relay = PrefixRelay(server, admit: { try rights.prefixCaller($0) }) { id, prefix in
+                if let id, case .tcp = address, !rights.isManager(try? SPIFFEID(id.description)) {
+                    return "\(id) is no manager: --manager names those"
+                }
+                guard let prefix else { return nil }
+                let taken = await requests.excludedPrefixes().first { other in
+                    other.contains(prefix.address) || prefix.contains(other.address)
+                }
+                return taken.map { "it gave \(prefix), of which this host has \($0)" }
+            }
+            return (relay, { await relay.run() })
         }
+    }
+}
+
+extension Rights {
+    /// Who asks for shared prefixes: those who may offer some service.
+    func prefixCaller(_ info: ConnectionInfo?) throws(RPCError) -> PrefixCallers.Caller {
+        guard let info else {
+            throw RPCError(code: .permissionDenied, message: "the call came by a transport that has no connections")
+        }
+        let caller = caller(info)
+        let mayOffer =
+            caller.isTrusted || settings.offers["*"] == nil
+            || settings.offers.values.contains { $0.contains { $0.matches(caller.credentials, id: info.peer?.id) } }
+        guard mayOffer else {
+            throw RPCError(
+                code: .permissionDenied, message: "\(caller.identity) may offer no service, and needs no prefixes")
+        }
+        return PrefixCallers.Caller(account: caller.identity.account, isUnlimited: caller.standing == .root)
     }
 }

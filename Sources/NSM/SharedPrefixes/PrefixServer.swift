@@ -8,51 +8,67 @@ internal import Synchronization
 ///
 /// A prefix is the caller's as long as its stream is open. Who comes back, also after a start of ours, asks for the one that he had.
 package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
-    private struct State {
-        var pool: PrefixPool
-        /// Prefixes by the account of who has them.
-        var counts: [String: Int] = [:]
-    }
-    private let state: Mutex<State>
+    private let pool: Mutex<PrefixPool>
+    private let callers: PrefixCallers
     private let started = ContinuousClock.now
     private let comeback: Duration
 
     /// Prefixes of one stream.
     static let mostOfOneStream = 16
-    /// Prefixes of one peer.
-    static let mostOfOnePeer = 1024
     /// Exclusions in a request.
     static let mostExclusions = 1024
+    /// How soon one request of a stream may follow another.
+    static let pace = Duration.milliseconds(100)
 
     /// Divides a network.
     ///
-    /// - Parameter comeback: How long after the start those go first who ask for a prefix that they had before.
-    package init(_ pool: PrefixPool, comeback: Duration = .seconds(2)) {
-        state = Mutex(State(pool: pool))
+    /// - Parameters:
+    ///   - comeback: How long after the start those go first who ask for a prefix that they had before. They try every two
+    ///     seconds, and their transport connections may take as long.
+    ///   - admit: Who asks; throws `RPCError` for one who may not. One peer can have an eighth of the network.
+    package init(
+        _ pool: PrefixPool, comeback: Duration = .seconds(15),
+        admit: @escaping @Sendable (ConnectionInfo?) throws -> PrefixCallers.Caller
+    ) {
+        callers = PrefixCallers(most: min(1024, max(1, pool.size / 8)), admit: admit)
+        self.pool = Mutex(pool)
         self.comeback = comeback
     }
 
     /// How many prefixes are given.
-    package var count: Int { state.withLock { $0.pool.count } }
+    package var count: Int { pool.withLock { $0.count } }
 
     /// Serves a caller until it ends the stream.
     package func managePrefixes(
         request: StreamingServerRequest<Ipam_PrefixRequest>, context: ServerContext
     ) async throws -> StreamingServerResponse<Ipam_PrefixResponse> {
-        let account = ConnectionInfo.current.map { PeerIdentity($0).account } ?? ""
+        let caller = try callers.enter()
         return StreamingServerResponse { writer in
             let own = Mutex<Set<IPPrefix>>([])
-            defer { for prefix in own.withLock({ $0 }) { self.free(prefix, account) } }
+            defer {
+                let rest = own.withLock { $0 }
+                for prefix in rest { self.pool.withLock { $0.free(prefix) } }
+                self.callers.leave(caller, prefixes: rest.count)
+            }
             try await untilCallerIsGone(context) {
                 for try await message in request.messages {
                     switch message.type {
                     case .allocate:
-                        let (prefix, answer) = try await self.allocate(message, account, own.withLock { $0.count })
+                        guard own.withLock({ $0.count }) < Self.mostOfOneStream else {
+                            throw RPCError(
+                                code: .resourceExhausted,
+                                message: "a stream has at most \(Self.mostOfOneStream) prefixes")
+                        }
+                        let (prefix, answer) = try await self.allocate(message, caller)
                         own.withLock { _ = $0.insert(prefix) }
                         try await writer.write(answer)
+                        try await Task.sleep(for: Self.pace)
                     case .delete:
-                        guard let prefix = IPPrefix(message.prefix)?.network else { continue }
-                        if own.withLock({ $0.remove(prefix) }) != nil { self.free(prefix, account) }
+                        guard let prefix = IPPrefix(message.prefix)?.network,
+                            own.withLock({ $0.remove(prefix) }) != nil
+                        else { continue }
+                        self.pool.withLock { $0.free(prefix) }
+                        self.callers.give(caller)
                     case .undefined, .UNRECOGNIZED:
                         throw RPCError(code: .invalidArgument, message: "the request is neither ALLOCATE nor DELETE")
                     }
@@ -63,12 +79,11 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
     }
 
     private func allocate(
-        _ message: Ipam_PrefixRequest, _ account: String, _ count: Int
+        _ message: Ipam_PrefixRequest, _ caller: PrefixCallers.Caller
     ) async throws -> (IPPrefix, Ipam_PrefixResponse) {
-        guard count < Self.mostOfOneStream, message.excludePrefixes.count <= Self.mostExclusions else {
+        guard message.excludePrefixes.count <= Self.mostExclusions else {
             throw RPCError(
-                code: .resourceExhausted,
-                message: "at most \(Self.mostOfOneStream) prefixes and \(Self.mostExclusions) exclusions are possible")
+                code: .resourceExhausted, message: "at most \(Self.mostExclusions) exclusions are possible")
         }
         var excluded: [IPPrefix] = []
         for text in message.excludePrefixes {
@@ -79,16 +94,14 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
         }
         let wanted = IPPrefix(message.prefix)
         if wanted == nil { try await Task.sleep(until: started + comeback, clock: .continuous) }
-        let prefix = try state.withLock { state in
-            guard state.counts[account, default: 0] < Self.mostOfOnePeer else {
-                throw RPCError(code: .resourceExhausted, message: "\(account) has \(Self.mostOfOnePeer) prefixes")
-            }
-            guard let prefix = state.pool.take(wanted, excluding: excluded) else {
+        try callers.take(caller)
+        let prefix = try pool.withLock { pool in
+            guard let prefix = pool.take(wanted, excluding: excluded) else {
+                callers.give(caller)
                 throw RPCError(
                     code: .resourceExhausted,
-                    message: "no /\(state.pool.length) of \(state.pool.network) is left; \(state.pool.count) are given")
+                    message: "no /\(pool.length) of \(pool.network) is left; \(pool.count) are given")
             }
-            state.counts[account, default: 0] += 1
             return prefix
         }
         let answer = Ipam_PrefixResponse.with { answer in
@@ -96,14 +109,6 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
             answer.excludePrefixes = message.excludePrefixes
         }
         return (prefix, answer)
-    }
-
-    private func free(_ prefix: IPPrefix, _ account: String) {
-        state.withLock { state in
-            state.pool.free(prefix)
-            let left = state.counts[account, default: 1] - 1
-            state.counts[account] = left > 0 ? left : nil
-        }
     }
 }
 
@@ -120,34 +125,108 @@ private func untilCallerIsGone(
 }
 
 /// Hands what is asked to the IPAM of another host, and its answers back.
-package struct PrefixRelay: Ipam_IPAM.ServiceProtocol {
+package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
     private let server: PeerConnector
+    private let callers: PrefixCallers
+    private let check: @Sendable (PeerIdentity?, IPPrefix?) async -> String?
 
-    /// Asks at a server, with the identity of its connector.
-    package init(_ server: PeerConnector) { self.server = server }
+    /// Prefixes of one peer of this host.
+    static let mostOfOnePeer = 8
+
+    /// Asks at a server, with the identity of its connector, which runs as long as ``run()`` does.
+    ///
+    /// - Parameters:
+    ///   - admit: Who asks; throws `RPCError` for one who may not.
+    ///   - check: Why the server is not to be asked, or a prefix that it gave not to be used; nil: it is.
+    package init(
+        _ server: PeerConnector, admit: @escaping @Sendable (ConnectionInfo?) throws -> PrefixCallers.Caller,
+        check: @escaping @Sendable (PeerIdentity?, IPPrefix?) async -> String? = { _, _ in nil }
+    ) {
+        self.server = server
+        callers = PrefixCallers(most: Self.mostOfOnePeer, admit: admit)
+        self.check = check
+    }
+
+    /// Keeps the connection to the server until the task is cancelled.
+    package func run() async { await server.run() }
 
     /// Serves a caller until it, or the server, ends the stream.
     package func managePrefixes(
         request: StreamingServerRequest<Ipam_PrefixRequest>, context: ServerContext
     ) async throws -> StreamingServerResponse<Ipam_PrefixResponse> {
-        StreamingServerResponse { [server] writer in
+        let caller = try callers.enter()
+        return StreamingServerResponse { writer in
+            let asked = Asked()
+            defer { self.callers.leave(caller, prefixes: asked.count.withLock { $0 }) }
             try await untilCallerIsGone(context) {
-                let connection: ClientConnection
-                do {
-                    connection = try await server.connection(within: server.component.dialTimeout)
-                } catch {
-                    throw RPCError(code: .unavailable, message: "the IPAM at \(server.address.url): \(error)")
-                }
-                try await connection.whileOpen {
-                    let client = Ipam_IPAM.Client(wrapping: connection.client)
-                    try await client.managePrefixes { up in
-                        for try await message in request.messages { try await up.write(message) }
-                    } onResponse: { response in
-                        for try await message in response.messages { try await writer.write(message) }
+                let (messages, message) = AsyncStream.makeStream(
+                    of: Ipam_PrefixRequest.self, bufferingPolicy: .bufferingOldest(Self.mostWaiting))
+                let hasAsked = Latch()
+                try await withThrowingTaskGroup(of: Bool.self) { group in
+                    defer { group.cancelAll() }
+                    group.addTask {
+                        var isFirst = true
+                        for try await next in request.messages where !isFirst || next.type == .allocate {
+                            if next.type == .allocate {
+                                try self.callers.take(caller)
+                                asked.count.withLock { $0 += 1 }
+                            }
+                            if case .dropped = message.yield(next) {
+                                throw RPCError(code: .resourceExhausted, message: "too many requests wait")
+                            }
+                            isFirst = false
+                            hasAsked.open()
+                        }
+                        message.finish()
+                        return isFirst
                     }
+                    group.addTask {
+                        // Nobody is asked before there is something to ask.
+                        await hasAsked.wait()
+                        if Task.isCancelled { return true }
+                        try await self.relay(messages, writer)
+                        return true
+                    }
+                    // Requests may end before the answers do.
+                    while let isOver = try await group.next() { if isOver { return } }
                 }
             }
             return [:]
+        }
+    }
+
+    /// For how many prefixes a stream has asked.
+    private final class Asked: Sendable {
+        let count = Mutex(0)
+    }
+
+    /// Requests that wait for the server.
+    private static let mostWaiting = 32
+
+    private func relay(
+        _ messages: AsyncStream<Ipam_PrefixRequest>, _ writer: RPCWriter<Ipam_PrefixResponse>
+    ) async throws {
+        let connection: ClientConnection
+        do {
+            connection = try await server.connection(within: server.component.dialTimeout)
+        } catch {
+            throw RPCError(code: .unavailable, message: "the IPAM at \(server.address.url): \(error)")
+        }
+        if let refusal = await check(PeerIdentity(connection.info), nil) {
+            throw RPCError(code: .unavailable, message: "the IPAM at \(server.address.url): \(refusal)")
+        }
+        try await connection.whileOpen { [check] in
+            let client = Ipam_IPAM.Client(wrapping: connection.client)
+            try await client.managePrefixes { up in
+                for await message in messages { try await up.write(message) }
+            } onResponse: { response in
+                for try await message in response.messages {
+                    if let prefix = IPPrefix(message.prefix), let refusal = await check(nil, prefix) {
+                        throw RPCError(code: .unavailable, message: refusal)
+                    }
+                    try await writer.write(message)
+                }
+            }
         }
     }
 }

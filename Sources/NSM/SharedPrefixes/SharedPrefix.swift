@@ -2,6 +2,7 @@ internal import Concurrency
 internal import GRPCCore
 internal import Logging
 internal import MeshTransport
+package import SPIFFE
 package import NetworkTypes
 internal import Synchronization
 
@@ -16,12 +17,29 @@ package final class SharedPrefix: Sendable {
     }
 
     private let server: PeerConnector
+    private let excluded: [IPPrefix]
+    /// What was given before, to somebody in whose place this is.
+    private let wish: IPPrefix?
+    private let isServer: @Sendable (SPIFFEID?) -> Bool
     private let state = Mutex<(grant: Grant?, lastError: String?)>((nil, nil))
     /// Exclusions in an answer.
     private static let mostExclusions = 1024
 
     /// Asks at a server, with the identity of its connector, which must run.
-    package init(_ server: PeerConnector) { self.server = server }
+    ///
+    /// - Parameters:
+    ///   - excluded: What the prefix must not overlap.
+    ///   - wish: The prefix to ask for at first.
+    ///   - isServer: Whether an identity is one that may give prefixes; asked where the kernel does not say who listens.
+    package init(
+        _ server: PeerConnector, excluding excluded: [IPPrefix] = [], wish: IPPrefix? = nil,
+        isServer: @escaping @Sendable (SPIFFEID?) -> Bool = { $0?.isManagerOfHost == true }
+    ) {
+        self.server = server
+        self.excluded = Array(excluded.prefix(Self.mostExclusions))
+        self.wish = wish
+        self.isServer = isServer
+    }
 
     /// What was given last.
     package var grant: Grant? { state.withLock { $0.grant } }
@@ -33,7 +51,7 @@ package final class SharedPrefix: Sendable {
     ///
     /// - Parameter changed: Called with the first prefix, and with each that takes its place.
     package func run(_ changed: @escaping @Sendable (Grant) async -> Void) async {
-        var backoff = Backoff(first: .milliseconds(200), limit: .seconds(10))
+        var backoff = Backoff(first: .milliseconds(200), limit: .seconds(2))
         while !Task.isCancelled {
             let began = ContinuousClock.now
             do {
@@ -59,7 +77,12 @@ package final class SharedPrefix: Sendable {
 
     private func follow(_ changed: @escaping @Sendable (Grant) async -> Void) async throws {
         let connection = try await server.connection(within: server.component.dialTimeout)
-        let wanted = grant.map { "\($0.prefix)" } ?? ""
+        if case .tcp = server.address, !isServer(connection.info.peer?.id) {
+            let id = connection.info.peer.map { "\($0.id)" } ?? "one without an identity"
+            throw NSMError(.forbidden, "\(id) is not one that gives prefixes")
+        }
+        let wanted = (grant?.prefix ?? wish).map { "\($0)" } ?? ""
+        let excluded = excluded.map { "\($0)" }
         try await connection.whileOpen {
             let client = Ipam_IPAM.Client(wrapping: connection.client)
             try await client.managePrefixes { writer in
@@ -67,6 +90,7 @@ package final class SharedPrefix: Sendable {
                     .with { request in
                         request.type = .allocate
                         request.prefix = wanted
+                        request.excludePrefixes = excluded
                     })
                 // It is ours as long as the stream is open.
                 await Task.untilCancelled()

@@ -27,6 +27,7 @@ struct SessionContext: Sendable {
     let register: NameRegister
     let addresses: AddressBook
     let host: any InterfaceLookup
+    let formerPrefixes = FormerPrefixes()
 
     init(
         settings: ServiceSettings, manager: PeerConnector, identity: WorkloadIdentity?, register: NameRegister,
@@ -193,7 +194,7 @@ struct EndpointSession: ServiceSession {
         let mac = message.singleClient ? MACAddress(message.physAddress) : nil
         let name = "\(context.settings.name)-\(message.networkService)"
         let terms = EndpointTerms(message)
-        let shared = SharedPools(terms, context)
+        let shared = SharedPools(message.networkService, terms, context)
         self.shared = shared
         let service = NetworkServiceEndpoint.Service(
             name: message.networkService, labels: context.labels(message.advertisedLabels), ipam: terms.addresses,

@@ -1,6 +1,8 @@
 internal import Concurrency
+internal import MeshTransport
 internal import NSM
 internal import NetworkTypes
+internal import SPIFFE
 internal import Synchronization
 
 /// Prefixes that IPAM servers give an endpoint, one each, so that endpoints of one service on several hosts give their clients
@@ -10,22 +12,39 @@ final class SharedPools: Sendable {
         let prefix: SharedPrefix
         /// Who runs while it is asked; nil: the connection to the manager, which runs anyway.
         let connector: PeerConnector?
+        let address: SocketAddress
     }
     private let servers: [Server]
     private let terms: EndpointTerms
-    /// What was given, by server.
-    private let grants: Mutex<[Int: SharedPrefix.Grant]> = Mutex([:])
+    private struct State {
+        /// What was given, by server.
+        var grants: [Int: SharedPrefix.Grant] = [:]
+        /// Whether the endpoint gives addresses of it.
+        var isReady = false
+    }
+    private let state = Mutex(State())
+    private let former: FormerPrefixes
+    private let service: String
 
     /// Nil for an endpoint that has prefixes of its own, and where no servers are named.
-    init?(_ terms: EndpointTerms, _ context: SessionContext) {
+    ///
+    /// - Parameter service: The service's name, by which a session that takes the place of another one has its prefixes.
+    init?(_ service: String, _ terms: EndpointTerms, _ context: SessionContext) {
         guard !terms.hasPrefixes, !context.settings.prefixServers.isEmpty else { return nil }
         self.terms = terms
+        self.service = service
+        former = context.formerPrefixes
+        let pattern = context.settings.prefixServerID
         servers = context.settings.prefixServers.map { address in
-            if address == context.manager.address {
-                return Server(prefix: SharedPrefix(context.manager), connector: nil)
-            }
-            let connector = PeerConnector(address, component: context.manager.component)
-            return Server(prefix: SharedPrefix(connector), connector: connector)
+            let isManager = address == context.manager.address
+            let connector = isManager ? context.manager : PeerConnector(address, component: context.manager.component)
+            let prefix = SharedPrefix(
+                connector, excluding: terms.excluded, wish: context.formerPrefixes[service, address],
+                isServer: { id in
+                    guard let pattern else { return id?.isManagerOfHost == true }
+                    return id.map { SPIFFEID.matches(pattern, $0.description) } ?? false
+                })
+            return Server(prefix: prefix, connector: isManager ? nil : connector, address: address)
         }
     }
 
@@ -38,12 +57,14 @@ final class SharedPools: Sendable {
                 if let connector = server.connector { group.addTask { await connector.run() } }
                 group.addTask {
                     await server.prefix.run { grant in
-                        let all = self.grants.withLock { grants in
-                            grants[number] = grant
-                            return grants.count == self.servers.count ? grants : [:]
+                        self.former[self.service, server.address] = grant.prefix
+                        // In one turn: an older view must not come behind a newer one.
+                        self.state.withLock { state in
+                            state.grants[number] = grant
+                            guard state.grants.count == self.servers.count else { return }
+                            changed(self.terms.pools(state.grants.sorted { $0.key < $1.key }.map(\.value)))
+                            state.isReady = true
                         }
-                        guard !all.isEmpty else { return }
-                        changed(self.terms.pools(all.sorted { $0.key < $1.key }.map(\.value)))
                     }
                 }
             }
@@ -52,7 +73,7 @@ final class SharedPools: Sendable {
 
     /// - Throws: ``EndpointRefusal`` as long as there are no addresses to give: the client comes back.
     func check() throws(EndpointRefusal) {
-        guard grants.withLock({ $0.count }) < servers.count else { return }
+        guard !state.withLock({ $0.isReady }) else { return }
         throw EndpointRefusal("it has no prefix yet: \(troubles.first ?? "its IPAM has not answered")")
     }
 
@@ -62,5 +83,20 @@ final class SharedPools: Sendable {
     var facts: [String] {
         let prefixes = servers.compactMap { $0.prefix.grant.map { "\($0.prefix)" } }
         return (prefixes.isEmpty ? [] : ["shared prefixes \(prefixes.joined(separator: ", "))"]) + troubles
+    }
+}
+
+/// The prefixes that an agent's endpoints had last: a change of an endpoint's declaration makes a new session of it, which must not
+/// cost its clients their addresses.
+final class FormerPrefixes: Sendable {
+    private struct Key: Hashable {
+        let service: String
+        let server: SocketAddress
+    }
+    private let prefixes = Mutex<[Key: IPPrefix]>([:])
+
+    subscript(service: String, server: SocketAddress) -> IPPrefix? {
+        get { prefixes.withLock { $0[Key(service: service, server: server)] } }
+        set { prefixes.withLock { $0[Key(service: service, server: server)] = newValue } }
     }
 }

@@ -12,7 +12,7 @@ struct EndpointTerms: Sendable {
     let routes: [IPPrefix]
     /// Whether it has networks of its own to give addresses from.
     let hasPrefixes: Bool
-    private let excluded: [IPPrefix]
+    let excluded: [IPPrefix]
 
     /// Takes a checked message.
     init(_ message: Upnp_NetworkServiceEndpoint) {

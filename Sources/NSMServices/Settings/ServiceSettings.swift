@@ -44,6 +44,8 @@ public struct ServiceSettings: Sendable {
     public var policyFile: String?
     /// IPAM servers of vL3 networks: each gives every endpoint without prefixes of its own a prefix that no other endpoint has.
     public var prefixServers: [SocketAddress] = []
+    /// A pattern of the SPIFFE ids that such servers have over TCP; nil: those of managers whose authority is a host's mesh.
+    public var prefixServerID: String?
     /// What is done with name servers.
     public var nameServers = NameServerMode.off
     /// Where our own resolver listens.
@@ -99,6 +101,7 @@ public struct ServiceSettings: Sendable {
             throw Mistake(
                 description: "NSM_PREFIX_SERVER_URL names \(prefixServers.count) servers; at most 8 are asked")
         }
+        prefixServerID = variable("NSM_AGENT_PREFIX_SERVER_ID").flatMap { $0.isEmpty ? nil : $0 }
         policyFile = variable("NSM_PBR_CONFIG_PATH").flatMap { $0.isEmpty ? nil : $0 }
     }
 
