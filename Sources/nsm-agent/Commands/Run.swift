@@ -77,6 +77,27 @@ struct Run: WaitingCommand {
                 metadata: ["manager": "\(services.manager.url)"])
         }
         OtherVariables.tell(logger)
+        let rest = try restSettings(upstream, logger)
+        let options = try engineOptions(services, rest, upstream, logger)
+        for text in options.openFaces { logger.warning("\(text)") }
+        var meshOptions = try mesh?.hostOptions(agentEtcd: options.etcd?.client, logger: logger)
+        meshOptions?.metrics = rest?.registry
+        meshOptions?.interceptors =
+            rest?.registry.map { [CallStatistics(factory: $0, methods: MeshCounts.methods).interceptor] } ?? []
+        do {
+            let hosted = try meshOptions.map { MeshService(mesh: try HostMesh($0, logger: logger)) }
+            if let mesh = hosted?.mesh { rest?.registry?.beforeText { await mesh.collect() } }
+            let daemon = try Daemon(options, socket: socket.path, beside: hosted.map { [$0] } ?? [], logger: logger)
+            try await daemon.run()
+        } catch let error as ControlSocket.Failure {
+            throw Failure(error.description, status: error.exitStatus)
+        } catch {
+            throw Failure("\(error)")
+        }
+    }
+
+    /// Where the REST API is served, with what it counts. What of it may be a mistake is logged.
+    private func restSettings(_ upstream: Upstream?, _ logger: Logger) throws -> RESTSettings? {
         var rest = try http.settings(upstream)
         let ignored = try http.ignoredKeys()
         if let upstream {
@@ -95,6 +116,12 @@ struct Run: WaitingCommand {
             MetricsSystem.bootstrap(registry)
             rest?.registry = registry
         }
+        return rest
+    }
+
+    private func engineOptions(
+        _ services: ServiceSettings, _ rest: RESTSettings?, _ upstream: Upstream?, _ logger: Logger
+    ) throws -> Engine.Options {
         var options = Engine.Options(
             settings: owner.settings, configPath: config, repairsDrift: !noRepair, services: services,
             auditInterval: auditInterval.nanoseconds, journal: clients.journal(label: owner.resolvedLabel),
@@ -106,21 +133,7 @@ struct Run: WaitingCommand {
         options.history = clients.history(label: owner.resolvedLabel)
         options.initialFile = initialConfig
         options.openFaces = openFaces(options)
-        for text in options.openFaces { logger.warning("\(text)") }
-        var meshOptions = try mesh?.hostOptions(agentEtcd: options.etcd?.client, logger: logger)
-        meshOptions?.metrics = rest?.registry
-        meshOptions?.interceptors =
-            rest?.registry.map { [CallStatistics(factory: $0, methods: MeshCounts.methods).interceptor] } ?? []
-        do {
-            let hosted = try meshOptions.map { MeshService(mesh: try HostMesh($0, logger: logger)) }
-            if let mesh = hosted?.mesh { rest?.registry?.beforeText { await mesh.collect() } }
-            let daemon = try Daemon(options, socket: socket.path, beside: hosted.map { [$0] } ?? [], logger: logger)
-            try await daemon.run()
-        } catch let error as ControlSocket.Failure {
-            throw Failure(error.description, status: error.exitStatus)
-        } catch {
-            throw Failure("\(error)")
-        }
+        return options
     }
 }
 
