@@ -82,13 +82,17 @@ struct SettingsTests {
     @Test("options of the mesh that need each other are checked together")
     func otherHosts() throws {
         let host = try Host()
-        let text = "mesh: {peer: ['tcp://192.0.2.2:5001'], tunnelAddress: 192.0.2.1, listen: 'unix:///dev/null/x'}"
+        let peer = "peer: ['tcp://192.0.2.2:5001'], tunnelAddress: 192.0.2.1"
+        let text = "mesh: {\(peer), tunnels: [wireguard, VXLAN], listen: 'unix:///dev/null/x'}"
         // Nothing runs, as the mesh's socket can't be made.
         let result = try host.start(["run", "--settings", try host.write("s.yaml", text)]).finish()
         #expect(result.errors.contains("/dev/null"), "\(result.errors)")
         let alone = try host.write("s.yaml", "mesh: {peer: ['tcp://192.0.2.2:5001']}")
         let refused = try host.start(["run", "--settings", alone]).finish()
         #expect(refused.errors.contains("give --tunnel-address"), "\(refused.errors)")
+        let unknown = try host.write("s.yaml", "mesh: {\(peer), tunnel: gre}")
+        let kind = try host.start(["run", "--settings", unknown]).finish()
+        #expect(kind.errors.contains("there is VXLAN and WIREGUARD"), "\(kind.errors)")
     }
 
     @Test("where the gRPC API is open to all must be meant, and is told")

@@ -48,7 +48,7 @@ struct ForwarderOptions: ParsableArguments, Sendable {
     @Option(
         name: .customLong("tunnel"), parsing: .singleValue,
         help: ArgumentHelp(
-            "A kind of tunnels that is made, VXLAN or WIREGUARD, the preferred one first; no other is. Can be given more than once. WireGuard is encrypted, carries the payload IP, and needs a kernel that has it. (default: both, in the order of $NSM_MECHANISM_PRIORITY, or VXLAN first)",
+            "\(TunnelKinds.help) (default: both, in the order of $NSM_MECHANISM_PRIORITY, or VXLAN first)",
             valueName: "kind"))
     var tunnels: [String] = []
     @Option(
@@ -164,20 +164,13 @@ struct ForwarderOptions: ParsableArguments, Sendable {
     }
 
     private func kinds() throws -> [ForwarderMechanism] {
-        let all: [ForwarderMechanism] = [.vxlan, .wireGuard]
-        if tunnels.isEmpty {
-            // Those of other forwarders mean nothing here.
-            let first = (environment("NSM_MECHANISM_PRIORITY") ?? "").split(separator: ",").compactMap { text in
-                all.first { $0.rawValue == String(text).trimmed.uppercased() }
-            }
-            return (first + all).reduce(into: []) { kinds, kind in if !kinds.contains(kind) { kinds.append(kind) } }
+        guard tunnels.isEmpty else { return try TunnelKinds.parse(tunnels) }
+        let all = TunnelKinds.all
+        // Those of other forwarders mean nothing here.
+        let first = (environment("NSM_MECHANISM_PRIORITY") ?? "").split(separator: ",").compactMap { text in
+            all.first { $0.rawValue == String(text).trimmed.uppercased() }
         }
-        return try tunnels.map { text in
-            guard let kind = all.first(where: { $0.rawValue == text.uppercased() }) else {
-                throw ValidationError("--tunnel '\(text)': there is VXLAN and WIREGUARD")
-            }
-            return kind
-        }
+        return (first + all).reduce(into: []) { kinds, kind in if !kinds.contains(kind) { kinds.append(kind) } }
     }
 
     private func rights() throws -> MeshRights {

@@ -23,10 +23,14 @@ struct RemoteOptions: ParsableArguments, Sendable {
     var registry: String?
     @Option(
         help: ArgumentHelp(
-            "This host's address for VXLAN tunnels. (default: that of --listen-remote)", valueName: "address"))
+            "This host's address for tunnels. (default: that of --listen-remote)", valueName: "address"))
     var tunnelAddress: String?
-    @Option(help: ArgumentHelp("The UDP port of tunnels; the same on all hosts.", valueName: "port"))
+    @Option(help: ArgumentHelp("The UDP port of VXLAN tunnels; the same on all hosts.", valueName: "port"))
     var vxlanPort = RemoteSettings.defaultTunnelPort
+    @Option(
+        name: .customLong("tunnel"), parsing: .singleValue,
+        help: ArgumentHelp("\(TunnelKinds.help) (default: both, VXLAN first)", valueName: "kind"))
+    var tunnels: [String] = []
     @Option(
         name: .customLong("trust-bundle"), parsing: .singleValue,
         help: ArgumentHelp(
@@ -43,6 +47,7 @@ struct RemoteOptions: ParsableArguments, Sendable {
     mutating func validate() throws {
         _ = try addresses()
         if tunnelAddress != nil { _ = try tunnel(nil) }
+        _ = try TunnelKinds.parse(tunnels)
         _ = try bundles()
         if vxlanPort == 0 { throw ValidationError("--vxlan-port 0: ports are 1 to 65535") }
         if let hostName, !(1...64).contains(hostName.utf8.count) || !hostName.utf8.allSatisfy(Self.isNameByte) {
@@ -66,10 +71,15 @@ struct RemoteOptions: ParsableArguments, Sendable {
             if tunnelAddress != nil {
                 throw ValidationError("--tunnel-address needs --listen-remote, --peer or --registry beside it")
             }
+            if !tunnels.isEmpty {
+                throw ValidationError("--tunnel needs --listen-remote, --peer or --registry beside it")
+            }
             return nil
         }
-        return RemoteSettings(
+        var settings = RemoteSettings(
             listen: listen, tunnelAddress: try tunnel(listen), tunnelPort: vxlanPort, peers: found, registry: shared)
+        if !tunnels.isEmpty { settings.tunnels = try TunnelKinds.parse(tunnels) }
+        return settings
     }
 
     private func addresses() throws -> (listen: SocketAddress?, peers: [SocketAddress], registry: SocketAddress?) {
