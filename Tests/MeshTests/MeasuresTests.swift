@@ -96,5 +96,25 @@ extension OnTheKernel {
             await forwarder.removeLeftovers(in: [connection.client.namespace])
             #expect(value("nsm_forwarder_leftover_cleanings_total", in: registry.text) == 1)
         }
+
+        @Test("leave out what a link carried for the forwarder before")
+        func adopted() async throws {
+            let (client, server) = (try spaces.make("client"), try spaces.make("server"))
+            let connection = try pair(client, server)
+            let former = try Forwarder(owner: "", host: nil, measures: nil)
+            try await former.apply(connection)
+            try spaces.inside("client", "ping -c2 -i0.2 -W2 -s 1000 172.16.0.1")
+            let registry = PrometheusRegistry(histograms: MeshCounts.histograms)
+            let forwarder = try Forwarder(owner: "", host: nil, measures: MeshMeasures(registry))
+            let series = #"nsm_forwarder_transmit_bytes_total{mechanism="KERNEL"}"#
+            try await forwarder.apply(connection)
+            await forwarder.readTraffic(of: ["one"])
+            let before = try #require(value(series, in: registry.text))
+            // No more than what the kernel itself sends meanwhile.
+            #expect(before < 1000)
+            try spaces.inside("client", "ping -c1 -W2 -s 1000 172.16.0.1")
+            await forwarder.readTraffic(of: ["one"])
+            #expect(try #require(value(series, in: registry.text)) >= before + 1000)
+        }
     }
 }

@@ -38,6 +38,11 @@ extension Forwarder {
             throw failure
         }
         remember(wanted, result.indexes, macs)
+        // What a link carried before we knew it was counted by another process, or before it was let go.
+        if known == nil, !found.isEmpty {
+            let traffic = traffic(of: wanted.id)
+            made[wanted.id]?.traffic = traffic
+        }
         return found.isEmpty
     }
 

@@ -58,6 +58,7 @@ extension Forwarder {
     /// destroyed, or the next `apply` adopts it.
     func letGo(_ id: String) {
         guard let known = made[id], known.form.tunnel != nil else { return }
+        readTraffic(of: id)
         made[id] = nil
         release(known.namespace)
     }

@@ -33,8 +33,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     let excluded = Mutex<(at: ContinuousClock.Instant, prefixes: [IPPrefix])?>(nil)
     /// Where it counts; nil: nowhere.
     let measures: MeshMeasures?
-    /// When the traffic of connections may be read again.
-    let nextReading = Mutex(ContinuousClock.now)
+    /// When the traffic of connections is read.
+    let reading = Mutex(Reading())
     /// How old the host's prefixes may be.
     static let excludedAge = Duration.seconds(5)
     let started = ContinuousClock.now

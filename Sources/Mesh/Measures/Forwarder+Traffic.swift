@@ -14,13 +14,18 @@ extension Forwarder {
 
     /// Counts what a connection carried since it was read last: that of the client's end, or of the end that is on this host.
     func readTraffic(of id: String) {
-        guard let measures, let made = made[id], let first = made.links.first else { return }
-        defer { forgetSocket(made.namespace) }
-        // A link that can't be asked says elsewhere what is wrong.
-        guard let socket = try? socket(made.namespace), let now = (try? socket.traffic(index: first.index)) ?? nil
-        else { return }
+        guard let measures, let made = made[id], let now = traffic(of: id) else { return }
         measures.add(now.since(made.traffic), by: made.form.mechanism)
         self.made[id]?.traffic = now
+    }
+
+    /// What a connection's first link has carried since it was made; nil: nobody counts it, or it can't be asked.
+    func traffic(of id: String) -> LinkTraffic? {
+        guard measures != nil, let made = made[id], let first = made.links.first else { return nil }
+        defer { forgetSocket(made.namespace) }
+        // A link that can't be asked says elsewhere what is wrong.
+        guard let socket = try? socket(made.namespace) else { return nil }
+        return (try? socket.traffic(index: first.index)) ?? nil
     }
 
     /// Does something in the kernel, and counts it.
