@@ -74,7 +74,13 @@ import Testing
             mechanism.parameters[key] = value
             return TunnelMechanism(mechanism)
         }
-        #expect(read("src_port", nil)?.sourcePort == 51820)
+        #expect(read("src_port", nil)?.sourcePort == 51820 && read("src_port", "0")?.sourcePort == 51820)
+        #expect(read("dst_port", "0")?.destinationPort == nil && read("dst_port", "7")?.destinationPort == 7)
+        var vxlan = TunnelMechanism(source: try address("192.0.2.1"), port: 4790).mechanism
+        #expect(TunnelMechanism(vxlan)?.sourcePort == 4790)
+        vxlan.parameters["src_port"] = "0"
+        vxlan.parameters["dst_port"] = "0"
+        #expect(TunnelMechanism(vxlan)?.sourcePort == 4789 && TunnelMechanism(vxlan)?.destinationPort == nil)
         #expect(read("dst_public_key", "x")?.keys?.destination == nil)
         for value in [nil, "", "x", String(repeating: "A", count: 43) + "=", Self.pair.key + "A"] {
             #expect(read("src_public_key", value) == nil, "\(value ?? "none")")

@@ -62,10 +62,13 @@ struct TunnelMechanism: Hashable {
         case .kernel, nil: return nil
         }
         self.source = source
-        sourcePort = parameters[Key.sourcePort].flatMap { UInt16($0) } ?? usualPort
+        sourcePort = Self.port(parameters[Key.sourcePort]) ?? usualPort
         destination = parameters[Key.destination].flatMap { IPAddress($0) }
-        destinationPort = parameters[Key.destinationPort].flatMap { UInt16($0) }
+        destinationPort = Self.port(parameters[Key.destinationPort])
     }
+
+    /// Port 0 is none.
+    private static func port(_ text: String?) -> UInt16? { text.flatMap { UInt16($0) }.flatMap { $0 == 0 ? nil : $0 } }
 
     private static func key(_ text: String?) -> WireGuardKey? {
         text.flatMap { WireGuardKey($0) }.flatMap { $0.isZero ? nil : $0 }
