@@ -138,6 +138,28 @@ extension OnTheKernel {
             }
         }
 
+        @Test("is left out when no port is left, and VXLAN is made")
+        func fullOfPorts() async throws {
+            let hosts = try RemoteFixture()
+            defer { hosts.end() }
+            let second = try hosts.host("b") { $0.tunnels = [.wireGuard, .vxlan] }
+            let first = try hosts.host("a", peers: [second.remote]) { $0.tunnels = [.wireGuard, .vxlan] }
+            for host in hosts.hosts {
+                // Nothing asks the kernel for one here, so it need not have it.
+                await host.manager.requests.forwarder.note(hasWireGuard: true)
+                host.manager.requests.ports.withLock { ports in
+                    for number in NumberAllocator.wireGuardPorts {
+                        _ = ports.allocate(for: "other-\(number)", proposed: number)
+                    }
+                }
+            }
+            _ = try hosts.endpoint("server", at: second, payload: "IP")
+            let client = try hosts.client("client", at: first)
+            try await eventually("connected") { client.connection != nil }
+            #expect(try kind(hosts, "client") == "vxlan" && kind(hosts, "server") == "vxlan")
+            try pings(hosts, client)
+        }
+
         @Test("is taken when it is preferred and the kernel has it, else VXLAN")
         func preferred() async throws {
             try await withHosts([.wireGuard, .vxlan], [.vxlan, .wireGuard]) { hosts, client in
@@ -258,4 +280,8 @@ extension OnTheKernel {
             #expect(try hosts.spaces.links("taken") == ["one", "two"])
         }
     }
+}
+
+extension Forwarder {
+    fileprivate func note(hasWireGuard: Bool) { knownWireGuard = hasWireGuard }
 }

@@ -65,7 +65,7 @@ extension MeshRequests {
     }
 
     /// The tunnels to propose, the preferred one first: of a connection that is there, or was before a start of ours, the kind
-    /// that it has.
+    /// that it has. A kind for which no key or port is left is proposed to nobody, as long as there is another.
     private func offers(
         _ id: String, _ end: ConnectionEnd, _ payload: String, _ remote: RemoteSettings
     ) async throws -> [Offer] {
@@ -80,20 +80,30 @@ extension MeshRequests {
             kinds.insert(kinds.remove(at: place), at: 0)
         }
         var offers: [Offer] = []
+        var failure: (any Error)?
         for kind in kinds {
-            switch kind {
-            case .kernel: continue
-            case .vxlan:
-                offers.append(
-                    Offer(mechanism: TunnelMechanism(source: remote.tunnelAddress, port: remote.tunnelPort)))
-            case .wireGuard:
-                let identity = try await wireGuardIdentity(of: id, end)
-                offers.append(
-                    Offer(
-                        mechanism: TunnelMechanism(source: remote.tunnelAddress, identity), identity: identity))
+            do {
+                if let offer = try await offer(kind, id, end, remote) { offers.append(offer) }
+            } catch {
+                component.logger.info(
+                    "a kind of tunnels can't be proposed", metadata: ["kind": "\(kind.rawValue)", "error": "\(error)"])
+                failure = error
             }
         }
+        if offers.isEmpty, let failure { throw failure }
         return offers
+    }
+
+    private func offer(
+        _ kind: ForwarderMechanism, _ id: String, _ end: ConnectionEnd, _ remote: RemoteSettings
+    ) async throws -> Offer? {
+        switch kind {
+        case .kernel: return nil
+        case .vxlan: return Offer(mechanism: TunnelMechanism(source: remote.tunnelAddress, port: remote.tunnelPort))
+        case .wireGuard:
+            let identity = try await wireGuardIdentity(of: id, end)
+            return Offer(mechanism: TunnelMechanism(source: remote.tunnelAddress, identity), identity: identity)
+        }
     }
 
     /// Asks until both hosts have agreed on an identifier that is free on both.

@@ -64,7 +64,9 @@ extension MeshRequests {
         let possible = await tunnels(for: payload(of: wanted), remote)
         let offered = preferences + [current].compactMap { $0 }
         let first = current.flatMap { current in offered.first { $0.kind == current.kind } }
-        if let chosen = ([first].compactMap { $0 } + offered).first(where: { possible.contains($0.kind) }) {
+        let fit = ([first].compactMap { $0 } + offered).filter { possible.contains($0.kind) }
+        // A kind that has no number left is for the connections that have one.
+        if let chosen = fit.first(where: { $0.kind == current?.kind || hasNumber($0.kind) }) ?? fit.first {
             return chosen
         }
         throw RPCError(
@@ -74,6 +76,15 @@ extension MeshRequests {
                 : (directory == nil ? "" : "on one host \(WellKnown.kernel) interfaces are connected, and ")
                     + "between hosts there are tunnels only: a mechanism \(possible.map(\.rawValue).joined(separator: " or "))"
                     + " with src_ip is needed")
+    }
+
+    /// Whether another tunnel of a kind can have a number of this host's.
+    private func hasNumber(_ kind: ForwarderMechanism) -> Bool {
+        switch kind {
+        case .kernel: true
+        case .vxlan: vnis.withLock { !$0.isFull }
+        case .wireGuard: ports.withLock { !$0.isFull }
+        }
     }
 
     private func payload(of connection: NSMConnection) -> String {
