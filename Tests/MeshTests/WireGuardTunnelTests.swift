@@ -138,6 +138,22 @@ extension OnTheKernel {
             }
         }
 
+        @Test("has no port that a link in a pod asks for beside those of tunnels")
+        func foreignPort() throws {
+            let hosts = try RemoteFixture()
+            defer { hosts.end() }
+            let requests = try hosts.host("a").manager.requests
+            for port: UInt16 in [1, 53, 51819, 61820, 65535] {
+                let known = try #require(WireGuardIdentity(newAt: port))
+                let accepted = try requests.accepted(known, of: "one")
+                #expect(NumberAllocator.wireGuardPorts.contains(UInt32(accepted.port)), "\(port)")
+                #expect(accepted.publicKey == known.publicKey)
+            }
+            let own = try #require(WireGuardIdentity(newAt: 51820))
+            #expect(try requests.accepted(own, of: "two") == own)
+            #expect(requests.ports.withLock(\.count) == 2)
+        }
+
         @Test("is left out when no port is left, and VXLAN is made")
         func fullOfPorts() async throws {
             let hosts = try RemoteFixture()

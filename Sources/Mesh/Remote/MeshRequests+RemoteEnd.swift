@@ -241,17 +241,23 @@ extension MeshRequests {
 
     /// What our end of a WireGuard tunnel has: that of the link that is there, or a new key.
     func wireGuardIdentity(of id: String, _ end: ConnectionEnd) async throws -> WireGuardIdentity {
-        if let known = try await forwarder.wireGuardIdentity(of: id, end) {
-            ports.withLock { ports in
-                // Where none is left it is nobody's.
-                if !ports.isFull(but: id) { _ = ports.allocate(for: id, proposed: UInt32(known.port)) }
-            }
-            return known
-        }
+        if let known = try await forwarder.wireGuardIdentity(of: id, end) { return try accepted(known, of: id) }
         guard let identity = WireGuardIdentity(newAt: try port(for: id)) else {
             throw NSMError(.local, "no key was made for WireGuard")
         }
         return identity
+    }
+
+    /// What a link of a connection has, at a port that tunnels may have. Root of a pod can make a link that looks like ours,
+    /// and the port that we take from it is opened on the host.
+    func accepted(_ known: WireGuardIdentity, of id: String) throws(NSMError) -> WireGuardIdentity {
+        let number = UInt32(known.port)
+        guard NumberAllocator.wireGuardPorts.contains(number) else { return known.moved(to: try port(for: id)) }
+        ports.withLock { ports in
+            // Where none is left it is nobody's.
+            if !ports.isFull(but: id) { _ = ports.allocate(for: id, proposed: number) }
+        }
+        return known
     }
 
     /// The same key at another port, as somebody else has this one.
@@ -287,7 +293,7 @@ extension MeshRequests {
 }
 
 extension Tunnel {
-    /// Whether the kernel refused it because its identifier, or its port, is in use on this host.
+    /// What the kernel says when its identifier, or its port, is in use.
     fileprivate var takenCode: Int32 {
         switch kind {
         case .vxlan: EEXIST
@@ -295,6 +301,7 @@ extension Tunnel {
         }
     }
 
+    /// Whether the kernel refused it because its identifier, or its port, is in use on this host.
     func isTaken(_ error: ForwarderError) -> Bool { error.code == takenCode }
 
     /// For the log.
