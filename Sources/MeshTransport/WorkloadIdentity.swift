@@ -38,6 +38,9 @@ public final class WorkloadIdentity: IdentitySource {
     /// The present identity, if there is one, and then each new one.
     public func identities() -> AsyncStream<Identity> { store.follow() }
 
+    /// Whether there is one.
+    public var hasIdentity: Bool { store.current != nil }
+
     /// Why the last attempt brought no identity; nil if the API answered it.
     public var lastError: String? { error.withLock { $0 } }
 

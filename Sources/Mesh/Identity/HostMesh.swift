@@ -134,6 +134,12 @@ public struct HostMesh: Sendable {
     /// Brings up to date what is not counted as it happens: call it before the numbers are read.
     public func collect() async { await manager.collect() }
 
+    /// Why it does not do its work yet; nil: it does.
+    public var obstacle: String? {
+        if let spire, !spire.hasIdentity { return "the mesh has no identity yet" }
+        return manager.isServing ? nil : "the mesh does not serve yet"
+    }
+
     private static func rights(_ options: Options, isOwn: Bool) -> Rights {
         Rights(settings: options.rights, ownDomain: isOwn ? options.trustDomain : nil, host: options.host)
     }

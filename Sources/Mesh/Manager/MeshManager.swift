@@ -21,6 +21,7 @@ public final class MeshManager: Sendable {
     let remoteListener: ServerListener?
     let store: RegistryStore
     let requests: MeshRequests
+    private let serving = Mutex(false)
 
     /// Opens the socket; nothing is served yet.
     ///
@@ -45,6 +46,9 @@ public final class MeshManager: Sendable {
 
     /// Where it listens for other hosts; nil: nowhere.
     public var remoteAddress: SocketAddress? { remoteListener?.address }
+
+    /// Whether it serves now.
+    var isServing: Bool { serving.withLock { $0 } }
 
     /// Brings up to date what is not counted as it happens.
     func collect() async {
@@ -80,7 +84,11 @@ public final class MeshManager: Sendable {
         var metadata: Logger.Metadata = ["name": "\(settings.name)", "at": "\(listener.address.url)"]
         if let remoteURL { metadata["for-hosts"] = "\(remoteURL)" }
         settings.logger.info("the mesh is ready", metadata: metadata)
-        defer { requests.end() }
+        serving.withLock { $0 = true }
+        defer {
+            serving.withLock { $0 = false }
+            requests.end()
+        }
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { await self.requests.removeLeftovers() }
             for server in servers { group.addTask { try await server.run() } }

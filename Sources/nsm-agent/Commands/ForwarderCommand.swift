@@ -44,7 +44,7 @@ struct ForwarderCommand: WaitingCommand {
                 obstacle: { forwarder.isRegistered ? nil : "the forwarder is not registered at its manager" },
                 logger: logger)
             try await withThrowingTaskGroup(of: Void.self) { group in
-                if let face { group.addTask { try await face.run() } }
+                if let face { group.addTask { await face.runBeside(logger) } }
                 defer { group.cancelAll() }
                 try await run(forwarder, settings, service, logger)
             }

@@ -26,8 +26,13 @@ struct MeshService: Service {
 /// The numbers of a process, as a part of it.
 private struct MetricsService: Service {
     let face: RESTFace
+    let logger: Logger
 
-    func run() async throws { try await cancelWhenGracefulShutdown { try await face.run() } }
+    func run() async throws {
+        await cancelWhenGracefulShutdown { await face.runBeside(logger) }
+        // A service that returns earlier ends the others.
+        try await gracefulShutdown()
+    }
 }
 
 struct MeshCommand: WaitingCommand {
@@ -57,11 +62,11 @@ struct MeshCommand: WaitingCommand {
         options.interceptors = counts.map { [$0.calls.interceptor] } ?? []
         do {
             let host = try HostMesh(options, logger: logger)
-            let face = try counts?.face(collect: { await host.collect() }, obstacle: { nil }, logger: logger)
+            let face = try counts?.face(collect: { await host.collect() }, obstacle: { host.obstacle }, logger: logger)
             let service = MeshService(mesh: host, manager: ServiceManager())
             let group = ServiceGroup(
                 configuration: ServiceGroupConfiguration(
-                    services: face.map { [MetricsService(face: $0), service] } ?? [service],
+                    services: face.map { [MetricsService(face: $0, logger: logger), service] } ?? [service],
                     gracefulShutdownSignals: [.sigterm, .sigint],
                     logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
             try await group.run()

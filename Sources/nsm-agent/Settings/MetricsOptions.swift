@@ -42,6 +42,18 @@ struct MetricsOptions: ParsableArguments, Sendable {
     }
 }
 
+extension RESTFace {
+    /// Serves until the task is cancelled. A program that can't tell its numbers any more does its work all the same.
+    func runBeside(_ logger: Logger) async {
+        do {
+            try await run()
+        } catch {
+            if Task.isCancelled { return }
+            logger.error("metrics are no longer served", metadata: ["error": "\(error)"])
+        }
+    }
+}
+
 /// What a mesh, or a forwarder, counts, and the face that tells it.
 struct MeshMetrics: Sendable {
     let registry = PrometheusRegistry(histograms: MeshCounts.histograms)
