@@ -83,7 +83,7 @@ struct SettingsTests {
     func otherHosts() throws {
         let host = try Host()
         let peer = "peer: ['tcp://192.0.2.2:5001'], tunnelAddress: 192.0.2.1"
-        let text = "mesh: {\(peer), tunnels: [wireguard, VXLAN], listen: 'unix:///dev/null/x'}"
+        let text = "mesh: {\(peer), tunnel: [wireguard, VXLAN], listen: 'unix:///dev/null/x'}"
         // Nothing runs, as the mesh's socket can't be made.
         let result = try host.start(["run", "--settings", try host.write("s.yaml", text)]).finish()
         #expect(result.errors.contains("/dev/null"), "\(result.errors)")
