@@ -99,6 +99,52 @@ struct AltNameTests {
         }
     }
 
+    @Test("a name that has gone belongs to who gives it next", arguments: [true, false])
+    func givenByOthers(isRunning: Bool) throws {
+        try Sandbox.run { host in
+            try host.ip("link add eth0 type veth peer name eth1")
+            for link in ["eth0", "eth1"] { try host.ip("link set \(link) up") }
+            let yaml = linux("name: e, type: EXISTING, hostIfName: eth0, enabled: true, altNames: [one, two]")
+            let agent = try host.apply(yaml)
+            try agent.watch()
+            try host.ip("link property del dev eth0 altname one")
+            // A process that was not there before finds that it has gone, and writes that down.
+            if !isRunning { try host.apply("") }
+            try host.ip("link property add dev eth0 altname one")
+            if isRunning {
+                try agent.quiesce()
+                try agent.apply("")
+                #expect(try host.link("eth0")?.altNames == ["one"])
+            }
+            try host.apply("")
+            #expect(try host.link("eth0")?.altNames == ["one"])
+        }
+    }
+
+    @Test("names that the agent gave go from a link that was moved, too", arguments: [true, false])
+    func moved(isRestarted: Bool) throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("x")
+            // A device that outlives its namespace.
+            try host.ip("tuntap add eth0 mode tap")
+            try host.ip("link property add dev eth0 altname theirs")
+            func yaml(_ namespace: String?) -> String {
+                linux(
+                    "name: e, type: EXISTING, enabled: true, match: {driver: tun}, altNames: [one]" + place(namespace))
+            }
+            let agent = host.agent()
+            for namespace in ["x", nil, "x"] as [String?] {
+                try agent.change(to: yaml(namespace))
+                #expect(agent.problems == [])
+                #expect(try host.link("eth0", in: namespace)?.altNames.sorted() == ["one", "theirs"])
+            }
+            let last = isRestarted ? host.agent() : agent
+            try last.change(to: "")
+            #expect(last.problems == [])
+            #expect(try host.link("eth0")?.altNames == ["theirs"])
+        }
+    }
+
     @Test("a name moves from one of our links to another, and not from a link of somebody else")
     func moves() throws {
         try Sandbox.run { host in

@@ -24,7 +24,7 @@ final class AltNameBook {
         }
     }
 
-    /// Whether names were given or taken since the record was written.
+    /// Whether the record says other than what is known: names were given or taken since it was written, or have gone.
     var isStale = false
     private var file = RecordFile(title: "alternative names 1", directory: "/run/nsm-agent/altnames")
     private var ownership: Ownership?
@@ -41,23 +41,28 @@ final class AltNameBook {
             Entry.init(line:))
     }
 
-    /// The names in a namespace that was read for the first time, if links have them still.
+    /// The names in a namespace that was read for the first time, if links of others have them still. What is gone leaves the
+    /// record, too: who gives such a name later owns it.
     func take(in state: NamespaceState) -> [(link: LinkState, name: String)] {
         if waiting.isEmpty || state.handle == nil { return [] }
         let number = state.cookie
         let here = waiting.filter { $0.namespace == number }
         if here.isEmpty { return [] }
         waiting.removeAll { $0.namespace == number }
-        return here.compactMap { entry in
-            guard let link = state.links[entry.index], entry.isOf(link.link) else { return nil }
+        let found: [(link: LinkState, name: String)] = here.compactMap { entry in
+            guard let link = state.links[entry.index], entry.isOf(link.link),
+                ownership?.owns(alias: link.link.alias) != true
+            else { return nil }
             return (link, entry.name)
         }
+        if found.count < here.count { isStale = true }
+        return found
     }
 
-    /// Writes down what is known now. Where that fails, names stay with links after the next restart, which is no harm.
+    /// Writes down what is known now. Where that fails, it is tried again: names too few in the record stay with links, but
+    /// names too many would cost others theirs.
     func save(_ states: NamespaceTable) {
         guard isStale, let ownership else { return }
-        isStale = false
         var entries = waiting
         for state in states where state.handle != nil {
             for link in state.links.values where !link.addedAltNames.isEmpty && link.link.index > 0 {
@@ -71,7 +76,7 @@ final class AltNameBook {
                 }
             }
         }
-        try? file.write(entries.suffix(Self.mostEntries).map(\.line))
+        isStale = (try? file.write(entries.suffix(Self.mostEntries).map(\.line))) == nil
     }
 }
 

@@ -15,12 +15,13 @@ enum AltNameClass: KernelClass {
             guard let link = state.links[index] else { continue }
             if !old.altNameClaims.isEmpty { link.altNameClaims = old.altNameClaims }
             if !old.addedAltNames.isEmpty {
-                link.addedAltNames = old.addedAltNames.intersection(link.link.altNames)
+                link.addedAltNames = old.addedAltNames
+                forgetLost(of: link, world)
             }
             link.holder = old.holder
             link.matchedAs = link.matchedAs ?? old.matchedAs
         }
-        for (link, name) in world.states.altNames.take(in: state) where !world.ownership.owns(alias: link.link.alias) {
+        for (link, name) in world.states.altNames.take(in: state) {
             link.addedAltNames.insert(name)
             if link.altNameClaims[name] == nil { link.altNameClaims[name] = Claim() }
         }
@@ -40,6 +41,13 @@ enum AltNameClass: KernelClass {
         known.addedAltNames.formIntersection(link.altNames)
         if !world.ownership.owns(alias: link.alias) { world.states.altNames.isStale = true }
         world.apply(.link(link), in: state)
+    }
+
+    /// Names that a link has no more are not ours any more: somebody else may give it one of them again.
+    static func forgetLost(of link: LinkState, _ world: LinuxWorld) {
+        if link.addedAltNames.isSubset(of: link.link.altNames) { return }
+        link.addedAltNames.formIntersection(link.link.altNames)
+        world.states.altNames.isStale = true
     }
 
     // MARK: - Leftovers

@@ -192,6 +192,8 @@ extension LinuxWorld {
                 }
             }
         }
+        // What is only planned is not written down.
+        if simulated.isEmpty { states.altNames.save(states) }
         if let failure { throw failure }
     }
 

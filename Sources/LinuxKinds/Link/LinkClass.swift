@@ -94,6 +94,7 @@ enum LinkClass: KernelClass {
             NeighbourClass.lose(of: known, world) { $0.flags & Neighbour.proxy == 0 }
         }
         state.update(known, to: new, ownership: world.ownership)
+        if world.cause == .told { AltNameClass.forgetLost(of: known, world) }
         if world.cause == .planned, known.loan != nil, world.byReference[.own] === state,
             new.alias?.hasPrefix(world.ownership.lentPrefix) != true
         {

@@ -36,6 +36,9 @@ enum LoanClass: KernelClass {
         world.apply(.link(link), in: target)
         guard let moved = target.links[move.planned] else { return }
         moved.device = device
+        // The names go along.
+        (moved.addedAltNames, moved.altNameClaims) = (old.addedAltNames, old.altNameClaims)
+        if !old.addedAltNames.isEmpty { world.states.altNames.isStale = true }
         if let loan = move.loan { target.lend(moved, as: loan, world.ownership) }
     }
 
