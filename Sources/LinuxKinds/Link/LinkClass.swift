@@ -116,8 +116,8 @@ enum LinkClass: KernelClass {
         world.concern(old.name, in: state)
         if new.name != old.name {
             world.concern(new.name, in: state)
-            world.concernNamesakes(in: state)
         }
+        if !new.hasNames(of: old) { world.concernNamesakes(in: state) }
         for name in Set(old.altNames).symmetricDifference(new.altNames) { world.concern(name, in: state) }
     }
 
@@ -351,6 +351,11 @@ extension Link {
 
     /// Whether the link below is in another namespace.
     var isBuiltElsewhere: Bool { linkNamespaceID != nil && kind.lower(link) != 0 }
+
+    /// Whether it has all names that another one has.
+    fileprivate func hasNames(of other: Link) -> Bool {
+        name == other.name && other.altNames.allSatisfy(altNames.contains)
+    }
 
     /// Whether a change to `new` makes no difference for anybody here: counters of the carrier and the like.
     fileprivate func concerns(as new: Link) -> Bool {
