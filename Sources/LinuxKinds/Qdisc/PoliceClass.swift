@@ -24,8 +24,12 @@ enum PoliceClass: KernelClass {
     static func dump(
         _ state: NamespaceState, _ socket: RouteSocket, _ world: LinuxWorld, into dump: inout NamespaceDump
     ) throws(KernelError) {
+        let isAnyDeclared = world.declarations.qdiscCount != 0
         for qdisc in dump.ingress {
             let index = qdisc.linkIndex
+            // What was left over is found by the first look.
+            let known = state.links[index]?.ingress
+            if state.wasRead, !isAnyDeclared, known?.isOurs != true, known?.police == nil { continue }
             do {
                 let ours = try filters(.filters(linkIndex: index, preference: world.ownership.filterPreference), socket)
                 let police = ours.first { isOurs($0, world) }
@@ -62,13 +66,15 @@ enum PoliceClass: KernelClass {
         for filter in dump.filters { note(other: filter, in: state, world) }
     }
 
-    /// Whether we made the qdisc that our filter is in, or without one, did so as far as is known.
+    /// Whether we made the qdisc that our filter is in, or without one, did so as far as is known. Where our filter has gone
+    /// meanwhile, the qdisc may have gone with it, and the one that is there be of somebody else.
     private static func saysOurs(_ police: TrafficFilter?, or known: Ingress?) -> Bool {
-        police.map { $0.handle != Marks.filterHandle } ?? known?.isOurs ?? false
+        if let police { return police.handle != Marks.filterHandle }
+        return known.map { $0.isOurs && $0.police == nil } ?? false
     }
 
     /// Whether a filter carries our mark.
-    private static func isOurs(_ filter: TrafficFilter, _ world: LinuxWorld) -> Bool {
+    static func isOurs(_ filter: TrafficFilter, _ world: LinuxWorld) -> Bool {
         world.ownership.qdiscHandle != 0 && filter.preference == world.ownership.filterPreference
             && filter.handle & ~1 == Marks.filterHandle && filter.chain == 0
     }
@@ -101,6 +107,13 @@ enum PoliceClass: KernelClass {
         guard isOurs(filter, world) else { return note(other: filter, in: state, world) }
         guard let link = state.links[filter.linkIndex], var ingress = link.ingress else { return }
         if world.cause == .told, ingress.police == filter { return }
+        // Another process of ours made both.
+        if world.cause == .told, ingress.qdisc.isPlainIngress, !ingress.isOurs, saysOurs(filter, or: nil) {
+            ingress.isOurs = true
+            // Which filters of others are there is known after a look at all of them.
+            world.markStale(state)
+            world.told.needsFullPass = true
+        }
         ingress.police = filter
         set(ingress, of: link, world)
         if world.cause == .planned { link.policeClaim = world.plannedClaim }
@@ -108,13 +121,26 @@ enum PoliceClass: KernelClass {
 
     /// A filter is gone, or all of its preference.
     static func remove(_ filter: TrafficFilter, in state: NamespaceState, _ world: LinuxWorld) {
-        guard let link = state.links[filter.linkIndex], var ingress = link.ingress else { return }
-        if let police = ingress.police, filter.id.covers(police.id) {
-            ingress.police = nil
+        guard let link = state.links[filter.linkIndex], link.ingress != nil else { return }
+        if let police = link.ingress?.police, filter.id.covers(police.id) {
+            var ingress = link.ingress
+            ingress?.police = nil
             set(ingress, of: link, world)
-        } else if !ingress.others.isEmpty {
-            link.ingress?.others = ingress.others.filter { !filter.id.covers($0) }
         }
+        remove(other: filter.id, of: link, world)
+    }
+
+    /// Others may have very many, and take them away one by one.
+    private static func remove(other id: TrafficFilter.ID, of link: LinkState, _ world: LinuxWorld) {
+        guard link.ingress?.others.isEmpty == false else { return }
+        if id.handle != 0 {
+            link.ingress?.others.remove(id)
+        } else if let others = link.ingress?.others {
+            link.ingress?.others = others.filter { !id.covers($0) }
+        }
+        // The qdisc that stayed for their sake goes, but no value looks at it.
+        guard let ingress = link.ingress, ingress.isOurs, ingress.police == nil, ingress.others.isEmpty else { return }
+        if world.cause == .told { world.told.needsFullPass = true }
     }
 
     private static func set(_ ingress: Ingress?, of link: LinkState, _ world: LinuxWorld) {
