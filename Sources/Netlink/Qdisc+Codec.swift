@@ -52,6 +52,8 @@ extension Qdisc {
     /// Appends what names it.
     func writeSelector(_ writer: MessageWriter) -> MessageWriter {
         writeHeader(writer)
+        // There is one at most, so the kernel takes any handle; the kind keeps it from taking another one that is there by now.
+        if parent == Self.ingress { writer.put(TCA_KIND, name: kind.name) }
         return writer
     }
 

@@ -139,6 +139,8 @@ struct PoliceTests {
             let problem = agent.problems.first ?? ""
             #expect(problem.contains("/ingress FAILED ") && problem.contains("; this kernel can't limit what arrives"))
             #expect(problem.contains("modprobe"))
+            // Nothing would say later that it is ours.
+            #expect(try !hasQdisc("ingress", host))
             try agent.apply(yaml())
             #expect(agent.problems == [])
             #expect(try !hasQdisc("ingress", host))

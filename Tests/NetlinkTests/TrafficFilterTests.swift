@@ -57,6 +57,11 @@ struct FilterGolden: Sendable, CustomTestStringConvertible {
             """
             3000000024000506000000000000000000000000030000000000fffff1ffffff000000000c000100696e677265737300
             """, .addQdisc(.ingress(ofLink: 3))),
+        FilterGolden(
+            "tc qdisc del dev v0 handle ffff: ingress",
+            """
+            3000000025000500000000000000000000000000030000000000fffff1ffffff000000000c000100696e677265737300
+            """, .deleteQdisc(.ingress(ofLink: 3))),
     ]
 }
 
@@ -75,6 +80,7 @@ struct TrafficFilterTests {
         case (.addFilter(let ours), .filter(let theirs)): #expect(ours == theirs)
         case (.deleteFilter(let ours), .filterRemoved(let theirs)): #expect(ours == theirs)
         case (.addQdisc(let ours), .qdisc(let theirs)): #expect(ours == theirs)
+        case (.deleteQdisc(let ours), .qdiscRemoved(let theirs)): #expect(ours == theirs)
         default: Issue.record("decoded as \(String(describing: report))")
         }
     }

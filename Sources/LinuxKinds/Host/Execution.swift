@@ -37,6 +37,11 @@ extension LinuxWorld {
             }
             switch operation.action {
             case .request(let request):
+                if case .deleteQdisc(let qdisc) = request, qdisc.parent == Qdisc.ingress {
+                    flush(state, &run)
+                    run.set(index, deleteIngress(qdisc, in: state))
+                    continue
+                }
                 // The kernel looks at the carrier, which a pair has when its other end is up.
                 if case .addNextHop(let hop, _) = request, hop.linkIndex != 0 { flushOthers(than: state, &run) }
                 if let request = withoutMark(request, in: state, &run) { enqueue(request, of: index, in: state, &run) }
@@ -66,6 +71,7 @@ extension LinuxWorld {
         }
         putBack(bystanders, &run)
         tryAgain(operations, besides: bystanders.isEmpty, &run)
+        if !run.isAllDone { takeBackIngress(after: operations, run.results) }
         markInherited(after: operations, &run)
         if run.isAllDone { keepChosenMTUs(after: operations) }
         keep(mtus, after: operations, run.results)
