@@ -59,10 +59,17 @@ extension TrafficFilter.Police {
     /// What becomes of a packet below the rate: the next filter sees it, `TC_ACT_UNSPEC`.
     private static let goesOn = UInt32(bitPattern: TC_ACT_UNSPEC)
 
+    /// `TCA_CLS_FLAGS_SKIP_HW` and `TCA_CLS_FLAGS_SKIP_SW`. The others say what the kernel made of it.
+    private static let places: UInt32 = 3
+
     /// Takes the options of a filter with one action, this one.
     fileprivate init?(_ options: UnsafeRawBufferPointer) {
         var police: Self?
-        for attribute in AttributeReader(options) where attribute.type == TCA_MATCHALL_ACT {
+        for attribute in AttributeReader(options) {
+            // Left to the card alone, or kept from it.
+            let isHeld = attribute.type == TCA_MATCHALL_FLAGS && attribute.payload.u32 & Self.places != 0
+            if isHeld { return nil }
+            guard attribute.type == TCA_MATCHALL_ACT else { continue }
             for action in AttributeReader(attribute.payload) {
                 // Another action beside it makes something else of it.
                 guard police == nil, let only = Self(action: action.payload) else { return nil }
@@ -95,7 +102,7 @@ extension TrafficFilter.Police {
             }
         }
         guard name == TrafficFilter.action, let parameters, parameters.action == TC_ACT_SHOT, result == Self.goesOn,
-            parameters.peakrate.rate == 0
+            parameters.peakrate.rate == 0, parameters.rate.overhead == 0, parameters.rate.mpu == 0
         else { return nil }
         self.init(rate: rate ?? UInt64(parameters.rate.rate), time: parameters.burst, longest: parameters.mtu)
     }
