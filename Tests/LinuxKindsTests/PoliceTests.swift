@@ -1,3 +1,4 @@
+import Netlink
 import Testing
 
 @testable import LinuxKinds
@@ -125,6 +126,27 @@ struct PoliceTests {
             #expect(try rates() == ["20Mbit"])
             try other.apply("")
             #expect(try rates() == [])
+        }
+    }
+
+    @Test("a qdisc that somebody made in place of ours stays")
+    func replaced() throws {
+        try Sandbox.run { host in
+            let agent = try host.apply(yaml())
+            let index = try #require(try host.link("p")?.index)
+            let state = try #require(agent.world.byReference[.own])
+            func delete() -> Bool {
+                let result = agent.world.deleteIngress(.ingress(ofLink: Int32(index)), in: state)
+                if case .done = result { return true }
+                return false
+            }
+            try host.command("tc qdisc add dev p clsact")
+            #expect(try delete() && hasQdisc("clsact", host))
+            try host.command("tc qdisc del dev p clsact")
+            // It has gone already.
+            #expect(delete())
+            try host.command("tc qdisc add dev p ingress")
+            #expect(try delete() && !hasQdisc("ingress", host))
         }
     }
 

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Netlink
 internal import Reconciler
 
@@ -23,9 +24,18 @@ extension LinuxWorld {
             markStale(state)
             return .done
         } catch {
-            if error.meansGone { return .done }
             markStale(state)
+            if error.meansGone || error.code == EINVAL && isGone(qdisc, in: state) { return .done }
             return .failed(text(for: error), retriable: true)
+        }
+    }
+
+    /// Whether there is none any more, or another one. For both the kernel says that something about the request is wrong.
+    private func isGone(_ qdisc: Qdisc, in state: NamespaceState) -> Bool {
+        guard let reports = try? routeSocket(state).dump(.qdiscs) else { return false }
+        return !reports.contains { report in
+            guard case .qdisc(let other) = report, other.parent == qdisc.parent else { return false }
+            return other.linkIndex == qdisc.linkIndex && other.kind == qdisc.kind
         }
     }
 
