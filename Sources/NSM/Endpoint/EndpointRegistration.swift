@@ -84,9 +84,7 @@ package final class EndpointRegistration: Sendable {
                 let registered = try await register(socket, at: address, isComeback: isComeback)
                 backoff.reset()
                 note(registered)
-                let wasComeback = isComeback
-                isComeback = true
-                try await renew(registered, socket, at: address, isComeback: wasComeback)
+                isComeback = try await renew(registered, socket, at: address, isComeback: isComeback)
             } catch {
                 if Task.isCancelled { return }
                 isComeback = true
@@ -162,12 +160,12 @@ package final class EndpointRegistration: Sendable {
     /// How often a registration is renewed before its watch moves to the newest transport connection.
     private static let renewals = 15
 
-    /// Renews the registration whenever two thirds of its time are over, and returns when the registry is gone or has
-    /// forgotten it. The watch over that goes on across renewals.
+    /// Renews the registration whenever two thirds of its time are over, and returns when another one is due with a new watch.
+    /// The watch goes on across renewals. Returns whether it ended, as the registry is gone or has forgotten the registration.
     private func renew(
         _ registered: NSMNetworkServiceEndpoint, _ socket: Descriptor?, at address: SocketAddress, isComeback: Bool
-    ) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
+    ) async throws -> Bool {
+        try await withThrowingTaskGroup(of: Bool.self) { group in
             defer { group.cancelAll() }
             group.addTask {
                 // A registry that was ending may have taken the services, and its successor the endpoint.
@@ -176,14 +174,16 @@ package final class EndpointRegistration: Sendable {
                     for offer in self.offers { try await self.register(offer) }
                 }
                 var registered = registered
-                for _ in 0..<Self.renewals {
+                for number in 1...Self.renewals {
                     let end = registered.expirationTime.timestamp ?? Timestamp.now.advanced(by: .seconds(60))
                     let left = end.since(.now) * 2 / 3
                     let wait = min(max(left, .milliseconds(200)), .seconds(86400))
                     try await Task.sleep(for: wait, tolerance: wait / 50)
+                    if number == Self.renewals { break }
                     registered = try await self.register(socket, at: address, isComeback: true)
                     self.note(registered)
                 }
+                return false
             }
             group.addTask {
                 var query = NSMNetworkServiceEndpoint()
@@ -191,11 +191,13 @@ package final class EndpointRegistration: Sendable {
                 try? await self.registry.watch(query) { response in
                     if response.deleted { throw NSMError(.refused, "the registration was removed") }
                 }
+                if Task.isCancelled { return false }
                 // The registry is gone, or has forgotten us: register again, but not in a hot loop.
                 self.memory.withLock { $0.lastError = $0.lastError ?? "the registry ended its watch" }
                 try? await Task.sleep(for: .milliseconds(200))
+                return true
             }
-            try await group.next()
+            return try await group.next() ?? true
         }
     }
 }
