@@ -308,6 +308,13 @@ class StockManager(networkservice_pb2_grpc.NetworkServiceServicer):
         self._turns.wait_for_all(5)
 
 
+# Tunnels, and what both ends of each have to know.
+TUNNELS = {
+    "VXLAN": ("src_ip", "dst_ip", "vni"),
+    "WIREGUARD": ("src_ip", "dst_ip", "src_port", "dst_port", "src_public_key", "dst_public_key"),
+}
+
+
 def _check_answer(answer: Connection, sent: NetworkServiceRequest, asked: list[Mechanism], what: str) -> bool:
     """What a forwarder has to give back of what it was sent, and add."""
     mechanism, parameters = answer.mechanism, answer.mechanism.parameters
@@ -316,11 +323,11 @@ def _check_answer(answer: Connection, sent: NetworkServiceRequest, asked: list[M
         good = require(same, f"{what}: the mechanism is {dict(parameters)}, which was not asked for")
     else:
         good = require(
-            (mechanism.cls, mechanism.type) == ("REMOTE", "VXLAN"), f"{what}: mechanism {mechanism.cls}/{mechanism.type}"
+            mechanism.cls == "REMOTE" and mechanism.type in TUNNELS, f"{what}: mechanism {mechanism.cls}/{mechanism.type}"
         )
-        for key in ("src_ip", "dst_ip", "vni"):
-            good &= require(parameters.get(key), f"{what}: the VXLAN mechanism has no {key}")
-        starts = {choice.parameters.get("src_ip") for choice in asked if choice.type == "VXLAN"}
+        for key in TUNNELS.get(mechanism.type, ()):
+            good &= require(parameters.get(key), f"{what}: the {mechanism.type} mechanism has no {key}")
+        starts = {choice.parameters.get("src_ip") for choice in asked if choice.type == mechanism.type}
         good &= require(parameters.get("src_ip") in starts, f"{what}: another src_ip than {starts}")
     before = sent.connection
     require(answer.network_service == before.network_service, f"{what}: of service {answer.network_service!r}")
