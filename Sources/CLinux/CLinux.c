@@ -329,7 +329,7 @@ int cl_has_capability(int capability)
 	return data[capability / 32].effective >> capability % 32 & 1;
 }
 
-int cl_notify(const char *message)
+int cl_notify(const char *message, int wait_seconds)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -344,7 +344,11 @@ int cl_notify(const char *message)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	ssize_t sent = sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&address,
+	struct timeval limit = {.tv_sec = wait_seconds};
+	if (wait_seconds > 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	int flags = MSG_NOSIGNAL | (wait_seconds > 0 ? 0 : MSG_DONTWAIT);
+	ssize_t sent = sendto(fd, message, strlen(message), flags, (struct sockaddr *)&address,
 			      offsetof(struct sockaddr_un, sun_path) + length);
 	int error = sent < 0 ? -errno : 0;
 	close(fd);

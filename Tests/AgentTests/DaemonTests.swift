@@ -187,6 +187,20 @@ struct DaemonTests {
         #expect(listener.waitFor("STOPPING=1"))
     }
 
+    @Test("a service manager that does not read holds nothing up")
+    func unreadNotifications() throws {
+        let listener = try DatagramListener()
+        // Alive every ten milliseconds, and each repair is told: what the kernel keeps for a reader is full soon.
+        let running = try Running(
+            ["pods.yaml": pods], environment: ["NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "20000"])
+        #expect(try running.waitFor("10.1.0.1/30", in: "address"))
+        for _ in 0..<20 {
+            try running.host.ip("address del 10.1.0.1/30 dev left0")
+            try #require(try running.waitFor("10.1.0.1/30", in: "address"))
+        }
+        #expect(listener.waitFor("READY=1"))
+    }
+
     @Test("graph and logs")
     func views() throws {
         let running = try Running(["pods.yaml": pods], ["--log-format", "json"])

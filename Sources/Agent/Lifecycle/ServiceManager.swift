@@ -31,14 +31,16 @@ public struct ServiceManager: Sendable {
         send("STOPPING=1\nSTATUS=stopping; \(what)")
     }
     /// The agent is alive.
-    func alive() { send("WATCHDOG=1") }
+    func alive() { send("WATCHDOG=1", patience: 0) }
     /// One line for people.
-    func status(_ text: String) { send("STATUS=\(text)") }
+    func status(_ text: String) { send("STATUS=\(text)", patience: 0) }
 
-    private func send(_ message: String) {
+    /// - Parameter patience: How long to wait for a manager that does not read, in seconds. The network waits as long, so what is
+    ///   said again and again is not waited for.
+    private func send(_ message: String, patience: Int32 = 5) {
         guard isPresent else { return }
         // Nothing depends on it: a manager that can't be told makes its own conclusions.
-        _ = cl_notify(message)
+        _ = cl_notify(message, patience)
     }
 
     private static func variable(_ name: String) -> String? {

@@ -114,8 +114,9 @@ uint64_t cl_file_limit(void);
 /* The capability sets of the process: 1 if effective holds `capability`. */
 int cl_has_capability(int capability);
 extern const int CL_CAP_NET_ADMIN, CL_CAP_SYS_ADMIN;
-/* Sends `message` to the service manager named by NOTIFY_SOCKET; 0 also when there is none. */
-int cl_notify(const char *message);
+/* Sends `message` to the service manager named by NOTIFY_SOCKET, and waits so long for one that does not read; 0 also when there
+   is none. */
+int cl_notify(const char *message, int wait_seconds);
 int cl_gettid(void);
 /* The standard error and output streams as descriptors are 2 and 1; whether one is a terminal. */
 bool cl_is_terminal(int fd);
