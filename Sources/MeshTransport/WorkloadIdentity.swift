@@ -17,9 +17,12 @@ public final class WorkloadIdentity: IdentitySource {
     /// How long the API may take to take the connection.
     private static let patience = Duration.seconds(10)
 
-    /// Asks at `unix:///path`, `unix:@name` or `tcp://address:port`; see ``WorkloadEndpoint``.
+    /// Asks a Workload API.
     ///
-    /// - Parameter hint: Which identity to take when there are several: the first with this hint. Nil: the first of all.
+    /// - Parameters:
+    ///   - socket: Where it is: `unix:///path`, `unix:@name` or `tcp://address:port`; see ``WorkloadEndpoint``.
+    ///   - hint: Which identity to take when there are several: the first with this hint. Nil: the first of all.
+    ///   - logger: What goes wrong goes here.
     public convenience init(socket: String, hint: String? = nil, logger: Logger) {
         self.init(socket: socket, hint: hint, logger: logger, step: .seconds(1))
     }
