@@ -43,7 +43,7 @@ enum AltNameClass: KernelClass {
         world.apply(.link(link), in: state)
     }
 
-    /// Names that a link has no more are not ours any more: somebody else may give it one of them again.
+    /// Forgets names that a link has lost: if it gets one of them back, that one is not ours.
     static func forgetLost(of link: LinkState, _ world: LinuxWorld) {
         if link.addedAltNames.isSubset(of: link.link.altNames) { return }
         link.addedAltNames.formIntersection(link.link.altNames)

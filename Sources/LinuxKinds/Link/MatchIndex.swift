@@ -54,7 +54,8 @@ struct MatchIndex {
         if index[feature]?.isEmpty == true { index[feature] = nil }
     }
 
-    /// The interfaces that a link may be, by their logical names. The driver is asked only if somebody wants to know.
+    /// The interfaces that a link may be, by their logical names. `device` is called only if an
+    /// interface matches by driver or path.
     func candidates(for link: Link, device: () -> DeviceInfo?) -> [String] {
         var names: [String] = []
         if let mac = link.permanentMAC { byMAC[mac]?.forEach { names.append($0) } }

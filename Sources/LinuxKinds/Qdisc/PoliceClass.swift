@@ -33,7 +33,7 @@ enum PoliceClass: KernelClass {
             do {
                 let ours = try filters(.filters(linkIndex: index, preference: world.ownership.filterPreference), socket)
                 let police = ours.first { isOurs($0, world) }
-                let isQdiscOurs = saysOurs(police, or: state.links[index]?.ingress)
+                let isQdiscOurs = saysOurs(police, or: known)
                 dump.filters += isQdiscOurs ? try filters(.filters(linkIndex: index, preference: nil), socket) : ours
             } catch {
                 // The link or its qdisc went meanwhile, or the kernel has no filters.
@@ -66,8 +66,8 @@ enum PoliceClass: KernelClass {
         for filter in dump.filters { note(other: filter, in: state, world) }
     }
 
-    /// Whether we made the qdisc that our filter is in, or without one, did so as far as is known. Where our filter has gone
-    /// meanwhile, the qdisc may have gone with it, and the one that is there be of somebody else.
+    /// Whether we made the qdisc: our filter in it says so. Without the filter, what was known before counts, unless there was a
+    /// filter: then the qdisc may have gone with it, and this one may belong to another program.
     private static func saysOurs(_ police: TrafficFilter?, or known: Ingress?) -> Bool {
         if let police { return police.handle != Marks.filterHandle }
         return known.map { $0.isOurs && $0.police == nil } ?? false

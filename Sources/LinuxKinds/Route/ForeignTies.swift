@@ -48,7 +48,7 @@ extension NamespaceState {
         return ties.mayConcern(bystanders.links, bystanders.sources)
     }
 
-    /// Whether changes of routes are told.
+    /// Whether the kernel reports changes of routes to this agent.
     var hearsOfRoutes: Bool { events != nil && eventGroups.isSuperset(of: .routes) }
 }
 

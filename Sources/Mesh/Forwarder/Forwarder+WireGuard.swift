@@ -3,7 +3,7 @@ internal import Netlink
 internal import NetworkTypes
 
 extension Forwarder {
-    /// Whether this kernel has WireGuard. It is asked once, and only when somebody wants to know, as it then loads its module.
+    /// Whether this kernel has WireGuard. The kernel is asked at the first use, as it then loads its module.
     var hasWireGuard: Bool {
         if let knownWireGuard { return knownWireGuard }
         guard let host = try? hostNamespace() else { return false }

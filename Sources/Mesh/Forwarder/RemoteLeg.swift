@@ -106,10 +106,10 @@ public struct NumberAllocator: Sendable {
     /// Makes an allocator that has given none yet.
     public init(_ range: ClosedRange<UInt32> = vnis) { self.range = range }
 
-    /// Whether there is no number left.
+    /// Whether all numbers are in use.
     var isFull: Bool { taken.count >= range.count }
 
-    /// Whether there is no number left, unless this connection has one.
+    /// Whether all numbers are in use, and none of them by this connection.
     public func isFull(but id: String) -> Bool { used[id] == nil && isFull }
 
     /// The number of a connection: the one it has, else the one the other host proposes if it is free here, else a free

@@ -55,7 +55,7 @@ public enum PrefixSource: Hashable, Sendable {
             let server = PeerConnector(address, component: requests.component)
             let relay = PrefixRelay(server, admit: { try rights.prefixCaller($0) }) { id, prefix in
                 if let id, case .tcp = address, !rights.isManager(try? SPIFFEID(id.description)) {
-                    return "\(id) is no manager: --manager names those"
+                    return "\(id) is not a manager; --manager names those"
                 }
                 guard let prefix else { return nil }
                 let taken = await requests.excludedPrefixes().first { other in

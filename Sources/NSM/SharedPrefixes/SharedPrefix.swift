@@ -78,8 +78,8 @@ package final class SharedPrefix: Sendable {
     private func follow(_ changed: @escaping @Sendable (Grant) async -> Void) async throws {
         let connection = try await server.connection(within: server.component.dialTimeout)
         if case .tcp = server.address, !isServer(connection.info.peer?.id) {
-            let id = connection.info.peer.map { "\($0.id)" } ?? "one without an identity"
-            throw NSMError(.forbidden, "\(id) is not one that gives prefixes")
+            let id = connection.info.peer.map { "\($0.id)" } ?? "a peer without an identity"
+            throw NSMError(.forbidden, "\(id) may not give prefixes")
         }
         let wanted = (grant?.prefix ?? wish).map { "\($0)" } ?? ""
         let excluded = excluded.map { "\($0)" }
