@@ -270,6 +270,7 @@ class CRI:
                     if time.monotonic() > end:
                         raise
                     time.sleep(0.2)
+        del self.configs[pod]
 
     def pid(self, container):
         """The first process of a container or a sandbox."""
@@ -277,7 +278,7 @@ class CRI:
         return next(int(x.split()[1]) for x in lines if x.startswith(container))
 
     def clean(self):
-        for pod in self.configs:
+        for pod in list(self.configs):
             with contextlib.suppress(Exception):
                 self.remove(pod)
         self.containerd.end()
