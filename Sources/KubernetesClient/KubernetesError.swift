@@ -62,7 +62,9 @@ public struct KubernetesError: Error, Sendable, Hashable, CustomStringConvertibl
     /// Whether a resource version, or the rest of a list, is too old to be available.
     public var isExpired: Bool { code == .status(410) || reason == "Expired" || reason == "Gone" }
     /// Whether we may not do that.
-    public var isForbidden: Bool { code == .status(403) || code == .status(401) }
+    public var isForbidden: Bool { code == .status(403) || isUnauthorized }
+    /// Whether the server does not know who asks: a token has ended, and another one may be there any moment.
+    public var isUnauthorized: Bool { code == .status(401) }
     /// Whether the object is not as the server wants it.
     public var isInvalid: Bool { code == .status(422) || code == .status(400) }
     /// Whether the same may work a little later.

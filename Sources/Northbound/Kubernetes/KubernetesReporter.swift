@@ -171,7 +171,8 @@ actor KubernetesReporter {
                 logger.warning(
                     "the status of a resource can't be written", metadata: ["resource": "\(name)", "error": "\(error)"])
             }
-            let wait = error.isForbidden ? Self.forbiddenRest : kept[name]?.backoff.wait() ?? Self.rest
+            let mayNot = error.isForbidden && !error.isUnauthorized
+            let wait = mayNot ? Self.forbiddenRest : kept[name]?.backoff.wait() ?? Self.rest
             kept[name]?.due = .now + wait
             kept[name]?.isDirty = true
         }
@@ -224,7 +225,7 @@ actor KubernetesReporter {
                 notice, of: object, .cnfConfiguration, controller: Self.controller, instance: settings.instance)
         } catch {
             // Nobody depends on them.
-            if error.isForbidden { eventsResume = .now + Self.forbiddenRest }
+            if error.isForbidden { eventsResume = .now + (error.isUnauthorized ? Self.rest : Self.forbiddenRest) }
             logger.debug("an event is not written", metadata: ["resource": "\(object.name)", "error": "\(error)"])
         }
     }
