@@ -12,6 +12,8 @@ public final class Batch {
     private(set) var used = 0
     /// Where each request starts; a request that could not be encoded has no bytes.
     private(set) var starts: [Int] = []
+    /// Positions that leave in one system call with the one after them.
+    private(set) var joined: Set<Int> = []
 
     /// Makes an empty batch.
     ///
@@ -33,6 +35,7 @@ public final class Batch {
     /// A name or alias above 1 KiB or a route with more than 1024 next hops fits no message: its position stays
     /// empty and ``RouteSocket/transact(_:onReply:onError:)`` reports `EMSGSIZE` for it.
     public func append(_ request: Request) {
+        if request.staysWithNext { joined.insert(starts.count) }
         starts.append(used)
         guard let needed = request.capacity else { return }
         if used + needed > allocated { grow(to: used + needed) }
@@ -43,12 +46,14 @@ public final class Batch {
     /// Forgets the requests and keeps the memory.
     public func removeAll() {
         starts.removeAll(keepingCapacity: true)
+        joined.removeAll(keepingCapacity: true)
         used = 0
     }
 
     /// Forgets the requests, and gives the memory back.
     public func release() {
         starts = []
+        joined = []
         used = 0
         if allocated == 0 { return }
         storage.deallocate()

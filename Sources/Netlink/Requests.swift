@@ -58,6 +58,16 @@ public enum Request: Hashable, Sendable {
     case restore(SavedObject)
 }
 
+extension Request {
+    /// Whether it leaves in one system call with the request after it. An ingress qdisc has no room for a mark: only the filter in
+    /// it says whose both are, so there is no moment, not even for a process that is killed, at which one is there without the other.
+    public var staysWithNext: Bool {
+        if case .addQdisc(let qdisc) = self { return qdisc.parent == Qdisc.ingress }
+        if case .deleteFilter = self { return true }
+        return false
+    }
+}
+
 /// What a link request sets; nil leaves as it is.
 public struct LinkAttributes: Hashable, Sendable {
     /// `ifi_index`; 0: selected by name, or the kernel's choice in a create.

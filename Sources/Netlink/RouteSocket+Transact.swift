@@ -47,20 +47,24 @@ extension RouteSocket {
     }
 
     /// Requests that leave together. Those without bytes are between the others and count for nothing.
-    private struct Chunk {
+    struct Chunk {
         let first: Int
         var upperBound: Int
         /// The last request with bytes, if any.
         var last: Int?
     }
 
-    private func nextChunk(of batch: Batch, from first: Int, _ onError: (Int, KernelError) -> Void) -> Chunk {
+    /// - Precondition: `first` is a position of the batch.
+    func nextChunk(of batch: Batch, from first: Int, _ onError: (Int, KernelError) -> Void) -> Chunk {
         var chunk = Chunk(first: first, upperBound: first)
         let start = batch.starts[first]
         while chunk.upperBound < min(first + Self.chunkLimit, batch.count) {
             let position = chunk.upperBound
             let end = batch.end(of: position)
-            if chunk.last != nil, end - start > Self.chunkBytes { break }
+            // Of two that leave together the first waits for the next chunk where the second has no place.
+            let together = batch.joined.contains(position) ? min(position + 1, batch.count - 1) : position
+            let isFull = batch.end(of: together) - start > Self.chunkBytes || together - first >= Self.chunkLimit
+            if chunk.last != nil, isFull { break }
             if end == batch.starts[position] {
                 onError(position, KernelError(code: EMSGSIZE, message: "the request does not fit a netlink message"))
             } else {

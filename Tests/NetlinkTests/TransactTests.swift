@@ -31,6 +31,31 @@ struct TransactTests {
         }
     }
 
+    @Test("an ingress qdisc leaves in one system call with its filter, wherever in a batch they are")
+    func together() throws {
+        let socket = try RouteSocket(in: nil)
+        let filter = TrafficFilter(linkIndex: 7, handle: 1, preference: 9, police: nil)
+        let long = String(repeating: "n", count: 1000)
+        for (before, name) in (0...300).map({ ($0, "a") }) + (0...120).map({ ($0, long) }) {
+            let batch = Batch()
+            for _ in 0..<before { batch.append(.setLink(LinkAttributes(index: 1, name: name))) }
+            for _ in 0..<3 {
+                batch.append(.addQdisc(.ingress(ofLink: 7)))
+                batch.append(.addFilter(filter))
+            }
+            var first = 0
+            var counts: [Int] = []
+            while first < batch.count {
+                let chunk = socket.nextChunk(of: batch, from: first) { Issue.record("\($0): \($1)") }
+                #expect(!batch.joined.contains(chunk.upperBound - 1), "\(before) before, of \(name.count) bytes each")
+                #expect(batch.end(of: chunk.upperBound - 1) - batch.starts[first] <= RouteSocket.chunkBytes)
+                counts.append(chunk.upperBound - first)
+                first = chunk.upperBound
+            }
+            #expect(counts.reduce(0, +) == before + 6 && counts.allSatisfy { 1...RouteSocket.chunkLimit ~= $0 })
+        }
+    }
+
     @Test("errors in a batch of 300 are those of their positions, and leave the others alone")
     func errorMapping() throws {
         try Sandbox.withNamespaces(1) { made in

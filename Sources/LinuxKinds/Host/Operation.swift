@@ -49,6 +49,11 @@ public struct LinuxOperation: Sendable {
 
     /// A request on the socket of the namespace.
     init(_ state: NamespaceState, request: Request) { self.init(namespace: state.id, .request(request)) }
+
+    /// Whether nothing, not even the end of this process, comes between it and the operation after it.
+    var staysWithNext: Bool {
+        if case .request(let request) = action { request.staysWithNext } else { false }
+    }
 }
 
 /// How a new link, and the other end of a pair, come to be.

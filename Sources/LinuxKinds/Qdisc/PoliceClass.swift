@@ -7,8 +7,8 @@ internal import Reconciler
 /// What takes filters of what arrives by a link: its qdisc `ingress` or `clsact`.
 struct Ingress {
     var qdisc: Qdisc
-    /// Whether we made it. The kernel lets nobody choose its number, so our filter says so after a restart. Without one, after a
-    /// crash between the two requests, nothing does: then it stays.
+    /// Whether we made it. The kernel lets nobody choose its number, so our filter says so after a restart. Both leave in one
+    /// system call (``Request/staysWithNext``). When somebody deletes the filter while no agent runs, nothing says so: then it stays.
     var isOurs: Bool
     /// Our filter.
     var police: TrafficFilter?

@@ -15,9 +15,6 @@ struct KindCase: CustomTestStringConvertible, Sendable {
     var witnesses: [String] = []
     /// Whether it can be found in the kernel without the configuration.
     var isExported = true
-    /// Whether a kill between two of its requests loses nothing. They leave in one system call, so that it takes a full batch for
-    /// a kill to come between them.
-    var isCut = true
 
     var testDescription: String { name }
 }
@@ -231,9 +228,8 @@ extension KindCase {
         beside(
             "police", Config(qdiscs: ["interface: p, police: {rate: 10mbit, burst: 32kb}"]),
             ["tc filter del dev p ingress", "tc qdisc del dev p ingress", "ip link del dev p"],
-            // A qdisc of ours without a filter can't be told from one of others, and stays.
             witnesses: ["tc qdisc show dev p", "tc filter show dev p ingress"], isThere: Kernel.hasPolice
-        ).uncut,
+        ),
         beside(
             "fq_codel",
             Config(qdiscs: ["interface: p, fqCodel: {limit: 500, flows: 64, target: 4ms, interval: 80ms, ecn: false}"]),
@@ -293,12 +289,6 @@ extension KindCase {
         KindCase(
             name: name, isThere: isThere, base: base, with: with + "    - {\(item)}\n", damage: damage,
             witnesses: witnesses)
-    }
-
-    private var uncut: KindCase {
-        var new = self
-        new.isCut = false
-        return new
     }
 
     private func named(_ name: String) -> KindCase {
