@@ -101,6 +101,20 @@ final class RemoteFixture {
         return client
     }
 
+    /// Calls of a component of this name to a listener, while `body` runs.
+    func withCalls<Result>(
+        _ name: String, to address: SocketAddress, _ body: (Calls) async throws -> Result
+    ) async throws -> Result {
+        let component = try mesh.component(name)
+        let connection = try await ClientConnection.connect(
+            to: address, security: component.security, timeout: .seconds(60), logger: mesh.logger)
+        let running = Task { await connection.run() }
+        defer { running.cancel() }
+        let result = try await body(Calls(connection, component: component))
+        connection.closeNow()
+        return result
+    }
+
     /// Leaves the clients' connections as they are.
     func stop() {
         for client in clients { client.cancel() }
@@ -112,7 +126,8 @@ final class RemoteFixture {
         return (info?["info_data"] as? [String: Any])?["id"] as? Int
     }
 
-    private func path(_ name: String) -> String {
+    /// The file of a pod's network namespace.
+    func path(_ name: String) -> String {
         "/run/netns/\(spaces.names.first { $0.hasSuffix("-\(name)") } ?? name)"
     }
 

@@ -177,21 +177,23 @@ struct ForwarderClientTests {
         // Before and after the forwarder has entered it.
         for index: UInt32 in [1, 2] {
             let connection = Self.connection(plain, at: index)
-            #expect(connection.client(of: "forwarder", isOfOtherHost: false) == "of client")
+            #expect(connection.client(of: "forwarder") == "of client")
         }
         let forged = Self.connection(["client", "evil", "manager", "forwarder"], at: 3)
-        #expect(forged.client(of: "forwarder", isOfOtherHost: false) == "of evil")
-        #expect(NSMConnection().client(of: "forwarder", isOfOtherHost: false) == nil)
-        #expect(Self.connection(plain, at: 9).client(of: "forwarder", isOfOtherHost: false) == nil)
+        #expect(forged.client(of: "forwarder") == "of evil")
+        #expect(NSMConnection().client(of: "forwarder") == nil)
+        #expect(Self.connection(plain, at: 9).client(of: "forwarder") == nil)
     }
 
-    @Test("a client of another host is the first of the path")
+    @Test("behind another host it is that host's forwarder, and the first of the path is asked for as well")
     func remote() {
         let path = ["client", "manager-1", "forwarder-1", "manager-2", "forwarder-2"]
         for index: UInt32 in [3, 4] {
             let connection = Self.connection(path, at: index)
-            #expect(connection.client(of: "forwarder-2", isOfOtherHost: true) == "of client")
+            #expect(connection.client(of: "forwarder-2") == "of forwarder-1")
+            #expect(connection.initiator == "of client")
         }
+        #expect(NSMConnection().initiator == nil)
     }
 }
 

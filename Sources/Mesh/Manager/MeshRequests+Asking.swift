@@ -65,6 +65,7 @@ extension MeshRequests {
             }
             let channel = calls.connection.info.descriptors
             var request = try onwardRequest(wanted, candidate, before, excluded, caller, peer, channel)
+            if before == nil { request.connection.path.pathSegments += await formerWay(of: wanted, calls) }
             if let kept { request.mechanismPreferences = [.kernel(name: kept)] }
             let answer = try await peer.gate.run { try await calls.request(request, timeout: component.requestTimeout) }
             let coming = ComingDescriptor(answer.mechanism.inodeURL, channel)
@@ -157,8 +158,10 @@ extension MeshRequests {
         }
         if old?.place != candidate.place { peers.use(candidate.place) }
         guard let old, !old.isOf(candidate) else { return }
+        // Another host has moved its end itself when the leg is still the same there.
+        let isSameLeg = old.place == candidate.place && old.answer.nextID == answer.nextID
         Task {
-            await self.tellClosed(old)
+            if !isSameLeg { await self.tellClosed(old) }
             if old.place != candidate.place { self.leave(old.place) }
         }
     }
@@ -173,6 +176,10 @@ extension MeshRequests {
         var result = answer
         result.id = wanted.id
         result.path.index = wanted.path.index
+        // Who is asked answers with the path that it got; those before us, and until when, are not its to say.
+        let before = Int(wanted.path.index)
+        result.path.pathSegments.replaceSubrange(
+            ..<min(before, result.path.pathSegments.count), with: wanted.path.pathSegments[..<before])
         result.mechanism = mechanism
         result.state = .up
         result.context = result.context.accepted(for: wanted)
@@ -232,12 +239,42 @@ extension MeshRequests {
             onward.payload = (service ?? directory?.service(wanted.networkService))?.payload ?? ""
         }
         onward.clearMechanism()
+        // All connections there are ours, so an id of a client's making could be that of somebody else's.
+        onward.trimPath()
+        if let before, before.isOf(candidate) {
+            onward.path.pathSegments += before.answer.path.pathSegments.dropFirst(Int(before.answer.path.index) + 1)
+        }
         if onward.state == .reselectRequested { onward.state = .up }
         var addresses = onward.context.ipContext
         let known = Set(addresses.excludedPrefixes)
         addresses.excludedPrefixes += excluded.map { "\($0)" }.filter { !known.contains($0) }
         onward.context.ipContext = addresses
         return onward
+    }
+
+    /// The rest of the way of a connection that was there before our start, as who is asked next remembers it: what the client
+    /// says of it may be another one's.
+    func formerWay(of wanted: NSMConnection, _ calls: Calls) async -> [NSMPathSegment] {
+        guard wanted.path.pathSegments.count > Int(wanted.path.index) + 1 else { return [] }
+        let own = NSMPathSegment.with { segment in
+            (segment.name, segment.id) = (component.name, wanted.id)
+        }
+        let way = Mutex<[NSMPathSegment]>([])
+        do {
+            let selector = NSMMonitorScopeSelector.with { $0.pathSegments = [own] }
+            try await calls.monitor(selector, timeout: component.dialTimeout) { event in
+                for segments in event.connections.values.map(\.path.pathSegments) {
+                    let place = segments.firstIndex { $0.name == own.name && $0.id == own.id }
+                    if let place { way.withLock { $0 = Array(segments[(place + 1)...]) } }
+                }
+                return false
+            }
+        } catch {
+            component.logger.info(
+                "a connection gets a new id at the next one",
+                metadata: ["connection": "\(own.id)", "error": "\(error)"])
+        }
+        return way.withLock { $0 }
     }
 
     /// What this host uses and what the operator named. Many requests at once read the host's state only once.
@@ -309,6 +346,9 @@ extension MeshRequests {
 }
 
 extension NSMConnection {
+    /// The id that it has at the one who was asked for it.
+    fileprivate var nextID: String? { path.pathSegments.dropFirst(Int(path.index) + 1).first?.id }
+
     /// Says in our segment what was connected, as stock forwarders do.
     fileprivate mutating func noteInterfaces(server: NSMMechanism) {
         let own = Int(path.index)

@@ -127,7 +127,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
             Self.stableID(client: client, namespace: namespace, peer: peer)
         }
         // An external manager may be replaced.
-        let peer = self.client(of: connection, isOfOtherHost: false) ?? call.info.peer?.id.description ?? ""
+        let peer = self.client(of: connection) ?? call.info.peer?.id.description ?? ""
         let hop = try call.enter(&connection, component) { id(peer) }
         // Who is not trusted may bring the id back that he got here, and no other: it could be somebody's who has not come
         // back yet since our start. An external manager brings what its clients say.
@@ -138,16 +138,16 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         return hop.renamed(id(peer), in: &connection)
     }
 
-    /// The client that an external manager asks for, by a token that it verified: that of whoever called it. For one of
-    /// another host it is the first token, as those between that client and us may be replaced. Nil: this is a mesh.
-    private func client(of connection: NSMConnection, isOfOtherHost: Bool) -> String? {
-        directory == nil ? nil : connection.client(of: component.name, isOfOtherHost: isOfOtherHost)
+    /// The client that an external manager asks for, by the only token that it verified: that of whoever called it, which is
+    /// another host's forwarder when the client is there. Nil: this is a mesh.
+    private func client(of connection: NSMConnection) -> String? {
+        directory == nil ? nil : connection.client(of: component.name)
     }
 
     /// Who asks for a connection: the caller, or the client that an external manager speaks for.
-    func caller(_ connection: NSMConnection, _ call: IncomingCall, isOfOtherHost: Bool) -> Caller {
+    func caller(_ connection: NSMConnection, _ call: IncomingCall) -> Caller {
         let caller = rights.caller(call.info)
-        guard let subject = client(of: connection, isOfOtherHost: isOfOtherHost) else { return caller }
+        guard let subject = client(of: connection) else { return caller }
         return Caller(
             identity: PeerIdentity(unproven: subject), credentials: caller.credentials, standing: caller.standing,
             address: caller.address)
@@ -174,12 +174,20 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     /// Checks that a connection is the caller's, or the client's that an external manager speaks for, whichever manager
     /// that is.
     func checkOwner(of connection: NSMConnection, _ call: IncomingCall) throws(RPCError) {
-        guard let owner = monitor.owner(connection.id) else { return }
-        // What it is counts, and not what it is asked for now: the first token of a path is easily made up.
-        let isOfOtherHost = monitor.connection(connection.id)?.mechanism.type != WellKnown.kernel
-        guard owner != caller(connection, call, isOfOtherHost: isOfOtherHost).identity else { return }
+        guard monitor.owner(connection.id) != nil, !isOwn(connection, caller(connection, call)) else { return }
         throw RPCError(
             code: .permissionDenied, message: "the connection \(connection.id) belongs to another client")
+    }
+
+    /// Whether a connection that is there is the caller's.
+    ///
+    /// Who speaks for others may pass on ids as its clients name them, so the client that it spoke for must be the same, too. Its
+    /// token alone proves nothing: who made the path has put it there.
+    func isOwn(_ connection: NSMConnection, _ caller: Caller) -> Bool {
+        guard let known = monitor.connection(connection.id), monitor.owner(connection.id) == caller.identity else {
+            return false
+        }
+        return caller.standing != .manager || known.initiator == connection.initiator
     }
 
     /// Takes the id that the client gave its connection. Who had it and is not there any more, such as the pod before this one,
@@ -222,7 +230,7 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
     private func serve(
         _ wanted: NSMConnection, _ preference: NSMMechanism, _ coming: ComingDescriptor?, _ call: IncomingCall
     ) async throws -> NSMConnection {
-        let caller = self.caller(wanted, call, isOfOtherHost: false)
+        let caller = self.caller(wanted, call)
         try admit(wanted, call, caller)
         if wanted.state == .reselectRequested {
             await release(wanted.id, because: .reselected)
@@ -328,13 +336,18 @@ extension NSMConnection {
     /// client has been gone for long. Nil when none says.
     var expiryBefore: Timestamp? { path.pathSegments.prefix(Int(path.index)).compactMap(\.expiry).min() }
 
-    /// Whose token stands before that of a forwarder's manager; for a client of another host, whose is the first one.
-    /// Nil when it can't be read.
+    /// Whose token stands before that of a forwarder's manager. Nil when it can't be read.
     ///
     /// - Parameter forwarder: The name of the forwarder, which the path may have entered already.
-    func client(of forwarder: String, isOfOtherHost: Bool) -> String? {
+    func client(of forwarder: String) -> String? {
         let manager = Int(path.index) - (currentSegment?.name == forwarder ? 1 : 0)
-        let place = isOfOtherHost ? 0 : max(manager - 1, 0)
+        return subject(max(manager - 1, 0))
+    }
+
+    /// Who the path says has asked first. Nobody but the second on the path has verified that.
+    var initiator: String? { subject(0) }
+
+    private func subject(_ place: Int) -> String? {
         guard place < path.pathSegments.count else { return nil }
         return (try? Token(parsing: path.pathSegments[place].token))?.subject
     }

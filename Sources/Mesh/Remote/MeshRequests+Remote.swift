@@ -41,6 +41,8 @@ extension MeshRequests {
         let component = asLong(as: wanted.expiryBefore)
         let answer = try await peer.connector.call(within: component.dialTimeout, as: component) { calls in
             try checkManager(calls.connection.info, of: candidate.endpoint, at: host)
+            var asked = asked
+            if before == nil { asked.path.pathSegments += await formerWay(of: wanted, calls) }
             return try await connect(wanted, asked, end, offers, remote, calls, isNew: before == nil)
         }
         keep(id, candidate, answer)

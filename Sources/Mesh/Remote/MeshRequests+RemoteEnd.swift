@@ -21,19 +21,15 @@ extension MeshRequests {
                 message: "both hosts' meshes are called \(component.name); each needs a name of its own")
         }
         let preference = try await preference(message)
-        let caller = self.caller(connection, call, isOfOtherHost: true)
-        guard rights.mayTunnel(to: preference.source, of: caller.address) else {
+        guard rights.mayTunnel(to: preference.source, of: rights.caller(call.info).address) else {
             throw RPCError(
                 code: .permissionDenied,
                 message: "a tunnel from \(preference.source) is asked for by \(call.info.address ?? "?"); --tunnel-from"
                     + " allows that")
         }
-        let peer = directory == nil ? call.info.peer?.id.description ?? "" : caller.identity.description
-        let id = Self.stableID(client: previous, namespace: "", peer: peer)
-        let entered = try call.enter(&connection, component) { id }
-        // An id that an external manager brings is its client's word, and may be somebody's who has not come back yet.
-        let isStrange = directory != nil && monitor.owner(entered.ownID) == nil
-        let hop = isStrange ? entered.renamed(id, in: &connection) : entered
+        let entered = try call.enter(&connection, component)
+        let caller = self.caller(connection, call)
+        let hop = leg(entered, &connection, previous, caller)
         let wanted = connection
         var answer = try await queue.run(hop.ownID) {
             try self.admit(wanted, call, caller)
@@ -46,6 +42,20 @@ extension MeshRequests {
         }
         hop.leave(&answer)
         return ServerResponse(message: answer)
+    }
+
+    /// Gives a connection of another host its id here.
+    ///
+    /// A host has the legs that it made, for the client that it made each of them for. An id in a path is anybody's word: one that
+    /// is somebody else's, or of a connection that has not come back yet since our start, is replaced by the caller's own, so that
+    /// a forwarder that took another one's place gets a leg as well. It is the same again after a start of ours.
+    private func leg(
+        _ entered: Hop, _ connection: inout NSMConnection, _ previous: NSMPathSegment?, _ caller: Caller
+    ) -> Hop {
+        let speaker = "\(caller.identity)\u{0}\(connection.initiator ?? "")"
+        let own = Self.stableID(client: previous, namespace: "", peer: speaker)
+        if entered.ownID == own || isOwn(connection, caller) { return entered }
+        return entered.renamed(own, in: &connection)
     }
 
     /// The tunnel that is made: of the kind that the connection has already, else the first that the client's host wants and this

@@ -30,6 +30,9 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         let id: String
         /// The peer that requests it here, with its proven identity: anyone can make up what a path says of its start.
         let asker: PeerIdentity
+        /// Whose tokens stand between the start and us. Each peer on the way has verified the one before it, so that a path of
+        /// somebody else's is another one where it leaves his hands.
+        let way: [String]
 
         /// Nil for a path without a start.
         init?(_ connection: NSMConnection, service: String, _ asker: PeerIdentity) {
@@ -38,6 +41,11 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
             name = first.name
             id = first.id
             self.asker = asker
+            let tokens = connection.path.pathSegments.prefix(Int(connection.path.index)).map(\.token)
+            let subjects = tokens.map { (try? Token(parsing: $0))?.subject ?? "" }
+            // Where the asker itself has seen the client, it keeps clients of one name apart. A pod that was started again may
+            // have another identity, and the same name.
+            way = subjects.count == 2 ? [subjects[1]] : subjects
         }
     }
 
