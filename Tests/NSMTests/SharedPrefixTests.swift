@@ -86,19 +86,26 @@ struct SharedPrefixTests {
 
     // MARK: - By the wire
 
-    private static func identity(_ name: String, _ authority: CertificateAuthority) throws -> Component {
+    static func identity(_ name: String, _ authority: CertificateAuthority) throws -> Component {
         Component(
             name: name, security: .identity(FixedIdentity(try EndpointFixture.identity(name, authority))),
             dialTimeout: .seconds(1), logger: EndpointFixture.quiet)
     }
 
     /// Serves an IPAM while `body` runs.
-    private func withServer(
+    func withServer(
         _ service: any RegistrableRPCService, at address: SocketAddress, _ authority: CertificateAuthority,
         _ body: () async throws -> Void
     ) async throws {
+        try await withServer(service, try ServerListener(address), authority, body)
+    }
+
+    func withServer(
+        _ service: any RegistrableRPCService, _ listener: ServerListener, _ authority: CertificateAuthority,
+        _ body: () async throws -> Void
+    ) async throws {
         let server = RPCServer(
-            try ServerListener(address), security: try Self.identity("ipam", authority).security, services: [service],
+            listener, security: try Self.identity("ipam", authority).security, services: [service],
             logger: EndpointFixture.quiet)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
@@ -107,7 +114,7 @@ struct SharedPrefixTests {
         }
     }
 
-    private static func server(
+    static func server(
         _ pool: PrefixPool, comeback: Duration = .zero, isUnlimited: Bool = true
     ) -> PrefixServer {
         PrefixServer(pool, comeback: comeback) { info in
@@ -115,10 +122,10 @@ struct SharedPrefixTests {
         }
     }
 
-    private static func path() -> SocketAddress { .unix("/tmp/nsm-sp-\(UInt64.random(in: 0...UInt64.max)).sock") }
+    static func path() -> SocketAddress { .unix("/tmp/nsm-sp-\(UInt64.random(in: 0...UInt64.max)).sock") }
 
     /// Follows a server as an endpoint would while `body` runs.
-    private func withClient(
+    func withClient(
         _ name: String, _ address: SocketAddress, _ authority: CertificateAuthority,
         _ body: (SharedPrefix) async throws -> Void
     ) async throws {
