@@ -51,6 +51,10 @@ final class EndpointPeers: Sendable {
     private let peers = Mutex<[Place: Peer]>([:])
     /// How many connections there are of a place, and requests that ask it.
     private let uses = Mutex<[Place: Int]>([:])
+    /// Managers of other hosts that nobody uses any more, the longest unused first, and those that are never forgotten.
+    private let idle = Mutex<(places: [Place], kept: Set<Place>)>(([], []))
+    /// How many managers of other hosts are kept that nobody uses. Registries and etcd may name any number of addresses.
+    static let mostIdle = 256
     /// What happens to endpoints and other managers.
     enum Event: Sendable {
         /// One reports of its connections.
@@ -98,8 +102,14 @@ final class EndpointPeers: Sendable {
         }
     }
 
-    /// The transport connection to the manager, or the registry, at an address.
-    func connector(_ address: SocketAddress) -> PeerConnector { peer(.host(address), address, nil).connector }
+    /// How many peers there are.
+    var count: Int { peers.withLock(\.count) }
+
+    /// The transport connection to the manager, or the registry, at an address that the operator named.
+    func connector(_ address: SocketAddress) -> PeerConnector {
+        idle.withLock { _ = $0.kept.insert(.host(address)) }
+        return peer(.host(address), address, nil).connector
+    }
 
     /// The manager of another host.
     func host(_ address: SocketAddress) -> Peer { peer(.host(address), address, nil) }
@@ -132,7 +142,22 @@ final class EndpointPeers: Sendable {
         uses.withLock { uses in
             let left = uses[place, default: 1] - 1
             uses[place] = left > 0 ? left : nil
-            if left <= 0 { unused() }
+            guard left <= 0 else { return }
+            unused()
+            guard case .host = place else { return }
+            for old in rest(place) where uses[old] == nil { remove(old) }
+        }
+    }
+
+    /// Notes that a manager of another host is not used any more. Returns those that have rested for longest.
+    private func rest(_ place: Place) -> [Place] {
+        idle.withLock { idle in
+            if idle.kept.contains(place) { return [] }
+            idle.places.removeAll { $0 == place }
+            idle.places.append(place)
+            let surplus = max(0, idle.places.count - Self.mostIdle)
+            defer { idle.places.removeFirst(surplus) }
+            return Array(idle.places.prefix(surplus))
         }
     }
 

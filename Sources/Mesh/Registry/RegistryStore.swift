@@ -156,13 +156,9 @@ final class RegistryStore: Sendable {
     }
 
     func unregister(_ endpoint: NSMNetworkServiceEndpoint, _ caller: Caller) throws(Refused) {
-        let isAllowed = state.withLock { state in
-            state.endpoints[endpoint.name].map { $0.registrant?.identity == caller.identity } ?? true
-        }
-        guard isAllowed else {
+        guard remove(endpoint.name, .withdrawn, by: caller.identity) else {
             throw Refused(description: "the endpoint \(endpoint.name.prefix(bytes: 253)) belongs to somebody else")
         }
-        remove(endpoint.name, .withdrawn)
     }
 
     func endpoint(_ name: String) -> Entry? { state.withLock { $0.endpoints[name] } }
@@ -190,10 +186,16 @@ final class RegistryStore: Sendable {
     }
 
     /// Removes an endpoint, and notifies its watchers.
-    func remove(_ name: String, _ reason: Reason = .expired) {
-        expiries.set(name, to: nil)
-        let old: Entry? = state.withLock { state in
-            guard let old = state.endpoints.removeValue(forKey: name) else { return nil }
+    ///
+    /// - Parameter owner: Who takes it back; nil: it is removed whoever has it.
+    /// - Returns: false: it is somebody else's, and stays.
+    @discardableResult
+    func remove(_ name: String, _ reason: Reason = .expired, by owner: PeerIdentity? = nil) -> Bool {
+        let (old, isOthers): (Entry?, Bool) = state.withLock { state in
+            guard let old = state.endpoints[name] else { return (nil, false) }
+            if let owner, old.registrant?.identity != owner { return (nil, true) }
+            state.endpoints[name] = nil
+            expiries.set(name, to: nil)
             Self.unlist(old.endpoint, &state)
             // No peer comes back for the name of an endpoint that is known to be gone.
             state.names.release(.init(kind: .endpoint, text: name), isForgotten: reason != .expired)
@@ -205,11 +207,12 @@ final class RegistryStore: Sendable {
             if let owner = old.registrant?.identity {
                 Self.tell(event, on: old.endpoint.topics, of: owner, &state.endpointWatchers)
             }
-            return old
+            return (old, false)
         }
-        guard let old else { return }
+        guard let old else { return !isOthers }
         for service in old.endpoint.networkServiceNames { remindOfService(service) }
         gone(Gone(name: name, isWithdrawn: reason == .withdrawn))
+        return true
     }
 
     /// - Parameter viewer: The peer whose registrations are shown; nil: all peers'.

@@ -38,6 +38,8 @@ final class RemoteEndpoints: Sendable {
         var endpoint: NSMNetworkServiceEndpoint
         /// The registries that reported it, with the time at which the report expires; nil: they still report it.
         var sources: [RegistrySource: Timestamp?]
+        /// Bytes.
+        var size = 0
 
         func isLive(at now: Timestamp) -> Bool { sources.values.contains { $0.map { $0 > now } ?? true } }
 
@@ -58,20 +60,85 @@ final class RemoteEndpoints: Sendable {
         var followed: [RegistrySource: Timestamp] = [:]
         /// Who must answer at an address, as the meshes say by which it is known.
         var managers: [SocketAddress: [RegistrySource: SPIFFEID?]] = [:]
+        /// What the endpoints take up, and the services; of these each report counts.
+        var bytes = 0
+        var reports = 0
+        var serviceBytes = 0
     }
+    /// How much registries may report together. What etcd tells has such limits of its own.
+    struct Limits {
+        /// Endpoints, and reports of services.
+        var count = 131_072
+        /// Bytes of endpoints, and of services.
+        var bytes = 64 << 20
+    }
+    private let limits: Limits
     private let state = Mutex(State())
     /// How long endpoints of a registry that can't be reached count: as long as registrations live.
     private static let grace = Duration.seconds(60)
 
+    /// Knows of none yet.
+    init(limits: Limits = Limits()) { self.limits = limits }
+
     // MARK: - What registries tell
 
     /// A registry says that there is an endpoint.
-    func add(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource) {
+    ///
+    /// - Throws: `RegistryStore.Refused` for one that no registry of ours would take, or when there are too many.
+    func take(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource) throws(RegistryStore.Refused) {
+        let size = (try? endpoint.serializedData().count) ?? .max
+        try RegistryStore.check(endpoint.name, "an endpoint", size)
+        guard endpoint.networkServiceNames.count <= RegistryStore.mostServices else {
+            throw RegistryStore.Refused(
+                description: "\(endpoint.name) offers more than \(RegistryStore.mostServices) services")
+        }
+        let key = Key(endpoint)
+        let hasRoom = state.withLock { state in
+            let old = state.found[key]
+            return (old != nil || state.found.count < limits.count)
+                && state.bytes - (old?.size ?? 0) + size <= limits.bytes
+        }
+        guard hasRoom else { throw tooMuch }
+        add(endpoint, from: source, size: size)
+    }
+
+    /// A registry says that there is a service.
+    ///
+    /// - Throws: As for an endpoint.
+    func take(_ service: NSMNetworkService, from source: RegistrySource) throws(RegistryStore.Refused) {
+        let size = Self.size(service)
+        try RegistryStore.check(service.name, "a service", size)
+        let hasRoom = state.withLock { state in
+            let old = state.services[service.name]?[source]
+            return (old != nil || state.reports < limits.count)
+                && state.serviceBytes - (old.map(Self.size) ?? 0) + size <= limits.bytes
+        }
+        guard hasRoom else { throw tooMuch }
+        add(service, from: source)
+    }
+
+    private var tooMuch: RegistryStore.Refused {
+        RegistryStore.Refused(
+            description: "registries report more than the \(limits.count) endpoints or services, or the"
+                + " \(limits.bytes >> 20) MiB, that are kept")
+    }
+
+    private static func size(_ service: NSMNetworkService) -> Int { (try? service.serializedData().count) ?? .max }
+
+    /// There is an endpoint.
+    ///
+    /// - Parameter size: Bytes; those that count have been checked.
+    func add(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource, size: Int = 0) {
         let key = Key(endpoint)
         state.withLock { state in
-            if let old = state.found[key] { Self.unlist(old.endpoint, key, &state) }
+            if let old = state.found[key] {
+                Self.unlist(old.endpoint, key, &state)
+                state.bytes -= old.size
+            }
             state.found[key, default: Found(endpoint: endpoint, sources: [:])].endpoint = endpoint
             state.found[key]?.sources[source] = .some(nil)
+            state.found[key]?.size = size
+            state.bytes += size
             for service in endpoint.networkServiceNames { state.byService[service, default: []].insert(key) }
         }
     }
@@ -85,17 +152,19 @@ final class RemoteEndpoints: Sendable {
         }
     }
 
-    /// A registry says that there is a service.
+    /// There is a service.
     func add(_ service: NSMNetworkService, from source: RegistrySource) {
-        state.withLock { $0.services[service.name, default: [:]][source] = service }
+        state.withLock { state in
+            Self.forget(service.name, source, &state)
+            state.services[service.name, default: [:]][source] = service
+            state.reports += 1
+            state.serviceBytes += Self.size(service)
+        }
     }
 
     /// A registry says that a service is gone.
     func remove(_ service: NSMNetworkService, from source: RegistrySource) {
-        state.withLock { state in
-            state.services[service.name]?[source] = nil
-            if state.services[service.name]?.isEmpty == true { state.services[service.name] = nil }
-        }
+        state.withLock { Self.forget(service.name, source, &$0) }
     }
 
     /// A registry can't be reached. What it does not tell again in time is forgotten.
@@ -223,7 +292,15 @@ final class RemoteEndpoints: Sendable {
 
     private static func forget(_ key: Key, _ state: inout State) {
         guard let old = state.found.removeValue(forKey: key) else { return }
+        state.bytes -= old.size
         unlist(old.endpoint, key, &state)
+    }
+
+    private static func forget(_ service: String, _ source: RegistrySource, _ state: inout State) {
+        guard let old = state.services[service]?.removeValue(forKey: source) else { return }
+        state.reports -= 1
+        state.serviceBytes -= size(old)
+        if state.services[service]?.isEmpty == true { state.services[service] = nil }
     }
 
     private static func unlist(_ endpoint: NSMNetworkServiceEndpoint, _ key: Key, _ state: inout State) {

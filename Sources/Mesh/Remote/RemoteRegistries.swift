@@ -98,7 +98,9 @@ struct RemoteRegistries: Sendable {
                     if response.deleted {
                         endpoints.remove(response.networkService, from: source)
                     } else {
-                        endpoints.add(response.networkService, from: source)
+                        unlessUnfit(source) { () throws(RegistryStore.Refused) in
+                            try endpoints.take(response.networkService, from: source)
+                        }
                     }
                 }
             }
@@ -111,7 +113,9 @@ struct RemoteRegistries: Sendable {
                     if response.deleted {
                         endpoints.remove(endpoint, from: source)
                     } else {
-                        endpoints.add(endpoint, from: source)
+                        unlessUnfit(source) { () throws(RegistryStore.Refused) in
+                            try endpoints.take(endpoint, from: source)
+                        }
                     }
                 }
             }
@@ -124,6 +128,21 @@ struct RemoteRegistries: Sendable {
             defer { group.cancelAll() }
             try await group.next()
             throw NSMError(.unreachable, "it ended the watch")
+        }
+    }
+}
+
+extension RemoteRegistries {
+    /// Leaves out what can't be kept, and says so once.
+    private func unlessUnfit(_ source: RegistrySource, _ body: () throws(RegistryStore.Refused) -> Void) {
+        do {
+            try body()
+        } catch {
+            guard endpoints.note("something that it reports is left out: \(error)", of: source, isFollowed: true) else {
+                return
+            }
+            component.logger.warning(
+                "a registry reports what can't be kept", metadata: ["at": "\(source)", "error": "\(error)"])
         }
     }
 }

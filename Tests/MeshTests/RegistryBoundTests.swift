@@ -1,0 +1,118 @@
+import Concurrency
+import MeshTransport
+import NSM
+import NetworkTypes
+import SPIFFE
+import TestSupport
+import Testing
+
+@testable import Mesh
+
+/// What peers that are trusted can't do all the same.
+@Suite("Managers of other hosts, and endpoints, that go too far")
+struct RegistryBoundTests {
+    private let source = RegistrySource.registry(.tcp(host: "192.0.2.1", port: 5001))
+
+    private func endpoint(_ name: String, bytes: Int = 0) -> NSMNetworkServiceEndpoint {
+        .with { endpoint in
+            (endpoint.name, endpoint.networkServiceNames) = (name, ["db"])
+            endpoint.url = "tcp://192.0.2.2:5001"
+            if bytes > 0 {
+                endpoint.networkServiceLabels["db"] = .with { $0.labels["x"] = String(repeating: "x", count: bytes) }
+            }
+        }
+    }
+
+    @Test("a registry's endpoints and services are bounded in number, in bytes and by the rules for registrations")
+    func bounds() throws {
+        let store = RemoteEndpoints(limits: .init(count: 3, bytes: 1000))
+        func isTaken(_ name: String, bytes: Int = 0) -> Bool {
+            (try? store.take(endpoint(name, bytes: bytes), from: source)) != nil
+        }
+        #expect(isTaken("a") && isTaken("b") && isTaken("c") && !isTaken("d"))
+        // What is told again, and what takes the place of what is gone, counts once.
+        for _ in 0..<100 { #expect(isTaken("a", bytes: 500)) }
+        #expect(!isTaken("b", bytes: 500) && isTaken("b"))
+        store.remove(endpoint("a"), from: source)
+        #expect(isTaken("d", bytes: 500) && store.candidates("db").map(\.endpoint.name) == ["b", "c", "d"])
+        store.lost(source, now: .now.advanced(by: .seconds(-120)))
+        store.lost(source)
+        #expect(store.all.isEmpty && isTaken("e", bytes: 500))
+        #expect(!isTaken("") && !isTaken("line\nline") && !isTaken(String(repeating: "x", count: 254)))
+        #expect(throws: RegistryStore.Refused.self) {
+            try store.take(
+                endpoint("e").with { $0.networkServiceNames = (0..<65).map { "s\($0)" } }, from: source)
+        }
+
+        func service(_ name: String, bytes: Int = 0) -> NSMNetworkService {
+            .with { service in
+                service.name = name
+                service.payload = String(repeating: "x", count: bytes)
+            }
+        }
+        func isServiceTaken(_ name: String, bytes: Int = 0) -> Bool {
+            (try? store.take(service(name, bytes: bytes), from: source)) != nil
+        }
+        for _ in 0..<100 { #expect(isServiceTaken("a", bytes: 500)) }
+        #expect(isServiceTaken("b") && isServiceTaken("c") && !isServiceTaken("d") && !isServiceTaken("b", bytes: 500))
+        store.remove(service("a"), from: source)
+        #expect(isServiceTaken("d", bytes: 500) && !isServiceTaken("line\nline"))
+        #expect(store.service("a") == nil && store.service("d") != nil)
+    }
+
+    @Test("managers of other hosts that nobody uses are forgotten when there are many, and those in use are not")
+    func idlePeers() async throws {
+        let mesh = try MeshFixture()
+        defer { mesh.remove() }
+        let peers = EndpointPeers(component: try mesh.component("nsmgr")) { _, _ in }
+        defer { peers.end() }
+        func address(_ number: Int) -> SocketAddress { .tcp(host: "127.1.\(number / 256).\(number % 256)", port: 1) }
+        _ = peers.connector(address(0))
+        peers.use(.host(address(1)))
+        let used = peers.host(address(1))
+        for number in 0..<(2 * EndpointPeers.mostIdle) where number != 1 {
+            peers.use(.host(address(number)))
+            _ = peers.host(address(number))
+            peers.leave(.host(address(number))) {}
+        }
+        #expect(peers.count == EndpointPeers.mostIdle + 2)
+        #expect(peers.host(address(1)) === used)
+    }
+
+    @Test("an answer says nothing of those who stand before us on the path")
+    func path() throws {
+        let mesh = try MeshFixture()
+        defer { mesh.remove() }
+        let requests = try mesh.manager().requests
+        let end = Timestamp.now.advanced(by: .seconds(60))
+        let wanted = NSMConnection.with { connection in
+            connection.id = "own"
+            connection.path.index = 1
+            connection.path.pathSegments = ["client", "host-nsmgr"].map { name in
+                .with { segment in
+                    segment.name = name
+                    segment.setToken(CallToken(text: "token of \(name)", expires: end))
+                }
+            }
+        }
+        var answer = wanted
+        answer.path.pathSegments.append(.with { $0.name = "endpoint" })
+        answer.path.pathSegments[0].name = "somebody"
+        answer.path.pathSegments[0].setToken(
+            CallToken(text: "another", expires: .now.advanced(by: .seconds(86400 * 365))))
+        answer.path.pathSegments[1].token = "for the endpoint"
+        let result = requests.answer(answer, to: wanted, .kernel(name: "nsm-1"))
+        #expect(result.path.pathSegments.map(\.name) == ["client", "host-nsmgr", "endpoint"])
+        #expect(result.path.pathSegments[0] == wanted.path.pathSegments[0])
+        #expect(result.path.pathSegments[1].token == "for the endpoint")
+        #expect(result.expiryBefore == wanted.expiryBefore)
+    }
+}
+
+extension NSMNetworkServiceEndpoint {
+    fileprivate func with(_ change: (inout Self) -> Void) -> Self {
+        var copy = self
+        change(&copy)
+        return copy
+    }
+}
