@@ -267,6 +267,62 @@ extension OnTheKernel {
             }
         }
 
+        @Test(
+            "has a new key when its other end is on another host, also when that is seen after a start only",
+            .enabled(if: isThere, reason))
+        func moves() async throws {
+            let hosts = try RemoteFixture()
+            defer { hosts.end() }
+            let others = try ["b", "c"].map { try hosts.host($0) { $0.tunnels = [.wireGuard] } }
+            let a = try hosts.host("a", peers: others.map(\.remote)) { $0.tunnels = [.wireGuard] }
+            for (number, host) in others.enumerated() {
+                let prefixes = "172.16.\(number).0/24,2001:db8:\(number)::/64"
+                _ = try hosts.endpoint("on-\(host.name)", at: host, prefixes: prefixes, payload: "IP")
+            }
+            try await eventually("both are known") {
+                others.allSatisfy { a.manager.requests.others.endpoint("on-\($0.name)", of: "db") != nil }
+            }
+            _ = try hosts.spaces.make("mover")
+            let space = try Descriptor.open(hosts.path("mover"), pathOnly: true)
+            func device(_ pod: String) throws -> WireGuardDevice {
+                let name = try #require(try hosts.spaces.links(pod).first)
+                let index = try #require(try hosts.spaces.link(pod, name)["ifindex"] as? Int)
+                return try WireGuardSocket(in: hosts.spaces.open(pod)).device(index: Int32(index))
+            }
+            try await hosts.withCalls("mover", to: a.socket) { calls in
+                var request = Networkservice_NetworkServiceRequest()
+                request.connection.id = "mover-0"
+                request.connection.networkService = "db"
+                request.connection.path.pathSegments = [
+                    .with { segment in
+                        (segment.name, segment.id) = ("mover", "mover-0")
+                    }
+                ]
+                request.mechanismPreferences = [.kernel(name: "nsm-db", inodeURL: space.inode.url)]
+                var keys: [WireGuardKey] = []
+                for (name, isForgotten) in [("on-b", false), ("on-c", false), ("on-b", true), ("on-b", true)] {
+                    if isForgotten {
+                        a.manager.requests.known.withLock { $0 = [:] }
+                        for id in await a.manager.requests.forwarder.connections {
+                            await a.manager.requests.forwarder.letGo(id)
+                        }
+                    }
+                    request.connection.networkServiceEndpointName = name
+                    request.connection.clearContext()
+                    try calls.connection.info.descriptors?.send(space)
+                    request.connection = try await calls.request(request, timeout: .seconds(60))
+                    let (near, far) = (try device("mover"), try device(name))
+                    keys.append(try #require(near.publicKey))
+                    #expect(Array(near.peers.keys) == [far.publicKey] && Array(far.peers.keys) == [near.publicKey])
+                    for prefix in request.connection.context.ipContext.destinationPrefixes {
+                        try hosts.spaces.inside("mover", "ping -c1 -W5 \(prefix.address)")
+                    }
+                }
+                // The last time its other end was the same.
+                #expect(Set(keys[..<3]).count == 3 && keys[2] == keys[3], "\(keys)")
+            }
+        }
+
         @Test("takes another port where somebody listens", .enabled(if: isThere, reason))
         func port() async throws {
             let hosts = try RemoteFixture()

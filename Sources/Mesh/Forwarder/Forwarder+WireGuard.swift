@@ -18,11 +18,12 @@ extension Forwarder {
         }
     }
 
-    /// The key and the port of the WireGuard link that a connection has at this end; nil: it has none.
+    /// The keys and the port of the WireGuard link that a connection has at this end; nil: it has none, or one that leads
+    /// nowhere.
     ///
-    /// The kernel tells both, so nothing is written down for the time after a restart.
-    func wireGuardIdentity(of id: String, _ end: ConnectionEnd) throws(ForwarderError) -> WireGuardIdentity? {
-        if let known = made[id]?.form.tunnel?.wireGuard?.own { return known }
+    /// The kernel tells them, so nothing is written down for the time after a restart.
+    func wireGuardEnd(of id: String, _ end: ConnectionEnd) throws(ForwarderError) -> WireGuardEnd? {
+        if let known = made[id]?.form.tunnel?.wireGuard { return known }
         defer { forgetSocket(end.namespace) }
         let device = try told("link \(end.name)", end.namespace) { () throws(KernelError) -> WireGuardDevice? in
             guard let link = try socket(end.namespace).link(name: end.name), link.alias == Self.alias(id, .remote),
@@ -30,8 +31,10 @@ extension Forwarder {
             else { return nil }
             return try WireGuardSocket(in: end.namespace).device(index: link.index)
         }
-        guard let device, let key = device.privateKey, device.listenPort > 0 else { return nil }
-        return WireGuardIdentity(key, port: device.listenPort)
+        guard let device, let key = device.privateKey, device.listenPort > 0, device.peers.count == 1,
+            let peer = device.peers.keys.first, let own = WireGuardIdentity(key, port: device.listenPort)
+        else { return nil }
+        return WireGuardEnd(own: own, peer: peer)
     }
 
     /// How the tunnel is made that a connection has, or had before a restart; nil: it has none.

@@ -17,6 +17,15 @@ extension MeshRequests {
         var mechanism: TunnelMechanism
         /// nil: it is no WireGuard.
         var identity: WireGuardIdentity?
+        /// The key of the other end that knows ours; nil: ours is new.
+        var peer: WireGuardKey?
+
+        /// Whether a tunnel leads to another end than the one that knows our key. A key is for one pair of ends: who had the other
+        /// end before is to have nothing that is still of use.
+        func isOfAnother(_ tunnel: Tunnel) -> Bool {
+            guard let peer, let end = tunnel.wireGuard else { return false }
+            return end.peer != peer
+        }
     }
 
     /// Asks the manager of another host for an endpoint of its, and makes the client's end of the tunnel.
@@ -32,7 +41,8 @@ extension MeshRequests {
         let before = known.withLock { $0[id] }
         let peer = peers.host(host)
         var onward = onward(wanted, candidate, before, await excludedPrefixes(), caller)
-        let offers = try await offers(id, end, onward.payload, remote)
+        let isMoved = before.map { !$0.isOf(candidate) } ?? false
+        let offers = try await offers(id, end, onward.payload, remote, isMoved: isMoved)
         var most: UInt32 = 0
         for offer in offers { most = max(most, try await fitting(onward.context.mtu, offer.mechanism.kind, remote)) }
         onward.context.mtu = most
@@ -68,8 +78,10 @@ extension MeshRequests {
 
     /// The tunnels to propose, the preferred one first: of a connection that is there, or was before a start of ours, the kind
     /// that it has. A kind for which no key or port is left is proposed to nobody, as long as there is another.
+    ///
+    /// - Parameter isMoved: Whether the other end of the connection was another one before.
     private func offers(
-        _ id: String, _ end: ConnectionEnd, _ payload: String, _ remote: RemoteSettings
+        _ id: String, _ end: ConnectionEnd, _ payload: String, _ remote: RemoteSettings, isMoved: Bool
     ) async throws -> [Offer] {
         var kinds = await tunnels(for: payload, remote)
         if kinds.isEmpty {
@@ -85,7 +97,7 @@ extension MeshRequests {
         var failure: (any Error)?
         for kind in kinds {
             do {
-                if let offer = try await offer(kind, id, end, remote) { offers.append(offer) }
+                if let offer = try await offer(kind, id, end, remote, isMoved) { offers.append(offer) }
             } catch {
                 component.logger.info(
                     "a kind of tunnels can't be proposed", metadata: ["kind": "\(kind.rawValue)", "error": "\(error)"])
@@ -97,14 +109,17 @@ extension MeshRequests {
     }
 
     private func offer(
-        _ kind: ForwarderMechanism, _ id: String, _ end: ConnectionEnd, _ remote: RemoteSettings
+        _ kind: ForwarderMechanism, _ id: String, _ end: ConnectionEnd, _ remote: RemoteSettings, _ isMoved: Bool
     ) async throws -> Offer? {
         switch kind {
         case .kernel: return nil
         case .vxlan: return Offer(mechanism: TunnelMechanism(source: remote.tunnelAddress, port: remote.tunnelPort))
         case .wireGuard:
-            let identity = try await wireGuardIdentity(of: id, end)
-            return Offer(mechanism: TunnelMechanism(source: remote.tunnelAddress, identity), identity: identity)
+            let known = isMoved ? nil : try await forwarder.wireGuardEnd(of: id, end)
+            let identity = try known.map { try accepted($0.own, of: id) } ?? newIdentity(id)
+            return Offer(
+                mechanism: TunnelMechanism(source: remote.tunnelAddress, identity), identity: identity,
+                peer: known?.peer)
         }
     }
 
@@ -124,13 +139,14 @@ extension MeshRequests {
                 let tunnel = try tunnel(answer.mechanism, offers, remote, calls.connection.info)
                 let mtu = Self.least(answer.context.mtu, asked.context.mtu)
                 answer.context.mtu = try await fitting(mtu, tunnel.mechanism, remote)
-                if try await attach(wanted, end, tunnel, answer) {
+                guard let place = offers.firstIndex(where: { $0.mechanism.kind == tunnel.mechanism }) else { break }
+                let isOfAnother = offers[place].isOfAnother(tunnel)
+                if !isOfAnother, try await attach(wanted, end, tunnel, answer) {
                     forgetNumbers(of: wanted.id, but: tunnel.mechanism)
                     return answer
                 }
-                // The other host's choice, or our port, is in use here.
-                guard let place = offers.firstIndex(where: { $0.mechanism.kind == tunnel.mechanism }) else { break }
-                offers[place] = try another(than: offers[place], wanted.id)
+                // The other host's choice, or our port, is in use here, or our key is not for that end.
+                offers[place] = try another(than: offers[place], wanted.id, withNewKey: isOfAnother)
             } catch {
                 if isNew { try? await calls.close(answer, timeout: component.requestTimeout) }
                 throw error
@@ -141,8 +157,8 @@ extension MeshRequests {
         throw NSMError(.local, "no VXLAN identifier, or port, was found that is free on both hosts")
     }
 
-    /// Proposes another number.
-    private func another(than offer: Offer, _ id: String) throws(NSMError) -> Offer {
+    /// Proposes another number, or another key.
+    private func another(than offer: Offer, _ id: String, withNewKey: Bool) throws(NSMError) -> Offer {
         guard let identity = offer.identity else {
             let vni = vnis.withLock { vnis in
                 vnis.release(id)
@@ -152,8 +168,10 @@ extension MeshRequests {
                 mechanism: TunnelMechanism(
                     source: offer.mechanism.source, port: offer.mechanism.sourcePort, vni: vni))
         }
-        let moved = try atAnotherPort(identity, id)
-        return Offer(mechanism: TunnelMechanism(source: offer.mechanism.source, moved), identity: moved)
+        let other = try withNewKey ? newIdentity(id) : atAnotherPort(identity, id)
+        return Offer(
+            mechanism: TunnelMechanism(source: offer.mechanism.source, other), identity: other,
+            peer: withNewKey ? nil : offer.peer)
     }
 
     /// Makes the client's end; false when the tunnel's identifier, or port, is in use on this host.

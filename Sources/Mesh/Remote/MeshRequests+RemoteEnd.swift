@@ -208,7 +208,10 @@ extension MeshRequests {
     /// Makes the end of a WireGuard tunnel at a port that is free here.
     private func attach(_ leg: RemoteLeg, _ peer: WireGuardKey) async throws -> WireGuardIdentity {
         var leg = leg
-        var own = try await wireGuardIdentity(of: leg.id, leg.end)
+        // Another key of the other end is that of another end.
+        let known = try await forwarder.wireGuardEnd(of: leg.id, leg.end)
+        var own =
+            if let known, known.peer == peer { try accepted(known.own, of: leg.id) } else { try newIdentity(leg.id) }
         guard own.publicKey != peer else { throw NSMError(.protocolViolation, "the other host has our own key") }
         for _ in 0..<Self.mostIdentifiers {
             leg.tunnel.kind = .wireGuard(WireGuardEnd(own: own, peer: peer))
@@ -249,9 +252,8 @@ extension MeshRequests {
         return kinds
     }
 
-    /// What our end of a WireGuard tunnel has: that of the link that is there, or a new key.
-    func wireGuardIdentity(of id: String, _ end: ConnectionEnd) async throws -> WireGuardIdentity {
-        if let known = try await forwarder.wireGuardIdentity(of: id, end) { return try accepted(known, of: id) }
+    /// A key that nobody has seen, for our end of a WireGuard tunnel.
+    func newIdentity(_ id: String) throws(NSMError) -> WireGuardIdentity {
         guard let identity = WireGuardIdentity(newAt: try port(for: id)) else {
             throw NSMError(.local, "no key was made for WireGuard")
         }
