@@ -310,7 +310,8 @@ final class EtcdRegistry: Sendable {
             do {
                 return try await body()
             } catch let error as EtcdError where !error.isOfConnection && error.code != .leaseExpired {
-                note("others don't find this mesh, as etcd refuses what it writes: \(error.text)")
+                let remedy = error.code == .noSpace ? "; compact and defragment it, then 'etcdctl alarm disarm'" : ""
+                note("others don't find this mesh, as etcd refuses what it writes: \(error.text)\(remedy)")
             }
             try await Task.sleep(for: backoff.wait())
         }
