@@ -2,7 +2,9 @@
 
 `python3 dns.py ADDRESS FILE`: serves the names in a file, JSON, read anew for each question: {"one.db.example": ["10.1.0.1", …]}. Names
 of other values than addresses: "SERVFAIL", "REFUSED", "silence", "lies" (wrong replies come before the right one). What is not
-there does not exist; "*" says what is said of it instead. Each question is a line of its output: `udp A one.db.example`.
+there does not exist; "*" says what is said of it instead. Names that begin with `small` are answered by small letters only.
+Each question is a line of its output: `udp A one.db.example`; one with capital letters has another: `letters oNe.db.ExamPLe`.
+Before it answers a datagram, somebody at another port of its address does, with a lie.
 """
 
 import ipaddress
@@ -43,6 +45,8 @@ class Server:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.udp = socket.socket(family, socket.SOCK_DGRAM)
         self.udp.bind((address, 53))
+        self.stranger = socket.socket(family, socket.SOCK_DGRAM)
+        self.stranger.bind((address, 0))
         self.tcp = socket.socket(family, socket.SOCK_STREAM)
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.tcp.bind((address, 53))
@@ -53,8 +57,15 @@ class Server:
         print("ready", flush=True)
         while True:
             data, peer = self.udp.recvfrom(65535)
+            self.stranger.sendto(self.lie(data), peer)
             for reply in self.replies(data, "udp"):
                 self.udp.sendto(reply, peer)
+
+    def lie(self, query):
+        _, end = decode(query, 12)
+        number, flags = struct.unpack("!2H", query[:4])
+        head = struct.pack("!6H", number, 0x8480 | flags & 0x0100, 1, 1, 0, 0)
+        return head + query[12 : end + 4] + record(b"\xc0\x0c", 1, 60, ipaddress.ip_address(LIE).packed)
 
     def streams(self):
         while True:
@@ -71,6 +82,10 @@ class Server:
         question = query[12 : end + 4]
         size = 512 if not extra else struct.unpack("!H", query[end + 7 : end + 9])[0]
         print(how, TYPES.get(kind, kind), name.lower(), flush=True)
+        if name != name.lower():
+            print("letters", name, flush=True)
+        if name.lower().startswith("small"):
+            question = encode(name.lower()) + question[-4:]
         with open(self.path) as file:
             names = json.load(file)
         what = names.get(name.lower(), names.get("*", []))

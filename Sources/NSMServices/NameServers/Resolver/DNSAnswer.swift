@@ -47,7 +47,15 @@ struct DNSAnswer: Hashable, Sendable {
             message.options.map { option in message.records.filter { $0.start < option.start } }
             ?? message.records
         let end = message.options?.start ?? message.records.last?.data.upperBound ?? message.questionEnd
-        body = Array(message.bytes[DNSMessage.headerLength..<end])
+        var body = Array(message.bytes[DNSMessage.headerLength..<end])
+        // Where the name that was asked for is written out once more it has the letters of our question.
+        let name = message.question.name
+        for record in kept {
+            let start = record.start - DNSMessage.headerLength
+            let range = start..<min(start + name.wire.count, body.count)
+            if DNSName(checked: Array(body[range])) == name { body.replaceSubrange(range, with: name.wire) }
+        }
+        self.body = body
         questionLength = message.questionEnd - DNSMessage.headerLength
         counts = [DNSMessage.Section.answer, .authority, .additional].map { section in
             kept.reduce(0) { $0 + ($1.section == section ? 1 : 0) }

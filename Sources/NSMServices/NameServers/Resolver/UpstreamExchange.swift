@@ -5,7 +5,8 @@ internal import NIOPosix
 internal import NetworkTypes
 internal import Synchronization
 
-/// Asks servers, each question from a socket of its own, so that its port is as hard to guess as its id.
+/// Asks servers, each question from a socket of its own, so that its port is as hard to guess as its id; and so are the letters
+/// of its name, each of which is small or capital.
 struct UpstreamExchange: Sendable {
     /// Why there is no reply.
     enum Failure: Error {
@@ -17,6 +18,9 @@ struct UpstreamExchange: Sendable {
         case unasked
         /// Nobody needs its answer any more, after it had this time.
         case cut(after: Duration)
+        /// The name in the reply has other letters than in the question, small for capital: the server does not keep them, or
+        /// somebody made the reply up.
+        case otherLetters
     }
 
     /// The times that are waited for a datagram, one try after the other.
@@ -24,7 +28,7 @@ struct UpstreamExchange: Sendable {
     /// The time for a stream as a whole.
     static let streamPatience = Duration.seconds(3)
     /// So many wrong replies don't come by accident.
-    fileprivate static let mostWrong = 64
+    private static let mostWrong = 64
 
     /// Where its sockets are served.
     let group: any EventLoopGroup
@@ -32,6 +36,7 @@ struct UpstreamExchange: Sendable {
     /// Sockets at once.
     private let room = Gate(256)
     private let rooms = ServerRooms()
+    private let letters = ServerLetters()
 
     /// - Parameter port: At which servers are asked.
     init(on group: any EventLoopGroup, port: UInt16 = ResolverAddress.standardPort) {
@@ -68,19 +73,47 @@ struct UpstreamExchange: Sendable {
         var hasOptions = true
         for patience in Self.patience.prefix(tries) {
             do {
-                var reply = try await exchange(request, server, hasOptions, isStream: false, patience)
+                var reply = try await datagram(request, server, hasOptions, patience)
                 // An old server that knows no EDNS. Source: RFC 6891, section 7.
                 if hasOptions, [DNSNumber.formatError, DNSNumber.notImplemented, 16].contains(reply.code) {
                     hasOptions = false
-                    reply = try await exchange(request, server, hasOptions, isStream: false, patience)
+                    reply = try await datagram(request, server, hasOptions, patience)
                 }
                 guard reply.isTruncated else { return reply }
-                return try await exchange(request, server, hasOptions, isStream: true, Self.streamPatience)
+                // Nobody makes up a stream that he does not see: the letters stay as they are.
+                let query = request.query(id: .random(in: 0...UInt16.max), hasOptions: hasOptions)
+                return try await exchange(
+                    Attempt(request, query, server, isStream: true, Self.streamPatience))
             } catch Failure.silent {
                 try Task.checkCancellation()
             }
         }
         throw Failure.silent
+    }
+
+    /// One question by datagram. A server whose reply has other letters is asked once more at once, from another port and with
+    /// another id, and by the letters that the program wrote.
+    private func datagram(
+        _ request: DNSRequest, _ server: IPAddress, _ hasOptions: Bool, _ patience: Duration
+    ) async throws -> DNSMessage {
+        func query() -> [UInt8] { request.query(id: .random(in: 0...UInt16.max), hasOptions: hasOptions) }
+        var hasOtherLetters = false
+        if letters.areKept(by: server) {
+            var mixed = query()
+            var random = SystemRandomNumberGenerator()
+            mixed.mixLetters(of: request, using: &random)
+            do {
+                let reply = try await exchange(Attempt(request, mixed, server, areLettersMixed: true, patience))
+                // A name without letters says nothing of how they are kept.
+                if request.hasLetters { letters.note(server, areKept: true) }
+                return reply
+            } catch Failure.otherLetters {
+                hasOtherLetters = true
+            }
+        }
+        let reply = try await exchange(Attempt(request, query(), server, patience))
+        if hasOtherLetters { letters.note(server, areKept: false) }
+        return reply
     }
 
     /// One question to one server.
@@ -89,22 +122,33 @@ struct UpstreamExchange: Sendable {
         let query: [UInt8]
         let server: IPAddress
         let isStream: Bool
+        let areLettersMixed: Bool
         let patience: TimeAmount
+
+        init(
+            _ request: DNSRequest, _ query: [UInt8], _ server: IPAddress, isStream: Bool = false,
+            areLettersMixed: Bool = false, _ patience: Duration
+        ) {
+            self.request = request
+            self.query = query
+            self.server = server
+            self.isStream = isStream
+            self.areLettersMixed = areLettersMixed
+            self.patience = .nanoseconds(patience.nanoseconds)
+        }
+
+        var id: UInt16 { UInt16(query[0]) << 8 | UInt16(query[1]) }
     }
 
-    private func exchange(
-        _ request: DNSRequest, _ server: IPAddress, _ hasOptions: Bool, isStream: Bool, _ patience: Duration
-    ) async throws -> DNSMessage {
-        let attempt = Attempt(
-            request: request, query: request.query(id: .random(in: 0...UInt16.max), hasOptions: hasOptions),
-            server: server, isStream: isStream, patience: .nanoseconds(patience.nanoseconds))
+    private func exchange(_ attempt: Attempt) async throws -> DNSMessage {
         let promise = group.next().makePromise(of: DNSMessage.self)
         let socket = SocketOfExchange()
         return try await withTaskCancellationHandler {
             do {
                 let channel = try await connect(attempt, promise, socket)
                 let query = attempt.query
-                channel.writeAndFlush(isStream ? DNSFrameDecoder.frame(query) : ByteBuffer(bytes: query), promise: nil)
+                channel.writeAndFlush(
+                    attempt.isStream ? DNSFrameDecoder.frame(query) : ByteBuffer(bytes: query), promise: nil)
             } catch let error as IOError where [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode) {
                 promise.fail(Failure.unasked)
             } catch {
@@ -130,7 +174,7 @@ struct UpstreamExchange: Sendable {
                 } else {
                     try pipeline.addHandler(DatagramOpener())
                 }
-                try pipeline.addHandler(ReplyHandler(attempt.query, attempt.request, promise, attempt.patience))
+                try pipeline.addHandler(ReplyHandler(attempt, promise))
             }
         }
         let loop = promise.futureResult.eventLoop
@@ -141,6 +185,56 @@ struct UpstreamExchange: Sendable {
         return try await DatagramBootstrap(group: loop)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
             .channelInitializer(setUp).connect(to: address).get()
+    }
+
+    /// Waits for the reply to one query, and closes.
+    private final class ReplyHandler: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+
+        private let attempt: Attempt
+        private let promise: EventLoopPromise<DNSMessage>
+        private var timer: Scheduled<Void>?
+        private var wrong = 0
+
+        init(_ attempt: Attempt, _ promise: EventLoopPromise<DNSMessage>) {
+            self.attempt = attempt
+            self.promise = promise
+        }
+
+        func handlerAdded(context: ChannelHandlerContext) {
+            let channel = context.channel
+            timer = context.eventLoop.scheduleTask(in: attempt.patience) { channel.close(promise: nil) }
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            let bytes = Array(unwrapInboundIn(data).readableBytesView)
+            if let message = try? DNSMessage(bytes), message.answers(attempt.request, id: attempt.id) {
+                if !attempt.areLettersMixed || message.hasLetters(of: attempt.query) {
+                    promise.succeed(message)
+                } else {
+                    promise.fail(Failure.otherLetters)
+                }
+            } else {
+                wrong += 1
+                if wrong < mostWrong { return }
+            }
+            context.close(promise: nil)
+        }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) {
+            promise.fail(Failure.unreachable)
+            context.close(promise: nil)
+        }
+
+        func channelInactive(context: ChannelHandlerContext) {
+            promise.fail(Failure.silent)
+            context.fireChannelInactive()
+        }
+
+        func handlerRemoved(context: ChannelHandlerContext) {
+            timer?.cancel()
+            promise.fail(Failure.silent)
+        }
     }
 }
 
@@ -187,60 +281,16 @@ private final class SocketOfExchange: Sendable {
     }
 }
 
-/// Waits for the reply to one query, and closes.
-private final class ReplyHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    private let id: UInt16
-    private let request: DNSRequest
-    private let promise: EventLoopPromise<DNSMessage>
-    private let patience: TimeAmount
-    private var timer: Scheduled<Void>?
-    private var wrong = 0
-
-    init(_ query: [UInt8], _ request: DNSRequest, _ promise: EventLoopPromise<DNSMessage>, _ patience: TimeAmount) {
-        id = UInt16(query[0]) << 8 | UInt16(query[1])
-        self.request = request
-        self.promise = promise
-        self.patience = patience
-    }
-
-    func handlerAdded(context: ChannelHandlerContext) {
-        let channel = context.channel
-        timer = context.eventLoop.scheduleTask(in: patience) { channel.close(promise: nil) }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let bytes = Array(unwrapInboundIn(data).readableBytesView)
-        if let message = try? DNSMessage(bytes), message.answers(request, id: id) {
-            promise.succeed(message)
-        } else {
-            wrong += 1
-            if wrong < UpstreamExchange.mostWrong { return }
-        }
-        context.close(promise: nil)
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        promise.fail(UpstreamExchange.Failure.unreachable)
-        context.close(promise: nil)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        promise.fail(UpstreamExchange.Failure.silent)
-        context.fireChannelInactive()
-    }
-
-    func handlerRemoved(context: ChannelHandlerContext) {
-        timer?.cancel()
-        promise.fail(UpstreamExchange.Failure.silent)
-    }
-}
-
 extension DNSMessage {
     /// Whether it is the reply to a query of ours.
     func answers(_ request: DNSRequest, id: UInt16) -> Bool {
         isResponse && opcode == 0 && self.id == id && question == request.question
+    }
+
+    /// Whether the question is that of a query byte by byte, capital letters too.
+    func hasLetters(of query: [UInt8]) -> Bool {
+        let range = Self.headerLength..<questionEnd
+        return questionEnd <= query.count && bytes[range] == query[range]
     }
 }
 
