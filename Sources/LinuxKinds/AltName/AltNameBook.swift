@@ -82,11 +82,11 @@ final class AltNameBook {
 
 extension AltNameBook.Entry {
     /// One line of the file.
-    fileprivate var line: String {
+    var line: String {
         RecordFile.line(["\(namespace)", "\(index)", kind, permanentMAC?.description ?? "", name])
     }
 
-    fileprivate init?(line: Substring) {
+    init?(line: Substring) {
         let words = RecordFile.words(line)
         guard words.count == 5, let namespace = UInt64(words[0]), let index = Int32(words[1]), index > 0 else {
             return nil

@@ -115,7 +115,7 @@ final class LoanBook {
 
 extension LoanBook.Entry {
     /// One line of the file.
-    fileprivate var line: String {
+    var line: String {
         let words = [
             "\(namespace)", "\(index)", isMoved ? "moved" : "moving", kind, permanentMAC?.description ?? "", loan.name,
             "\(loan.origin)", loan.hostName, loan.isUp ? "up" : "down", loan.alias,
@@ -123,7 +123,7 @@ extension LoanBook.Entry {
         return RecordFile.line(words)
     }
 
-    fileprivate init?(line: Substring) {
+    init?(line: Substring) {
         let words = RecordFile.words(line)
         guard words.count == 10, let namespace = UInt64(words[0]), let index = Int32(words[1]), index > 0,
             let origin = UInt64(words[6]), InterfaceName.mistake(in: words[7]) == nil

@@ -29,7 +29,7 @@ struct RecordFile {
         }
         name = "\(letters.joined())-\(home)"
         guard let text = Self.read(path), let boot = Self.boot else { return [] }
-        let lines = text.split(separator: "\n")
+        let lines = Self.lines(text)
         return lines.first.map { $0 == "\(title) \(boot)" } == true ? lines.dropFirst() : []
     }
 
@@ -96,31 +96,49 @@ struct RecordFile {
 
     // MARK: - Lines
 
+    /// The lines of a text that are not empty.
+    static func lines(_ text: String) -> ArraySlice<Substring> {
+        text.utf8.split(separator: UInt8(ascii: "\n")).map { Substring($0) }[...]
+    }
+
     /// One line of words, which may hold anything.
     static func line(_ words: [String]) -> String { words.map(escape).joined(separator: "\t") }
 
     /// The words of a line.
     static func words(_ line: Substring) -> [String] {
-        line.split(separator: "\t", omittingEmptySubsequences: false).map(unescape)
+        line.utf8.split(separator: UInt8(ascii: "\t"), omittingEmptySubsequences: false).map(unescape)
     }
 
+    // By bytes: as characters "\r\n" is one, which is neither a line's end nor anything else.
     private static func escape(_ word: String) -> String {
-        word.utf8.contains { $0 == 0x25 || $0 == 0x09 || $0 == 0x0a }
-            ? word.map { $0 == "%" ? "%p" : $0 == "\t" ? "%t" : $0 == "\n" ? "%n" : String($0) }.joined() : word
-    }
-
-    private static func unescape(_ word: Substring) -> String {
-        var (text, isEscaped) = ("", false)
-        for letter in word {
-            if isEscaped {
-                text += letter == "t" ? "\t" : letter == "n" ? "\n" : "%"
-                isEscaped = false
-            } else if letter == "%" {
-                isEscaped = true
-            } else {
-                text.append(letter)
+        var bytes: [UInt8] = []
+        for byte in word.utf8 {
+            switch byte {
+            case UInt8(ascii: "%"): bytes += "%p".utf8
+            case UInt8(ascii: "\t"): bytes += "%t".utf8
+            case UInt8(ascii: "\n"): bytes += "%n".utf8
+            default: bytes.append(byte)
             }
         }
-        return text
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func unescape(_ word: Substring.UTF8View.SubSequence) -> String {
+        var (bytes, isEscaped) = ([UInt8](), false)
+        for byte in word {
+            if isEscaped {
+                switch byte {
+                case UInt8(ascii: "t"): bytes.append(UInt8(ascii: "\t"))
+                case UInt8(ascii: "n"): bytes.append(UInt8(ascii: "\n"))
+                default: bytes.append(UInt8(ascii: "%"))
+                }
+                isEscaped = false
+            } else if byte == UInt8(ascii: "%") {
+                isEscaped = true
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }
