@@ -23,7 +23,7 @@ from . import path, settings
 from .checks import Refused, event, log, require
 from .identity import IdentitySource
 from .monitor import DELETE, UPDATE, MonitorServer, MonitorStream, is_down
-from .onward import Endpoints, check_addresses
+from .onward import Endpoints, check_addresses, check_second_close
 from .order import Turns
 from .registry import Endpoint, Registry
 from .rpc import FAILURES, Caller, Channel, Server, reason, served
@@ -280,26 +280,27 @@ class StockManager(networkservice_pb2_grpc.NetworkServiceServicer):
             channel = entry.channel
             if not channel.alive and registered:
                 channel = self._channels.channel(registered)
-            if self._call_close(channel, entry.connection, entry.files):
+            if not self._call_close(channel, entry.connection, entry.files):
                 again = self._call_close(channel, entry.connection, entry.files)
-                require(again or not channel.alive, f"forwarder {entry.forwarder!r}: a second Close failed")
+                check_second_close(again, channel, entry.connection, f"forwarder {entry.forwarder!r}")
         except FAILURES as error:
             log.info("close at %s: %s", entry.forwarder, reason(error))
         entry.free()
         event("closed", connection=entry.connection, reason=why)
         self._monitor.publish(DELETE, entry.connection)
 
-    def _call_close(self, channel: Channel, connection: Connection, files: dict[str, int]) -> bool:
+    def _call_close(self, channel: Channel, connection: Connection, files: dict[str, int]) -> str:
+        """Why it failed, or nothing."""
         try:
             descriptor = files.get(connection.mechanism.parameters.get("inodeURL", ""))
             if descriptor is not None:
                 channel.link.descriptors.send(f"/proc/self/fd/{descriptor}")
             stub = networkservice_pb2_grpc.NetworkServiceStub(channel.grpc)
             stub.Close(connection, timeout=5, metadata=channel.metadata())
-            return True
+            return ""
         except FAILURES as error:
             log.info("close at %s: %s", channel.link.name, reason(error))
-            return False
+            return reason(error)
 
     def stop(self) -> None:
         """Connections stay with the forwarder and the endpoints."""
