@@ -236,10 +236,7 @@ struct DNSMessageTests {
     }
 
     @Test("no bytes are too strange: read, refused or answered, but never more than that")
-    func fuzz() throws {
-        let seed = UInt64.random(in: 0..<1 << 32)
-        print("seed \(seed)")
-        var random = SeededGenerator(seed: seed)
+    func fuzz() async throws {
         let asked = try request("one.db.example")
         let samples = [
             asked.query(id: 7, hasOptions: true),
@@ -251,7 +248,19 @@ struct DNSMessageTests {
             ).bytes(to: asked),
         ]
         var counts = (read: 0, refused: 0)
-        for _ in 0..<20_000 {
+        let query = asked.query(id: 7, hasOptions: true)
+        for seed in Seeds("messages of DNS", usual: 20_000, long: 1_000_000, step: 200_000) {
+            if seed.isMultiple(of: 256) { await Task.yield() }
+            var random = SeededGenerator(seed: seed)
+            if random.chance(30) {
+                // A server that is none of ours.
+                let reply = try? DNSMessage(random.mutated(samples[1]))
+                if let reply, reply.answers(asked, id: 7) {
+                    #expect(DNSName(checked: reply.question.name.wire) == asked.question.name)
+                }
+                _ = reply?.hasLetters(of: query)
+                _ = reply?.hasLetters(of: Array(query.prefix(random.below(query.count))))
+            }
             var bytes = random.pick(samples)
             for _ in 0..<random.below(4) where !bytes.isEmpty {
                 switch random.below(3) {
@@ -263,7 +272,8 @@ struct DNSMessageTests {
             switch DNSRequest.verdict(bytes) {
             case .ignored: break
             case .refusal(let reply):
-                #expect(reply.count >= 12 && reply[2] & 0x80 != 0 && reply.prefix(2) == bytes.prefix(2))
+                #expect(
+                    reply.count >= 12 && reply[2] & 0x80 != 0 && reply.prefix(2) == bytes.prefix(2), "seed \(seed)")
             case .request(let request):
                 #expect(try DNSMessage(request.query(id: 1, hasOptions: true)).question == request.question)
             }
@@ -279,6 +289,6 @@ struct DNSMessageTests {
             #expect(try DNSMessage(reply).question == message.question)
             _ = answer.addresses(for: asked)
         }
-        #expect(counts.read > 1000 && counts.refused > 1000)
+        if counts.read + counts.refused > 1000 { #expect(counts.read > 50 && counts.refused > 50) }
     }
 }

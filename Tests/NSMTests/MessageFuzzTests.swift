@@ -65,8 +65,9 @@ struct MessageFuzzTests {
     }
 
     @Test("whatever a message says of addresses is reckoned with or left", .timeLimit(.minutes(20)))
-    func pure() throws {
+    func pure() async throws {
         for seed in Seeds("messages", usual: 1000, long: 60_000, step: 10_000) {
+            await Task.yield()
             var random = SeededGenerator(seed: seed)
             guard let request = try Self.changed(&random) else { continue }
             var connection = request.connection
@@ -84,9 +85,21 @@ struct MessageFuzzTests {
             }
             let given = (ipam.pairs(of: "a") + ipam.pairs(of: "b")).flatMap { [$0.source, $0.destination] }
             #expect(Set(given).count == given.count, "seed \(seed): an address is given twice")
-            let path = RegistryPath(index: 0, tokens: ["a.b.c"]).json
-            _ = RegistryPath(json: String(decoding: random.mutated(Array(path.utf8)), as: UTF8.self))
+            Self.checkRegistryPath(&random, seed)
         }
+    }
+
+    /// The path of a registration, which is JSON in a header.
+    private static func checkRegistryPath(_ random: inout SeededGenerator, _ seed: UInt64) {
+        let tokens = (0..<random.below(4)).map { _ in random.pick(["a.b.c", "", "e30.e30.x_-", "x"]) }
+        let path = RegistryPath(index: random.below(5), tokens: tokens)
+        #expect(RegistryPath(json: path.json) == path, "seed \(seed)")
+        let text =
+            random.chance(50)
+            ? String(decoding: random.mutated(Array(path.json.utf8)), as: UTF8.self)
+            : random.mutatedJSON(path.json, percent: 20) ?? ""
+        guard let other = RegistryPath(json: text) else { return }
+        #expect((0...Int(UInt32.max)).contains(other.index) && other.tokens.count <= text.utf8.count, "seed \(seed)")
     }
 
     @Test("an endpoint that is asked for anything goes on to serve others", .timeLimit(.minutes(30)))

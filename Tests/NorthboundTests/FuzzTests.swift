@@ -66,8 +66,15 @@ struct DamagedMessageTests {
         return change.values.first
     }
 
-    @Test("whatever is written to etcd, what can be used is declared and nothing else", arguments: 0..<30)
-    func entries(seed: UInt64) {
+    @Test("whatever is written to etcd, what can be used is declared and nothing else", .timeLimit(.minutes(20)))
+    func entries() async {
+        for seed in Seeds("entries of etcd", usual: 30, long: 1000, step: 100) {
+            await Task.yield()
+            entries(seed: seed)
+        }
+    }
+
+    private func entries(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var mirror = EtcdMirror(prefix: Self.prefix, expand: { VariableText.expand($0) { _ in "x" } })
         let anchor = EtcdEntry(
@@ -105,8 +112,15 @@ struct DamagedMessageTests {
         #expect(keys.isSuperset(of: declared.keys))
     }
 
-    @Test("messages of every model are refused or become values with a key", arguments: 0..<30)
-    func messages(seed: UInt64) throws {
+    @Test("messages of every model are refused or become values with a key", .timeLimit(.minutes(20)))
+    func messages() async throws {
+        for seed in Seeds("messages of models", usual: 30, long: 1000, step: 100) {
+            await Task.yield()
+            try messages(seed: seed)
+        }
+    }
+
+    private func messages(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let values = Self.samples.compactMap { Self.meaning(Array((Self.prefix + $0.key).utf8), $0.value) }
         #expect(values.count == Self.samples.count)
@@ -124,8 +138,15 @@ struct DamagedMessageTests {
         }
     }
 
-    @Test("bodies of JSON are answered with mistakes that have a place, or with values", arguments: 0..<30)
-    func bodies(seed: UInt64) {
+    @Test("bodies of JSON are answered with mistakes that have a place, or with values", .timeLimit(.minutes(20)))
+    func bodies() async {
+        for seed in Seeds("bodies of JSON", usual: 30, long: 1000, step: 100) {
+            await Task.yield()
+            bodies(seed: seed)
+        }
+    }
+
+    private func bodies(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         let whole = Array(
             #"{"linuxConfig":{"interfaces":[{"name":"a","type":"BRIDGE","ipAddresses":["10.0.0.1/24"]}],"routes":[]}}"#
