@@ -69,7 +69,9 @@ public final class MeshManager: Sendable {
         var services: [any RegistrableRPCService] = [
             requests, MonitorService(requests.monitor),
             ServiceRegistry(store: store, component: component, rights: settings.rights),
-            EndpointRegistry(store: store, component: component, rights: settings.rights, remoteURL: remoteURL),
+            EndpointRegistry(
+                store: store, component: component, rights: settings.rights, others: requests.others,
+                remoteURL: remoteURL),
             HealthService(names),
         ]
         let prefixes = settings.prefixes?.service(requests)

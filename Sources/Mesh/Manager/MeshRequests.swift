@@ -308,6 +308,12 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
                 .filter { $0.endpoint.networkServiceNames.contains(service) }
             if let entry = named.first(where: { before?.isOf($0) ?? true }) ?? named.first { return [entry] }
         }
+        // Another one would not do, and might be the client itself.
+        if let only = EndpointPin.name(in: wanted.context) {
+            throw RPCError(
+                code: .unavailable,
+                message: "the endpoint \(only.prefix(bytes: 253)) does not offer \(service.prefix(bytes: 253)) here")
+        }
         // After a start of ours clients may be faster than their endpoints: a connection of before does not go to another
         // one while its own may still be on its way.
         if !name.isEmpty, before == nil, ContinuousClock.now < started + Self.comeback {

@@ -90,6 +90,8 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
     let store: RegistryStore
     let component: Component
     let rights: Rights
+    /// The endpoints of other hosts.
+    let others: RemoteEndpoints
     /// The address that other hosts find the endpoints of this one at; nil: they don't.
     var remoteURL: String?
 
@@ -129,6 +131,9 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         request: ServerRequest<NSMNetworkServiceEndpointQuery>, context: ServerContext
     ) async throws -> StreamingServerResponse<NSMNetworkServiceEndpointResponse> {
         let registration = try Registration(request.metadata, component, rights)
+        if let service = request.metadata[stringValues: WellKnown.offering].first(where: { _ in true }) {
+            return try await findOfferers(of: service, watch: request.message.watch, registration, context)
+        }
         let channel = ConnectionInfo.current?.descriptors
         let found = store.find(
             request.message.networkServiceEndpoint, watch: request.message.watch, for: registration.viewer)
@@ -136,6 +141,29 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
             // A client that finds an endpoint of this host can connect to it without access to its socket file.
             let sending = SendingWriter(writer: writer, channel: channel, store: store, remoteURL: remoteURL)
             try await forward(found, to: RPCWriter(wrapping: sending), context)
+            return [:]
+        }
+    }
+
+    /// All endpoints of a service, for one who offers it, too. Other hosts ask for those that are here.
+    private func findOfferers(
+        of service: String, watch: Bool, _ registration: Registration, _ context: ServerContext
+    ) async throws -> StreamingServerResponse<NSMNetworkServiceEndpointResponse> {
+        guard !ConnectionInfo.isOfOtherHost else {
+            throw RPCError(code: .permissionDenied, message: "only endpoints of this host are told of others")
+        }
+        if let viewer = registration.viewer, !store.offers(service, viewer) {
+            throw RPCError(
+                code: .failedPrecondition, message: "\(viewer) offers no \(service.prefix(bytes: 253)) here")
+        }
+        let offerers = Offerers(service: service, store: store, others: others)
+        return StreamingServerResponse(metadata: registration.path) { writer in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                defer { group.cancelAll() }
+                group.addTask { try await offerers.write(to: writer, watch: watch) }
+                group.addTask { try? await context.cancellation.cancelled }
+                try await group.next()
+            }
             return [:]
         }
     }

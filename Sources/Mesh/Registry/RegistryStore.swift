@@ -175,6 +175,13 @@ final class RegistryStore: Sendable {
     /// How many endpoints offer a service.
     func endpointCount(of service: String) -> Int { state.withLock { $0.byService[service]?.count ?? 0 } }
 
+    /// Whether a peer has an endpoint that offers a service.
+    func offers(_ service: String, _ peer: PeerIdentity) -> Bool {
+        state.withLock { state in
+            (state.byService[service] ?? []).contains { state.endpoints[$0]?.registrant?.identity == peer }
+        }
+    }
+
     /// Why an endpoint is no more.
     enum Reason {
         /// Its registration was not renewed.
@@ -228,6 +235,11 @@ final class RegistryStore: Sendable {
                 Watch(viewer: viewer, matches: { query.matches($0.networkServiceEndpoint) }), on: query.topic,
                 backlog: .all(limit: Self.longestQueue), from: found)
         }
+    }
+
+    /// The endpoints that match, whoever registered them.
+    func entries(_ query: NSMNetworkServiceEndpoint) -> [Entry] {
+        state.withLock { state in Self.candidates(query, state).filter { query.matches($0.endpoint) } }
     }
 
     private static func candidates(_ query: NSMNetworkServiceEndpoint, _ state: State) -> [Entry] {

@@ -64,6 +64,8 @@ final class RemoteEndpoints: Sendable {
         var bytes = 0
         var reports = 0
         var serviceBytes = 0
+        /// Those who follow the endpoints of a service.
+        var followers = Broadcast<Void, String, Void>()
     }
     /// How much registries may report together. What etcd tells has such limits of its own.
     struct Limits {
@@ -140,7 +142,17 @@ final class RemoteEndpoints: Sendable {
             state.found[key]?.size = size
             state.bytes += size
             for service in endpoint.networkServiceNames { state.byService[service, default: []].insert(key) }
+            Self.tell(of: endpoint, &state)
         }
+    }
+
+    /// Says, once and whenever the endpoints of a service may have changed, to look at them.
+    func changes(of service: String) -> AsyncStream<Void> {
+        state.withLock { $0.followers.follow((), on: service, backlog: .newest, from: [()]) }
+    }
+
+    private static func tell(of endpoint: NSMNetworkServiceEndpoint, _ state: inout State) {
+        state.followers.tell((), on: Set(endpoint.networkServiceNames)) { _ in true }
     }
 
     /// A registry says that an endpoint is gone.
@@ -294,6 +306,7 @@ final class RemoteEndpoints: Sendable {
         guard let old = state.found.removeValue(forKey: key) else { return }
         state.bytes -= old.size
         unlist(old.endpoint, key, &state)
+        tell(of: old.endpoint, &state)
     }
 
     private static func forget(_ service: String, _ source: RegistrySource, _ state: inout State) {

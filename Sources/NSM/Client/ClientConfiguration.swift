@@ -25,13 +25,17 @@ extension NetworkServiceClient {
         public var endpointID: String?
         /// What is taken of what an endpoint gives; nil: everything.
         public var acceptance: Acceptance?
+        /// The name of the only endpoint that may serve it; nil: any.
+        public var endpointName: String?
+        /// What endpoints of this kind are told beside what the protocol has fields for.
+        package var notes: [String: String] = [:]
 
         /// Makes a configuration.
         public init(
             id: String, networkService: String, labels: [String: String] = [:], interfaceName: String = "",
             sourceAddresses: [IPPrefix] = [], sourceMAC: MACAddress? = nil, excludedPrefixes: [IPPrefix] = [],
             namespace: String = "/proc/self/ns/net", liveness: LivenessCheck? = LivenessCheck(),
-            endpointID: String? = nil, acceptance: Acceptance? = nil
+            endpointID: String? = nil, acceptance: Acceptance? = nil, endpointName: String? = nil
         ) {
             self.id = id
             self.networkService = networkService
@@ -44,6 +48,7 @@ extension NetworkServiceClient {
             self.liveness = liveness
             self.endpointID = endpointID
             self.acceptance = acceptance
+            self.endpointName = endpointName
         }
     }
 

@@ -22,6 +22,11 @@ extension NetworkServiceClient {
             throw NSMError(
                 .protocolViolation, "the answer's mechanism is \(answer.mechanism.type), not \(WellKnown.kernel)")
         }
+        if let name = configuration.endpointName, answer.networkServiceEndpointName != name {
+            throw NSMError(
+                .refused,
+                "the endpoint is \(answer.networkServiceEndpointName.prefix(253)), and only \(name) is accepted")
+        }
         let taken = PrefixSet(taken)
         for prefix in answer.context.ipContext.sourcePrefixes where taken.contains(prefix.address) {
             throw NSMError(.protocolViolation, "the answer's address \(prefix) is one that was excluded")
@@ -63,10 +68,15 @@ extension NetworkServiceClient {
 /// Names the only endpoint that may serve a client, for managers of this kind, so that they ask no other.
 package enum EndpointPin {
     private static let key = "nsm-agent/endpoint-id"
+    private static let nameKey = "nsm-agent/endpoint-name"
 
-    static func note(_ pattern: String?, in context: inout NSMConnectionContext) {
+    static func note(_ pattern: String?, name: String? = nil, in context: inout NSMConnectionContext) {
         context.extraContext[key] = pattern
+        context.extraContext[nameKey] = name
     }
+
+    /// The name of the only endpoint that may serve the client of a request; nil: any.
+    package static func name(in context: NSMConnectionContext) -> String? { context.extraContext[nameKey] }
 
     /// Whether an endpoint may serve the client of a request.
     package static func allows(_ id: SPIFFEID?, in context: NSMConnectionContext) -> Bool {

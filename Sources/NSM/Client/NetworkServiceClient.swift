@@ -181,7 +181,7 @@ public final class NetworkServiceClient: Sendable {
                 try? await sendClose(known)
                 memory.withLock { memory in
                     memory.connection?.clearMechanism()
-                    memory.connection?.networkServiceEndpointName = ""
+                    memory.connection?.networkServiceEndpointName = configuration.endpointName ?? ""
                     memory.connection?.state = .reselectRequested
                 }
             }
@@ -271,6 +271,7 @@ public final class NetworkServiceClient: Sendable {
         connection.id = wanted.id
         connection.networkService = wanted.networkService
         connection.labels.merge(wanted.labels) { _, new in new }
+        if let name = wanted.endpointName { connection.networkServiceEndpointName = name }
         if connection.path.pathSegments.isEmpty {
             var segment = NSMPathSegment()
             segment.name = manager.component.name
@@ -292,7 +293,8 @@ public final class NetworkServiceClient: Sendable {
         addresses.excludedPrefixes = excluded.prefixes.map { "\($0)" }
         context.ipContext = addresses
         wanted.acceptance?.note(in: &context)
-        EndpointPin.note(wanted.endpointID, in: &context)
+        EndpointPin.note(wanted.endpointID, name: wanted.endpointName, in: &context)
+        context.extraContext.merge(wanted.notes) { _, new in new }
         if let mac = wanted.sourceMAC { context.ethernetContext.srcMac = "\(mac)" }
         connection.context = context
         var request = Networkservice_NetworkServiceRequest()
@@ -313,7 +315,7 @@ public final class NetworkServiceClient: Sendable {
         let isDown = connection.state == .down
         if isDown, await isDead(connection) {
             connection.clearMechanism()
-            connection.networkServiceEndpointName = ""
+            connection.networkServiceEndpointName = configuration.endpointName ?? ""
             connection.state = .reselectRequested
         }
         logger.info("an earlier connection goes on", metadata: ["endpoint": "\(connection.networkServiceEndpointName)"])

@@ -37,7 +37,41 @@ extension RegistryClient {
         _ endpoint: NSMNetworkServiceEndpoint,
         body: @escaping @Sendable (RegistryChange<NSMNetworkServiceEndpoint>) async -> Void
     ) async {
-        let followed = Followed<NSMNetworkServiceEndpoint>(
+        await follow(Self.followed(body)) { note in
+            try await self.watch(endpoint) { await note($0.networkServiceEndpoint, $0.deleted) }
+        } find: {
+            try await self.find(endpoint)
+        }
+    }
+
+    /// Follows the endpoints of a service that the caller offers as well, on all hosts, until the task is cancelled. A registry
+    /// of another kind shows what it shows anybody.
+    ///
+    /// - Parameters:
+    ///   - service: The service's name.
+    ///   - body: Called with what there is at first, and then with each change.
+    package func followOfferers(
+        of service: String,
+        body: @escaping @Sendable (RegistryChange<NSMNetworkServiceEndpoint>) async -> Void
+    ) async {
+        let query = NSMNetworkServiceEndpoint.with { $0.networkServiceNames = [service] }
+        await follow(Self.followed(body)) { note in
+            try await self.find(query, watch: true, offering: service) {
+                await note($0.networkServiceEndpoint, $0.deleted)
+            }
+        } find: {
+            let found = Mutex<[NSMNetworkServiceEndpoint]>([])
+            try await self.find(query, watch: false, offering: service) { response in
+                if !response.deleted { found.withLock { $0.append(response.networkServiceEndpoint) } }
+            }
+            return found.withLock { $0 }
+        }
+    }
+
+    private static func followed(
+        _ body: @escaping @Sendable (RegistryChange<NSMNetworkServiceEndpoint>) async -> Void
+    ) -> Followed<NSMNetworkServiceEndpoint> {
+        Followed(
             { $0.name },
             comparing: { endpoint in
                 var endpoint = endpoint
@@ -45,11 +79,6 @@ extension RegistryClient {
                 endpoint.clearInitialRegistrationTime()
                 return endpoint
             }, body)
-        await follow(followed) { note in
-            try await self.watch(endpoint) { await note($0.networkServiceEndpoint, $0.deleted) }
-        } find: {
-            try await self.find(endpoint)
-        }
     }
 
     private func follow<Entry: Equatable & Sendable>(

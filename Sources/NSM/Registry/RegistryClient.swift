@@ -201,16 +201,19 @@ public struct RegistryClient: Sendable {
     /// How long the sockets may take that an answer names, all together.
     private static let socketWait = Duration.seconds(2)
 
-    private func find(
-        _ endpoint: NSMNetworkServiceEndpoint, watch: Bool,
+    /// - Parameter offering: A service that the caller offers as well: of its endpoints he may see all.
+    func find(
+        _ endpoint: NSMNetworkServiceEndpoint, watch: Bool, offering: String? = nil,
         body: @escaping @Sendable (NSMNetworkServiceEndpointResponse) async throws -> Void
     ) async throws {
-        let (calls, metadata) = try await begin()
+        let (calls, own) = try await begin()
+        var metadata = own
+        if let offering { metadata.addString(offering, forKey: WellKnown.offering) }
         let client = NSMNetworkServiceEndpointRegistry.Client(wrapping: calls.connection.client)
         var query = NSMNetworkServiceEndpointQuery()
         query.networkServiceEndpoint = endpoint
         query.watch = watch
-        try await calls.explained { [query] in
+        try await calls.explained { [query, metadata] in
             try await client.find(query, metadata: metadata, options: watch ? .defaults : options) { response in
                 for try await message in response.messages { try await body(message) }
             }

@@ -1,0 +1,105 @@
+import GRPCCore
+import NSM
+import Synchronization
+import Testing
+
+@testable import Mesh
+@testable import MeshTransport
+
+/// What is written.
+private final class Written: RPCWriterProtocol {
+    private let all = Mutex<[NSMNetworkServiceEndpointResponse]>([])
+    func write(_ element: NSMNetworkServiceEndpointResponse) async throws { all.withLock { $0.append(element) } }
+    func write(contentsOf elements: some Sequence<NSMNetworkServiceEndpointResponse>) async throws {
+        all.withLock { $0 += elements }
+    }
+    var lines: [String] {
+        all.withLock { $0 }.map { ($0.deleted ? "-" : "+") + $0.networkServiceEndpoint.name }
+    }
+    var urls: Set<String> { Set(all.withLock { $0 }.map(\.networkServiceEndpoint.url)) }
+}
+
+@Suite("Those who offer the same service")
+struct OffererTests {
+    @Test("all are told of, those of other hosts too, without their addresses; then each change")
+    func follow() async throws {
+        let store = RegistryStore { _ in }
+        let others = RemoteEndpoints()
+        try store.register(RegistryTests.endpoint("a", ["s", "t"]), .stranger("A"))
+        try store.register(RegistryTests.endpoint("other", ["t"]), .stranger("B"))
+        var remote = RegistryTests.endpoint("far").endpoint
+        remote.url = "tcp://192.0.2.2:5001"
+        let source = RegistrySource.registry(.tcp(host: "192.0.2.2", port: 5001))
+        others.add(remote, from: source)
+        let written = Written()
+        let offerers = Offerers(service: "s", store: store, others: others)
+        try await offerers.write(to: RPCWriter(wrapping: written), watch: false)
+        #expect(written.lines == ["+a", "+far"] && written.urls == [""])
+        let watched = Written()
+        let watching = Task { try await offerers.write(to: RPCWriter(wrapping: watched), watch: true) }
+        try await eventually("what there is") { watched.lines == ["+a", "+far"] }
+        try store.register(RegistryTests.endpoint("b"), .stranger("B"))
+        try await eventually("one more") { watched.lines.last == "+b" }
+        // A renewal is no news.
+        try store.register(RegistryTests.endpoint("b"), .stranger("B"))
+        others.remove(remote, from: source)
+        try await eventually("one less") { watched.lines.last == "-far" }
+        store.remove("a")
+        try await eventually("another one less") { watched.lines.last == "-a" }
+        #expect(watched.lines == ["+a", "+far", "+b", "-far", "-a"])
+        watching.cancel()
+        _ = await watching.result
+    }
+
+    @Test("who has an endpoint of a service offers it, and nobody else")
+    func offers() throws {
+        let store = RegistryStore { _ in }
+        try store.register(RegistryTests.endpoint("a"), .stranger("A"))
+        #expect(store.offers("s", Caller.stranger("A").identity) && !store.offers("s", Caller.stranger("B").identity))
+        #expect(!store.offers("t", Caller.stranger("A").identity))
+        store.remove("a")
+        #expect(!store.offers("s", Caller.stranger("A").identity))
+    }
+
+    @Test("a client of one endpoint goes to no other")
+    func pinned() async throws {
+        let mesh = try MeshFixture()
+        defer { mesh.remove() }
+        try await mesh.withNamespace("vt-client") { clientSpace in
+            try await mesh.withNamespace("vt-server") { serverSpace in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    defer { group.cancelAll() }
+                    let manager = try mesh.manager()
+                    group.addTask { try await manager.run() }
+                    func connector(_ name: String) throws -> PeerConnector {
+                        let connector = PeerConnector(mesh.managerSocket, component: try mesh.component(name))
+                        group.addTask { await connector.run() }
+                        return connector
+                    }
+                    let (one, asker) = (try connector("one"), try connector("client"))
+                    func endpoint(_ name: String, _ network: String) -> NetworkServiceEndpoint {
+                        NetworkServiceEndpoint(
+                            name: name, services: [.init(name: "s", ipam: PointToPointIPAM(network))],
+                            socket: "\(mesh.directory)/\(name).sock", manager: one, namespace: serverSpace)
+                    }
+                    let first = endpoint("first", "172.16.0.0/24")
+                    group.addTask { try await first.run() }
+                    let client = NetworkServiceClient(
+                        .init(
+                            id: "c", networkService: "s", interfaceName: "nsm-1", namespace: clientSpace,
+                            endpointName: "second"), manager: asker)
+                    group.addTask { await client.run() }
+                    try await eventually("it is refused") {
+                        guard case .connecting(_, let error?) = client.state else { return false }
+                        return error.contains("the endpoint second does not offer s here")
+                    }
+                    let second = endpoint("second", "172.16.1.0/24")
+                    group.addTask { try await second.run() }
+                    try await eventually("connected") { client.connection != nil }
+                    #expect(client.connection?.networkServiceEndpointName == "second")
+                    #expect(first.state.connections.isEmpty)
+                }
+            }
+        }
+    }
+}
