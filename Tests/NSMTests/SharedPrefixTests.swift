@@ -162,6 +162,7 @@ struct SharedPrefixTests {
                     try await withServer(second, at: address, authority) {
                         try await eventually("three prefixes") { second.count == 3 && c.grant != nil }
                         #expect([a.grant, b.grant] == before)
+                        #expect(c.grant?.network == (try Self.prefix("10.60.0.0/16")))
                         #expect(c.grant?.prefix == (try Self.prefix("10.60.2.0/24")))
                     }
                 }

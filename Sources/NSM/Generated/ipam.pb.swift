@@ -95,6 +95,9 @@ package nonisolated struct Ipam_PrefixResponse: Sendable {
   /// What is not to be given of it.
   package var excludePrefixes: [String] = []
 
+  /// The whole network of which it is a part. Ours; empty: it is not known.
+  package var network: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -150,7 +153,7 @@ nonisolated extension Ipam_PrefixRequest: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Ipam_PrefixResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PrefixResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}prefix\0\u{3}exclude_prefixes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}prefix\0\u{3}exclude_prefixes\0\u{2}e\u{f}network\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -160,6 +163,7 @@ nonisolated extension Ipam_PrefixResponse: SwiftProtobuf.Message, SwiftProtobuf.
       switch fieldNumber {
       case 2: try { try decoder.decodeSingularStringField(value: &self.prefix) }()
       case 3: try { try decoder.decodeRepeatedStringField(value: &self.excludePrefixes) }()
+      case 1000: try { try decoder.decodeSingularStringField(value: &self.network) }()
       default: break
       }
     }
@@ -172,12 +176,16 @@ nonisolated extension Ipam_PrefixResponse: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.excludePrefixes.isEmpty {
       try visitor.visitRepeatedStringField(value: self.excludePrefixes, fieldNumber: 3)
     }
+    if !self.network.isEmpty {
+      try visitor.visitSingularStringField(value: self.network, fieldNumber: 1000)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Ipam_PrefixResponse, rhs: Ipam_PrefixResponse) -> Bool {
     if lhs.prefix != rhs.prefix {return false}
     if lhs.excludePrefixes != rhs.excludePrefixes {return false}
+    if lhs.network != rhs.network {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -66,5 +66,8 @@ package struct PrefixPool: Sendable {
 
 extension IPPrefix {
     /// Whether an address lies in both.
-    func overlaps(_ other: IPPrefix) -> Bool { contains(other.address) || other.contains(address) }
+    package func overlaps(_ other: IPPrefix) -> Bool { contains(other.address) || other.contains(address) }
+
+    /// Whether all of another one lies in it.
+    package func contains(_ other: IPPrefix) -> Bool { length <= other.length && contains(other.address) }
 }

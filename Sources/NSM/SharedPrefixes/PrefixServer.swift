@@ -9,6 +9,7 @@ internal import Synchronization
 /// A prefix is the caller's as long as its stream is open. Who comes back, also after a start of ours, asks for the one that he had.
 package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
     private let pool: Mutex<PrefixPool>
+    private let network: IPPrefix
     private let callers: PrefixCallers
     private let started = ContinuousClock.now
     private let comeback: Duration
@@ -31,6 +32,7 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
         admit: @escaping @Sendable (ConnectionInfo?) throws -> PrefixCallers.Caller
     ) {
         callers = PrefixCallers(most: min(1024, max(1, pool.size / 8)), admit: admit)
+        network = pool.network
         self.pool = Mutex(pool)
         self.comeback = comeback
     }
@@ -107,6 +109,7 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
         let answer = Ipam_PrefixResponse.with { answer in
             answer.prefix = "\(prefix)"
             answer.excludePrefixes = message.excludePrefixes
+            answer.network = "\(network)"
         }
         return (prefix, answer)
     }

@@ -14,6 +14,8 @@ package final class SharedPrefix: Sendable {
         package let prefix: IPPrefix
         /// What is not to be given of it.
         package let excluded: [IPPrefix]
+        /// The whole network, which endpoints share; nil: the server does not say.
+        package let network: IPPrefix?
     }
 
     private let server: PeerConnector
@@ -117,6 +119,11 @@ package final class SharedPrefix: Sendable {
         guard message.excludePrefixes.count <= mostExclusions else {
             throw NSMError(.protocolViolation, "\(message.excludePrefixes.count) prefixes are excluded")
         }
-        return Grant(prefix: prefix, excluded: message.excludePrefixes.compactMap { IPPrefix($0) })
+        // One that can't be meant is as good as none.
+        let network = IPPrefix(message.network)?.network
+        let isUsable = network.map { $0.length >= (prefix.family == .v4 ? 8 : 16) && $0.contains(prefix) } ?? false
+        return Grant(
+            prefix: prefix, excluded: message.excludePrefixes.compactMap { IPPrefix($0) },
+            network: isUsable ? network : nil)
     }
 }
