@@ -26,6 +26,16 @@ struct ServiceOptions: ParsableArguments, Sendable {
             "Where on the loopback the resolver of '--nsm-dns resolver' listens, unless a socket unit hands its sockets over. (default: $NSM_LOCAL_DNS_SERVER_ADDRESS or 127.0.0.1:53)",
             valueName: "address[:port]"))
     var dnsAddress: String?
+    @Option(
+        help: ArgumentHelp(
+            "Whom endpoints without prefixes ask for some, by the IPAM protocol of vL3 networks; more than once: one prefix from each. (default: $NSM_PREFIX_SERVER_URL; for endpoints with vl3 else the manager)",
+            valueName: "url"))
+    var prefixServer: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "The SPIFFE id that these have over TCP; a '*' stands for any characters. (default: $NSM_AGENT_PREFIX_SERVER_ID, or the managers of hosts' own authorities)",
+            valueName: "id"))
+    var prefixServerId: String?
     @Flag(help: "Talk to a manager on a Unix socket without TLS and tokens. Only for trials.")
     var nsmInsecure = false
 
@@ -48,6 +58,10 @@ struct ServiceOptions: ParsableArguments, Sendable {
             if let dnsAddress {
                 settings.resolverAddress = try ServiceSettings.resolverAddress(dnsAddress, "--dns-address")
             }
+            if !prefixServer.isEmpty {
+                settings.prefixServers = try ServiceSettings.prefixServers(prefixServer, "--prefix-server")
+            }
+            if let prefixServerId { settings.prefixServerID = prefixServerId }
             settings.isInsecure = nsmInsecure
             try settings.check()
             return settings

@@ -34,6 +34,28 @@ struct ServiceCheckTests {
                 == ["f.yaml:4:7: cnf.nsm.client 'a': is declared twice; first at f.yaml:3:7"])
     }
 
+    @Test("an endpoint of a network of several has names for its links, many clients, and servers that can be asked")
+    func sharedNetworks() {
+        let good = "{networkService: s, interfaceNamePrefix: endpoint, vl3: true, excludedPrefixes: [10.0.0.0/24]}"
+        #expect(mistakes(endpoints(good)).isEmpty)
+        func all(_ more: String) -> [String] {
+            mistakes(endpoints("{networkService: s, interfaceNamePrefix: net, \(more)}")).map {
+                String($0.split(separator: "'s': ", maxSplits: 1).last ?? "")
+            }
+        }
+        #expect(
+            mistakes(endpoints("{networkService: s, interfaceNamePrefix: endpoints, vl3: true}")).first?
+                .contains("'endpoints' is longer than 8 bytes; with vl3 the interfaces to other endpoints") == true)
+        #expect(all("vl3: true, singleClient: true") == ["vl3 'true' is for many clients, and single_client is set"])
+        #expect(all("prefixServers: ['unix:///run/ipam.sock', 'tcp://[2001:db8::1]:5006']").isEmpty)
+        for url in ["192.0.2.1:5006", "tcp://192.0.2.1", "tcp://:1", "tcp://a:0", "unix:run", "http://a:1"] {
+            #expect(all("prefixServers: ['\(url)']").first?.contains("is not a URL such as") == true, "\(url)")
+        }
+        #expect(all("prefixServers: ['tcp://a:1', 'tcp://a:1']").first?.contains("is there twice") == true)
+        let many = (1...9).map { "'tcp://a:\($0)'" }.joined(separator: ", ")
+        #expect(all("prefixServers: [\(many)]").first?.contains("at most 8 are asked") == true)
+    }
+
     @Test(
         "an endpoint's identity is a SPIFFE id, and its path may be a pattern",
         arguments: [

@@ -222,6 +222,16 @@ public nonisolated struct Upnp_NetworkServiceEndpoint: Sendable {
   /// net.ipv6.conf.all.forwarding says so.
   public var routes: [String] = []
 
+  /// Whether all endpoints of the service make one network together (a vL3): each is also a client of the others and routes
+  /// to their prefixes, so that all clients of the service reach each other, as far as they are given prefixes that don't
+  /// overlap. IPv4 packets are forwarded, as with routes.
+  public var vl3: Bool = false
+
+  /// Whom an endpoint without prefixes asks for some, by the IPAM protocol of vL3 networks: URLs such as
+  /// unix:///run/ipam.sock or tcp://192.0.2.1:5001, one prefix from each. Empty: those of the agent's --prefix-server, and
+  /// with vl3 else the manager.
+  public var prefixServers: [String] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -415,7 +425,7 @@ nonisolated extension Upnp_PrefixList: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NetworkServiceEndpoint"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}network_service\0\u{3}advertised_labels\0\u{3}single_client\0\u{3}interface_name_prefix\0\u{3}interface_name_suffix_from_label\0\u{3}interface_type\0\u{3}ip_addresses\0\u{3}phys_address\0\u{2}_\u{f}prefixes\0\u{3}excluded_prefixes\0\u{1}routes\0\u{c}\u{1}\u{1}")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}network_service\0\u{3}advertised_labels\0\u{3}single_client\0\u{3}interface_name_prefix\0\u{3}interface_name_suffix_from_label\0\u{3}interface_type\0\u{3}ip_addresses\0\u{3}phys_address\0\u{2}_\u{f}prefixes\0\u{3}excluded_prefixes\0\u{1}routes\0\u{1}vl3\0\u{3}prefix_servers\0\u{c}\u{1}\u{1}")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -434,6 +444,8 @@ nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftP
       case 1000: try { try decoder.decodeRepeatedStringField(value: &self.prefixes) }()
       case 1001: try { try decoder.decodeRepeatedStringField(value: &self.excludedPrefixes) }()
       case 1002: try { try decoder.decodeRepeatedStringField(value: &self.routes) }()
+      case 1003: try { try decoder.decodeSingularBoolField(value: &self.vl3) }()
+      case 1004: try { try decoder.decodeRepeatedStringField(value: &self.prefixServers) }()
       default: break
       }
     }
@@ -473,6 +485,12 @@ nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftP
     if !self.routes.isEmpty {
       try visitor.visitRepeatedStringField(value: self.routes, fieldNumber: 1002)
     }
+    if self.vl3 != false {
+      try visitor.visitSingularBoolField(value: self.vl3, fieldNumber: 1003)
+    }
+    if !self.prefixServers.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.prefixServers, fieldNumber: 1004)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -488,6 +506,8 @@ nonisolated extension Upnp_NetworkServiceEndpoint: SwiftProtobuf.Message, SwiftP
     if lhs.prefixes != rhs.prefixes {return false}
     if lhs.excludedPrefixes != rhs.excludedPrefixes {return false}
     if lhs.routes != rhs.routes {return false}
+    if lhs.vl3 != rhs.vl3 {return false}
+    if lhs.prefixServers != rhs.prefixServers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -71,6 +71,15 @@ public struct EndpointSpec: Hashable, Sendable {
     public let excludedPrefixes: [IPPrefix]
     /// Networks that clients reach by it.
     public let routes: [IPPrefix]
+    /// Whether it makes one network with the other endpoints of the service.
+    public let isSharedNetwork: Bool
+    /// Whom it asks for prefixes, as URLs.
+    public let prefixServers: [String]
+
+    /// Bytes of the start of interface names where other endpoints are connected: a dash and six digits follow.
+    static let longestSharedPrefix = 8
+    /// IPAM servers of one endpoint.
+    static let mostPrefixServers = 8
 
     init?(_ message: Upnp_NetworkServiceEndpoint, _ findings: inout FieldFindings) {
         networkService = message.networkService
@@ -92,7 +101,10 @@ public struct EndpointSpec: Hashable, Sendable {
         prefixes = findings.pools(message.prefixes, "prefixes")
         excludedPrefixes = findings.networks(message.excludedPrefixes, ["excluded_prefixes"]) ?? []
         routes = findings.networks(message.routes, ["routes"]) ?? []
-        if prefixes.isEmpty, !message.excludedPrefixes.isEmpty {
+        isSharedNetwork = message.vl3
+        prefixServers = findings.prefixServers(message)
+        findings.checkSharedNetwork(message)
+        if prefixes.isEmpty, !message.excludedPrefixes.isEmpty, !isSharedNetwork, prefixServers.isEmpty {
             findings.warning(["excluded_prefixes"], "is not used without prefixes")
         }
         for (index, prefix) in prefixes.enumerated()
@@ -107,6 +119,53 @@ public struct EndpointSpec: Hashable, Sendable {
             findings.warning(
                 [.field(field)], "is not used without single_client: several interfaces can't share it")
         }
+    }
+}
+
+extension FieldFindings {
+    fileprivate mutating func checkSharedNetwork(_ message: Upnp_NetworkServiceEndpoint) {
+        guard message.vl3 else { return }
+        let prefix = message.interfaceNamePrefix
+        if prefix.utf8.count > EndpointSpec.longestSharedPrefix {
+            mistake(
+                ["interface_name_prefix"], value: prefix,
+                "is longer than \(EndpointSpec.longestSharedPrefix) bytes; with vl3 the interfaces to other endpoints"
+                    + " have a dash and six digits behind it")
+        }
+        if message.singleClient {
+            mistake(["vl3"], value: "true", "is for many clients, and single_client is set")
+        }
+    }
+
+    /// URLs of IPAM servers.
+    fileprivate mutating func prefixServers(_ message: Upnp_NetworkServiceEndpoint) -> [String] {
+        let urls = message.prefixServers
+        if !urls.isEmpty, !message.prefixes.isEmpty {
+            warning(["prefix_servers"], "is not used, as prefixes is set")
+        }
+        if urls.count > EndpointSpec.mostPrefixServers {
+            mistake(
+                ["prefix_servers"], value: "\(urls.count) URLs",
+                "are too many; at most \(EndpointSpec.mostPrefixServers) are asked")
+        }
+        var seen: Set<String> = []
+        for (index, url) in urls.enumerated() {
+            let path: [PathPart] = ["prefix_servers", .element(index)]
+            if !Self.isServer(url) {
+                mistake(path, value: url, "is not a URL such as unix:///run/ipam.sock or tcp://192.0.2.1:5001")
+            } else if !seen.insert(url).inserted {
+                mistake(path, value: url, "is there twice")
+            }
+        }
+        return urls
+    }
+
+    private static func isServer(_ url: String) -> Bool {
+        if url.hasPrefix("unix:///") { return url.utf8.count <= 115 && !url.utf8.contains(0) }
+        guard url.hasPrefix("tcp://"), let colon = url.lastIndex(of: ":") else { return false }
+        let host = url[..<colon].dropFirst(6)
+        let port = UInt16(url[url.index(after: colon)...])
+        return !host.isEmpty && host.utf8.count <= 255 && !host.contains("/") && (port ?? 0) > 0
     }
 }
 

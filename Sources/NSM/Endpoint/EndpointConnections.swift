@@ -186,7 +186,8 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         addresses.srcIpAddrs.removeAll { sources.contains($0) }
         // What the client says of the endpoint's half is a hint for the pools at most.
         addresses.dstRoutes = []
-        if service.routes != nil { addresses.srcRoutes = [] }
+        let routes = admission.routes ?? service.routes
+        if routes != nil { addresses.srcRoutes = [] }
         do {
             try pools.withLock { try $0[service.name]?.allocate(id, &addresses) }
         } catch {
@@ -195,7 +196,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         let pairs = pools.withLock { $0[service.name]?.pairs(of: id) ?? [] }
         let own = (pairs.map { IPPrefix(host: $0.destination) } + admission.destinationAddresses).map { "\($0)" }
         addresses.dstIpAddrs = Self.joined(addresses.dstIpAddrs.filter(Set(own).contains), own)
-        for route in service.routes ?? [] where !addresses.srcRoutes.contains(where: { $0.prefix == "\(route)" }) {
+        for route in routes ?? [] where !addresses.srcRoutes.contains(where: { $0.prefix == "\(route)" }) {
             addresses.srcRoutes.append(.with { $0.prefix = "\(route)" })
         }
         addresses.ipNeighbors = []
@@ -323,6 +324,14 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
             pools[name] = ipam
         }
         for (id, connection) in monitor.connections where offer(of: connection)?.service.name == name {
+            monitor.setState(.refreshRequested, of: id)
+        }
+    }
+
+    /// Asks clients of a service to come, those that `isConcerned` says.
+    func refresh(clientsOf name: String, where isConcerned: (NSMConnection) -> Bool) {
+        for (id, connection) in monitor.connections
+        where offer(of: connection)?.service.name == name && isConcerned(connection) {
             monitor.setState(.refreshRequested, of: id)
         }
     }

@@ -43,14 +43,18 @@ public struct EndpointAdmission: Sendable {
     public var destinationAddresses: [IPPrefix]
     /// The MAC of the endpoint's end; nil: the kernel's choice.
     public var destinationMAC: MACAddress?
+    /// Networks that this client reaches, in place of those of the service; nil: those.
+    public var routes: [IPPrefix]?
 
     /// Makes an admission.
     public init(
-        interfaceName: String = "", destinationAddresses: [IPPrefix] = [], destinationMAC: MACAddress? = nil
+        interfaceName: String = "", destinationAddresses: [IPPrefix] = [], destinationMAC: MACAddress? = nil,
+        routes: [IPPrefix]? = nil
     ) {
         self.interfaceName = interfaceName
         self.destinationAddresses = destinationAddresses
         self.destinationMAC = destinationMAC
+        self.routes = routes
     }
 }
 

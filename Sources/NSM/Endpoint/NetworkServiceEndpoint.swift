@@ -88,6 +88,9 @@ public final class NetworkServiceEndpoint: Sendable {
     /// How it stands now.
     public var state: State { state(connections.monitor.connections) }
 
+    /// How it stands now, with no connections.
+    package var standing: State { state([:]) }
+
     private func state(_ connections: [String: NSMConnection]) -> State {
         let status = registration.status
         return State(
@@ -197,5 +200,14 @@ public final class NetworkServiceEndpoint: Sendable {
     ///   - service: The service's name; one that is not offered is left alone.
     public func replace(policies: [NSMPolicyRoute]? = nil, dns: [NSMDNSConfig]? = nil, of service: String) {
         connections.replace(policies: policies, dns: dns, of: service)
+    }
+
+    /// Asks clients of a service to come for what admissions give them now; no connection is dropped.
+    ///
+    /// - Parameters:
+    ///   - service: The service's name; one that is not offered is left alone.
+    ///   - isConcerned: Which of them, by the connections as they are now.
+    package func refresh(clientsOf service: String, where isConcerned: (NSMConnection) -> Bool) {
+        connections.refresh(clientsOf: service, where: isConcerned)
     }
 }

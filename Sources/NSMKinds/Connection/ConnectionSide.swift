@@ -1,6 +1,6 @@
 package import Model
 package import NSM
-internal import NetworkTypes
+package import NetworkTypes
 
 /// One end of a connection, as the mesh describes it and the user wants it.
 package struct ConnectionSide: Hashable, Sendable {
@@ -28,6 +28,8 @@ package struct ConnectionSide: Hashable, Sendable {
     var mtu: UInt32 = 0
     /// Whether packets that come in are sent on.
     var forwards = false
+    /// Whether packets may come in whose answers go out elsewhere.
+    var isOneWay = false
 
     /// A client's end.
     package init(_ client: Upnp_NetworkServiceClient, _ connection: NSMConnection) {
@@ -44,6 +46,29 @@ package struct ConnectionSide: Hashable, Sendable {
         policies = context.ipContext.policies
         mac = client.physAddress.isEmpty ? context.ethernetContext.srcMac : client.physAddress
         mtu = context.mtu
+    }
+
+    /// The end of an endpoint that is the client of another one of its network (vL3).
+    ///
+    /// - Parameters:
+    ///   - endpoint: Whose end it is.
+    ///   - connection: To the other one.
+    ///   - routes: Prefixes of the other one, which lie behind it.
+    package init(
+        linking endpoint: Upnp_NetworkServiceEndpoint, _ connection: NSMConnection, routes prefixes: [IPPrefix]
+    ) {
+        let context = connection.context
+        interface = connection.mechanism.interfaceName
+        hostName = interface
+        owner = endpoint.networkService
+        addresses = context.ipContext.srcIpAddrs
+        peers = context.ipContext.dstIpAddrs
+        routes = prefixes.map { prefix in NSMRoute.with { $0.prefix = "\(prefix)" } }
+        neighbours = context.ipContext.ipNeighbors
+        mac = context.ethernetContext.srcMac
+        mtu = context.mtu
+        forwards = true
+        isOneWay = true
     }
 
     /// An endpoint's end of one of its connections.
@@ -63,6 +88,7 @@ package struct ConnectionSide: Hashable, Sendable {
         let hasMAC = endpoint.singleClient && !endpoint.physAddress.isEmpty
         mac = hasMAC ? endpoint.physAddress : context.ethernetContext.dstMac
         mtu = context.mtu
-        forwards = !endpoint.routes.isEmpty
+        forwards = !endpoint.routes.isEmpty || endpoint.vl3
+        isOneWay = endpoint.vl3 && context.networkOrigin != nil
     }
 }

@@ -70,6 +70,8 @@ package struct ConnectionValues {
         }
         interface.mtu = side.mtu
         if side.forwards { interface.sysctls["ipv4.forwarding"] = "1" }
+        // Of two endpoints of a network each sends by its own connection to the other. A strict filter would drop that.
+        if side.isOneWay { interface.sysctls["ipv4.rp_filter"] = "2" }
         values.append(.interface(interface))
     }
 

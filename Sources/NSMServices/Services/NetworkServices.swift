@@ -164,7 +164,7 @@ public actor NetworkServices {
     }
 
     private func lookNow(at interfaces: Set<String>) async {
-        let concerned = active.values.filter { $0.spec.interfaceName.map(interfaces.contains) ?? false }
+        let concerned = active.values.filter { $0.spec.isConcerned(by: interfaces) }
         await withDiscardingTaskGroup { group in
             for one in concerned { group.addTask { await one.session.lookAtInterface() } }
         }
@@ -318,6 +318,15 @@ extension NetworkServices.Spec {
         switch self {
         case .client, .service: nil
         case .endpoint(let message): message.interfaceNamePrefix
+        }
+    }
+
+    /// Whether one of these interfaces may be that of a connection that it asked for. Others go with those who asked.
+    func isConcerned(by interfaces: Set<String>) -> Bool {
+        switch self {
+        case .client(let message): interfaces.contains(message.interfaceName)
+        case .endpoint(let message): message.vl3 && interfaces.contains { $0.hasPrefix(message.interfaceNamePrefix) }
+        case .service: false
         }
     }
 

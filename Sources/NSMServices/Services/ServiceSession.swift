@@ -74,6 +74,17 @@ struct SessionContext: Sendable {
         return texts
     }
 
+    /// How long a forwarder may take to make an interface anew.
+    private static let change = Duration.milliseconds(100)
+
+    /// Looks whether the interface of a connection is still there.
+    func lookAtInterface(of client: NetworkServiceClient) async {
+        guard let name = client.connection?.mechanism.interfaceName, !name.isEmpty, !host.exists(name),
+            (try? await Task.sleep(for: Self.change)) != nil, !host.exists(name)
+        else { return }
+        client.noteInterfaceGone()
+    }
+
     func labels(_ own: [Upnp_ConnectionLabel]) -> [String: String] {
         settings.labels.merging(own.map { ($0.key, $0.value) }) { _, own in own }
     }
@@ -110,15 +121,7 @@ struct ClientSession: ServiceSession {
             manager: context.manager, excluded: { addresses.excluded(for: id, group: awareness) })
     }
 
-    /// How long a forwarder may take to make an interface anew.
-    private static let change = Duration.milliseconds(100)
-
-    func lookAtInterface() async {
-        guard let name = client.connection?.mechanism.interfaceName, !name.isEmpty, !context.host.exists(name),
-            (try? await Task.sleep(for: Self.change)) != nil, !context.host.exists(name)
-        else { return }
-        client.noteInterfaceGone()
-    }
+    func lookAtInterface() async { await context.lookAtInterface(of: client) }
 
     func run(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async {
         await withDiscardingTaskGroup { group in
@@ -174,6 +177,11 @@ struct EndpointSession: ServiceSession {
     private let names: InterfaceNames
     /// Where its clients' addresses come from, when it has none of its own to give; nil: it has, or gives none.
     private let shared: SharedPools?
+    /// The other endpoints of its network; nil: it is none of several.
+    private let network: SharedNetwork?
+    /// Says that there is something to tell.
+    private let ticks: AsyncStream<Void>
+    private let tick: AsyncStream<Void>.Continuation
     /// What clients are given beside addresses, and the file as it was then.
     private let policies: (file: PolicyFile, stamp: PolicyFile.Stamp?)?
 
@@ -194,20 +202,27 @@ struct EndpointSession: ServiceSession {
         let mac = message.singleClient ? MACAddress(message.physAddress) : nil
         let name = "\(context.settings.name)-\(message.networkService)"
         let terms = EndpointTerms(message)
-        let shared = SharedPools(message.networkService, terms, context)
+        let shared = SharedPools(message, terms, context)
         self.shared = shared
+        let (ticks, tick) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        (self.ticks, self.tick) = (ticks, tick)
+        let network = message.vl3 ? SharedNetwork(message, context, endpoint: name) { tick.yield() } : nil
+        self.network = network
         let service = NetworkServiceEndpoint.Service(
             name: message.networkService, labels: context.labels(message.advertisedLabels), ipam: terms.addresses,
             routes: terms.routes, policies: Self.read(policies?.file, context) ?? [],
             admit: { request in
                 try terms.check(request.labels)
                 try shared?.check()
+                let routes = try network?.routes(for: request.context)
                 return EndpointAdmission(
-                    interfaceName: try names.name(for: request), destinationAddresses: addresses, destinationMAC: mac)
+                    interfaceName: try names.name(for: request), destinationAddresses: addresses, destinationMAC: mac,
+                    routes: routes)
             }, released: { names.release($0) })
         endpoint = NetworkServiceEndpoint(
             name: name, services: [service], socket: Self.socket(for: name, in: context.settings.socketDirectory),
             manager: context.manager)
+        network?.refresh.set { [endpoint] in endpoint.refresh(clientsOf: message.networkService, where: $0) }
     }
 
     /// Names of services may be long and hold slashes, and the path of a socket has 107 bytes.
@@ -264,20 +279,37 @@ struct EndpointSession: ServiceSession {
             }
             group.addTask { await followPolicies() }
             if let shared {
-                group.addTask { await shared.run { endpoint.replace(addresses: $0, of: message.networkService) } }
+                group.addTask {
+                    await shared.run { grants, pools in
+                        network?.note(grants)
+                        endpoint.replace(addresses: pools, of: message.networkService)
+                    }
+                }
             }
+            if let network { group.addTask { await network.run() } }
+            group.addTask { for await _ in endpoint.ticks { tick.yield() } }
             // Told at once: the forwarder makes the interface while its values are planned, and what comes in the meantime is taken
             // together.
-            for await _ in endpoint.ticks {
+            for await _ in ticks {
                 let (state, gone) = endpoint.takeChanges()
-                await tell(ServiceReport(message, state, gone: gone))
+                var report = ServiceReport(message, state, gone: gone)
+                if let network {
+                    network.check(state.connections)
+                    report.parts.merge(network.takeChanges()) { _, link in link }
+                }
+                await tell(report)
             }
             group.cancelAll()
         }
         names.releaseAll()
     }
 
-    func close() async throws { try await endpoint.unregister() }
+    func lookAtInterface() async { await network?.lookAtInterfaces() }
+
+    func close() async throws {
+        await network?.close()
+        try await endpoint.unregister()
+    }
 
     var note: ServiceNote {
         let state = endpoint.state
@@ -292,7 +324,7 @@ struct EndpointSession: ServiceSession {
             let path = connection.path.pathSegments.map(\.name).joined(separator: " → ")
             facts.append("\(connection.mechanism.interfaceName): path \(path)")
         }
-        facts += shared?.facts ?? []
+        facts += (shared?.facts ?? []) + (network?.facts ?? [])
         return ServiceNote(facts: facts + [manager] + (state.lastError.map { ["last error \($0)"] } ?? []))
     }
 }

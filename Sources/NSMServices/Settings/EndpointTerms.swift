@@ -10,8 +10,8 @@ struct EndpointTerms: Sendable {
     let addresses: PointToPointIPAM?
     /// Networks that clients reach by it.
     let routes: [IPPrefix]
-    /// Whether it has networks of its own to give addresses from.
-    let hasPrefixes: Bool
+    /// Networks of its own to give addresses from.
+    let prefixes: [IPPrefix]
     let excluded: [IPPrefix]
 
     /// Takes a checked message.
@@ -19,15 +19,16 @@ struct EndpointTerms: Sendable {
         labels = Dictionary(
             message.advertisedLabels.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
         routes = message.routes.compactMap { IPPrefix($0)?.network }
-        let prefixes = message.prefixes.compactMap { IPPrefix($0) }
-        hasPrefixes = !prefixes.isEmpty
+        prefixes = message.prefixes.compactMap { IPPrefix($0) }
         excluded = message.excludedPrefixes.compactMap { IPPrefix($0) }
-        addresses = prefixes.isEmpty ? nil : Self.pools(prefixes, excluding: excluded)
+        // In a network of several endpoints an address of another one's part leads nowhere here.
+        addresses =
+            prefixes.isEmpty ? nil : Self.pools(prefixes, excluding: excluded, message.vl3 ? .strict : .polite)
     }
 
     /// The pools of one family follow each other; each family gives a pair of its own.
     private static func pools(
-        _ prefixes: [IPPrefix], excluding excluded: [IPPrefix], _ policy: PointToPointIPAM.Policy = .polite
+        _ prefixes: [IPPrefix], excluding excluded: [IPPrefix], _ policy: PointToPointIPAM.Policy
     ) -> PointToPointIPAM {
         let groups = IPAddress.Family.allCases.map { family in prefixes.filter { $0.family == family } }
         return PointToPointIPAM(groups.filter { !$0.isEmpty }, policy: policy, excluding: excluded)

@@ -94,13 +94,9 @@ public struct ServiceSettings: Sendable {
         if let text = variable("NSM_LOCAL_DNS_SERVER_ADDRESS"), !text.isEmpty {
             resolverAddress = try Self.resolverAddress(text, "NSM_LOCAL_DNS_SERVER_ADDRESS")
         }
-        for text in (variable("NSM_PREFIX_SERVER_URL") ?? "").split(separator: ",") {
-            prefixServers.append(try Self.address(String(text.trimmingWhitespace), "NSM_PREFIX_SERVER_URL"))
-        }
-        guard prefixServers.count <= 8 else {
-            throw Mistake(
-                description: "NSM_PREFIX_SERVER_URL names \(prefixServers.count) servers; at most 8 are asked")
-        }
+        let servers = (variable("NSM_PREFIX_SERVER_URL") ?? "").split(separator: ",")
+        prefixServers = try Self.prefixServers(
+            servers.map { String($0.trimmingWhitespace) }, "NSM_PREFIX_SERVER_URL")
         prefixServerID = variable("NSM_AGENT_PREFIX_SERVER_ID").flatMap { $0.isEmpty ? nil : $0 }
         policyFile = variable("NSM_PBR_CONFIG_PATH").flatMap { $0.isEmpty ? nil : $0 }
     }
@@ -160,6 +156,18 @@ public struct ServiceSettings: Sendable {
             )
         }
         return address
+    }
+
+    /// The addresses of IPAM servers; `place` is the variable or option to blame.
+    ///
+    /// - Throws: ``Mistake`` when a text is none, or there are too many.
+    public static func prefixServers(_ urls: [String], _ place: String) throws(Mistake) -> [SocketAddress] {
+        guard urls.count <= 8 else {
+            throw Mistake(description: "\(place) names \(urls.count) servers; at most 8 are asked")
+        }
+        var servers: [SocketAddress] = []
+        for url in urls { servers.append(try address(url, place)) }
+        return servers
     }
 
     /// A manager's address; `place` is the variable or option to blame.

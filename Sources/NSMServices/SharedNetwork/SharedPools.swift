@@ -1,5 +1,6 @@
 internal import Concurrency
 internal import MeshTransport
+internal import Model
 internal import NSM
 internal import NetworkTypes
 internal import SPIFFE
@@ -27,15 +28,16 @@ final class SharedPools: Sendable {
     private let service: String
 
     /// Nil for an endpoint that has prefixes of its own, and where no servers are named.
-    ///
-    /// - Parameter service: The service's name, by which a session that takes the place of another one has its prefixes.
-    init?(_ service: String, _ terms: EndpointTerms, _ context: SessionContext) {
-        guard !terms.hasPrefixes, !context.settings.prefixServers.isEmpty else { return nil }
+    init?(_ message: Upnp_NetworkServiceEndpoint, _ terms: EndpointTerms, _ context: SessionContext) {
+        let addresses = Self.servers(of: message, context)
+        guard terms.prefixes.isEmpty, !addresses.isEmpty else { return nil }
         self.terms = terms
-        self.service = service
+        // By its name a session that takes the place of another one has its prefixes.
+        service = message.networkService
+        let service = service
         former = context.formerPrefixes
         let pattern = context.settings.prefixServerID
-        servers = context.settings.prefixServers.map { address in
+        servers = addresses.map { address in
             let isManager = address == context.manager.address
             let connector = isManager ? context.manager : PeerConnector(address, component: context.manager.component)
             let prefix = SharedPrefix(
@@ -48,10 +50,21 @@ final class SharedPools: Sendable {
         }
     }
 
+    /// Those that the endpoint names, or its agent, and for a network of several endpoints else the manager.
+    private static func servers(
+        of message: Upnp_NetworkServiceEndpoint, _ context: SessionContext
+    ) -> [SocketAddress] {
+        let own = message.prefixServers.compactMap { SocketAddress(url: $0) }
+        if !own.isEmpty { return own }
+        let settings = context.settings.prefixServers
+        return settings.isEmpty && message.vl3 ? [context.manager.address] : settings
+    }
+
     /// Follows all servers until the task is cancelled.
     ///
-    /// - Parameter changed: Called with the pools whenever all servers have answered and one has given another prefix.
-    func run(_ changed: @escaping @Sendable (PointToPointIPAM) -> Void) async {
+    /// - Parameter changed: Called with what was given, and the pools of that, whenever all servers have answered and one has
+    ///   given another prefix.
+    func run(_ changed: @escaping @Sendable ([SharedPrefix.Grant], PointToPointIPAM) -> Void) async {
         await withDiscardingTaskGroup { group in
             for (number, server) in servers.enumerated() {
                 if let connector = server.connector { group.addTask { await connector.run() } }
@@ -62,7 +75,8 @@ final class SharedPools: Sendable {
                         self.state.withLock { state in
                             state.grants[number] = grant
                             guard state.grants.count == self.servers.count else { return }
-                            changed(self.terms.pools(state.grants.sorted { $0.key < $1.key }.map(\.value)))
+                            let grants = state.grants.sorted { $0.key < $1.key }.map(\.value)
+                            changed(grants, self.terms.pools(grants))
                             state.isReady = true
                         }
                     }

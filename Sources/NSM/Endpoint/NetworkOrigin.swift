@@ -1,0 +1,16 @@
+extension NSMConnectionContext {
+    /// The endpoint of the same network (vL3) whose end the client's is, as the client says; nil: it is an ordinary client.
+    package var networkOrigin: String? { extraContext[WellKnown.networkOrigin] }
+}
+
+extension NetworkServiceClient.Configuration {
+    /// Says that the client is an endpoint of the network itself, and asks one other endpoint alone.
+    ///
+    /// - Parameters:
+    ///   - origin: The own endpoint's name.
+    ///   - endpoint: The other's name.
+    package mutating func link(from origin: String, to endpoint: String) {
+        endpointName = endpoint
+        notes[WellKnown.networkOrigin] = origin
+    }
+}
