@@ -40,6 +40,44 @@ struct ForgettingTests {
         }
     }
 
+    @Test("who has values in his own namespace alone follows no other one, unless something of ours is left there")
+    func others() throws {
+        try Sandbox.run { host in
+            try host.addNamespaces("empty", "left")
+            let agent = host.agent()
+            try agent.change(to: "")
+            try agent.watch()
+            #expect(agent.world.byReference[.named("empty")]?.events != nil)
+            try host.ip("link add z type bridge", in: "left")
+            try host.ip("link set z alias /vnf-agent/\(host.label)/z", in: "left")
+            // Of an alias alone the kernel does not tell.
+            try host.ip("link set z up", in: "left")
+            #expect(try agent.settle { agent.world.byReference[.named("left")]?.link(named: "z")?.link.alias != nil })
+            let own = linux("name: t, type: TAP, enabled: true")
+            agent.world.looksEverywhere = false
+            try agent.change(to: own)
+            #expect(agent.world.byReference[.named("empty")] == nil)
+            #expect(agent.world.byReference[.named("left")] != nil)
+            try agent.apply(own)
+            #expect(agent.problems == [])
+            #expect(try host.links(in: "left").map(\.name) == ["lo"])
+            try agent.apply(own)
+            #expect(Kept(agent.world).namespaces == 1)
+            try agent.quiesce()
+            let events = agent.world.tally.events
+            try host.ip("link add x type bridge", in: "empty")
+            try agent.quiesce()
+            #expect(agent.world.tally.events == events)
+            // Named, they are known again.
+            try agent.apply(linux("name: t, type: TAP, enabled: true", "name: u, type: TAP" + place("empty")))
+            #expect(agent.problems == [])
+            #expect(try host.links(in: "empty").map(\.name) == ["lo", "x", "u"])
+            try agent.apply(own)
+            #expect(try host.links(in: "empty").map(\.name) == ["lo", "x"])
+            try host.expectInPlace(own, agent)
+        }
+    }
+
     @Test("declared namespaces leave nothing behind")
     func declared() throws {
         try Sandbox.run { host in

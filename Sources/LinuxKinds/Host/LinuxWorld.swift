@@ -58,6 +58,8 @@ public final class LinuxWorld: World {
     ///
     /// Who has values in his own namespace alone does not look into others: they may be those of another agent.
     public var looksEverywhere = true
+    /// Numbers of namespaces, not our own, that no value ever named.
+    var unnamed: Set<Int> = []
     /// More namespaces are not kept open: each takes up to four descriptors, and files, clients and timers need some, too.
     var mostNamespaces = Int.max
     /// Number of the current pass, against which claims are held.
@@ -163,6 +165,7 @@ public final class LinuxWorld: World {
         firstVisit = nil
         byReference[reference] = state
         byIdentity[handle.identity] = state
+        if reference != .own, !declarations.isReferenced(reference) { unnamed.insert(state.id) }
         markStale(state)
         return state
     }
@@ -255,6 +258,7 @@ public final class LinuxWorld: World {
     func drop(_ state: NamespaceState) {
         for reference in state.references where byReference[reference] === state { byReference[reference] = nil }
         if let identity = state.handle?.identity { byIdentity[identity] = nil }
+        unnamed.remove(state.id)
         watcher?.forget(state)
         wireGuard.forget(state)
         state.events = nil

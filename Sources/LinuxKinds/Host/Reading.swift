@@ -10,6 +10,7 @@ extension LinuxWorld {
         for state in states where looksElsewhere || state.references.contains(where: declarations.isReferenced) {
             widen(state)
         }
+        leaveOthers()
         watchAll()
         for state in states where state.handle != nil { markStale(state) }
         try refresh()
@@ -35,6 +36,7 @@ extension LinuxWorld {
                 if byReference[reference] == nil { openNamespace(reference) }
             }
             guard let state = byReference[reference] else { continue }
+            unnamed.remove(state.id)
             if declarations.isReferenced(reference) { widen(state) }
             if isHeldByAnother(state) {
                 leaveToHolder(state)
@@ -45,6 +47,19 @@ extension LinuxWorld {
         }
         if changed.contains(where: { $0.hasOwnWatch || $0.container != nil }) { watchPlaces(watcher) }
         try refresh()
+        leaveOthers()
+    }
+
+    /// Lets namespaces go that were looked into only for what is ours, once values are in our own namespace alone and nothing is
+    /// left elsewhere. Every change that anybody makes there would wake us up.
+    private func leaveOthers() {
+        if unnamed.isEmpty || looksElsewhere { return }
+        for state in unnamed.compactMap({ states[$0] }) where state.visitors == nil && !state.isFormer {
+            let mayHaveOurs =
+                state.isStale || state.isSimulated || state.hasOurs(ownership)
+                || state.links.values.contains { !$0.addedAltNames.isEmpty }
+            if !mayHaveOurs { drop(state) }
+        }
     }
 
     /// Opens our own namespace, the named ones, and those that declared values name by process or file.
@@ -69,6 +84,9 @@ extension LinuxWorld {
                 of: ownership.label, in: namespaceDirectory, besides: names.filter { byReference[.named($0)] != nil })
             : []
         for reference in declarations.referenced where byReference[reference] == nil { openNamespace(reference) }
+        for reference in declarations.changedReferences {
+            if let state = byReference[reference] { unnamed.remove(state.id) }
+        }
         declarations.changedReferences.removeAll()
     }
 
