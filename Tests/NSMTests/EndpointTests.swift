@@ -321,36 +321,3 @@ struct ConnectorTests {
         }
     }
 }
-
-@Suite("Those who watch connections")
-struct MonitorTests {
-    @Test("who never reads loses its stream after a bounded number of events, and others get all of them")
-    func slow() async throws {
-        let monitor = ConnectionMonitor()
-        let slow = monitor.watch(NSMMonitorScopeSelector())
-        let count = 10_000
-        let seen = Mutex(0)
-        let reading = Task {
-            for await event in monitor.watch(NSMMonitorScopeSelector()) where event.type == .update {
-                seen.withLock { $0 += 1 }
-            }
-        }
-        try await eventually("the reader watches") { monitor.watchers == 2 }
-        for number in 0..<count {
-            monitor.update(
-                .with { connection in
-                    connection.id = "c"
-                    connection.labels["number"] = "\(number)"
-                }, owner: PeerIdentity(unproven: "a"))
-            if number % 1000 == 999 { try await eventually("all are read") { seen.withLock { $0 } == number + 1 } }
-        }
-        #expect(monitor.watchers == 1)
-        var events = 0
-        for await _ in slow { events += 1 }
-        // What there was when it began, and those that waited.
-        #expect(events == 1 + 4096)
-        reading.cancel()
-        await reading.value
-        try await eventually("nobody watches") { monitor.watchers == 0 }
-    }
-}

@@ -22,6 +22,8 @@ package final class ConnectionMonitor: Sendable {
         var bySegment: [Demand: Set<String>] = [:]
         /// Most watch one connection, or those of one client.
         var watchers = Broadcast<NSMConnectionEvent, Demand, Watch>()
+        /// Whether one ever demanded a token.
+        var isAnyTokenWatched = false
 
         mutating func store(_ connection: NSMConnection, _ owner: PeerIdentity) {
             let new = connection.fulfils
@@ -32,6 +34,9 @@ package final class ConnectionMonitor: Sendable {
             if let before = owners.updateValue(owner, forKey: connection.id) { discount(before) }
             counts[owner.account, default: 0] += 1
         }
+
+        /// Stores a connection of the same path.
+        mutating func replace(_ connection: NSMConnection) { connections[connection.id] = connection }
 
         mutating func remove(_ id: String) -> NSMConnection? {
             guard let connection = connections.removeValue(forKey: id) else { return nil }
@@ -92,16 +97,21 @@ package final class ConnectionMonitor: Sendable {
     /// How many connections those have who share a peer's limits.
     package func count(of owner: PeerIdentity) -> Int { state.withLock { $0.counts[owner.account, default: 0] } }
 
-    /// Stores a connection under our id and notifies its watchers, unless nothing changed.
+    /// Stores a connection under our id and notifies its watchers, unless nothing changed for them: a refresh brings new tokens,
+    /// which are for those on the path.
     ///
     /// - Parameter owner: Who asked for it: only that peer may see it, close it and ask for it again.
     package func update(_ connection: NSMConnection, owner: PeerIdentity) {
         state.withLock { state in
-            guard state.connections[connection.id] != connection || state.owners[connection.id] != owner else {
-                return
+            let isNews: Bool
+            if let old = state.connections[connection.id], state.owners[connection.id] == owner {
+                isNews = !connection.tellsNothingNew(after: old)
+                if !isNews, !state.isAnyTokenWatched || connection == old { return state.replace(connection) }
+            } else {
+                isNews = true
             }
             state.store(connection, owner)
-            tell(.update, connection, &state)
+            tell(.update, connection, &state) { watch in isNews || watch.selector.demandsToken }
         }
     }
 
@@ -146,6 +156,7 @@ package final class ConnectionMonitor: Sendable {
             var first = NSMConnectionEvent()
             first.type = .initialStateTransfer
             first.connections = state.connections(matching: selector, in: scope)
+            if selector.demandsToken { state.isAnyTokenWatched = true }
             return state.watchers.follow(
                 Watch(scope: scope, selector: selector, namespace: namespace), on: selector.demand,
                 backlog: .all(limit: Self.longestQueue), from: [first])
@@ -167,13 +178,16 @@ package final class ConnectionMonitor: Sendable {
     /// Ends all streams.
     package func finish() { state.withLock { $0.watchers.finish() } }
 
-    private func tell(_ type: NSMConnectionEventType, _ connection: NSMConnection, _ state: inout State) {
+    private func tell(
+        _ type: NSMConnectionEventType, _ connection: NSMConnection, _ state: inout State,
+        _ concerns: (Watch) -> Bool = { _ in true }
+    ) {
         var event = NSMConnectionEvent()
         event.type = type
         event.connections = [connection.id: connection]
         let owner = state.owners[connection.id]
         state.watchers.tell(event, on: connection.fulfils) { watch in
-            watch.scope.shows(owner) && watch.selector.matches(connection)
+            watch.scope.shows(owner) && watch.selector.matches(connection) && concerns(watch)
         }
     }
 }
@@ -188,9 +202,22 @@ extension NSMConnection {
     fileprivate var fulfils: Set<Demand> {
         Set(path.pathSegments.flatMap { [Demand.id($0.id), .name($0.name)] })
     }
+
+    /// Whether it is the other one but for the tokens of its path, and their ends.
+    fileprivate func tellsNothingNew(after other: NSMConnection) -> Bool {
+        id == other.id && state == other.state && networkService == other.networkService
+            && networkServiceEndpointName == other.networkServiceEndpointName && payload == other.payload
+            && mechanism == other.mechanism && context == other.context && labels == other.labels
+            && path.index == other.path.index
+            && path.pathSegments.elementsEqual(other.path.pathSegments) {
+                $0.id == $1.id && $0.name == $1.name && $0.metrics == $1.metrics
+            }
+    }
 }
 
 extension NSMMonitorScopeSelector {
+    fileprivate var demandsToken: Bool { pathSegments.contains { !$0.token.isEmpty } }
+
     /// The id, or else the name, of a segment that every connection that matches has; nil: nothing is demanded.
     fileprivate var demand: Demand? {
         if let segment = pathSegments.first(where: { !$0.id.isEmpty }) { return .id(segment.id) }
