@@ -79,6 +79,21 @@ struct RegistryBoundTests {
         #expect(peers.host(address(1)) === used)
     }
 
+    @Test("another host has half of the connections that there can be, a peer of this one so many, and root all")
+    func connections() throws {
+        let mesh = try MeshFixture()
+        defer { mesh.remove() }
+        let requests = try mesh.manager().requests
+        func most(_ standing: Caller.Standing, address: String? = nil) -> Int {
+            requests.mostConnections(
+                of: Caller(
+                    identity: PeerIdentity(unproven: "x"), credentials: nil, standing: standing,
+                    address: address.flatMap { IPAddress($0) }))
+        }
+        #expect(most(.root) == .max && most(.manager) == .max)
+        #expect(most(.manager, address: "192.0.2.1") == 32768 && most(.stranger) == 1024)
+    }
+
     @Test("an answer says nothing of those who stand before us on the path")
     func path() throws {
         let mesh = try MeshFixture()

@@ -129,9 +129,9 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         // An external manager may be replaced.
         let peer = self.client(of: connection) ?? call.info.peer?.id.description ?? ""
         let hop = try call.enter(&connection, component) { id(peer) }
-        // Who is not trusted may bring the id back that he got here, and no other: it could be somebody's who has not come
-        // back yet since our start. An external manager brings what its clients say.
-        let mayBringAny = directory == nil && rights.caller(call.info).isTrusted
+        // Who is not root may bring the id back that he got here, and no other: it could be somebody's who has not come back yet
+        // since our start. A manager brings what its clients say.
+        let mayBringAny = directory == nil && rights.caller(call.info).standing == .root
         if mayBringAny || monitor.owner(hop.ownID) != nil { return hop }
         let former = rights.formerID(call.info).map(id)
         if hop.ownID == id(peer) || hop.ownID == former { return hop }
@@ -165,10 +165,14 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         }
     }
 
-    /// Of the clients of a forwarder none is to take up all the room.
-    private func mostConnections(of caller: Caller) -> Int {
+    /// Of the clients of a forwarder none is to take up all the room, nor is another host.
+    func mostConnections(of caller: Caller) -> Int {
         if directory != nil { return max(settings.mostConnections / 4, Self.leastOfOneClient) }
-        return caller.isTrusted ? .max : Self.mostOfOneAccount
+        return switch caller.standing {
+        case .root: .max
+        case .manager: caller.address == nil ? .max : max(settings.mostConnections / 2, 1)
+        case .stranger: Self.mostOfOneAccount
+        }
     }
 
     /// Checks that a connection is the caller's, or the client's that an external manager speaks for, whichever manager
