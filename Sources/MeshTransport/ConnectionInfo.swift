@@ -114,6 +114,8 @@ package struct ConnectionInfo: Sendable {
     package let peer: VerifiedPeer?
     /// What was shown to the peer in this connection's handshake; nil without TLS.
     package let local: Identity?
+    /// The tokens that went over it.
+    package let tokens = TokenMemory()
 
     /// The connection of the call that is being served; nil outside of calls.
     @TaskLocal package static var current: ConnectionInfo?

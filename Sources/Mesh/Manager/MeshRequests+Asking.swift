@@ -307,11 +307,8 @@ extension MeshRequests {
         }
         guard component.isSecure else { return }
         let tokens = try TokenRules.checkChain(answer.path.pathSegments)
-        guard let peer = calls.connection.info.peer else {
-            throw NSMError(.refused, "the peer has no identity")
-        }
         try TokenRules.checkSignature(
-            tokens[own + 1], of: peer, "the token of \(answer.path.pathSegments[own + 1].name)")
+            tokens[own + 1], on: calls.connection.info, "the token of \(answer.path.pathSegments[own + 1].name)")
     }
 
     // MARK: - Parts

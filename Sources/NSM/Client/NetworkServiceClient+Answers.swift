@@ -47,7 +47,7 @@ extension NetworkServiceClient {
         guard tokens.count > 1, let peer = calls.connection.info.peer else {
             throw NSMError(.protocolViolation, "the answer's path lacks the manager's token")
         }
-        try TokenRules.checkSignature(tokens[1], of: peer, "the manager's token")
+        try TokenRules.checkSignature(tokens[1], on: calls.connection.info, "the manager's token")
         guard let wanted = configuration.endpointID else { return }
         let endpoint = Self.endpoint(tokens.map(\.subject), isOfHost: peer.id.isManagerOfHost)
         guard SPIFFEID.matches(wanted, endpoint) else {

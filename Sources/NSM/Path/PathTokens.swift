@@ -18,6 +18,9 @@ package struct CallToken: Hashable, Sendable {
 }
 
 extension Component {
+    /// The part of a token's life by which it may be shorter, so that one does for several calls.
+    private static let shortening = 100
+
     /// A token of this component for the peer of a transport connection.
     ///
     /// It is signed with the key that the component showed in this connection's handshake, as the peer checks it against
@@ -44,10 +47,12 @@ extension Component {
         var end = min(now.advanced(by: tokenLifetime), local.svid.notAfter)
         end = Timestamp(seconds: end.nanoseconds / 1_000_000_000)
         do {
-            let text = try Token.sign(
-                subject: local.svid.id.description, audience: [peer.id.description], expires: end,
-                key: local.svid.privateKey)
-            return CallToken(text: text, expires: min(end, peer.notAfter))
+            let token = try info.tokens.token(ending: end, slack: tokenLifetime / Self.shortening) {
+                try Token.sign(
+                    subject: local.svid.id.description, audience: [peer.id.description], expires: end,
+                    key: local.svid.privateKey)
+            }
+            return CallToken(text: token.text, expires: min(token.end, peer.notAfter))
         } catch {
             throw NSMError(.local, "a token can't be signed: \(error)")
         }
@@ -114,12 +119,13 @@ package enum TokenRules {
         return tokens
     }
 
-    /// Checks that a token was signed with the key of the peer's certificate.
+    /// Checks that a token was signed with the key of the certificate that the peer of a transport connection showed.
     ///
     /// - Throws: ``NSMError`` when it was not; ``NSMError/Code/outdated`` may be mended by a new connection.
-    package static func checkSignature(_ token: Token, of peer: VerifiedPeer, _ what: String) throws(NSMError) {
+    package static func checkSignature(_ token: Token, on info: ConnectionInfo, _ what: String) throws(NSMError) {
+        guard let peer = info.peer else { throw NSMError(.refused, "the peer has no identity") }
         do {
-            try token.verify(peer.publicKey)
+            try info.tokens.verify(token, of: peer)
         } catch {
             throw NSMError(.outdated, "\(what) is not signed by \(peer.id): \(error)")
         }

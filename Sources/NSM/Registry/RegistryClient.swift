@@ -258,11 +258,11 @@ public struct RegistryClient: Sendable {
             return segment
         }
         let tokens = try TokenRules.checkChain(segments)
-        guard path.index + 1 < tokens.count, let peer = calls.connection.info.peer else {
+        guard path.index + 1 < tokens.count, calls.connection.info.peer != nil else {
             throw NSMError(.protocolViolation, "the registry's answer for \(name) lacks the registry's token")
         }
         do {
-            try TokenRules.checkSignature(tokens[path.index + 1], of: peer, "the registry's token")
+            try TokenRules.checkSignature(tokens[path.index + 1], on: calls.connection.info, "the registry's token")
         } catch {
             if error.code == .outdated { manager.leave(calls.connection) }
             throw error

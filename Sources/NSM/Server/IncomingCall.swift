@@ -47,10 +47,10 @@ package struct IncomingCall: Sendable {
             segment.setToken(token)
             let tokens = try TokenRules.checkChain([segment])
             if component.isSecure {
-                guard let peer = info.peer, let local = info.local else {
+                guard info.peer != nil, let local = info.local else {
                     throw NSMError(.refused, "the caller has no identity")
                 }
-                try TokenRules.checkSignature(tokens[0], of: peer, "the token")
+                try TokenRules.checkSignature(tokens[0], on: info, "the token")
                 guard tokens[0].audience.contains(local.svid.id.description) else {
                     throw NSMError(
                         .refused,
@@ -93,7 +93,7 @@ package struct IncomingCall: Sendable {
             if component.isSecure {
                 let tokens = try TokenRules.checkChain(connection.path.pathSegments[...own])
                 guard let peer = info.peer else { throw NSMError(.refused, "the caller has no identity") }
-                try TokenRules.checkSignature(tokens[own - 1], of: peer, "the token of segment \(own - 1)")
+                try TokenRules.checkSignature(tokens[own - 1], on: info, "the token of segment \(own - 1)")
                 // What the metadata says beside the token is signed by nobody, and must not make it live longer. The token
                 // itself has whole seconds only.
                 if tokens[own - 1].expires.advanced(by: .seconds(1)) <= token.expires {
