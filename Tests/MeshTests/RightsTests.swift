@@ -112,18 +112,19 @@ struct RightsTests {
     @Test("pods behind a forwarder's manager can't name the forwarder's own namespace")
     func ownNamespace() throws {
         let space = try NetworkNamespace(path: "/proc/self/ns/net")
+        let sent = try Descriptor.open("/proc/self/ns/net", pathOnly: true)
         let manager = Caller(identity: PeerIdentity(unproven: "m"), credentials: nil, standing: .manager, address: nil)
-        try Self.rights().check(space, of: manager, "client")
+        try Self.rights().check(space, sentAs: sent, of: manager, "client")
         var forwarder = Self.rights()
         forwarder.served = { nil }
         for whose in ["client", "endpoint"] {
-            #expect(throws: RPCError.self) { try forwarder.check(space, of: manager, whose) }
+            #expect(throws: RPCError.self) { try forwarder.check(space, sentAs: sent, of: manager, whose) }
         }
         var settings = MeshRights()
         settings.usesHostNetwork = true
         var open = Self.rights(settings)
         open.served = { nil }
-        try open.check(space, of: manager, "client")
+        try open.check(space, sentAs: sent, of: manager, "client")
     }
 
     @Test("what a client says of itself is not led to in the endpoint's namespace unless the endpoint agrees")

@@ -337,7 +337,7 @@ extension MeshRequests {
         } catch {
             throw RPCError(code: .invalidArgument, message: "the \(whose)'s namespace: \(error)")
         }
-        if let caller { try rights.check(space, of: caller, whose) }
+        if let caller { try rights.check(space, sentAs: descriptor, of: caller, whose) }
         return (space, descriptor)
     }
 }

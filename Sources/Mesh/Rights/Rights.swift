@@ -1,4 +1,3 @@
-internal import CLinux
 internal import MeshTransport
 internal import GRPCCore
 internal import NSM
@@ -45,6 +44,15 @@ struct Rights: Sendable {
     let host: String
     /// Who the manager is that a forwarder serves, and no one else; the inner nil: that is not known yet. Nil: this is a mesh.
     var served: (@Sendable () -> SPIFFEID?)?
+    /// Which namespaces peers were found to be in.
+    private let cookies = NamespaceCookies()
+
+    init(settings: MeshRights, ownDomain: String?, host: String, served: (@Sendable () -> SPIFFEID?)? = nil) {
+        self.settings = settings
+        self.ownDomain = ownDomain
+        self.host = host
+        self.served = served
+    }
 
     /// Which processes may connect to the sockets of the mesh.
     var admission: Admission {
@@ -121,15 +129,18 @@ struct Rights: Sendable {
     /// Checks that a network namespace is a peer's to use: the one in which its socket was made, unless it is trusted. For
     /// the clients and endpoints of a forwarder it is not the forwarder's own.
     ///
+    /// - Parameter descriptor: The one by which it was sent.
     /// - Throws: `RPCError`.
-    func check(_ space: NetworkNamespace, of caller: Caller, _ whose: String) throws(RPCError) {
+    func check(
+        _ space: NetworkNamespace, sentAs descriptor: Descriptor, of caller: Caller, _ whose: String
+    ) throws(RPCError) {
         switch caller.standing {
         case .root: return
         case .manager:
             // A manager of ours has looked at what it names. One that a forwarder serves passes on what pods send it.
             if served == nil { return }
         case .stranger:
-            guard let namespace = caller.credentials?.namespace, try Self.isSame(space, namespace) else {
+            guard let namespace = caller.credentials?.namespace, try isSame(space, descriptor, namespace) else {
                 throw RPCError(
                     code: .permissionDenied,
                     message:
@@ -145,16 +156,16 @@ struct Rights: Sendable {
     }
 
     /// By the cookie where it is known: the number of a file is given again when its namespace is gone.
-    private static func isSame(_ space: NetworkNamespace, _ namespace: PeerNamespace) throws(RPCError) -> Bool {
+    private func isSame(
+        _ space: NetworkNamespace, _ descriptor: Descriptor, _ namespace: PeerNamespace
+    ) throws(RPCError) -> Bool {
         if let inode = namespace.inode, inode != Inode(space) { return false }
         guard let cookie = namespace.cookie else { return namespace.inode != nil }
-        var number: UInt64 = 0
-        let result = cl_namespace_cookie(space.descriptor, &number)
-        guard result == 0 else {
-            throw RPCError(
-                code: .unavailable, message: "the namespace can't be looked at: \(KernelError(errno: result))")
+        do {
+            return try cookies.cookie(of: space, descriptor) == cookie
+        } catch {
+            throw RPCError(code: .unavailable, message: "the namespace can't be looked at: \(error)")
         }
-        return number == cookie
     }
 
     /// Whether it is the mesh's own; also when the kernel does not tell which one that is.
