@@ -19,7 +19,7 @@ package final class ClientConnection: Sendable {
 
     private let channel: any Channel
     private let ending = Latch()
-    private let hasEnded = Latch()
+    private let openCalls = OpenCalls()
     /// How long a call may take to learn that its connection has ended.
     private static let notice = Duration.seconds(1)
 
@@ -28,7 +28,9 @@ package final class ClientConnection: Sendable {
         self.channel = channel
         client = GRPCClient(transport: transport)
         // The transport's half must outlive the channel, also when it never ran.
-        channel.closeFuture.whenComplete { [hasEnded] _ in withExtendedLifetime(transport) { hasEnded.open() } }
+        channel.closeFuture.whenComplete { [openCalls] _ in
+            withExtendedLifetime(transport) { openCalls.end(after: Self.notice) }
+        }
     }
 
     deinit { channel.close(promise: nil) }
@@ -179,12 +181,8 @@ package final class ClientConnection: Sendable {
                 outcome.keep(.failure(error))
             }
         }
-        let watch = Task { [hasEnded] in
-            await hasEnded.wait()
-            guard (try? await Task.sleep(for: Self.notice)) != nil else { return }
-            outcome.keep(.failure(TransportError("the connection has ended")))
-        }
-        defer { watch.cancel() }
+        let number = openCalls.add { outcome.keep(.failure(TransportError("the connection has ended"))) }
+        defer { openCalls.remove(number) }
         return try await withTaskCancellationHandler {
             try await outcome.value().get()
         } onCancel: {
