@@ -10,10 +10,25 @@ private struct Interfaces: InterfaceLookup {
     var names: Set<String> = []
     func interface(with address: IPAddress) -> String? { addresses[address] }
     func exists(_ name: String) -> Bool { names.contains(name) }
+    func addresses(ofInterfacesWith prefix: String) -> [IPAddress] {
+        addresses.filter { $0.value.hasPrefix(prefix) }.map(\.key)
+    }
 }
 
 @Suite("Names of an endpoint's interfaces")
 struct InterfaceNamesTests {
+    @Test("addresses of an earlier life are known with those of their clients, and link-local ones mean nothing")
+    func earlier() throws {
+        let own = try ["10.0.0.1", "10.0.0.7", "fe80::1"].map { try #require(IPAddress($0)) }
+        let other = try #require(IPAddress("10.0.0.9"))
+        let host = Interfaces(addresses: [own[0]: "cl0", own[1]: "cl1", own[2]: "cl1", other: "eth0"])
+        #expect(
+            EarlierAddresses(prefix: "cl", host).prefixes.map { "\($0)" } == [
+                "10.0.0.1/32", "10.0.0.2/32", "10.0.0.7/32", "10.0.0.8/32",
+            ])
+        #expect(EarlierAddresses(prefix: "cl", NoInterfaces()).prefixes.isEmpty)
+    }
+
     private func request(
         _ client: String, connection: String? = nil, name: String = "", labels: [String: String] = [:],
         addresses: [String] = []

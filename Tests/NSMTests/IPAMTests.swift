@@ -26,6 +26,27 @@ struct IPAMTests {
         #expect(third == first)
     }
 
+    @Test("what is spared is given to who comes with it, and to others only when nothing else is left")
+    func spared() throws {
+        var ipam = try #require(PointToPointIPAM("10.0.0.0/29"))
+        let kept = try ["10.0.0.1/32", "10.0.0.2/32"].map { try #require(IPPrefix($0)) }
+        ipam.spared = { kept }
+        func allocate(_ id: String, _ source: [String] = []) throws -> [String] {
+            var context = NSMIPContext.with { $0.srcIpAddrs = source }
+            try ipam.allocate(id, &context)
+            return context.dstIpAddrs + context.srcIpAddrs
+        }
+        #expect(try allocate("a") == ["10.0.0.3/32", "10.0.0.4/32"])
+        #expect(try allocate("b", ["10.0.0.2/32"]) == ["10.0.0.1/32", "10.0.0.2/32"])
+        ipam.release("b")
+        #expect(try allocate("c") == ["10.0.0.5/32", "10.0.0.6/32"])
+        #expect(try allocate("d") == ["10.0.0.1/32", "10.0.0.2/32"])
+        // It goes over to the pools that take its place.
+        var next = try #require(PointToPointIPAM("10.0.0.0/29"))
+        next.takeOver(from: ipam)
+        #expect(next.spared?() == kept)
+    }
+
     @Test("excluded addresses are not given, and replaced when they become so")
     func excluded() throws {
         var ipam = try #require(PointToPointIPAM("10.0.0.0/29"))

@@ -1,5 +1,5 @@
 internal import HeapModule
-internal import NetworkTypes
+package import NetworkTypes
 
 /// The addresses of a prefix, of which the lowest free one is given. Giving and freeing cost the same however many are
 /// given.
@@ -94,7 +94,7 @@ struct AddressPool: Sendable {
 
 extension IPAddress {
     /// The one that follows.
-    var successor: IPAddress { offset(by: 1) }
+    package var successor: IPAddress { offset(by: 1) }
     /// The one before.
     var predecessor: IPAddress {
         family == .v4 ? IPAddress(v4: v4Bits &- 1) : IPAddress(high: low == 0 ? high &- 1 : high, low: low &- 1)

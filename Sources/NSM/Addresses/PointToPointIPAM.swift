@@ -35,6 +35,9 @@ public struct PointToPointIPAM: Sendable {
     /// Networks of before, from which clients may still have addresses, and should not any more.
     private var retired: [IPPrefix] = []
     private static let mostRetired = 64
+    /// What is not drawn as long as there is something else: addresses that connections of an earlier life may still have. Who
+    /// comes back with one of them gets it.
+    package var spared: (@Sendable () -> [IPPrefix])?
 
     /// Makes the groups; the pools of one group are taken one after the other.
     ///
@@ -78,6 +81,7 @@ public struct PointToPointIPAM: Sendable {
     /// Takes the place of another one: connections keep the addresses that lie in these pools, and lose the others when they
     /// are asked for again.
     package mutating func takeOver(from old: PointToPointIPAM) {
+        if spared == nil { spared = old.spared }
         let present = Set(groups.joined().map(\.prefix))
         // A strict one takes all that is foreign anyway.
         if policy == .polite {
@@ -122,7 +126,7 @@ public struct PointToPointIPAM: Sendable {
                 remove(pair, &context)
                 own[group] = nil
             }
-            guard let pair = claim(group, context, excluded) ?? draw(group, excluded) else {
+            guard let pair = claim(group, context, excluded) ?? drawSparing(group, excluded) else {
                 for (group, pair) in made {
                     free(pair, group)
                     own[group] = nil
@@ -168,6 +172,15 @@ public struct PointToPointIPAM: Sendable {
             return Pair(destination: destination, source: source)
         }
         return nil
+    }
+
+    private mutating func drawSparing(_ group: Int, _ excluded: PrefixSet) -> Pair? {
+        if let others = spared?(), !others.isEmpty,
+            let pair = draw(group, PrefixSet(excluded.prefixes + others))
+        {
+            return pair
+        }
+        return draw(group, excluded)
     }
 
     private mutating func draw(_ group: Int, _ excluded: PrefixSet) -> Pair? {

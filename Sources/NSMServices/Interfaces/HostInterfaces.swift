@@ -8,12 +8,33 @@ protocol InterfaceLookup: Sendable {
     func interface(with address: IPAddress) -> String?
     /// Whether there is an interface of this name.
     func exists(_ name: String) -> Bool
+    /// The addresses of all interfaces whose names begin so.
+    func addresses(ofInterfacesWith prefix: String) -> [IPAddress]
 }
 
 /// No interface at all.
 struct NoInterfaces: InterfaceLookup {
     func interface(with address: IPAddress) -> String? { nil }
     func exists(_ name: String) -> Bool { false }
+    func addresses(ofInterfacesWith prefix: String) -> [IPAddress] { [] }
+}
+
+/// The addresses that an endpoint's connections had when it began. Their clients may come back after others, and still have theirs.
+struct EarlierAddresses: Sendable {
+    private let own: [IPAddress]
+    private let host: any InterfaceLookup
+    private static let most = 65536
+
+    /// Looks which there are, on interfaces whose names begin so.
+    init(prefix: String, _ host: any InterfaceLookup) {
+        self.host = host
+        own = host.addresses(ofInterfacesWith: prefix).filter { !$0.isLinkLocal }.prefix(Self.most).sorted()
+    }
+
+    /// Those that are still there, each with the one behind it: the client's.
+    var prefixes: [IPPrefix] {
+        own.filter { host.interface(with: $0) != nil }.flatMap { [IPPrefix(host: $0), IPPrefix(host: $0.successor)] }
+    }
 }
 
 /// The interfaces in the network namespace of this process.
@@ -25,12 +46,20 @@ final class HostInterfaces: InterfaceLookup {
     func exists(_ name: String) -> Bool { if_nametoindex(name) != 0 }
 
     func interface(with address: IPAddress) -> String? {
+        recent { $0[address] }
+    }
+
+    func addresses(ofInterfacesWith prefix: String) -> [IPAddress] {
+        recent { names in names.filter { $0.value.hasPrefix(prefix) }.map(\.key) }
+    }
+
+    private func recent<Result: Sendable>(_ look: ([IPAddress: String]) -> Result) -> Result {
         let now = ContinuousClock.now
         return read.withLock { read in
-            if let read, now - read.at < Self.age { return read.names[address] }
+            if let read, now - read.at < Self.age { return look(read.names) }
             let names = Self.names()
             read = (now, names)
-            return names[address]
+            return look(names)
         }
     }
 

@@ -13,17 +13,22 @@ struct EndpointTerms: Sendable {
     /// Networks of its own to give addresses from.
     let prefixes: [IPPrefix]
     let excluded: [IPPrefix]
+    private let spared: (@Sendable () -> [IPPrefix])?
 
     /// Takes a checked message.
-    init(_ message: Upnp_NetworkServiceEndpoint) {
+    ///
+    /// - Parameter spared: What is not given as long as there is something else.
+    init(_ message: Upnp_NetworkServiceEndpoint, sparing spared: (@Sendable () -> [IPPrefix])? = nil) {
+        self.spared = spared
         labels = Dictionary(
             message.advertisedLabels.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
         routes = message.routes.compactMap { IPPrefix($0)?.network }
         prefixes = message.prefixes.compactMap { IPPrefix($0) }
         excluded = message.excludedPrefixes.compactMap { IPPrefix($0) }
         // In a network of several endpoints an address of another one's part leads nowhere here.
-        addresses =
-            prefixes.isEmpty ? nil : Self.pools(prefixes, excluding: excluded, message.vl3 ? .strict : .polite)
+        var pools = Self.pools(prefixes, excluding: excluded, message.vl3 ? .strict : .polite)
+        pools.spared = spared
+        addresses = prefixes.isEmpty ? nil : pools
     }
 
     /// The pools of one family follow each other; each family gives a pair of its own.
@@ -37,7 +42,9 @@ struct EndpointTerms: Sendable {
     /// What it gives addresses from when it has shared prefixes. All others are taken from its clients: what they bring from an
     /// earlier life of this endpoint may be another endpoint's by now.
     func pools(_ grants: [SharedPrefix.Grant]) -> PointToPointIPAM {
-        Self.pools(grants.map(\.prefix), excluding: excluded + grants.flatMap(\.excluded), .strict)
+        var pools = Self.pools(grants.map(\.prefix), excluding: excluded + grants.flatMap(\.excluded), .strict)
+        pools.spared = spared
+        return pools
     }
 
     /// - Throws: ``EndpointRefusal`` for a client that wants an endpoint with another label.
