@@ -115,9 +115,9 @@ struct SharedPrefixTests {
     }
 
     static func server(
-        _ pool: PrefixPool, comeback: Duration = .zero, isUnlimited: Bool = true
+        _ pool: PrefixPool, comeback: Duration = .zero, isUnlimited: Bool = true, book: PrefixBook = PrefixBook()
     ) -> PrefixServer {
-        PrefixServer(pool, comeback: comeback) { info in
+        PrefixServer(pool, comeback: comeback, book: book) { info in
             PrefixCallers.Caller(account: info?.peer?.id.path ?? "", isUnlimited: isUnlimited)
         }
     }
@@ -136,6 +136,38 @@ struct SharedPrefixTests {
             group.addTask { await client.run { _ in } }
             defer { group.cancelAll() }
             try await body(client)
+        }
+    }
+
+    @Test(
+        "while one is away nobody else has its part, and it gets it again without a word of its own, by another server too",
+        .timeLimit(.minutes(3)))
+    func record() async throws {
+        let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        let address = Self.path()
+        let pool = try Self.pool("10.60.0.0/16", 24)
+        let part = try Self.prefix("10.60.0.0/24")
+        let book = PrefixBook()
+        try await withServer(Self.server(pool, book: book), at: address, authority) {
+            try await withClient("a", address, authority) { a in
+                try await eventually("a part") { a.grant?.prefix == part }
+            }
+        }
+        // Its server was killed, and has what was written.
+        let second = Self.server(pool, comeback: .seconds(2), book: PrefixBook(book.lines))
+        try await withServer(second, at: address, authority) {
+            let thief = PeerConnector(address, component: try Self.identity("b", authority))
+            let wishing = SharedPrefix(thief, wish: part)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { await thief.run() }
+                group.addTask { await wishing.run { _ in } }
+                defer { group.cancelAll() }
+                try await eventually("another part") { wishing.grant != nil }
+                #expect(wishing.grant?.prefix == (try Self.prefix("10.60.1.0/24")))
+                try await withClient("a", address, authority) { a in
+                    try await eventually("its own part") { a.grant?.prefix == part }
+                }
+            }
         }
     }
 
@@ -267,6 +299,37 @@ struct SharedPrefixTests {
                         #expect(server.count == 2)
                     }
                     try await eventually("it is given back") { server.count == 1 }
+                }
+            }
+        }
+        running.cancel()
+        await running.value
+    }
+
+    @Test("a relay knows whose of its host a part was, and the server takes its word", .timeLimit(.minutes(2)))
+    func relayedRecord() async throws {
+        let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        let (near, far) = (Self.path(), Self.path())
+        let server = PrefixServer(try Self.pool("10.60.0.0/16", 24), comeback: .zero) { info in
+            .init(account: info?.peer?.id.path ?? "", isUnlimited: true, isRelay: true)
+        }
+        let connector = PeerConnector(far, component: try Self.identity("relay", authority))
+        let running = Task { await connector.run() }
+        let relay = PrefixRelay(connector) { info in
+            .init(account: info?.peer?.id.path ?? "", isUnlimited: true)
+        }
+        let (first, second) = (try Self.prefix("10.60.0.0/24"), try Self.prefix("10.60.1.0/24"))
+        try await withServer(server, at: far, authority) {
+            try await withServer(relay, at: near, authority) {
+                try await withClient("a", near, authority) { a in
+                    try await eventually("a part") { a.grant?.prefix == first }
+                }
+                try await eventually("it is given back") { server.count == 0 }
+                try await withClient("b", near, authority) { b in
+                    try await eventually("another part") { b.grant?.prefix == second }
+                    try await withClient("a", near, authority) { a in
+                        try await eventually("its own part") { a.grant?.prefix == first }
+                    }
                 }
             }
         }

@@ -1,11 +1,11 @@
 internal import Glibc
-internal import Netlink
+package import Netlink
 
 /// A file that nobody but root can write, with what an agent must know of its predecessor and no mark in the kernel can say.
 ///
 /// There is one for each label and own namespace. What it says holds until the machine starts anew: then the numbers in it mean
 /// nothing any more.
-struct RecordFile {
+package struct RecordFile: Sendable {
     /// What the first line says, besides which start of the machine it is.
     let title: String
     /// Where it is.
@@ -13,11 +13,21 @@ struct RecordFile {
     private var name = ""
     private static let mostBytes = 4 << 20
 
-    init(title: String, directory: String) { (self.title, self.directory) = (title, directory) }
+    private let isOfOneBoot: Bool
+
+    /// Describes a file that is not opened yet.
+    ///
+    /// - Parameters:
+    ///   - title: What its first line begins with.
+    ///   - directory: Where it is. It must be this user's alone, and is made when needed.
+    ///   - isOfOneBoot: Whether it means nothing any more when the machine was started anew.
+    package init(title: String, directory: String, isOfOneBoot: Bool = true) {
+        (self.title, self.directory, self.isOfOneBoot) = (title, directory, isOfOneBoot)
+    }
 
     private var path: String { "\(directory)/\(name)" }
 
-    private static var boot: String? { SysctlFile.read("/proc/sys/kernel/random/boot_id") }
+    private var boot: String? { isOfOneBoot ? SysctlFile.read("/proc/sys/kernel/random/boot_id") : "all" }
 
     /// The lines of the file of a label. What is not root's alone, or of another start of the machine, is not read.
     ///
@@ -27,8 +37,13 @@ struct RecordFile {
             let isPlain = byte < 0x80 && (isalnum(Int32(byte)) != 0 || byte == UInt8(ascii: "-"))
             return isPlain ? String(decoding: [byte], as: UTF8.self) : "_\(byte)_"
         }
-        name = "\(letters.joined())-\(home)"
-        guard let text = Self.read(path), let boot = Self.boot else { return [] }
+        return open(named: "\(letters.joined())-\(home)")
+    }
+
+    /// The lines of the file with a name. What is not root's alone, or of another start of the machine, is not read.
+    package mutating func open(named name: String) -> ArraySlice<Substring> {
+        self.name = name
+        guard let text = Self.read(path), let boot else { return [] }
         let lines = Self.lines(text)
         return lines.first.map { $0 == "\(title) \(boot)" } == true ? lines.dropFirst() : []
     }
@@ -60,12 +75,12 @@ struct RecordFile {
     /// Replaces the file; without lines it goes.
     ///
     /// - Throws: it can't be written, or others could write it.
-    func write(_ lines: [String]) throws(KernelError) {
+    package func write(_ lines: [String]) throws(KernelError) {
         if lines.isEmpty {
             if unlink(path) != 0, errno != ENOENT { throw KernelError(errno: errno, message: path) }
             return
         }
-        guard let boot = Self.boot else { throw KernelError(code: ENOENT, message: "/proc/sys/kernel/random/boot_id") }
+        guard let boot else { throw KernelError(code: ENOENT, message: "/proc/sys/kernel/random/boot_id") }
         for (position, letter) in directory.enumerated() where letter == "/" && position > 0 {
             _ = mkdir(String(directory.prefix(position)), 0o755)
         }
@@ -102,10 +117,10 @@ struct RecordFile {
     }
 
     /// One line of words, which may hold anything.
-    static func line(_ words: [String]) -> String { words.map(escape).joined(separator: "\t") }
+    package static func line(_ words: [String]) -> String { words.map(escape).joined(separator: "\t") }
 
     /// The words of a line.
-    static func words(_ line: Substring) -> [String] {
+    package static func words(_ line: Substring) -> [String] {
         line.utf8.split(separator: UInt8(ascii: "\t"), omittingEmptySubsequences: false).map(unescape)
     }
 

@@ -112,6 +112,7 @@ public struct HostMesh: Sendable {
             remote: options.remote, logger: logger)
         settings.rights = Self.rights(options, isOwn: own != nil)
         settings.prefixes = options.prefixes
+        settings.prefixDirectory = options.stateDirectory
         settings.metrics = options.metrics
         settings.interceptors = options.interceptors
         manager = try MeshManager(settings)

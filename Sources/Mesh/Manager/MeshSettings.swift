@@ -24,6 +24,8 @@ public struct MeshSettings: Sendable {
     public var remote: RemoteSettings?
     /// Where endpoints have shared prefixes from; nil: nowhere.
     public var prefixes: PrefixSource?
+    /// A directory where is kept whose shared prefixes were whose, for nobody else to write; nil: nowhere.
+    public var prefixDirectory: String?
     /// Who may do what.
     var rights = Rights(settings: MeshRights(), ownDomain: nil, host: "")
     /// Connections of all peers together; more are refused.

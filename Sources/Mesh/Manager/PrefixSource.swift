@@ -47,13 +47,15 @@ public enum PrefixSource: Hashable, Sendable {
     /// What answers the endpoints, and what must run for that.
     func service(_ requests: MeshRequests) -> (service: any RegistrableRPCService, run: @Sendable () async -> Void)? {
         let rights = requests.rights
+        let record = PrefixRecord(directory: requests.settings.prefixDirectory, logger: requests.component.logger)
+        let book = record.book
         switch self {
         case .network(let network, let length):
             guard let pool = PrefixPool(network, length: length) else { return nil }
-            return (PrefixServer(pool) { try rights.prefixCaller($0) }, {})
+            return (PrefixServer(pool, book: book) { try rights.prefixCaller($0) }, { await record.run() })
         case .server(let address):
             let server = PeerConnector(address, component: requests.component)
-            let relay = PrefixRelay(server, admit: { try rights.prefixCaller($0) }) { id, prefix in
+            let relay = PrefixRelay(server, book: book, admit: { try rights.prefixCaller($0) }) { id, prefix in
                 if let id, case .tcp = address, !rights.isManager(try? SPIFFEID(id.description)) {
                     return "\(id) is not a manager; --manager names those"
                 }
@@ -63,7 +65,15 @@ public enum PrefixSource: Hashable, Sendable {
                 }
                 return taken.map { "it gave \(prefix), of which this host has \($0)" }
             }
-            return (relay, { await relay.run() })
+            return (
+                relay,
+                {
+                    await withDiscardingTaskGroup { group in
+                        group.addTask { await record.run() }
+                        group.addTask { await relay.run() }
+                    }
+                }
+            )
         }
     }
 }
@@ -82,6 +92,8 @@ extension Rights {
             throw RPCError(
                 code: .permissionDenied, message: "\(caller.identity) may offer no service, and needs no prefixes")
         }
-        return PrefixCallers.Caller(account: caller.identity.account, isUnlimited: caller.standing == .root)
+        return PrefixCallers.Caller(
+            identity: caller.identity.description, account: caller.identity.account,
+            isUnlimited: caller.standing == .root, isRelay: caller.standing == .manager)
     }
 }

@@ -7,14 +7,22 @@ internal import Synchronization
 package final class PrefixCallers: Sendable {
     /// Who asks.
     package struct Caller: Sendable {
+        /// Who it is, proven; what he had he may have again.
+        package let identity: String
         /// Whose limits count.
         package let account: String
         /// Whether it may have all prefixes that there are.
         package let isUnlimited: Bool
+        /// Whether it asks for others, of whom it knows itself what they had.
+        package let isRelay: Bool
 
         /// Describes a caller.
-        package init(account: String, isUnlimited: Bool) {
+        ///
+        /// - Parameter identity: His account unless given.
+        package init(identity: String? = nil, account: String, isUnlimited: Bool, isRelay: Bool = false) {
+            self.identity = identity ?? account
             self.account = account
+            self.isRelay = isRelay
             self.isUnlimited = isUnlimited
         }
     }

@@ -31,8 +31,13 @@ package struct PrefixPool: Sendable {
     /// - Parameters:
     ///   - wanted: Which one, if it is free; another one otherwise.
     ///   - excluded: What it must not overlap.
+    ///   - reserved: Parts that are kept for somebody else, though they are free: how many there may be, and whether one is. The
+    ///     part that is wanted is given all the same.
     /// - Returns: the part; nil when none is left.
-    package mutating func take(_ wanted: IPPrefix? = nil, excluding excluded: [IPPrefix] = []) -> IPPrefix? {
+    package mutating func take(
+        _ wanted: IPPrefix? = nil, excluding excluded: [IPPrefix] = [],
+        sparing reserved: (count: Int, contains: (IPPrefix) -> Bool) = (0, { _ in false })
+    ) -> IPPrefix? {
         let excluded = excluded.filter { $0.overlaps(network) }
         if excluded.contains(where: { $0.length <= network.length }) { return nil }
         if let wanted = wanted?.network, wanted.length == length, network.contains(wanted.address),
@@ -43,16 +48,21 @@ package struct PrefixPool: Sendable {
             return wanted
         }
         // Each step leaves a part that is taken behind, or what is excluded, and going round once is enough.
-        for _ in 0...2 * (taken.count + excluded.count + 1) {
+        for _ in 0...2 * (taken.count + excluded.count + reserved.count + 1) {
             guard let part = IPPrefix(next, length: length) else { return nil }
             if let obstacle = excluded.first(where: part.overlaps) {
                 advance(behind: obstacle.length < length ? obstacle : part)
                 continue
             }
             advance(behind: part)
-            if taken.insert(part).inserted { return part }
+            if !reserved.contains(part), taken.insert(part).inserted { return part }
         }
         return nil
+    }
+
+    /// Whether a prefix is a part that nobody has.
+    package func isFree(_ part: IPPrefix) -> Bool {
+        part.length == length && network.contains(part.address) && !taken.contains(part)
     }
 
     /// Gives a part back; one that was not taken is left alone.

@@ -6,10 +6,12 @@ internal import Synchronization
 
 /// Divides a network among the endpoints of a service: the IPAM of vL3 networks.
 ///
-/// A prefix is the caller's as long as its stream is open. Who comes back, also after a start of ours, asks for the one that he had.
+/// A prefix is the caller's as long as its stream is open. Who comes back, also after a start of ours, asks for the one that he had,
+/// or gets it as the record says that it was his. Others get it only when nothing else is left.
 package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
     private let pool: Mutex<PrefixPool>
     private let network: IPPrefix
+    private let book: PrefixBook
     private let callers: PrefixCallers
     private let started = ContinuousClock.now
     private let comeback: Duration
@@ -26,15 +28,17 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
     /// - Parameters:
     ///   - comeback: How long after the start those go first who ask for a prefix that they had before. They try every two
     ///     seconds, and their transport connections may take as long.
+    ///   - book: Whose parts were whose.
     ///   - admit: Who asks; throws `RPCError` for one who may not. One peer can have an eighth of the network.
     package init(
-        _ pool: PrefixPool, comeback: Duration = .seconds(15),
+        _ pool: PrefixPool, comeback: Duration = .seconds(15), book: PrefixBook = PrefixBook(),
         admit: @escaping @Sendable (ConnectionInfo?) throws -> PrefixCallers.Caller
     ) {
         callers = PrefixCallers(most: min(1024, max(1, pool.size / 8)), admit: admit)
         network = pool.network
         self.pool = Mutex(pool)
         self.comeback = comeback
+        self.book = book
     }
 
     /// How many prefixes are given.
@@ -49,7 +53,7 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
             let own = Mutex<Set<IPPrefix>>([])
             defer {
                 let rest = own.withLock { $0 }
-                for prefix in rest { self.pool.withLock { $0.free(prefix) } }
+                for prefix in rest { self.free(prefix, caller) }
                 self.callers.leave(caller, prefixes: rest.count)
             }
             try await untilCallerIsGone(context) {
@@ -69,7 +73,7 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
                         guard let prefix = IPPrefix(message.prefix)?.network,
                             own.withLock({ $0.remove(prefix) }) != nil
                         else { continue }
-                        self.pool.withLock { $0.free(prefix) }
+                        self.free(prefix, caller)
                         self.callers.give(caller)
                     case .undefined, .UNRECOGNIZED:
                         throw RPCError(code: .invalidArgument, message: "the request is neither ALLOCATE nor DELETE")
@@ -78,6 +82,19 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
             }
             return [:]
         }
+    }
+
+    private func free(_ prefix: IPPrefix, _ caller: PrefixCallers.Caller) {
+        // First of these: who gets it at once must find that it was somebody else's.
+        book.release(prefix, caller.identity)
+        pool.withLock { $0.free(prefix) }
+    }
+
+    /// The part that a caller had: as he says, unless it was somebody else's, or as the record says.
+    private func former(_ wish: IPPrefix?, _ caller: PrefixCallers.Caller) -> IPPrefix? {
+        let isFree = { (prefix: IPPrefix) in self.pool.withLock { $0.isFree(prefix) } }
+        if let wish, isFree(wish), !book.isOthers(wish, than: caller.identity) { return wish }
+        return caller.isRelay ? nil : book.former(of: caller.identity, where: isFree)
     }
 
     private func allocate(
@@ -94,16 +111,22 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
             }
             excluded.append(prefix)
         }
-        let wanted = IPPrefix(message.prefix)
-        if wanted == nil { try await Task.sleep(until: started + comeback, clock: .continuous) }
+        let wish = IPPrefix(message.prefix)?.network
+        if former(wish, caller) == nil { try await Task.sleep(until: started + comeback, clock: .continuous) }
         try callers.take(caller)
+        let wanted = former(wish, caller)
+        let isOthers = { self.book.isOthers($0, than: caller.isRelay ? nil : caller.identity) }
         let prefix = try pool.withLock { pool in
-            guard let prefix = pool.take(wanted, excluding: excluded) else {
+            let found =
+                pool.take(wanted, excluding: excluded, sparing: (PrefixBook.most, isOthers))
+                ?? pool.take(excluding: excluded)
+            guard let prefix = found else {
                 callers.give(caller)
                 throw RPCError(
                     code: .resourceExhausted,
                     message: "no /\(pool.length) of \(pool.network) is left; \(pool.count) are given")
             }
+            book.hold(prefix, caller.identity)
             return prefix
         }
         let answer = Ipam_PrefixResponse.with { answer in
@@ -127,10 +150,12 @@ private func untilCallerIsGone(
     }
 }
 
-/// Hands what is asked to the IPAM of another host, and its answers back.
+/// Hands what is asked to the IPAM of another host, and its answers back. That IPAM knows this host alone: whose of this host a
+/// prefix was is known here.
 package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
     private let server: PeerConnector
     private let callers: PrefixCallers
+    private let book: PrefixBook
     private let check: @Sendable (PeerIdentity?, IPPrefix?) async -> String?
 
     /// Prefixes of one peer of this host.
@@ -139,13 +164,16 @@ package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
     /// Asks at a server, with the identity of its connector, which runs as long as ``run()`` does.
     ///
     /// - Parameters:
+    ///   - book: Whose prefixes were whose.
     ///   - admit: Who asks; throws `RPCError` for one who may not.
     ///   - check: Why the server is not to be asked, or a prefix that it gave not to be used; nil: it is.
     package init(
-        _ server: PeerConnector, admit: @escaping @Sendable (ConnectionInfo?) throws -> PrefixCallers.Caller,
+        _ server: PeerConnector, book: PrefixBook = PrefixBook(),
+        admit: @escaping @Sendable (ConnectionInfo?) throws -> PrefixCallers.Caller,
         check: @escaping @Sendable (PeerIdentity?, IPPrefix?) async -> String? = { _, _ in nil }
     ) {
         self.server = server
+        self.book = book
         callers = PrefixCallers(most: Self.mostOfOnePeer, admit: admit)
         self.check = check
     }
@@ -160,7 +188,10 @@ package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
         let caller = try callers.enter()
         return StreamingServerResponse { writer in
             let asked = Asked()
-            defer { self.callers.leave(caller, prefixes: asked.count.withLock { $0 }) }
+            defer {
+                self.callers.leave(caller, prefixes: asked.count.withLock { $0 })
+                for prefix in asked.given.withLock({ $0 }) { self.book.release(prefix, caller.identity) }
+            }
             try await untilCallerIsGone(context) {
                 let (messages, message) = AsyncStream.makeStream(
                     of: Ipam_PrefixRequest.self, bufferingPolicy: .bufferingOldest(Self.mostWaiting))
@@ -169,10 +200,12 @@ package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
                     defer { group.cancelAll() }
                     group.addTask {
                         var isFirst = true
-                        for try await next in request.messages where !isFirst || next.type == .allocate {
+                        for try await asks in request.messages where !isFirst || asks.type == .allocate {
+                            var next = asks
                             if next.type == .allocate {
                                 try self.callers.take(caller)
                                 asked.count.withLock { $0 += 1 }
+                                next.prefix = self.wish(next.prefix, caller)
                             }
                             if case .dropped = message.yield(next) {
                                 throw RPCError(code: .resourceExhausted, message: "too many requests wait")
@@ -187,7 +220,10 @@ package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
                         // Nobody is asked before there is something to ask.
                         await hasAsked.wait()
                         if Task.isCancelled { return true }
-                        try await self.relay(messages, writer)
+                        try await self.relay(messages, writer) { prefix in
+                            guard asked.given.withLock({ $0.insert(prefix).inserted }) else { return }
+                            self.book.hold(prefix, caller.identity)
+                        }
                         return true
                     }
                     // Requests may end before the answers do.
@@ -201,13 +237,21 @@ package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
     /// For how many prefixes a stream has asked.
     private final class Asked: Sendable {
         let count = Mutex(0)
+        let given = Mutex<Set<IPPrefix>>([])
+    }
+
+    /// What is asked for: what is wished, unless it was somebody else's, or what the caller had last.
+    private func wish(_ text: String, _ caller: PrefixCallers.Caller) -> String {
+        if let wish = IPPrefix(text)?.network, !book.isOthers(wish, than: caller.identity) { return text }
+        return book.former(of: caller.identity) { _ in true }.map { "\($0)" } ?? ""
     }
 
     /// Requests that wait for the server.
     private static let mostWaiting = 32
 
     private func relay(
-        _ messages: AsyncStream<Ipam_PrefixRequest>, _ writer: RPCWriter<Ipam_PrefixResponse>
+        _ messages: AsyncStream<Ipam_PrefixRequest>, _ writer: RPCWriter<Ipam_PrefixResponse>,
+        given: @escaping @Sendable (IPPrefix) -> Void
     ) async throws {
         let connection: ClientConnection
         do {
@@ -224,8 +268,11 @@ package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
                 for await message in messages { try await up.write(message) }
             } onResponse: { response in
                 for try await message in response.messages {
-                    if let prefix = IPPrefix(message.prefix), let refusal = await check(nil, prefix) {
-                        throw RPCError(code: .unavailable, message: refusal)
+                    if let prefix = IPPrefix(message.prefix) {
+                        if let refusal = await check(nil, prefix) {
+                            throw RPCError(code: .unavailable, message: refusal)
+                        }
+                        given(prefix.network)
                     }
                     try await writer.write(message)
                 }

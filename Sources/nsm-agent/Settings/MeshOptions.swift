@@ -25,7 +25,7 @@ struct MeshOptions: ParsableArguments, Sendable {
     var excluded: [String] = []
     @Option(
         help: ArgumentHelp(
-            "Where endpoints with NSM_PREFIX_SERVER_URL have prefixes from, so that those of one service on many hosts give addresses of one network: the network to divide, such as 10.60.0.0/16, or on other hosts the --listen-remote of the mesh that divides it.",
+            "Where endpoints without prefixes that ask have theirs from, so that those of one service on many hosts give addresses of one network: the network to divide, such as 10.60.0.0/16, or on other hosts the --listen-remote of the mesh that divides it.",
             valueName: "prefix|url"))
     var ipam: String?
     @Option(
