@@ -179,6 +179,25 @@ struct AcceptanceTests {
         #expect(context == limited, "once more it changes nothing")
     }
 
+    @Test("one who takes no wide routes takes no default one, and the manager knows")
+    func narrow() throws {
+        var context = NSMConnectionContext()
+        context.ipContext.dstIpAddrs = ["10.60.0.1/32"]
+        context.ipContext.srcRoutes = ["0.0.0.0/0", "128.0.0.0/1", "10.0.0.0/8", "10.60.0.0/24", "::/0", "fd00::/16"]
+            .map {
+                text in .with { $0.prefix = text }
+            }
+        var acceptance = NetworkServiceClient.Acceptance()
+        acceptance.takesWideRoutes = false
+        acceptance.note(in: &context)
+        let noted = try #require(NetworkServiceClient.Acceptance(notedIn: context))
+        #expect(noted == acceptance && noted.excess(in: context, asked: []) == "0.0.0.0/0")
+        noted.limit(&context, asked: [])
+        #expect(context.ipContext.srcRoutes.map(\.prefix) == ["10.0.0.0/8", "10.60.0.0/24", "fd00::/16"])
+        #expect(context.ipContext.dstIpAddrs == ["10.60.0.1/32"])
+        #expect(noted.excess(in: context, asked: []) == nil)
+    }
+
     @Test("without limits everything stays; a manager is told of them in the request")
     func notes() throws {
         var context = Self.context()

@@ -59,6 +59,8 @@ extension NetworkServiceClient {
         public var routes: [IPPrefix]?
         /// Whether name servers are taken.
         public var dns: Bool
+        /// Whether routes to much of the world are taken, such as default ones: those wider than /8, or /16 of IPv6.
+        package var takesWideRoutes = true
 
         /// Accepts everything by default.
         public init(routes: [IPPrefix]? = nil, dns: Bool = true) {

@@ -88,17 +88,22 @@ package enum EndpointPin {
 extension NetworkServiceClient.Acceptance {
     /// Manager and forwarder of one kind know it, and make no routes that are not wanted.
     private static let key = "nsm-agent/accept-routes"
+    private static let narrowKey = "nsm-agent/accept-narrow-routes"
 
     /// Tells those on the way which routes are taken.
     func note(in context: inout NSMConnectionContext) {
+        context.extraContext[Self.narrowKey] = takesWideRoutes ? nil : "true"
         guard let routes else { return }
         context.extraContext[Self.key] = IPPrefix.merged(routes).map { "\($0)" }.joined(separator: ",")
     }
 
     /// What a client takes, as far as a request says it; nil: everything.
     package init?(notedIn context: NSMConnectionContext) {
-        guard let text = context.extraContext[Self.key] else { return nil }
-        self.init(routes: text.split(separator: ",").compactMap { IPPrefix($0) })
+        let text = context.extraContext[Self.key]
+        let takesWideRoutes = context.extraContext[Self.narrowKey] == nil
+        if text == nil, takesWideRoutes { return nil }
+        self.init(routes: text.map { $0.split(separator: ",").compactMap { IPPrefix($0) } })
+        self.takesWideRoutes = takesWideRoutes
     }
 
     /// Takes out the routes of the client's side that are not taken, and addresses that would bring some along: the kernel makes
@@ -107,13 +112,16 @@ extension NetworkServiceClient.Acceptance {
     /// - Parameter asked: Addresses that the client asked for itself.
     package func limit(_ context: inout NSMConnectionContext, asked: Set<String>) {
         if !dns { context.dnsContext.configs = [] }
-        guard let allowed = routes.map({ PrefixSet($0) }) else { return }
-        func isTaken(_ route: NSMRoute) -> Bool {
-            NSMIPContext.prefix(route.prefix).map { allowed.contains(allOf: $0) } ?? false
+        if routes == nil, takesWideRoutes { return }
+        let allowed = routes.map { PrefixSet($0) }
+        func fits(_ prefix: IPPrefix) -> Bool {
+            let isWide = prefix.length < (prefix.family == .v4 ? 8 : 16)
+            return (takesWideRoutes || !isWide) && allowed?.contains(allOf: prefix) ?? true
         }
+        func isTaken(_ route: NSMRoute) -> Bool { NSMIPContext.prefix(route.prefix).map(fits) ?? false }
         context.ipContext.srcIpAddrs.removeAll { text in
             guard !asked.contains(text), let prefix = NSMIPContext.prefix(text) else { return false }
-            return !prefix.isHost && !allowed.contains(allOf: prefix)
+            return !prefix.isHost && !fits(prefix)
         }
         let own = context.ipContext.sourcePrefixes.filter { !$0.isHost }
         context.ipContext.srcRoutes.removeAll { !isTaken($0) }
@@ -125,13 +133,13 @@ extension NetworkServiceClient.Acceptance {
         context.ipContext.policies.removeAll { $0.routes.isEmpty }
         context.ipContext.dstIpAddrs.removeAll { text in
             guard let prefix = NSMIPContext.prefix(text) else { return true }
-            return !allowed.contains(prefix.address) && !own.contains { $0.contains(prefix.address) }
+            return !fits(IPPrefix(host: prefix.address)) && !own.contains { $0.contains(prefix.address) }
         }
     }
 
     /// A route that is given and not taken; nil when there is none.
     func excess(in context: NSMConnectionContext, asked: Set<String>) -> String? {
-        guard routes != nil else { return nil }
+        guard routes != nil || !takesWideRoutes else { return nil }
         var limited = context
         limit(&limited, asked: asked)
         let before = context.ipContext

@@ -201,8 +201,10 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         }
         addresses.ipNeighbors = []
         addresses.extraPrefixes = []
-        addresses.policies = service.policies
-        addresses.srcIpAddrs = Self.joined(addresses.srcIpAddrs, service.policies.map(\.from))
+        // Another endpoint of the network has its own way out.
+        let policies = context.networkOrigin == nil ? service.policies : []
+        addresses.policies = policies
+        addresses.srcIpAddrs = Self.joined(addresses.srcIpAddrs, policies.map(\.from))
         context.ipContext = addresses
         context.ethernetContext.dstMac = admission.destinationMAC.map { "\($0)" } ?? ""
         context.ethernetContext.vlanTag = 0

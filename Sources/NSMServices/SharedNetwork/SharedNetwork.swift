@@ -241,6 +241,8 @@ final class SharedNetwork: Sendable {
         var configuration = NetworkServiceClient.Configuration(
             id: id, networkService: message.networkService, labels: context.labels([]), interfaceName: interface,
             liveness: context.settings.liveness, acceptance: .init(dns: false))
+        // One that offers the service and knows of no such network may lead its clients anywhere.
+        configuration.acceptance?.takesWideRoutes = false
         configuration.link(from: endpoint, to: name)
         return NetworkServiceClient(
             configuration, manager: context.manager, excluded: { addresses.excluded(for: id) })
