@@ -30,7 +30,9 @@ extension OnTheKernel {
             #expect(client.connection?.path.pathSegments.map(\.id) == segments)
             #expect(try hosts.spaces.link("client", "nsm-db")["ifindex"] as? Int == before)
             for prefix in try #require(client.connection).context.ipContext.destinationPrefixes {
-                try hosts.spaces.inside("client", "ping -c1 -W2 \(prefix.address)")
+                try await eventually("packets pass") {
+                    (try? hosts.spaces.inside("client", "ping -c1 -W2 \(prefix.address)")) != nil
+                }
             }
         }
 
@@ -147,18 +149,51 @@ extension OnTheKernel {
             }
         }
 
-        @Test("a mesh that has forgotten a connection asks the next one for its id there")
-        func forgotten() async throws {
+        @Test("a mesh that was started again asks the next one for a connection's id there")
+        func startedAgain() async throws {
+            let hosts = try RemoteFixture()
+            defer { hosts.end() }
+            let remote = try hosts.host("b").remote
+            try hosts.host("a", peers: [remote])
+            _ = try hosts.endpoint("server", at: hosts.named("b"))
+            let client = try hosts.client("client", at: hosts.named("a"))
+            let near = try hosts.client("near", at: hosts.named("b"))
+            try await eventually("connected") { client.connection != nil && near.connection != nil }
+            let indexes = try ["client", "near"].map { try hosts.spaces.link($0, "nsm-db")["ifindex"] as? Int }
+            let segments = [client, near].map { $0.connection?.path.pathSegments.map(\.id) }
+            let addresses = [client, near].map { $0.connection?.context.ipContext.srcIpAddrs }
+            for name in ["a", "b"] {
+                try await hosts.restart(name)
+                // The endpoint registers again, and the clients ask again by themselves.
+                try await eventually("all connections are known again") {
+                    try hosts.named("a").manager.requests.monitor.connections.values.map(\.state) == [.up]
+                        && hosts.named("b").manager.requests.monitor.connections.values.map(\.state) == [.up, .up]
+                }
+                for one in [client, near] { try await one.refresh() }
+                #expect([client, near].map { $0.connection?.path.pathSegments.map(\.id) } == segments, "\(name)")
+                #expect([client, near].map { $0.connection?.context.ipContext.srcIpAddrs } == addresses, "\(name)")
+                #expect(
+                    try ["client", "near"].map { try hosts.spaces.link($0, "nsm-db")["ifindex"] as? Int } == indexes,
+                    "\(name)")
+            }
+        }
+
+        @Test("an id of an earlier version is kept as long as nobody has it")
+        func formerVersion() async throws {
             try await withPair { hosts, a, b, client in
-                let near = try hosts.client("near", at: b)
-                try await eventually("connected") { near.connection != nil }
-                for (host, client) in [(a, client), (b, near)] {
-                    let path = try #require(client.connection).path.pathSegments
-                    let addresses = client.connection?.context.ipContext.srcIpAddrs
-                    host.manager.requests.known.withLock { $0 = [:] }
-                    try await client.refresh()
-                    #expect(client.connection?.path.pathSegments.map(\.id) == path.map(\.id))
-                    #expect(client.connection?.context.ipContext.srcIpAddrs == addresses)
+                let first = Self.segment("c-nsmgr", "c-0")
+                let former = MeshRequests.stableID(client: first, namespace: "", peer: "spiffe://example.org/c/nsmgr")
+                let request = try Self.request([first, Self.segment("b-nsmgr", former)], at: 0)
+                try await hosts.withCalls("c/nsmgr", to: b.remote) { calls in
+                    for _ in 0..<2 {
+                        let answer = try await calls.request(request, timeout: Self.patience)
+                        #expect(answer.path.pathSegments[1].id == former)
+                    }
+                }
+                // For another host it is no former one, and now it is somebody's.
+                try await hosts.withCalls("d/nsmgr", to: b.remote) { calls in
+                    let answer = try await calls.request(request, timeout: Self.patience)
+                    #expect(answer.path.pathSegments[1].id != former)
                 }
             }
         }
@@ -189,7 +224,9 @@ extension OnTheKernel {
                     #expect(b.manager.requests.monitor.connection(legs[0])?.networkServiceEndpointName == "second")
                     #expect(try hosts.spaces.links("second").count == 1)
                     for prefix in request.connection.context.ipContext.destinationPrefixes {
-                        try hosts.spaces.inside("mover", "ping -c1 -W2 \(prefix.address)")
+                        try await eventually("packets pass") {
+                            (try? hosts.spaces.inside("mover", "ping -c1 -W2 \(prefix.address)")) != nil
+                        }
                     }
                 }
             }

@@ -16,6 +16,8 @@ struct TestHost {
     let remote: SocketAddress
     let identity: FixedIdentity
     let socket: SocketAddress
+    fileprivate let settings: MeshSettings
+    fileprivate let task: Task<Void, any Error>
 }
 
 /// Several hosts on one network, with pods.
@@ -60,14 +62,38 @@ final class RemoteFixture {
         rights.managers = ["spiffe://example.org/*/nsmgr"]
         rights.tunnelSources = ["192.0.2.0/24", "2001:db8::/32", "fd00::/16"].compactMap { IPPrefix($0) }
         settings.rights = Rights(settings: rights, ownDomain: nil, host: name)
-        let manager = try MeshManager(settings)
-        let host = TestHost(
-            name: name, manager: manager, remote: try #require(manager.remoteAddress), identity: identity,
-            socket: socket)
+        let host = try start(name, identity, settings)
         hosts.append(host)
-        tasks.append(Task { try await manager.run() })
         return host
     }
+
+    private func start(_ name: String, _ identity: FixedIdentity, _ settings: MeshSettings) throws -> TestHost {
+        let manager = try MeshManager(settings)
+        let task = Task { try await manager.run() }
+        tasks.append(task)
+        return TestHost(
+            name: name, manager: manager, remote: try #require(manager.remoteAddress), identity: identity,
+            socket: settings.address, settings: settings, task: task)
+    }
+
+    /// Ends the manager of a host, and starts another one in its place, which knows nothing but what the kernel has. Nobody may
+    /// hold the former one: it listens as long as it is there.
+    func restart(_ name: String) async throws {
+        let place = try #require(hosts.firstIndex { $0.name == name })
+        hosts[place].task.cancel()
+        _ = await hosts[place].task.result
+        var settings = hosts[place].settings
+        settings.remote?.listen = hosts[place].remote
+        let identity = hosts.remove(at: place).identity
+        try await eventually("nobody listens there any more") { [settings] in
+            guard let host = try? start(name, identity, settings) else { return false }
+            hosts.insert(host, at: place)
+            return true
+        }
+    }
+
+    /// A host that was started.
+    func named(_ name: String) throws -> TestHost { try #require(hosts.first { $0.name == name }) }
 
     /// A connection of a pod's program to the manager of its host.
     func connector(_ pod: String, at host: TestHost) throws -> PeerConnector {

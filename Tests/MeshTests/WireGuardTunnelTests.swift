@@ -315,7 +315,9 @@ extension OnTheKernel {
                     keys.append(try #require(near.publicKey))
                     #expect(Array(near.peers.keys) == [far.publicKey] && Array(far.peers.keys) == [near.publicKey])
                     for prefix in request.connection.context.ipContext.destinationPrefixes {
-                        try hosts.spaces.inside("mover", "ping -c1 -W5 \(prefix.address)")
+                        try await eventually("packets pass") {
+                            (try? hosts.spaces.inside("mover", "ping -c1 -W5 \(prefix.address)")) != nil
+                        }
                     }
                 }
                 // The last time its other end was the same.

@@ -55,6 +55,12 @@ extension MeshRequests {
         let speaker = "\(caller.identity)\u{0}\(connection.initiator ?? "")"
         let own = Self.stableID(client: previous, namespace: "", peer: speaker)
         if entered.ownID == own || isOwn(connection, caller) { return entered }
+        // The one that an earlier version gave a mesh's manager: its link is there, and is kept. Nobody has it since our start.
+        if directory == nil, monitor.owner(entered.ownID) == nil,
+            entered.ownID == Self.stableID(client: previous, namespace: "", peer: "\(caller.identity)")
+        {
+            return entered
+        }
         return entered.renamed(own, in: &connection)
     }
 
