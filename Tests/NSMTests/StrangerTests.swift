@@ -1,6 +1,11 @@
+import Concurrency
 import GRPCCore
-import NSM
+import MeshTransport
+import SPIFFE
+import TestSupport
 import Testing
+
+@testable import NSM
 
 /// Callers of an endpoint who want more than their own.
 @Suite("An endpoint and strangers", .serialized)
@@ -73,6 +78,48 @@ struct StrangerTests {
                     try await calls.request(self.again(mine), timeout: EndpointTests.patience).context == mine.context)
             }
         }
+    }
+
+    @Test("a client that comes by another way each time is remembered once")
+    func ways() async throws {
+        let connections = EndpointConnections(
+            [.init(name: "s", ipam: PointToPointIPAM("10.0.0.0/24"))],
+            component: Component(name: "endpoint", security: .insecure, logger: EndpointFixture.quiet),
+            namespace: "/proc/self/ns/net", changed: { _ in })
+        let address = SocketAddress.unix("/tmp/nsm-st-\(UInt64.random(in: 0...UInt64.max)).sock")
+        let server = RPCServer(
+            try ServerListener(address), security: .insecure, services: [connections], logger: EndpointFixture.quiet)
+        let serving = Task { try await server.run() }
+        defer { serving.cancel() }
+        let asker = Component(name: "manager", security: .insecure, logger: EndpointFixture.quiet)
+        let connection = try await ClientConnection.connect(
+            to: address, security: .insecure, timeout: .seconds(60), logger: EndpointFixture.quiet)
+        let running = Task { await connection.run() }
+        let calls = Calls(connection, component: asker)
+        let end = Timestamp.now.advanced(by: .seconds(600))
+        var request = Networkservice_NetworkServiceRequest()
+        request.connection.id = "m"
+        request.connection.networkService = "s"
+        request.connection.path.index = 2
+        request.connection.path.pathSegments = ["client", "between", "manager"].map { name in
+            .with { segment in
+                (segment.name, segment.id) = (name, name == "manager" ? "m" : name)
+            }
+        }
+        request.mechanismPreferences = [.kernel(name: "nsm-1")]
+        for number in 0..<100 {
+            for place in 0..<2 {
+                let token = Token.insecure(subject: "spiffe://test.com/\(place)/\(number)", expires: end)
+                request.connection.path.pathSegments[place].setToken(CallToken(text: token, expires: end))
+            }
+            request.connection = try await calls.request(request, timeout: EndpointTests.patience)
+            #expect(connections.knownClients == 1 && connections.monitor.count == 1)
+        }
+        try await calls.close(request.connection, timeout: EndpointTests.patience)
+        #expect(connections.knownClients == 0 && connections.monitor.count == 0)
+        connection.closeNow()
+        await running.value
+        connections.end()
     }
 
     private func again(_ connection: NSMConnection) -> Networkservice_NetworkServiceRequest {

@@ -127,7 +127,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
             throw error
         }
         connection.state = .up
-        if let client { clients.withLock { $0[client] = id } }
+        remember(client, id, before.flatMap { Client($0, service: service.name, call.peer) })
         monitor.update(connection, owner: call.peer)
         expiries.set(id, to: connection.previousSegment?.expiry)
         // Tokens change with every refresh; for followers of the connections that is not a change.
@@ -276,6 +276,17 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         await forget(id, offer.service)
         changed(id)
     }
+
+    /// Remembers a client by the way that it came last: tokens on it may be others' than before.
+    private func remember(_ client: Client?, _ id: String, _ former: Client?) {
+        clients.withLock { clients in
+            if let former, former != client, clients[former] == id { clients[former] = nil }
+            if let client { clients[client] = id }
+        }
+    }
+
+    /// How many clients are remembered.
+    var knownClients: Int { clients.withLock(\.count) }
 
     /// A manager on the way that starts anew may give a client's connection another id here. What the client had under the old
     /// one is free for it.
