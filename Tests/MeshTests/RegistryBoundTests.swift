@@ -35,11 +35,15 @@ struct RegistryBoundTests {
         #expect(!isTaken("b", bytes: 500) && isTaken("b"))
         store.remove(endpoint("a"), from: source)
         #expect(isTaken("d", bytes: 500) && store.candidates("db").map(\.endpoint.name) == ["b", "c", "d"])
+        // What a registry does not tell again in time is in nobody's way, and other registries have limits of their own.
+        let other = RegistrySource.registry(.tcp(host: "192.0.2.3", port: 5001))
+        try store.take(endpoint("b", bytes: 900), from: other)
         store.lost(source, now: .now.advanced(by: .seconds(-120)))
-        store.lost(source)
-        #expect(store.all.isEmpty && isTaken("e", bytes: 500))
+        #expect(store.all.map(\.endpoint.name) == ["b"] && isTaken("e", bytes: 900))
+        store.remove(endpoint("b"), from: other)
+        #expect(store.all.map(\.endpoint.name) == ["e"])
         #expect(!isTaken("") && !isTaken("line\nline") && !isTaken(String(repeating: "x", count: 254)))
-        #expect(throws: RegistryStore.Refused.self) {
+        #expect(throws: RemoteEndpoints.Omission.self) {
             try store.take(
                 endpoint("e").with { $0.networkServiceNames = (0..<65).map { "s\($0)" } }, from: source)
         }
@@ -58,6 +62,43 @@ struct RegistryBoundTests {
         store.remove(service("a"), from: source)
         #expect(isServiceTaken("d", bytes: 500) && !isServiceTaken("line\nline"))
         #expect(store.service("a") == nil && store.service("d") != nil)
+        // Services expire as endpoints do.
+        store.lost(source, now: .now.advanced(by: .seconds(-59)))
+        #expect(store.service("d") != nil && store.service("d", now: .now.advanced(by: .seconds(2))) == nil)
+        store.lost(source, now: .now.advanced(by: .seconds(2)))
+        #expect(store.service("d") == nil && !store.serviceNames.contains("d") && isServiceTaken("x", bytes: 900))
+    }
+
+    @Test(
+        "what is left out is told once for each kind of reason, and a registry is followed anew when it has room again")
+    func omissions() throws {
+        let store = RemoteEndpoints(limits: .init(count: 16, bytes: 1 << 20))
+        _ = store.note(nil, of: source)
+        func omission(_ name: String) -> RemoteEndpoints.Omission? {
+            do throws(RemoteEndpoints.Omission) {
+                try store.take(endpoint(name), from: source)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        for number in 0..<16 { #expect(omission("e\(number)") == nil) }
+        var news = 0
+        for number in 0..<100 {
+            let name = number.isMultiple(of: 2) ? "more \(number)" : "line\n\(number)"
+            if store.note(try #require(omission(name)), of: source) { news += 1 }
+        }
+        #expect(news == 2)
+        #expect(store.standing(of: source).trouble?.contains("more than is kept") == true)
+        // It is followed all the same, also when that is noted later.
+        #expect(!store.note(nil, of: source) && store.standing(of: source).since != nil)
+        store.remove(endpoint("e0"), from: source)
+        #expect(!store.hasRoomAgain(source))
+        store.remove(endpoint("e1"), from: source)
+        #expect(store.hasRoomAgain(source))
+        store.begin(source)
+        #expect(!store.hasRoomAgain(source) && store.note(nil, of: source))
+        #expect(store.standing(of: source).trouble == nil)
     }
 
     @Test("managers of other hosts that nobody uses are forgotten when there are many, and those in use are not")

@@ -2,6 +2,7 @@ internal import Concurrency
 internal import MeshTransport
 internal import NSM
 internal import SPIFFE
+internal import SwiftProtobuf
 internal import Synchronization
 
 /// Who reports endpoints of other hosts.
@@ -36,12 +37,10 @@ final class RemoteEndpoints: Sendable {
     }
     private struct Found {
         var endpoint: NSMNetworkServiceEndpoint
-        /// The registries that reported it, with the time at which the report expires; nil: they still report it.
-        var sources: [RegistrySource: Timestamp?]
-        /// Bytes.
-        var size = 0
+        /// The registries that reported it.
+        var sources: [RegistrySource: Report] = [:]
 
-        func isLive(at now: Timestamp) -> Bool { sources.values.contains { $0.map { $0 > now } ?? true } }
+        func isLive(at now: Timestamp) -> Bool { sources.values.contains { $0.isLive(at: now) } }
 
         func isReported(by source: RegistrySource) -> Bool {
             switch source {
@@ -53,26 +52,20 @@ final class RemoteEndpoints: Sendable {
     private struct State {
         var found: [Key: Found] = [:]
         var byService: [String: Set<Key>] = [:]
-        var services: [String: [RegistrySource: NSMNetworkService]] = [:]
+        var services: [String: [RegistrySource: (service: NSMNetworkService, report: Report)]] = [:]
         /// Why registries can't be followed.
         var troubles: [RegistrySource: String] = [:]
         /// Since when registries are followed.
         var followed: [RegistrySource: Timestamp] = [:]
         /// Who must answer at an address, as the meshes say by which it is known.
         var managers: [SocketAddress: [RegistrySource: SPIFFEID?]] = [:]
-        /// What the endpoints take up, and the services; of these each report counts.
-        var bytes = 0
-        var reports = 0
-        var serviceBytes = 0
+        /// What endpoints take up, and services, by the registry that reported them.
+        var endpointUse: [RegistrySource: Use] = [:]
+        var serviceUse: [RegistrySource: Use] = [:]
+        /// What was left out.
+        var omissions: [RegistrySource: Set<Omission.Kind>] = [:]
         /// Those who follow the endpoints of a service.
         var followers = Broadcast<Void, String, Void>()
-    }
-    /// How much registries may report together. What etcd tells has such limits of its own.
-    struct Limits {
-        /// Endpoints, and reports of services.
-        var count = 131_072
-        /// Bytes of endpoints, and of services.
-        var bytes = 64 << 20
     }
     private let limits: Limits
     private let state = Mutex(State())
@@ -86,61 +79,97 @@ final class RemoteEndpoints: Sendable {
 
     /// A registry says that there is an endpoint.
     ///
-    /// - Throws: `RegistryStore.Refused` for one that no registry of ours would take, or when there are too many.
-    func take(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource) throws(RegistryStore.Refused) {
-        let size = (try? endpoint.serializedData().count) ?? .max
-        try RegistryStore.check(endpoint.name, "an endpoint", size)
-        guard endpoint.networkServiceNames.count <= RegistryStore.mostServices else {
-            throw RegistryStore.Refused(
-                description: "\(endpoint.name) offers more than \(RegistryStore.mostServices) services")
-        }
+    /// - Throws: ``Omission`` for one that no registry of ours would take, or when there are too many.
+    func take(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource) throws(Omission) {
+        let size = Self.size(endpoint)
+        try Self.check(endpoint.name, "an endpoint", size, services: endpoint.networkServiceNames.count)
         let key = Key(endpoint)
-        let hasRoom = state.withLock { state in
-            let old = state.found[key]
-            return (old != nil || state.found.count < limits.count)
-                && state.bytes - (old?.size ?? 0) + size <= limits.bytes
+        try checkRoom { state, limits in
+            state.endpointUse[source, default: Use()]
+                .hasRoom(for: size, insteadOf: state.found[key]?.sources[source], limits)
         }
-        guard hasRoom else { throw tooMuch }
-        add(endpoint, from: source, size: size)
+        add(endpoint, from: source)
     }
 
     /// A registry says that there is a service.
     ///
     /// - Throws: As for an endpoint.
-    func take(_ service: NSMNetworkService, from source: RegistrySource) throws(RegistryStore.Refused) {
+    func take(_ service: NSMNetworkService, from source: RegistrySource) throws(Omission) {
         let size = Self.size(service)
-        try RegistryStore.check(service.name, "a service", size)
-        let hasRoom = state.withLock { state in
-            let old = state.services[service.name]?[source]
-            return (old != nil || state.reports < limits.count)
-                && state.serviceBytes - (old.map(Self.size) ?? 0) + size <= limits.bytes
+        try Self.check(service.name, "a service", size)
+        try checkRoom { state, limits in
+            state.serviceUse[source, default: Use()]
+                .hasRoom(for: size, insteadOf: state.services[service.name]?[source]?.report, limits)
         }
-        guard hasRoom else { throw tooMuch }
         add(service, from: source)
     }
 
-    private var tooMuch: RegistryStore.Refused {
-        RegistryStore.Refused(
-            description: "registries report more than the \(limits.count) endpoints or services, or the"
+    private static func check(_ name: String, _ what: String, _ size: Int, services: Int = 0) throws(Omission) {
+        do throws(RegistryStore.Refused) {
+            try RegistryStore.check(name, what, size)
+            if services > RegistryStore.mostServices {
+                throw RegistryStore.Refused(
+                    description: "\(name) offers more than \(RegistryStore.mostServices) services")
+            }
+        } catch {
+            throw Omission(kind: .unfit, description: error.description)
+        }
+    }
+
+    private func checkRoom(_ hasRoom: (State, Limits) -> Bool) throws(Omission) {
+        let isRoom = state.withLock { state in
+            if hasRoom(state, limits) { return true }
+            // What has expired takes up none.
+            Self.prune(&state, .now)
+            return hasRoom(state, limits)
+        }
+        if isRoom { return }
+        throw Omission(
+            kind: .tooMuch,
+            description: "a registry reports more than the \(limits.count) endpoints or services, or the"
                 + " \(limits.bytes >> 20) MiB, that are kept")
     }
 
-    private static func size(_ service: NSMNetworkService) -> Int { (try? service.serializedData().count) ?? .max }
+    /// Notes that something was left out. Returns whether that is news of its kind.
+    func note(_ omission: Omission, of source: RegistrySource) -> Bool {
+        state.withLock { state in
+            let isNews = state.omissions[source, default: []].insert(omission.kind).inserted
+            if state.followed[source] != nil { state.troubles[source] = Omission.text(state.omissions[source]) }
+            return isNews
+        }
+    }
+
+    /// A registry is followed anew: it will report all that there is.
+    func begin(_ source: RegistrySource) { state.withLock { $0.omissions[source] = nil } }
+
+    /// Whether a registry of whose reports some were left out is to be followed anew, as there is room again.
+    func hasRoomAgain(_ source: RegistrySource) -> Bool {
+        state.withLock { state in
+            state.omissions[source]?.contains(.tooMuch) == true
+                && state.endpointUse[source, default: Use()].isLoose(limits)
+                && state.serviceUse[source, default: Use()].isLoose(limits)
+        }
+    }
+
+    private static func size(_ message: some SwiftProtobuf.Message) -> Int {
+        (try? message.serializedData().count) ?? .max / 2
+    }
 
     /// There is an endpoint.
-    ///
-    /// - Parameter size: Bytes; those that count have been checked.
-    func add(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource, size: Int = 0) {
+    func add(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource) {
         let key = Key(endpoint)
+        let report = Report(end: nil, size: Self.size(endpoint))
         state.withLock { state in
             if let old = state.found[key] {
                 Self.unlist(old.endpoint, key, &state)
-                state.bytes -= old.size
+                // It may not offer the same services any more.
+                Self.tell(of: old.endpoint, &state)
             }
-            state.found[key, default: Found(endpoint: endpoint, sources: [:])].endpoint = endpoint
-            state.found[key]?.sources[source] = .some(nil)
-            state.found[key]?.size = size
-            state.bytes += size
+            Self.forget(key, source, &state)
+            state.found[key, default: Found(endpoint: endpoint)].endpoint = endpoint
+            state.found[key]?.sources[source] = report
+            state.endpointUse[source, default: Use()].count += 1
+            state.endpointUse[source, default: Use()].bytes += report.size
             for service in endpoint.networkServiceNames { state.byService[service, default: []].insert(key) }
             Self.tell(of: endpoint, &state)
         }
@@ -159,18 +188,19 @@ final class RemoteEndpoints: Sendable {
     func remove(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource) {
         let key = Key(endpoint)
         state.withLock { state in
-            state.found[key]?.sources[source] = nil
+            Self.forget(key, source, &state)
             if state.found[key]?.sources.isEmpty == true { Self.forget(key, &state) }
         }
     }
 
     /// There is a service.
     func add(_ service: NSMNetworkService, from source: RegistrySource) {
+        let report = Report(end: nil, size: Self.size(service))
         state.withLock { state in
             Self.forget(service.name, source, &state)
-            state.services[service.name, default: [:]][source] = service
-            state.reports += 1
-            state.serviceBytes += Self.size(service)
+            state.services[service.name, default: [:]][source] = (service, report)
+            state.serviceUse[source, default: Use()].count += 1
+            state.serviceUse[source, default: Use()].bytes += report.size
         }
     }
 
@@ -186,12 +216,32 @@ final class RemoteEndpoints: Sendable {
     func lost(_ sources: [RegistrySource: Duration], now: Timestamp = .now) {
         state.withLock { state in
             for (key, found) in state.found {
-                for (source, end) in found.sources where end == nil {
+                for (source, report) in found.sources where report.end == nil {
                     guard let grace = sources[source] else { continue }
-                    state.found[key]?.sources[source] = now.advanced(by: grace)
+                    state.found[key]?.sources[source]?.end = now.advanced(by: grace)
                 }
-                if !found.isLive(at: now) { Self.forget(key, &state) }
             }
+            for (name, reports) in state.services {
+                for (source, known) in reports where known.report.end == nil {
+                    guard let grace = sources[source] else { continue }
+                    state.services[name]?[source]?.report.end = now.advanced(by: grace)
+                }
+            }
+            Self.prune(&state, now)
+        }
+    }
+
+    /// Forgets what has expired.
+    private static func prune(_ state: inout State, _ now: Timestamp) {
+        for (key, found) in state.found {
+            if !found.isLive(at: now) {
+                forget(key, &state)
+            } else {
+                for (source, report) in found.sources where !report.isLive(at: now) { forget(key, source, &state) }
+            }
+        }
+        for (name, reports) in state.services {
+            for (source, known) in reports where !known.report.isLive(at: now) { forget(name, source, &state) }
         }
     }
 
@@ -225,8 +275,8 @@ final class RemoteEndpoints: Sendable {
     ) -> [SPIFFEID]? {
         let isOfEtcdAlone = state.withLock { state in
             let sources = state.found[Key(endpoint)]?.sources ?? [:]
-            return sources.allSatisfy { source, end in
-                if let end, end <= now { return true }
+            return sources.allSatisfy { source, report in
+                if !report.isLive(at: now) { return true }
                 return switch source {
                 case .mesh, .etcd: true
                 case .registry: false
@@ -241,8 +291,10 @@ final class RemoteEndpoints: Sendable {
     /// - Parameter isFollowed: That it is, even if something else is wrong.
     func note(_ trouble: String?, of source: RegistrySource, isFollowed: Bool = false) -> Bool {
         state.withLock { state in
+            let isTrouble = trouble != nil && !isFollowed
+            let trouble = trouble ?? Omission.text(state.omissions[source])
             defer { state.troubles[source] = trouble }
-            state.followed[source] = trouble == nil || isFollowed ? state.followed[source] ?? .now : nil
+            state.followed[source] = isTrouble ? nil : state.followed[source] ?? .now
             return state.troubles[source] != trouble
         }
     }
@@ -264,7 +316,13 @@ final class RemoteEndpoints: Sendable {
     }
 
     /// The services that registries reported.
-    var serviceNames: Set<String> { state.withLock { Set($0.services.keys).union($0.byService.keys) } }
+    var serviceNames: Set<String> {
+        let now = Timestamp.now
+        return state.withLock { state in
+            let live = state.services.filter { $0.value.values.contains { $0.report.isLive(at: now) } }
+            return Set(live.keys).union(state.byService.keys)
+        }
+    }
 
     /// The state of a watch on a registry: since when, or why it failed, and how many endpoints the registry reported.
     func standing(of source: RegistrySource) -> (since: Timestamp?, trouble: String?, endpoints: Int) {
@@ -296,24 +354,37 @@ final class RemoteEndpoints: Sendable {
     }
 
     /// A service, as one of the registries has it.
-    func service(_ name: String) -> NSMNetworkService? {
-        state.withLock { $0.services[name]?.min { $0.key.description < $1.key.description }?.value }
+    func service(_ name: String, now: Timestamp = .now) -> NSMNetworkService? {
+        state.withLock { state in
+            let live = state.services[name]?.filter { $0.value.report.isLive(at: now) }
+            return live?.min { $0.key.description < $1.key.description }?.value.service
+        }
     }
 
     // MARK: - Parts
 
     private static func forget(_ key: Key, _ state: inout State) {
+        for source in state.found[key].map({ Array($0.sources.keys) }) ?? [] { forget(key, source, &state) }
         guard let old = state.found.removeValue(forKey: key) else { return }
-        state.bytes -= old.size
         unlist(old.endpoint, key, &state)
         tell(of: old.endpoint, &state)
     }
 
+    private static func forget(_ key: Key, _ source: RegistrySource, _ state: inout State) {
+        guard let old = state.found[key]?.sources.removeValue(forKey: source) else { return }
+        leave(old, source, &state.endpointUse)
+    }
+
     private static func forget(_ service: String, _ source: RegistrySource, _ state: inout State) {
         guard let old = state.services[service]?.removeValue(forKey: source) else { return }
-        state.reports -= 1
-        state.serviceBytes -= size(old)
+        leave(old.report, source, &state.serviceUse)
         if state.services[service]?.isEmpty == true { state.services[service] = nil }
+    }
+
+    private static func leave(_ report: Report, _ source: RegistrySource, _ use: inout [RegistrySource: Use]) {
+        use[source]?.count -= 1
+        use[source]?.bytes -= report.size
+        if use[source]?.count == 0 { use[source] = nil }
     }
 
     private static func unlist(_ endpoint: NSMNetworkServiceEndpoint, _ key: Key, _ state: inout State) {

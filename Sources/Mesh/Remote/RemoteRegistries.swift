@@ -56,6 +56,9 @@ struct RemoteRegistries: Sendable {
                         component.logger.info("a registry is followed", metadata: ["at": "\(source)"])
                     }
                 }
+            } catch is FollowAnew {
+                component.logger.info(
+                    "a registry is followed anew, as there is room again", metadata: ["at": "\(source)"])
             } catch {
                 if Task.isCancelled { return }
                 if endpoints.note("\(error)", of: source) {
@@ -81,6 +84,8 @@ struct RemoteRegistries: Sendable {
         isFollowed: @escaping @Sendable () -> Void
     ) async throws {
         let (answers, answer) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(1))
+        let anew = Latch()
+        endpoints.begin(source)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 await withTaskGroup(of: Void.self) { first in
@@ -97,8 +102,9 @@ struct RemoteRegistries: Sendable {
                     answer.yield()
                     if response.deleted {
                         endpoints.remove(response.networkService, from: source)
+                        if endpoints.hasRoomAgain(source) { anew.open() }
                     } else {
-                        unlessUnfit(source) { () throws(RegistryStore.Refused) in
+                        unlessUnfit(source) { () throws(RemoteEndpoints.Omission) in
                             try endpoints.take(response.networkService, from: source)
                         }
                     }
@@ -112,12 +118,17 @@ struct RemoteRegistries: Sendable {
                     guard endpoint.url != ownURL, case .tcp? = SocketAddress(url: endpoint.url) else { return }
                     if response.deleted {
                         endpoints.remove(endpoint, from: source)
+                        if endpoints.hasRoomAgain(source) { anew.open() }
                     } else {
-                        unlessUnfit(source) { () throws(RegistryStore.Refused) in
+                        unlessUnfit(source) { () throws(RemoteEndpoints.Omission) in
                             try endpoints.take(endpoint, from: source)
                         }
                     }
                 }
+            }
+            group.addTask {
+                await anew.wait()
+                throw FollowAnew()
             }
             if isShared, let ownURL {
                 group.addTask {
@@ -133,14 +144,15 @@ struct RemoteRegistries: Sendable {
 }
 
 extension RemoteRegistries {
-    /// Leaves out what can't be kept, and says so once.
-    private func unlessUnfit(_ source: RegistrySource, _ body: () throws(RegistryStore.Refused) -> Void) {
+    /// A registry of whose reports some were left out is to report all that there is once more.
+    private struct FollowAnew: Error {}
+
+    /// Leaves out what can't be kept, and says so once for each kind of reason.
+    private func unlessUnfit(_ source: RegistrySource, _ body: () throws(RemoteEndpoints.Omission) -> Void) {
         do {
             try body()
         } catch {
-            guard endpoints.note("something that it reports is left out: \(error)", of: source, isFollowed: true) else {
-                return
-            }
+            guard endpoints.note(error, of: source) else { return }
             component.logger.warning(
                 "a registry reports what can't be kept", metadata: ["at": "\(source)", "error": "\(error)"])
         }
