@@ -64,9 +64,11 @@ struct MeshTests {
 
 @Suite("A mesh whose parts fail", .serialized)
 struct MeshFailureTests {
-    /// Runs a mesh with a client that is connected to the first of two endpoints.
+    /// Runs a mesh with a client that is connected to one of two endpoints: to the first unless echoes have little time, which a
+    /// busy machine may need for them.
     func withPair(
         _ name: String,
+        liveness: LivenessCheck = LivenessCheck(interval: .milliseconds(200), timeout: .seconds(60)),
         _ body: (MeshFixture, NetworkServiceClient, _ endpoints: [Task<Void, any Error>]) async throws -> Void
     ) async throws {
         let mesh = try MeshFixture()
@@ -94,7 +96,7 @@ struct MeshFailureTests {
                 let client = NetworkServiceClient(
                     .init(
                         id: "c-0", networkService: "svc", interfaceName: "nsm-1", namespace: clientSpace,
-                        liveness: LivenessCheck(interval: .milliseconds(200), timeout: .milliseconds(400))),
+                        liveness: liveness),
                     manager: asker)
                 let running = Task { await client.run() }
                 try await eventually("connected") { client.connection != nil }
@@ -114,15 +116,20 @@ struct MeshFailureTests {
 
     @Test("the data path dies, and the client is connected to another endpoint")
     func reselect() async throws {
-        try await withPair("mf1") { mesh, client, _ in
-            let first = try #require(client.connection)
-            #expect(first.networkServiceEndpointName == "mf1-e0")
+        let liveness = LivenessCheck(interval: .milliseconds(200), timeout: .milliseconds(400))
+        try await withPair("mf1", liveness: liveness) { mesh, client, _ in
+            func endpoint() -> String? { client.connection?.networkServiceEndpointName }
+            let first = endpoint()
             _ = try run("ip -n mf1-c link set nsm-1 down")
-            try await eventually("another endpoint") {
-                client.connection?.networkServiceEndpointName == "mf1-e1"
+            try await eventually("another endpoint") { ![nil, "", first].contains(endpoint()) }
+            // With slow echoes it may go on to the next one.
+            try await eventually("an echo") {
+                let address = client.connection?.context.ipContext.destinationPrefixes.first?.address
+                return address.map { (try? run("ip netns exec mf1-c ping -c1 -W1 \($0)")) != nil } ?? false
             }
-            try await eventually("an echo") { (try? run("ip netns exec mf1-c ping -c1 -W1 172.16.1.1")) != nil }
-            #expect(try run("ip -n mf1-c -o link").split(separator: "\n").count == 2)
+            try await eventually("one link") {
+                try run("ip -n mf1-c -o link").split(separator: "\n").count == 2
+            }
         }
     }
 

@@ -176,8 +176,8 @@ extension OnTheKernel {
                         ]
                         change(&request)
                         let message = request
-                        _ = try await connector.call(within: .seconds(10)) {
-                            try await $0.request(message, timeout: .seconds(10))
+                        _ = try await connector.call(within: .seconds(60)) {
+                            try await $0.request(message, timeout: .seconds(60))
                         }
                         return "it was granted"
                     } catch {

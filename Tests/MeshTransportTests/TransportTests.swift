@@ -216,7 +216,7 @@ struct TransportTests {
     func ended() async throws {
         let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
         let short = Identity(
-            svid: try authority.issue(SPIFFEID("spiffe://example.org/short"), lifetime: .seconds(2)),
+            svid: try authority.issue(SPIFFEID("spiffe://example.org/short"), lifetime: .seconds(5)),
             bundles: try authority.bundles())
         let security = Security.identity(try identity("a", authority))
         try await withServer(security, .identity(FixedIdentity(short))) { _, connect in

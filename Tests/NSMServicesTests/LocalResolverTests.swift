@@ -67,8 +67,11 @@ private let address = ReplyText(answers: [ReplyText.record(1, ttl: 60, [10, 0, 0
 private let nothing = ReplyText(code: 3, authorities: [ReplyText.soa(ttl: 60, minimum: 60)])
 
 private func resolver(port: UInt16, _ parts: [ResolverConfiguration]) -> LocalResolver {
+    // Servers of tests have all the time they need; what a silent one costs is the time of grace.
     let resolver = LocalResolver(
-        UpstreamExchange(on: MultiThreadedEventLoopGroup.singleton, port: port),
+        UpstreamExchange(
+            on: MultiThreadedEventLoopGroup.singleton, port: port, waits: [.seconds(60), .seconds(60)]),
+        patience: .seconds(120),
         logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     resolver.use(ResolverRoutes(parts, original: ResolverConfiguration(), own: []))
     return resolver

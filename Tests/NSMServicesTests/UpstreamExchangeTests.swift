@@ -40,7 +40,8 @@ private final class RawServer: Sendable {
             .bind(host: address, port: port).get()
         let server = try #require(IPAddress(address))
         do {
-            try await body(UpstreamExchange(on: group, port: UInt16(port)), server)
+            try await body(
+                UpstreamExchange(on: group, port: UInt16(port), waits: [.seconds(60), .seconds(60)]), server)
         } catch {
             try await channel.close()
             try await stranger.close()

@@ -298,7 +298,7 @@ struct ConnectorTests {
     func ended() async throws {
         let fixture = try EndpointFixture([.init(name: "s")])
         let source = FixedIdentity(
-            try EndpointFixture.identity("manager", fixture.authority, lifetime: .seconds(2)))
+            try EndpointFixture.identity("manager", fixture.authority, lifetime: .seconds(5)))
         let component = Component(name: "manager", security: .identity(source), logger: EndpointFixture.quiet)
         let connector = PeerConnector(fixture.address, component: component)
         try await fixture.run {

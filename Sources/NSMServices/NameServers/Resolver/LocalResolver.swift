@@ -65,6 +65,7 @@ final class LocalResolver: Sendable {
 
     private let state = Mutex(State())
     let exchange: UpstreamExchange
+    private let patience: Duration
     let logger: Logger
     /// Questions that must be looked up.
     let arrivals: AsyncStream<(ResolverArrival, DNSRequest)>
@@ -72,8 +73,9 @@ final class LocalResolver: Sendable {
     private let metrics = ResolverMetrics()
 
     /// Answers nobody before ``run(_:handed:changed:)``.
-    init(_ exchange: UpstreamExchange, logger: Logger) {
+    init(_ exchange: UpstreamExchange, patience: Duration = LocalResolver.patience, logger: Logger) {
         self.exchange = exchange
+        self.patience = patience
         self.logger = logger
         (arrivals, arrived) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.mostWaiting))
     }
@@ -294,7 +296,7 @@ final class LocalResolver: Sendable {
                     .outcome(await self.ask(request, server, isDoubtful: doubtful.contains(place)), from: place)
                 }
             }
-            group.addTask { await Self.timer(Self.patience) }
+            group.addTask { await Self.timer(self.patience) }
             var fan = FanIn(servers.count, doubtful: doubtful)
             var hasGrace = false
             for await event in group {

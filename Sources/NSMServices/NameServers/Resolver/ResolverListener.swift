@@ -24,9 +24,12 @@ struct ResolverListener: Sendable {
 
     /// Takes the sockets over.
     ///
-    /// - Parameter take: Called on an event loop; may not wait.
+    /// - Parameters:
+    ///   - idle: How long a stream may be without a whole question.
+    ///   - take: Called on an event loop; may not wait.
     static func start(
-        _ sockets: ResolverSockets, on group: any EventLoopGroup, take: @escaping @Sendable (ResolverArrival) -> Void
+        _ sockets: ResolverSockets, on group: any EventLoopGroup, idle: TimeAmount = Self.idle,
+        take: @escaping @Sendable (ResolverArrival) -> Void
     ) async throws -> ResolverListener {
         var channels: [any Channel] = []
         // What was not given away is ours to close.
@@ -54,7 +57,7 @@ struct ResolverListener: Sendable {
                                 channel.closeFuture.whenComplete { _ in room.leave(channel) }
                                 try channel.pipeline.syncOperations.addHandlers([
                                     ByteToMessageHandler(DNSFrameDecoder(limit: DNSRequest.largest)),
-                                    StreamHandler(room, take),
+                                    StreamHandler(room, idle, take),
                                 ])
                             }
                         }
@@ -156,10 +159,12 @@ private final class StreamHandler: ChannelInboundHandler {
 
     private let room: StreamRoom
     private let take: @Sendable (ResolverArrival) -> Void
+    private let idle: TimeAmount
     private var timer: Scheduled<Void>?
 
-    init(_ room: StreamRoom, _ take: @escaping @Sendable (ResolverArrival) -> Void) {
+    init(_ room: StreamRoom, _ idle: TimeAmount, _ take: @escaping @Sendable (ResolverArrival) -> Void) {
         self.room = room
+        self.idle = idle
         self.take = take
     }
 
@@ -171,7 +176,7 @@ private final class StreamHandler: ChannelInboundHandler {
     private func startTimer(_ context: ChannelHandlerContext) {
         timer?.cancel()
         let channel = context.channel
-        timer = context.eventLoop.scheduleTask(in: ResolverListener.idle) { channel.close(promise: nil) }
+        timer = context.eventLoop.scheduleTask(in: idle) { channel.close(promise: nil) }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -33,20 +33,26 @@ struct UpstreamExchange: Sendable {
     /// Where its sockets are served.
     let group: any EventLoopGroup
     private let port: UInt16
+    private let waits: [Duration]
     /// Sockets at once.
     private let room = Gate(256)
     private let rooms = ServerRooms()
     private let letters = ServerLetters()
 
-    /// - Parameter port: At which servers are asked.
-    init(on group: any EventLoopGroup, port: UInt16 = ResolverAddress.standardPort) {
+    /// - Parameters:
+    ///   - port: At which servers are asked.
+    ///   - waits: The times that are waited for a datagram, one try after the other.
+    init(
+        on group: any EventLoopGroup, port: UInt16 = ResolverAddress.standardPort, waits: [Duration] = Self.patience
+    ) {
         self.group = group
         self.port = port
+        self.waits = waits
     }
 
     /// What a server replies.
     ///
-    /// - Parameter tries: How often it is asked while it is silent, at most as often as ``patience`` has times.
+    /// - Parameter tries: How often it is asked while it is silent, at most as often as there are waits.
     /// - Throws: ``Failure``.
     func ask(_ request: DNSRequest, _ server: IPAddress, tries: Int) async throws -> DNSMessage {
         let own = rooms.room(of: server)
@@ -71,7 +77,7 @@ struct UpstreamExchange: Sendable {
 
     private func exchange(_ request: DNSRequest, _ server: IPAddress, tries: Int) async throws -> DNSMessage {
         var hasOptions = true
-        for patience in Self.patience.prefix(tries) {
+        for patience in waits.prefix(tries) {
             do {
                 var reply = try await datagram(request, server, hasOptions, patience)
                 // An old server that knows no EDNS. Source: RFC 6891, section 7.
