@@ -5,7 +5,7 @@ import SPIFFE
 import Testing
 
 /// The daemon with a real mesh of this host, and an endpoint of the SDK that gives all there is to give.
-@Suite("Network services", .enabled(if: Host.isAvailable, Comment(rawValue: Host.reason)), .timeLimit(.minutes(5)))
+@Suite("Network services", .enabled(if: Host.isAvailable, Comment(rawValue: Host.reason)), .timeLimit(.minutes(10)))
 struct ServicesTests {
     private final class Mesh {
         let host: Host

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 /// Settings of `run` from a file, and the mesh that it can host.
-@Suite("Settings", .enabled(if: Host.isAvailable, Comment(rawValue: Host.reason)), .timeLimit(.minutes(3)))
+@Suite("Settings", .enabled(if: Host.isAvailable, Comment(rawValue: Host.reason)), .timeLimit(.minutes(10)))
 struct SettingsTests {
     @Test("one process is agent and mesh: a service that it offers, and a client of it, by a file of settings")
     func hosted() async throws {

@@ -3,7 +3,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite("Broadcasts", .timeLimit(.minutes(2)))
+@Suite("Broadcasts", .timeLimit(.minutes(10)))
 struct BroadcastTests {
     private typealias Numbers = Broadcast<Int, String, Int>
 

@@ -2,7 +2,7 @@ import Concurrency
 import Synchronization
 import Testing
 
-@Suite("Work in turn", .timeLimit(.minutes(1)))
+@Suite("Work in turn", .timeLimit(.minutes(10)))
 struct KeyedQueueTests {
     @Test("one key at a time, and keys side by side")
     func serial() async throws {

@@ -1,7 +1,7 @@
 import Concurrency
 import Testing
 
-@Suite("What is kept until it is taken", .timeLimit(.minutes(1)))
+@Suite("What is kept until it is taken", .timeLimit(.minutes(10)))
 struct MailboxTests {
     @Test("a mailbox outlives its readers, and forgets the oldest first")
     func mailbox() async {

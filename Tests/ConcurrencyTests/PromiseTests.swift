@@ -1,7 +1,7 @@
 import Concurrency
 import Testing
 
-@Suite("Promises", .timeLimit(.minutes(1)))
+@Suite("Promises", .timeLimit(.minutes(10)))
 struct PromiseTests {
     @Test("the first value counts, whether it comes before or after who waits for it")
     func first() async throws {
@@ -43,7 +43,7 @@ struct PromiseTests {
     }
 }
 
-@Suite("Latches", .timeLimit(.minutes(1)))
+@Suite("Latches", .timeLimit(.minutes(10)))
 struct LatchTests {
     @Test("all go on when it opens, who comes later at once, and who is cancelled before")
     func opens() async throws {

@@ -3,7 +3,7 @@ import Glibc
 import Synchronization
 import Testing
 
-@Suite("Threads that actors live on", .timeLimit(.minutes(1)))
+@Suite("Threads that actors live on", .timeLimit(.minutes(10)))
 struct ThreadExecutorTests {
     private actor Resident {
         private let executor: ThreadExecutor

@@ -65,7 +65,7 @@ private final class Warnings: LogHandler {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct LeaderElectionTests {
+@Suite(.timeLimit(.minutes(10))) struct LeaderElectionTests {
     private static func election(
         _ client: KubernetesClient, _ name: String,
         logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import KubernetesClient
 
-@Suite(.timeLimit(.minutes(2))) struct RequestTests {
+@Suite(.timeLimit(.minutes(10))) struct RequestTests {
     private static let object = #"{"metadata":{"name":"a","namespace":"here","resourceVersion":"7","uid":"u"}}"#
 
     @Test func aRequestSaysWhatIsMeant() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import KubernetesClient
 
-@Suite(.timeLimit(.minutes(2))) struct WatchTests {
+@Suite(.timeLimit(.minutes(10))) struct WatchTests {
     /// Follows until so many updates came; what they were.
     private static func follow(
         _ count: Int, _ client: KubernetesClient

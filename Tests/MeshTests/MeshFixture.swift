@@ -19,7 +19,8 @@ final class MeshFixture: Sendable {
         var template = Array("/tmp/nsm-mesh-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Failure("no directory") }
         directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        // Long fuzz goes on for hours.
+        authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(2 * 86400))
         var logger = Logger(label: "mesh", factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = getenv("NSM_TEST_LOG") == nil ? .critical : .debug
         self.logger = logger
@@ -30,11 +31,11 @@ final class MeshFixture: Sendable {
         init(_ text: String) { description = text }
     }
 
-    func identity(_ name: String, lifetime: Duration = .seconds(600)) throws -> FixedIdentity {
+    func identity(_ name: String, lifetime: Duration = .seconds(86400)) throws -> FixedIdentity {
         FixedIdentity(try newIdentity(name, lifetime: lifetime))
     }
 
-    func newIdentity(_ name: String, lifetime: Duration = .seconds(600)) throws -> Identity {
+    func newIdentity(_ name: String, lifetime: Duration = .seconds(86400)) throws -> Identity {
         Identity(
             svid: try authority.issue(SPIFFEID("spiffe://example.org/\(name)"), lifetime: lifetime),
             bundles: try authority.bundles())
@@ -56,6 +57,8 @@ final class MeshFixture: Sendable {
             name: "host-nsmgr", address: address ?? managerSocket,
             security: .identity(try source ?? identity("nsmgr")), logger: logger)
         settings.rights = Rights(settings: rights, ownDomain: nil, host: "host")
+        // On a busy machine a handshake within one process may take seconds.
+        settings.dialTimeout = .seconds(20)
         return try MeshManager(settings)
     }
 

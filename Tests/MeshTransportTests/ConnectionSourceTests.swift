@@ -8,7 +8,7 @@ import Testing
 struct ConnectionSourceTests {
     /// The kernel gives the number of a socket that was closed to the next one. Whoever lets the old one go later by its number
     /// would stop the new one.
-    @Test("a listener that gets the number of one that went hears its peers", .timeLimit(.minutes(5)))
+    @Test("a listener that gets the number of one that went hears its peers", .timeLimit(.minutes(10)))
     func numbers() async throws {
         try await onThread {
             for _ in 0..<200 {

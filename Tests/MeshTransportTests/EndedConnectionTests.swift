@@ -11,7 +11,7 @@ struct EndedConnectionTests {
     private static let halfMessage = Frames.headers() + Frames.message([1], isLast: false, length: 100)
 
     @Test(
-        "a connection leaves nothing behind, in whatever way it ends", .timeLimit(.minutes(5)),
+        "a connection leaves nothing behind, in whatever way it ends", .timeLimit(.minutes(10)),
         arguments: [
             Array("GET / HTTP/1.1\r\nHost: somewhere\r\n\r\n".utf8),
             Frames.preface + Frames.frame(6, [0]),

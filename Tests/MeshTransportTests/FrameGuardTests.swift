@@ -9,7 +9,7 @@ struct FrameGuardTests {
     /// Many calls when there is time for it.
     static let count = getenv("NSM_AGENT_LONG") == nil ? 3000 : 100_000
 
-    @Test("a server answers a PING with each call, one call after another", .timeLimit(.minutes(5)))
+    @Test("a server answers a PING with each call, one call after another", .timeLimit(.minutes(10)))
     func server() async throws {
         try await TransportTests().withServer(.insecure) { address, _ in
             try await onThread {
@@ -39,7 +39,7 @@ struct FrameGuardTests {
         }
     }
 
-    @Test("a client answers a PING with each answer, one call after another", .timeLimit(.minutes(5)))
+    @Test("a client answers a PING with each answer, one call after another", .timeLimit(.minutes(10)))
     func client() async throws {
         let listener = try ServerListener(.unix(TransportTests.path()))
         async let answered = onThread { try Self.serve(RawClient(accepted: listener)) }
@@ -115,7 +115,7 @@ struct FrameGuardTests {
         }
     }
 
-    @Test("a flood ends the connection and nobody else's", .timeLimit(.minutes(2)), arguments: Flood.allCases)
+    @Test("a flood ends the connection and nobody else's", .timeLimit(.minutes(10)), arguments: Flood.allCases)
     func flood(_ kind: Flood) async throws {
         try await TransportTests().withServer(.insecure) { address, connect in
             let honest = try await connect()
@@ -138,7 +138,7 @@ struct FrameGuardTests {
         }
     }
 
-    @Test("calls are cancelled a thousand at once, and the others of the connection go on", .timeLimit(.minutes(5)))
+    @Test("calls are cancelled a thousand at once, and the others of the connection go on", .timeLimit(.minutes(10)))
     func cancelled() async throws {
         var limits = TransportLimits()
         limits.cancels = 10

@@ -43,7 +43,7 @@ struct PeerLimitTests {
         Frames.parse(received).contains { $0.kind == 3 && $0.payload.allSatisfy { $0 == 0 } }
     }
 
-    @Test("a stranger takes all it can, and root still gets in", .timeLimit(.minutes(5)))
+    @Test("a stranger takes all it can, and root still gets in", .timeLimit(.minutes(10)))
     func connections() async throws {
         let log = CountingLog()
         let logger = Logger(label: "test") { _ in log }
@@ -85,7 +85,7 @@ struct PeerLimitTests {
         #expect(log.count == 1)
     }
 
-    @Test("calls beyond the limit are refused with a status, and others go on", .timeLimit(.minutes(5)))
+    @Test("calls beyond the limit are refused with a status, and others go on", .timeLimit(.minutes(10)))
     func calls() async throws {
         for isPeer in [false, true] {
             var limits = TransportLimits()
@@ -113,7 +113,7 @@ struct PeerLimitTests {
         }
     }
 
-    @Test("bytes of unfinished messages are bounded on a connection and on all of a peer", .timeLimit(.minutes(5)))
+    @Test("bytes of unfinished messages are bounded on a connection and on all of a peer", .timeLimit(.minutes(10)))
     func bytes() async throws {
         for isPeer in [false, true] {
             var limits = TransportLimits()
@@ -150,7 +150,7 @@ struct PeerLimitTests {
         }
     }
 
-    @Test("a message of more than the limit is refused before it is read", .timeLimit(.minutes(5)))
+    @Test("a message of more than the limit is refused before it is read", .timeLimit(.minutes(10)))
     func messages() async throws {
         try await withServer(TransportLimits(), messageLimit: 1000) { address in
             let connection = try await connect(address)
@@ -203,7 +203,7 @@ struct PeerLimitTests {
         for _ in 0..<5 { try channels[0].send(try pipe("x")) }
     }
 
-    @Test("a connection without calls is ended as HTTP/2 does it, one with a call is not", .timeLimit(.minutes(5)))
+    @Test("a connection without calls is ended as HTTP/2 does it, one with a call is not", .timeLimit(.minutes(10)))
     func idle() async throws {
         var limits = TransportLimits()
         limits.idleTime = .milliseconds(50)
@@ -227,7 +227,7 @@ struct PeerLimitTests {
         }
     }
 
-    @Test("who says nothing is dropped, and who may not connect is told of once", .timeLimit(.minutes(5)))
+    @Test("who says nothing is dropped, and who may not connect is told of once", .timeLimit(.minutes(10)))
     func refusals() async throws {
         let log = CountingLog()
         let logger = Logger(label: "test") { _ in log }

@@ -56,7 +56,7 @@ struct WorkloadEndpointTests {
         }
     }
 
-    @Test("identities come by an abstract socket", .timeLimit(.minutes(2)))
+    @Test("identities come by an abstract socket", .timeLimit(.minutes(10)))
     func abstract() async throws {
         let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
         let source = FixedIdentity(

@@ -80,7 +80,7 @@ private struct FakeSession: ServiceSession {
     var note: ServiceNote { ServiceNote(waiting: ["w"], facts: ["version \(version)"]) }
 }
 
-@Suite("Connections are what is declared", .timeLimit(.minutes(1)))
+@Suite("Connections are what is declared", .timeLimit(.minutes(10)))
 struct NetworkServicesTests {
     private let log = Log()
 

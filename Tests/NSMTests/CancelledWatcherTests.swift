@@ -3,7 +3,7 @@ import Testing
 
 @Suite("Those who stop to watch")
 struct CancelledWatcherTests {
-    @Test("an event and the end of who waits for it never wait for each other", .timeLimit(.minutes(2)))
+    @Test("an event and the end of who waits for it never wait for each other", .timeLimit(.minutes(10)))
     func cancelled() async {
         let monitor = ConnectionMonitor()
         let telling = Task {

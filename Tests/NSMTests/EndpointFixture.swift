@@ -13,7 +13,7 @@ final class EndpointFixture: Sendable {
     static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     init(_ services: [NetworkServiceEndpoint.Service], at address: SocketAddress? = nil) throws {
-        authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
+        authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(2 * 86400))
         self.address = address ?? .unix("/tmp/nsm-et-\(UInt64.random(in: 0...UInt64.max)).sock")
         let identity = try Self.identity("endpoint", authority)
         connector = PeerConnector(
@@ -25,7 +25,7 @@ final class EndpointFixture: Sendable {
     }
 
     static func identity(
-        _ name: String, _ authority: CertificateAuthority, lifetime: Duration = .seconds(600)
+        _ name: String, _ authority: CertificateAuthority, lifetime: Duration = .seconds(86400)
     ) throws -> Identity {
         Identity(
             svid: try authority.issue(SPIFFEID("spiffe://example.org/\(name)"), lifetime: lifetime),

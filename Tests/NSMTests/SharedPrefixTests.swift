@@ -173,7 +173,7 @@ struct SharedPrefixTests {
 
     @Test(
         "endpoints get parts of their own, keep them over a restart of the server, and give them back",
-        .timeLimit(.minutes(3)))
+        .timeLimit(.minutes(10)))
     func life() async throws {
         let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
         let address = Self.path()
@@ -202,7 +202,7 @@ struct SharedPrefixTests {
         }
     }
 
-    @Test("who goes gives back what he had; what can't be answered is refused in words", .timeLimit(.minutes(2)))
+    @Test("who goes gives back what he had; what can't be answered is refused in words", .timeLimit(.minutes(10)))
     func requests() async throws {
         let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
         let address = Self.path()
@@ -254,7 +254,7 @@ struct SharedPrefixTests {
         }
     }
 
-    @Test("a peer has an eighth of the network, and others have theirs", .timeLimit(.minutes(2)))
+    @Test("a peer has an eighth of the network, and others have theirs", .timeLimit(.minutes(10)))
     func limits() async throws {
         let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
         let address = Self.path()
@@ -280,7 +280,7 @@ struct SharedPrefixTests {
         }
     }
 
-    @Test("a relay hands on what is asked, and ends with the server and with the caller", .timeLimit(.minutes(2)))
+    @Test("a relay hands on what is asked, and ends with the server and with the caller", .timeLimit(.minutes(10)))
     func relay() async throws {
         let authority = try CertificateAuthority(newFor: "example.org", lifetime: .seconds(3600))
         let (near, far) = (Self.path(), Self.path())

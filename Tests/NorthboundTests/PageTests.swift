@@ -170,7 +170,8 @@ struct PageTests {
         while await !condition() { try await Task.sleep(for: .milliseconds(5)) }
     }
 
-    @Test("the engine is looked at once for all who follow, and left alone when they are gone", .timeLimit(.minutes(5)))
+    @Test(
+        "the engine is looked at once for all who follow, and left alone when they are gone", .timeLimit(.minutes(10)))
     func following() async throws {
         let backend = Still()
         backend.states.withLock { $0 = [status("a", .pending)] }
@@ -197,7 +198,7 @@ struct PageTests {
         #expect(backend.looks.withLock { $0 } == looks)
     }
 
-    @Test("every stream begins with all there is, however fast others come and go", .timeLimit(.minutes(5)))
+    @Test("every stream begins with all there is, however fast others come and go", .timeLimit(.minutes(10)))
     func beginnings() async throws {
         let backend = Still()
         var limits = PageFeed.Limits()
@@ -218,7 +219,7 @@ struct PageTests {
         }
     }
 
-    @Test("streams have an end, for one peer and for all, and who goes makes room", .timeLimit(.minutes(5)))
+    @Test("streams have an end, for one peer and for all, and who goes makes room", .timeLimit(.minutes(10)))
     func bounds() async throws {
         let feed = PageFeed(Still(), limits: Self.limits)
         var streams = [try await feed.follow(.user(1)), try await feed.follow(.user(1))]
@@ -230,7 +231,7 @@ struct PageTests {
         #expect((try? await feed.follow(.user(1))) != nil)
     }
 
-    @Test("a stream whose reader is too slow ends", .timeLimit(.minutes(5)))
+    @Test("a stream whose reader is too slow ends", .timeLimit(.minutes(10)))
     func slow() async throws {
         let backend = Still()
         let feed = PageFeed(backend, limits: Self.limits)
@@ -253,7 +254,7 @@ struct PageTests {
         return String(buffer: try #require(await events.next()))
     }
 
-    @Test("who comes and goes gets what was seen a moment ago, and the engine its rest", .timeLimit(.minutes(5)))
+    @Test("who comes and goes gets what was seen a moment ago, and the engine its rest", .timeLimit(.minutes(10)))
     func comingAndGoing() async throws {
         let backend = Still()
         var limits = Self.limits
@@ -268,7 +269,8 @@ struct PageTests {
         #expect(backend.looks.withLock { $0 } == 1)
     }
 
-    @Test("a stream that begins with what was seen before its time is told what changed since", .timeLimit(.minutes(5)))
+    @Test(
+        "a stream that begins with what was seen before its time is told what changed since", .timeLimit(.minutes(10)))
     func catchingUp() async throws {
         let backend = Still()
         backend.states.withLock { $0 = [status("a", .pending)] }
@@ -285,7 +287,7 @@ struct PageTests {
         #expect(backend.looks.withLock { $0 } == 2)
     }
 
-    @Test("what was seen is forgotten when it is old and nobody came back", .timeLimit(.minutes(5)))
+    @Test("what was seen is forgotten when it is old and nobody came back", .timeLimit(.minutes(10)))
     func forgetting() async throws {
         let backend = Still()
         var limits = Self.limits
@@ -318,7 +320,7 @@ struct PageTests {
         buffer.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
     }
 
-    @Test("all who get the same snapshot get the same memory", .timeLimit(.minutes(5)))
+    @Test("all who get the same snapshot get the same memory", .timeLimit(.minutes(10)))
     func sharing() async throws {
         let backend = Still()
         backend.states.withLock { $0 = [status("a", .pending)] }
@@ -345,7 +347,8 @@ struct PageTests {
         #expect(String(buffer: three.json).contains("CONFIGURED") && String(buffer: one.json).contains("PENDING"))
     }
 
-    @Test("readers have places as streams have, until all is written; streams leave them some", .timeLimit(.minutes(5)))
+    @Test(
+        "readers have places as streams have, until all is written; streams leave them some", .timeLimit(.minutes(10)))
     func readers() async throws {
         let backend = Still()
         // More than a socket takes at once.

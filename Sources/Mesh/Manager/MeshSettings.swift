@@ -28,6 +28,8 @@ public struct MeshSettings: Sendable {
     public var prefixDirectory: String?
     /// Who may do what.
     var rights = Rights(settings: MeshRights(), ownDomain: nil, host: "")
+    /// How long it may take to reach a peer.
+    var dialTimeout = Duration.seconds(2)
     /// Connections of all peers together; more are refused.
     var mostConnections = 65536
     /// The namespace whose network tunnels go through; nil: that of the process.
@@ -54,7 +56,7 @@ public struct MeshSettings: Sendable {
 
     var component: Component {
         Component(
-            name: name, security: security, tokenLifetime: tokenLifetime, dialTimeout: .seconds(2),
+            name: name, security: security, tokenLifetime: tokenLifetime, dialTimeout: dialTimeout,
             requestTimeout: .seconds(10), logger: logger)
     }
 }
