@@ -48,7 +48,7 @@ struct DNSAnswer: Hashable, Sendable {
             ?? message.records
         let end = message.options?.start ?? message.records.last?.data.upperBound ?? message.questionEnd
         var body = Array(message.bytes[DNSMessage.headerLength..<end])
-        // Where the name that was asked for is written out once more it has the letters of our question.
+        // Where the name that was asked for is written out once more it has the letters of our question: programs see small ones.
         let name = message.question.name
         for record in kept {
             let start = record.start - DNSMessage.headerLength
