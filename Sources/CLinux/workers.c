@@ -37,8 +37,15 @@ typedef struct {
     job *job;
 } timer;
 
+/* A thread that runs jobs. It is never freed, as it never ends. */
+typedef struct worker {
+    pthread_cond_t call;
+    bool is_called;
+    struct worker *next;
+} worker;
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t change;
+static pthread_condattr_t clock_of_calls;
 /* Jobs to run, oldest first. */
 static job *first, *last;
 static size_t queued;
@@ -46,9 +53,13 @@ static size_t queued;
 static timer *timers;
 static size_t timer_count, timer_room;
 static uint64_t timer_order;
-static size_t threads, idle, most_threads;
-/* Whether a thread waits for the next timer. */
-static bool has_keeper;
+static size_t threads, most_threads;
+/* Threads without a job, the one that had one last first: its caches are warm, and the others may sleep on. */
+static worker *resting;
+/* Threads that were called, or are new, and have not looked for a job yet. */
+static size_t coming;
+/* The thread that waits for the next timer. */
+static worker *keeper;
 
 static int64_t now(clockid_t clock) {
     struct timespec time;
@@ -97,33 +108,50 @@ static job *pop_timer(void) {
     return result;
 }
 
-static void wait_for_change(void) {
-    idle++;
-    if (timer_count && !has_keeper) {
-        has_keeper = true;
+/* Whom to wake once the lock is released: a thread that wakes up before would only wait for the lock. */
+typedef struct {
+    worker *whom[8];
+    size_t count;
+} calls;
+
+enum { most_calls = sizeof((calls *)0)->whom / sizeof(worker *) };
+
+static void wait_for_call(worker *me) {
+    if (timer_count && !keeper) {
+        keeper = me;
         struct timespec due = {timers[0].due / 1000000000, timers[0].due % 1000000000};
-        pthread_cond_timedwait(&change, &lock, &due);
-        has_keeper = false;
+        int error = 0;
+        while (!me->is_called && !error) error = pthread_cond_timedwait(&me->call, &lock, &due);
+        keeper = NULL;
     } else {
-        pthread_cond_wait(&change, &lock);
+        me->next = resting;
+        resting = me;
+        while (!me->is_called) pthread_cond_wait(&me->call, &lock);
+        coming--;
     }
-    idle--;
+    me->is_called = false;
 }
 
-static void call_for_threads(void);
+static calls call_for_threads(void);
+
+static void wake(calls them) {
+    for (size_t i = 0; i < them.count; i++) pthread_cond_signal(&them.whom[i]->call);
+}
 
 static void *work(void *unused) {
     (void)unused;
     pthread_setname_np(pthread_self(), "tasks");
+    worker me = {.is_called = false};
+    pthread_cond_init(&me.call, &clock_of_calls);
     pthread_mutex_lock(&lock);
-    idle--;
+    coming--;
     while (true) {
         if (timer_count) {
             int64_t time = now(CLOCK_MONOTONIC);
             while (timer_count && timers[0].due <= time) append(pop_timer());
         }
         if (!first) {
-            wait_for_change();
+            wait_for_call(&me);
             continue;
         }
         job *one = first;
@@ -131,52 +159,75 @@ static void *work(void *unused) {
         if (!first) last = NULL;
         queued--;
         /* Somebody else takes the rest, and keeps the time. */
-        call_for_threads();
+        calls them = call_for_threads();
         pthread_mutex_unlock(&lock);
+        wake(them);
         swift_job_run(one, NULL, 0);
         pthread_mutex_lock(&lock);
     }
 }
 
-/* Has as many threads at work as there are jobs, and one to keep the time. */
-static void call_for_threads(void) {
-    size_t wanted = queued + (timer_count && !has_keeper);
-    for (size_t woken = 0; woken < wanted && woken < idle; woken++) pthread_cond_signal(&change);
-    while (wanted > idle && threads < most_threads) {
-        /* Signals are for the threads that were there before. */
-        sigset_t all, former;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &former);
-        pthread_t thread;
-        int error = pthread_create(&thread, NULL, work, NULL);
-        pthread_sigmask(SIG_SETMASK, &former, NULL);
-        if (error) {
-            if (threads) return;
-            fputs("no thread can be made for tasks; raise the limit of tasks\n", stderr);
-            abort();
-        }
-        pthread_detach(thread);
-        threads++;
-        /* Until it has looked for a job. */
-        idle++;
+/* Whether there is one more. */
+static bool start_thread(void) {
+    /* Signals are for the threads that were there before. */
+    sigset_t all, former;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, work, NULL);
+    pthread_sigmask(SIG_SETMASK, &former, NULL);
+    if (error) {
+        if (threads) return false;
+        fputs("no thread can be made for tasks; raise the limit of tasks\n", stderr);
+        abort();
     }
+    pthread_detach(thread);
+    threads++;
+    coming++;
+    return true;
+}
+
+static void call(worker *one, calls *them) {
+    one->is_called = true;
+    them->whom[them->count++] = one;
+}
+
+/*
+ * Has as many threads at work as there are jobs, and one to keep the time. Those that are on their way are not called once more,
+ * and the one that keeps the time is left in peace as long as there is another one: who takes its place would have to be called
+ * as well. Who comes calls the next, if these are not enough.
+ */
+static calls call_for_threads(void) {
+    calls them = {.count = 0};
+    size_t wanted = queued + (timer_count && !keeper);
+    while (coming < wanted && resting && them.count < most_calls) {
+        worker *one = resting;
+        resting = one->next;
+        coming++;
+        call(one, &them);
+    }
+    while (coming < wanted && !resting && threads < most_threads && start_thread()) {}
+    if (coming < queued && keeper && !keeper->is_called && them.count < most_calls) call(keeper, &them);
+    return them;
 }
 
 static SWIFT void enqueue(job *one, void *original) {
     (void)original;
     pthread_mutex_lock(&lock);
     append(one);
-    call_for_threads();
+    calls them = call_for_threads();
     pthread_mutex_unlock(&lock);
+    wake(them);
 }
 
 static void enqueue_later(job *one, int64_t due) {
     pthread_mutex_lock(&lock);
     push_timer((timer){due, timer_order++, one});
+    calls them = call_for_threads();
     /* The thread that keeps the time waits for another one. */
-    if (timers[0].job == one && has_keeper) pthread_cond_broadcast(&change);
-    call_for_threads();
+    if (timers[0].job == one && keeper && !keeper->is_called && them.count < most_calls) call(keeper, &them);
     pthread_mutex_unlock(&lock);
+    wake(them);
 }
 
 /* A time that never comes is as good as one in a hundred years. */
@@ -203,11 +254,8 @@ static SWIFT void enqueue_with_deadline(
 }
 
 void cl_use_own_workers(void) {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&change, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_condattr_init(&clock_of_calls);
+    pthread_condattr_setclock(&clock_of_calls, CLOCK_MONOTONIC);
     /* Some may block for a moment although tasks should not. */
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     most_threads = processors > 8 ? processors : 8;
