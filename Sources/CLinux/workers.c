@@ -253,6 +253,16 @@ static SWIFT void enqueue_with_deadline(
     enqueue_later(one, after(delay));
 }
 
+void cl_run_task(void *one) { enqueue(one, NULL); }
+
+void cl_run_task_later(void *one, int64_t delay, int64_t tolerance) {
+    int64_t due = after(delay);
+    /* Those that may be late come together: fewer wake-ups, and work that finds its caches warm. */
+    int64_t step = 1;
+    while (step <= tolerance / 2 && step < (int64_t)1 << 30) step *= 2;
+    enqueue_later(one, (due + step - 1) / step * step);
+}
+
 void cl_use_own_workers(void) {
     pthread_condattr_init(&clock_of_calls);
     pthread_condattr_setclock(&clock_of_calls, CLOCK_MONOTONIC);

@@ -20,7 +20,7 @@ enum Main {
             var command = try parse(words)
             if let waiting = command as? any WaitingCommand, try !waiting.isDoneAtOnce() {
                 try Descriptors.require(waiting.descriptors)
-                cl_use_own_workers()
+                OwnWorkers.use()
                 try Foreground.run {
                     var command = waiting
                     try await command.run()

@@ -5,7 +5,7 @@ internal import Netlink
 ///
 /// The thread is the executor of the work and of everything that belongs to it, so no pool of workers is started. Dispatch's
 /// wakes up once a second as long as the process lives; the program has workers of its own for what libraries start beside,
-/// see `cl_use_own_workers`.
+/// see ``OwnWorkers``.
 public enum Foreground {
     /// Runs `body` to its end on this thread.
     public static func run(_ body: @escaping @Sendable () async throws -> Void) throws {

@@ -277,5 +277,9 @@ void cl_release_program(void);
 
 /* Runs Swift tasks that prefer no executor on threads of our own from now on. To be called before the first such task. */
 void cl_use_own_workers(void);
+/* Runs a job of Swift's there. */
+void cl_run_task(void *job);
+/* The same in so many nanoseconds, or so many more at most. */
+void cl_run_task_later(void *job, int64_t delay, int64_t tolerance);
 
 #endif

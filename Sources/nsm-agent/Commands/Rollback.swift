@@ -1,6 +1,5 @@
 internal import Agent
 internal import ArgumentParser
-internal import CLinux
 internal import Concurrency
 internal import Glibc
 internal import Model
@@ -52,7 +51,7 @@ struct Rollback: ParsableCommand {
 
     func run() throws {
         try Privileges.require(changing: true)
-        cl_use_own_workers()
+        OwnWorkers.use()
         do throws(ControlSocket.Failure) {
             try ControlSocket.check(socket.path)
         } catch {

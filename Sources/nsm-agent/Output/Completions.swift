@@ -1,6 +1,5 @@
 internal import Agent
 internal import ArgumentParser
-internal import CLinux
 internal import Concurrency
 internal import Mesh
 internal import Model
@@ -57,7 +56,7 @@ enum Completions {
         if words.contains(where: { $0 == "--agent" || $0.hasPrefix("--agent=") }) { return [] }
         let path = option("--socket", in: words) ?? SocketOptions.usualPath
         guard let client = try? ControlClient(path: path) else { return [] }
-        cl_use_own_workers()
+        OwnWorkers.use()
         let answer = Promise<[Nsmagent_Control_Value]>()
         try? Foreground.run {
             await withTaskGroup(of: Void.self) { group in
