@@ -24,7 +24,8 @@ package enum WellKnown {
     package static let tokenExpires = "nsm-client-token-expires"
     /// The metadata with the path of a registration.
     package static let registryPath = "path"
-    /// The metadata of a search that names a service: its endpoints, all of them, for one who offers it, too.
+    /// The metadata of a search that names a service: its endpoints, all of them, for one who offers it, too. The
+    /// answer has it as well, if they are told.
     package static let offering = "nsm-agent-offering"
     /// In the extra context of a connection: the endpoint of the same network (vL3) whose end the client's is.
     package static let networkOrigin = "nsm-agent/vl3-endpoint"

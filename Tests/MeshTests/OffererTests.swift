@@ -16,6 +16,7 @@ private final class Written: RPCWriterProtocol {
     var lines: [String] {
         all.withLock { $0 }.map { ($0.deleted ? "-" : "+") + $0.networkServiceEndpoint.name }
     }
+    var ids: [String] { all.withLock { $0.first?.networkServiceEndpoint.pathIds ?? [] } }
     var urls: Set<String> { Set(all.withLock { $0 }.map(\.networkServiceEndpoint.url)) }
 }
 
@@ -49,6 +50,44 @@ struct OffererTests {
         #expect(watched.lines == ["+a", "+far", "+b", "-far", "-a"])
         watching.cancel()
         _ = await watching.result
+    }
+
+    @Test("who is no offerer any more is told nothing more, and of two of one name all identities are told")
+    func ends() async throws {
+        let store = RegistryStore { _ in }
+        let others = RemoteEndpoints()
+        var near = RegistryTests.endpoint("a")
+        near.endpoint.pathIds = ["spiffe://a.example/x", "spiffe://a.example/nsmgr"]
+        try store.register(near, .stranger("A"))
+        var far = RegistryTests.endpoint("a").endpoint
+        (far.url, far.pathIds) = ("tcp://192.0.2.2:5001", ["spiffe://b.example/x"])
+        others.add(far, from: .registry(.tcp(host: "192.0.2.2", port: 5001)))
+        let written = Written()
+        let offerers = Offerers(service: "s", store: store, others: others)
+        let viewer = Caller.stranger("A").identity
+        let watching = Task {
+            try await offerers.write(to: RPCWriter(wrapping: written), watch: true) { store.offers("s", viewer) }
+        }
+        try await eventually("both") { written.ids == ["spiffe://a.example/x", "spiffe://b.example/x"] }
+        store.remove("a")
+        await #expect(throws: RPCError.self) { try await watching.value }
+        #expect(written.lines == ["+a"])
+    }
+
+    @Test("of a link between endpoints of one network a forwarder makes no more than the link")
+    func links() {
+        var context = NSMConnectionContext()
+        context.mtu = 1400
+        context.ethernetContext.srcMac = "02:00:00:00:00:01"
+        context.ipContext.srcIpAddrs = ["10.60.0.2/32"]
+        context.ipContext.dstIpAddrs = ["10.60.0.1/32"]
+        context.ipContext.srcRoutes = [.with { $0.prefix = "0.0.0.0/1" }]
+        context.ipContext.policies = [.init()]
+        var wanted = NSMConnection()
+        #expect(context.made(for: wanted) == context)
+        wanted.context.extraContext[WellKnown.networkOrigin] = "e"
+        let made = context.made(for: wanted)
+        #expect(made.ipContext == NSMIPContext() && made.mtu == 1400 && made.ethernetContext == context.ethernetContext)
     }
 
     @Test("who has an endpoint of a service offers it, and nobody else")

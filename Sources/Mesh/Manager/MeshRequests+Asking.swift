@@ -26,7 +26,7 @@ extension MeshRequests {
                 id: id, client: ConnectionEnd(namespace: clientSpace, name: preference.interfaceName),
                 endpoint: ConnectionEnd(namespace: space, name: answer.mechanism.interfaceName))
             try cross.configure(
-                from: answer.context.accepted(for: wanted), of: answer.context, payload: answer.payload,
+                from: answer.context.made(for: wanted), of: answer.context, payload: answer.payload,
                 granted: caller.isTrusted ? nil : granted)
             try self.rights.fit(&cross.client)
             try self.rights.fit(&cross.endpoint)
@@ -364,6 +364,14 @@ extension NSMConnectionContext {
         var context = self
         NetworkServiceClient.Acceptance(notedIn: wanted.context)?
             .limit(&context, asked: Set(wanted.context.ipContext.srcIpAddrs))
+        return context
+    }
+
+    /// What the forwarder makes of it at the client's end. A link between endpoints of one network is all that it makes: what of
+    /// the answer is to be believed is known to the client alone.
+    func made(for wanted: NSMConnection) -> NSMConnectionContext {
+        var context = accepted(for: wanted)
+        if wanted.context.networkOrigin != nil { context.ipContext = NSMIPContext() }
         return context
     }
 

@@ -152,15 +152,20 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         guard !ConnectionInfo.isOfOtherHost else {
             throw RPCError(code: .permissionDenied, message: "only endpoints of this host are told of others")
         }
-        if let viewer = registration.viewer, !store.offers(service, viewer) {
+        let (viewer, store) = (registration.viewer, store)
+        let mayLook: @Sendable () -> Bool = { viewer.map { store.offers(service, $0) } ?? true }
+        guard mayLook() else {
             throw RPCError(
-                code: .failedPrecondition, message: "\(viewer) offers no \(service.prefix(bytes: 253)) here")
+                code: .failedPrecondition,
+                message: "\(registration.caller.identity) offers no \(service.prefix(bytes: 253)) here")
         }
+        var metadata = registration.path
+        metadata.addString(service, forKey: WellKnown.offering)
         let offerers = Offerers(service: service, store: store, others: others)
-        return StreamingServerResponse(metadata: registration.path) { writer in
+        return StreamingServerResponse(metadata: metadata) { writer in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 defer { group.cancelAll() }
-                group.addTask { try await offerers.write(to: writer, watch: watch) }
+                group.addTask { try await offerers.write(to: writer, watch: watch, while: mayLook) }
                 group.addTask { try? await context.cancellation.cancelled }
                 try await group.next()
             }

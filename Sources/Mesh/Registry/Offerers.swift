@@ -15,8 +15,12 @@ struct Offerers: Sendable {
 
     /// Writes those that there are, and then each change if `watch` is set.
     ///
-    /// - Throws: what the writer throws when the caller is gone.
-    func write(to writer: RPCWriter<NSMNetworkServiceEndpointResponse>, watch: Bool) async throws {
+    /// - Parameter mayLook: Whether the caller may still see them.
+    /// - Throws: what the writer throws when the caller is gone; `RPCError` when he may not look any more.
+    func write(
+        to writer: RPCWriter<NSMNetworkServiceEndpointResponse>, watch: Bool,
+        while mayLook: @Sendable () -> Bool = { true }
+    ) async throws {
         guard watch else { return try await writer.write(contentsOf: Self.changes(from: [:], to: present)) }
         let query = NSMNetworkServiceEndpoint.with { $0.networkServiceNames = [service] }
         let (here, there) = (store.find(query, watch: true), others.changes(of: service))
@@ -32,6 +36,9 @@ struct Offerers: Sendable {
             group.addTask { while (try? await Task.sleep(for: Self.look)) != nil { tick.yield() } }
             var known: [String: NSMNetworkServiceEndpoint] = [:]
             for await _ in ticks {
+                guard mayLook() else {
+                    throw RPCError(code: .failedPrecondition, message: "the caller offers it no more")
+                }
                 let now = present
                 for change in Self.changes(from: known, to: now) { try await writer.write(change) }
                 known = now
@@ -39,18 +46,25 @@ struct Offerers: Sendable {
         }
     }
 
-    /// What there is now, by name.
+    /// What there is now, by name. Of several of one name, which hosts may have, all identities are told with the first.
     private var present: [String: NSMNetworkServiceEndpoint] {
         let query = NSMNetworkServiceEndpoint.with { $0.networkServiceNames = [service] }
         let all = store.entries(query).map(\.endpoint) + others.candidates(service).map(\.endpoint)
         var result: [String: NSMNetworkServiceEndpoint] = [:]
-        for endpoint in all where result.count < Self.most && result[endpoint.name] == nil {
-            result[endpoint.name] = .with { shown in
-                shown.name = endpoint.name
-                shown.networkServiceNames = [service]
-                shown.networkServiceLabels = endpoint.networkServiceLabels.filter { $0.key == service }
-                shown.pathIds = Array(endpoint.pathIds.prefix(1))
+        let names = Set(all.map(\.name)).sorted().prefix(Self.most)
+        let last = names.last ?? ""
+        for endpoint in all where endpoint.name <= last {
+            var shown =
+                result[endpoint.name]
+                ?? .with { shown in
+                    shown.name = endpoint.name
+                    shown.networkServiceNames = [service]
+                    shown.networkServiceLabels = endpoint.networkServiceLabels.filter { $0.key == service }
+                }
+            for id in endpoint.pathIds.prefix(1) where !shown.pathIds.contains(id) && shown.pathIds.count < 8 {
+                shown.pathIds.append(id)
             }
+            result[endpoint.name] = shown
         }
         return result
     }

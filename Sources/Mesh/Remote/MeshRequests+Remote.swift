@@ -183,7 +183,7 @@ extension MeshRequests {
             guard vnis.withLock({ $0.allocate(for: id, proposed: vni) }) == vni else { return false }
         }
         var leg = RemoteLeg(id: id, end: end, tunnel: tunnel)
-        try leg.configure(from: answer.context.accepted(for: wanted), as: .client, payload: answer.payload)
+        try leg.configure(from: answer.context.made(for: wanted), as: .client, payload: answer.payload)
         try rights.fit(&leg.end)
         do {
             try await forwarder.apply(leg, isKnown: isKnown)

@@ -1,5 +1,6 @@
 extension NSMConnectionContext {
-    /// The endpoint of the same network (vL3) whose end the client's is, as the client says; nil: it is an ordinary client.
+    /// The endpoint of the same network (vL3) whose end the client's is, as the client says; nil: it is an ordinary client. Anybody can
+    /// say so: it takes things from who does, and gives nothing.
     package var networkOrigin: String? { extraContext[WellKnown.networkOrigin] }
 }
 

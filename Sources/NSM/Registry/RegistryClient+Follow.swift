@@ -49,9 +49,10 @@ extension RegistryClient {
     ///
     /// - Parameters:
     ///   - service: The service's name.
+    ///   - told: Called with why the registry tells of none, or nil once it tells.
     ///   - body: Called with what there is at first, and then with each change.
     package func followOfferers(
-        of service: String,
+        of service: String, told: @escaping @Sendable (String?) -> Void = { _ in },
         body: @escaping @Sendable (RegistryChange<NSMNetworkServiceEndpoint>) async -> Void
     ) async {
         let query = NSMNetworkServiceEndpoint.with { $0.networkServiceNames = [service] }
@@ -61,9 +62,15 @@ extension RegistryClient {
             }
         } find: {
             let found = Mutex<[NSMNetworkServiceEndpoint]>([])
-            try await self.find(query, watch: false, offering: service) { response in
-                if !response.deleted { found.withLock { $0.append(response.networkServiceEndpoint) } }
+            do {
+                try await self.find(query, watch: false, offering: service) { response in
+                    if !response.deleted { found.withLock { $0.append(response.networkServiceEndpoint) } }
+                }
+            } catch let error as NSMError where error.text == Self.noOfferers {
+                told(error.text)
+                throw error
             }
+            told(nil)
             return found.withLock { $0 }
         }
     }

@@ -215,10 +215,20 @@ public struct RegistryClient: Sendable {
         query.watch = watch
         try await calls.explained { [query, metadata] in
             try await client.find(query, metadata: metadata, options: watch ? .defaults : options) { response in
+                let told = response.metadata[stringValues: WellKnown.offering].first { _ in true }
+                if offering != nil, told == nil,
+                    calls.connection.info.peer?.id.isManagerOfHost == true
+                {
+                    // It shows what the caller registered, and would take one endpoint for another. Those of other kinds show all.
+                    throw NSMError(.refused, Self.noOfferers)
+                }
                 for try await message in response.messages { try await body(message) }
             }
         }
     }
+
+    /// What is said of managers that do not tell of those who offer the same.
+    static let noOfferers = "the manager does not tell of other endpoints"
 
     // MARK: - Parts
 
