@@ -1,3 +1,4 @@
+import NSM
 import NetworkTypes
 import TestSupport
 import Testing
@@ -12,83 +13,138 @@ struct NetworkPartsTests {
 
     @Test("clients are led to the whole network, or to all of its parts when it is not known")
     func clients() throws {
-        var parts = NetworkParts(declared: try Self.prefixes("192.0.2.0/24"))
-        parts.own = try Self.prefixes("10.60.1.0/24")
-        parts.note(try Self.prefixes("10.60.0.0/24", "10.60.0.1/32"), of: "b")
+        var parts = NetworkParts(
+            declared: try Self.prefixes("192.0.2.0/24"), own: try Self.prefixes("10.60.1.0/24"))
+        #expect(parts.note(try Self.prefixes("10.60.0.0/24", "10.60.0.1/32"), of: "b") == ["b"])
         #expect(
             parts.routesOfClients.map { "\($0)" } == ["192.0.2.0/24", "10.60.1.0/24", "10.60.0.0/24"])
-        parts.networks = try Self.prefixes("10.60.0.0/16")
+        #expect(parts.set(own: parts.own, networks: try Self.prefixes("10.60.0.0/16")).isEmpty)
         #expect(parts.routesOfClients.map { "\($0)" } == ["192.0.2.0/24", "10.60.0.0/16"])
-        parts.note(try Self.prefixes("10.60.7.0/24"), of: "c")
+        #expect(parts.note(try Self.prefixes("10.60.7.0/24"), of: "c") == ["c"])
         #expect(parts.routesOfClients.map { "\($0)" } == ["192.0.2.0/24", "10.60.0.0/16"])
     }
 
     @Test("nothing that is ours, lies outside of the network, or is half of the world goes to another endpoint")
     func usable() throws {
-        var parts = NetworkParts()
-        parts.own = try Self.prefixes("10.60.1.0/24")
+        var parts = NetworkParts(own: try Self.prefixes("10.60.1.0/24"))
         let said = try Self.prefixes(
             "0.0.0.0/0", "10.60.0.0/16", "10.60.1.0/25", "10.60.2.0/24", "10.61.0.0/24", "::/0")
-        parts.note(said, of: "b")
+        _ = parts.note(said, of: "b")
         #expect(parts.routes(to: "b").map { "\($0)" } == ["10.60.2.0/24", "10.61.0.0/24"])
-        parts.networks = try Self.prefixes("10.60.0.0/16")
+        #expect(parts.set(own: parts.own, networks: try Self.prefixes("10.60.0.0/16")) == ["b"])
         #expect(parts.routes(to: "b").map { "\($0)" } == ["10.60.2.0/24"])
-        parts.note((0..<100).map { IPPrefix("10.60.\($0 + 100).0/24") }.compactMap { $0 }, of: "b")
+        _ = parts.note((0..<100).map { IPPrefix("10.60.\($0 + 100).0/24") }.compactMap { $0 }, of: "b")
         #expect(parts.routes(to: "b").count == NetworkParts.mostOfOne)
-        parts.forget("b")
-        #expect(parts.routes(to: "b").isEmpty && parts.others.isEmpty)
+        #expect(parts.forget("b") == ["b"] && parts.forget("b").isEmpty)
+        #expect(parts.routes(to: "b").isEmpty)
     }
 
-    @Test("a part that two say they have is behind the one who came to have it last")
-    func moved() throws {
+    @Test("who holds a part keeps it, until another one has the same and the first is not reached or says so no more")
+    func held() throws {
         var parts = NetworkParts()
-        parts.note(try Self.prefixes("10.60.0.0/24"), of: "b")
-        parts.note(try Self.prefixes("10.60.0.0/24"), of: "c")
-        #expect(parts.routes(to: "b").isEmpty && parts.routes(to: "c").count == 1)
-        // Saying it again is no news.
-        parts.note(try Self.prefixes("10.60.0.0/24"), of: "b")
-        #expect(parts.routes(to: "b").isEmpty && parts.routes(to: "c").count == 1)
-        parts.forget("c")
-        #expect(parts.routes(to: "b").count == 1)
+        let part = try Self.prefixes("10.60.0.0/24")
+        _ = parts.note(part, of: "b")
+        for other in [part, try Self.prefixes("10.60.0.0/31"), try Self.prefixes("10.60.0.0/16")] {
+            #expect(parts.note(other, of: "c").isEmpty)
+            #expect(parts.routes(to: "b") == part && parts.routes(to: "c").isEmpty)
+        }
+        // Something that overlaps is never believed, though the other one is not reached.
+        #expect(parts.note(part, of: "b", isLive: false).isEmpty && parts.routes(to: "b") == part)
+        #expect(parts.note(part, of: "c") == ["b", "c"] && parts.routes(to: "c") == part)
+        #expect(parts.note(part, of: "c", isLive: false).isEmpty && parts.routes(to: "c") == part)
+        #expect(parts.note([], of: "c") == ["b", "c"] && parts.routes(to: "b") == part)
+        // One that said something earlier, and had nothing of it, does not take what came to be held since.
+        _ = parts.note(try Self.prefixes("10.60.0.0/16"), of: "d")
+        _ = parts.note(try Self.prefixes("10.60.5.0/24"), of: "e")
+        _ = parts.forget("b")
+        #expect(parts.routes(to: "d").isEmpty && parts.routes(to: "e").count == 1)
     }
 
-    @Test(
-        "in whatever order it is heard who has which part, each is behind one endpoint, and in the end behind its own")
+    @Test("a link is of use when the addresses of both ends are of the other one's part")
+    func addresses() throws {
+        var parts = NetworkParts(own: try Self.prefixes("10.60.1.0/24"))
+        _ = parts.note(try Self.prefixes("10.60.0.0/24"), of: "b")
+        _ = parts.note(try Self.prefixes("10.60.2.0/24"), of: "c")
+        func mistake(_ source: String, _ destination: String, of name: String = "b") -> String? {
+            parts.mistake(
+                in: .with { ($0.srcIpAddrs, $0.dstIpAddrs) = ([source], [destination]) }, of: name)
+        }
+        #expect(mistake("10.60.0.2/32", "10.60.0.1/32") == nil)
+        #expect(mistake("10.60.0.2/32", "10.60.1.7/32") == "10.60.1.7 lies in no part of its own")
+        #expect(mistake("10.60.0.2/32", "10.60.2.7/32") == "10.60.2.7 lies in no part of its own")
+        #expect(mistake("10.60.1.2/32", "10.60.0.1/32") == "10.60.1.2 lies in no part of its own")
+        #expect(mistake("10.60.0.2/8", "10.60.0.1/32") == "10.60.0.2/8 is no single address")
+        #expect(parts.mistake(in: .init(), of: "d") == "it has no part of its own")
+    }
+
+    @Test("a client comes again only for routes that it lacks, and another endpoint for our own parts")
+    func lacks() throws {
+        let lacks = SharedNetwork.lacks(
+            try Self.prefixes("10.60.0.0/16", "10.60.0.1/32"), own: try Self.prefixes("10.60.0.0/24"))
+        func connection(_ routes: [String], origin: String? = nil) -> NSMConnection {
+            .with { connection in
+                connection.context.extraContext["nsm-agent/vl3-endpoint"] = origin
+                connection.context.ipContext.dstIpAddrs = ["10.60.0.1/32"]
+                connection.context.ipContext.srcRoutes = routes.map { text in .with { $0.prefix = text } }
+            }
+        }
+        #expect(!lacks(connection(["10.60.0.0/16", "10.60.0.1/32"])) && !lacks(connection(["10.60.0.0/16"])))
+        #expect(lacks(connection(["10.60.0.1/32"])) && lacks(connection(["10.60.0.0/16", "10.61.0.0/16"])))
+        #expect(!lacks(connection(["10.60.0.0/24", "10.60.0.1/32"], origin: "b")))
+        #expect(lacks(connection(["10.60.0.0/16", "10.60.0.1/32"], origin: "b")))
+    }
+
+    /// What is never so, whatever others say.
+    private func check(_ parts: NetworkParts, _ names: [String], seed: UInt64) {
+        let routes = names.flatMap { parts.routes(to: $0) }
+        for (index, route) in routes.enumerated() {
+            #expect(!parts.own.contains(where: route.overlaps), "seed \(seed): \(route) is our own")
+            #expect(!routes[..<index].contains(where: route.overlaps), "seed \(seed): \(route) is with two")
+            #expect(parts.routesOfClients.contains { $0.contains(route) }, "seed \(seed): clients lack \(route)")
+        }
+    }
+
+    @Test("whatever others say, each part is behind one of them, and nobody takes another one's")
     func random() {
         for seed in Seeds("parts of networks", usual: 200, long: 5000) {
             var generator = SeededGenerator(seed: seed)
             let all = (0..<12).compactMap { IPPrefix("10.60.\($0).0/24") }
-            var parts = NetworkParts()
-            parts.own = [all[0]]
-            if Bool.random(using: &generator) { parts.networks = [IPPrefix("10.60.0.0/16")].compactMap { $0 } }
-            var truth: [String: [IPPrefix]] = [:]
-            var heard: [String: [IPPrefix]] = [:]
+            let odd = ["10.60.0.0/16", "10.60.0.0/22", "10.60.3.0/25", "10.60.5.4/31", "10.61.0.0/24"].compactMap {
+                IPPrefix($0)
+            }
+            var parts = NetworkParts(own: [all[0]])
             let names = (1...5).map { "e\($0)" }
-            func consider(_ name: String, _ prefixes: [IPPrefix]?) {
-                heard[name] = prefixes
-                if let prefixes { parts.note(prefixes, of: name) } else { parts.forget(name) }
-                let routes = names.flatMap { parts.routes(to: $0) }
-                #expect(Set(routes).count == routes.count && !routes.contains(all[0]), "seed \(seed)")
-                let clients = parts.routesOfClients
-                for route in routes + [all[0]] {
-                    #expect(clients.contains { $0.contains(route.address) }, "seed \(seed)")
+            for _ in 0..<60 {
+                let name = names.randomElement(using: &generator) ?? ""
+                let before = parts
+                var changed: Set<String> = []
+                if Int.random(in: 0..<5, using: &generator) == 0 {
+                    changed = parts.forget(name)
+                } else {
+                    let count = Int.random(in: 0...3, using: &generator)
+                    changed = parts.note(
+                        (all + odd).shuffled(using: &generator).prefix(count).map { $0 }, of: name,
+                        isLive: Int.random(in: 0..<4, using: &generator) > 0)
+                }
+                check(parts, names, seed: seed)
+                for other in names {
+                    let (was, now) = (before.routes(to: other), parts.routes(to: other))
+                    #expect((was != now) == changed.contains(other), "seed \(seed): \(other)")
+                    // Who says and does nothing loses a part only to one who has the same.
+                    guard other != name else { continue }
+                    for lost in was where !now.contains(lost) {
+                        #expect(parts.routes(to: name).contains(lost), "seed \(seed): \(other) lost \(lost)")
+                    }
                 }
             }
-            for _ in 0..<40 {
-                // Something happens, and somebody's last word is heard, late or not.
-                let name = names.randomElement(using: &generator) ?? ""
-                let taken = Set(truth.values.joined())
-                let free = all.dropFirst().filter { !taken.contains($0) }
-                truth[name] =
-                    Int.random(in: 0..<4, using: &generator) == 0
-                    ? nil : free.shuffled(using: &generator).prefix(Int.random(in: 1...2, using: &generator)).map { $0 }
-                let other = names.randomElement(using: &generator) ?? ""
-                consider(other, truth[other])
+            // In the end all say what is so.
+            var truth: [String: [IPPrefix]] = [:]
+            for name in names { _ = parts.forget(name) }
+            for (index, name) in names.shuffled(using: &generator).enumerated() {
+                truth[name] = Array(all[(2 * index + 1)...(2 * index + 2)])
+                _ = parts.note(truth[name] ?? [], of: name)
             }
-            for name in names.shuffled(using: &generator) { consider(name, truth[name]) }
-            for name in names {
-                #expect(Set(parts.routes(to: name)) == Set(truth[name] ?? []), "seed \(seed) \(name)")
-            }
+            for name in names { #expect(parts.routes(to: name) == truth[name], "seed \(seed) \(name)") }
         }
     }
 

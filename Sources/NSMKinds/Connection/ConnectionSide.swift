@@ -72,7 +72,9 @@ package struct ConnectionSide: Hashable, Sendable {
     }
 
     /// An endpoint's end of one of its connections.
-    package init(_ endpoint: Upnp_NetworkServiceEndpoint, _ connection: NSMConnection) {
+    ///
+    /// - Parameter isLink: Whether the client is known to be another endpoint of its network.
+    package init(_ endpoint: Upnp_NetworkServiceEndpoint, _ connection: NSMConnection, isLink: Bool = false) {
         let context = connection.context
         interface = connection.mechanism.interfaceName
         hostName = interface
@@ -89,6 +91,6 @@ package struct ConnectionSide: Hashable, Sendable {
         mac = hasMAC ? endpoint.physAddress : context.ethernetContext.dstMac
         mtu = context.mtu
         forwards = !endpoint.routes.isEmpty || endpoint.vl3
-        isOneWay = endpoint.vl3 && context.networkOrigin != nil
+        isOneWay = isLink
     }
 }

@@ -73,7 +73,11 @@ extension ServiceReport {
     /// - Parameters:
     ///   - state: With the connections that changed.
     ///   - gone: The ids of those that are gone.
-    init(_ endpoint: Upnp_NetworkServiceEndpoint, _ state: NetworkServiceEndpoint.State, gone: Set<String> = []) {
+    ///   - isLink: Whether the client of one is another endpoint of the network.
+    init(
+        _ endpoint: Upnp_NetworkServiceEndpoint, _ state: NetworkServiceEndpoint.State, gone: Set<String> = [],
+        isLink: (NSMConnection) -> Bool = { _ in false }
+    ) {
         if state.registeredUntil != nil, state.lastError == nil {
             self.init(.inPlace)
         } else {
@@ -81,7 +85,9 @@ extension ServiceReport {
                 state.lastError.map { .blocked("\(endpoint.networkService) is not registered: \($0)") }
                     ?? .waiting(["the registration of \(endpoint.networkService)"]))
         }
-        for (id, connection) in state.connections { parts[id] = Part(ConnectionSide(endpoint, connection)) }
+        for (id, connection) in state.connections {
+            parts[id] = Part(ConnectionSide(endpoint, connection, isLink: isLink(connection)))
+        }
         for id in gone { parts.updateValue(nil, forKey: id) }
     }
 }

@@ -3,6 +3,7 @@ internal import Logging
 internal import MeshTransport
 internal import Model
 internal import NSM
+internal import NSMKinds
 internal import NetworkTypes
 internal import SPIFFE
 
@@ -214,6 +215,9 @@ struct EndpointSession: ServiceSession {
             routes: terms.routes, policies: Self.read(policies?.file, context) ?? [],
             admit: { request in
                 try terms.check(request.labels)
+                guard !SharedNetwork.isKey(request.connectionID) else {
+                    throw EndpointRefusal("the id \(request.connectionID.prefix(64)) is one of its own")
+                }
                 try shared?.check()
                 let routes = try network?.routes(for: request.context)
                 return EndpointAdmission(
@@ -293,9 +297,18 @@ struct EndpointSession: ServiceSession {
             // together.
             for await _ in ticks {
                 let (state, gone) = endpoint.takeChanges()
-                var report = ServiceReport(message, state, gone: gone)
+                let isLink: (NSMConnection) -> Bool = { network?.isLink($0) ?? false }
+                var report = ServiceReport(message, state, gone: gone, isLink: isLink)
                 if let network {
                     network.check(state.connections)
+                    // Whose end a client's is may have become known after it came.
+                    if network.takeArrivals() {
+                        for (id, connection) in endpoint.state.connections
+                        where connection.context.networkOrigin != nil {
+                            let side = ConnectionSide(message, connection, isLink: isLink(connection))
+                            report.parts.updateValue(ServiceReport.Part(side), forKey: id)
+                        }
+                    }
                     report.parts.merge(network.takeChanges()) { _, link in link }
                 }
                 await tell(report)
@@ -308,8 +321,16 @@ struct EndpointSession: ServiceSession {
     func lookAtInterface() async { await network?.lookAtInterfaces() }
 
     func close() async throws {
+        // Others are told first; they end their connections to it.
+        let failure: (any Error)?
+        do {
+            try await endpoint.unregister()
+            failure = nil
+        } catch {
+            failure = error
+        }
         await network?.close()
-        try await endpoint.unregister()
+        if let failure { throw failure }
     }
 
     var note: ServiceNote {

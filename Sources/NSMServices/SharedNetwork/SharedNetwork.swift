@@ -4,17 +4,17 @@ internal import Model
 internal import NSM
 internal import NSMKinds
 internal import NetworkTypes
+internal import SPIFFE
 internal import Synchronization
 
 /// The network that the endpoints of a service make together (vL3): each is also a client of the others, and leads packets for their
 /// parts to them.
 ///
-/// Each of two endpoints asks the other one: what an endpoint says is the only thing that a client has to believe, and stock
-/// endpoints do the same.
+/// Each of two endpoints asks the other one, as stock endpoints do. What the other says is taken as far as ``NetworkParts`` allows.
 final class SharedNetwork: Sendable {
-    private let message: Upnp_NetworkServiceEndpoint
-    private let context: SessionContext
-    private let endpoint: String
+    let message: Upnp_NetworkServiceEndpoint
+    let context: SessionContext
+    let endpoint: String
     private let registry: RegistryClient
     /// Says that there are changes.
     private let changed: @Sendable () -> Void
@@ -26,24 +26,31 @@ final class SharedNetwork: Sendable {
         let number: Int
         let client: NetworkServiceClient
         var isLeaving = false
+        /// That still carries packets.
+        var connection: NSMConnection?
         var part: ServiceReport.Part?
+        /// Why the connection is of no use.
+        var problem: String?
     }
     private struct State {
         var parts: NetworkParts
-        /// The others that the registry has.
-        var present: Set<String> = []
+        /// The others that the registry has, with their identities; empty: it does not say.
+        var present: [String: String] = [:]
+        var hasArrivals = false
         var peers: [String: Peer] = [:]
         var lastNumber = 0
         /// What changed and was not told yet; nil: it is gone.
         var pending: [String: ServiceReport.Part?] = [:]
+        /// What is new of problems, by the other's name.
+        var problems: [String: String] = [:]
         var isCrowded = false
+        /// Who else has our name.
+        var namesakes: [String] = []
+        var trouble: String?
     }
 
     /// Other endpoints of one service that are asked.
     static let most = 256
-    /// How long one that the registry does not have any more may come back while its connection lives: a registry that was started
-    /// again learns of endpoints only as they register again.
-    private static let grace = Duration.seconds(30)
 
     /// - Parameters:
     ///   - endpoint: The own endpoint's name.
@@ -58,9 +65,8 @@ final class SharedNetwork: Sendable {
         self.changed = changed
         registry = RegistryClient(context.manager)
         let terms = EndpointTerms(message)
-        var parts = NetworkParts(declared: terms.routes)
-        parts.own = terms.prefixes.map(\.network)
-        state = Mutex(State(parts: parts))
+        state = Mutex(
+            State(parts: NetworkParts(declared: terms.routes, own: terms.prefixes.map(\.network))))
     }
 
     // MARK: - Clients of the endpoint
@@ -76,40 +82,87 @@ final class SharedNetwork: Sendable {
 
     /// Takes in what IPAM servers gave.
     func note(_ grants: [SharedPrefix.Grant]) {
-        change { state in
-            state.parts.own = grants.map(\.prefix)
-            state.parts.networks = grants.compactMap(\.network)
-        }
-    }
-
-    /// Changes the parts, and has those come whose routes are others now.
-    private func change(_ body: (inout State) -> Void) {
-        let (routes, isTold) = state.withLock { state in
-            let before = state.parts.routesOfClients
-            body(&state)
-            let isNew = Self.renew(&state, message)
-            let now = state.parts.routesOfClients
-            return (before == now ? nil : now, isNew)
-        }
-        if isTold { changed() }
-        if let routes { refresh(Self.lacks(routes)) }
+        change { $0.parts.set(own: grants.map(\.prefix), networks: grants.compactMap(\.network)) }
     }
 
     /// Has those come who were given routes of before while these changed.
     func check(_ connections: [String: NSMConnection]) {
         if connections.isEmpty { return }
-        let isConcerned = Self.lacks(state.withLock { $0.parts.routesOfClients })
+        let isConcerned = state.withLock { Self.lacks($0.parts.routesOfClients, own: $0.parts.own) }
         if connections.values.contains(where: isConcerned) { refresh(isConcerned) }
     }
 
-    /// Whether a client has other routes than these.
-    private static func lacks(_ routes: [IPPrefix]) -> @Sendable (NSMConnection) -> Bool {
-        let routes = Set(routes.map { "\($0)" })
+    /// Whether a client has other routes than it should. The endpoint's addresses are routes, too.
+    ///
+    /// - Parameters:
+    ///   - routes: Those of clients.
+    ///   - own: Those of other endpoints.
+    static func lacks(_ routes: [IPPrefix], own: [IPPrefix]) -> @Sendable (NSMConnection) -> Bool {
+        let (routes, own) = (Set(routes.map { "\($0)" }), Set(own.map { "\($0)" }))
         return { connection in
-            guard connection.context.networkOrigin == nil else { return false }
-            let addresses = Set(connection.context.ipContext.dstIpAddrs)
-            return Set(connection.context.ipContext.srcRoutes.map(\.prefix)).subtracting(addresses) != routes
+            let ip = connection.context.ipContext
+            let addresses = Set(ip.dstIpAddrs)
+            let wanted = connection.context.networkOrigin == nil ? routes : own
+            return Set(ip.srcRoutes.map(\.prefix)).subtracting(addresses) != wanted.subtracting(addresses)
         }
+    }
+
+    /// Whether the client of one of our connections is another endpoint, as the registry knows it: everybody can say so.
+    func isLink(_ connection: NSMConnection) -> Bool {
+        guard let origin = connection.context.networkOrigin,
+            let identity = state.withLock({ $0.present[origin] })
+        else { return false }
+        guard context.manager.component.isSecure else { return true }
+        let subject = connection.path.pathSegments.first.flatMap { try? Token(parsing: $0.token) }?.subject
+        return !identity.isEmpty && subject == identity
+    }
+
+    /// Whether others became known since the last call.
+    func takeArrivals() -> Bool {
+        state.withLock { state in
+            defer { state.hasArrivals = false }
+            return state.hasArrivals
+        }
+    }
+
+    /// Changes something, and tells what follows from that.
+    ///
+    /// - Parameter body: Returns the others for whom something is different.
+    private func change(_ body: (inout State) -> Set<String>) {
+        let (isConcerned, isTold, problems): ((@Sendable (NSMConnection) -> Bool)?, Bool, [String: String]) =
+            state.withLock { state in
+                let before = (state.parts.routesOfClients, state.parts.own)
+                let names = body(&state)
+                for name in names { renew(name, &state) }
+                let now = (state.parts.routesOfClients, state.parts.own)
+                defer { state.problems = [:] }
+                return (
+                    before == now ? nil : Self.lacks(now.0, own: now.1), !state.pending.isEmpty, state.problems
+                )
+            }
+        for (name, problem) in problems.sorted(by: { $0.key < $1.key }) {
+            context.manager.component.logger.warning(
+                "another endpoint of the network is not believed",
+                metadata: ["endpoint": "\(name)", "reason": "\(problem)"])
+        }
+        if isTold { changed() }
+        if let isConcerned { refresh(isConcerned) }
+    }
+
+    /// Works out what the connection to another endpoint brings now.
+    private func renew(_ name: String, _ state: inout State) {
+        guard let peer = state.peers[name] else { return }
+        let problem = peer.connection.flatMap { state.parts.mistake(in: $0.context.ipContext, of: name) }
+        let part =
+            problem == nil
+            ? peer.connection.map {
+                ServiceReport.Part(ConnectionSide(linking: message, $0, routes: state.parts.routes(to: name)))
+            } : nil
+        if let problem, problem != peer.problem { state.problems[name] = problem }
+        state.peers[name]?.problem = problem
+        if part == peer.part { return }
+        state.peers[name]?.part = part
+        state.pending.updateValue(part, forKey: Self.key(peer.client.configuration.id))
     }
 
     // MARK: - The other endpoints
@@ -119,16 +172,20 @@ final class SharedNetwork: Sendable {
         let (changes, change) = AsyncStream.makeStream(of: RegistryChange<NSMNetworkServiceEndpoint>.self)
         await withDiscardingTaskGroup { group in
             group.addTask {
-                await self.registry.followOfferers(of: self.message.networkService) { change.yield($0) }
+                await self.registry.followOfferers(of: self.message.networkService) { trouble in
+                    self.state.withLock { $0.trouble = trouble }
+                } body: {
+                    change.yield($0)
+                }
                 change.finish()
             }
             for await change in changes {
                 switch change {
                 case .present(let other):
-                    guard note(isPresent: true, other.name), let number = begin(other.name) else { continue }
+                    guard noteArrival(of: other), let number = begin(other.name) else { continue }
                     group.addTask { await self.keep(other.name, number) }
                 case .gone(let other):
-                    guard note(isPresent: false, other.name) else { continue }
+                    guard noteEnd(of: other.name) else { continue }
                     group.addTask { await self.leave(other.name) }
                 }
             }
@@ -136,22 +193,42 @@ final class SharedNetwork: Sendable {
         }
     }
 
-    /// Returns whether there is something to do.
-    private func note(isPresent: Bool, _ name: String) -> Bool {
-        guard name != endpoint, !name.isEmpty, name.utf8.count <= 253 else { return false }
-        return state.withLock { state in
-            if isPresent {
-                state.present.insert(name)
-                return state.peers[name] == nil
+    /// Returns whether there is to be a connection.
+    private func noteArrival(of other: NSMNetworkServiceEndpoint) -> Bool {
+        guard !other.name.isEmpty, other.name.utf8.count <= 253 else { return false }
+        if other.name == endpoint {
+            let ids = other.pathIds.count > 1 ? other.pathIds : []
+            let isNews = state.withLock { state in
+                defer { state.namesakes = ids }
+                return !ids.isEmpty && state.namesakes != ids
             }
-            state.present.remove(name)
+            if isNews {
+                context.manager.component.logger.warning(
+                    "another host has an endpoint of this name, and the two are not connected",
+                    metadata: ["endpoint": "\(endpoint)", "of": "\(ids.joined(separator: ", "))"])
+            }
+            return false
+        }
+        let isNew = state.withLock { state in
+            state.hasArrivals = true
+            state.present[other.name] = other.pathIds.first ?? ""
+            return state.peers[other.name] == nil
+        }
+        changed()
+        return isNew
+    }
+
+    /// Returns whether its connection is to be closed.
+    private func noteEnd(of name: String) -> Bool {
+        state.withLock { state in
+            state.present[name] = nil
             guard let peer = state.peers[name], !peer.isLeaving else { return false }
             state.peers[name]?.isLeaving = true
             return true
         }
     }
 
-    /// Makes the client of another endpoint; nil when there are too many.
+    /// Makes the client of another endpoint; nil when there is one, or there are too many.
     private func begin(_ name: String) -> Int? {
         let (number, isNews): (Int?, Bool) = state.withLock { state in
             if state.peers[name] != nil { return (nil, false) }
@@ -171,9 +248,9 @@ final class SharedNetwork: Sendable {
         return number
     }
 
-    /// Keeps the connection to another endpoint until it is closed.
-    private func keep(_ name: String, _ first: Int) async {
-        var number = first
+    /// Keeps the connection to another endpoint until it is closed, and then that to one for which there was no room.
+    private func keep(_ first: String, _ firstNumber: Int) async {
+        var (name, number) = (first, firstNumber)
         while let client = state.withLock({ $0.peers[name].flatMap { $0.number == number ? $0.client : nil } }) {
             await withDiscardingTaskGroup { group in
                 group.addTask { await client.run() }
@@ -183,30 +260,33 @@ final class SharedNetwork: Sendable {
             if Task.isCancelled { return }
             context.addresses.forget(client.configuration.id)
             context.register.release(client.configuration.interfaceName, of: owner(name))
-            let isWanted = state.withLock { state in
+            // It may have come back while its connection was closed.
+            let waiting = state.withLock { state in
                 state.peers[name] = nil
-                return state.present.contains(name)
+                state.isCrowded = false
+                return [name].filter { state.present[$0] != nil }
+                    + state.present.keys.filter { $0 != name && state.peers[$0] == nil }.sorted()
             }
-            // It came back while its connection was closed.
-            guard isWanted, let next = begin(name) else { return }
-            number = next
+            guard let next = waiting.lazy.compactMap({ other in self.begin(other).map { (other, $0) } }).first else {
+                return
+            }
+            (name, number) = next
         }
     }
 
-    /// Closes the connection to an endpoint that the registry does not have any more, unless it comes back in time.
+    /// Closes the connection to an endpoint that the registry does not have any more, as soon as it carries nothing: a registry that
+    /// was started again, or whose other host is not reached, does not know of endpoints that are there. One that ends takes its
+    /// connections back itself.
     private func leave(_ name: String) async {
         var backoff = Backoff(first: .milliseconds(100), limit: .seconds(2))
-        let end = ContinuousClock.now + Self.grace
         while let client = state.withLock({ $0.peers[name]?.client }) {
             let isBack = state.withLock { state in
-                guard state.present.contains(name) else { return false }
+                guard state.present[name] != nil else { return false }
                 state.peers[name]?.isLeaving = false
                 return true
             }
             if isBack { return }
-            // A manager that was started again is asked in vain at first, and the packets go on.
-            let lives = client.state.carrying != nil && ContinuousClock.now < end
-            if !lives, (try? await client.close()) != nil { return }
+            if client.state.carrying == nil, (try? await client.close()) != nil { return }
             guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
         }
     }
@@ -221,7 +301,15 @@ final class SharedNetwork: Sendable {
             for (name, client) in clients {
                 context.addresses.forget(client.configuration.id)
                 context.register.release(client.configuration.interfaceName, of: owner(name))
-                group.addTask { try? await client.close() }
+                group.addTask {
+                    do {
+                        try await client.close()
+                    } catch {
+                        self.context.manager.component.logger.warning(
+                            "a connection to another endpoint ends with its tokens only",
+                            metadata: ["endpoint": "\(name)", "error": "\(error)"])
+                    }
+                }
             }
         }
     }
@@ -234,72 +322,26 @@ final class SharedNetwork: Sendable {
         }
     }
 
-    private func client(of name: String) -> NetworkServiceClient? {
-        guard let interface = interfaceName(for: name) else { return nil }
-        let addresses = context.addresses
-        let id = Self.id(of: endpoint, to: name)
-        var configuration = NetworkServiceClient.Configuration(
-            id: id, networkService: message.networkService, labels: context.labels([]), interfaceName: interface,
-            liveness: context.settings.liveness, acceptance: .init(dns: false))
-        // One that offers the service and knows of no such network may lead its clients anywhere.
-        configuration.acceptance?.takesWideRoutes = false
-        configuration.link(from: endpoint, to: name)
-        return NetworkServiceClient(
-            configuration, manager: context.manager, excluded: { addresses.excluded(for: id) })
-    }
-
-    /// The same after each start. Names of endpoints may be long.
-    static func id(of endpoint: String, to name: String) -> String {
-        let id = "\(endpoint)-to-\(name)"
-        return id.utf8.count <= 253 ? id : "vl3-\(String(FNV1a.hash64(id.utf8), radix: 16))"
-    }
-
-    private func owner(_ name: String) -> String { "\(message.networkService)>\(name)" }
-
-    /// A name that follows from the other one's, so that it is the same after each start.
-    private func interfaceName(for name: String) -> String? {
-        for attempt in 0..<64 {
-            let candidate = Self.interfaceName(message.interfaceNamePrefix, name, attempt)
-            if context.register.take(candidate, for: owner(name)) { return candidate }
-        }
-        return nil
-    }
-
-    static func interfaceName(_ prefix: String, _ name: String, _ attempt: Int = 0) -> String {
-        let digits = String(FNV1a.hash64("\(attempt)/\(name)".utf8) & 0xff_ffff, radix: 16)
-        return "\(prefix)-\(String(repeating: "0", count: 6 - digits.count))\(digits)"
-    }
-
-    // MARK: - What follows from the connections
-
     private func note(_ clientState: NetworkServiceClient.State, of name: String) {
         if case .established(let connection) = clientState { context.addresses.note(connection) }
         change { state in
-            guard state.peers[name] != nil else { return }
-            if let connection = clientState.carrying {
+            guard state.peers[name] != nil else { return [] }
+            let connection = clientState.carrying
+            state.peers[name]?.connection = connection
+            var names: Set = [name]
+            if let connection {
+                var isLive = false
+                if case .established = clientState { isLive = true }
                 let given = connection.context.ipContext.srcRoutes.compactMap { IPPrefix($0.prefix) }
-                state.parts.note(given, of: name)
+                names.formUnion(state.parts.note(given, of: name, isLive: isLive))
             } else {
-                state.parts.forget(name)
+                names.formUnion(state.parts.forget(name))
             }
+            return names
         }
     }
 
-    /// Works out what the connections bring now. Returns whether something is new.
-    private static func renew(_ state: inout State, _ message: Upnp_NetworkServiceEndpoint) -> Bool {
-        for (name, peer) in state.peers {
-            let part = peer.client.state.carrying.map { connection in
-                ServiceReport.Part(
-                    ConnectionSide(linking: message, connection, routes: state.parts.routes(to: name)))
-            }
-            if part == peer.part { continue }
-            state.peers[name]?.part = part
-            state.pending.updateValue(part, forKey: peer.client.configuration.id)
-        }
-        return !state.pending.isEmpty
-    }
-
-    /// What connections to others brought that is new or has changed since the last call, by their ids.
+    /// What connections to others brought that is new or has changed since the last call, by keys that no connection has.
     func takeChanges() -> [String: ServiceReport.Part?] {
         state.withLock { state in
             defer { state.pending = [:] }
@@ -311,10 +353,16 @@ final class SharedNetwork: Sendable {
     var facts: [String] {
         state.withLock { state in
             var facts = ["network of \(state.peers.count + 1) endpoints"]
+            if let trouble = state.trouble { facts.append(trouble) }
+            if !state.namesakes.isEmpty {
+                facts.append("not the only \(endpoint): \(state.namesakes.joined(separator: ", "))")
+            }
+            let left = state.present.keys.count { state.peers[$0] == nil }
+            if left > 0 { facts.append("\(left) others are not connected; \(Self.most) is the most") }
             for (name, peer) in state.peers.sorted(by: { $0.key < $1.key }).prefix(8) {
                 let routes = state.parts.routes(to: name).map { "\($0)" }.joined(separator: ", ")
                 switch peer.client.state {
-                case .established: facts.append("\(name): \(routes.isEmpty ? "connected" : routes)")
+                case .established: facts.append("\(name): \(peer.problem.map { "not believed: \($0)" } ?? routes)")
                 case .connecting(_, let error), .healing(_, _, let error):
                     facts.append("\(name): not connected\(error.map { ": \($0)" } ?? "")")
                 case .closed: facts.append("\(name): closed")

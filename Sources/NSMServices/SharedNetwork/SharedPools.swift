@@ -65,22 +65,26 @@ final class SharedPools: Sendable {
     /// - Parameter changed: Called with what was given, and the pools of that, whenever all servers have answered and one has
     ///   given another prefix.
     func run(_ changed: @escaping @Sendable ([SharedPrefix.Grant], PointToPointIPAM) -> Void) async {
+        // The newest alone counts, and an older one never comes behind it.
+        let (views, view) = AsyncStream.makeStream(
+            of: [SharedPrefix.Grant].self, bufferingPolicy: .bufferingNewest(1))
         await withDiscardingTaskGroup { group in
             for (number, server) in servers.enumerated() {
                 if let connector = server.connector { group.addTask { await connector.run() } }
                 group.addTask {
                     await server.prefix.run { grant in
                         self.former[self.service, server.address] = grant.prefix
-                        // In one turn: an older view must not come behind a newer one.
                         self.state.withLock { state in
                             state.grants[number] = grant
                             guard state.grants.count == self.servers.count else { return }
-                            let grants = state.grants.sorted { $0.key < $1.key }.map(\.value)
-                            changed(grants, self.terms.pools(grants))
-                            state.isReady = true
+                            view.yield(state.grants.sorted { $0.key < $1.key }.map(\.value))
                         }
                     }
                 }
+            }
+            for await grants in views {
+                changed(grants, terms.pools(grants))
+                state.withLock { $0.isReady = true }
             }
         }
     }
