@@ -1,5 +1,7 @@
-@_spi(ExperimentalCustomExecutors) @_spi(ExperimentalScheduling) internal import _Concurrency
 internal import CLinux
+#if compiler(>=6.3) && compiler(<6.4)
+    @_spi(ExperimentalCustomExecutors) @_spi(ExperimentalScheduling) internal import _Concurrency
+#endif
 
 /// The threads on which tasks run that prefer no executor, and which wake up those that sleep; see `cl_use_own_workers`.
 ///
@@ -9,9 +11,15 @@ public enum OwnWorkers {
     /// Has tasks run there from now on. To be called before the first one.
     public static func use() {
         cl_use_own_workers()
-        _createExecutors(factory: Factory.self)
+        // Swift 6.3 asks the default executor itself to wake up who sleeps, past the hooks that do it before. How one sets another is
+        // not promised to stay, so what comes later has Dispatch's times until it is looked at.
+        #if compiler(>=6.3) && compiler(<6.4)
+            _createExecutors(factory: Factory.self)
+        #endif
     }
+}
 
+#if compiler(>=6.3) && compiler(<6.4)
     private struct Factory: ExecutorFactory {
         static var mainExecutor: any MainExecutor { PlatformExecutorFactory.mainExecutor }
         static let defaultExecutor: any TaskExecutor = Pool()
@@ -37,18 +45,18 @@ public enum OwnWorkers {
             enqueue(job, after: clock.now.duration(to: instant), tolerance: tolerance, clock: clock)
         }
     }
-}
 
-extension UnownedJob {
-    /// A job is one pointer. Source: `swift_task_enqueueGlobal`, <swift/Runtime/Concurrency.h>.
-    fileprivate var pointer: UnsafeMutableRawPointer { unsafeBitCast(self, to: UnsafeMutableRawPointer.self) }
-}
-
-extension Duration {
-    /// Rounded up, as nobody may wake up before his time.
-    fileprivate var wholeNanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        let sum = Int128(seconds) * 1_000_000_000 + Int128((attoseconds + 999_999_999) / 1_000_000_000)
-        return Int64(clamping: sum)
+    extension UnownedJob {
+        /// A job is one pointer. Source: `swift_task_enqueueGlobal`, <swift/Runtime/Concurrency.h>.
+        fileprivate var pointer: UnsafeMutableRawPointer { unsafeBitCast(self, to: UnsafeMutableRawPointer.self) }
     }
-}
+
+    extension Duration {
+        /// Rounded up, as nobody may wake up before his time.
+        fileprivate var wholeNanoseconds: Int64 {
+            let (seconds, attoseconds) = components
+            let sum = Int128(seconds) * 1_000_000_000 + Int128((attoseconds + 999_999_999) / 1_000_000_000)
+            return Int64(clamping: sum)
+        }
+    }
+#endif
