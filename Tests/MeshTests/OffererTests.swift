@@ -1,5 +1,7 @@
 import GRPCCore
 import NSM
+import SPIFFE
+import SwiftProtobuf
 import Synchronization
 import Testing
 
@@ -18,6 +20,41 @@ private final class Written: RPCWriterProtocol {
     }
     var ids: [String] { all.withLock { $0.first?.networkServiceEndpoint.pathIds ?? [] } }
     var urls: Set<String> { Set(all.withLock { $0 }.map(\.networkServiceEndpoint.url)) }
+}
+
+/// A registry that does not know of those who offer the same, as meshes of before: it shows one endpoint.
+private struct OldRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
+    func register(
+        request: ServerRequest<NSMNetworkServiceEndpoint>, context: ServerContext
+    ) async throws -> ServerResponse<NSMNetworkServiceEndpoint> {
+        ServerResponse(message: request.message)
+    }
+
+    func unregister(
+        request: ServerRequest<NSMNetworkServiceEndpoint>, context: ServerContext
+    ) async throws -> ServerResponse<Google_Protobuf_Empty> {
+        ServerResponse(message: Google_Protobuf_Empty())
+    }
+
+    func find(
+        request: ServerRequest<NSMNetworkServiceEndpointQuery>, context: ServerContext
+    ) async throws -> StreamingServerResponse<NSMNetworkServiceEndpointResponse> {
+        StreamingServerResponse { writer in
+            try await writer.write(.with { $0.networkServiceEndpoint.name = "x" })
+            return [:]
+        }
+    }
+}
+
+/// What is heard of those who offer the same.
+private final class Heard: Sendable {
+    private let all = Mutex<(troubles: [String], names: [String])>(([], []))
+    func note(trouble: String?) { all.withLock { $0.troubles.append(trouble ?? "none") } }
+    func note(_ change: RegistryChange<NSMNetworkServiceEndpoint>) {
+        if case .present(let other) = change { all.withLock { $0.names.append(other.name) } }
+    }
+    var troubles: Set<String> { all.withLock { Set($0.troubles) } }
+    var names: Set<String> { all.withLock { Set($0.names) } }
 }
 
 @Suite("Those who offer the same service")
@@ -98,6 +135,34 @@ struct OffererTests {
         #expect(!store.offers("t", Caller.stranger("A").identity))
         store.remove("a")
         #expect(!store.offers("s", Caller.stranger("A").identity))
+    }
+
+    @Test("a mesh of before is not taken at its word, and a registry of another kind is", arguments: [true, false])
+    func others(isOurs: Bool) async throws {
+        let mesh = try MeshFixture()
+        defer { mesh.remove() }
+        let identity = try mesh.identity(isOurs ? "host/h/nsmgr" : "nsmgr")
+        let connector = PeerConnector(mesh.managerSocket, component: try mesh.component("caller"))
+        let heard = Heard()
+        let (socket, logger) = (mesh.managerSocket, mesh.logger)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { group.cancelAll() }
+            let server = RPCServer(
+                try ServerListener(socket), security: .identity(identity), services: [OldRegistry()], logger: logger)
+            group.addTask { try await server.run() }
+            group.addTask { await connector.run() }
+            group.addTask {
+                await RegistryClient(connector).followOfferers(of: "s") {
+                    heard.note(trouble: $0)
+                } body: {
+                    heard.note($0)
+                }
+            }
+            let trouble = isOurs ? "the manager does not tell of other endpoints" : "none"
+            try await eventually("an answer") { heard.troubles == [trouble] }
+            if !isOurs { try await eventually("an endpoint") { heard.names == ["x"] } }
+        }
+        #expect(heard.names.isEmpty == isOurs)
     }
 
     @Test("a client of one endpoint goes to no other")

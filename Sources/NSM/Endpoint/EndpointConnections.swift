@@ -349,6 +349,11 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         }
     }
 
+    /// Asks those once more who have not come since they were asked. Returns how many those are.
+    func refreshAgain(clientsOf name: String) -> Int {
+        monitor.askAgain { offer(of: $0)?.service.name == name }
+    }
+
     func end() {
         expiries.clear()
         monitor.finish()

@@ -210,4 +210,9 @@ public final class NetworkServiceEndpoint: Sendable {
     package func refresh(clientsOf service: String, where isConcerned: (NSMConnection) -> Bool) {
         connections.refresh(clientsOf: service, where: isConcerned)
     }
+
+    /// Asks those clients of a service once more who have not come since they were asked.
+    ///
+    /// - Returns: how many those are.
+    package func refreshAgain(clientsOf service: String) -> Int { connections.refreshAgain(clientsOf: service) }
 }

@@ -144,6 +144,18 @@ package final class ConnectionMonitor: Sendable {
         }
     }
 
+    /// Says once more of connections that they are to be asked for again: who was told so before he had his answer takes it for old
+    /// news.
+    ///
+    /// - Returns: how many those are.
+    package func askAgain(where isMeant: (NSMConnection) -> Bool) -> Int {
+        state.withLock { state in
+            let meant = state.connections.values.filter { $0.state == .refreshRequested && isMeant($0) }
+            for connection in meant { tell(.update, connection, &state) }
+            return meant.count
+        }
+    }
+
     /// Events for one watcher: all that match at once, also when there are none, and then each change.
     ///
     /// - Parameters:

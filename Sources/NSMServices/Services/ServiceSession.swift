@@ -259,6 +259,14 @@ struct EndpointSession: ServiceSession {
         }
     }
 
+    /// Asks clients that have not come for their routes again.
+    private func askAgain() async {
+        var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
+        while (try? await Task.sleep(for: backoff.wait())) != nil {
+            if endpoint.refreshAgain(clientsOf: message.networkService) == 0 { backoff.reset() }
+        }
+    }
+
     /// Retries a socket that is not available: its present owner may release it.
     func run(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async {
         await withDiscardingTaskGroup { group in
@@ -291,7 +299,10 @@ struct EndpointSession: ServiceSession {
                     }
                 }
             }
-            if let network { group.addTask { await network.run() } }
+            if let network {
+                group.addTask { await network.run() }
+                group.addTask { await askAgain() }
+            }
             group.addTask { for await _ in endpoint.ticks { tick.yield() } }
             // Told at once: the forwarder makes the interface while its values are planned, and what comes in the meantime is taken
             // together.

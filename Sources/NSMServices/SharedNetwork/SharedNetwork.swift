@@ -51,6 +51,8 @@ final class SharedNetwork: Sendable {
 
     /// Other endpoints of one service that are asked.
     static let most = 256
+    /// Those that are known.
+    private static let mostKnown = 4096
 
     /// - Parameters:
     ///   - endpoint: The own endpoint's name.
@@ -194,8 +196,11 @@ final class SharedNetwork: Sendable {
     }
 
     /// Returns whether there is to be a connection.
-    private func noteArrival(of other: NSMNetworkServiceEndpoint) -> Bool {
+    func noteArrival(of other: NSMNetworkServiceEndpoint) -> Bool {
         guard !other.name.isEmpty, other.name.utf8.count <= 253 else { return false }
+        guard state.withLock({ $0.present.count < Self.mostKnown || $0.present[other.name] != nil }) else {
+            return false
+        }
         if other.name == endpoint {
             let ids = other.pathIds.count > 1 ? other.pathIds : []
             let isNews = state.withLock { state in
@@ -229,7 +234,7 @@ final class SharedNetwork: Sendable {
     }
 
     /// Makes the client of another endpoint; nil when there is one, or there are too many.
-    private func begin(_ name: String) -> Int? {
+    func begin(_ name: String) -> Int? {
         let (number, isNews): (Int?, Bool) = state.withLock { state in
             if state.peers[name] != nil { return (nil, false) }
             guard state.peers.count < Self.most, let client = client(of: name) else {
