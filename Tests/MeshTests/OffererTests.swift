@@ -1,4 +1,7 @@
+import Concurrency
+import Crypto
 import GRPCCore
+import Logging
 import NSM
 import SPIFFE
 import SwiftProtobuf
@@ -163,6 +166,62 @@ struct OffererTests {
             if !isOurs { try await eventually("an endpoint") { heard.names == ["x"] } }
         }
         #expect(heard.names.isEmpty == isOurs)
+    }
+
+    /// What the registry shows a peer who says that he offers the service `s`, or why it shows nothing.
+    private func shown(_ info: ConnectionInfo, _ registry: EndpointRegistry) async -> String {
+        let end = Timestamp.now.advanced(by: .seconds(60))
+        let request = ServerRequest(
+            metadata: [
+                WellKnown.token: "\(Token.insecure(subject: "spiffe://test.com/subject", expires: end))",
+                WellKnown.tokenExpires: "\(end.rfc3339)", WellKnown.offering: "s",
+            ], message: NSMNetworkServiceEndpointQuery())
+        do {
+            return try await withServerContextRPCCancellationHandle { cancellation in
+                let context = ServerContext(
+                    descriptor: NSMNetworkServiceEndpointRegistry.Method.Find.descriptor, remotePeer: "", localPeer: "",
+                    cancellation: cancellation)
+                return try await ConnectionInfo.$current.withValue(info) {
+                    let written = Written()
+                    let contents = try await registry.find(request: request, context: context).accepted.get()
+                    _ = try await contents.producer(RPCWriter(wrapping: written))
+                    return written.lines.joined(separator: " ")
+                }
+            }
+        } catch {
+            return "\((error as? RPCError)?.message ?? "\(error)")"
+        }
+    }
+
+    @Test("only who offers a service is shown who else does, or who is trusted; and never another host")
+    func rights() async throws {
+        let store = RegistryStore { _ in }
+        let insecure = Component(
+            name: "nsmgr", security: .insecure, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        var settings = MeshRights()
+        settings.managers = ["spiffe://example.org/nsmgr"]
+        let registry = EndpointRegistry(
+            store: store, component: insecure, rights: Rights(settings: settings, ownDomain: nil, host: "h"),
+            others: RemoteEndpoints())
+        func info(_ number: UInt64, isLocal: Bool = true, id: String? = nil) throws -> ConnectionInfo {
+            ConnectionInfo(
+                id: number, descriptors: isLocal ? DescriptorChannel() : nil, credentials: nil,
+                address: isLocal ? nil : "192.0.2.1", user: nil,
+                peer: try id.map {
+                    .init(id: try SPIFFEID($0), publicKey: P256.Signing.PrivateKey().publicKey, notAfter: .now)
+                }, local: nil)
+        }
+        let (offerer, stranger) = (try info(1), try info(2))
+        try store.register(RegistryTests.endpoint("a"), .stranger("A"))
+        try store.register(RegistryTests.endpoint("mine"), .stranger("\(PeerIdentity(offerer))"))
+        #expect(await shown(offerer, registry) == "+a +mine")
+        #expect(await shown(stranger, registry).contains("offers no s here"))
+        let manager = "spiffe://example.org/nsmgr"
+        #expect(await shown(try info(3, id: manager), registry) == "+a +mine")
+        let far = await shown(try info(4, isLocal: false, id: manager), registry)
+        #expect(far.contains("only endpoints of this host are told of others"))
+        store.remove("mine")
+        #expect(await shown(offerer, registry).contains("offers no s here"))
     }
 
     @Test("a client of one endpoint goes to no other")
