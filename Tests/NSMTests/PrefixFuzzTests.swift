@@ -69,6 +69,7 @@ struct PrefixFuzzTests {
             let whole = Ipam_PrefixResponse.with { answer in
                 answer.prefix = random.pick(["10.60.1.0/24", "2001:db8::/64", "10.0.0.0/30"])
                 answer.excludePrefixes = ["10.60.1.0/30", "10.60.1.9/32"]
+                answer.network = random.pick(["", "10.60.0.0/16", "2001:db8::/48", "10.61.0.0/16", "0.0.0.0/0", "::/1"])
             }
             let message =
                 random.chance(50)
@@ -79,6 +80,11 @@ struct PrefixFuzzTests {
             guard let message, let grant = try? SharedPrefix.grant(message) else { continue }
             let room = Int(grant.prefix.family.bitWidth) - Int(grant.prefix.length)
             #expect(room >= 2 && grant.prefix == grant.prefix.network && grant.excluded.count <= 1024, "seed \(seed)")
+            if let network = grant.network {
+                let shortest: UInt8 = network.family == .v4 ? 8 : 16
+                #expect((shortest...grant.prefix.length).contains(network.length), "seed \(seed)")
+                #expect(network == network.network && network.contains(grant.prefix.address), "seed \(seed)")
+            }
             // An endpoint gives addresses of it.
             var ipam = PointToPointIPAM([[grant.prefix]])
             var context = NSMIPContext()
