@@ -30,7 +30,7 @@ extern SWIFT void (*swift_task_enqueueGlobalWithDeadline_hook)(
 /* An executor is two words; both are 0 for the one that all tasks share. */
 extern SWIFT void swift_job_run(job *, void *identity, uintptr_t implementation);
 
-/* Nanoseconds of CLOCK_MONOTONIC. */
+/* Nanoseconds of CLOCK_BOOTTIME: tokens end while the machine sleeps, too. */
 typedef struct {
     int64_t due;
     uint64_t order;
@@ -110,16 +110,22 @@ static job *pop_timer(void) {
 
 /* Whom to wake once the lock is released: a thread that wakes up before would only wait for the lock. */
 typedef struct {
-    worker *whom[8];
+    /* The last place is for the one that keeps the time. */
+    worker *whom[8 + 1];
     size_t count;
 } calls;
 
-enum { most_calls = sizeof((calls *)0)->whom / sizeof(worker *) };
+enum { most_calls = sizeof((calls *)0)->whom / sizeof(worker *) - 1 };
+
+static const int64_t longest_wait = (int64_t)30 * 1000000000;
 
 static void wait_for_call(worker *me) {
     if (timer_count && !keeper) {
         keeper = me;
-        struct timespec due = {timers[0].due / 1000000000, timers[0].due % 1000000000};
+        /* This wait does not count the time for which the machine sleeps, so it looks now and then. */
+        int64_t left = timers[0].due - now(CLOCK_BOOTTIME);
+        int64_t end = now(CLOCK_MONOTONIC) + (left < longest_wait ? left : longest_wait);
+        struct timespec due = {end / 1000000000, end % 1000000000};
         int error = 0;
         while (!me->is_called && !error) error = pthread_cond_timedwait(&me->call, &lock, &due);
         keeper = NULL;
@@ -147,7 +153,7 @@ static void *work(void *unused) {
     coming--;
     while (true) {
         if (timer_count) {
-            int64_t time = now(CLOCK_MONOTONIC);
+            int64_t time = now(CLOCK_BOOTTIME);
             while (timer_count && timers[0].due <= time) append(pop_timer());
         }
         if (!first) {
@@ -207,7 +213,7 @@ static calls call_for_threads(void) {
         call(one, &them);
     }
     while (coming < wanted && !resting && threads < most_threads && start_thread()) {}
-    if (coming < queued && keeper && !keeper->is_called && them.count < most_calls) call(keeper, &them);
+    if (coming < queued && keeper && !keeper->is_called) call(keeper, &them);
     return them;
 }
 
@@ -225,7 +231,7 @@ static void enqueue_later(job *one, int64_t due) {
     push_timer((timer){due, timer_order++, one});
     calls them = call_for_threads();
     /* The thread that keeps the time waits for another one. */
-    if (timers[0].job == one && keeper && !keeper->is_called && them.count < most_calls) call(keeper, &them);
+    if (timers[0].job == one && keeper && !keeper->is_called) call(keeper, &them);
     pthread_mutex_unlock(&lock);
     wake(them);
 }
@@ -233,7 +239,7 @@ static void enqueue_later(job *one, int64_t due) {
 /* A time that never comes is as good as one in a hundred years. */
 static int64_t after(int64_t delay) {
     const int64_t longest = (int64_t)100 * 365 * 86400 * 1000000000;
-    return now(CLOCK_MONOTONIC) + (delay < 0 ? 0 : delay > longest ? longest : delay);
+    return now(CLOCK_BOOTTIME) + (delay < 0 ? 0 : delay > longest ? longest : delay);
 }
 
 static SWIFT void enqueue_with_delay(unsigned long long delay, job *one, void *original) {
