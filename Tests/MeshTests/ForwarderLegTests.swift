@@ -146,5 +146,33 @@ extension OnTheKernel {
                 #expect(requests.monitor.connection(leg) == nil)
             }
         }
+
+        @Test("an id that an earlier version gave a leg is kept as long as nobody has it")
+        func formerVersion() async throws {
+            try await withForwarder { hosts, requests, calls in
+                let manager = NSMPathSegment.with { ($0.name, $0.id) = ("nsmgr", "nsmgr-0") }
+                let leg = MeshRequests.stableID(
+                    client: manager, namespace: "", peer: "spiffe://example.org/client")
+                // Another client never had it.
+                let other = try request(["other", "forwarder-a"], from: "192.0.2.8", ids: ["forwarder": leg])
+                var made: NSMConnection?
+                try await eventually("connected") {
+                    made = try? await calls.request(other, timeout: Self.patience)
+                    return made != nil
+                }
+                #expect(made?.path.pathSegments[3].id != leg)
+                let own = try request(
+                    ["client", "manager-a", "forwarder-a"], from: "192.0.2.8", ids: ["forwarder": leg])
+                for _ in 0..<2 {
+                    let answer = try await calls.request(own, timeout: Self.patience)
+                    #expect(answer.path.pathSegments[4].id == leg)
+                }
+                // It is somebody's now.
+                let forged = try request(["client", "evil"], from: "192.0.2.66", ids: ["forwarder": leg])
+                let answer = try await calls.request(forged, timeout: Self.patience)
+                #expect(answer.path.pathSegments[3].id != leg)
+                #expect(requests.monitor.owner(leg)?.description == "spiffe://example.org/forwarder-a")
+            }
+        }
     }
 }

@@ -55,13 +55,15 @@ extension MeshRequests {
         let speaker = "\(caller.identity)\u{0}\(connection.initiator ?? "")"
         let own = Self.stableID(client: previous, namespace: "", peer: speaker)
         if entered.ownID == own || isOwn(connection, caller) { return entered }
-        // The one that an earlier version gave a mesh's manager: its link is there, and is kept. Nobody has it since our start.
-        if directory == nil, monitor.owner(entered.ownID) == nil,
-            entered.ownID == Self.stableID(client: previous, namespace: "", peer: "\(caller.identity)")
-        {
-            return entered
-        }
+        // The one that an earlier version gave: its link is there, and is kept. Nobody has it since our start.
+        let former = Self.stableID(client: previous, namespace: "", peer: formerSpeaker(for: connection, caller))
+        if entered.ownID == former, monitor.owner(former) == nil { return entered }
         return entered.renamed(own, in: &connection)
+    }
+
+    /// Whom earlier versions gave the ids of legs to: another host's mesh, or at a forwarder the client that its manager spoke for.
+    private func formerSpeaker(for connection: NSMConnection, _ caller: Caller) -> String {
+        (directory == nil ? nil : connection.initiator) ?? "\(caller.identity)"
     }
 
     /// The tunnel that is made: of the kind that the connection has already, else the first that the client's host wants and this
