@@ -11,13 +11,13 @@ import Testing
 struct EndpointTests {
     static let patience = Duration.seconds(60)
 
-    private func service(
+    func service(
         _ pools: String = "10.0.0.0/24", dns: [NSMDNSConfig] = [], policies: [NSMPolicyRoute] = []
     ) -> NetworkServiceEndpoint.Service {
         .init(name: "s", ipam: PointToPointIPAM(pools), dns: dns, policies: policies)
     }
 
-    private func refresh(_ connection: NSMConnection) -> Networkservice_NetworkServiceRequest {
+    func refresh(_ connection: NSMConnection) -> Networkservice_NetworkServiceRequest {
         .with { request in
             request.connection = connection
             request.mechanismPreferences = [.kernel(name: "nsm-1")]
@@ -116,42 +116,6 @@ struct EndpointTests {
                 _ = try await calls.request(refresh(second), timeout: Self.patience)
                 #expect(asked.withLock { $0.filter { $0 == .refreshRequested }.count } == 1)
                 #expect(fixture.endpoint.state.connections.count == 1)
-                watching.cancel()
-                _ = await watching.result
-            }
-        }
-    }
-
-    @Test("a client that is to come and has not is asked once more, and is led where its admission says")
-    func asksAgain() async throws {
-        let routes = Mutex(["10.1.0.0/16"])
-        var offered = service("10.0.0.0/24")
-        offered.admit = { _ in EndpointAdmission(routes: routes.withLock { $0 }.compactMap { IPPrefix($0) }) }
-        let fixture = try EndpointFixture([offered])
-        try await fixture.run {
-            try await fixture.withCalls { calls in
-                func led(_ connection: NSMConnection) -> [String] {
-                    connection.context.ipContext.srcRoutes.map(\.prefix)
-                }
-                let first = try await calls.request(EndpointFixture.request("c", "s"), timeout: Self.patience)
-                #expect(led(first) == ["10.0.0.1/32", "10.1.0.0/16"])
-                let endpoint = fixture.endpoint
-                routes.withLock { $0 = ["10.2.0.0/16"] }
-                endpoint.refresh(clientsOf: "s") { _ in false }
-                #expect(endpoint.refreshAgain(clientsOf: "s") == 0)
-                endpoint.refresh(clientsOf: "s") { led($0).contains("10.1.0.0/16") }
-                let asked = Mutex<[NSMState]>([])
-                let watching = Task {
-                    try await calls.monitor(NSMMonitorScopeSelector()) { event in
-                        asked.withLock { $0 += event.connections.values.map(\.state) }
-                        return true
-                    }
-                }
-                try await eventually("what there is") { asked.withLock { $0 } == [.refreshRequested] }
-                #expect(endpoint.refreshAgain(clientsOf: "other") == 0 && endpoint.refreshAgain(clientsOf: "s") == 1)
-                try await eventually("once more") { asked.withLock { $0.count } == 2 }
-                let second = try await calls.request(refresh(first), timeout: Self.patience)
-                #expect(led(second) == ["10.0.0.1/32", "10.2.0.0/16"] && endpoint.refreshAgain(clientsOf: "s") == 0)
                 watching.cancel()
                 _ = await watching.result
             }

@@ -20,6 +20,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
     private let services: Mutex<[String: Offer]>
     private let pools: Mutex<[String: PointToPointIPAM]>
     private let expiries = Expiries()
+    private let asked = AskedClients()
     /// Our ids by who is at the start of the path.
     private let clients = Mutex<[Client: String]>([:])
 
@@ -89,7 +90,9 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         let hop = try call.enter(&connection, component)
         let wanted = connection
         let answer = try await queue.run(hop.ownID) {
-            try await self.serve(wanted, preferences, call)
+            self.asked.begin(wanted.id)
+            defer { self.asked.giveUp(wanted.id) }
+            return try await self.serve(wanted, preferences, call)
         }
         connection = answer
         hop.leave(&connection)
@@ -131,7 +134,9 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         monitor.update(connection, owner: call.peer)
         expiries.set(id, to: connection.previousSegment?.expiry)
         // Tokens change with every refresh; for followers of the connections that is not a change.
-        if before.map({ !connection.isSame(as: $0) }) ?? true { changed(id) }
+        let isOutdated = asked.end(id, of: service.name)
+        if isOutdated { monitor.setState(.refreshRequested, of: id) }
+        if isOutdated || before.map({ !connection.isSame(as: $0) }) ?? true { changed(id) }
         return connection
     }
 
@@ -270,6 +275,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
         monitor.delete(id)
         expiries.set(id, to: nil)
         guard let offer = offer(of: connection) else { return changed(id) }
+        asked.forget(id, of: offer.service.name)
         if let client = Client(connection, service: offer.service.name, asker) {
             clients.withLock { if $0[client] == id { $0[client] = nil } }
         }
@@ -323,9 +329,7 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
             return before.policies != offer.service.policies || before.dns != offer.service.dns
         }
         guard isChanged else { return }
-        for (id, connection) in monitor.connections where offer(of: connection)?.service.name == name {
-            monitor.setState(.refreshRequested, of: id)
-        }
+        refreshAll(clientsOf: name)
     }
 
     /// Replaces the pools of a service, and asks its clients to come for addresses of the new ones.
@@ -336,23 +340,30 @@ final class EndpointConnections: Networkservice_NetworkService.ServiceProtocol {
             if let old = pools[name] { ipam.takeOver(from: old) }
             pools[name] = ipam
         }
-        for (id, connection) in monitor.connections where offer(of: connection)?.service.name == name {
-            monitor.setState(.refreshRequested, of: id)
-        }
+        refreshAll(clientsOf: name)
+    }
+
+    private func refreshAll(clientsOf name: String) {
+        asked.askAllThatAreAnswered()
+        refresh(clientsOf: name) { _ in true }
     }
 
     /// Asks clients of a service to come, those that `isConcerned` says.
     func refresh(clientsOf name: String, where isConcerned: (NSMConnection) -> Bool) {
         for (id, connection) in monitor.connections
         where offer(of: connection)?.service.name == name && isConcerned(connection) {
+            asked.ask(id, of: name)
             monitor.setState(.refreshRequested, of: id)
+            // It may be gone meanwhile.
+            if monitor.connection(id) == nil { asked.forget(id, of: name) }
         }
     }
 
     /// Asks those once more who have not come since they were asked. Returns how many those are.
-    func refreshAgain(clientsOf name: String) -> Int {
-        monitor.askAgain { offer(of: $0)?.service.name == name }
-    }
+    func refreshAgain(clientsOf name: String) -> Int { monitor.askAgain(asked.waiting(of: name)) }
+
+    /// Says when there are some who were asked to come.
+    func asks(of name: String) -> AsyncStream<Void> { asked.asks(of: name) }
 
     func end() {
         expiries.clear()

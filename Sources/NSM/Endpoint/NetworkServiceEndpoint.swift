@@ -215,4 +215,7 @@ public final class NetworkServiceEndpoint: Sendable {
     ///
     /// - Returns: how many those are.
     package func refreshAgain(clientsOf service: String) -> Int { connections.refreshAgain(clientsOf: service) }
+
+    /// Says that clients of a service were asked to come, once for those that have not yet, and then whenever some are.
+    package func asks(of service: String) -> AsyncStream<Void> { connections.asks(of: service) }
 }

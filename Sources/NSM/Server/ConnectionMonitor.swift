@@ -147,10 +147,11 @@ package final class ConnectionMonitor: Sendable {
     /// Says once more of connections that they are to be asked for again: who was told so before he had his answer takes it for old
     /// news.
     ///
+    /// - Parameter ids: Which ones, if they have not been asked for since.
     /// - Returns: how many those are.
-    package func askAgain(where isMeant: (NSMConnection) -> Bool) -> Int {
+    package func askAgain(_ ids: Set<String>) -> Int {
         state.withLock { state in
-            let meant = state.connections.values.filter { $0.state == .refreshRequested && isMeant($0) }
+            let meant = ids.compactMap { state.connections[$0] }.filter { $0.state == .refreshRequested }
             for connection in meant { tell(.update, connection, &state) }
             return meant.count
         }

@@ -259,11 +259,13 @@ struct EndpointSession: ServiceSession {
         }
     }
 
-    /// Asks clients that have not come for their routes again.
+    /// Asks clients again that have not come for what they are given now. It sleeps as long as all have come.
     private func askAgain() async {
-        var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
-        while (try? await Task.sleep(for: backoff.wait())) != nil {
-            if endpoint.refreshAgain(clientsOf: message.networkService) == 0 { backoff.reset() }
+        for await _ in endpoint.asks(of: message.networkService) {
+            var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
+            repeat {
+                guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
+            } while endpoint.refreshAgain(clientsOf: message.networkService) > 0
         }
     }
 
@@ -301,8 +303,8 @@ struct EndpointSession: ServiceSession {
             }
             if let network {
                 group.addTask { await network.run() }
-                group.addTask { await askAgain() }
             }
+            group.addTask { await askAgain() }
             group.addTask { for await _ in endpoint.ticks { tick.yield() } }
             // Told at once: the forwarder makes the interface while its values are planned, and what comes in the meantime is taken
             // together.
