@@ -101,6 +101,55 @@ struct RegistryBoundTests {
         #expect(store.standing(of: source).trouble == nil)
     }
 
+    @Test("a registry that reports too much costs no look at all for each report, and what expires makes room")
+    func expiry() async throws {
+        let store = RemoteEndpoints(limits: .init(count: 3, bytes: 1 << 20))
+        func isTaken(_ name: String) -> Bool { (try? store.take(endpoint(name), from: source)) != nil }
+        for name in ["a", "b", "c"] { #expect(isTaken(name)) }
+        for number in 0..<100 { #expect(!isTaken("more \(number)")) }
+        #expect(store.prunes == 0)
+        store.lost([source: .seconds(3600)])
+        let before = store.prunes
+        for number in 0..<100 { #expect(!isTaken("more \(number)")) }
+        #expect(isTaken("a") && store.prunes == before)
+        // What has expired is forgotten, and what was told again is not.
+        for name in ["b", "c"] { #expect(isTaken(name)) }
+        store.lost([source: .milliseconds(1)])
+        #expect(isTaken("a"))
+        try await eventually("there is room") { isTaken("d") }
+        #expect(isTaken("e") && !isTaken("f") && store.candidates("db").map(\.endpoint.name) == ["a", "d", "e"])
+    }
+
+    @Test("a registry that has too much of one kind is followed anew when there is room for that kind")
+    func kinds() throws {
+        func service(_ number: Int) -> NSMNetworkService { .with { $0.name = "s\(number)" } }
+        for isOfServices in [false, true] {
+            let store = RemoteEndpoints(limits: .init(count: 16, bytes: 1 << 20))
+            // The other kind is full to the brim, which is no harm.
+            for number in 0..<16 {
+                try store.take(endpoint("e\(number)"), from: source)
+                try store.take(service(number), from: source)
+            }
+            let omission = #expect(throws: RemoteEndpoints.Omission.self) {
+                if isOfServices {
+                    try store.take(service(16), from: source)
+                } else {
+                    try store.take(endpoint("e16"), from: source)
+                }
+            }
+            #expect(store.note(try #require(omission), of: source))
+            for number in 0..<2 {
+                #expect(!store.hasRoomAgain(source))
+                if isOfServices {
+                    store.remove(service(number), from: source)
+                } else {
+                    store.remove(endpoint("e\(number)"), from: source)
+                }
+            }
+            #expect(store.hasRoomAgain(source))
+        }
+    }
+
     @Test("managers of other hosts that nobody uses are forgotten when there are many, and those in use are not")
     func idlePeers() async throws {
         let mesh = try MeshFixture()

@@ -27,7 +27,7 @@ enum RegistrySource: Hashable, Sendable, CustomStringConvertible {
 /// When a registry can't be reached, its reports stay for a while: its host may only have restarted its manager.
 final class RemoteEndpoints: Sendable {
     /// An endpoint at one address. Two hosts may have endpoints of one name.
-    private struct Key: Hashable {
+    struct Key: Hashable {
         let name: String
         let url: String
         init(_ endpoint: NSMNetworkServiceEndpoint) {
@@ -35,7 +35,7 @@ final class RemoteEndpoints: Sendable {
             url = endpoint.url
         }
     }
-    private struct Found {
+    struct Found {
         var endpoint: NSMNetworkServiceEndpoint
         /// The registries that reported it.
         var sources: [RegistrySource: Report] = [:]
@@ -49,7 +49,7 @@ final class RemoteEndpoints: Sendable {
             }
         }
     }
-    private struct State {
+    struct State {
         var found: [Key: Found] = [:]
         var byService: [String: Set<Key>] = [:]
         var services: [String: [RegistrySource: (service: NSMNetworkService, report: Report)]] = [:]
@@ -62,13 +62,17 @@ final class RemoteEndpoints: Sendable {
         /// What endpoints take up, and services, by the registry that reported them.
         var endpointUse: [RegistrySource: Use] = [:]
         var serviceUse: [RegistrySource: Use] = [:]
+        /// When the first of those expires that are no longer said; nil: none does.
+        var firstEnd: Timestamp?
+        /// How often all was looked at for what has expired.
+        var prunes = 0
         /// What was left out.
         var omissions: [RegistrySource: Set<Omission.Kind>] = [:]
         /// Those who follow the endpoints of a service.
         var followers = Broadcast<Void, String, Void>()
     }
-    private let limits: Limits
-    private let state = Mutex(State())
+    let limits: Limits
+    let state = Mutex(State())
     /// How long endpoints of a registry that can't be reached count: as long as registrations live.
     private static let grace = Duration.seconds(60)
 
@@ -76,84 +80,6 @@ final class RemoteEndpoints: Sendable {
     init(limits: Limits = Limits()) { self.limits = limits }
 
     // MARK: - What registries tell
-
-    /// A registry says that there is an endpoint.
-    ///
-    /// - Throws: ``Omission`` for one that no registry of ours would take, or when there are too many.
-    func take(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource) throws(Omission) {
-        let size = Self.size(endpoint)
-        try Self.check(endpoint.name, "an endpoint", size, services: endpoint.networkServiceNames.count)
-        let key = Key(endpoint)
-        try checkRoom { state, limits in
-            state.endpointUse[source, default: Use()]
-                .hasRoom(for: size, insteadOf: state.found[key]?.sources[source], limits)
-        }
-        add(endpoint, from: source)
-    }
-
-    /// A registry says that there is a service.
-    ///
-    /// - Throws: As for an endpoint.
-    func take(_ service: NSMNetworkService, from source: RegistrySource) throws(Omission) {
-        let size = Self.size(service)
-        try Self.check(service.name, "a service", size)
-        try checkRoom { state, limits in
-            state.serviceUse[source, default: Use()]
-                .hasRoom(for: size, insteadOf: state.services[service.name]?[source]?.report, limits)
-        }
-        add(service, from: source)
-    }
-
-    private static func check(_ name: String, _ what: String, _ size: Int, services: Int = 0) throws(Omission) {
-        do throws(RegistryStore.Refused) {
-            try RegistryStore.check(name, what, size)
-            if services > RegistryStore.mostServices {
-                throw RegistryStore.Refused(
-                    description: "\(name) offers more than \(RegistryStore.mostServices) services")
-            }
-        } catch {
-            throw Omission(kind: .unfit, description: error.description)
-        }
-    }
-
-    private func checkRoom(_ hasRoom: (State, Limits) -> Bool) throws(Omission) {
-        let isRoom = state.withLock { state in
-            if hasRoom(state, limits) { return true }
-            // What has expired takes up none.
-            Self.prune(&state, .now)
-            return hasRoom(state, limits)
-        }
-        if isRoom { return }
-        throw Omission(
-            kind: .tooMuch,
-            description: "a registry reports more than the \(limits.count) endpoints or services, or the"
-                + " \(limits.bytes >> 20) MiB, that are kept")
-    }
-
-    /// Notes that something was left out. Returns whether that is news of its kind.
-    func note(_ omission: Omission, of source: RegistrySource) -> Bool {
-        state.withLock { state in
-            let isNews = state.omissions[source, default: []].insert(omission.kind).inserted
-            if state.followed[source] != nil { state.troubles[source] = Omission.text(state.omissions[source]) }
-            return isNews
-        }
-    }
-
-    /// A registry is followed anew: it will report all that there is.
-    func begin(_ source: RegistrySource) { state.withLock { $0.omissions[source] = nil } }
-
-    /// Whether a registry of whose reports some were left out is to be followed anew, as there is room again.
-    func hasRoomAgain(_ source: RegistrySource) -> Bool {
-        state.withLock { state in
-            state.omissions[source]?.contains(.tooMuch) == true
-                && state.endpointUse[source, default: Use()].isLoose(limits)
-                && state.serviceUse[source, default: Use()].isLoose(limits)
-        }
-    }
-
-    private static func size(_ message: some SwiftProtobuf.Message) -> Int {
-        (try? message.serializedData().count) ?? .max / 2
-    }
 
     /// There is an endpoint.
     func add(_ endpoint: NSMNetworkServiceEndpoint, from source: RegistrySource) {
@@ -232,17 +158,26 @@ final class RemoteEndpoints: Sendable {
     }
 
     /// Forgets what has expired.
-    private static func prune(_ state: inout State, _ now: Timestamp) {
+    static func prune(_ state: inout State, _ now: Timestamp) {
+        state.prunes += 1
+        var firstEnd: Timestamp?
+        func isLive(_ report: Report) -> Bool {
+            guard report.isLive(at: now) else { return false }
+            if let end = report.end { firstEnd = min(firstEnd ?? end, end) }
+            return true
+        }
         for (key, found) in state.found {
-            if !found.isLive(at: now) {
+            let expired = found.sources.filter { !isLive($0.value) }.keys
+            if expired.count == found.sources.count {
                 forget(key, &state)
             } else {
-                for (source, report) in found.sources where !report.isLive(at: now) { forget(key, source, &state) }
+                for source in expired { forget(key, source, &state) }
             }
         }
         for (name, reports) in state.services {
-            for (source, known) in reports where !known.report.isLive(at: now) { forget(name, source, &state) }
+            for (source, known) in reports where !isLive(known.report) { forget(name, source, &state) }
         }
+        state.firstEnd = firstEnd
     }
 
     /// A mesh says where it is, and who must answer there.
