@@ -23,10 +23,10 @@ struct InterfaceNamesTests {
         let other = try #require(IPAddress("10.0.0.9"))
         let host = Interfaces(addresses: [own[0]: "cl0", own[1]: "cl1", own[2]: "cl1", other: "eth0"])
         #expect(
-            EarlierAddresses(prefix: "cl", host).prefixes.map { "\($0)" } == [
+            SparedAddresses(ofInterfacesWith: "cl", host).addresses().prefixes.map { "\($0)" } == [
                 "10.0.0.1/32", "10.0.0.2/32", "10.0.0.7/32", "10.0.0.8/32",
             ])
-        #expect(EarlierAddresses(prefix: "cl", NoInterfaces()).prefixes.isEmpty)
+        #expect(SparedAddresses(ofInterfacesWith: "cl", NoInterfaces()).addresses().prefixes.isEmpty)
     }
 
     private func request(

@@ -1,5 +1,6 @@
 import NSM
 import NetworkTypes
+import Synchronization
 import TestSupport
 import Testing
 
@@ -29,22 +30,57 @@ struct IPAMTests {
     @Test("what is spared is given to who comes with it, and to others only when nothing else is left")
     func spared() throws {
         var ipam = try #require(PointToPointIPAM("10.0.0.0/29"))
-        let kept = try ["10.0.0.1/32", "10.0.0.2/32"].map { try #require(IPPrefix($0)) }
-        ipam.spared = { kept }
+        let spared = SparedAddresses([try #require(IPAddress("10.0.0.1"))]) { _ in true }
+        ipam.spared = spared
         func allocate(_ id: String, _ source: [String] = []) throws -> [String] {
             var context = NSMIPContext.with { $0.srcIpAddrs = source }
             try ipam.allocate(id, &context)
             return context.dstIpAddrs + context.srcIpAddrs
         }
         #expect(try allocate("a") == ["10.0.0.3/32", "10.0.0.4/32"])
-        #expect(try allocate("b", ["10.0.0.2/32"]) == ["10.0.0.1/32", "10.0.0.2/32"])
+        #expect(try allocate("b") == ["10.0.0.5/32", "10.0.0.6/32"])
         ipam.release("b")
+        #expect(try allocate("b", ["10.0.0.2/32"]) == ["10.0.0.1/32", "10.0.0.2/32"])
+        // Whose it was has had it again, so it is as any other.
+        ipam.release("b")
+        #expect(spared.addresses().prefixes.isEmpty)
+        #expect(try allocate("c") == ["10.0.0.1/32", "10.0.0.2/32"])
+        ipam.release("a")
+        ipam.release("c")
+        ipam.spared = SparedAddresses([try #require(IPAddress("10.0.0.1"))]) { _ in true }
+        #expect(try allocate("a") == ["10.0.0.3/32", "10.0.0.4/32"])
         #expect(try allocate("c") == ["10.0.0.5/32", "10.0.0.6/32"])
         #expect(try allocate("d") == ["10.0.0.1/32", "10.0.0.2/32"])
         // It goes over to the pools that take its place.
         var next = try #require(PointToPointIPAM("10.0.0.0/29"))
         next.takeOver(from: ipam)
-        #expect(next.spared?() == kept)
+        #expect(next.spared === ipam.spared && next.spared != nil)
+    }
+
+    @Test("what is still there is not looked at for each client, and who is back is spared no more")
+    func sparedCost() throws {
+        let own = try (0..<100).map { try #require(IPAddress("10.0.\($0).1")) }
+        let looks = Mutex(0)
+        let isGone = Mutex(false)
+        let start = ContinuousClock.now
+        let spared = SparedAddresses(own) { address in
+            looks.withLock { $0 += 1 }
+            return address != own[99] || !isGone.withLock { $0 }
+        }
+        var ipam = try #require(PointToPointIPAM("10.0.0.0/16"))
+        ipam.spared = spared
+        #expect(spared.addresses(at: start).prefixes.count == 200 && looks.withLock { $0 } == 100)
+        for _ in 0..<100 { _ = spared.addresses(at: start) }
+        #expect(looks.withLock { $0 } == 100)
+        for (number, address) in own.dropLast(2).enumerated() {
+            var context = NSMIPContext.with { $0.srcIpAddrs = ["\(IPPrefix(host: address.successor))"] }
+            try ipam.allocate("c\(number)", &context)
+            #expect(context.dstIpAddrs == ["\(IPPrefix(host: address))"])
+        }
+        #expect(spared.addresses(at: start).prefixes.count == 4)
+        isGone.withLock { $0 = true }
+        #expect(spared.addresses(at: start + .seconds(2)).prefixes.map { "\($0)" } == ["10.0.98.1/32", "10.0.98.2/32"])
+        #expect(looks.withLock { $0 } == 102)
     }
 
     @Test("excluded addresses are not given, and replaced when they become so")

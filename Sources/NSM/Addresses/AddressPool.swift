@@ -36,14 +36,14 @@ struct AddressPool: Sendable {
     /// Takes a free address out of its order.
     mutating func take(_ address: IPAddress) { taken.insert(address) }
 
-    /// Takes the lowest free address that is not excluded.
-    mutating func draw(_ excluded: PrefixSet) -> IPAddress? {
+    /// Takes the lowest free address that is in none of these sets.
+    mutating func draw(_ excluded: [PrefixSet]) -> IPAddress? {
         var skipped: [IPAddress] = []
         defer { for address in skipped { freed.insert(address) } }
         while let address = freed.popMin() {
             // It may have been taken out of order, or stand in the heap twice.
             if taken.contains(address) { continue }
-            if excluded.contains(address) {
+            if excluded.contains(where: { $0.contains(address) }) {
                 skipped.append(address)
                 continue
             }
@@ -52,7 +52,7 @@ struct AddressPool: Sendable {
         }
         while !isUsedUp {
             let address = next
-            if let prefix = excluded.prefix(with: address) {
+            if let prefix = Self.obstacle(at: address, excluded) {
                 // What is excluded for this client is free for another: only single addresses are remembered, as a
                 // prefix could be half of the pool.
                 if prefix.isHost { skipped.append(address) }
@@ -77,12 +77,17 @@ struct AddressPool: Sendable {
         if address == last { isUsedUp = true } else { next = address.successor }
     }
 
+    private static func obstacle(at address: IPAddress, _ excluded: [PrefixSet]) -> IPPrefix? {
+        for set in excluded { if let prefix = set.prefix(with: address) { return prefix } }
+        return nil
+    }
+
     /// The lowest free address behind an excluded prefix, without moving on for others.
-    private mutating func drawBehind(_ prefix: IPPrefix, _ excluded: PrefixSet) -> IPAddress? {
+    private mutating func drawBehind(_ prefix: IPPrefix, _ excluded: [PrefixSet]) -> IPAddress? {
         var address = prefix.network.address.last(of: prefix.length)
         while address < last {
             address = address.successor
-            if let other = excluded.prefix(with: address) {
+            if let other = Self.obstacle(at: address, excluded) {
                 address = other.network.address.last(of: other.length)
                 continue
             }

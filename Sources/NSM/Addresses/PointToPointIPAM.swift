@@ -37,7 +37,7 @@ public struct PointToPointIPAM: Sendable {
     private static let mostRetired = 64
     /// What is not drawn as long as there is something else: addresses that connections of an earlier life may still have. Who
     /// comes back with one of them gets it.
-    package var spared: (@Sendable () -> [IPPrefix])?
+    package var spared: SparedAddresses?
 
     /// Makes the groups; the pools of one group are taken one after the other.
     ///
@@ -137,6 +137,7 @@ public struct PointToPointIPAM: Sendable {
             }
             made.append((group, pair))
             own[group] = pair
+            spared?.take(pair)
         }
         pairs[id] = own
         removeForeign(&context, own: own)
@@ -175,15 +176,13 @@ public struct PointToPointIPAM: Sendable {
     }
 
     private mutating func drawSparing(_ group: Int, _ excluded: PrefixSet) -> Pair? {
-        if let others = spared?(), !others.isEmpty,
-            let pair = draw(group, PrefixSet(excluded.prefixes + others))
-        {
+        if let others = spared?.addresses(), !others.prefixes.isEmpty, let pair = draw(group, [excluded, others]) {
             return pair
         }
-        return draw(group, excluded)
+        return draw(group, [excluded])
     }
 
-    private mutating func draw(_ group: Int, _ excluded: PrefixSet) -> Pair? {
+    private mutating func draw(_ group: Int, _ excluded: [PrefixSet]) -> Pair? {
         for pool in groups[group].indices {
             guard let destination = groups[group][pool].draw(excluded) else { continue }
             guard let source = groups[group][pool].draw(excluded) else {

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NSM
 internal import NetworkTypes
 internal import Synchronization
 
@@ -19,21 +20,13 @@ struct NoInterfaces: InterfaceLookup {
     func addresses(ofInterfacesWith prefix: String) -> [IPAddress] { [] }
 }
 
-/// The addresses that an endpoint's connections had when it began. Their clients may come back after others, and still have theirs.
-struct EarlierAddresses: Sendable {
-    private let own: [IPAddress]
-    private let host: any InterfaceLookup
+extension SparedAddresses {
     private static let most = 65536
 
-    /// Looks which there are, on interfaces whose names begin so.
-    init(prefix: String, _ host: any InterfaceLookup) {
-        self.host = host
-        own = host.addresses(ofInterfacesWith: prefix).filter { !$0.isLinkLocal }.prefix(Self.most).sorted()
-    }
-
-    /// Those that are still there, each with the one behind it: the client's.
-    var prefixes: [IPPrefix] {
-        own.filter { host.interface(with: $0) != nil }.flatMap { [IPPrefix(host: $0), IPPrefix(host: $0.successor)] }
+    /// The addresses that an endpoint's connections have when it begins, on interfaces whose names begin so.
+    convenience init(ofInterfacesWith prefix: String, _ host: any InterfaceLookup) {
+        let own = host.addresses(ofInterfacesWith: prefix).filter { !$0.isLinkLocal }.sorted()
+        self.init(own.prefix(Self.most)) { host.interface(with: $0) != nil }
     }
 }
 

@@ -202,8 +202,8 @@ struct EndpointSession: ServiceSession {
         let addresses = message.singleClient ? message.ipAddresses.compactMap { IPPrefix($0) } : []
         let mac = message.singleClient ? MACAddress(message.physAddress) : nil
         let name = "\(context.settings.name)-\(message.networkService)"
-        let earlier = EarlierAddresses(prefix: message.interfaceNamePrefix, context.host)
-        let terms = EndpointTerms(message, sparing: { earlier.prefixes })
+        let earlier = SparedAddresses(ofInterfacesWith: message.interfaceNamePrefix, context.host)
+        let terms = EndpointTerms(message, sparing: earlier)
         let shared = SharedPools(message, terms, context)
         self.shared = shared
         let (ticks, tick) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))

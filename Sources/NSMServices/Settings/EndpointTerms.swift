@@ -13,12 +13,12 @@ struct EndpointTerms: Sendable {
     /// Networks of its own to give addresses from.
     let prefixes: [IPPrefix]
     let excluded: [IPPrefix]
-    private let spared: (@Sendable () -> [IPPrefix])?
+    private let spared: SparedAddresses?
 
     /// Takes a checked message.
     ///
     /// - Parameter spared: What is not given as long as there is something else.
-    init(_ message: Upnp_NetworkServiceEndpoint, sparing spared: (@Sendable () -> [IPPrefix])? = nil) {
+    init(_ message: Upnp_NetworkServiceEndpoint, sparing spared: SparedAddresses? = nil) {
         self.spared = spared
         labels = Dictionary(
             message.advertisedLabels.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
