@@ -27,6 +27,8 @@ package enum WellKnown {
     /// The metadata of a search that names a service: its endpoints, all of them, for one who offers it, too. The
     /// answer has it as well, if they are told.
     package static let offering = "nsm-agent-offering"
+    /// The metadata of a call to an IPAM: the service whose endpoint asks for a prefix. IPAMs of other kinds pass over it.
+    package static let prefixService = "nsm-agent-prefix-service"
     /// In the extra context of a connection: the endpoint of the same network (vL3) whose end the client's is.
     package static let networkOrigin = "nsm-agent/vl3-endpoint"
 }

@@ -82,3 +82,10 @@ package final class PrefixCallers: Sendable {
     /// One less.
     func give(_ caller: Caller) { uses.withLock { $0[caller.account]?.prefixes -= 1 } }
 }
+
+extension PrefixCallers.Caller {
+    /// Whose the prefixes of a call are.
+    func owner(_ metadata: Metadata) -> PrefixBook.Owner {
+        PrefixBook.Owner(identity, service: metadata[stringValues: WellKnown.prefixService].first { _ in true } ?? "")
+    }
+}

@@ -49,11 +49,12 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
         request: StreamingServerRequest<Ipam_PrefixRequest>, context: ServerContext
     ) async throws -> StreamingServerResponse<Ipam_PrefixResponse> {
         let caller = try callers.enter()
+        let owner = caller.owner(request.metadata)
         return StreamingServerResponse { writer in
             let own = Mutex<Set<IPPrefix>>([])
             defer {
                 let rest = own.withLock { $0 }
-                for prefix in rest { self.free(prefix, caller) }
+                for prefix in rest { self.free(prefix, owner) }
                 self.callers.leave(caller, prefixes: rest.count)
             }
             try await untilCallerIsGone(context) {
@@ -65,7 +66,7 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
                                 code: .resourceExhausted,
                                 message: "a stream has at most \(Self.mostOfOneStream) prefixes")
                         }
-                        let (prefix, answer) = try await self.allocate(message, caller)
+                        let (prefix, answer) = try await self.allocate(message, caller, owner)
                         own.withLock { _ = $0.insert(prefix) }
                         try await writer.write(answer)
                         try await Task.sleep(for: Self.pace)
@@ -73,7 +74,7 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
                         guard let prefix = IPPrefix(message.prefix)?.network,
                             own.withLock({ $0.remove(prefix) }) != nil
                         else { continue }
-                        self.free(prefix, caller)
+                        self.free(prefix, owner)
                         self.callers.give(caller)
                     case .undefined, .UNRECOGNIZED:
                         throw RPCError(code: .invalidArgument, message: "the request is neither ALLOCATE nor DELETE")
@@ -84,21 +85,23 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
         }
     }
 
-    private func free(_ prefix: IPPrefix, _ caller: PrefixCallers.Caller) {
+    private func free(_ prefix: IPPrefix, _ owner: PrefixBook.Owner) {
         // First of these: who gets it at once must find that it was somebody else's.
-        book.release(prefix, caller.identity)
+        book.release(prefix, owner)
         pool.withLock { $0.free(prefix) }
     }
 
-    /// The part that a caller had: as he says, unless it was somebody else's, or as the record says.
-    private func former(_ wish: IPPrefix?, _ caller: PrefixCallers.Caller) -> IPPrefix? {
-        let isFree = { (prefix: IPPrefix) in self.pool.withLock { $0.isFree(prefix) } }
-        if let wish, isFree(wish), !book.isOthers(wish, than: caller.identity) { return wish }
-        return caller.isRelay ? nil : book.former(of: caller.identity, where: isFree)
+    /// The part that a caller had: as he says, unless it was somebody else's, or as the record says. It is looked for with the pool
+    /// locked, or two who ask at once would both want the same one.
+    private func former(
+        _ wish: IPPrefix?, _ caller: PrefixCallers.Caller, _ owner: PrefixBook.Owner, in pool: PrefixPool
+    ) -> IPPrefix? {
+        if let wish, pool.isFree(wish), !book.isOthers(wish, than: owner) { return wish }
+        return caller.isRelay ? nil : book.former(of: owner, where: pool.isFree)
     }
 
     private func allocate(
-        _ message: Ipam_PrefixRequest, _ caller: PrefixCallers.Caller
+        _ message: Ipam_PrefixRequest, _ caller: PrefixCallers.Caller, _ owner: PrefixBook.Owner
     ) async throws -> (IPPrefix, Ipam_PrefixResponse) {
         guard message.excludePrefixes.count <= Self.mostExclusions else {
             throw RPCError(
@@ -112,11 +115,12 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
             excluded.append(prefix)
         }
         let wish = IPPrefix(message.prefix)?.network
-        if former(wish, caller) == nil { try await Task.sleep(until: started + comeback, clock: .continuous) }
+        let isKnown = pool.withLock { former(wish, caller, owner, in: $0) != nil }
+        if !isKnown { try await Task.sleep(until: started + comeback, clock: .continuous) }
         try callers.take(caller)
-        let wanted = former(wish, caller)
-        let isOthers = { self.book.isOthers($0, than: caller.isRelay ? nil : caller.identity) }
+        let isOthers = { self.book.isOthers($0, than: caller.isRelay ? nil : owner) }
         let prefix = try pool.withLock { pool in
+            let wanted = former(wish, caller, owner, in: pool)
             let found =
                 pool.take(wanted, excluding: excluded, sparing: (PrefixBook.most, isOthers))
                 ?? pool.take(excluding: excluded)
@@ -126,7 +130,7 @@ package final class PrefixServer: Ipam_IPAM.ServiceProtocol {
                     code: .resourceExhausted,
                     message: "no /\(pool.length) of \(pool.network) is left; \(pool.count) are given")
             }
-            book.hold(prefix, caller.identity)
+            book.hold(prefix, owner)
             return prefix
         }
         let answer = Ipam_PrefixResponse.with { answer in
@@ -186,11 +190,11 @@ package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
         request: StreamingServerRequest<Ipam_PrefixRequest>, context: ServerContext
     ) async throws -> StreamingServerResponse<Ipam_PrefixResponse> {
         let caller = try callers.enter()
+        let asked = Asked(caller, caller.owner(request.metadata))
         return StreamingServerResponse { writer in
-            let asked = Asked()
             defer {
                 self.callers.leave(caller, prefixes: asked.count.withLock { $0 })
-                for prefix in asked.given.withLock({ $0 }) { self.book.release(prefix, caller.identity) }
+                for prefix in asked.given.withLock({ $0 }) { self.book.release(prefix, asked.owner) }
             }
             try await untilCallerIsGone(context) {
                 let (messages, message) = AsyncStream.makeStream(
@@ -198,31 +202,14 @@ package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
                 let hasAsked = Latch()
                 try await withThrowingTaskGroup(of: Bool.self) { group in
                     defer { group.cancelAll() }
-                    group.addTask {
-                        var isFirst = true
-                        for try await asks in request.messages where !isFirst || asks.type == .allocate {
-                            var next = asks
-                            if next.type == .allocate {
-                                try self.callers.take(caller)
-                                asked.count.withLock { $0 += 1 }
-                                next.prefix = self.wish(next.prefix, caller)
-                            }
-                            if case .dropped = message.yield(next) {
-                                throw RPCError(code: .resourceExhausted, message: "too many requests wait")
-                            }
-                            isFirst = false
-                            hasAsked.open()
-                        }
-                        message.finish()
-                        return isFirst
-                    }
+                    group.addTask { try await self.takeIn(request, asked, message) { hasAsked.open() } }
                     group.addTask {
                         // Nobody is asked before there is something to ask.
                         await hasAsked.wait()
                         if Task.isCancelled { return true }
                         try await self.relay(messages, writer) { prefix in
                             guard asked.given.withLock({ $0.insert(prefix).inserted }) else { return }
-                            self.book.hold(prefix, caller.identity)
+                            self.book.hold(prefix, asked.owner)
                         }
                         return true
                     }
@@ -234,16 +221,47 @@ package final class PrefixRelay: Ipam_IPAM.ServiceProtocol {
         }
     }
 
-    /// For how many prefixes a stream has asked.
+    /// Reads what a caller asks for until he ends, and has it wait for the server. Returns whether he asked for nothing.
+    private func takeIn(
+        _ request: StreamingServerRequest<Ipam_PrefixRequest>, _ asked: Asked,
+        _ messages: AsyncStream<Ipam_PrefixRequest>.Continuation, hasAsked: @Sendable () -> Void
+    ) async throws -> Bool {
+        var isFirst = true
+        for try await asks in request.messages where !isFirst || asks.type == .allocate {
+            var next = asks
+            if next.type == .allocate {
+                try callers.take(asked.caller)
+                asked.count.withLock { $0 += 1 }
+                next.prefix = wish(next.prefix, asked.owner)
+            }
+            if case .dropped = messages.yield(next) {
+                throw RPCError(code: .resourceExhausted, message: "too many requests wait")
+            }
+            isFirst = false
+            hasAsked()
+        }
+        messages.finish()
+        return isFirst
+    }
+
+    /// What a stream has asked for.
     private final class Asked: Sendable {
+        let caller: PrefixCallers.Caller
+        let owner: PrefixBook.Owner
+        /// For how many prefixes.
         let count = Mutex(0)
         let given = Mutex<Set<IPPrefix>>([])
+
+        init(_ caller: PrefixCallers.Caller, _ owner: PrefixBook.Owner) {
+            self.caller = caller
+            self.owner = owner
+        }
     }
 
     /// What is asked for: what is wished, unless it was somebody else's, or what the caller had last.
-    private func wish(_ text: String, _ caller: PrefixCallers.Caller) -> String {
-        if let wish = IPPrefix(text)?.network, !book.isOthers(wish, than: caller.identity) { return text }
-        return book.former(of: caller.identity) { _ in true }.map { "\($0)" } ?? ""
+    private func wish(_ text: String, _ owner: PrefixBook.Owner) -> String {
+        if let wish = IPPrefix(text)?.network, !book.isOthers(wish, than: owner) { return text }
+        return book.former(of: owner) { _ in true }.map { "\($0)" } ?? ""
     }
 
     /// Requests that wait for the server.

@@ -22,6 +22,7 @@ package final class SharedPrefix: Sendable {
     private let excluded: [IPPrefix]
     /// What was given before, to somebody in whose place this is.
     private let wish: IPPrefix?
+    private let service: String
     private let isServer: @Sendable (SPIFFEID?) -> Bool
     private let state = Mutex<(grant: Grant?, lastError: String?)>((nil, nil))
     /// Exclusions in an answer.
@@ -32,14 +33,16 @@ package final class SharedPrefix: Sendable {
     /// - Parameters:
     ///   - excluded: What the prefix must not overlap.
     ///   - wish: The prefix to ask for at first.
+    ///   - service: For whose endpoint it is; empty: that is not said. The server tells those of one peer apart by it.
     ///   - isServer: Whether an identity is one that may give prefixes; asked where the kernel does not say who listens.
     package init(
-        _ server: PeerConnector, excluding excluded: [IPPrefix] = [], wish: IPPrefix? = nil,
+        _ server: PeerConnector, excluding excluded: [IPPrefix] = [], wish: IPPrefix? = nil, service: String = "",
         isServer: @escaping @Sendable (SPIFFEID?) -> Bool = { $0?.isManagerOfHost == true }
     ) {
         self.server = server
         self.excluded = Array(excluded.prefix(Self.mostExclusions))
         self.wish = wish
+        self.service = service
         self.isServer = isServer
     }
 
@@ -85,9 +88,11 @@ package final class SharedPrefix: Sendable {
         }
         let wanted = (grant?.prefix ?? wish).map { "\($0)" } ?? ""
         let excluded = excluded.map { "\($0)" }
-        try await connection.whileOpen {
+        var metadata = Metadata()
+        if !service.isEmpty { metadata.addString(service, forKey: WellKnown.prefixService) }
+        try await connection.whileOpen { [metadata] in
             let client = Ipam_IPAM.Client(wrapping: connection.client)
-            try await client.managePrefixes { writer in
+            try await client.managePrefixes(metadata: metadata) { writer in
                 try await writer.write(
                     .with { request in
                         request.type = .allocate

@@ -42,6 +42,7 @@ final class SharedPools: Sendable {
             let connector = isManager ? context.manager : PeerConnector(address, component: context.manager.component)
             let prefix = SharedPrefix(
                 connector, excluding: terms.excluded, wish: context.formerPrefixes[service, address],
+                service: service,
                 isServer: { id in
                     guard let pattern else { return id?.isManagerOfHost == true }
                     return id.map { SPIFFEID.matches(pattern, $0.description) } ?? false
