@@ -27,6 +27,9 @@ private final class Written: RPCWriterProtocol {
 
 /// A registry that does not know of those who offer the same, as meshes of before: it shows one endpoint.
 private struct OldRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
+    /// Why it shows nothing; nil: it does.
+    var refusal: @Sendable () -> RPCError? = { nil }
+
     func register(
         request: ServerRequest<NSMNetworkServiceEndpoint>, context: ServerContext
     ) async throws -> ServerResponse<NSMNetworkServiceEndpoint> {
@@ -42,7 +45,8 @@ private struct OldRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
     func find(
         request: ServerRequest<NSMNetworkServiceEndpointQuery>, context: ServerContext
     ) async throws -> StreamingServerResponse<NSMNetworkServiceEndpointResponse> {
-        StreamingServerResponse { writer in
+        if let refusal = refusal() { throw refusal }
+        return StreamingServerResponse { writer in
             try await writer.write(.with { $0.networkServiceEndpoint.name = "x" })
             return [:]
         }
@@ -56,7 +60,7 @@ private final class Heard: Sendable {
     func note(_ change: RegistryChange<NSMNetworkServiceEndpoint>) {
         if case .present(let other) = change { all.withLock { $0.names.append(other.name) } }
     }
-    var troubles: Set<String> { all.withLock { Set($0.troubles) } }
+    var trouble: String? { all.withLock { $0.troubles.last } }
     var names: Set<String> { all.withLock { Set($0.names) } }
 }
 
@@ -140,32 +144,59 @@ struct OffererTests {
         #expect(!store.offers("s", Caller.stranger("A").identity))
     }
 
-    @Test("a mesh of before is not taken at its word, and a registry of another kind is", arguments: [true, false])
-    func others(isOurs: Bool) async throws {
+    /// Follows those who offer the same as the endpoint `own` at a registry with an identity of this name, while `body` runs.
+    private func withFollower(
+        _ own: String, _ registry: OldRegistry, named name: String, _ body: (Heard) async throws -> Void
+    ) async throws {
         let mesh = try MeshFixture()
         defer { mesh.remove() }
-        let identity = try mesh.identity(isOurs ? "host/h/nsmgr" : "nsmgr")
+        let identity = try mesh.identity(name)
         let connector = PeerConnector(mesh.managerSocket, component: try mesh.component("caller"))
         let heard = Heard()
         let (socket, logger) = (mesh.managerSocket, mesh.logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             defer { group.cancelAll() }
             let server = RPCServer(
-                try ServerListener(socket), security: .identity(identity), services: [OldRegistry()], logger: logger)
+                try ServerListener(socket), security: .identity(identity), services: [registry], logger: logger)
             group.addTask { try await server.run() }
             group.addTask { await connector.run() }
             group.addTask {
-                await RegistryClient(connector).followOfferers(of: "s") {
+                await RegistryClient(connector).followOfferers(of: "s", as: own) {
                     heard.note(trouble: $0)
                 } body: {
                     heard.note($0)
                 }
             }
-            let trouble = isOurs ? "the manager does not tell of other endpoints" : "none"
-            try await eventually("an answer") { heard.troubles == [trouble] }
-            if !isOurs { try await eventually("an endpoint") { heard.names == ["x"] } }
+            try await body(heard)
         }
-        #expect(heard.names.isEmpty == isOurs)
+    }
+
+    @Test("a mesh of before is not taken at its word, and a registry of another kind is", arguments: [true, false])
+    func others(isOurs: Bool) async throws {
+        try await withFollower("own", OldRegistry(), named: isOurs ? "host/h/nsmgr" : "nsmgr") { heard in
+            let trouble = isOurs ? "the manager does not tell of other endpoints" : "none"
+            try await eventually("an answer") { heard.trouble == trouble }
+            if !isOurs { try await eventually("an endpoint") { heard.names == ["x"] } }
+            #expect(heard.names.isEmpty == isOurs)
+        }
+    }
+
+    @Test("a registry that shows the own endpoint alone, and does not say that it shows all, may have others")
+    func alone() async throws {
+        try await withFollower("x", OldRegistry(), named: "nsmgr") { heard in
+            try await eventually("an answer") { heard.trouble?.contains("shows this endpoint alone") == true }
+        }
+    }
+
+    @Test("why a registry tells nothing is told, and no longer once it does")
+    func refused() async throws {
+        let refusal = Mutex<RPCError?>(RPCError(code: .failedPrecondition, message: "not before noon"))
+        let registry = OldRegistry { refusal.withLock { $0 } }
+        try await withFollower("own", registry, named: "nsmgr") { heard in
+            try await eventually("it is refused") { heard.trouble?.contains("not before noon") == true }
+            refusal.withLock { $0 = nil }
+            try await eventually("it is heard") { heard.trouble == "none" && heard.names == ["x"] }
+        }
     }
 
     /// What the registry shows a peer who says that he offers the service `s`, or why it shows nothing.

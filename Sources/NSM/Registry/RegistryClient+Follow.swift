@@ -49,29 +49,52 @@ extension RegistryClient {
     ///
     /// - Parameters:
     ///   - service: The service's name.
-    ///   - told: Called with why the registry tells of none, or nil once it tells.
+    ///   - own: The name of the caller's endpoint.
+    ///   - told: Called with why nothing is heard of others, or nil once the registry tells of them.
     ///   - body: Called with what there is at first, and then with each change.
     package func followOfferers(
-        of service: String, told: @escaping @Sendable (String?) -> Void = { _ in },
+        of service: String, as own: String, told: @escaping @Sendable (String?) -> Void = { _ in },
         body: @escaping @Sendable (RegistryChange<NSMNetworkServiceEndpoint>) async -> Void
     ) async {
         let query = NSMNetworkServiceEndpoint.with { $0.networkServiceNames = [service] }
+        // Whether the present stream told of another one, which an earlier answer could not.
+        let hasOthers = Mutex(false)
         await follow(Self.followed(body)) { note in
-            try await self.find(query, watch: true, offering: service) {
-                await note($0.networkServiceEndpoint, $0.deleted)
+            hasOthers.withLock { $0 = false }
+            try await Self.explaining(told) {
+                try await self.find(query, watch: true, offering: service) { response in
+                    if response.networkServiceEndpoint.name != own {
+                        hasOthers.withLock { $0 = true }
+                        told(nil)
+                    }
+                    await note(response.networkServiceEndpoint, response.deleted)
+                }
             }
         } find: {
             let found = Mutex<[NSMNetworkServiceEndpoint]>([])
-            do {
+            let isTold = try await Self.explaining(told) {
                 try await self.find(query, watch: false, offering: service) { response in
                     if !response.deleted { found.withLock { $0.append(response.networkServiceEndpoint) } }
                 }
-            } catch let error as NSMError where error.text == Self.noOfferers {
-                told(error.text)
-                throw error
             }
-            told(nil)
-            return found.withLock { $0 }
+            let all = found.withLock { $0 }
+            let isAlone = !isTold && all.allSatisfy { $0.name == own } && !hasOthers.withLock { $0 }
+            told(isAlone ? Self.oneOfferer : nil)
+            return all
+        }
+    }
+
+    /// Says why something fails.
+    @discardableResult
+    private static func explaining<Result: Sendable>(
+        _ told: @Sendable (String?) -> Void, _ body: () async throws -> Result
+    ) async throws -> Result {
+        do {
+            return try await body()
+        } catch {
+            // One of two that run at once ends when the other one fails.
+            if !Task.isCancelled, !(error is CancellationError) { told((error as? NSMError)?.text ?? "\(error)") }
+            throw error
         }
     }
 

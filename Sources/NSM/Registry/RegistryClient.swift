@@ -202,10 +202,12 @@ public struct RegistryClient: Sendable {
     private static let socketWait = Duration.seconds(2)
 
     /// - Parameter offering: A service that the caller offers as well: of its endpoints he may see all.
+    /// - Returns: whether the registry says that it shows those.
+    @discardableResult
     func find(
         _ endpoint: NSMNetworkServiceEndpoint, watch: Bool, offering: String? = nil,
         body: @escaping @Sendable (NSMNetworkServiceEndpointResponse) async throws -> Void
-    ) async throws {
+    ) async throws -> Bool {
         let (calls, own) = try await begin()
         var metadata = own
         if let offering { metadata.addString(offering, forKey: WellKnown.offering) }
@@ -213,7 +215,7 @@ public struct RegistryClient: Sendable {
         var query = NSMNetworkServiceEndpointQuery()
         query.networkServiceEndpoint = endpoint
         query.watch = watch
-        try await calls.explained { [query, metadata] in
+        return try await calls.explained { [query, metadata] in
             try await client.find(query, metadata: metadata, options: watch ? .defaults : options) { response in
                 let told = response.metadata[stringValues: WellKnown.offering].first { _ in true }
                 if offering != nil, told == nil,
@@ -223,12 +225,15 @@ public struct RegistryClient: Sendable {
                     throw NSMError(.refused, Self.noOfferers)
                 }
                 for try await message in response.messages { try await body(message) }
+                return told != nil
             }
         }
     }
 
     /// What is said of managers that do not tell of those who offer the same.
     static let noOfferers = "the manager does not tell of other endpoints"
+    /// What is said of those that do not say whether they do.
+    static let oneOfferer = "the manager shows this endpoint alone, and does not say whether it tells of others"
 
     // MARK: - Parts
 

@@ -174,7 +174,8 @@ final class SharedNetwork: Sendable {
         let (changes, change) = AsyncStream.makeStream(of: RegistryChange<NSMNetworkServiceEndpoint>.self)
         await withDiscardingTaskGroup { group in
             group.addTask {
-                await self.registry.followOfferers(of: self.message.networkService) { trouble in
+                let service = self.message.networkService
+                await self.registry.followOfferers(of: service, as: self.endpoint) { trouble in
                     self.state.withLock { $0.trouble = trouble }
                 } body: {
                     change.yield($0)
