@@ -70,17 +70,7 @@ extension MeshRequests {
             let answer = try await peer.gate.run { try await calls.request(request, timeout: component.requestTimeout) }
             let coming = ComingDescriptor(answer.mechanism.inodeURL, channel)
             do {
-                guard answer.mechanism.type == WellKnown.kernel,
-                    ConnectionEnd.mistake(inName: answer.mechanism.interfaceName) == nil
-                else {
-                    throw NSMError(.protocolViolation, "the endpoint's answer names no \(WellKnown.kernel) interface")
-                }
-                try check(answer, calls, wanted)
-                // Of an external manager's endpoints is known as much as of its clients.
-                let owner = candidate.registrant ?? (directory == nil ? nil : caller)
-                let (space, descriptor) = try await namespace(
-                    answer.mechanism.inodeURL, coming, of: owner, "endpoint")
-                peer.keep(descriptor)
+                let space = try await endpointSpace(of: answer, coming, calls, wanted, candidate, caller, peer)
                 let known = before.flatMap { $0.isOf(candidate) ? $0.granted : nil } ?? []
                 let given = Set(answer.context.ipContext.srcIpAddrs)
                 let granted = known.intersection(given).union(
@@ -95,6 +85,24 @@ extension MeshRequests {
         keep(id, candidate, answer, granted: granted)
         peers.watch(peer)
         return answer
+    }
+
+    /// Checks an endpoint's answer. Returns the namespace that its interface is in.
+    private func endpointSpace(
+        of answer: NSMConnection, _ coming: ComingDescriptor?, _ calls: Calls, _ wanted: NSMConnection,
+        _ candidate: RegistryStore.Entry, _ caller: Caller, _ peer: EndpointPeers.Peer
+    ) async throws -> NetworkNamespace {
+        guard answer.mechanism.type == WellKnown.kernel,
+            ConnectionEnd.mistake(inName: answer.mechanism.interfaceName) == nil
+        else {
+            throw NSMError(.protocolViolation, "the endpoint's answer names no \(WellKnown.kernel) interface")
+        }
+        try check(answer, calls, wanted)
+        // Of an external manager's endpoints is known as much as of its clients.
+        let owner = candidate.registrant ?? (directory == nil ? nil : caller)
+        let (space, descriptor) = try await namespace(answer.mechanism.inodeURL, coming, of: owner, "endpoint")
+        peer.keep(descriptor)
+        return space
     }
 
     /// Calls an endpoint, and retries once when it says that it can't answer at the moment, as some do in a burst: the

@@ -88,44 +88,12 @@ struct RemoteRegistries: Sendable {
         endpoints.begin(source)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                await withTaskGroup(of: Void.self) { first in
-                    first.addTask { _ = await answers.first { _ in true } }
-                    first.addTask { try? await Task.sleep(for: Self.steady) }
-                    await first.next()
-                    first.cancelAll()
-                }
+                await Self.firstOf(answers)
                 if !Task.isCancelled { isFollowed() }
                 await Task.untilCancelled()
             }
-            group.addTask {
-                try await registry.watch(NSMNetworkService()) { response in
-                    answer.yield()
-                    if response.deleted {
-                        endpoints.remove(response.networkService, from: source)
-                        if endpoints.hasRoomAgain(source) { anew.open() }
-                    } else {
-                        unlessUnfit(source) { () throws(RemoteEndpoints.Omission) in
-                            try endpoints.take(response.networkService, from: source)
-                        }
-                    }
-                }
-            }
-            group.addTask {
-                try await registry.watch(NSMNetworkServiceEndpoint()) { response in
-                    answer.yield()
-                    let endpoint = response.networkServiceEndpoint
-                    // Of endpoints that have no address other hosts can't make use, and of our own we know already.
-                    guard endpoint.url != ownURL, case .tcp? = SocketAddress(url: endpoint.url) else { return }
-                    if response.deleted {
-                        endpoints.remove(endpoint, from: source)
-                        if endpoints.hasRoomAgain(source) { anew.open() }
-                    } else {
-                        unlessUnfit(source) { () throws(RemoteEndpoints.Omission) in
-                            try endpoints.take(endpoint, from: source)
-                        }
-                    }
-                }
-            }
+            group.addTask { try await followServices(registry, source, anew) { answer.yield() } }
+            group.addTask { try await followEndpoints(registry, source, anew) { answer.yield() } }
             group.addTask {
                 await anew.wait()
                 throw FollowAnew()
@@ -139,6 +107,51 @@ struct RemoteRegistries: Sendable {
             defer { group.cancelAll() }
             try await group.next()
             throw NSMError(.unreachable, "it ended the watch")
+        }
+    }
+
+    /// Waits for the first answer, or for as long as a registry must have been followed.
+    private static func firstOf(_ answers: AsyncStream<Void>) async {
+        await withTaskGroup(of: Void.self) { first in
+            first.addTask { _ = await answers.first { _ in true } }
+            first.addTask { try? await Task.sleep(for: Self.steady) }
+            await first.next()
+            first.cancelAll()
+        }
+    }
+
+    private func followServices(
+        _ registry: RegistryClient, _ source: RegistrySource, _ anew: Latch, answered: @escaping @Sendable () -> Void
+    ) async throws {
+        try await registry.watch(NSMNetworkService()) { response in
+            answered()
+            if response.deleted {
+                endpoints.remove(response.networkService, from: source)
+                if endpoints.hasRoomAgain(source) { anew.open() }
+            } else {
+                unlessUnfit(source) { () throws(RemoteEndpoints.Omission) in
+                    try endpoints.take(response.networkService, from: source)
+                }
+            }
+        }
+    }
+
+    private func followEndpoints(
+        _ registry: RegistryClient, _ source: RegistrySource, _ anew: Latch, answered: @escaping @Sendable () -> Void
+    ) async throws {
+        try await registry.watch(NSMNetworkServiceEndpoint()) { response in
+            answered()
+            let endpoint = response.networkServiceEndpoint
+            // Of endpoints that have no address other hosts can't make use, and of our own we know already.
+            guard endpoint.url != ownURL, case .tcp? = SocketAddress(url: endpoint.url) else { return }
+            if response.deleted {
+                endpoints.remove(endpoint, from: source)
+                if endpoints.hasRoomAgain(source) { anew.open() }
+            } else {
+                unlessUnfit(source) { () throws(RemoteEndpoints.Omission) in
+                    try endpoints.take(endpoint, from: source)
+                }
+            }
         }
     }
 }
