@@ -39,7 +39,7 @@ struct NetworkPartsTests {
         #expect(parts.routes(to: "b").isEmpty)
     }
 
-    @Test("who holds a part keeps it, until another one has the same and the first is not reached or says so no more")
+    @Test("who was first with a part has it while he is reached, and has it back")
     func held() throws {
         var parts = NetworkParts()
         let part = try Self.prefixes("10.60.0.0/24")
@@ -49,11 +49,18 @@ struct NetworkPartsTests {
             #expect(parts.routes(to: "b") == part && parts.routes(to: "c").isEmpty)
         }
         // Something that overlaps is never believed, though the other one is not reached.
-        #expect(parts.note(part, of: "b", isLive: false).isEmpty && parts.routes(to: "b") == part)
+        #expect(parts.noteUnreached("b").isEmpty && parts.routes(to: "b") == part)
         #expect(parts.note(part, of: "c") == ["b", "c"] && parts.routes(to: "c") == part)
-        #expect(parts.note(part, of: "c", isLive: false).isEmpty && parts.routes(to: "c") == part)
-        #expect(parts.note([], of: "c") == ["b", "c"] && parts.routes(to: "b") == part)
+        #expect(parts.note(part, of: "b") == ["b", "c"] && parts.routes(to: "b") == part)
+        #expect(parts.note(part, of: "b", isLive: false) == ["b", "c"] && parts.routes(to: "c") == part)
+        // When nobody is reached it stays.
+        #expect(parts.noteUnreached("c").isEmpty && parts.routes(to: "c") == part)
+        // One that has it in the meantime can't make it another one's by something that overlaps it.
+        _ = parts.note(try Self.prefixes("10.60.0.0/23"), of: "d")
+        #expect(parts.note(try Self.prefixes("10.60.0.0/25"), of: "c") == ["b", "c"])
+        #expect(parts.routes(to: "b") == part && parts.routes(to: "c").isEmpty && parts.routes(to: "d").isEmpty)
         // One that said something earlier, and had nothing of it, does not take what came to be held since.
+        _ = parts.forget("c")
         _ = parts.note(try Self.prefixes("10.60.0.0/16"), of: "d")
         _ = parts.note(try Self.prefixes("10.60.5.0/24"), of: "e")
         _ = parts.forget("b")
@@ -102,6 +109,10 @@ struct NetworkPartsTests {
             #expect(!routes[..<index].contains(where: route.overlaps), "seed \(seed): \(route) is with two")
             #expect(parts.routesOfClients.contains { $0.contains(route) }, "seed \(seed): clients lack \(route)")
         }
+        let all = parts.declared + parts.networks + parts.own + routes.sorted()
+        var wanted: [IPPrefix] = []
+        for route in all where !wanted.contains(where: { $0.contains(route) }) { wanted.append(route) }
+        #expect(parts.routesOfClients == wanted, "seed \(seed)")
     }
 
     @Test("whatever others say, each part is behind one of them, and nobody takes another one's")
@@ -118,9 +129,10 @@ struct NetworkPartsTests {
                 let name = names.randomElement(using: &generator) ?? ""
                 let before = parts
                 var changed: Set<String> = []
-                if Int.random(in: 0..<5, using: &generator) == 0 {
-                    changed = parts.forget(name)
-                } else {
+                switch Int.random(in: 0..<8, using: &generator) {
+                case 0: changed = parts.forget(name)
+                case 1, 2: changed = parts.noteUnreached(name)
+                default:
                     let count = Int.random(in: 0...3, using: &generator)
                     changed = parts.note(
                         (all + odd).shuffled(using: &generator).prefix(count).map { $0 }, of: name,
@@ -145,6 +157,56 @@ struct NetworkPartsTests {
                 _ = parts.note(truth[name] ?? [], of: name)
             }
             for name in names { #expect(parts.routes(to: name) == truth[name], "seed \(seed) \(name)") }
+        }
+    }
+
+    @Test("whatever liars do, and whoever is healed or started again, an honest one that is reached has its part")
+    func liars() {
+        for seed in Seeds("liars of networks", usual: 200, long: 5000) {
+            var generator = SeededGenerator(seed: seed)
+            var parts = NetworkParts(own: [IPPrefix("10.62.0.0/24")].compactMap { $0 })
+            let honest = (1...4).map { "honest\($0)" }
+            let liars = (1...4).map { "liar\($0)" }
+            var truth: [String: [IPPrefix]] = [:]
+            for (index, name) in honest.enumerated() {
+                truth[name] = [IPPrefix("10.60.\(index).0/24")].compactMap { $0 }
+                _ = parts.note(truth[name] ?? [], of: name)
+            }
+            let lies = [
+                "10.60.0.0/24", "10.60.1.0/24", "10.60.2.0/24", "10.60.3.0/24", "10.60.0.0/16", "10.60.0.0/22",
+                "10.60.1.0/25", "10.60.2.128/25", "10.60.3.4/31", "10.60.0.0/23", "10.60.2.0/23", "10.61.0.0/24",
+            ].compactMap { IPPrefix($0) }
+            var reached = Set(honest)
+            for step in 0..<120 {
+                switch Int.random(in: 0..<12, using: &generator) {
+                case 0:
+                    // The mesh is started again: nobody is reached, and then one after the other.
+                    reached = []
+                    for name in honest + liars { _ = parts.noteUnreached(name) }
+                case 1:
+                    for name in honest where !reached.contains(name) { _ = parts.note(truth[name] ?? [], of: name) }
+                    reached = Set(honest)
+                case 2...4:
+                    guard let name = honest.randomElement(using: &generator) else { continue }
+                    if reached.remove(name) == nil {
+                        reached.insert(name)
+                        _ = parts.note(truth[name] ?? [], of: name)
+                    } else {
+                        _ = parts.note(truth[name] ?? [], of: name, isLive: false)
+                    }
+                case 5: _ = parts.forget(liars.randomElement(using: &generator) ?? "")
+                case 6: _ = parts.noteUnreached(liars.randomElement(using: &generator) ?? "")
+                default:
+                    let count = Int.random(in: 0...4, using: &generator)
+                    _ = parts.note(
+                        lies.shuffled(using: &generator).prefix(count).map { $0 },
+                        of: liars.randomElement(using: &generator) ?? "")
+                }
+                check(parts, honest + liars, seed: seed)
+                for name in reached {
+                    #expect(parts.routes(to: name) == truth[name], "seed \(seed), step \(step): \(name)")
+                }
+            }
         }
     }
 

@@ -3,14 +3,25 @@ internal import NetworkTypes
 
 /// Which parts of a network (vL3) are an endpoint's own, and which lie behind which other endpoint.
 ///
-/// Who came first with a part holds it. Another one that says the same is believed only when the first says so no more, or is not
-/// reached; one that says something that overlaps it is never believed.
+/// Of those that say the same, who came first has it as long as he is reached. While he is not, another one may have it, and gives it
+/// back when the first is reached again. Who says something that overlaps what somebody holds is never believed.
 struct NetworkParts: Sendable {
     private struct Claims {
         /// Each with the turn in which it was heard first.
         var turns: [IPPrefix: Int]
+        /// Those that it held once: they are settled, also while another one has them in its place.
+        var settled: Set<IPPrefix> = []
         /// Whether the other endpoint is reached.
         var isLive: Bool
+    }
+    /// Somebody's claim of one prefix.
+    private struct Claim {
+        let turn: Int
+        let name: String
+        let isLive: Bool
+        let isSettled: Bool
+
+        func isEarlier(than other: Claim) -> Bool { (turn, name) < (other.turn, other.name) }
     }
     /// Networks that the endpoint's declaration leads its clients to.
     let declared: [IPPrefix]
@@ -49,9 +60,19 @@ struct NetworkParts: Sendable {
             guard !prefix.isHost, prefix.length >= (prefix.family == .v4 ? 8 : 16) else { continue }
             now[prefix] = known[prefix] ?? turn + 1
         }
-        if let before = claims[name], before.turns == now, before.isLive == isLive { return [] }
+        let before = claims[name]
+        if let before, before.turns == now, before.isLive == isLive { return [] }
         turn += 1
-        claims[name] = Claims(turns: now, isLive: isLive)
+        let settled = before?.settled.intersection(now.keys) ?? []
+        claims[name] = Claims(turns: now, settled: settled, isLive: isLive)
+        return settle()
+    }
+
+    /// Another endpoint is not reached: what it said stays its own, unless another one that is reached says the same. Returns those
+    /// for whom something is different.
+    mutating func noteUnreached(_ name: String) -> Set<String> {
+        guard claims[name]?.isLive == true else { return [] }
+        claims[name]?.isLive = false
         return settle()
     }
 
@@ -79,34 +100,62 @@ struct NetworkParts: Sendable {
     // MARK: - Who holds what
 
     /// Works out who holds what. Returns those for whom something is different.
+    ///
+    /// What somebody held once, and still says, is settled: it goes to one of those that say the same, so that nothing that overlaps
+    /// it ever takes its place. Settled prefixes do not overlap each other.
     private mutating func settle() -> Set<String> {
         let before = held
-        var all: [(turn: Int, prefix: IPPrefix, name: String)] = []
-        var live: [IPPrefix: [(turn: Int, name: String)]] = [:]
-        for (name, claims) in claims {
-            for (prefix, turn) in claims.turns where isUsable(prefix) {
-                all.append((turn, prefix, name))
-                if claims.isLive { live[prefix, default: []].append((turn, name)) }
-            }
-        }
-        var taken = DisjointPrefixes()
-        held = [:]
-        func give(_ prefix: IPPrefix, _ name: String) {
-            if taken.insert(prefix) { held[name, default: []].append(prefix) }
-        }
-        // Who holds something comes before those who said so earlier, and had nothing of it.
-        for (name, prefixes) in before.sorted(by: { $0.key < $1.key }) {
-            for prefix in prefixes where claims[name]?.turns[prefix] != nil && isUsable(prefix) {
-                let other = claims[name]?.isLive == true ? nil : live[prefix]?.min { $0 < $1 }?.name
-                give(prefix, other ?? name)
+        var holders: [IPPrefix: String] = [:]
+        for (name, prefixes) in before { for prefix in prefixes { holders[prefix] = name } }
+        var settled: [(prefix: IPPrefix, winner: Claim)] = []
+        var others: [(prefix: IPPrefix, winner: Claim)] = []
+        for (prefix, candidates) in claimsByPrefix() {
+            guard let winner = Self.winner(of: candidates, holder: holders[prefix]) else { continue }
+            if candidates.contains(where: \.isSettled) {
+                settled.append((prefix, winner))
+            } else {
+                others.append((prefix, winner))
             }
         }
         // Of what was heard at once the smaller ones first: a whole network is said beside the part, too.
-        all.sort { ($0.turn, $1.prefix.length, $0.prefix, $0.name) < ($1.turn, $0.prefix.length, $1.prefix, $1.name) }
-        for (_, prefix, name) in all where claims[name]?.isLive == true || live[prefix] == nil { give(prefix, name) }
+        let rank = { (claim: (prefix: IPPrefix, winner: Claim)) in
+            (claim.winner.turn, -Int(claim.prefix.length), claim.prefix)
+        }
+        others.sort { rank($0) < rank($1) }
+        var taken = DisjointPrefixes()
+        held = [:]
+        for (prefix, winner) in settled + others where taken.insert(prefix) {
+            held[winner.name, default: []].append(prefix)
+            claims[winner.name]?.settled.insert(prefix)
+        }
         for name in held.keys { held[name]?.sort() }
         routesOfClients = routes()
         return Set(before.keys).union(held.keys).filter { before[$0] != held[$0] }
+    }
+
+    /// Who says what of what can be true.
+    private mutating func claimsByPrefix() -> [IPPrefix: [Claim]] {
+        var all: [IPPrefix: [Claim]] = [:]
+        var useless: [(name: String, prefix: IPPrefix)] = []
+        for (name, claims) in claims {
+            for (prefix, turn) in claims.turns {
+                guard isUsable(prefix) else {
+                    useless.append((name, prefix))
+                    continue
+                }
+                all[prefix, default: []].append(
+                    Claim(
+                        turn: turn, name: name, isLive: claims.isLive, isSettled: claims.settled.contains(prefix)))
+            }
+        }
+        for (name, prefix) in useless { claims[name]?.settled.remove(prefix) }
+        return all
+    }
+
+    /// Who has a prefix of those that say it is theirs: the first that is reached; when none is, who has it stays.
+    private static func winner(of claims: [Claim], holder: String?) -> Claim? {
+        if let first = claims.filter(\.isLive).min(by: { $0.isEarlier(than: $1) }) { return first }
+        return claims.first { $0.name == holder } ?? claims.min { $0.isEarlier(than: $1) }
     }
 
     private func isUsable(_ prefix: IPPrefix) -> Bool {
@@ -117,8 +166,14 @@ struct NetworkParts: Sendable {
 
     private func routes() -> [IPPrefix] {
         var routes: [IPPrefix] = []
-        for prefix in declared + networks + own + held.values.joined().sorted()
+        for prefix in declared + networks + own
         where routes.count < Self.mostRoutes && !routes.contains(where: { $0.contains(prefix) }) {
+            routes.append(prefix)
+        }
+        // What others hold overlaps nothing else that others hold.
+        let covered = PrefixSet(routes)
+        for prefix in held.values.joined().sorted() where !covered.contains(allOf: prefix) {
+            guard routes.count < Self.mostRoutes else { break }
             routes.append(prefix)
         }
         return routes
