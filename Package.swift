@@ -332,7 +332,7 @@ let package = Package(
         .testTarget(
             name: "NSMServicesTests",
             dependencies: [
-                "Concurrency", "NSMServices", "NSM", "NetworkTypes", "Model", "Reconciler", "TestSupport",
+                "Concurrency", "NSMServices", "NSM", "SPIFFE", "NetworkTypes", "Model", "Reconciler", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

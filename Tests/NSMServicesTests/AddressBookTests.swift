@@ -30,6 +30,8 @@ struct AddressBookTests {
         book.forget("a")
         book.note(connection("b", [], []))
         #expect(book.excluded(for: "c").isEmpty)
+        book.note(connection("d", ["10.0.0.2/32"], [], routes: ["10.0.0.1/32"]), isWithRoutes: false)
+        #expect(book.excluded(for: "c").map(\.description) == ["10.0.0.2/32"])
     }
 
     @Test("those of an awareness group don't exclude each other, and still what others have")

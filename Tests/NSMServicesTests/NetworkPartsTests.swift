@@ -86,8 +86,9 @@ struct NetworkPartsTests {
 
     @Test("a client comes again only for routes that it lacks, and another endpoint for our own parts")
     func lacks() throws {
-        let lacks = SharedNetwork.lacks(
-            try Self.prefixes("10.60.0.0/16", "10.60.0.1/32"), own: try Self.prefixes("10.60.0.0/24"))
+        let wanted = NetworkRoutes(
+            clients: try Self.prefixes("10.60.0.0/16", "10.60.0.1/32"), others: try Self.prefixes("10.60.0.0/24"))
+        func lacks(_ connection: NSMConnection) -> Bool { wanted.areLacking(in: connection) }
         func connection(_ routes: [String], origin: String? = nil) -> NSMConnection {
             .with { connection in
                 connection.context.extraContext["nsm-agent/vl3-endpoint"] = origin
@@ -96,6 +97,7 @@ struct NetworkPartsTests {
             }
         }
         #expect(!lacks(connection(["10.60.0.0/16", "10.60.0.1/32"])) && !lacks(connection(["10.60.0.0/16"])))
+        #expect(!lacks(connection(["10.60.0.0/16", "10.60.0.0/16"])) && lacks(connection([])))
         #expect(lacks(connection(["10.60.0.1/32"])) && lacks(connection(["10.60.0.0/16", "10.61.0.0/16"])))
         #expect(!lacks(connection(["10.60.0.0/24", "10.60.0.1/32"], origin: "b")))
         #expect(lacks(connection(["10.60.0.0/16", "10.60.0.1/32"], origin: "b")))

@@ -58,7 +58,7 @@ extension NetworkServiceClient {
     /// The identity of the endpoint. Each on the way checks the one behind him, so what stands behind an endpoint is its own word
     /// alone. Managers of hosts are known by their names; of other managers it is not known who they are, and the last one on
     /// the way counts.
-    static func endpoint(_ subjects: [String], isOfHost: Bool) -> String {
+    package static func endpoint(_ subjects: [String], isOfHost: Bool) -> String {
         let last = subjects.last ?? ""
         guard isOfHost else { return last }
         return subjects.dropFirst(2).first { !((try? SPIFFEID($0))?.isManagerOfHost ?? false) } ?? last

@@ -17,12 +17,14 @@ final class AddressBook: Sendable {
 
     /// Takes in what a connection has.
     ///
-    /// - Parameter group: Those of one group may have the same; nil: it is in none.
-    func note(_ connection: NSMConnection, group: Int? = nil) {
+    /// - Parameters:
+    ///   - group: Those of one group may have the same; nil: it is in none.
+    ///   - isWithRoutes: Whether routes to single addresses count, too. What another endpoint leads us to need not be its own.
+    func note(_ connection: NSMConnection, group: Int? = nil, isWithRoutes: Bool = true) {
         state.withLock { $0.groups[connection.id] = group }
         let context = connection.context.ipContext
         var hosts = Set((context.sourcePrefixes + context.destinationPrefixes).map(\.address))
-        for route in context.srcRoutes {
+        for route in isWithRoutes ? context.srcRoutes : [] {
             if let prefix = NSMIPContext.prefix(route.prefix), prefix.isHost { hosts.insert(prefix.address) }
         }
         set(hosts, for: connection.id)
