@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     role.add_argument("--services", nargs="+", default=services, metavar="URL", help="NSM_NETWORK_SERVICES")
     role.add_argument("--exclude", action="append", default=[], metavar="PREFIX", help="excluded prefixes")
     role.add_argument("--once", action="store_true", help="connect, check, close, end")
+    role.add_argument("--note", action="append", default=[], metavar="KEY=VALUE", help="in the request's context")
 
     role = roles.add_parser("find", help="says which services and endpoints a registry has")
     _common(role, "find")

@@ -44,6 +44,7 @@ class Plan:
     once: bool
     excluded: list[str]
     labels: dict[str, str]
+    notes: dict[str, str]  # of the context, beside what it has fields for
     prefixes: dict[str, list[str]] = field(default_factory=dict)  # addresses in use, by connection id
 
     def channel(self, name: str) -> Channel:
@@ -122,7 +123,9 @@ class ClientConnection:
             if connection.path.index == 1 and first.id == self.id and connection.mechanism.type == self._url.mechanism:
                 return self._recovered(connection)
         labels = settings.standard_labels({**self._plan.labels, **self._url.labels})
-        return Connection(id=self.id, network_service=self._url.service, labels=labels)
+        wanted = Connection(id=self.id, network_service=self._url.service, labels=labels)
+        wanted.context.extra_context.update(self._plan.notes)
+        return wanted
 
     def _recovered(self, connection: Connection) -> Connection:
         event("recovered", connection=connection)
@@ -365,6 +368,7 @@ def run(options: Namespace, stop: threading.Event) -> int:
         once=options.once,
         excluded=options.exclude,
         labels={},
+        notes=dict(note.split("=", 1) for note in options.note),
     )
     urls = [ServiceURL.parse(url) for url in options.services]
     connections = [ClientConnection(number, url, plan) for number, url in enumerate(urls)]
