@@ -269,29 +269,31 @@ struct EndpointSession: ServiceSession {
         }
     }
 
-    /// Retries a socket that is not available: its present owner may release it.
+    /// Offers the service. Retries a socket that is not available: its present owner may release it.
+    private func offer(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async {
+        var backoff = Backoff(first: .milliseconds(200), limit: .seconds(30))
+        var told = ""
+        while !Task.isCancelled {
+            do {
+                try await endpoint.run()
+            } catch {
+                if Task.isCancelled { return }
+                let reason = "\(error)"
+                if reason != told {
+                    context.manager.component.logger.warning(
+                        "a service can't be offered",
+                        metadata: ["service": "\(message.networkService)", "error": "\(reason)"])
+                }
+                told = reason
+                await tell(ServiceReport(.blocked("\(message.networkService) can't be offered: \(reason)")))
+            }
+            guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
+        }
+    }
+
     func run(_ tell: @escaping @Sendable (ServiceReport) async -> Void) async {
         await withDiscardingTaskGroup { group in
-            group.addTask {
-                var backoff = Backoff(first: .milliseconds(200), limit: .seconds(30))
-                var told = ""
-                while !Task.isCancelled {
-                    do {
-                        try await endpoint.run()
-                    } catch {
-                        if Task.isCancelled { return }
-                        let reason = "\(error)"
-                        if reason != told {
-                            context.manager.component.logger.warning(
-                                "a service can't be offered",
-                                metadata: ["service": "\(message.networkService)", "error": "\(reason)"])
-                        }
-                        told = reason
-                        await tell(ServiceReport(.blocked("\(message.networkService) can't be offered: \(reason)")))
-                    }
-                    guard (try? await Task.sleep(for: backoff.wait())) != nil else { return }
-                }
-            }
+            group.addTask { await offer(tell) }
             group.addTask { await followPolicies() }
             if let shared {
                 group.addTask {
@@ -308,27 +310,28 @@ struct EndpointSession: ServiceSession {
             group.addTask { for await _ in endpoint.ticks { tick.yield() } }
             // Told at once: the forwarder makes the interface while its values are planned, and what comes in the meantime is taken
             // together.
-            for await _ in ticks {
-                let (state, gone) = endpoint.takeChanges()
-                let isLink: (NSMConnection) -> Bool = { network?.isLink($0) ?? false }
-                var report = ServiceReport(message, state, gone: gone, isLink: isLink)
-                if let network {
-                    network.check(state.connections)
-                    // Whose end a client's is may have become known after it came.
-                    if network.takeArrivals() {
-                        for (id, connection) in endpoint.state.connections
-                        where connection.context.networkOrigin != nil {
-                            let side = ConnectionSide(message, connection, isLink: isLink(connection))
-                            report.parts.updateValue(ServiceReport.Part(side), forKey: id)
-                        }
-                    }
-                    report.parts.merge(network.takeChanges()) { _, link in link }
-                }
-                await tell(report)
-            }
+            for await _ in ticks { await tell(nextReport()) }
             group.cancelAll()
         }
         names.releaseAll()
+    }
+
+    /// What changed since the last one.
+    private func nextReport() -> ServiceReport {
+        let (state, gone) = endpoint.takeChanges()
+        let isLink: (NSMConnection) -> Bool = { network?.isLink($0) ?? false }
+        var report = ServiceReport(message, state, gone: gone, isLink: isLink)
+        guard let network else { return report }
+        network.check(state.connections)
+        // Whose end a client's is may have become known after it came.
+        if network.takeArrivals() {
+            for (id, connection) in endpoint.state.connections where connection.context.networkOrigin != nil {
+                let side = ConnectionSide(message, connection, isLink: isLink(connection))
+                report.parts.updateValue(ServiceReport.Part(side), forKey: id)
+            }
+        }
+        report.parts.merge(network.takeChanges()) { _, link in link }
+        return report
     }
 
     func lookAtInterface() async { await network?.lookAtInterfaces() }
