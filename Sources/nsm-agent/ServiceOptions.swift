@@ -28,7 +28,7 @@ struct ServiceOptions: ParsableArguments, Sendable {
     var dnsAddress: String?
     @Option(
         help: ArgumentHelp(
-            "Whom endpoints without prefixes ask for some, by the IPAM protocol of vL3 networks; more than once: one prefix from each. (default: $NSM_PREFIX_SERVER_URL; for endpoints with vl3 else the manager)",
+            "Whom endpoints without prefixes ask for some, by the IPAM protocol of vL3 networks; more than once: one prefix from each. (default: $NSM_PREFIX_SERVER_URL; endpoints with vl3 ask the manager if none is named)",
             valueName: "url"))
     var prefixServer: [String] = []
     @Option(

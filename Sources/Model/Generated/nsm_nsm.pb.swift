@@ -228,8 +228,8 @@ public nonisolated struct Upnp_NetworkServiceEndpoint: Sendable {
   public var vl3: Bool = false
 
   /// Whom an endpoint without prefixes asks for some, by the IPAM protocol of vL3 networks: URLs such as
-  /// unix:///run/ipam.sock or tcp://192.0.2.1:5001, one prefix from each. Empty: those of the agent's --prefix-server, and
-  /// with vl3 else the manager.
+  /// unix:///run/ipam.sock or tcp://192.0.2.1:5001, one prefix from each. Empty: those of the agent's --prefix-server;
+  /// endpoints with vl3 ask the manager if none is named.
   public var prefixServers: [String] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()

@@ -216,7 +216,8 @@ struct EndpointSession: ServiceSession {
             admit: { request in
                 try terms.check(request.labels)
                 guard !SharedNetwork.isKey(request.connectionID) else {
-                    throw EndpointRefusal("the id \(request.connectionID.prefix(64)) is one of its own")
+                    throw EndpointRefusal(
+                        "ids that begin with \(SharedNetwork.keyStart) are the endpoint's own; choose another id")
                 }
                 try shared?.check()
                 let routes = try network?.routes(for: request.context)
