@@ -9,9 +9,10 @@ die() {
     exit 1
 }
 
-# in_private_namespaces COMMAND…: becomes the command, in network and mount namespaces of its own with an empty /run/netns.
-# Nothing it does to the network reaches the machine, and all of it ends with the command. Needs root, or a kernel that lets
-# users make namespaces.
+# in_private_namespaces COMMAND…: becomes the command, in network and mount namespaces of its own with an empty /run/netns and
+# /run/nsm-agent. Nothing it does to the network reaches the machine, and all of it ends with the command. What agents keep
+# beside the kernel stays there as well: two that ran at once would take each other's sockets. Needs root, or a kernel that
+# lets users make namespaces.
 in_private_namespaces() {
     local flags=(--net --mount --propagation private)
     if [ "$(id -u)" != 0 ]; then
@@ -20,8 +21,9 @@ in_private_namespaces() {
     fi
     # shellcheck disable=SC2016
     exec unshare "${flags[@]}" bash -euc '
-        mkdir -p /run/netns 2>/dev/null || { mount -t tmpfs tmpfs /run; mkdir /run/netns; }
+        mkdir -p /run/netns /run/nsm-agent 2>/dev/null || { mount -t tmpfs tmpfs /run; mkdir /run/netns /run/nsm-agent; }
         mount -t tmpfs -o mode=755 tmpfs /run/netns
+        mount -t tmpfs -o mode=755 tmpfs /run/nsm-agent
         ip link set lo up
         exec "$@"' - "$@"
 }
