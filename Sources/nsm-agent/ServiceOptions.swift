@@ -28,12 +28,12 @@ struct ServiceOptions: ParsableArguments, Sendable {
     var dnsAddress: String?
     @Option(
         help: ArgumentHelp(
-            "Whom endpoints without prefixes ask for some, by the IPAM protocol of vL3 networks; more than once: one prefix from each. (default: $NSM_PREFIX_SERVER_URL; endpoints with vl3 ask the manager if none is named)",
+            "An IPAM server of vL3 networks that gives endpoints without prefixes one. Repeat it to get a prefix from each server. (default: $NSM_PREFIX_SERVER_URL; endpoints with vl3 ask the manager if none is named)",
             valueName: "url"))
     var prefixServer: [String] = []
     @Option(
         help: ArgumentHelp(
-            "The SPIFFE id that these have over TCP; a '*' stands for any characters. (default: $NSM_AGENT_PREFIX_SERVER_ID, or the managers of hosts' own authorities)",
+            "The SPIFFE id that IPAM servers must have over TCP; '*' stands for any characters. (default: $NSM_AGENT_PREFIX_SERVER_ID, or the managers of hosts' own authorities)",
             valueName: "id"))
     var prefixServerId: String?
     @Flag(help: "Talk to a manager on a Unix socket without TLS and tokens. Only for trials.")

@@ -250,7 +250,7 @@ struct OffererTests {
         let manager = "spiffe://example.org/nsmgr"
         #expect(await shown(try info(3, id: manager), registry) == "+a +mine")
         let far = await shown(try info(4, isLocal: false, id: manager), registry)
-        #expect(far.contains("only endpoints of this host are told of others"))
+        #expect(far.contains("only endpoints of this host may see the others"))
         store.remove("mine")
         #expect(await shown(offerer, registry).contains("offers no s here"))
     }

@@ -52,3 +52,8 @@ public enum NamespaceReference: Hashable, Sendable, CustomStringConvertible {
     /// For the end of one-line summaries; empty for the agent's own.
     var suffix: String { self == .own ? "" : " in \(label)" }
 }
+
+extension NamespaceState {
+    /// All references that lead here.
+    var references: Set<NamespaceReference> { otherReferences.union([reference]) }
+}

@@ -9,8 +9,6 @@ final class NamespaceState {
     var reference: NamespaceReference
     /// More references that lead to the same namespace.
     var otherReferences: Set<NamespaceReference> = []
-    /// All references that lead here.
-    var references: Set<NamespaceReference> { otherReferences.union([reference]) }
     /// The open namespace; nil as long as it is only planned.
     var handle: NetworkNamespace?
     /// Requests and dumps.

@@ -8,7 +8,8 @@ internal import Reconciler
 struct Ingress {
     var qdisc: Qdisc
     /// Whether we made it. The kernel lets nobody choose its number, so our filter says so after a restart. Both leave in one
-    /// system call (``Request/staysWithNext``). When somebody deletes the filter while no agent runs, nothing says so: then it stays.
+    /// system call (``Request/staysWithNext``). If somebody deletes the filter while no agent runs, the qdisc looks like anybody's,
+    /// and stays.
     var isOurs: Bool
     /// Our filter.
     var police: TrafficFilter?

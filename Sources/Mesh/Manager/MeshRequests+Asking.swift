@@ -247,7 +247,7 @@ extension MeshRequests {
             onward.payload = (service ?? directory?.service(wanted.networkService))?.payload ?? ""
         }
         onward.clearMechanism()
-        // All connections there are ours, so an id of a client's making could be that of somebody else's.
+        // The next one knows only us: an id that a client made up could be that of another client's connection.
         onward.trimPath()
         if let before, before.isOf(candidate) {
             onward.path.pathSegments += before.answer.path.pathSegments.dropFirst(Int(before.answer.path.index) + 1)

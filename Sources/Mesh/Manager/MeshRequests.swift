@@ -129,8 +129,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         // An external manager may be replaced.
         let peer = self.client(of: connection) ?? call.info.peer?.id.description ?? ""
         let hop = try call.enter(&connection, component) { id(peer) }
-        // Who is not root may bring the id back that he got here, and no other: it could be somebody's who has not come back yet
-        // since our start. A manager brings what its clients say.
+        // Only root may choose an id. Others may bring back the one that they got here: any other could belong to a client that has
+        // not come back yet since our start, and a manager passes on what its clients say.
         let mayBringAny = directory == nil && rights.caller(call.info).standing == .root
         if mayBringAny || monitor.owner(hop.ownID) != nil { return hop }
         let former = rights.formerID(call.info).map(id)
@@ -138,8 +138,8 @@ final class MeshRequests: Networkservice_NetworkService.ServiceProtocol {
         return hop.renamed(id(peer), in: &connection)
     }
 
-    /// The client that an external manager asks for, by the only token that it verified: that of whoever called it, which is
-    /// another host's forwarder when the client is there. Nil: this is a mesh.
+    /// The client that an external manager asks for. The manager has verified one token only, that of its own caller: the client, or
+    /// the forwarder of the client's host. Nil: this is a mesh.
     private func client(of connection: NSMConnection) -> String? {
         directory == nil ? nil : connection.client(of: component.name)
     }

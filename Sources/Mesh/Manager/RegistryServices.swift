@@ -150,7 +150,8 @@ struct EndpointRegistry: NSMNetworkServiceEndpointRegistry.ServiceProtocol {
         of service: String, watch: Bool, _ registration: Registration, _ context: ServerContext
     ) async throws -> StreamingServerResponse<NSMNetworkServiceEndpointResponse> {
         guard !ConnectionInfo.isOfOtherHost else {
-            throw RPCError(code: .permissionDenied, message: "only endpoints of this host are told of others")
+            throw RPCError(
+                code: .permissionDenied, message: "only endpoints of this host may see the others of their service")
         }
         let (viewer, store) = (registration.viewer, store)
         let mayLook: @Sendable () -> Bool = { viewer.map { store.offers(service, $0) } ?? true }

@@ -46,7 +46,8 @@ struct Offerers: Sendable {
         }
     }
 
-    /// What there is now, by name. Of several of one name, which hosts may have, all identities are told with the first.
+    /// The endpoints that exist now, by name. Several hosts may have one of the same name: the first is shown, with the identities
+    /// of all.
     private var present: [String: NSMNetworkServiceEndpoint] {
         let query = NSMNetworkServiceEndpoint.with { $0.networkServiceNames = [service] }
         let all = store.entries(query).map(\.endpoint) + others.candidates(service).map(\.endpoint)
